@@ -1,0 +1,139 @@
+//! What the server asks of the rest of the program: leave to write an object,
+//! and the output of running pods.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use serde_json::Value;
+
+use crate::resource::Resource;
+
+/// What a request is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object.
+    Create,
+    /// A change of an object.
+    Update,
+    /// A change of an object's status only.
+    UpdateStatus,
+    /// The deletion of an object.
+    Delete,
+}
+
+/// A write before it happens.
+#[derive(Debug)]
+pub struct AdmissionRequest<'a> {
+    /// What happens.
+    pub operation: Operation,
+    /// To which kind.
+    pub resource: &'a Resource,
+    /// The object as it would be stored; for deletions, as it is stored.
+    pub object: Value,
+    /// The object as it is stored, when there is one.
+    pub old: Option<&'a Value>,
+}
+
+/// Leave to write.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The object to write, possibly changed.
+    pub object: Value,
+    /// Warnings for whoever asked.
+    pub warnings: Vec<String>,
+}
+
+/// One reason for a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Dotted path of the field.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// Everything that is wrong.
+    pub causes: Vec<Violation>,
+}
+
+/// Rules of the embedding program on what may be written.
+pub trait Admission: Send + Sync + 'static {
+    /// Admits or denies a write; it may change the object.
+    fn admit(&self, request: AdmissionRequest<'_>) -> Result<Admitted, Denied>;
+}
+
+/// Admits everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllowAll;
+
+impl Admission for AllowAll {
+    fn admit(&self, request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
+        Ok(Admitted { object: request.object, warnings: Vec::new() })
+    }
+}
+
+/// Which part of a container's output is wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Container; unset means the only one.
+    pub container: Option<String>,
+    /// Stay and send what comes.
+    pub follow: bool,
+    /// Only the last lines.
+    pub tail_lines: Option<u64>,
+    /// The output of the container's previous run.
+    pub previous: bool,
+    /// Each line begins with its time.
+    pub timestamps: bool,
+    /// Only what is younger.
+    pub since: Option<Duration>,
+    /// Only what is not older than this time (RFC 3339).
+    pub since_time: Option<String>,
+    /// At most so many bytes.
+    pub limit_bytes: Option<u64>,
+}
+
+/// Why a pod's output cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PodError {
+    /// The pod, or the container in it, does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The request makes no sense for this pod, for example a container that has not started.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Anything else.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A container's output as it comes.
+pub type LogStream = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// Running pods.
+#[async_trait]
+pub trait PodAccess: Send + Sync + 'static {
+    /// The output of a container.
+    async fn logs(
+        &self,
+        namespace: &str,
+        pod: &str,
+        options: LogOptions,
+    ) -> Result<LogStream, PodError>;
+}
+
+/// There are no pods.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPods;
+
+#[async_trait]
+impl PodAccess for NoPods {
+    async fn logs(&self, _: &str, pod: &str, _: LogOptions) -> Result<LogStream, PodError> {
+        Err(PodError::BadRequest(format!("pod {pod:?} does not run: this server runs no pods")))
+    }
+}
