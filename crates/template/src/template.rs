@@ -1,0 +1,387 @@
+//! A JSON value with expressions in it: parsed once, evaluated often.
+
+use crate::dialect::Program;
+use crate::fault::join;
+use crate::scan::{self, Piece};
+use crate::trace::Entry;
+use crate::{Context, Dialect, Fault, MAX_DEPTH, Trace, value, variables};
+use cel::ExecutionError;
+use serde_json::{Map, Value};
+use std::ops::Range;
+
+/// A parsed template.
+#[derive(Debug, Clone)]
+pub struct Template {
+    root: Node,
+}
+
+/// What a template evaluates to: `None` when it asked to be left out.
+pub type Output = Option<Value>;
+
+#[derive(Debug, Clone)]
+enum Node {
+    Constant(Value),
+    Whole(Expression),
+    Text(Vec<Part>),
+    List(Vec<Self>),
+    Map(Vec<(Self, Self)>),
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Text(String),
+    Expression(Expression),
+}
+
+#[derive(Debug, Clone)]
+struct Expression {
+    program: Program,
+    source: String,
+    path: String,
+    range: Range<usize>,
+}
+
+impl Template {
+    /// Parses `value`, whose place is `path` (a JSON pointer), reporting every expression that
+    /// does not parse.
+    pub fn parse(dialect: &Dialect, value: &Value, path: &str) -> Result<Self, Vec<Fault>> {
+        let mut parser = Parser {
+            dialect,
+            faults: Vec::new(),
+        };
+        let root = parser.node(value, path, MAX_DEPTH);
+        if parser.faults.is_empty() {
+            Ok(Self { root })
+        } else {
+            Err(parser.faults)
+        }
+    }
+
+    /// Reports every use of a variable that is not one of `known`.
+    pub fn check(&self, known: &[&str]) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        self.root.visit(&mut |expression| {
+            for name in variables::free(&expression.program) {
+                if !known.contains(&name) {
+                    let mut fault = expression.fault(format!("there is no variable {name:?} here"));
+                    fault.hint = Some(format!("known here: {}", known.join(", ")));
+                    faults.push(fault);
+                }
+            }
+        });
+        faults
+    }
+
+    /// Evaluates the template, reporting every expression that fails.
+    pub fn eval<T: Trace>(
+        &self,
+        context: &Context<'_, '_>,
+        trace: &mut T,
+    ) -> Result<Output, Vec<Fault>> {
+        let mut evaluation = Evaluation {
+            context,
+            trace,
+            faults: Vec::new(),
+        };
+        let output = evaluation.node(&self.root, &mut String::new());
+        if evaluation.faults.is_empty() {
+            Ok(output)
+        } else {
+            Err(evaluation.faults)
+        }
+    }
+}
+
+impl Expression {
+    fn fault(&self, message: String) -> Fault {
+        Fault {
+            message,
+            path: self.path.clone(),
+            range: self.range.clone(),
+            expression: self.source.clone(),
+            hint: None,
+        }
+    }
+}
+
+impl Node {
+    fn visit(&self, visit: &mut impl FnMut(&Expression)) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Whole(expression) => visit(expression),
+            Self::Text(parts) => parts.iter().for_each(|part| match part {
+                Part::Text(_) => {}
+                Part::Expression(expression) => visit(expression),
+            }),
+            Self::List(items) => items.iter().for_each(|item| item.visit(visit)),
+            Self::Map(entries) => entries.iter().for_each(|(key, value)| {
+                key.visit(visit);
+                value.visit(visit);
+            }),
+        }
+    }
+
+    const fn is_constant(&self) -> bool {
+        matches!(self, Self::Constant(_))
+    }
+}
+
+struct Parser<'d> {
+    dialect: &'d Dialect,
+    faults: Vec<Fault>,
+}
+
+impl Parser<'_> {
+    fn node(&mut self, value: &Value, path: &str, depth: usize) -> Node {
+        if depth == 0 {
+            let message = format!("the template nests deeper than {MAX_DEPTH} levels");
+            self.fault(message, path, 0..0, String::new());
+            return Node::Constant(Value::Null);
+        }
+        let node = match value {
+            Value::String(text) => return self.text(text, path),
+            Value::Array(items) => Node::List(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| self.node(item, &format!("{path}/{index}"), depth - 1))
+                    .collect(),
+            ),
+            Value::Object(entries) => Node::Map(
+                entries
+                    .iter()
+                    .map(|(key, value)| {
+                        let path = join(path, key);
+                        (self.text(key, &path), self.node(value, &path, depth - 1))
+                    })
+                    .collect(),
+            ),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Node::Constant(Value::Null),
+        };
+        let constant = match &node {
+            Node::List(items) => items.iter().all(Node::is_constant),
+            Node::Map(entries) => entries
+                .iter()
+                .all(|(k, v)| k.is_constant() && v.is_constant()),
+            Node::Constant(_) | Node::Whole(_) | Node::Text(_) => true,
+        };
+        if constant {
+            Node::Constant(value.clone())
+        } else {
+            node
+        }
+    }
+
+    fn text(&mut self, text: &str, path: &str) -> Node {
+        if !text.contains("${") {
+            return Node::Constant(Value::from(text));
+        }
+        let pieces = match scan::pieces(text) {
+            Ok(pieces) => pieces,
+            Err(nested) => {
+                let message = "an expression inside an expression must be quoted".to_owned();
+                let source = text[nested.range.clone()].to_owned();
+                self.fault(message, path, nested.range, source);
+                return Node::Constant(Value::Null);
+            }
+        };
+        if let Some(range) = whole(text, &pieces) {
+            return self
+                .expression(text, range, path)
+                .map_or(Node::Constant(Value::Null), Node::Whole);
+        }
+        let parts: Vec<Part> = pieces
+            .into_iter()
+            .filter_map(|piece| match piece {
+                Piece::Text(range) => Some(Part::Text(text[range].to_owned())),
+                Piece::Expression(range) => {
+                    self.expression(text, range, path).map(Part::Expression)
+                }
+            })
+            .collect();
+        match parts.as_slice() {
+            [] => Node::Constant(Value::from(text)),
+            [Part::Text(all)] => Node::Constant(Value::from(all.as_str())),
+            _ => Node::Text(parts),
+        }
+    }
+
+    fn expression(&mut self, text: &str, range: Range<usize>, path: &str) -> Option<Expression> {
+        let source = &text[range.start + 2..range.end - 1];
+        match self.dialect.program(source) {
+            Ok(program) => Some(Expression {
+                program,
+                source: source.to_owned(),
+                path: path.to_owned(),
+                range,
+            }),
+            Err(message) => {
+                self.fault(message, path, range, source.to_owned());
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, message: String, path: &str, range: Range<usize>, expression: String) {
+        self.faults.push(Fault {
+            message,
+            path: path.to_owned(),
+            range,
+            expression,
+            hint: None,
+        });
+    }
+}
+
+/// The only expression of a string that holds nothing else but white space around it.
+fn whole(text: &str, pieces: &[Piece]) -> Option<Range<usize>> {
+    let mut found = None;
+    for piece in pieces {
+        match piece {
+            Piece::Text(range) if text[range.clone()].trim().is_empty() => {}
+            Piece::Expression(range) if found.is_none() => found = Some(range.clone()),
+            Piece::Text(_) | Piece::Expression(_) => return None,
+        }
+    }
+    found
+}
+
+struct Evaluation<'c, 'p, 'v, T> {
+    context: &'c Context<'p, 'v>,
+    trace: &'c mut T,
+    faults: Vec<Fault>,
+}
+
+impl<T: Trace> Evaluation<'_, '_, '_, T> {
+    fn node(&mut self, node: &Node, output: &mut String) -> Output {
+        match node {
+            Node::Constant(value) => Some(value.clone()),
+            Node::Whole(expression) => self.expression(expression, output),
+            Node::Text(parts) => Some(Value::from(self.text(parts, output))),
+            Node::List(items) => {
+                let mut list = Vec::with_capacity(items.len());
+                for item in items {
+                    let index = list.len().to_string();
+                    list.extend(self.at(output, &index, |this, output| this.node(item, output)));
+                }
+                Some(Value::Array(list))
+            }
+            Node::Map(entries) => {
+                let mut map = Map::new();
+                for (key, value) in entries {
+                    self.entry(key, value, &mut map, output);
+                }
+                Some(Value::Object(map))
+            }
+        }
+    }
+
+    fn entry(
+        &mut self,
+        key: &Node,
+        value: &Node,
+        map: &mut Map<String, Value>,
+        output: &mut String,
+    ) {
+        let name = match self.node(key, output) {
+            Some(Value::String(name)) => name,
+            None => return,
+            Some(other) => return self.key_fault(key, &other),
+        };
+        if let Some(value) = self.at(output, &name, |this, output| this.node(value, output)) {
+            map.insert(name, value);
+        }
+    }
+
+    fn key_fault(&mut self, key: &Node, found: &Value) {
+        let faults = &mut self.faults;
+        // A key that failed has its own fault already and evaluates to null.
+        if !found.is_null() || faults.is_empty() {
+            key.visit(&mut |expression| {
+                faults.push(expression.fault(format!("a key must be a string, found {found}")));
+            });
+        }
+    }
+
+    /// Runs `run` with `output` one segment longer, when anybody wants to know.
+    fn at<R>(
+        &mut self,
+        output: &mut String,
+        segment: &str,
+        run: impl FnOnce(&mut Self, &mut String) -> R,
+    ) -> R {
+        if !T::ENABLED {
+            return run(self, output);
+        }
+        let length = output.len();
+        *output = join(output, segment);
+        let result = run(self, output);
+        output.truncate(length);
+        result
+    }
+
+    fn expression(&mut self, expression: &Expression, output: &str) -> Output {
+        if T::ENABLED {
+            self.trace.record(Entry {
+                output: output.to_owned(),
+                path: expression.path.clone(),
+                range: expression.range.clone(),
+                expression: expression.source.clone(),
+            });
+        }
+        let result = cel::Value::resolve_val(&expression.program, self.context.cel())
+            .map_err(|error| explain(&error))
+            .and_then(|value| value::to_json(value.as_ref()).map_err(|message| (message, None)));
+        match result {
+            Ok(output) => output,
+            Err((message, hint)) => {
+                let mut fault = expression.fault(message);
+                fault.hint = hint;
+                self.faults.push(fault);
+                Some(Value::Null)
+            }
+        }
+    }
+
+    fn text(&mut self, parts: &[Part], output: &str) -> String {
+        let mut text = String::new();
+        for part in parts {
+            match part {
+                Part::Text(literal) => text.push_str(literal),
+                Part::Expression(expression) => match self.expression(expression, output) {
+                    Some(Value::String(value)) => text.push_str(&value),
+                    Some(value) => text.push_str(&value.to_string()),
+                    None => self.faults.push(
+                        expression.fault(
+                            "oc_omit() can only leave out a whole value, not a part of a text"
+                                .to_owned(),
+                        ),
+                    ),
+                },
+            }
+        }
+        text
+    }
+}
+
+/// The crate's error in our words, and what to do about it.
+fn explain(error: &ExecutionError) -> (String, Option<String>) {
+    match error {
+        ExecutionError::NoSuchKey(key) => (
+            format!("there is no field {key:?}"),
+            Some(format!(
+                "use has(...) or .?{key}.orValue(...) if it may be missing"
+            )),
+        ),
+        ExecutionError::UndeclaredReference(name) => {
+            (format!("there is no variable or function {name:?}"), None)
+        }
+        ExecutionError::FunctionError { function, message } => {
+            (format!("{function}: {message}"), None)
+        }
+        other => (other.to_string(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests;
