@@ -22,6 +22,11 @@ pub fn columns(_resource: &Resource) -> Vec<Value> {
 }
 
 /// One row of the table.
-pub fn row(_resource: &Resource, _object: &Value, _include: Include) -> Value {
+pub fn row(
+    _resource: &Resource,
+    _object: &Value,
+    _include: Include,
+    _now: jiff::Timestamp,
+) -> Value {
     Value::Null
 }

@@ -1,0 +1,154 @@
+//! The compiled form of a schema: a graph of shared, immutable places.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use regex::Regex;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::format::Format;
+
+/// One place of a schema.
+#[derive(Debug, Default)]
+pub(crate) struct Structure {
+    pub(super) kind: Type,
+    /// Whether null is a value here rather than another word for "unset".
+    pub(super) nullable: bool,
+    /// Whether whole objects live here, with their own metadata.
+    pub(super) embedded: bool,
+    /// Whether a map here is replaced whole by server-side apply.
+    pub(super) atomic: bool,
+    pub(super) properties: BTreeMap<Box<str>, Arc<Self>>,
+    pub(super) rest: Rest,
+    pub(super) items: Option<Arc<Self>>,
+    pub(super) list: List,
+    /// Key by which a strategic merge patch tells items apart.
+    pub(super) merge_key: Option<Box<str>>,
+    pub(super) default: Option<Value>,
+    pub(super) rules: Option<Box<Rules>>,
+    pub(super) validations: Vec<Validation>,
+}
+
+/// What kind of value belongs at a place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Type {
+    /// Any value.
+    #[default]
+    Any,
+    Object,
+    Array,
+    String,
+    Integer,
+    Number,
+    Boolean,
+    IntOrString,
+    /// A Kubernetes quantity: a string, or a number on the way in.
+    Quantity,
+}
+
+/// What may stand beside the declared properties of a map.
+#[derive(Debug, Default)]
+pub(super) enum Rest {
+    /// Nothing: other keys are unknown.
+    #[default]
+    Unknown,
+    /// Anything.
+    Keep,
+    /// Values of one shape.
+    Typed(Arc<Structure>),
+}
+
+/// How a list merges.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum List {
+    #[default]
+    Atomic,
+    Set,
+    Map(Vec<String>),
+}
+
+/// Rules for values, beyond their shape.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    pub(super) required: Vec<Box<str>>,
+    pub(super) allowed: Vec<Value>,
+    pub(super) pattern: Option<Pattern>,
+    pub(super) format: Option<Format>,
+    pub(super) minimum: Option<Bound>,
+    pub(super) maximum: Option<Bound>,
+    pub(super) multiple_of: Option<f64>,
+    pub(super) length: Range,
+    pub(super) items: Range,
+    pub(super) properties: Range,
+    pub(super) unique: bool,
+    pub(super) all_of: Vec<Arc<Structure>>,
+    pub(super) any_of: Vec<Arc<Structure>>,
+    pub(super) one_of: Vec<Arc<Structure>>,
+    pub(super) not: Option<Arc<Structure>>,
+}
+
+/// A numeric bound.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Bound {
+    pub(super) value: f64,
+    pub(super) exclusive: bool,
+}
+
+/// Least and greatest size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) least: Option<u64>,
+    pub(super) most: Option<u64>,
+}
+
+/// A regular expression, compiled at its first use: they are large in memory
+/// and most are never tried.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    pub(super) source: Box<str>,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl Pattern {
+    pub(super) fn new(source: &str) -> Self {
+        Self {
+            source: source.into(),
+            compiled: OnceLock::new(),
+        }
+    }
+
+    /// Whether the expression is found in `text`. One that does not compile
+    /// matches nothing; definitions are checked before they get here.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        self.compiled
+            .get_or_init(|| Regex::new(&self.source).ok())
+            .as_ref()
+            .is_some_and(|regex| regex.is_match(text))
+    }
+}
+
+/// One rule of `x-kubernetes-validations`, kept for the evaluator of CEL.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Validation {
+    /// The expression, over `self` and `oldSelf`.
+    pub rule: String,
+    /// What to say when it is false.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// An expression that says what to say.
+    #[serde(default)]
+    pub message_expression: Option<String>,
+    /// Reason of the cause.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Field to blame, relative to the place of the rule.
+    #[serde(default)]
+    pub field_path: Option<String>,
+    /// Whether the rule also runs when there is no old value.
+    #[serde(default)]
+    pub optional_old_self: Option<bool>,
+}
