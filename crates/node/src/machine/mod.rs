@@ -1,0 +1,312 @@
+//! What the node asks of the machine it runs on: every effect on processes, network and mounts goes
+//! through [`Machine`], so that everything above it is tested without root.
+//!
+//! The machine of a platform is one process tree in namespaces of its own (user if rootless, mount,
+//! pid, network): when it ends, the kernel takes every container, link, rule and mount with it, and
+//! nothing is left on the host.
+
+mod entry;
+mod linux;
+mod protocol;
+
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    entry::entry,
+    linux::{LinuxMachine, Settings, StartError},
+};
+
+/// How the machine runs containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// With the host's root: cgroup limits, any user id.
+    Root,
+    /// In a user namespace of the calling user.
+    Rootless,
+}
+
+/// What this machine can do, found out once when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// Root or rootless.
+    pub mode: Mode,
+    /// Whether memory, CPU and process limits can be enforced (a writable cgroup hierarchy).
+    pub limits: bool,
+    /// How many user ids containers may use (1: only the root of the container).
+    pub user_ids: u32,
+}
+
+/// The whole network the machine should have. Applying it is idempotent; what is not in it goes away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPlan {
+    /// Cells by Kubernetes namespace.
+    pub cells: BTreeMap<String, Cell>,
+    /// Service addresses and what stands behind them.
+    pub services: Vec<ServiceRule>,
+    /// Packets that may enter a pod, beyond replies. Everything else is dropped.
+    pub allow: Vec<Allow>,
+}
+
+/// A network of one namespace: a bridge, its range, its names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Small number that names the bridge (`cell7`).
+    pub index: u16,
+    /// Address of the bridge: the pods' gateway and their name server.
+    pub gateway: Ipv4Addr,
+    /// Prefix length of the range (24).
+    pub prefix: u8,
+    /// Names that this cell's name server answers: fully qualified, lower case, no trailing dot.
+    pub names: BTreeMap<String, Vec<Ipv4Addr>>,
+}
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// One port of a Service address, balanced over its backends; without backends it refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRule {
+    /// The virtual address.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Ready pods: address and port.
+    pub backends: Vec<(Ipv4Addr, u16)>,
+}
+
+/// An exception from the default drop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allow {
+    /// The pod that may be reached.
+    pub to: Ipv4Addr,
+    /// On which protocol; `None`: any.
+    pub protocol: Option<Protocol>,
+    /// On which port of the pod; `None`: any.
+    pub port: Option<u16>,
+    /// From which pods; `None`: from every pod of every cell.
+    pub from: Option<Vec<Ipv4Addr>>,
+}
+
+/// The frame in which a pod's containers run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodSandbox {
+    /// The Pod's uid.
+    pub uid: String,
+    /// The Pod's namespace: a cell of the network plan.
+    pub namespace: String,
+    /// Host name inside the pod.
+    pub hostname: String,
+    /// The pod's address, from its cell's range.
+    pub address: Ipv4Addr,
+}
+
+/// A folder or file of the host seen inside a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Where it is on the host.
+    pub source: PathBuf,
+    /// Where the container sees it.
+    pub target: PathBuf,
+    /// Whether the container may not write.
+    pub read_only: bool,
+}
+
+/// One container, complete: nothing is looked up when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// Unique: `{pod uid}-{name}-{restart}`.
+    pub id: String,
+    /// The pod it runs in.
+    pub pod_uid: String,
+    /// Unpacked layers ([`Machine::unpack`]), lowest first.
+    pub layers: Vec<PathBuf>,
+    /// Entrypoint and arguments.
+    pub argv: Vec<String>,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// Working directory.
+    pub cwd: PathBuf,
+    /// Numeric user and group.
+    pub user: (u32, u32),
+    /// Whether the root file system may not be written.
+    pub read_only_root: bool,
+    /// Files and folders of the pod.
+    pub mounts: Vec<Mount>,
+    /// Memory limit in bytes.
+    pub memory: Option<u64>,
+    /// CPU limit in thousandths of a core.
+    pub cpu_millis: Option<u64>,
+    /// Process limit.
+    pub pids: Option<u64>,
+    /// Where standard output and error go, in CRI log format, rotated.
+    pub log: PathBuf,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit code; 128 + signal when killed.
+    pub code: i32,
+    /// Whether the kernel ended it for want of memory.
+    pub out_of_memory: bool,
+    /// Why it could not be started at all.
+    pub error: Option<String>,
+}
+
+/// What the machine reports by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A container ended.
+    ContainerExited {
+        /// Its id.
+        id: String,
+        /// How.
+        exit: Exit,
+    },
+    /// A supervised process ([`Machine::run_process`]) ended.
+    ProcessExited {
+        /// Its name.
+        name: String,
+        /// Exit code, or 128 + signal.
+        code: i32,
+    },
+    /// The machine itself ended, and with it everything on it.
+    Lost,
+}
+
+/// A check of a running container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Probe {
+    /// A request that must answer with 200 to 399.
+    Http {
+        /// Pod address.
+        address: Ipv4Addr,
+        /// Port.
+        port: u16,
+        /// Path and query.
+        path: String,
+        /// Extra request headers.
+        headers: Vec<(String, String)>,
+    },
+    /// A connection that must be accepted.
+    Tcp {
+        /// Pod address.
+        address: Ipv4Addr,
+        /// Port.
+        port: u16,
+    },
+    /// A command in the container that must end with 0.
+    Exec {
+        /// Container.
+        id: String,
+        /// Command.
+        argv: Vec<String>,
+    },
+}
+
+/// Outcome of a command in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecOutcome {
+    /// Exit code.
+    pub code: i32,
+    /// The first 64 KiB of standard output and error.
+    pub output: String,
+}
+
+/// A layer to unpack once for all containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerSource {
+    /// The tar archive, compressed or not.
+    pub blob: PathBuf,
+    /// Whether it is compressed with gzip.
+    pub gzip: bool,
+    /// Digest of the uncompressed archive (`sha256:...`), checked; it also names the folder.
+    pub diff_id: String,
+}
+
+/// A long-running helper program inside the machine's network (the gateway's Envoy).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Unique name; running a process of the same name again replaces it.
+    pub name: String,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Where its output goes.
+    pub log: PathBuf,
+}
+
+/// Why the machine could not do as asked.
+#[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
+pub enum Error {
+    /// The machine is gone; it has to be started again.
+    #[error("the machine has ended")]
+    Lost,
+    /// What was asked names something the machine does not have.
+    #[error("{what} {name} does not exist")]
+    NotFound {
+        /// Pod, container, cell ...
+        what: String,
+        /// Its name.
+        name: String,
+    },
+    /// The effect failed.
+    #[error("{doing}: {cause}")]
+    Failed {
+        /// What was being done.
+        doing: String,
+        /// What the system answered.
+        cause: String,
+    },
+}
+
+/// Result of an effect.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Every effect on the machine. All calls are idempotent.
+#[async_trait]
+pub trait Machine: Send + Sync + 'static {
+    /// What this machine can do.
+    fn info(&self) -> &Info;
+    /// Events from now on.
+    fn events(&self) -> tokio::sync::broadcast::Receiver<Event>;
+    /// Makes the network as planned.
+    async fn apply_network(&self, plan: &NetworkPlan) -> Result<()>;
+    /// Makes the frame of a pod: network namespace, link, address, name resolution.
+    async fn create_pod(&self, pod: &PodSandbox) -> Result<()>;
+    /// Ends everything in a pod and removes its frame and its writable layers.
+    async fn delete_pod(&self, uid: &str) -> Result<()>;
+    /// Starts a container; returns when its process runs.
+    async fn start_container(&self, container: &ContainerSpec) -> Result<()>;
+    /// Asks a container to end (SIGTERM), then ends it (SIGKILL) after `grace`. Returns when it has
+    /// ended.
+    async fn stop_container(&self, id: &str, grace: Duration) -> Result<()>;
+    /// Removes what a finished container left.
+    async fn remove_container(&self, id: &str) -> Result<()>;
+    /// Runs a command in a running container.
+    async fn exec(&self, id: &str, argv: &[String], timeout: Duration) -> Result<ExecOutcome>;
+    /// Makes one check; `Ok(Err(reason))` when it ran and did not succeed.
+    async fn probe(
+        &self,
+        probe: &Probe,
+        timeout: Duration,
+    ) -> Result<std::result::Result<(), String>>;
+    /// Unpacks a layer unless it is there, and returns its folder.
+    async fn unpack(&self, layer: &LayerSource) -> Result<PathBuf>;
+    /// Runs a program in the machine's own network namespace.
+    async fn run_process(&self, process: &Process) -> Result<()>;
+    /// Ends everything.
+    async fn shutdown(&self) -> Result<()>;
+}
