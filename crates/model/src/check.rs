@@ -1,0 +1,251 @@
+//! Rules that a schema cannot say: what may not change, what excludes what, what must be unique.
+//!
+//! Every rule is tried, so that a person sees everything that is wrong at once.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::object::{Object, Spec};
+use crate::schema;
+use crate::shared::{ResourceTemplate, ValidationRule, ValueFrom};
+
+/// Something wrong with one field of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the field, such as `spec.traits[1].instanceName`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Display for Violation {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}: {}", self.field, self.message)
+    }
+}
+
+/// The rules of a specification.
+pub trait Check: Sized {
+    /// Reports everything wrong with `self`, and with changing `old` into it.
+    fn check(&self, old: Option<&Self>, out: &mut Checker);
+}
+
+/// Everything wrong with `value`, an object of the kind of `T`, and with changing `old` into it.
+pub(crate) fn object<T: Spec>(value: &Value, old: Option<&Value>) -> Vec<Violation> {
+    let new = match serde_json::from_value::<Object<T>>(value.clone()) {
+        Ok(object) => object,
+        Err(error) => {
+            return vec![Violation {
+                field: "spec".to_owned(),
+                message: error.to_string(),
+            }];
+        }
+    };
+    // An old object of an older form must not stop anyone from correcting it.
+    let old = old.and_then(|old| serde_json::from_value::<Object<T>>(old.clone()).ok());
+    let cluster = Some(new.kind()) == T::CLUSTER_KIND;
+    let mut out = Checker {
+        cluster,
+        violations: Vec::new(),
+    };
+    new.spec.check(old.as_ref().map(|old| &old.spec), &mut out);
+    out.violations
+}
+
+/// Collects what is wrong. Fields are named relative to the specification.
+pub struct Checker {
+    cluster: bool,
+    violations: Vec<Violation>,
+}
+
+impl Checker {
+    /// Whether the object is of the cluster-scoped twin.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.cluster
+    }
+
+    pub(crate) fn add(&mut self, field: String, message: &str) {
+        let field = if field.is_empty() {
+            "spec".to_owned()
+        } else {
+            format!("spec.{field}")
+        };
+        self.violations.push(Violation {
+            field,
+            message: message.to_owned(),
+        });
+    }
+
+    pub(crate) fn unchanged<T: PartialEq>(&mut self, field: &str, new: &T, old: &T) {
+        if new != old {
+            self.add(field.to_owned(), "is immutable");
+        }
+    }
+
+    pub(crate) fn filled(&mut self, field: &str, value: &str) {
+        if value.is_empty() {
+            self.add(field.to_owned(), "must not be empty");
+        }
+    }
+
+    pub(crate) fn port(&mut self, field: &str, port: u16) {
+        if port == 0 {
+            self.add(field.to_owned(), "must be between 1 and 65535");
+        }
+    }
+
+    pub(crate) fn at_most(&mut self, field: &str, count: usize, limit: usize) {
+        if count > limit {
+            self.add(
+                field.to_owned(),
+                &format!("has {count} entries, at most {limit} are allowed"),
+            );
+        }
+    }
+
+    pub(crate) fn dns_label(&mut self, field: &str, value: &str) {
+        if value.len() > 63 || !is_match(schema::DNS_LABEL, value) {
+            self.add(
+                field.to_owned(),
+                &format!(
+                    "\"{value}\" must be at most 63 lower-case letters, digits and '-', and start \
+                     and end with a letter or digit"
+                ),
+            );
+        }
+    }
+
+    pub(crate) fn matches(&mut self, field: &str, value: &str, pattern: &str) {
+        if !is_match(pattern, value) {
+            self.add(
+                field.to_owned(),
+                &format!("\"{value}\" must match {pattern}"),
+            );
+        }
+    }
+
+    pub(crate) fn unique<T: Ord + Display>(
+        &mut self,
+        field: &str,
+        key: &str,
+        values: impl Iterator<Item = T>,
+    ) {
+        let mut seen = BTreeSet::new();
+        for (index, value) in values.enumerate() {
+            if seen.contains(&value) {
+                self.add(
+                    format!("{field}[{index}].{key}"),
+                    &format!("\"{value}\" is used twice"),
+                );
+            }
+            seen.insert(value);
+        }
+    }
+
+    pub(crate) fn one_value(&mut self, field: &str, literal: bool, from: Option<&ValueFrom>) {
+        let referenced = from.is_some_and(|from| from.secret_key_ref.is_some());
+        match (literal, from.is_some()) {
+            (true, true) => self.add(
+                field.to_owned(),
+                "value and valueFrom are mutually exclusive",
+            ),
+            (false, false) => self.add(field.to_owned(), "needs value or valueFrom"),
+            (false, true) if !referenced => {
+                self.add(format!("{field}.valueFrom"), "needs secretKeyRef");
+            }
+            (true, false) | (false, true) => {}
+        }
+    }
+
+    pub(crate) fn rules(&mut self, field: &str, rules: &[ValidationRule]) {
+        for (index, rule) in rules.iter().enumerate() {
+            self.expression(&format!("{field}[{index}].rule"), &rule.rule);
+            self.filled(&format!("{field}[{index}].message"), &rule.message);
+        }
+    }
+
+    pub(crate) fn templates(&mut self, field: &str, templates: &[ResourceTemplate]) {
+        if templates.is_empty() {
+            self.add(field.to_owned(), "must not be empty");
+        }
+        self.unique(field, "id", templates.iter().map(|one| &one.id));
+        for (index, one) in templates.iter().enumerate() {
+            let field = format!("{field}[{index}]");
+            self.filled(&format!("{field}.id"), &one.id);
+            self.loop_variable(&field, one.for_each.as_ref(), one.var.as_ref());
+            if let Some(condition) = &one.include_when {
+                self.expression(&format!("{field}.includeWhen"), condition);
+            }
+            self.template(&format!("{field}.template"), &one.template);
+        }
+    }
+
+    pub(crate) fn loop_variable(
+        &mut self,
+        field: &str,
+        for_each: Option<&String>,
+        var: Option<&String>,
+    ) {
+        if let Some(for_each) = for_each {
+            self.expression(&format!("{field}.forEach"), for_each);
+            if var.is_none() {
+                self.add(format!("{field}.var"), "is required when forEach is set");
+            }
+        }
+        if let Some(var) = var {
+            self.matches(&format!("{field}.var"), var, schema::VARIABLE);
+        }
+    }
+
+    /// A template of an object says what it makes, and puts it nowhere but into the cell.
+    pub(crate) fn template(&mut self, field: &str, template: &Value) {
+        let text = |path: &str| template.pointer(path).and_then(Value::as_str);
+        for (path, name) in [
+            ("/apiVersion", "apiVersion"),
+            ("/kind", "kind"),
+            ("/metadata/name", "metadata.name"),
+        ] {
+            if text(path).is_none_or(str::is_empty) {
+                self.add(format!("{field}.{name}"), "is required");
+            }
+        }
+        if text("/kind").is_some_and(|kind| kind.contains("${")) {
+            self.add(
+                format!("{field}.kind"),
+                "must be written out, without ${...}",
+            );
+        }
+        if let Some(namespace) = template.pointer("/metadata/namespace")
+            && namespace.as_str().map(str::trim) != Some("${metadata.namespace}")
+        {
+            self.add(
+                format!("{field}.metadata.namespace"),
+                "must be ${metadata.namespace}",
+            );
+        }
+    }
+
+    fn expression(&mut self, field: &str, value: &str) {
+        if !is_match(schema::EXPRESSION, value) {
+            self.add(
+                field.to_owned(),
+                &format!("\"{value}\" must be one ${{...}} expression"),
+            );
+        }
+    }
+}
+
+impl ResourceTemplate {
+    /// The kind of object the template makes.
+    pub fn kind(&self) -> Option<&str> {
+        self.template.get("kind").and_then(Value::as_str)
+    }
+}
+
+/// Whether `value` matches. The patterns are constants of this crate, held valid by a test.
+fn is_match(pattern: &str, value: &str) -> bool {
+    Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(value))
+}

@@ -1,0 +1,20 @@
+//! Finalizers: what keeps an object until everything that depends on it is gone.
+
+/// Of components.
+pub const COMPONENT: &str = "openchoreo.dev/component-cleanup";
+/// Of projects.
+pub const PROJECT: &str = "openchoreo.dev/project-cleanup";
+/// Of release bindings.
+pub const RELEASE_BINDING: &str = "openchoreo.dev/releasebinding-cleanup";
+/// Of project release bindings.
+pub const PROJECT_RELEASE_BINDING: &str = "openchoreo.dev/projectreleasebinding-cleanup";
+/// Of rendered releases, and of data planes of one namespace.
+pub const DATA_PLANE: &str = "openchoreo.dev/dataplane-cleanup";
+/// Of rendered releases for the observability plane.
+pub const OBSERVABILITY_PLANE: &str = "openchoreo.dev/obsplane-cleanup";
+/// Of data planes of every namespace.
+pub const CLUSTER_DATA_PLANE: &str = "openchoreo.dev/clusterdataplane-cleanup";
+/// Of environments.
+pub const ENVIRONMENT: &str = "openchoreo.dev/environment-cleanup";
+/// Of deployment pipelines.
+pub const DEPLOYMENT_PIPELINE: &str = "openchoreo.dev/deployment-pipeline-cleanup";

@@ -1,0 +1,70 @@
+//! Labels and annotations of the platform.
+
+/// Declares constants under the platform's prefix.
+macro_rules! keys {
+    ($($(#[$doc:meta])* $NAME:ident = $key:literal;)*) => {
+        $($(#[$doc])* pub const $NAME: &str = concat!("openchoreo.dev/", $key);)*
+    };
+}
+
+keys! {
+    /// The control-plane namespace.
+    NAMESPACE = "namespace";
+    /// The project.
+    PROJECT = "project";
+    /// The component.
+    COMPONENT = "component";
+    /// The managed resource.
+    RESOURCE = "resource";
+    /// The environment.
+    ENVIRONMENT = "environment";
+    /// The data plane.
+    DATA_PLANE = "dataplane";
+    /// The workflow plane.
+    WORKFLOW_PLANE = "workflow-plane";
+    /// The name of the object itself.
+    NAME = "name";
+    /// Marks a namespace that holds objects of the platform.
+    CONTROL_PLANE = "control-plane";
+    /// The identifier of the component.
+    COMPONENT_UID = "component-uid";
+    /// The identifier of the project.
+    PROJECT_UID = "project-uid";
+    /// The identifier of the environment.
+    ENVIRONMENT_UID = "environment-uid";
+    /// The identifier of the managed resource.
+    RESOURCE_UID = "resource-uid";
+    /// Who keeps the object.
+    MANAGED_BY = "managed-by";
+    /// Who made the object.
+    CREATED_BY = "created-by";
+    /// The rendered release a live object belongs to.
+    RENDERED_RELEASE_NAME = "rendered-release-name";
+    /// The namespace of that rendered release.
+    RENDERED_RELEASE_NAMESPACE = "rendered-release-namespace";
+    /// The identifier of that rendered release.
+    RENDERED_RELEASE_UID = "rendered-release-uid";
+    /// The id of a live object within its rendered release.
+    RENDERED_RELEASE_RESOURCE_ID = "rendered-release-resource-id";
+    /// The endpoint a route is for.
+    ENDPOINT_NAME = "endpoint-name";
+    /// `external` or `internal`: the gateway a route is on.
+    ENDPOINT_VISIBILITY = "endpoint-visibility";
+    /// Marks pods of the platform itself, such as gateways.
+    SYSTEM_COMPONENT = "system-component";
+    /// Annotation: the path under which a route serves an endpoint.
+    ENDPOINT_BASE_PATH = "endpoint-base-path";
+    /// Annotation: a name for people.
+    DISPLAY_NAME = "display-name";
+    /// Annotation: a description for people.
+    DESCRIPTION = "description";
+    /// Annotation: when a person last asked for a restart.
+    RESTARTED_AT = "restartedAt";
+    /// Annotation: the hash of everything a pod depends on.
+    RESOURCE_HASH = "dp-resource-hash";
+    /// Annotation of a data plane: `cilium` changes the network policies.
+    NETWORK_POLICY_PROVIDER = "networkpolicyprovider";
+}
+
+/// What [`MANAGED_BY`] says on every live object.
+pub const RENDERED_RELEASE_CONTROLLER: &str = "renderedrelease-controller";

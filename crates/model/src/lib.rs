@@ -1,0 +1,44 @@
+//! The kinds of the platform: their types, schemas, validation, names, labels and conditions.
+//!
+//! Everything that varies per kind is one row of [`registry`]; the definition served by an API,
+//! its columns, its checks and the nouns of a command line all derive from that row. The crate
+//! knows no client, no clock, no file and nothing asynchronous.
+
+mod check;
+mod kind;
+mod object;
+mod schema;
+
+pub mod application;
+pub mod component_type;
+pub mod conditions;
+pub mod defaults;
+pub mod finalizers;
+pub mod labels;
+pub mod names;
+pub mod plane;
+pub mod platform;
+pub mod project;
+pub mod reference;
+pub mod release;
+pub mod rendered;
+pub mod secret;
+pub mod shared;
+pub mod traits;
+
+pub use check::{Check, Violation};
+pub use defaults::defaults;
+pub use kind::{Column, Kind, Scope, find, registry};
+pub use object::{API_VERSION, GROUP, Object, Spec, VERSION};
+
+pub use application::{Component, Workload};
+pub use component_type::{ClusterComponentType, ComponentType};
+pub use plane::{ClusterDataPlane, DataPlane};
+pub use platform::{DeploymentPipeline, Environment};
+pub use project::{
+    ClusterProjectType, Project, ProjectRelease, ProjectReleaseBinding, ProjectType,
+};
+pub use release::{ComponentRelease, ReleaseBinding};
+pub use rendered::RenderedRelease;
+pub use secret::SecretReference;
+pub use traits::{ClusterTrait, Trait};

@@ -1,0 +1,204 @@
+//! Names that are derived from other names, and short hashes.
+//!
+//! A derived name keeps a piece of every part, so that a person recognises it, and ends in a hash
+//! of the parts as they were given, so that shortening never makes two of them equal.
+
+use sha2::{Digest, Sha256};
+
+/// The longest name of an object.
+pub const OBJECT_LIMIT: usize = 253;
+/// The longest name of a namespace, service, label value or volume.
+pub const LABEL_LIMIT: usize = 63;
+/// The longest name of a cron job.
+pub const CRON_JOB_LIMIT: usize = 52;
+
+const HASH_LENGTH: usize = 8;
+
+/// The name made of `parts`, at most `limit` bytes long.
+pub fn kubernetes_name<S: AsRef<str>>(limit: usize, parts: &[S]) -> String {
+    hashed(limit, parts, &original(parts))
+}
+
+/// The name made of `parts`, whose hash also covers `extra`.
+pub fn kubernetes_name_with<S: AsRef<str>>(limit: usize, parts: &[S], extra: &str) -> String {
+    hashed(limit, parts, &format!("{}-{extra}", original(parts)))
+}
+
+/// The namespace of a cell on its data plane.
+pub fn cell_namespace(namespace: &str, project: &str, environment: &str) -> String {
+    kubernetes_name(LABEL_LIMIT, &["dp", namespace, project, environment])
+}
+
+/// The name that the objects of a component in an environment share.
+pub fn component_name(component: &str, environment: &str) -> String {
+    kubernetes_name(OBJECT_LIMIT, &[component, environment])
+}
+
+/// The rendered release of a component in an environment, and its binding when made for it.
+pub fn component_binding(component: &str, environment: &str) -> String {
+    format!("{component}-{environment}")
+}
+
+/// The rendered release of the objects that go to the observability plane.
+pub fn observability_release(component: &str, environment: &str) -> String {
+    format!("{component}-{environment}-observability")
+}
+
+/// The rendered release of a project in an environment.
+pub fn project_rendered_release(project: &str, environment: &str) -> String {
+    kubernetes_name(
+        OBJECT_LIMIT,
+        &[format!("p_{project}").as_str(), environment],
+    )
+}
+
+/// The id of an object within a rendered release.
+pub fn manifest_id(kind: &str, name: &str) -> String {
+    let id = format!("{}-{name}", kind.to_ascii_lowercase());
+    if id.len() <= LABEL_LIMIT {
+        id
+    } else {
+        kubernetes_name(LABEL_LIMIT, &[kind.to_ascii_lowercase().as_str(), name])
+    }
+}
+
+/// FNV-1a over the bytes of `text`, as eight hexadecimal digits.
+pub fn fnv1a(text: &str) -> String {
+    format!("{:08x}", fnv1a_32(text.as_bytes()))
+}
+
+/// FNV-1a over `bytes`.
+pub fn fnv1a_32(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+/// A hash of `bytes` in letters and digits that spell no words, for the names of releases.
+pub fn release_hash(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    fnv1a_32(bytes)
+        .to_string()
+        .bytes()
+        .map(|digit| char::from(ALPHABET[usize::from(digit) % ALPHABET.len()]))
+        .collect()
+}
+
+fn original<S: AsRef<str>>(parts: &[S]) -> String {
+    parts
+        .iter()
+        .map(AsRef::as_ref)
+        .collect::<Vec<_>>()
+        .join("-")
+}
+
+fn hashed<S: AsRef<str>>(limit: usize, parts: &[S], original: &str) -> String {
+    let digest = Sha256::digest(original.as_bytes());
+    let first = digest
+        .iter()
+        .take(4)
+        .fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
+    let budget = limit.saturating_sub(HASH_LENGTH + parts.len());
+    let count = parts.len().max(1);
+    let mut name = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        let room = budget / count + usize::from(index < budget % count);
+        let part = sanitised(part.as_ref());
+        name.push_str(part.get(..room).unwrap_or(&part));
+        name.push('-');
+    }
+    name.push_str(&format!("{first:08x}"));
+    name.trim_matches(|letter: char| !letter.is_ascii_alphanumeric())
+        .to_owned()
+}
+
+/// `part` in the letters a name may have; all of them are single bytes.
+fn sanitised(part: &str) -> String {
+    let replaced: String = part
+        .chars()
+        .flat_map(char::to_lowercase)
+        .map(|letter| match letter {
+            'a'..='z' | '0'..='9' | '-' | '.' => letter,
+            _ => '-',
+        })
+        .collect();
+    replaced.trim_matches(['-', '.']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_reference() {
+        let name = |parts: &[&str]| kubernetes_name(OBJECT_LIMIT, parts);
+        assert_eq!(
+            name(&["project", "component"]),
+            "project-component-932d1646"
+        );
+        assert_eq!(
+            name(&["My_Project$", "Component@Name"]),
+            "my-project-component-name-40314333"
+        );
+        assert_eq!(name(&["", ""]), "3973e022");
+        assert_eq!(
+            component_name("doclet-collab", "development"),
+            "doclet-collab-development-f576f569"
+        );
+        assert_eq!(
+            project_rendered_release("doclet", "production"),
+            "p-doclet-production-3252f300"
+        );
+    }
+
+    #[test]
+    fn cells_are_named_as_in_the_reference() {
+        assert_eq!(
+            cell_namespace("default", "online-store", "development"),
+            "dp-default-online-store-development-07800d87"
+        );
+        assert_eq!(
+            cell_namespace("dependencies-pending", "default", "development"),
+            "dp-dependencies--default-development-189b4d98"
+        );
+    }
+
+    #[test]
+    fn parts_share_the_room() {
+        assert_eq!(
+            kubernetes_name(
+                LABEL_LIMIT,
+                &["http", "doclet-frontend", "development", "doclet"]
+            ),
+            "http-doclet-fronte-development-doclet-d19701c7"
+        );
+    }
+
+    #[test]
+    fn hashes_are_stable() {
+        assert_eq!(fnv1a(""), "811c9dc5");
+        assert_eq!(fnv1a("a"), "e40c292c");
+        assert_eq!(release_hash(b"a").len(), fnv1a_32(b"a").to_string().len());
+    }
+
+    #[test]
+    fn long_ids_are_shortened() {
+        assert_eq!(manifest_id("Service", "web"), "service-web");
+        assert_eq!(manifest_id("ConfigMap", &"x".repeat(80)).len(), LABEL_LIMIT);
+    }
+
+    proptest! {
+        #[test]
+        fn names_are_valid_and_short(parts in prop::collection::vec(".{0,80}", 1..6)) {
+            let name = kubernetes_name(LABEL_LIMIT, &parts);
+            prop_assert!(name.len() <= LABEL_LIMIT);
+            prop_assert!(!name.is_empty());
+            prop_assert!(name.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
+            }));
+            prop_assert!(name.starts_with(|letter: char| letter.is_ascii_alphanumeric()));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Data planes: where workloads run and through which gateways they are reached.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::check::{Check, Checker};
+use crate::object::{Object, Spec};
+use crate::reference::{ObservabilityPlaneRef, SecretStoreRef};
+use crate::schema;
+use crate::shared::AgentConnection;
+
+/// A data plane of one namespace.
+pub type DataPlane = Object<DataPlaneSpec>;
+/// A data plane of every namespace.
+pub type ClusterDataPlane = Object<DataPlaneSpec>;
+
+/// What a data plane is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataPlaneSpec {
+    /// Identifies the plane to its agents; left out, the name of the object.
+    #[serde(rename = "planeID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), regex(pattern = schema::DNS_LABEL))]
+    pub plane_id: Option<String>,
+    /// How agents of the plane prove who they are.
+    pub cluster_agent: ClusterAgent,
+    /// The gateways of the plane.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewaySpec>,
+    /// Where the plane reads secrets from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_store_ref: Option<SecretStoreRef>,
+    /// Where the plane sends logs, metrics and traces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observability_plane_ref: Option<ObservabilityPlaneRef>,
+}
+
+/// How agents prove who they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterAgent {
+    /// The authority that signs their client certificates.
+    #[serde(rename = "clientCA")]
+    pub client_ca: CertificateSource,
+}
+
+/// A PEM certificate, written down or kept in a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CertificateSource {
+    /// The certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The secret it is kept in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<NamespacedSecretKeyRef>,
+}
+
+/// A key of a Kubernetes secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NamespacedSecretKeyRef {
+    /// The name of the secret.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Its namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The key in it.
+    #[schemars(length(min = 1))]
+    pub key: String,
+}
+
+/// The gateways of a plane or environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct GatewaySpec {
+    /// For traffic that enters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<GatewayPair>,
+    /// For traffic that leaves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<GatewayPair>,
+}
+
+/// The external and the internal gateway of one direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct GatewayPair {
+    /// Towards the internet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<GatewayEndpoint>,
+    /// Towards the organisation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal: Option<GatewayEndpoint>,
+}
+
+/// A Gateway object and its listeners.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GatewayEndpoint {
+    /// The name of the Gateway.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Its namespace.
+    #[schemars(length(min = 1))]
+    pub namespace: String,
+    /// Its HTTP listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<Listener>,
+    /// Its HTTPS listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<Listener>,
+    /// Its TLS listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Listener>,
+}
+
+/// A listener of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Listener {
+    /// The name of the listener.
+    #[serde(
+        rename = "listenerName",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub name: Option<String>,
+    /// The port callers use.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// The host under which endpoints get their names.
+    #[schemars(length(min = 1))]
+    pub host: String,
+}
+
+impl GatewaySpec {
+    pub(crate) fn check(&self, field: &str, out: &mut Checker) {
+        for (direction, pair) in [("ingress", &self.ingress), ("egress", &self.egress)] {
+            let Some(pair) = pair else { continue };
+            for (side, gateway) in [("external", &pair.external), ("internal", &pair.internal)] {
+                let Some(gateway) = gateway else { continue };
+                let field = format!("{field}.{direction}.{side}");
+                out.filled(&format!("{field}.name"), &gateway.name);
+                out.filled(&format!("{field}.namespace"), &gateway.namespace);
+                for (name, listener) in [
+                    ("http", &gateway.http),
+                    ("https", &gateway.https),
+                    ("tls", &gateway.tls),
+                ] {
+                    if let Some(listener) = listener {
+                        out.port(&format!("{field}.{name}.port"), listener.port);
+                        out.filled(&format!("{field}.{name}.host"), &listener.host);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was observed of a data plane.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DataPlaneStatus {
+    /// The generation this status is about.
+    #[serde(skip_serializing_if = "schema::is_zero")]
+    pub observed_generation: i64,
+    /// `Created` and `Finalizing`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Whether agents are connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_connection: Option<AgentConnection>,
+}
+
+impl Spec for DataPlaneSpec {
+    type Status = DataPlaneStatus;
+    const KIND: &'static str = "DataPlane";
+    const CLUSTER_KIND: Option<&'static str> = Some("ClusterDataPlane");
+}
+
+impl Check for DataPlaneSpec {
+    fn check(&self, _old: Option<&Self>, out: &mut Checker) {
+        match &self.plane_id {
+            Some(id) => out.dns_label("planeID", id),
+            None if out.is_cluster() => out.add("planeID".to_owned(), "is required"),
+            None => {}
+        }
+        let source = &self.cluster_agent.client_ca;
+        if source.value.is_some() == source.secret_key_ref.is_some() {
+            out.add(
+                "clusterAgent.clientCA".to_owned(),
+                "needs exactly one of value and secretKeyRef",
+            );
+        }
+        if let Some(gateway) = &self.gateway {
+            gateway.check("gateway", out);
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Component releases, and the bindings that put them into environments.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::application::{EndpointType, NoStatus, TraitInstance, WorkloadTemplate, check_values};
+use crate::check::{Check, Checker};
+use crate::component_type::ComponentTypeSpec;
+use crate::object::{Object, Spec};
+use crate::reference::{ComponentTypeKind, TraitKind};
+use crate::schema;
+use crate::shared::{ComponentOwner, EnvVar, FileVar};
+use crate::traits::TraitSpec;
+
+/// Everything a component was made of, frozen.
+pub type ComponentRelease = Object<ComponentReleaseSpec>;
+/// A component release in an environment.
+pub type ReleaseBinding = Object<ReleaseBindingSpec>;
+
+/// What a component release keeps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentReleaseSpec {
+    /// The component the release is of.
+    #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
+    pub owner: ComponentOwner,
+    /// The type as it was.
+    #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
+    pub component_type: FrozenComponentType,
+    /// The traits as they were, those of the type included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
+    pub traits: Vec<FrozenTrait>,
+    /// What the component itself chose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
+    pub component_profile: Option<ComponentProfile>,
+    /// The workload as it was.
+    #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
+    pub workload: WorkloadTemplate,
+}
+
+/// A component type as it was when a release was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FrozenComponentType {
+    /// The kind of the type.
+    #[serde(default)]
+    pub kind: ComponentTypeKind,
+    /// The reference to the type: `<workload type>/<name>`.
+    pub name: String,
+    /// Its specification.
+    pub spec: ComponentTypeSpec,
+}
+
+/// A trait as it was when a release was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FrozenTrait {
+    /// The kind of the trait.
+    #[serde(default)]
+    pub kind: TraitKind,
+    /// The name of the trait.
+    pub name: String,
+    /// Its specification.
+    pub spec: TraitSpec,
+}
+
+/// What a component chose: parameters and traits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ComponentProfile {
+    /// Values for the parameters of the type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::free_form")]
+    pub parameters: Option<Value>,
+    /// Traits the component added.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub traits: Vec<TraitInstance>,
+}
+
+impl Spec for ComponentReleaseSpec {
+    type Status = NoStatus;
+    const KIND: &'static str = "ComponentRelease";
+}
+
+impl Check for ComponentReleaseSpec {
+    fn check(&self, old: Option<&Self>, out: &mut Checker) {
+        if let Some(old) = old {
+            out.unchanged("owner", &self.owner, &old.owner);
+            out.unchanged("componentType", &self.component_type, &old.component_type);
+            out.unchanged("traits", &self.traits, &old.traits);
+            out.unchanged(
+                "componentProfile",
+                &self.component_profile,
+                &old.component_profile,
+            );
+            out.unchanged("workload", &self.workload, &old.workload);
+        }
+        out.filled("workload.container.image", &self.workload.container.image);
+        out.at_most("traits", self.traits.len(), 100);
+        let frozen = self
+            .traits
+            .iter()
+            .map(|one| format!("{}:{}", one.kind, one.name));
+        out.unique("traits", "name", frozen.clone());
+        let known: BTreeSet<_> = frozen.collect();
+        let profile = self
+            .component_profile
+            .iter()
+            .flat_map(|profile| &profile.traits);
+        for (index, instance) in profile.enumerate() {
+            if !known.contains(&instance.reference.to_string()) {
+                out.add(
+                    format!("componentProfile.traits[{index}]"),
+                    &format!(
+                        "{} is not among the traits of the release",
+                        instance.reference
+                    ),
+                );
+            }
+        }
+    }
+}
+
+/// Which release of a component an environment gets, and what differs there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReleaseBindingSpec {
+    /// The component.
+    #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
+    pub owner: ComponentOwner,
+    /// The environment.
+    #[schemars(length(min = 1))]
+    #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
+    pub environment: String,
+    /// The release.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub release_name: String,
+    /// Values for the type's environment configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::free_form")]
+    pub component_type_environment_configs: Option<Value>,
+    /// Values for the environment configuration of traits, by instance name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::map_of_free_form")]
+    pub trait_environment_configs: BTreeMap<String, Value>,
+    /// Variables and files that differ here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_overrides: Option<WorkloadOverrides>,
+    /// Whether the component runs here.
+    #[serde(default)]
+    pub state: BindingState,
+}
+
+/// Whether a component runs in an environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BindingState {
+    /// It does.
+    #[default]
+    Active,
+    /// Its objects are taken away; the binding stays.
+    Undeploy,
+}
+
+/// What differs from the workload of the release.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct WorkloadOverrides {
+    /// What differs in the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerOverrides>,
+}
+
+/// What differs from the container of the release.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ContainerOverrides {
+    /// Variables to set or replace, by key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<EnvVar>,
+    /// Files to set or replace, by key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileVar>,
+}
+
+impl Spec for ReleaseBindingSpec {
+    type Status = ReleaseBindingStatus;
+    const KIND: &'static str = "ReleaseBinding";
+}
+
+impl Check for ReleaseBindingSpec {
+    fn check(&self, old: Option<&Self>, out: &mut Checker) {
+        if let Some(old) = old {
+            out.unchanged("owner", &self.owner, &old.owner);
+            out.unchanged("environment", &self.environment, &old.environment);
+        }
+        out.filled("owner.projectName", &self.owner.project_name);
+        out.filled("owner.componentName", &self.owner.component_name);
+        out.filled("environment", &self.environment);
+        if let Some(container) = self
+            .workload_overrides
+            .as_ref()
+            .and_then(|overrides| overrides.container.as_ref())
+        {
+            check_values(
+                "workloadOverrides.container",
+                &container.env,
+                &container.files,
+                out,
+            );
+        }
+    }
+}
+
+/// What was observed of a component in an environment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReleaseBindingStatus {
+    /// The generation this status is about.
+    #[serde(skip_serializing_if = "schema::is_zero")]
+    pub observed_generation: i64,
+    /// When that generation was first seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_spec_update_time: Option<Time>,
+    /// `ReleaseSynced`, `ConnectionsResolved`, `ResourceDependenciesReady`, `ResourcesReady`,
+    /// `Ready` and `Finalizing`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// The addresses of the component's endpoints.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<EndpointStatus>,
+    /// The endpoints of others that the component calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connection_targets: Vec<ConnectionTarget>,
+    /// Those whose address is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resolved_connections: Vec<ResolvedConnection>,
+    /// Those whose address is not known yet, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pending_connections: Vec<PendingConnection>,
+    /// The managed resources the component uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resource_dependency_targets: Vec<ResourceDependencyTarget>,
+    /// Those that are not ready yet, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pending_resource_dependencies: Vec<PendingResourceDependency>,
+    /// The secret references the component uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secret_reference_names: Vec<String>,
+}
+
+/// The addresses of one endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointStatus {
+    /// The name of the endpoint.
+    pub name: String,
+    /// The protocol it speaks.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub type_: Option<EndpointType>,
+    /// The address within the data plane.
+    #[serde(
+        rename = "serviceURL",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub service_url: Option<EndpointUrl>,
+    /// The addresses on the internal gateway.
+    #[serde(
+        rename = "internalURLs",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub internal_urls: Option<GatewayUrls>,
+    /// The addresses on the external gateway.
+    #[serde(
+        rename = "externalURLs",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub external_urls: Option<GatewayUrls>,
+}
+
+/// The addresses of one endpoint on one gateway, by listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct GatewayUrls {
+    /// On the HTTP listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<EndpointUrl>,
+    /// On the HTTPS listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub https: Option<EndpointUrl>,
+    /// On the TLS listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<EndpointUrl>,
+}
+
+/// An address, in parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointUrl {
+    /// The scheme.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scheme: String,
+    /// The host.
+    pub host: String,
+    /// The port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The path.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+}
+
+/// An endpoint that a component calls.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionTarget {
+    /// The namespace of the component called.
+    pub namespace: String,
+    /// Its project.
+    pub project: String,
+    /// Its name.
+    pub component: String,
+    /// The environment, which is the caller's.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub environment: String,
+    /// Its endpoint.
+    pub endpoint: String,
+    /// How the endpoint is reached.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub visibility: String,
+}
+
+/// An endpoint that a component calls, and its address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResolvedConnection {
+    /// The namespace of the component called.
+    pub namespace: String,
+    /// Its project.
+    pub project: String,
+    /// Its name.
+    pub component: String,
+    /// Its endpoint.
+    pub endpoint: String,
+    /// How the endpoint is reached.
+    pub visibility: String,
+    /// The address.
+    pub url: EndpointUrl,
+}
+
+/// An endpoint that a component calls, and why its address is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PendingConnection {
+    /// The namespace of the component called.
+    pub namespace: String,
+    /// Its project.
+    pub project: String,
+    /// Its name.
+    pub component: String,
+    /// Its endpoint.
+    pub endpoint: String,
+    /// Why the address is not known.
+    pub reason: String,
+}
+
+/// A managed resource that a component uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResourceDependencyTarget {
+    /// The namespace of the resource.
+    pub namespace: String,
+    /// Its project.
+    pub project: String,
+    /// Its name.
+    pub resource: String,
+    /// The environment.
+    pub environment: String,
+}
+
+/// A managed resource that a component uses, and why it is not ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PendingResourceDependency {
+    /// The namespace of the resource.
+    pub namespace: String,
+    /// Its project.
+    pub project: String,
+    /// Its name.
+    pub resource: String,
+    /// Why it is not ready.
+    pub reason: String,
+}

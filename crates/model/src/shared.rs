@@ -1,0 +1,182 @@
+//! Values that several kinds are made of.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::schema;
+
+/// The project something belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProjectOwner {
+    /// The name of the project.
+    #[schemars(length(min = 1))]
+    pub project_name: String,
+}
+
+/// The component something belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentOwner {
+    /// The name of the component's project.
+    #[schemars(length(min = 1))]
+    pub project_name: String,
+    /// The name of the component.
+    #[schemars(length(min = 1))]
+    pub component_name: String,
+}
+
+/// A schema for the values that a type or trait takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SchemaSection {
+    /// A structural `OpenAPI` schema; `$defs` and references to them are allowed.
+    #[serde(
+        rename = "openAPIV3Schema",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(schema_with = "schema::free_form")]
+    pub open_api_v3_schema: Option<Value>,
+}
+
+/// A rule that must hold before anything is rendered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ValidationRule {
+    /// A `${...}` expression that must be true.
+    #[schemars(regex(pattern = schema::EXPRESSION))]
+    pub rule: String,
+    /// What to say when it is not.
+    #[schemars(length(min = 1))]
+    pub message: String,
+}
+
+/// The plane an object is sent to.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetPlane {
+    /// Where workloads run.
+    #[default]
+    DataPlane,
+    /// Where they are watched.
+    ObservabilityPlane,
+}
+
+/// A template of one object, or of one object per element of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::rules(&[
+    ("!has(self.forEach) || has(self.var)", "var is required when forEach is set"),
+])))]
+pub struct ResourceTemplate {
+    /// Names the template within its type.
+    #[schemars(length(min = 1))]
+    pub id: String,
+    /// Where the objects go.
+    #[serde(default)]
+    pub target_plane: TargetPlane,
+    /// A `${...}` condition; the template is left out when it is false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = schema::EXPRESSION))]
+    pub include_when: Option<String>,
+    /// A `${...}` list or map; the template is rendered once per element.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = schema::EXPRESSION))]
+    pub for_each: Option<String>,
+    /// The name of the element in the template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = schema::VARIABLE))]
+    pub var: Option<String>,
+    /// The object, with `${...}` anywhere in it.
+    #[schemars(schema_with = "schema::free_form")]
+    pub template: Value,
+}
+
+/// One environment variable of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::value_or_reference()))]
+pub struct EnvVar {
+    /// The name of the variable.
+    #[schemars(length(min = 1))]
+    pub key: String,
+    /// Its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Where its value is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<ValueFrom>,
+}
+
+/// One file of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::value_or_reference()))]
+pub struct FileVar {
+    /// The name of the file.
+    #[schemars(length(min = 1))]
+    pub key: String,
+    /// The folder it appears in.
+    #[schemars(length(min = 1))]
+    pub mount_path: String,
+    /// Its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Where its content is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<ValueFrom>,
+}
+
+/// A value kept elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ValueFrom {
+    /// A key of a `SecretReference` in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<SecretKeyRef>,
+}
+
+/// A key of a `SecretReference`: one of its `data[].secretKey`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct SecretKeyRef {
+    /// The name of the `SecretReference`.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(min = 1))]
+    pub key: String,
+}
+
+/// A release that a project or resource made last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LatestRelease {
+    /// The name of the release.
+    pub name: String,
+    /// The hash of what it holds.
+    pub hash: String,
+}
+
+/// Whether agents of a plane are connected.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentConnection {
+    /// Whether any agent is connected.
+    pub connected: bool,
+    /// How many are.
+    pub connected_agents: i32,
+    /// When an agent connected last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_connected_time: Option<Time>,
+    /// When an agent was lost last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_disconnected_time: Option<Time>,
+    /// When an agent was heard last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat_time: Option<Time>,
+    /// What a person should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
