@@ -211,7 +211,8 @@ pub struct WorkloadEndpoint {
 )]
 pub enum EndpointType {
     /// HTTP.
-    HTTP,
+    #[serde(rename = "HTTP")]
+    Http,
     /// gRPC.
     #[serde(rename = "gRPC")]
     Grpc,
@@ -220,21 +221,23 @@ pub enum EndpointType {
     /// Web sockets.
     Websocket,
     /// Any protocol over TCP.
-    TCP,
+    #[serde(rename = "TCP")]
+    Tcp,
     /// Any protocol over UDP.
-    UDP,
+    #[serde(rename = "UDP")]
+    Udp,
 }
 
 impl EndpointType {
     /// As written in manifests.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::HTTP => "HTTP",
+            Self::Http => "HTTP",
             Self::Grpc => "gRPC",
             Self::GraphQL => "GraphQL",
             Self::Websocket => "Websocket",
-            Self::TCP => "TCP",
-            Self::UDP => "UDP",
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
         }
     }
 }

@@ -67,11 +67,10 @@ impl Checker {
         self.cluster
     }
 
-    pub(crate) fn add(&mut self, field: String, message: &str) {
-        let field = if field.is_empty() {
-            "spec".to_owned()
-        } else {
-            format!("spec.{field}")
+    pub(crate) fn add(&mut self, field: impl AsRef<str>, message: &str) {
+        let field = match field.as_ref() {
+            "" => "spec".to_owned(),
+            field => format!("spec.{field}"),
         };
         self.violations.push(Violation {
             field,
@@ -81,26 +80,26 @@ impl Checker {
 
     pub(crate) fn unchanged<T: PartialEq>(&mut self, field: &str, new: &T, old: &T) {
         if new != old {
-            self.add(field.to_owned(), "is immutable");
+            self.add(field, "is immutable");
         }
     }
 
     pub(crate) fn filled(&mut self, field: &str, value: &str) {
         if value.is_empty() {
-            self.add(field.to_owned(), "must not be empty");
+            self.add(field, "must not be empty");
         }
     }
 
     pub(crate) fn port(&mut self, field: &str, port: u16) {
         if port == 0 {
-            self.add(field.to_owned(), "must be between 1 and 65535");
+            self.add(field, "must be between 1 and 65535");
         }
     }
 
     pub(crate) fn at_most(&mut self, field: &str, count: usize, limit: usize) {
         if count > limit {
             self.add(
-                field.to_owned(),
+                field,
                 &format!("has {count} entries, at most {limit} are allowed"),
             );
         }
@@ -109,7 +108,7 @@ impl Checker {
     pub(crate) fn dns_label(&mut self, field: &str, value: &str) {
         if value.len() > 63 || !is_match(schema::DNS_LABEL, value) {
             self.add(
-                field.to_owned(),
+                field,
                 &format!(
                     "\"{value}\" must be at most 63 lower-case letters, digits and '-', and start \
                      and end with a letter or digit"
@@ -120,10 +119,7 @@ impl Checker {
 
     pub(crate) fn matches(&mut self, field: &str, value: &str, pattern: &str) {
         if !is_match(pattern, value) {
-            self.add(
-                field.to_owned(),
-                &format!("\"{value}\" must match {pattern}"),
-            );
+            self.add(field, &format!("\"{value}\" must match {pattern}"));
         }
     }
 
@@ -148,11 +144,8 @@ impl Checker {
     pub(crate) fn one_value(&mut self, field: &str, literal: bool, from: Option<&ValueFrom>) {
         let referenced = from.is_some_and(|from| from.secret_key_ref.is_some());
         match (literal, from.is_some()) {
-            (true, true) => self.add(
-                field.to_owned(),
-                "value and valueFrom are mutually exclusive",
-            ),
-            (false, false) => self.add(field.to_owned(), "needs value or valueFrom"),
+            (true, true) => self.add(field, "value and valueFrom are mutually exclusive"),
+            (false, false) => self.add(field, "needs value or valueFrom"),
             (false, true) if !referenced => {
                 self.add(format!("{field}.valueFrom"), "needs secretKeyRef");
             }
@@ -169,7 +162,7 @@ impl Checker {
 
     pub(crate) fn templates(&mut self, field: &str, templates: &[ResourceTemplate]) {
         if templates.is_empty() {
-            self.add(field.to_owned(), "must not be empty");
+            self.add(field, "must not be empty");
         }
         self.unique(field, "id", templates.iter().map(|one| &one.id));
         for (index, one) in templates.iter().enumerate() {
@@ -231,7 +224,7 @@ impl Checker {
     fn expression(&mut self, field: &str, value: &str) {
         if !is_match(schema::EXPRESSION, value) {
             self.add(
-                field.to_owned(),
+                field,
                 &format!("\"{value}\" must be one ${{...}} expression"),
             );
         }

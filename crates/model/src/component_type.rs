@@ -151,7 +151,7 @@ impl Check for ComponentTypeSpec {
         }
         if !self.validations.is_empty() && !self.pre_render_validations.is_empty() {
             out.add(
-                "validations".to_owned(),
+                "validations",
                 "and preRenderValidations are mutually exclusive; use preRenderValidations",
             );
         }
@@ -174,7 +174,7 @@ impl ComponentTypeSpec {
             let id = self.workload_type.as_str();
             if !self.resources.iter().any(|one| one.id == id) {
                 out.add(
-                    "resources".to_owned(),
+                    "resources",
                     &format!("must contain a resource with id {id}, the workloadType"),
                 );
             }
@@ -185,7 +185,7 @@ impl ComponentTypeSpec {
                 .count();
             if count != 1 {
                 out.add(
-                    "resources".to_owned(),
+                    "resources",
                     &format!("must contain exactly one {kind}, the workloadType; found {count}"),
                 );
             }

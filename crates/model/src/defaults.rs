@@ -44,3 +44,60 @@ const DEFAULTS: [Default; 7] = [
         yaml: include_str!("../defaults/data-plane.yaml"),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn documents() -> Vec<Value> {
+        defaults()
+            .iter()
+            .flat_map(|default| {
+                serde_saphyr::from_multiple::<Value>(default.yaml)
+                    .unwrap_or_else(|error| panic!("{}: {error}", default.name))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_default_is_valid() {
+        for document in documents() {
+            let kind = crate::find(document["kind"].as_str().unwrap()).unwrap();
+            let name = document["metadata"]["name"].as_str().unwrap();
+            assert_eq!((kind.check)(&document, None), [], "{} {name}", kind.kind);
+        }
+    }
+
+    #[test]
+    fn a_platform_starts_with_types_environments_and_a_plane() {
+        let mut names: Vec<String> = documents()
+            .iter()
+            .map(|document| {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                format!(
+                    "{}/{}",
+                    text(&document["kind"]),
+                    text(&document["metadata"]["name"])
+                )
+            })
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "ClusterComponentType/scheduled-task",
+                "ClusterComponentType/service",
+                "ClusterComponentType/web-application",
+                "ClusterComponentType/worker",
+                "ClusterDataPlane/default",
+                "ClusterProjectType/default",
+                "DeploymentPipeline/default",
+                "Environment/development",
+                "Environment/production",
+                "Environment/staging",
+            ]
+        );
+    }
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::application::{ComponentSpec, WorkloadSpec};
 use crate::check::{self, Violation};
 use crate::component_type::ComponentTypeSpec;
-use crate::object::{API_VERSION, GROUP, VERSION};
+use crate::object::{GROUP, VERSION};
 use crate::plane::DataPlaneSpec;
 use crate::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use crate::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec};
@@ -17,6 +17,10 @@ use crate::traits::TraitSpec;
 
 /// Everything that varies per kind.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "a kind has a kind, as in manifests"
+)]
 pub struct Kind {
     /// The API group.
     pub group: &'static str,
@@ -64,8 +68,8 @@ pub struct Column {
 
 impl Kind {
     /// `GROUP/VERSION`, as written in manifests.
-    pub fn api_version(&self) -> &'static str {
-        API_VERSION
+    pub fn api_version(&self) -> String {
+        format!("{}/{}", self.group, self.version)
     }
 
     /// The definition of the kind, in the form `apiextensions.k8s.io/v1` wants.

@@ -5,6 +5,8 @@
 //! knows no client, no clock, no file and nothing asynchronous.
 
 mod check;
+#[cfg(test)]
+mod check_tests;
 mod kind;
 mod object;
 mod schema;

@@ -182,13 +182,13 @@ impl Check for DataPlaneSpec {
     fn check(&self, _old: Option<&Self>, out: &mut Checker) {
         match &self.plane_id {
             Some(id) => out.dns_label("planeID", id),
-            None if out.is_cluster() => out.add("planeID".to_owned(), "is required"),
+            None if out.is_cluster() => out.add("planeID", "is required"),
             None => {}
         }
         let source = &self.cluster_agent.client_ca;
         if source.value.is_some() == source.secret_key_ref.is_some() {
             out.add(
-                "clusterAgent.clientCA".to_owned(),
+                "clusterAgent.clientCA",
                 "needs exactly one of value and secretKeyRef",
             );
         }

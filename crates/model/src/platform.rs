@@ -153,7 +153,7 @@ impl Check for DeploymentPipelineSpec {
         }
         if !self.promotion_paths.is_empty() && self.root_environment().is_none() {
             out.add(
-                "promotionPaths".to_owned(),
+                "promotionPaths",
                 "form a circle: no environment is the first of the pipeline",
             );
         }

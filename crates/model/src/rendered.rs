@@ -163,7 +163,7 @@ impl Check for RenderedReleaseSpec {
         out.filled("environmentName", &self.environment_name);
         if self.owner.component_name.is_some() && self.owner.resource_name.is_some() {
             out.add(
-                "owner".to_owned(),
+                "owner",
                 "componentName and resourceName are mutually exclusive",
             );
         }

@@ -194,10 +194,9 @@ fn known_format(map: &mut Map<String, Value>) {
 /// A default that says nothing is none: an API would write it into every object.
 fn stated_default(map: &mut Map<String, Value>) {
     let says_nothing = match map.get("default") {
-        Some(Value::Null | Value::Bool(false)) => true,
+        Some(Value::Null | Value::Bool(false) | Value::Object(_)) => true,
         Some(Value::String(text)) => text.is_empty(),
         Some(Value::Array(items)) => items.is_empty(),
-        Some(Value::Object(_)) => true,
         Some(Value::Number(number)) => number.as_f64() == Some(0.0),
         Some(Value::Bool(true)) | None => false,
     };

@@ -150,7 +150,7 @@ impl Spec for SecretReferenceSpec {
 impl Check for SecretReferenceSpec {
     fn check(&self, _old: Option<&Self>, out: &mut Checker) {
         if self.data.is_empty() {
-            out.add("data".to_owned(), "must not be empty");
+            out.add("data", "must not be empty");
         }
         for (index, one) in self.data.iter().enumerate() {
             out.filled(&format!("data[{index}].secretKey"), &one.secret_key);

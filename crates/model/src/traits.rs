@@ -226,7 +226,7 @@ impl Check for TraitSpec {
     fn check(&self, _old: Option<&Self>, out: &mut Checker) {
         if !self.validations.is_empty() && !self.pre_render_validations.is_empty() {
             out.add(
-                "validations".to_owned(),
+                "validations",
                 "and preRenderValidations are mutually exclusive; use preRenderValidations",
             );
         }
