@@ -219,13 +219,11 @@ fn append(h: Helper<'_, '_>, read: Loop, test: Option<IdedExpr>, item: IdedExpr)
 
 fn has(h: Helper<'_, '_>, args: &mut Vec<IdedExpr>) -> Expanded {
     let argument = args.pop().unwrap_or_default();
-    match argument.expr {
-        Expr::Select(mut select) => {
-            select.test = true;
-            Ok(Some(h.next_expr(Expr::Select(select))))
-        }
-        _ => Err(h.new_error(argument.id, "has() takes a field, as in has(a.b)")),
-    }
+    let Expr::Select(mut select) = argument.expr else {
+        return Err(h.new_error(argument.id, "has() takes a field, as in has(a.b)"));
+    };
+    select.test = true;
+    Ok(Some(h.next_expr(Expr::Select(select))))
 }
 
 /// `cel.bind(name, value, body)`.
@@ -268,13 +266,11 @@ fn binding(h: Helper<'_, '_>, name: &str, value: IdedExpr, body: IdedExpr) -> Id
 }
 
 fn variable(h: Helper<'_, '_>, argument: IdedExpr) -> Result<String, ParseError> {
-    match argument.expr {
-        Expr::Ident(name) => Ok(name),
-        _ => Err(h.new_error(
-            argument.id,
-            "a comprehension's variable must be a plain name",
-        )),
-    }
+    let Expr::Ident(name) = argument.expr else {
+        let message = "a comprehension's variable must be a plain name";
+        return Err(h.new_error(argument.id, message));
+    };
+    Ok(name)
 }
 
 /// A call of the global function `function`.

@@ -127,9 +127,8 @@ fn add_helpers(env: &mut Env, helpers: &[Helper]) -> Result<(), DeclarationError
             name,
             usize::from(keyed),
             move |h, target, args| {
-                let receiver = match target.as_ref().map(|target| &target.expr) {
-                    Some(Expr::Ident(receiver)) => receiver,
-                    _ => return Ok(None),
+                let Some(Expr::Ident(receiver)) = target.as_ref().map(|target| &target.expr) else {
+                    return Ok(None);
                 };
                 let Some(helper) = group.iter().find(|helper| helper.receiver == receiver) else {
                     return Ok(None);

@@ -1,5 +1,10 @@
 //! The functions of the language beyond CEL's own: `oc_*`, `sets.*`, and what the comprehension
 //! macros call.
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "the CEL crate wants functions of this signature"
+)]
 
 use crate::comprehension::{self, ENTRIES, FROM_ENTRIES, FROM_PAIRS, RANGE};
 use crate::name;

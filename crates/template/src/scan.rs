@@ -48,7 +48,6 @@ fn close(text: &str, start: usize) -> Result<Option<usize>, Nested> {
         match (quote, bytes[at]) {
             (Some(_), b'\\') => at += 1,
             (Some(open), byte) if byte == open => quote = None,
-            (Some(_), _) => {}
             (None, byte @ (b'\'' | b'"')) => quote = Some(byte),
             (None, b'$') if bytes.get(at + 1) == Some(&b'{') => {
                 return Err(Nested {
@@ -62,7 +61,7 @@ fn close(text: &str, start: usize) -> Result<Option<usize>, Nested> {
                     return Ok(Some(at + 1));
                 }
             }
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
         at += 1;
     }

@@ -366,21 +366,17 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
 
 /// The crate's error in our words, and what to do about it.
 fn explain(error: &ExecutionError) -> (String, Option<String>) {
-    match error {
-        ExecutionError::NoSuchKey(key) => (
-            format!("there is no field {key:?}"),
-            Some(format!(
-                "use has(...) or .?{key}.orValue(...) if it may be missing"
-            )),
-        ),
-        ExecutionError::UndeclaredReference(name) => {
-            (format!("there is no variable or function {name:?}"), None)
-        }
-        ExecutionError::FunctionError { function, message } => {
-            (format!("{function}: {message}"), None)
-        }
-        other => (other.to_string(), None),
+    if let ExecutionError::NoSuchKey(key) = error {
+        let hint = format!("use has(...) or .?{key}.orValue(...) if it may be missing");
+        return (format!("there is no field {key:?}"), Some(hint));
     }
+    if let ExecutionError::UndeclaredReference(name) = error {
+        return (format!("there is no variable or function {name:?}"), None);
+    }
+    if let ExecutionError::FunctionError { function, message } = error {
+        return (format!("{function}: {message}"), None);
+    }
+    (error.to_string(), None)
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ pub(crate) fn sorted<'b, 'v>(map: &'b CelMap<'v>) -> Vec<(&'b CelMapKey<'v>, &'b
         .iter()
         .map(|(key, value)| (key, value.as_ref()))
         .collect();
-    entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+    entries.sort_by_key(|(key, _)| *key);
     entries
 }
 

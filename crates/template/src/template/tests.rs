@@ -1,3 +1,7 @@
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "calls read better with values"
+)]
 use super::*;
 use crate::{Helper, Recorder, Silent};
 use serde_json::json;

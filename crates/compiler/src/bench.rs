@@ -1,0 +1,239 @@
+//! Where templates are evaluated: collects what goes wrong and, when asked, where things come from.
+
+use crate::diagnostic::{Code, Diagnostic, dotted};
+use crate::result::Origin;
+use choreo_model::shared::TargetPlane;
+use choreo_template::{Context, Dialect, Entry, Output, Recorder, Silent, Template, Trace};
+use serde_json::Value;
+
+/// A trace that can be emptied.
+pub(crate) trait Ledger: Trace + Default {
+    /// Takes what was recorded since the last time.
+    fn drain(&mut self) -> Vec<Entry>;
+}
+
+impl Ledger for Silent {
+    fn drain(&mut self) -> Vec<Entry> {
+        Vec::new()
+    }
+}
+
+impl Ledger for Recorder {
+    fn drain(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
+    }
+}
+
+/// A place in an object of the platform: which object, and a JSON pointer into it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Site<'a> {
+    pub(crate) object: &'a str,
+    pub(crate) pointer: &'a str,
+}
+
+/// An object on its way through the pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) id: String,
+    pub(crate) plane: TargetPlane,
+    pub(crate) object: Value,
+    pub(crate) origins: Vec<Origin>,
+}
+
+/// What a resource of a type and a creation of a trait have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recipe<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) plane: TargetPlane,
+    pub(crate) include_when: Option<&'a str>,
+    pub(crate) for_each: Option<&'a str>,
+    pub(crate) var: Option<&'a str>,
+    pub(crate) template: &'a Value,
+}
+
+/// The evaluator of one compilation.
+pub(crate) struct Bench<L> {
+    dialect: &'static Dialect,
+    ledger: L,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl<L: Ledger> Bench<L> {
+    pub(crate) fn new(dialect: &'static Dialect) -> Self {
+        Self {
+            dialect,
+            ledger: L::default(),
+            diagnostics: Vec::new(),
+        }
+    }
+
+    pub(crate) fn context<'v>(&self) -> Context<'static, 'v> {
+        Context::new(self.dialect)
+    }
+
+    /// Notes an error.
+    pub(crate) fn fail(&mut self, code: Code, site: Site<'_>, message: impl Into<String>) {
+        let error = Diagnostic::error(code, site.object, dotted(site.pointer), message);
+        self.diagnostics.push(error);
+    }
+
+    /// Evaluates the template `value`; `None` when it failed, which is noted.
+    pub(crate) fn eval(
+        &mut self,
+        site: Site<'_>,
+        value: &Value,
+        context: &Context<'_, '_>,
+    ) -> Option<Output> {
+        let result = Template::parse(self.dialect, value, site.pointer)
+            .and_then(|template| template.eval(context, &mut self.ledger));
+        match result {
+            Ok(output) => Some(output),
+            Err(faults) => {
+                let found = faults
+                    .into_iter()
+                    .map(|fault| Diagnostic::of_fault(site.object, fault));
+                self.diagnostics.extend(found);
+                None
+            }
+        }
+    }
+
+    /// Evaluates a condition.
+    pub(crate) fn test(
+        &mut self,
+        site: Site<'_>,
+        expression: &str,
+        context: &Context<'_, '_>,
+    ) -> Option<bool> {
+        match self.eval(site, &Value::from(expression), context)? {
+            Some(Value::Bool(answer)) => Some(answer),
+            other => {
+                let found = other.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
+                self.fail(
+                    Code::Expression,
+                    site,
+                    format!("must be true or false, found {found}"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Runs `run` once, or once per item of `for_each` with the item bound to `var`.
+    pub(crate) fn each(
+        &mut self,
+        site: Site<'_>,
+        (for_each, var): (Option<&str>, Option<&str>),
+        context: &Context<'_, '_>,
+        mut run: impl FnMut(&mut Self, &Context<'_, '_>, Option<usize>),
+    ) {
+        let Some(for_each) = for_each else {
+            return run(self, context, None);
+        };
+        let pointer = format!("{}/forEach", site.pointer);
+        let site = Site {
+            pointer: &pointer,
+            ..site
+        };
+        for (index, item) in self.items(site, for_each, context).iter().enumerate() {
+            let mut scope = context.scope();
+            scope.bind(var.unwrap_or("item"), item);
+            run(self, &scope, Some(index));
+        }
+    }
+
+    /// A list as it is; a map as a list of `{key, value}`, sorted by key.
+    fn items(&mut self, site: Site<'_>, for_each: &str, context: &Context<'_, '_>) -> Vec<Value> {
+        match self.eval(site, &Value::from(for_each), context) {
+            Some(Some(Value::Array(items))) => items,
+            Some(Some(Value::Object(map))) => {
+                let mut entries: Vec<_> = map.into_iter().collect();
+                entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+                entries
+                    .into_iter()
+                    .map(|(key, value)| serde_json::json!({"key": key, "value": value}))
+                    .collect()
+            }
+            Some(_) => {
+                self.fail(Code::Expression, site, "must be a list or a map");
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Renders what `recipe` makes.
+    pub(crate) fn make(
+        &mut self,
+        site: Site<'_>,
+        recipe: Recipe<'_>,
+        context: &Context<'_, '_>,
+        drafts: &mut Vec<Draft>,
+    ) {
+        if let Some(condition) = recipe.include_when {
+            let pointer = format!("{}/includeWhen", site.pointer);
+            let at = Site {
+                pointer: &pointer,
+                ..site
+            };
+            if self.test(at, condition, context) != Some(true) {
+                return;
+            }
+        }
+        let pointer = format!("{}/template", site.pointer);
+        let at = Site {
+            pointer: &pointer,
+            ..site
+        };
+        self.each(
+            site,
+            (recipe.for_each, recipe.var),
+            context,
+            |bench, scope, index| {
+                bench.ledger.drain();
+                let Some(Some(object)) = bench.eval(at, recipe.template, scope) else {
+                    return;
+                };
+                let origins = bench.origins(site.object);
+                drafts.push(Draft {
+                    id: index.map_or_else(
+                        || recipe.id.to_owned(),
+                        |index| format!("{}-{index}", recipe.id),
+                    ),
+                    plane: recipe.plane,
+                    object,
+                    origins,
+                });
+            },
+        );
+    }
+
+    /// What the last evaluation recorded.
+    fn origins(&mut self, source: &str) -> Vec<Origin> {
+        self.ledger
+            .drain()
+            .into_iter()
+            .map(|entry| Origin {
+                output: entry.output,
+                source: source.to_owned(),
+                field: dotted(&entry.path),
+                range: Some(entry.range),
+                expression: Some(entry.expression),
+            })
+            .collect()
+    }
+
+    /// Notes that `path` of `draft` was changed by what is written at `site`.
+    pub(crate) fn note(&mut self, draft: &mut Draft, path: &str, site: Site<'_>) {
+        self.ledger.drain();
+        if L::ENABLED {
+            draft.origins.push(Origin {
+                output: path.to_owned(),
+                source: site.object.to_owned(),
+                field: dotted(site.pointer),
+                range: None,
+                expression: None,
+            });
+        }
+    }
+}

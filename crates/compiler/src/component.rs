@@ -1,0 +1,393 @@
+//! The pipeline of a component: one binding of one release to one environment.
+
+use crate::bench::{Bench, Draft, Ledger, Recipe, Site};
+use crate::configurations;
+use crate::connections::{self, Connections};
+use crate::context::{self, Variables};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect::dialect;
+use crate::network_policy::{self, Subject};
+use crate::parameters::{self, Section};
+use crate::release::embedded_reference;
+use crate::result::Compiled;
+use crate::snapshot::{ComponentSnapshot, Provider};
+use crate::{endpoints, finish, traits, validations};
+use choreo_model::application::Container;
+use choreo_model::reference::TraitRef;
+use choreo_model::release::BindingState;
+use choreo_model::shared::TargetPlane;
+use choreo_model::traits::TraitSpec;
+use choreo_model::{labels, names};
+use choreo_template::{Context, Recorder, Silent};
+use serde_json::{Value, json};
+
+/// Renders one binding of a component.
+pub fn compile_component(snapshot: &ComponentSnapshot<'_>) -> Compiled {
+    compile::<Silent>(snapshot)
+}
+
+/// The same, with where every field came from.
+pub fn explain_component(snapshot: &ComponentSnapshot<'_>) -> Compiled {
+    compile::<Recorder>(snapshot)
+}
+
+fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>) -> Compiled {
+    let overrides = snapshot.binding.spec.workload_overrides.as_ref();
+    let container = configurations::merged(&snapshot.release.workload.container, overrides);
+    let mut compiled = Compiled {
+        namespace: names::cell_namespace(
+            snapshot.binding.namespace(),
+            snapshot.project.name(),
+            snapshot.environment.name(),
+        ),
+        ..Compiled::default()
+    };
+    if snapshot.binding.spec.state == BindingState::Undeploy {
+        return compiled;
+    }
+    compiled.secret_reference_names = configurations::secret_reference_names(&container);
+    let connections = connect(snapshot, &mut compiled);
+    match dialect() {
+        Ok(dialect) => {
+            let pipeline = Pipeline {
+                snapshot,
+                bench: Bench::<L>::new(dialect),
+            };
+            pipeline.run(&container, &connections, &mut compiled);
+        }
+        Err(diagnostic) => compiled.diagnostics.push(diagnostic),
+    }
+    compiled
+}
+
+fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connections {
+    let namespace = snapshot.binding.namespace();
+    let (binding, workload) = (&snapshot.binding.spec, &snapshot.release.workload);
+    compiled.connection_targets = connections::targets(namespace, binding, workload);
+    compiled.resource_dependency_targets =
+        connections::resource_targets(namespace, binding, workload);
+    compiled.pending_resource_dependencies =
+        connections::pending_resources(&compiled.resource_dependency_targets);
+    let connections = connections::resolve(&compiled.connection_targets, |target| {
+        snapshot
+            .providers
+            .iter()
+            .map(|binding| Provider::from(*binding))
+            .filter(|provider| connections::provides(provider, target))
+            .collect()
+    });
+    compiled
+        .resolved_connections
+        .clone_from(&connections.resolved);
+    compiled
+        .pending_connections
+        .clone_from(&connections.pending);
+    connections
+}
+
+/// A trait as a component uses it.
+struct Use<'a> {
+    object: String,
+    spec: &'a TraitSpec,
+    variables: Variables,
+}
+
+struct Pipeline<'a, L> {
+    snapshot: &'a ComponentSnapshot<'a>,
+    bench: Bench<L>,
+}
+
+impl<'a, L: Ledger> Pipeline<'a, L> {
+    fn run(mut self, container: &Container, connections: &Connections, compiled: &mut Compiled) {
+        let variables = self.variables(container, connections);
+        let mut context = self.bench.context();
+        variables.bind(&mut context);
+        let mut drafts = Vec::new();
+        let object = self.type_object();
+        let spec = &self.snapshot.release.component_type.spec;
+        let rules = match spec.pre_render_validations.as_slice() {
+            [] => ("validations", spec.validations.as_slice()),
+            rules => ("preRenderValidations", rules),
+        };
+        validations::before(&mut self.bench, &object, rules, &context);
+        // Rules say in the author's words what would fail below in ours.
+        if self.bench.diagnostics.is_empty() {
+            self.base(&object, &context, &mut drafts);
+            let uses = self.uses(&context);
+            self.apply(&uses, &context, &mut drafts);
+            self.validate(&object, &uses, &context, &drafts);
+            finish::label(&mut drafts, &context::component_labels(self.snapshot));
+            finish::check(&mut self.bench, &object, &drafts);
+        }
+        compiled.diagnostics.append(&mut self.bench.diagnostics);
+        if !compiled.has_errors() {
+            self.finish(drafts, compiled);
+        }
+    }
+
+    fn type_object(&self) -> String {
+        let frozen = &self.snapshot.release.component_type;
+        let name = frozen.name.rsplit('/').next().unwrap_or(&frozen.name);
+        format!("{}/{name}", frozen.kind)
+    }
+
+    fn binding_object(&self) -> String {
+        format!("ReleaseBinding/{}", self.snapshot.binding.name())
+    }
+
+    fn variables(&mut self, container: &Container, connections: &Connections) -> Variables {
+        let snapshot = self.snapshot;
+        let (component, environment) = (snapshot.component.name(), snapshot.environment.name());
+        let configurations = configurations::configurations(
+            container,
+            &snapshot.secret_references,
+            &names::component_binding(component, environment),
+            &self.binding_object(),
+            &mut self.bench.diagnostics,
+        );
+        let mut variables = context::component(snapshot, container, configurations, connections);
+        let spec = &snapshot.release.component_type.spec;
+        let (declared, binding) = (self.type_object(), self.binding_object());
+        let given = format!("Component/{component}");
+        let profile = snapshot.release.component_profile.as_ref();
+        let parameters = parameters::checked(
+            spec.parameters.as_ref(),
+            profile.and_then(|profile| profile.parameters.as_ref()),
+            Section {
+                declared: &declared,
+                schema_field: "spec.parameters",
+                given: &given,
+                field: "spec.parameters",
+            },
+            &mut self.bench.diagnostics,
+        );
+        let configs = parameters::checked(
+            spec.environment_configs.as_ref(),
+            snapshot
+                .binding
+                .spec
+                .component_type_environment_configs
+                .as_ref(),
+            Section {
+                declared: &declared,
+                schema_field: "spec.environmentConfigs",
+                given: &binding,
+                field: "spec.componentTypeEnvironmentConfigs",
+            },
+            &mut self.bench.diagnostics,
+        );
+        variables.set("parameters", parameters);
+        variables.set("environmentConfigs", configs);
+        variables
+    }
+
+    fn base(&mut self, object: &str, context: &Context<'_, '_>, drafts: &mut Vec<Draft>) {
+        let resources = &self.snapshot.release.component_type.spec.resources;
+        for (index, resource) in resources.iter().enumerate() {
+            let pointer = format!("/spec/resources/{index}");
+            let site = Site {
+                object,
+                pointer: &pointer,
+            };
+            let recipe = Recipe {
+                id: &resource.id,
+                plane: resource.target_plane,
+                include_when: resource.include_when.as_deref(),
+                for_each: resource.for_each.as_deref(),
+                var: resource.var.as_deref(),
+                template: &resource.template,
+            };
+            self.bench.make(site, recipe, context, drafts);
+        }
+    }
+
+    /// The traits in the order in which they apply: embedded ones, then the component's.
+    fn uses(&mut self, context: &Context<'_, '_>) -> Vec<Use<'a>> {
+        let snapshot = self.snapshot;
+        let frozen = &snapshot.release.component_type;
+        let type_object = self.type_object();
+        let mut uses = Vec::new();
+        for (index, embedded) in frozen.spec.traits.iter().enumerate() {
+            let mut rendered = [None, None];
+            let sections = [
+                ("parameters", &embedded.parameters),
+                ("environmentConfigs", &embedded.environment_configs),
+            ];
+            for (slot, (field, value)) in rendered.iter_mut().zip(sections) {
+                let pointer = format!("/spec/traits/{index}/{field}");
+                let site = Site {
+                    object: &type_object,
+                    pointer: &pointer,
+                };
+                *slot = value
+                    .as_ref()
+                    .and_then(|value| self.bench.eval(site, value, context))
+                    .flatten();
+            }
+            let [parameters, configs] = rendered;
+            let field = format!("spec.traits[{index}]");
+            let sites = [
+                (type_object.clone(), format!("{field}.parameters")),
+                (type_object.clone(), format!("{field}.environmentConfigs")),
+            ];
+            let reference = embedded_reference(&embedded.reference, frozen.kind.is_cluster());
+            let values = (parameters.as_ref(), configs.as_ref());
+            uses.extend(self.use_of(&reference, &embedded.instance_name, values, &sites));
+        }
+        let profile = snapshot.release.component_profile.as_ref();
+        for (index, own) in profile
+            .iter()
+            .flat_map(|profile| &profile.traits)
+            .enumerate()
+        {
+            let configs = snapshot
+                .binding
+                .spec
+                .trait_environment_configs
+                .get(&own.instance_name);
+            let sites = [
+                (
+                    format!("Component/{}", snapshot.component.name()),
+                    format!("spec.traits[{index}].parameters"),
+                ),
+                (
+                    self.binding_object(),
+                    format!("spec.traitEnvironmentConfigs.{}", own.instance_name),
+                ),
+            ];
+            let values = (own.parameters.as_ref(), configs);
+            uses.extend(self.use_of(&own.reference, &own.instance_name, values, &sites));
+        }
+        uses
+    }
+
+    fn use_of(
+        &mut self,
+        reference: &TraitRef,
+        instance: &str,
+        (parameters, configs): (Option<&Value>, Option<&Value>),
+        sites: &[(String, String); 2],
+    ) -> Option<Use<'a>> {
+        let traits = &self.snapshot.release.traits;
+        let found = traits
+            .iter()
+            .find(|frozen| frozen.kind == reference.kind && frozen.name == reference.name);
+        let object = format!("{}/{}", reference.kind, reference.name);
+        let Some(frozen) = found else {
+            let (given, field) = &sites[0];
+            let message = format!("{object} is not part of the release");
+            let error = Diagnostic::error(Code::Trait, given.as_str(), field.as_str(), message);
+            self.bench.diagnostics.push(error);
+            return None;
+        };
+        let mut variables = Variables::default();
+        for (name, schema_field, section, value, (given, field)) in [
+            (
+                "parameters",
+                "spec.parameters",
+                &frozen.spec.parameters,
+                parameters,
+                &sites[0],
+            ),
+            (
+                "environmentConfigs",
+                "spec.environmentConfigs",
+                &frozen.spec.environment_configs,
+                configs,
+                &sites[1],
+            ),
+        ] {
+            let section_site = Section {
+                declared: &object,
+                schema_field,
+                given,
+                field,
+            };
+            let diagnostics = &mut self.bench.diagnostics;
+            let checked = parameters::checked(section.as_ref(), value, section_site, diagnostics);
+            variables.set(name, checked);
+        }
+        variables.set(
+            "trait",
+            json!({"name": reference.name, "instanceName": instance}),
+        );
+        Some(Use {
+            object,
+            spec: &frozen.spec,
+            variables,
+        })
+    }
+
+    fn apply(&mut self, uses: &[Use<'_>], context: &Context<'_, '_>, drafts: &mut Vec<Draft>) {
+        for used in uses {
+            let mut scope = context.scope();
+            used.variables.bind(&mut scope);
+            let before = self.bench.diagnostics.len();
+            let rules = match used.spec.pre_render_validations.as_slice() {
+                [] => ("validations", used.spec.validations.as_slice()),
+                rules => ("preRenderValidations", rules),
+            };
+            validations::before(&mut self.bench, &used.object, rules, &scope);
+            if self.bench.diagnostics.len() == before {
+                traits::apply(&mut self.bench, &used.object, used.spec, &scope, drafts);
+            }
+        }
+    }
+
+    fn validate(
+        &mut self,
+        object: &str,
+        uses: &[Use<'_>],
+        context: &Context<'_, '_>,
+        drafts: &[Draft],
+    ) {
+        let rules = &self
+            .snapshot
+            .release
+            .component_type
+            .spec
+            .post_render_validations;
+        validations::after(&mut self.bench, object, rules, context, drafts);
+        for used in uses {
+            let mut scope = context.scope();
+            used.variables.bind(&mut scope);
+            let rules = &used.spec.post_render_validations;
+            validations::after(&mut self.bench, &used.object, rules, &scope, drafts);
+        }
+    }
+
+    fn finish(&self, mut drafts: Vec<Draft>, compiled: &mut Compiled) {
+        let snapshot = self.snapshot;
+        let workload = &snapshot.release.workload;
+        compiled.endpoints = endpoints::endpoints(
+            &workload.endpoints,
+            &drafts,
+            snapshot.environment,
+            snapshot.data_plane,
+        );
+        finish::hash_pods(&mut drafts);
+        finish::sort(&mut drafts);
+        let selector = context::component_labels(snapshot);
+        let subject = Subject {
+            component: snapshot.component.name(),
+            cell: &compiled.namespace,
+            selector: &selector,
+            endpoints: &workload.endpoints,
+        };
+        let provider = snapshot
+            .data_plane
+            .annotation(labels::NETWORK_POLICY_PROVIDER);
+        let policy = match provider {
+            Some("cilium") => network_policy::cilium(subject),
+            _ => network_policy::kubernetes(subject),
+        };
+        drafts.push(Draft {
+            id: String::new(),
+            plane: TargetPlane::DataPlane,
+            object: policy,
+            origins: Vec::new(),
+        });
+        finish::identify(&mut drafts);
+        finish::hand_over(drafts, compiled);
+    }
+}

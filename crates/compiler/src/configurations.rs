@@ -1,0 +1,285 @@
+//! Variables and files of a container: from the workload, overridden by the binding, with secrets
+//! looked up in their references.
+
+use crate::diagnostic::{Code, Diagnostic};
+use choreo_model::SecretReference;
+use choreo_model::application::Container;
+use choreo_model::names::{OBJECT_LIMIT, fnv1a, kubernetes_name, kubernetes_name_with};
+use choreo_model::release::WorkloadOverrides;
+use choreo_model::secret::RemoteRef;
+use choreo_model::shared::{EnvVar, FileVar, ValueFrom};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The container's image and configuration after the binding's overrides.
+pub(crate) fn merged(container: &Container, overrides: Option<&WorkloadOverrides>) -> Container {
+    let mut merged = container.clone();
+    if let Some(overrides) = overrides.and_then(|overrides| overrides.container.as_ref()) {
+        put(&mut merged.env, &overrides.env, |env| &env.key);
+        put(&mut merged.files, &overrides.files, |file| &file.key);
+    }
+    merged
+}
+
+/// Replaces in place what has the same key, and appends the rest.
+fn put<T: Clone>(base: &mut Vec<T>, over: &[T], key: impl Fn(&T) -> &String) {
+    for item in over {
+        match base.iter_mut().find(|old| key(old) == key(item)) {
+            Some(old) => *old = item.clone(),
+            None => base.push(item.clone()),
+        }
+    }
+}
+
+/// Names of the secret references `container` uses, sorted.
+pub(crate) fn secret_reference_names(container: &Container) -> Vec<String> {
+    let env = container.env.iter().map(|env| env.value_from.as_ref());
+    let files = container.files.iter().map(|file| file.value_from.as_ref());
+    let names: BTreeSet<&str> = env
+        .chain(files)
+        .flatten()
+        .filter_map(|from| from.secret_key_ref.as_ref())
+        .map(|reference| reference.name.as_str())
+        .collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// What the helpers of `configurations` return.
+#[derive(Debug, Clone)]
+pub(crate) struct Configurations {
+    pub(crate) variable: Value,
+    pub(crate) env_from: Value,
+    pub(crate) config_envs: Value,
+    pub(crate) secret_envs: Value,
+    pub(crate) config_files: Value,
+    pub(crate) secret_files: Value,
+    pub(crate) mounts: Value,
+    pub(crate) volumes: Value,
+}
+
+/// A variable or file whose secret, if it has one, was found.
+struct Item<'a> {
+    name: &'a str,
+    directory: &'a str,
+    value: &'a str,
+    remote: Option<&'a RemoteRef>,
+}
+
+struct Finder<'a> {
+    references: &'a [&'a SecretReference],
+    object: &'a str,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+/// Sorts the configuration of `container` into plain and secret, under names that start with
+/// `prefix`. `object` is the binding, for messages.
+pub(crate) fn configurations(
+    container: &Container,
+    references: &[&SecretReference],
+    prefix: &str,
+    object: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Configurations {
+    let mut finder = Finder {
+        references,
+        object,
+        diagnostics,
+    };
+    let envs: Vec<Item<'_>> = container
+        .env
+        .iter()
+        .filter_map(|env| finder.env(env))
+        .collect();
+    let files: Vec<Item<'_>> = container
+        .files
+        .iter()
+        .filter_map(|file| finder.file(file))
+        .collect();
+    let (secret_envs, config_envs): (Vec<_>, Vec<_>) =
+        envs.iter().partition(|item| item.remote.is_some());
+    let (secret_files, config_files): (Vec<_>, Vec<_>) =
+        files.iter().partition(|item| item.remote.is_some());
+    let config_env_name = kubernetes_name(OBJECT_LIMIT, &[prefix, "env-configs"]);
+    let secret_env_name = kubernetes_name_with(
+        OBJECT_LIMIT,
+        &[prefix, "env-secrets"],
+        &digest(&secret_envs),
+    );
+    let mut env_from = Vec::new();
+    if !config_envs.is_empty() {
+        env_from.push(json!({"configMapRef": {"name": config_env_name}}));
+    }
+    if !secret_envs.is_empty() {
+        env_from.push(json!({"secretRef": {"name": secret_env_name}}));
+    }
+    let all_files = || config_files.iter().chain(&secret_files).copied();
+    Configurations {
+        variable: json!({
+            "configs": {"envs": list(&config_envs, env), "files": list(&config_files, file)},
+            "secrets": {"envs": list(&secret_envs, env), "files": list(&secret_files, file)},
+        }),
+        env_from: Value::Array(env_from),
+        config_envs: group(&config_envs, &config_env_name),
+        secret_envs: group(&secret_envs, &secret_env_name),
+        config_files: list(&config_files, |item| named_file(item, prefix)),
+        secret_files: list(&secret_files, |item| named_file(item, prefix)),
+        mounts: all_files().map(mount).collect(),
+        volumes: all_files().map(|item| volume(item, prefix)).collect(),
+    }
+}
+
+impl<'a> Finder<'a> {
+    fn env<'i>(&mut self, env: &'i EnvVar) -> Option<Item<'i>>
+    where
+        'a: 'i,
+    {
+        Some(Item {
+            name: &env.key,
+            directory: "",
+            value: env.value.as_deref().unwrap_or_default(),
+            remote: self.remote(&env.key, env.value_from.as_ref())?,
+        })
+    }
+
+    fn file<'i>(&mut self, file: &'i FileVar) -> Option<Item<'i>>
+    where
+        'a: 'i,
+    {
+        Some(Item {
+            name: &file.key,
+            directory: &file.mount_path,
+            value: file.value.as_deref().unwrap_or_default(),
+            remote: self.remote(&file.key, file.value_from.as_ref())?,
+        })
+    }
+
+    /// `Some(None)` for a plain value, `None` for a secret that is not there.
+    fn remote(&mut self, key: &str, from: Option<&ValueFrom>) -> Option<Option<&'a RemoteRef>> {
+        let Some(wanted) = from.and_then(|from| from.secret_key_ref.as_ref()) else {
+            return Some(None);
+        };
+        let reference = self
+            .references
+            .iter()
+            .find(|reference| reference.name() == wanted.name);
+        let found = reference.and_then(|found| {
+            found
+                .spec
+                .data
+                .iter()
+                .find(|data| data.secret_key == wanted.key)
+        });
+        if let Some(data) = found {
+            return Some(Some(&data.remote_ref));
+        }
+        let message = match reference {
+            None => format!(
+                "SecretReference {:?}, which {key:?} uses, is not there",
+                wanted.name
+            ),
+            Some(_) => format!(
+                "SecretReference {:?} has no key {:?}, which {key:?} uses",
+                wanted.name, wanted.key
+            ),
+        };
+        self.diagnostics.push(Diagnostic::error(
+            Code::SecretReference,
+            self.object,
+            "",
+            message,
+        ));
+        None
+    }
+}
+
+impl Item<'_> {
+    fn path(&self) -> String {
+        format!("{}/{}", self.directory.trim_end_matches('/'), self.name)
+    }
+
+    fn resource_name(&self, prefix: &str) -> String {
+        let file = self.name.replace('.', "-");
+        match self.remote {
+            None => kubernetes_name(OBJECT_LIMIT, &[prefix, "config", &file]),
+            Some(_) => {
+                kubernetes_name_with(OBJECT_LIMIT, &[prefix, "secret", &file], &digest(&[self]))
+            }
+        }
+    }
+}
+
+/// A hash of where secrets come from: another place makes another name, so pods restart.
+fn digest(items: &[&Item<'_>]) -> String {
+    let mut text = String::new();
+    for item in items {
+        if let Some(remote) = item.remote {
+            for part in [
+                item.name,
+                &remote.key,
+                remote.property.as_deref().unwrap_or_default(),
+                remote.version.as_deref().unwrap_or_default(),
+            ] {
+                text.push_str(part);
+                text.push('\n');
+            }
+        }
+    }
+    fnv1a(&text)
+}
+
+fn list(items: &[&Item<'_>], describe: impl Fn(&Item<'_>) -> Value) -> Value {
+    items.iter().map(|item| describe(item)).collect()
+}
+
+fn env(item: &Item<'_>) -> Value {
+    let mut value = json!({"name": item.name, "value": item.value});
+    if let Some(remote) = item.remote {
+        value["remoteRef"] = remote_ref(remote);
+    }
+    value
+}
+
+fn file(item: &Item<'_>) -> Value {
+    let mut value = env(item);
+    value["mountPath"] = Value::from(item.directory);
+    value
+}
+
+fn named_file(item: &Item<'_>, prefix: &str) -> Value {
+    let mut value = file(item);
+    value["resourceName"] = Value::from(item.resource_name(prefix));
+    value
+}
+
+fn remote_ref(remote: &RemoteRef) -> Value {
+    let mut value = json!({"key": remote.key});
+    for (name, part) in [("property", &remote.property), ("version", &remote.version)] {
+        if let Some(part) = part.as_deref().filter(|part| !part.is_empty()) {
+            value[name] = Value::from(part);
+        }
+    }
+    value
+}
+
+fn group(items: &[&Item<'_>], name: &str) -> Value {
+    if items.is_empty() {
+        return json!([]);
+    }
+    json!([{"resourceName": name, "envs": list(items, env)}])
+}
+
+fn volume_name(item: &Item<'_>) -> String {
+    format!("file-mount-{}", fnv1a(&item.path()))
+}
+
+fn mount(item: &Item<'_>) -> Value {
+    json!({"name": volume_name(item), "mountPath": item.path(), "subPath": item.name})
+}
+
+fn volume(item: &Item<'_>, prefix: &str) -> Value {
+    let resource = item.resource_name(prefix);
+    match item.remote {
+        None => json!({"name": volume_name(item), "configMap": {"name": resource}}),
+        Some(_) => json!({"name": volume_name(item), "secret": {"secretName": resource}}),
+    }
+}

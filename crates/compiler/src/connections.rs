@@ -1,0 +1,267 @@
+//! Connections: the addresses of other components' endpoints, and the variables that carry them.
+
+use crate::snapshot::Provider;
+use choreo_model::application::{DependencyVisibility, EndpointDependency, WorkloadTemplate};
+use choreo_model::release::{
+    BindingState, ConnectionTarget, EndpointUrl, PendingConnection, PendingResourceDependency,
+    ReleaseBindingSpec, ResolvedConnection, ResourceDependencyTarget,
+};
+use serde_json::{Map, Value, json};
+
+/// The connections of one component, with their addresses as far as they are known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Those whose address is known.
+    pub resolved: Vec<ResolvedConnection>,
+    /// Those whose address is not known, and why.
+    pub pending: Vec<PendingConnection>,
+}
+
+/// The endpoints of others that a workload asks for, when bound by `binding` in `namespace`.
+pub fn targets(
+    namespace: &str,
+    binding: &ReleaseBindingSpec,
+    workload: &WorkloadTemplate,
+) -> Vec<ConnectionTarget> {
+    endpoint_dependencies(workload)
+        .iter()
+        .map(|dependency| target(namespace, binding, dependency))
+        .collect()
+}
+
+/// The managed resources that a workload asks for.
+pub fn resource_targets(
+    namespace: &str,
+    binding: &ReleaseBindingSpec,
+    workload: &WorkloadTemplate,
+) -> Vec<ResourceDependencyTarget> {
+    let resources = workload.dependencies.iter().flat_map(|all| &all.resources);
+    resources
+        .map(|dependency| ResourceDependencyTarget {
+            namespace: namespace.to_owned(),
+            project: binding.owner.project_name.clone(),
+            resource: dependency.reference.clone(),
+            environment: binding.environment.clone(),
+        })
+        .collect()
+}
+
+/// Managed resources are no part of this platform yet: each dependency on one waits, visibly.
+pub fn pending_resources(targets: &[ResourceDependencyTarget]) -> Vec<PendingResourceDependency> {
+    targets
+        .iter()
+        .map(|target| PendingResourceDependency {
+            namespace: target.namespace.clone(),
+            project: target.project.clone(),
+            resource: target.resource.clone(),
+            reason: format!(
+                "ResourceReleaseBinding not found for resource {:?}",
+                target.resource
+            ),
+        })
+        .collect()
+}
+
+/// Looks every target up. `lookup` returns the bindings that deploy the target's component to its
+/// environment; more than one is as unusable as none.
+pub fn resolve<'p>(
+    targets: &[ConnectionTarget],
+    lookup: impl Fn(&ConnectionTarget) -> Vec<Provider<'p>>,
+) -> Connections {
+    let mut connections = Connections::default();
+    for target in targets {
+        match address(target, &lookup(target)) {
+            Ok(url) => connections.resolved.push(ResolvedConnection {
+                namespace: target.namespace.clone(),
+                project: target.project.clone(),
+                component: target.component.clone(),
+                endpoint: target.endpoint.clone(),
+                visibility: target.visibility.clone(),
+                url,
+            }),
+            Err(reason) => connections.pending.push(PendingConnection {
+                namespace: target.namespace.clone(),
+                project: target.project.clone(),
+                component: target.component.clone(),
+                endpoint: target.endpoint.clone(),
+                reason,
+            }),
+        }
+    }
+    connections
+}
+
+/// Whether `provider` is a binding of the component and environment `target` names.
+pub fn provides(provider: &Provider<'_>, target: &ConnectionTarget) -> bool {
+    provider.spec.owner.project_name == target.project
+        && provider.spec.owner.component_name == target.component
+        && provider.spec.environment == target.environment
+}
+
+fn endpoint_dependencies(workload: &WorkloadTemplate) -> &[EndpointDependency] {
+    workload
+        .dependencies
+        .as_ref()
+        .map(|dependencies| dependencies.endpoints.as_slice())
+        .unwrap_or_default()
+}
+
+fn target(
+    namespace: &str,
+    binding: &ReleaseBindingSpec,
+    dependency: &EndpointDependency,
+) -> ConnectionTarget {
+    let own = &binding.owner.project_name;
+    ConnectionTarget {
+        namespace: namespace.to_owned(),
+        project: dependency.project.as_ref().unwrap_or(own).clone(),
+        component: dependency.component.clone(),
+        environment: binding.environment.clone(),
+        endpoint: dependency.name.clone(),
+        visibility: dependency.visibility.as_str().to_owned(),
+    }
+}
+
+fn address(target: &ConnectionTarget, providers: &[Provider<'_>]) -> Result<EndpointUrl, String> {
+    let component = format!("{}/{}", target.project, target.component);
+    let provider = match providers {
+        [] => {
+            return Err(format!(
+                "ReleaseBinding not found for component {component}"
+            ));
+        }
+        [provider] => provider,
+        _ => {
+            return Err(format!(
+                "multiple ReleaseBindings found for component {component}"
+            ));
+        }
+    };
+    if provider.spec.state == BindingState::Undeploy {
+        return Err(format!("component {component} is undeployed"));
+    }
+    let endpoint = provider
+        .status
+        .endpoints
+        .iter()
+        .find(|endpoint| endpoint.name == target.endpoint)
+        .ok_or_else(|| format!("endpoint {:?} not yet resolved", target.endpoint))?;
+    endpoint.service_url.clone().ok_or_else(|| {
+        format!(
+            "endpoint {:?} has no URL for visibility {}",
+            target.endpoint, target.visibility
+        )
+    })
+}
+
+/// The `dependencies` variable of templates.
+pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -> Value {
+    let mut items = Vec::new();
+    let mut all = Vec::new();
+    let mut resolved = connections.resolved.iter();
+    for dependency in endpoint_dependencies(workload) {
+        // Both lists have the order of the workload, so the next one fits or is pending.
+        let fits = |connection: &&ResolvedConnection| {
+            connection.component == dependency.component
+                && connection.endpoint == dependency.name
+                && connection.visibility == visibility(dependency.visibility)
+                && dependency
+                    .project
+                    .as_ref()
+                    .is_none_or(|project| *project == connection.project)
+        };
+        let mut rest = resolved.clone();
+        let Some(connection) = rest.next().filter(fits) else {
+            continue;
+        };
+        resolved = rest;
+        let variables = env_variables(dependency, &connection.url);
+        items.push(json!({
+            "namespace": connection.namespace,
+            "project": connection.project,
+            "component": connection.component,
+            "endpoint": connection.endpoint,
+            "visibility": connection.visibility,
+            "envVars": variables,
+        }));
+        all.extend(variables);
+    }
+    json!({
+        "items": items,
+        "resources": [],
+        "envVars": all,
+        "volumeMounts": [],
+        "volumes": [],
+    })
+}
+
+const fn visibility(visibility: DependencyVisibility) -> &'static str {
+    visibility.as_str()
+}
+
+fn env_variables(dependency: &EndpointDependency, url: &EndpointUrl) -> Vec<Value> {
+    let bindings = &dependency.env_bindings;
+    let port = url.port.filter(|port| *port != 0);
+    let port = port.map(|port| port.to_string()).unwrap_or_default();
+    [
+        (&bindings.address, text(url)),
+        (&bindings.host, url.host.clone()),
+        (&bindings.port, port),
+        (&bindings.base_path, url.path.clone()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| {
+        let name = name.as_deref().filter(|name| !name.is_empty())?;
+        let mut variable = Map::new();
+        variable.insert("name".to_owned(), Value::from(name));
+        if !value.is_empty() {
+            variable.insert("value".to_owned(), Value::from(value));
+        }
+        Some(Value::Object(variable))
+    })
+    .collect()
+}
+
+/// The address as one text: a URL for what is reached by URL, `host:port` for the rest.
+fn text(url: &EndpointUrl) -> String {
+    let port = url.port.filter(|port| *port != 0);
+    let authority = match port {
+        Some(port) => format!("{}:{port}", url.host),
+        None => url.host.clone(),
+    };
+    let path = match url.path.as_str() {
+        "" => String::new(),
+        path if path.starts_with('/') => path.to_owned(),
+        path => format!("/{path}"),
+    };
+    match url.scheme.as_str() {
+        scheme @ ("http" | "https" | "ws" | "wss" | "tls") => {
+            format!("{scheme}://{authority}{path}")
+        }
+        _ => format!("{authority}{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: Value, expected: &str) {
+        assert_eq!(text(&serde_json::from_value(url).expect("a URL")), expected);
+    }
+
+    #[test]
+    fn addresses_depend_on_the_scheme() {
+        check(
+            json!({"scheme": "http", "host": "a", "port": 80, "path": "/x"}),
+            "http://a:80/x",
+        );
+        check(json!({"scheme": "wss", "host": "a"}), "wss://a");
+        check(json!({"scheme": "grpc", "host": "a", "port": 9}), "a:9");
+        check(
+            json!({"scheme": "tcp", "host": "a", "port": 9, "path": "x"}),
+            "a:9/x",
+        );
+    }
+}

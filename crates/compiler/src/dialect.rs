@@ -1,0 +1,53 @@
+//! The template language as component and project types see it.
+
+use crate::diagnostic::{Code, Diagnostic};
+use choreo_template::{Dialect, Helper};
+use std::sync::LazyLock;
+
+const fn helper(receiver: &'static str, name: &'static str, keyed: bool) -> Helper {
+    Helper {
+        receiver,
+        name,
+        keyed,
+    }
+}
+
+pub(crate) const ENV_FROM: Helper = helper("configurations", "toContainerEnvFrom", false);
+pub(crate) const CONFIG_ENVS: Helper = helper("configurations", "toConfigEnvsByContainer", false);
+pub(crate) const SECRET_ENVS: Helper = helper("configurations", "toSecretEnvsByContainer", false);
+pub(crate) const CONFIG_FILES: Helper = helper("configurations", "toConfigFileList", false);
+pub(crate) const SECRET_FILES: Helper = helper("configurations", "toSecretFileList", false);
+pub(crate) const FILE_MOUNTS: Helper = helper("configurations", "toContainerVolumeMounts", false);
+pub(crate) const FILE_VOLUMES: Helper = helper("configurations", "toVolumes", false);
+pub(crate) const DEPENDENCY_ENVS: Helper = helper("dependencies", "toContainerEnvs", false);
+pub(crate) const DEPENDENCY_MOUNTS: Helper =
+    helper("dependencies", "toContainerVolumeMounts", false);
+pub(crate) const DEPENDENCY_VOLUMES: Helper = helper("dependencies", "toVolumes", false);
+pub(crate) const SERVICE_PORTS: Helper = helper("workload", "toServicePorts", false);
+pub(crate) const ENDPOINT_RESOURCES: Helper = helper("workload", "toEndpointResources", true);
+
+const HELPERS: &[Helper] = &[
+    ENV_FROM,
+    CONFIG_ENVS,
+    SECRET_ENVS,
+    CONFIG_FILES,
+    SECRET_FILES,
+    FILE_MOUNTS,
+    FILE_VOLUMES,
+    DEPENDENCY_ENVS,
+    DEPENDENCY_MOUNTS,
+    DEPENDENCY_VOLUMES,
+    SERVICE_PORTS,
+    ENDPOINT_RESOURCES,
+];
+
+// Programs are kept for the life of the process: a cache of a pure function of their text.
+static DIALECT: LazyLock<Result<Dialect, String>> =
+    LazyLock::new(|| Dialect::new(HELPERS).map_err(|error| error.to_string()));
+
+/// The language, or why there is none.
+pub(crate) fn dialect() -> Result<&'static Dialect, Diagnostic> {
+    DIALECT
+        .as_ref()
+        .map_err(|error| Diagnostic::error(Code::Internal, "", "", error.as_str()))
+}

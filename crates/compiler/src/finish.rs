@@ -1,0 +1,149 @@
+//! The last steps over all objects of a component: platform labels, the hash that restarts pods,
+//! ids and order.
+
+use crate::bench::{Bench, Draft, Ledger, Site};
+use crate::canonical;
+use crate::diagnostic::Code;
+use crate::result::{Compiled, Rendered};
+use choreo_model::labels;
+use choreo_model::names::manifest_id;
+use choreo_model::shared::TargetPlane;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The string at `pointer`, or nothing.
+pub(crate) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Merges `labels` onto every object; the platform's win.
+pub(crate) fn label(drafts: &mut [Draft], labels: &BTreeMap<&'static str, String>) {
+    for draft in drafts {
+        let Some(metadata) = field(&mut draft.object, "metadata") else {
+            continue;
+        };
+        let Some(map) = map_field(metadata, "labels") else {
+            continue;
+        };
+        for (key, value) in labels {
+            map.insert((*key).to_owned(), Value::from(value.as_str()));
+        }
+    }
+}
+
+/// Puts a hash of all other data plane objects on the pods of Deployments and StatefulSets, so
+/// that a change of their configuration replaces them.
+pub(crate) fn hash_pods(drafts: &mut [Draft]) {
+    let contents: Vec<Option<String>> = drafts.iter().map(content).collect();
+    for (index, draft) in drafts.iter_mut().enumerate() {
+        if contents[index].is_none() || !has_pods(&draft.object) {
+            continue;
+        }
+        let mut others: Vec<&str> = contents
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != index)
+            .filter_map(|(_, content)| content.as_deref())
+            .collect();
+        others.sort_unstable();
+        let hash = canonical::hash(&others.join("\n"));
+        let metadata = field(&mut draft.object, "spec")
+            .and_then(|spec| map_field(spec, "template"))
+            .and_then(|template| map_field(template, "metadata"));
+        if let Some(annotations) = metadata.and_then(|metadata| map_field(metadata, "annotations"))
+        {
+            annotations.insert(labels::RESOURCE_HASH.to_owned(), Value::from(hash));
+        }
+    }
+}
+
+fn has_pods(object: &Value) -> bool {
+    text(object, "/apiVersion").starts_with("apps/")
+        && matches!(text(object, "/kind"), "Deployment" | "StatefulSet")
+}
+
+/// A data plane object without its metadata.
+fn content(draft: &Draft) -> Option<String> {
+    if draft.plane != TargetPlane::DataPlane {
+        return None;
+    }
+    let mut object = draft.object.as_object()?.clone();
+    object.remove("metadata");
+    Some(canonical::text(&Value::Object(object)))
+}
+
+/// Refuses what is no Kubernetes object.
+pub(crate) fn check<L: Ledger>(bench: &mut Bench<L>, source: &str, drafts: &[Draft]) {
+    for draft in drafts {
+        for field in ["/apiVersion", "/kind", "/metadata/name"] {
+            if text(&draft.object, field).is_empty() {
+                let message = format!("resource {:?} renders an object without {field}", draft.id);
+                let site = Site {
+                    object: source,
+                    pointer: "",
+                };
+                bench.fail(Code::Object, site, message);
+            }
+        }
+    }
+}
+
+/// Sorts by kind, version, namespace and name.
+pub(crate) fn sort(drafts: &mut [Draft]) {
+    drafts.sort_by(|left, right| key(left).cmp(&key(right)));
+}
+
+fn key(draft: &Draft) -> [&str; 4] {
+    [
+        "/kind",
+        "/apiVersion",
+        "/metadata/namespace",
+        "/metadata/name",
+    ]
+    .map(|pointer| text(&draft.object, pointer))
+}
+
+/// Names every object after its kind and name.
+pub(crate) fn identify(drafts: &mut [Draft]) {
+    for draft in drafts {
+        draft.id = manifest_id(
+            text(&draft.object, "/kind"),
+            text(&draft.object, "/metadata/name"),
+        );
+    }
+}
+
+/// Hands the objects over.
+pub(crate) fn hand_over(drafts: Vec<Draft>, compiled: &mut Compiled) {
+    for draft in drafts {
+        if !draft.origins.is_empty() {
+            compiled.provenance.insert(draft.id.clone(), draft.origins);
+        }
+        compiled.objects.push(Rendered {
+            id: draft.id,
+            target_plane: draft.plane,
+            object: draft.object,
+        });
+    }
+}
+
+fn field<'v>(object: &'v mut Value, name: &str) -> Option<&'v mut Map<String, Value>> {
+    map_field(object.as_object_mut()?, name)
+}
+
+/// The map under `name`, made when it is missing.
+fn map_field<'v>(
+    object: &'v mut Map<String, Value>,
+    name: &str,
+) -> Option<&'v mut Map<String, Value>> {
+    let value = object
+        .entry(name.to_owned())
+        .or_insert_with(|| Value::Object(Map::new()));
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
+    value.as_object_mut()
+}

@@ -1,0 +1,37 @@
+//! The compiler: snapshots of the platform's objects in, Kubernetes objects out.
+//!
+//! Every function here is pure: the same snapshot gives the same result on every machine. Nothing
+//! knows a client, a clock or a file, and nothing rendered ever depends on the order of a hash map.
+//! A compilation always returns everything it found out, diagnostics included; when one of them is
+//! an error there are no objects, so nothing half-rendered is ever applied.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod connections;
+pub mod diagnostic;
+pub mod fleet;
+pub mod pointer;
+pub mod release;
+pub mod schema;
+pub mod snapshot;
+
+mod bench;
+mod canonical;
+mod component;
+mod configurations;
+mod context;
+mod dialect;
+mod endpoints;
+mod finish;
+mod network_policy;
+mod parameters;
+mod project;
+mod protocol_schema;
+mod result;
+mod traits;
+mod validations;
+
+pub use component::{compile_component, explain_component};
+pub use diagnostic::{Code, Diagnostic, Severity};
+pub use project::{compile_project, explain_project};
+pub use result::{Compiled, Origin, Rendered};
+pub use snapshot::{ComponentSnapshot, ProjectSnapshot};

@@ -1,0 +1,439 @@
+//! The paths of patches: JSON Pointers whose segments may select several items.
+//!
+//! `/spec/containers/[?(@.name=='main')]/env/-` reads: in every container named `main`, the place
+//! after the last variable. `[*]` selects all items, `[n]` one.
+
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// A path that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a path: {1}")]
+pub struct Malformed(String, &'static str);
+
+/// Why a patch does not fit the object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// The place to replace, or a parent of the place, does not exist.
+    #[error("{0} does not exist")]
+    Missing(String),
+    /// A filter or wildcard selects nothing.
+    #[error("{0} selects nothing")]
+    Nothing(String),
+    /// An index outside the list.
+    #[error("{0} is outside a list of {1}")]
+    Outside(String, usize),
+    /// A key on a list, an index on an object, or anything on a scalar.
+    #[error("{0} cannot be looked up in {1}")]
+    Kind(String, &'static str),
+}
+
+/// One step of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Key(String),
+    Index(usize),
+    All,
+    Filter { path: Vec<String>, wanted: String },
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => write!(f, "{key}"),
+            Self::Index(index) => write!(f, "[{index}]"),
+            Self::All => write!(f, "[*]"),
+            Self::Filter { path, wanted } => write!(f, "[?(@.{}=='{wanted}')]", path.join(".")),
+        }
+    }
+}
+
+/// A parsed path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    segments: Vec<Segment>,
+}
+
+/// What to do at the places a path selects.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Change<'v> {
+    /// Set a field, creating its parents; insert into a list.
+    Add(&'v Value),
+    /// Set a field or item that exists.
+    Replace(&'v Value),
+    /// Take a field or item away.
+    Remove,
+}
+
+impl Path {
+    /// Parses `text`.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        if text.is_empty() {
+            return Ok(Self {
+                segments: Vec::new(),
+            });
+        }
+        let rest = text
+            .strip_prefix('/')
+            .ok_or_else(|| Malformed(text.to_owned(), "it must start with /"))?;
+        let mut segments = Vec::new();
+        for part in rest.split('/') {
+            split(part, &mut segments).map_err(|reason| Malformed(text.to_owned(), reason))?;
+        }
+        Ok(Self { segments })
+    }
+
+    /// Applies `change` at every selected place of `value`.
+    pub fn apply(&self, value: &mut Value, change: Change<'_>) -> Result<(), Misfit> {
+        let Some((last, parents)) = self.segments.split_last() else {
+            return match change {
+                Change::Add(new) | Change::Replace(new) => {
+                    *value = new.clone();
+                    Ok(())
+                }
+                Change::Remove => Err(Misfit::Kind("the whole object".to_owned(), "a removal")),
+            };
+        };
+        descend(value, parents, last, change, &mut String::new())
+    }
+}
+
+/// A pointer segment, which may carry brackets: `containers[0]`, `[?(@.a=='b')]`.
+fn split(part: &str, segments: &mut Vec<Segment>) -> Result<(), &'static str> {
+    let unescaped = part.replace("~1", "/").replace("~0", "~");
+    let Some(open) = unescaped.find('[') else {
+        segments.push(plain(unescaped));
+        return Ok(());
+    };
+    if open > 0 {
+        segments.push(plain(unescaped[..open].to_owned()));
+    }
+    let mut rest = &unescaped[open..];
+    while !rest.is_empty() {
+        let inner = rest.strip_prefix('[').ok_or("text after ]")?;
+        let end = if inner.starts_with('?') {
+            inner.find(")]").map(|end| end + 1)
+        } else {
+            inner.find(']')
+        };
+        let end = end.ok_or("a bracket is not closed")?;
+        segments.push(bracket(&inner[..end])?);
+        rest = &inner[end + 1..];
+    }
+    Ok(())
+}
+
+fn plain(text: String) -> Segment {
+    Segment::Key(text)
+}
+
+fn bracket(text: &str) -> Result<Segment, &'static str> {
+    if text == "*" {
+        return Ok(Segment::All);
+    }
+    if let Ok(index) = text.parse() {
+        return Ok(Segment::Index(index));
+    }
+    let filter = text
+        .strip_prefix("?(@.")
+        .and_then(|text| text.strip_suffix(')'))
+        .ok_or("brackets hold a number, * or ?(@.field=='value')")?;
+    let (path, wanted) = filter.split_once("==").ok_or("a filter compares with ==")?;
+    let wanted = wanted.trim();
+    let wanted = ['\'', '"']
+        .into_iter()
+        .find_map(|quote| wanted.strip_prefix(quote)?.strip_suffix(quote))
+        .unwrap_or(wanted);
+    Ok(Segment::Filter {
+        path: path.trim().split('.').map(str::to_owned).collect(),
+        wanted: wanted.to_owned(),
+    })
+}
+
+fn descend(
+    value: &mut Value,
+    parents: &[Segment],
+    last: &Segment,
+    change: Change<'_>,
+    at: &mut String,
+) -> Result<(), Misfit> {
+    let Some((first, rest)) = parents.split_first() else {
+        return finish(value, last, change, at);
+    };
+    let next = rest.first().unwrap_or(last);
+    if let (Segment::Key(key), Change::Add(_)) = (first, change) {
+        create(value, key, next);
+    }
+    let length = at.len();
+    at.push('/');
+    at.push_str(&first.to_string());
+    for child in select(value, first, at)? {
+        descend(child, rest, last, change, at)?;
+    }
+    at.truncate(length);
+    Ok(())
+}
+
+/// Makes the field `key` when it is missing: a list when an item is to be appended to it.
+fn create(value: &mut Value, key: &str, next: &Segment) {
+    let Value::Object(object) = value else {
+        return;
+    };
+    let missing = object.get(key).is_none_or(Value::is_null);
+    let made = match next {
+        Segment::Key(next) if next == "-" => Value::Array(Vec::new()),
+        Segment::Key(_) => Value::Object(Map::new()),
+        Segment::Index(_) | Segment::All | Segment::Filter { .. } => return,
+    };
+    if missing {
+        object.insert(key.to_owned(), made);
+    }
+}
+
+/// The children of `value` that `segment` selects; `at` is their place, for messages.
+fn select<'v>(
+    value: &'v mut Value,
+    segment: &Segment,
+    at: &str,
+) -> Result<Vec<&'v mut Value>, Misfit> {
+    let kind = kind(value);
+    match (segment, value) {
+        (Segment::Key(key), Value::Object(object)) => object
+            .get_mut(key)
+            .map(|child| vec![child])
+            .ok_or_else(|| Misfit::Missing(at.to_owned())),
+        (Segment::Key(key), Value::Array(items)) => match key.parse::<usize>() {
+            Ok(index) => item(items, index, at),
+            Err(_) => Err(Misfit::Kind(at.to_owned(), kind)),
+        },
+        (Segment::Index(index), Value::Array(items)) => item(items, *index, at),
+        (Segment::All, Value::Array(items)) => some(items.iter_mut().collect(), at),
+        (Segment::Filter { path, wanted }, Value::Array(items)) => {
+            let matching = items.iter_mut().filter(|item| matches(item, path, wanted));
+            some(matching.collect(), at)
+        }
+        _ => Err(Misfit::Kind(at.to_owned(), kind)),
+    }
+}
+
+fn item<'v>(items: &'v mut [Value], index: usize, at: &str) -> Result<Vec<&'v mut Value>, Misfit> {
+    let length = items.len();
+    items
+        .get_mut(index)
+        .map(|item| vec![item])
+        .ok_or_else(|| Misfit::Outside(at.to_owned(), length))
+}
+
+fn some<'v>(selected: Vec<&'v mut Value>, at: &str) -> Result<Vec<&'v mut Value>, Misfit> {
+    if selected.is_empty() {
+        return Err(Misfit::Nothing(at.to_owned()));
+    }
+    Ok(selected)
+}
+
+fn matches(item: &Value, path: &[String], wanted: &str) -> bool {
+    let found = path.iter().try_fold(item, |value, key| value.get(key));
+    match found {
+        Some(Value::String(text)) => text == wanted,
+        Some(value) => value.to_string() == wanted,
+        None => false,
+    }
+}
+
+fn finish(value: &mut Value, last: &Segment, change: Change<'_>, at: &str) -> Result<(), Misfit> {
+    let place = format!("{at}/{last}");
+    match (last, value) {
+        (Segment::Key(key), Value::Object(object)) => match change {
+            Change::Add(new) => {
+                object.insert(key.clone(), new.clone());
+                Ok(())
+            }
+            Change::Replace(new) => match object.get_mut(key) {
+                Some(old) => {
+                    *old = new.clone();
+                    Ok(())
+                }
+                None => Err(Misfit::Missing(place)),
+            },
+            Change::Remove => {
+                object.remove(key);
+                Ok(())
+            }
+        },
+        (Segment::Key(key), Value::Array(items)) if key == "-" => match change {
+            Change::Add(new) => {
+                items.push(new.clone());
+                Ok(())
+            }
+            Change::Replace(_) | Change::Remove => Err(Misfit::Outside(place, items.len())),
+        },
+        (Segment::Key(key), Value::Array(items)) => match key.parse() {
+            Ok(index) => at_index(items, index, change, place),
+            Err(_) => Err(Misfit::Kind(place, "a list")),
+        },
+        (Segment::Index(index), Value::Array(items)) => at_index(items, *index, change, place),
+        (Segment::All | Segment::Filter { .. }, Value::Array(items)) => {
+            every(items, last, change, place)
+        }
+        (_, value) => Err(Misfit::Kind(place, kind(value))),
+    }
+}
+
+fn at_index(
+    items: &mut Vec<Value>,
+    index: usize,
+    change: Change<'_>,
+    place: String,
+) -> Result<(), Misfit> {
+    let length = items.len();
+    match change {
+        Change::Add(new) if index <= length => items.insert(index, new.clone()),
+        Change::Replace(new) if index < length => items[index] = new.clone(),
+        Change::Remove if index < length => {
+            items.remove(index);
+        }
+        Change::Add(_) | Change::Replace(_) | Change::Remove => {
+            return Err(Misfit::Outside(place, length));
+        }
+    }
+    Ok(())
+}
+
+/// Changes every item that `last` selects.
+fn every(
+    items: &mut Vec<Value>,
+    last: &Segment,
+    change: Change<'_>,
+    place: String,
+) -> Result<(), Misfit> {
+    let selected = |item: &Value| match last {
+        Segment::Filter { path, wanted } => matches(item, path, wanted),
+        Segment::All | Segment::Key(_) | Segment::Index(_) => true,
+    };
+    if !items.iter().any(selected) {
+        return Err(Misfit::Nothing(place));
+    }
+    match change {
+        Change::Remove => items.retain(|item| !selected(item)),
+        Change::Add(new) | Change::Replace(new) => {
+            for item in items.iter_mut().filter(|item| selected(item)) {
+                *item = new.clone();
+            }
+        }
+    }
+    Ok(())
+}
+
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Object(_) => "an object",
+        Value::Array(_) => "a list",
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => "a plain value",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(path: &str, change: Change<'_>, expected: &Value) {
+        let mut pod = pod();
+        let path = Path::parse(path).expect("a path");
+        path.apply(&mut pod, change).expect("applies");
+        assert_eq!(&pod, expected);
+    }
+
+    #[track_caller]
+    fn check_misfit(path: &str, change: Change<'_>, message: &str) {
+        let misfit = Path::parse(path)
+            .expect("a path")
+            .apply(&mut pod(), change)
+            .expect_err("misfits");
+        assert_eq!(misfit.to_string(), message);
+    }
+
+    fn pod() -> Value {
+        json!({"c": [{"name": "a", "n": 1}, {"name": "b", "n": 2}, {"name": "a"}]})
+    }
+
+    fn with(edit: impl FnOnce(&mut Value)) -> Value {
+        let mut pod = pod();
+        edit(&mut pod);
+        pod
+    }
+
+    #[test]
+    fn additions_create_parents() {
+        let x = json!("x");
+        check(
+            "/m/l/a.b~1c",
+            Change::Add(&x),
+            &with(|p| p["m"] = json!({"l": {"a.b/c": "x"}})),
+        );
+        check("/v/-", Change::Add(&x), &with(|p| p["v"] = json!(["x"])));
+        check(
+            "/c/1",
+            Change::Add(&x),
+            &with(|p| p["c"].as_array_mut().unwrap().insert(1, x.clone())),
+        );
+        check(
+            "/c[?(@.name=='a')]/env/-",
+            Change::Add(&x),
+            &with(|p| {
+                p["c"][0]["env"] = json!(["x"]);
+                p["c"][2]["env"] = json!(["x"]);
+            }),
+        );
+    }
+
+    #[test]
+    fn replacements_need_a_place() {
+        let x = json!("x");
+        check(
+            "/c/[?(@.n=='2')]/name",
+            Change::Replace(&x),
+            &with(|p| p["c"][1]["name"] = json!("x")),
+        );
+        check(
+            "/c/[*]/name",
+            Change::Replace(&x),
+            &with(|p| {
+                for index in 0..3 {
+                    p["c"][index]["name"] = json!("x");
+                }
+            }),
+        );
+        check_misfit("/c/0/m", Change::Replace(&x), "/c/0/m does not exist");
+        check_misfit(
+            "/c/[?(@.name=='z')]/n",
+            Change::Add(&x),
+            "/c/[?(@.name=='z')] selects nothing",
+        );
+        check_misfit("/c/7/n", Change::Add(&x), "/c/7 is outside a list of 3");
+    }
+
+    #[test]
+    fn removals_forgive_missing_keys_only() {
+        check("/nope", Change::Remove, &pod());
+        check(
+            "/c/[?(@.name=='a')]",
+            Change::Remove,
+            &json!({"c": [{"name": "b", "n": 2}]}),
+        );
+        check_misfit("/c/3", Change::Remove, "/c/3 is outside a list of 3");
+        check_misfit(
+            "/c/0/name/x",
+            Change::Remove,
+            "/c/0/name/x cannot be looked up in a plain value",
+        );
+    }
+
+    #[test]
+    fn malformed_paths_are_refused() {
+        for path in ["a", "/a[", "/a[x]", "/a[?(@.b)]"] {
+            Path::parse(path).expect_err(path);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The pipeline of a project: one binding of one project release makes one cell.
+
+use crate::bench::{Bench, Draft, Ledger, Recipe, Site};
+use crate::context;
+use crate::diagnostic::Code;
+use crate::dialect::dialect;
+use crate::finish::{self, text};
+use crate::parameters::{self, Section};
+use crate::result::Compiled;
+use crate::snapshot::ProjectSnapshot;
+use crate::validations;
+use choreo_model::names;
+use choreo_template::{Recorder, Silent};
+
+/// Renders one binding of a project.
+pub fn compile_project(snapshot: &ProjectSnapshot<'_>) -> Compiled {
+    compile::<Silent>(snapshot)
+}
+
+/// The same, with where every field came from.
+pub fn explain_project(snapshot: &ProjectSnapshot<'_>) -> Compiled {
+    compile::<Recorder>(snapshot)
+}
+
+fn compile<L: Ledger>(snapshot: &ProjectSnapshot<'_>) -> Compiled {
+    let namespace = names::cell_namespace(
+        snapshot.binding.namespace(),
+        snapshot.project.name(),
+        snapshot.environment.name(),
+    );
+    let mut compiled = Compiled {
+        namespace,
+        ..Compiled::default()
+    };
+    let mut bench = match dialect() {
+        Ok(dialect) => Bench::<L>::new(dialect),
+        Err(diagnostic) => {
+            compiled.diagnostics.push(diagnostic);
+            return compiled;
+        }
+    };
+    let drafts = render(snapshot, &mut bench, &compiled.namespace);
+    compiled.diagnostics.append(&mut bench.diagnostics);
+    if !compiled.has_errors() {
+        finish::hand_over(drafts, &mut compiled);
+    }
+    compiled
+}
+
+fn render<L: Ledger>(
+    snapshot: &ProjectSnapshot<'_>,
+    bench: &mut Bench<L>,
+    namespace: &str,
+) -> Vec<Draft> {
+    let frozen = &snapshot.release.project_type;
+    let object = format!("{}/{}", frozen.kind, frozen.name);
+    let mut variables = context::project(snapshot);
+    for (name, section, value, given) in [
+        (
+            "parameters",
+            &frozen.spec.parameters,
+            &snapshot.release.parameters,
+            format!("Project/{}", snapshot.project.name()),
+        ),
+        (
+            "environmentConfigs",
+            &frozen.spec.environment_configs,
+            &snapshot.binding.spec.environment_configs,
+            format!("ProjectReleaseBinding/{}", snapshot.binding.name()),
+        ),
+    ] {
+        let field = format!("spec.{name}");
+        let site = Section {
+            declared: &object,
+            schema_field: &field,
+            given: &given,
+            field: &field,
+        };
+        let diagnostics = &mut bench.diagnostics;
+        let value = parameters::filled(section.as_ref(), value.as_ref(), site, diagnostics);
+        variables.set(name, value);
+    }
+    let mut context = bench.context();
+    variables.bind(&mut context);
+    let rules = ("validations", frozen.spec.validations.as_slice());
+    validations::before(bench, &object, rules, &context);
+    let mut drafts = Vec::new();
+    if !bench.diagnostics.is_empty() {
+        return drafts;
+    }
+    for (index, resource) in frozen.spec.resources.iter().enumerate() {
+        let pointer = format!("/spec/resources/{index}");
+        let site = Site {
+            object: &object,
+            pointer: &pointer,
+        };
+        let recipe = Recipe {
+            id: &resource.id,
+            plane: resource.target_plane,
+            include_when: resource.include_when.as_deref(),
+            for_each: resource.for_each.as_deref(),
+            var: resource.var.as_deref(),
+            template: &resource.template,
+        };
+        bench.make(site, recipe, &context, &mut drafts);
+    }
+    finish::check(bench, &object, &drafts);
+    check_namespace(bench, &object, &drafts, namespace);
+    drafts
+}
+
+fn check_namespace<L: Ledger>(
+    bench: &mut Bench<L>,
+    object: &str,
+    drafts: &[Draft],
+    namespace: &str,
+) {
+    let made = drafts.iter().any(|draft| {
+        text(&draft.object, "/apiVersion") == "v1"
+            && text(&draft.object, "/kind") == "Namespace"
+            && text(&draft.object, "/metadata/name") == namespace
+    });
+    if !made && bench.diagnostics.is_empty() {
+        let site = Site {
+            object,
+            pointer: "/spec/resources",
+        };
+        let message = format!("renders no v1 Namespace named {namespace}");
+        bench.fail(Code::NamespaceMissing, site, message);
+    }
+}

@@ -1,0 +1,228 @@
+//! Releases: what is frozen of a component or a project, and what the release is called.
+//!
+//! The name carries a hash of the content, so the same content always has the same name, in
+//! whatever order traits or keys come.
+
+use crate::canonical;
+use choreo_model::application::WorkloadTemplate;
+use choreo_model::component_type::ComponentTypeSpec;
+use choreo_model::names::release_hash;
+use choreo_model::project::{FrozenProjectType, ProjectReleaseSpec};
+use choreo_model::reference::{TraitKind, TraitRef};
+use choreo_model::release::{
+    ComponentProfile, ComponentReleaseSpec, FrozenComponentType, FrozenTrait,
+};
+use choreo_model::shared::{ComponentOwner, ProjectOwner};
+use choreo_model::traits::TraitSpec;
+use choreo_model::{Component, ComponentType, Object, Project, ProjectType, Workload};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// A trait, namespaced or not.
+pub type AnyTrait = Object<TraitSpec>;
+
+/// Why no release can be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A trait the component or its type uses is not there.
+    #[error("{0} {1:?} not found")]
+    TraitNotFound(String, String),
+    /// The component's type does not allow a trait.
+    #[error("{object}: traits [{found}] are not in the allowed list [{allowed}]")]
+    TraitNotAllowed {
+        /// The type, as `Kind "name"`.
+        object: String,
+        /// The traits that are not allowed.
+        found: String,
+        /// Those that are.
+        allowed: String,
+    },
+    /// Two traits of the component or its type have the same instance name.
+    #[error("instance name {0:?} is used by more than one trait")]
+    InstanceNameTwice(String),
+    /// The type makes another kind of workload than the component says.
+    #[error("{0:?} does not name a type for {1} workloads")]
+    WorkloadType(String, String),
+    /// A part of the release cannot be written as JSON.
+    #[error("the release cannot be written as JSON: {0}")]
+    Json(String),
+}
+
+/// Every trait the release of a component of `type_` holds: embedded ones first.
+///
+/// A cluster-scoped type can only embed cluster-scoped traits, so there the kind is not asked.
+pub fn trait_references(component: &Component, type_: &ComponentType) -> Vec<TraitRef> {
+    let cluster = type_.metadata.namespace.is_none();
+    let embedded = type_
+        .spec
+        .traits
+        .iter()
+        .map(|embedded| embedded_reference(&embedded.reference, cluster));
+    let own = component
+        .spec
+        .traits
+        .iter()
+        .map(|own| own.reference.clone());
+    let mut references: Vec<TraitRef> = embedded.chain(own).collect();
+    references.sort();
+    references.dedup();
+    references
+}
+
+/// The reference an embedded trait means.
+pub(crate) fn embedded_reference(reference: &TraitRef, cluster: bool) -> TraitRef {
+    let mut reference = reference.clone();
+    if cluster {
+        reference.kind = TraitKind::ClusterTrait;
+    }
+    reference
+}
+
+/// Freezes a component. `traits` must hold the objects of [`trait_references`].
+pub fn component_release(
+    component: &Component,
+    type_: &ComponentType,
+    traits: &[&AnyTrait],
+    workload: &Workload,
+) -> Result<(String, ComponentReleaseSpec), Refusal> {
+    check(component, type_)?;
+    let frozen = trait_references(component, type_)
+        .into_iter()
+        .map(|reference| freeze(&reference, traits))
+        .collect::<Result<Vec<_>, _>>()?;
+    let profile = ComponentProfile {
+        parameters: component.spec.parameters.clone(),
+        traits: component.spec.traits.clone(),
+    };
+    let used = profile.parameters.is_some() || !profile.traits.is_empty();
+    let spec = ComponentReleaseSpec {
+        owner: ComponentOwner {
+            project_name: component.spec.owner.project_name.clone(),
+            component_name: component.name().to_owned(),
+        },
+        component_type: FrozenComponentType {
+            kind: component.spec.component_type.kind,
+            name: component.spec.component_type.name.clone(),
+            spec: type_.spec.clone(),
+        },
+        traits: frozen,
+        component_profile: used.then_some(profile),
+        workload: workload.spec.template.clone(),
+    };
+    let name = name(component.name(), &content(&spec)?);
+    Ok((name, spec))
+}
+
+/// Freezes a project.
+pub fn project_release(
+    project: &Project,
+    type_: &ProjectType,
+) -> Result<(String, ProjectReleaseSpec), Refusal> {
+    let spec = ProjectReleaseSpec {
+        owner: ProjectOwner {
+            project_name: project.name().to_owned(),
+        },
+        project_type: FrozenProjectType {
+            kind: project.spec.type_.kind,
+            name: project.spec.type_.name.clone(),
+            spec: type_.spec.clone(),
+        },
+        parameters: project.spec.parameters.clone(),
+    };
+    let content = json!({
+        "projectType": value(&spec.project_type)?,
+        "parameters": spec.parameters,
+    });
+    Ok((name(project.name(), &content), spec))
+}
+
+/// The hash at the end of a release's name.
+pub fn hash_of(release: &str) -> &str {
+    release.rsplit_once('-').map_or(release, |(_, hash)| hash)
+}
+
+fn check(component: &Component, type_: &ComponentType) -> Result<(), Refusal> {
+    let reference = &component.spec.component_type;
+    if reference.workload_type() != type_.spec.workload_type.as_str() {
+        return Err(Refusal::WorkloadType(
+            reference.name.clone(),
+            type_.spec.workload_type.as_str().to_owned(),
+        ));
+    }
+    check_allowed(component, &type_.spec, type_)?;
+    let embedded = type_
+        .spec
+        .traits
+        .iter()
+        .map(|embedded| &embedded.instance_name);
+    let own = component.spec.traits.iter().map(|own| &own.instance_name);
+    let mut names: Vec<&String> = embedded.chain(own).collect();
+    names.sort();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Refusal::InstanceNameTwice(pair[0].clone())),
+        None => Ok(()),
+    }
+}
+
+fn check_allowed(
+    component: &Component,
+    spec: &ComponentTypeSpec,
+    type_: &ComponentType,
+) -> Result<(), Refusal> {
+    let found: Vec<String> = component
+        .spec
+        .traits
+        .iter()
+        .filter(|own| !spec.allowed_traits.contains(&own.reference))
+        .map(|own| own.reference.to_string())
+        .collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let allowed: Vec<String> = spec
+        .allowed_traits
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    Err(Refusal::TraitNotAllowed {
+        object: format!("{} {:?}", type_.kind(), type_.name()),
+        found: found.join(", "),
+        allowed: allowed.join(", "),
+    })
+}
+
+fn freeze(reference: &TraitRef, traits: &[&AnyTrait]) -> Result<FrozenTrait, Refusal> {
+    let found = traits.iter().find(|candidate| {
+        candidate.name() == reference.name
+            && candidate.metadata.namespace.is_none() == reference.kind.is_cluster()
+    });
+    let found = found.ok_or_else(|| {
+        Refusal::TraitNotFound(reference.kind.to_string(), reference.name.clone())
+    })?;
+    Ok(FrozenTrait {
+        kind: reference.kind,
+        name: reference.name.clone(),
+        spec: found.spec.clone(),
+    })
+}
+
+/// What the name of a component's release hashes: everything but the owner.
+fn content(spec: &ComponentReleaseSpec) -> Result<Value, Refusal> {
+    Ok(json!({
+        "componentType": value(&spec.component_type)?,
+        "traits": value(&spec.traits)?,
+        "componentProfile": value(&spec.component_profile)?,
+        "workload": value::<WorkloadTemplate>(&spec.workload)?,
+    }))
+}
+
+fn value<T: Serialize>(part: &T) -> Result<Value, Refusal> {
+    serde_json::to_value(part).map_err(|error| Refusal::Json(error.to_string()))
+}
+
+fn name(owner: &str, content: &Value) -> String {
+    format!(
+        "{owner}-{}",
+        release_hash(canonical::text(content).as_bytes())
+    )
+}

@@ -1,0 +1,436 @@
+//! Defaults and validation of what types ask for: JSON Schema as Kubernetes' structural schema,
+//! plus `$defs`.
+
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+const MAX_DEPTH: usize = 64;
+
+/// A value that does not satisfy its schema, or a schema that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}")]
+pub struct Violation {
+    /// Where, as a dotted path from the section, `""` for the section itself.
+    pub field: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl Violation {
+    fn new(field: &str, message: impl Into<String>) -> Self {
+        Self {
+            field: field.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+/// A schema ready for use: references followed, vendor keywords dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Schema {
+    root: Value,
+}
+
+impl Schema {
+    /// Reads an `openAPIV3Schema`, following every `$ref` to its `$defs`.
+    pub fn read(schema: &Value) -> Result<Self, Violation> {
+        let empty = Map::new();
+        let definitions = schema
+            .get("$defs")
+            .and_then(Value::as_object)
+            .unwrap_or(&empty);
+        let resolver = Resolver { definitions };
+        let root = resolver.resolve(schema, "", &mut Vec::new(), MAX_DEPTH)?;
+        Ok(Self { root })
+    }
+
+    /// Fills in defaults the way Kubernetes does: a nested default appears only where its parent
+    /// is present.
+    pub fn fill(&self, value: &mut Value) {
+        fill(&self.root, value);
+    }
+
+    /// Everything in `value` that the schema does not allow.
+    pub fn validate(&self, value: &Value) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        validate(&self.root, value, "", &mut violations);
+        violations
+    }
+}
+
+struct Resolver<'s> {
+    definitions: &'s Map<String, Value>,
+}
+
+impl Resolver<'_> {
+    fn resolve(
+        &self,
+        schema: &Value,
+        path: &str,
+        seen: &mut Vec<String>,
+        depth: usize,
+    ) -> Result<Value, Violation> {
+        let Some(object) = schema.as_object() else {
+            return Ok(schema.clone());
+        };
+        if depth == 0 {
+            return Err(Violation::new(path, "the schema nests too deep"));
+        }
+        let length = seen.len();
+        let merged = self.dereference(object, path, seen)?;
+        let mut resolved = Map::new();
+        for (keyword, inner) in merged.iter() {
+            if keyword == "$defs"
+                || (keyword.starts_with("x-") && !keyword.starts_with("x-kubernetes-"))
+            {
+                continue;
+            }
+            let path = format!("{path}/{keyword}");
+            let inner = match (keyword.as_str(), inner) {
+                ("properties" | "patternProperties", Value::Object(fields)) => {
+                    let mut inner = Map::new();
+                    for (name, field) in fields {
+                        let path = format!("{path}/{name}");
+                        inner.insert(name.clone(), self.resolve(field, &path, seen, depth - 1)?);
+                    }
+                    Value::Object(inner)
+                }
+                ("items" | "additionalProperties" | "not", _) => {
+                    self.resolve(inner, &path, seen, depth - 1)?
+                }
+                ("allOf" | "anyOf" | "oneOf", Value::Array(branches)) => Value::Array(
+                    branches
+                        .iter()
+                        .map(|branch| self.resolve(branch, &path, seen, depth - 1))
+                        .collect::<Result<_, _>>()?,
+                ),
+                _ => inner.clone(),
+            };
+            resolved.insert(keyword.clone(), inner);
+        }
+        seen.truncate(length);
+        Ok(Value::Object(resolved))
+    }
+
+    /// `object` with the keywords of what it refers to, its own winning.
+    fn dereference<'o>(
+        &self,
+        object: &'o Map<String, Value>,
+        path: &str,
+        seen: &mut Vec<String>,
+    ) -> Result<Cow<'o, Map<String, Value>>, Violation> {
+        let Some(reference) = object.get("$ref") else {
+            return Ok(Cow::Borrowed(object));
+        };
+        let name = reference
+            .as_str()
+            .and_then(|reference| reference.strip_prefix("#/$defs/"))
+            .ok_or_else(|| {
+                Violation::new(
+                    path,
+                    format!("{reference} does not have the form #/$defs/Name"),
+                )
+            })?;
+        if seen.iter().any(|seen| seen == name) {
+            return Err(Violation::new(path, format!("{name} refers to itself")));
+        }
+        let target = self
+            .definitions
+            .get(name)
+            .and_then(Value::as_object)
+            .ok_or_else(|| Violation::new(path, format!("$defs has no {name}")))?;
+        seen.push(name.to_owned());
+        let mut merged = self.dereference(target, path, seen)?.into_owned();
+        for (keyword, value) in object {
+            if keyword != "$ref" {
+                merged.insert(keyword.clone(), value.clone());
+            }
+        }
+        Ok(Cow::Owned(merged))
+    }
+}
+
+fn fill(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            let properties = schema.get("properties").and_then(Value::as_object);
+            for (name, field) in properties.into_iter().flatten() {
+                if let Some(default) = field.get("default") {
+                    let missing = object.get(name).is_none_or(|value| {
+                        value.is_null() && field.get("nullable") != Some(&Value::Bool(true))
+                    });
+                    if missing {
+                        object.insert(name.clone(), default.clone());
+                    }
+                }
+                if let Some(value) = object.get_mut(name) {
+                    fill(field, value);
+                }
+            }
+            if let Some(additional @ Value::Object(_)) = schema.get("additionalProperties") {
+                for (name, value) in object {
+                    if properties.is_none_or(|properties| !properties.contains_key(name)) {
+                        fill(additional, value);
+                    }
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(item) = schema.get("items") {
+                items.iter_mut().for_each(|value| fill(item, value));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn validate(schema: &Value, value: &Value, field: &str, violations: &mut Vec<Violation>) {
+    if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {
+        return;
+    }
+    if let Some(wanted) = schema.get("type").and_then(Value::as_str)
+        && !has_type(schema, wanted, value)
+    {
+        violations.push(Violation::new(
+            field,
+            format!("must be of type {wanted}, not {}", type_name(value)),
+        ));
+        return;
+    }
+    if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
+        && !allowed.contains(value)
+    {
+        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+        violations.push(Violation::new(
+            field,
+            format!("{value} is none of {}", allowed.join(", ")),
+        ));
+    }
+    match value {
+        Value::Object(object) => validate_object(schema, object, field, violations),
+        Value::Array(items) => validate_array(schema, items, field, violations),
+        Value::String(text) => validate_string(schema, text, field, violations),
+        Value::Number(_) => validate_number(schema, value, field, violations),
+        Value::Null | Value::Bool(_) => {}
+    }
+    validate_branches(schema, value, field, violations);
+}
+
+fn validate_object(
+    schema: &Value,
+    object: &Map<String, Value>,
+    field: &str,
+    violations: &mut Vec<Violation>,
+) {
+    let required = schema.get("required").and_then(Value::as_array);
+    for name in required.into_iter().flatten().filter_map(Value::as_str) {
+        if !object.contains_key(name) {
+            violations.push(Violation::new(&below(field, name), "is required"));
+        }
+    }
+    bounded(
+        schema,
+        ("minProperties", "maxProperties"),
+        object.len(),
+        field,
+        "fields",
+        violations,
+    );
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, value) in object {
+        let path = below(field, name);
+        match (
+            properties.and_then(|known| known.get(name)),
+            schema.get("additionalProperties"),
+        ) {
+            (Some(inner), _) | (None, Some(inner @ Value::Object(_))) => {
+                validate(inner, value, &path, violations);
+            }
+            (None, Some(Value::Bool(false))) => {
+                violations.push(Violation::new(&path, "is not a known field"));
+            }
+            (None, _) => {}
+        }
+    }
+}
+
+fn validate_array(schema: &Value, items: &[Value], field: &str, violations: &mut Vec<Violation>) {
+    bounded(
+        schema,
+        ("minItems", "maxItems"),
+        items.len(),
+        field,
+        "items",
+        violations,
+    );
+    if schema.get("uniqueItems") == Some(&Value::Bool(true)) {
+        for (index, item) in items.iter().enumerate() {
+            if items[..index].contains(item) {
+                violations.push(Violation::new(
+                    &format!("{field}[{index}]"),
+                    "appears twice",
+                ));
+            }
+        }
+    }
+    if let Some(inner) = schema.get("items") {
+        for (index, item) in items.iter().enumerate() {
+            validate(inner, item, &format!("{field}[{index}]"), violations);
+        }
+    }
+}
+
+fn validate_string(schema: &Value, text: &str, field: &str, violations: &mut Vec<Violation>) {
+    let length = text.chars().count();
+    bounded(
+        schema,
+        ("minLength", "maxLength"),
+        length,
+        field,
+        "characters",
+        violations,
+    );
+    let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else {
+        return;
+    };
+    match regex::Regex::new(pattern) {
+        Ok(matcher) if !matcher.is_match(text) => {
+            violations.push(Violation::new(
+                field,
+                format!("{text:?} does not match {pattern}"),
+            ));
+        }
+        Ok(_) => {}
+        Err(error) => violations.push(Violation::new(
+            field,
+            format!("the schema's pattern {pattern} cannot be used: {error}"),
+        )),
+    }
+}
+
+fn validate_number(schema: &Value, value: &Value, field: &str, violations: &mut Vec<Violation>) {
+    let Some(number) = value.as_f64() else {
+        return;
+    };
+    let limit = |keyword: &str| schema.get(keyword).and_then(Value::as_f64);
+    let exclusive = |keyword: &str| schema.get(keyword) == Some(&Value::Bool(true));
+    if let Some(minimum) = limit("minimum")
+        && (number < minimum || (number <= minimum && exclusive("exclusiveMinimum")))
+    {
+        violations.push(Violation::new(field, format!("{value} is below {minimum}")));
+    }
+    if let Some(maximum) = limit("maximum")
+        && (number > maximum || (number >= maximum && exclusive("exclusiveMaximum")))
+    {
+        violations.push(Violation::new(field, format!("{value} is above {maximum}")));
+    }
+    if let Some(step) = limit("multipleOf")
+        && step > 0.0
+        && (number / step).fract().abs() > f64::EPSILON
+    {
+        violations.push(Violation::new(
+            field,
+            format!("{value} is no multiple of {step}"),
+        ));
+    }
+}
+
+fn validate_branches(schema: &Value, value: &Value, field: &str, violations: &mut Vec<Violation>) {
+    let branches = |keyword: &str| schema.get(keyword).and_then(Value::as_array);
+    let fitting = |branches: &[Value]| branches.iter().filter(|branch| fits(branch, value)).count();
+    for branch in branches("allOf").into_iter().flatten() {
+        validate(branch, value, field, violations);
+    }
+    if let Some(any) = branches("anyOf")
+        && fitting(any) == 0
+    {
+        violations.push(Violation::new(field, "fits none of the alternatives"));
+    }
+    if let Some(one) = branches("oneOf")
+        && fitting(one) != 1
+    {
+        violations.push(Violation::new(
+            field,
+            format!("fits {} alternatives, not one", fitting(one)),
+        ));
+    }
+    if let Some(not) = schema.get("not")
+        && fits(not, value)
+    {
+        violations.push(Violation::new(field, "has a form that is excluded"));
+    }
+}
+
+fn fits(schema: &Value, value: &Value) -> bool {
+    let mut violations = Vec::new();
+    validate(schema, value, "", &mut violations);
+    violations.is_empty()
+}
+
+fn bounded(
+    schema: &Value,
+    (least, most): (&str, &str),
+    size: usize,
+    field: &str,
+    unit: &str,
+    violations: &mut Vec<Violation>,
+) {
+    let limit = |keyword: &str| {
+        let limit = schema.get(keyword).and_then(Value::as_u64)?;
+        usize::try_from(limit).ok()
+    };
+    if let Some(least) = limit(least)
+        && size < least
+    {
+        violations.push(Violation::new(
+            field,
+            format!("has {size} {unit}, at least {least} are needed"),
+        ));
+    }
+    if let Some(most) = limit(most)
+        && size > most
+    {
+        violations.push(Violation::new(
+            field,
+            format!("has {size} {unit}, at most {most} are allowed"),
+        ));
+    }
+}
+
+fn has_type(schema: &Value, wanted: &str, value: &Value) -> bool {
+    if schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
+        return value.is_string() || is_integer(value);
+    }
+    match wanted {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => is_integer(value),
+        "number" => value.is_number(),
+        _ => true,
+    }
+}
+
+fn is_integer(value: &Value) -> bool {
+    value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
+}
+
+const fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn below(field: &str, name: &str) -> String {
+    if field.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{field}.{name}")
+    }
+}

@@ -1,0 +1,67 @@
+//! Everything one compilation may look at, borrowed from wherever it is kept.
+
+use choreo_model::project::ProjectReleaseSpec;
+use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec, ReleaseBindingStatus};
+use choreo_model::{
+    Component, DataPlane, Environment, Object, Project, ProjectReleaseBinding, SecretReference,
+};
+
+/// A binding of a component to an environment.
+pub type ReleaseBinding = Object<ReleaseBindingSpec>;
+
+/// What rendering one [`ReleaseBinding`] needs.
+#[derive(Debug, Clone)]
+pub struct ComponentSnapshot<'a> {
+    /// The frozen release the binding names.
+    pub release: &'a ComponentReleaseSpec,
+    /// The binding.
+    pub binding: &'a ReleaseBinding,
+    /// The component of the release.
+    pub component: &'a Component,
+    /// The project of the component.
+    pub project: &'a Project,
+    /// The environment of the binding.
+    pub environment: &'a Environment,
+    /// The data plane of the environment; the cluster-scoped kind has the same type.
+    pub data_plane: &'a DataPlane,
+    /// The secret references of the namespace; those not used do no harm.
+    pub secret_references: Vec<&'a SecretReference>,
+    /// Bindings that may provide what [`connections::targets`](crate::connections::targets) lists;
+    /// those of other components or environments do no harm.
+    pub providers: Vec<&'a ReleaseBinding>,
+    /// The environment's default notification channel.
+    pub notification_channel: Option<&'a str>,
+}
+
+/// What rendering one [`ProjectReleaseBinding`] needs.
+#[derive(Debug, Clone)]
+pub struct ProjectSnapshot<'a> {
+    /// The frozen release the binding names.
+    pub release: &'a ProjectReleaseSpec,
+    /// The binding.
+    pub binding: &'a ProjectReleaseBinding,
+    /// The project.
+    pub project: &'a Project,
+    /// The environment of the binding.
+    pub environment: &'a Environment,
+    /// The data plane of the environment.
+    pub data_plane: &'a DataPlane,
+}
+
+/// What a provider offers: the part of a binding that connections look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Provider<'a> {
+    /// The binding's specification.
+    pub spec: &'a ReleaseBindingSpec,
+    /// The binding's status, with its endpoints.
+    pub status: &'a ReleaseBindingStatus,
+}
+
+impl<'a> From<&'a ReleaseBinding> for Provider<'a> {
+    fn from(binding: &'a ReleaseBinding) -> Self {
+        Self {
+            spec: &binding.spec,
+            status: &binding.status,
+        }
+    }
+}
