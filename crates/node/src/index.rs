@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use k8s_openapi::{
@@ -125,6 +125,14 @@ macro_rules! kinds {
                     $(stringify!($kind) => {
                         serde_json::from_value::<$kind>(value).ok().and_then(|o| self.apply(o))
                     })*
+                    _ => None,
+                }
+            }
+
+            /// Forgets an object that a write removed.
+            pub fn forget(&mut self, kind: &str, key: &Key, uid: &str) -> Option<Change> {
+                match kind {
+                    $(stringify!($kind) => self.deleted::<$kind>(key, uid),)*
                     _ => None,
                 }
             }
@@ -293,6 +301,22 @@ impl Index {
             .map(|(key, _)| key.clone())
             .collect();
         missing.iter().filter_map(|key| self.remove::<K>(key, None)).collect()
+    }
+}
+
+/// The index as tasks share it. Decisions take it for as long as they compute, never across a wait.
+#[derive(Debug, Clone, Default)]
+pub struct Shared(Arc<RwLock<Index>>);
+
+impl Shared {
+    /// To look.
+    pub fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To change.
+    pub fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

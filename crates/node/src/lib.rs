@@ -6,7 +6,11 @@
 
 pub mod index;
 pub mod machine;
+pub mod notice;
 pub mod pod;
+pub mod service;
+pub mod workload;
+pub mod write;
 
 use std::{future::Future, path::PathBuf, sync::Arc};
 

@@ -1,0 +1,145 @@
+//! Kubernetes Events: what happened to an object, told once and counted when it happens again.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::core::v1::{Event, EventSource, ObjectReference},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::index::Kept;
+
+/// How many different events are remembered for counting.
+const REMEMBERED: usize = 4096;
+
+/// What happened to an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// To which object.
+    pub object: ObjectReference,
+    /// `Normal` or `Warning`.
+    pub severity: &'static str,
+    /// One word.
+    pub reason: &'static str,
+    /// A sentence.
+    pub message: String,
+}
+
+impl Notice {
+    /// Something that was to be expected.
+    pub fn normal<K: Kept>(object: &K, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { object: reference(object), severity: "Normal", reason, message: message.into() }
+    }
+
+    /// Something that someone may have to act on.
+    pub fn warning<K: Kept>(object: &K, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { object: reference(object), severity: "Warning", reason, message: message.into() }
+    }
+
+    /// The same, about a part of the object.
+    #[must_use]
+    pub fn within(mut self, field_path: String) -> Self {
+        self.object.field_path = Some(field_path);
+        self
+    }
+
+    fn identity(&self) -> String {
+        let object = &self.object;
+        format!(
+            "{}|{}|{}|{}",
+            object.uid.as_deref().unwrap_or_default(),
+            object.field_path.as_deref().unwrap_or_default(),
+            self.reason,
+            self.message
+        )
+    }
+}
+
+fn reference<K: Kept>(object: &K) -> ObjectReference {
+    let meta = object.metadata();
+    ObjectReference {
+        api_version: Some(K::api_version(&()).into_owned()),
+        kind: Some(K::kind(&()).into_owned()),
+        name: meta.name.clone(),
+        namespace: meta.namespace.clone(),
+        uid: meta.uid.clone(),
+        ..ObjectReference::default()
+    }
+}
+
+/// Writes notices as Events.
+#[derive(Clone)]
+pub struct Recorder {
+    client: Client,
+    host: String,
+    known: Arc<Mutex<BTreeMap<String, (String, i32)>>>,
+}
+
+impl Recorder {
+    /// A recorder that speaks for the node `host`.
+    pub fn new(client: Client, host: &str) -> Self {
+        Self { client, host: host.to_owned(), known: Arc::default() }
+    }
+
+    /// Tells a notice. An event is a courtesy: when it cannot be written, the log has it.
+    pub async fn record(&self, notice: &Notice) {
+        if let Err(error) = self.write(notice).await {
+            tracing::debug!(%error, reason = notice.reason, message = notice.message, "event");
+        }
+    }
+
+    async fn write(&self, notice: &Notice) -> kube::Result<()> {
+        let namespace = notice.object.namespace.as_deref().unwrap_or("default");
+        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let now = Timestamp::now();
+        let mut known = self.known.lock().await;
+        if let Some((name, count)) = known.get_mut(&notice.identity()) {
+            *count += 1;
+            let patch = json!({"count": *count, "lastTimestamp": Time(now)});
+            let done = api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+            if !crate::write::is(&done, "NotFound") {
+                return done.map(|_| ());
+            }
+        }
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        let event = self.event(notice, namespace, now);
+        let name = event.metadata.name.clone().unwrap_or_default();
+        api.create(&PostParams::default(), &event).await?;
+        known.insert(notice.identity(), (name, 1));
+        Ok(())
+    }
+
+    fn event(&self, notice: &Notice, namespace: &str, now: Timestamp) -> Event {
+        let about = notice.object.name.as_deref().unwrap_or_default();
+        Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{about}.{:x}", now.as_nanosecond())),
+                namespace: Some(namespace.to_owned()),
+                ..ObjectMeta::default()
+            },
+            count: Some(1),
+            first_timestamp: Some(Time(now)),
+            involved_object: notice.object.clone(),
+            last_timestamp: Some(Time(now)),
+            message: Some(notice.message.clone()),
+            reason: Some(notice.reason.to_owned()),
+            reporting_component: Some("choreo".to_owned()),
+            reporting_instance: Some(self.host.clone()),
+            source: Some(EventSource {
+                component: Some("choreo".to_owned()),
+                host: Some(self.host.clone()),
+            }),
+            type_: Some(notice.severity.to_owned()),
+            ..Event::default()
+        }
+    }
+}
