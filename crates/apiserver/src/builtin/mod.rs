@@ -1,20 +1,125 @@
-//! Kubernetes' own kinds.
+//! Kubernetes' own kinds: one table of rows, and what cannot be said in a row
+//! (computed columns, defaults, rules).
 
+mod checks;
+mod columns;
+mod defaults;
+mod definitions;
+mod merge;
+mod read;
+mod rows;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{resource::Resource, schema::Cause};
+pub(crate) use self::definitions::definitions;
+pub use crate::schema::from_crd;
+use crate::{
+    resource::{Column, Resource, Scale, Subresources},
+    schema::{Cause, Schema},
+};
+use rows::{ROWS, Row};
 
 /// Every built-in kind that is served.
 pub fn resources() -> Vec<Resource> {
-    Vec::new()
+    ROWS.iter().map(resource).collect()
 }
 
 /// Defaults that a schema cannot express (`old` is the stored object on updates).
-pub fn default(_resource: &Resource, _object: &mut Value, _old: Option<&Value>) {}
-
-/// Rules that a schema cannot express (`old` is the stored object on updates).
-pub fn validate(_resource: &Resource, _object: &Value, _old: Option<&Value>) -> Vec<Cause> {
-    Vec::new()
+pub fn default(resource: &Resource, object: &mut Value, old: Option<&Value>) {
+    if let Some(row) = row(resource) {
+        (row.default)(object, old);
+    }
 }
 
-pub use crate::schema::from_crd;
+/// Rules that a schema cannot express (`old` is the stored object on updates).
+pub fn validate(resource: &Resource, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let Some(row) = row(resource) else {
+        return checks::custom(object);
+    };
+    let mut causes = checks::metadata(row, object);
+    causes.extend((row.check)(object, old));
+    causes
+}
+
+/// The cells of an object in the table of its kind.
+pub(crate) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
+    let columns = row(resource).map_or(&[][..], |row| row.columns);
+    columns
+        .iter()
+        .map(|column| (column.cell)(object, now))
+        .collect()
+}
+
+/// What registers the definition of a built-in kind with a generator and
+/// returns its name.
+pub(crate) fn register(resource: &Resource) -> Option<definitions::Register> {
+    row(resource).map(|row| row.register)
+}
+
+fn row(resource: &Resource) -> Option<&'static Row> {
+    if !resource.builtin {
+        return None;
+    }
+    ROWS.iter().find(|row| {
+        row.kind == resource.kind && row.group == resource.group && row.version == resource.version
+    })
+}
+
+fn resource(row: &'static Row) -> Resource {
+    let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+    let columns = row.columns.iter().map(|column| Column {
+        name: column.name.to_owned(),
+        kind: column.kind.to_owned(),
+        format: if column.name == "Name" { "name" } else { "" }.to_owned(),
+        priority: column.priority,
+        json_path: String::new(),
+        description: column.description(row.kind),
+    });
+    Resource {
+        group: row.group.to_owned(),
+        version: row.version.to_owned(),
+        kind: row.kind.to_owned(),
+        list_kind: format!("{}List", row.kind),
+        plural: row.plural.to_owned(),
+        singular: row.kind.to_lowercase(),
+        short_names: texts(row.short),
+        categories: texts(row.categories),
+        namespaced: row.namespaced,
+        subresources: Subresources {
+            status: row.status,
+            scale: row.scale.map(|selector| Scale {
+                spec_replicas: ".spec.replicas".to_owned(),
+                status_replicas: ".status.replicas".to_owned(),
+                selector: Some(selector.to_owned()),
+            }),
+        },
+        columns: columns.collect(),
+        selectable: texts(row.selectable),
+        schema: Arc::new(Schema::builtin(Arc::new(|| {
+            definitions::structure(row.register)
+        }))),
+        builtin: true,
+        storage: true,
+        deprecation: row.deprecation.map(str::to_owned),
+    }
+}
+
+/// Built-in kinds by group and version, for documents and tests.
+#[cfg(test)]
+pub(crate) fn by_kind() -> std::collections::BTreeMap<String, Resource> {
+    resources()
+        .into_iter()
+        .map(|resource| {
+            (
+                format!("{}/{}", resource.api_version(), resource.kind),
+                resource,
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,15 @@ impl Cause {
         )
     }
 
+    /// A name that names nothing.
+    pub fn not_found(field: &str, value: &Value) -> Self {
+        Self::new(
+            "FieldValueNotFound",
+            field,
+            format!("Not found: {}", show(value)),
+        )
+    }
+
     /// A field that must not be set.
     pub fn forbidden(field: &str, detail: &str) -> Self {
         Self::new("FieldValueForbidden", field, detailed("Forbidden", detail))

@@ -62,6 +62,7 @@ impl Compiler {
                 kind: Type::IntOrString,
                 ..Structure::default()
             },
+            _ if name.contains(".JSONSchemaProps") || name.ends_with(".JSON") => anything(),
             _ if !self.open.insert(name.to_owned()) => return Arc::new(anything()),
             _ => {
                 let schema = self.definitions.get(name).cloned().unwrap_or_default();
@@ -108,6 +109,7 @@ impl Compiler {
             rest: self.rest(schema),
             items: schema.get("items").map(|items| self.node(items)),
             list: list_of(schema),
+            distinct: self.definitions.is_empty(),
             merge_key: text(schema, "x-kubernetes-patch-merge-key").map(Into::into),
             default: schema
                 .get("default")

@@ -32,7 +32,11 @@ pub use self::{
     structure::Validation,
 };
 pub(crate) use self::{
-    compile::Compiler, format::is_cidr, meta::openapi as metadata_openapi, quantity::is_quantity,
+    compile::Compiler,
+    crd::AGE,
+    format::{is_cidr, is_duration},
+    meta::openapi as metadata_openapi,
+    quantity::value as quantity_value,
     structure::Structure,
 };
 
@@ -49,7 +53,7 @@ enum Source {
     /// The text of an `openAPIV3Schema`: as JSON text, a fifth of the parsed size.
     OpenApi(Arc<str>),
     /// The definition of a built-in kind.
-    Builtin(fn() -> Arc<Structure>),
+    Builtin(Arc<dyn Fn() -> Arc<Structure> + Send + Sync>),
 }
 
 impl std::fmt::Debug for Schema {
@@ -82,7 +86,7 @@ impl Schema {
     }
 
     /// A schema that `compile` makes when it is first needed.
-    pub(crate) fn builtin(compile: fn() -> Arc<Structure>) -> Self {
+    pub(crate) fn builtin(compile: Arc<dyn Fn() -> Arc<Structure> + Send + Sync>) -> Self {
         Self {
             source: Source::Builtin(compile),
             compiled: Arc::default(),

@@ -25,6 +25,9 @@ pub(crate) struct Structure {
     pub(super) rest: Rest,
     pub(super) items: Option<Arc<Self>>,
     pub(super) list: List,
+    /// Whether items of sets and list maps must differ. Kubernetes' own kinds
+    /// never held old objects to that.
+    pub(super) distinct: bool,
     /// Key by which a strategic merge patch tells items apart.
     pub(super) merge_key: Option<Box<str>>,
     pub(super) default: Option<Value>,

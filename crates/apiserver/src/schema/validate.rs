@@ -80,6 +80,9 @@ impl Walk {
                 self.path.back(&mark);
             }
         }
+        if !structure.distinct {
+            return;
+        }
         let identity: Vec<Value> = match &structure.list {
             List::Atomic => return,
             List::Set => items.to_vec(),
