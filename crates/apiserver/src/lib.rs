@@ -1,15 +1,39 @@
 //! The Kubernetes API over SQLite: store, watch, discovery, patch, apply,
 //! custom resources, garbage collection. It knows nothing of the platform's
 //! kinds: they are handed in as CustomResourceDefinitions.
+//!
+//! A write goes: `http` (path, negotiation) to `rest` (what the object becomes)
+//! to `store` (durable) to `cache` (visible) to whoever watches. Reads end at
+//! `cache`. Nothing is visible before it is durable.
 
 mod access;
+mod apply;
+mod body;
+mod bootstrap;
 pub mod builtin;
+mod cache;
+mod caretaker;
+mod convert;
+mod core;
 pub mod credentials;
+mod custom;
+mod http;
+mod list;
+mod listener;
+mod namespaces;
+mod object;
 mod openapi;
+mod patch;
+mod registry;
 mod resource;
+mod rest;
 mod schema;
+mod selector;
 mod server;
+mod status;
+pub mod store;
 mod table;
+mod watch;
 
 pub use access::{
     Admission, AdmissionRequest, Admitted, AllowAll, Denied, LogOptions, LogStream, NoPods,
@@ -17,4 +41,5 @@ pub use access::{
 };
 pub use credentials::Credentials;
 pub use resource::{Column, Resource, Scale, Subresources};
+pub use schema::{Cause, Schema};
 pub use server::{Error, Server};

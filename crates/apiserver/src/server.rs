@@ -1,60 +1,118 @@
 //! The server as one value: opened on a folder, asked for clients, served on a
 //! listener, closed.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    convert::Infallible,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::Admission, access::PodAccess, credentials::Credentials};
+use crate::{
+    access::{Admission, PodAccess},
+    bootstrap::bootstrap,
+    cache::Cache,
+    caretaker,
+    core::Core,
+    credentials::{self, Credentials},
+    http::Api,
+    listener::Gate,
+    store::{self, Store},
+};
 
 /// Why the server cannot be opened or served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The data folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// An object that must be there from the start is refused.
     #[error("{0}")]
-    Folder(String),
+    Bootstrap(String),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] credentials::Error),
 }
 
 /// The Kubernetes API on one folder. Clones share one server.
 #[derive(Clone)]
-pub struct Server {}
+pub struct Server {
+    api: Api,
+    caretaker: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
 
 impl Server {
     /// Opens or makes the data of `folder` and serves `definitions` (CustomResourceDefinition
     /// objects) besides Kubernetes' own kinds. Call it inside a tokio runtime.
     pub fn open(
-        _folder: &Path,
-        _definitions: Vec<Value>,
-        _admission: Arc<dyn Admission>,
-        _pods: Arc<dyn PodAccess>,
+        folder: &Path,
+        definitions: Vec<Value>,
+        admission: Arc<dyn Admission>,
+        pods: Arc<dyn PodAccess>,
     ) -> Result<Self, Error> {
-        Ok(Self {})
+        let (opened, loaded) = Store::open(folder)?;
+        let (feed, events) = mpsc::unbounded_channel();
+        let cache = Arc::new(Cache::new(loaded, feed));
+        let store = opened.start(Arc::clone(&cache) as Arc<dyn store::Publish>)?;
+        let core = Arc::new(Core::new(cache, store, admission, pods));
+        prepare(&core, definitions)?;
+        let stop = CancellationToken::new();
+        let task = caretaker::run(Arc::clone(&core), events, stop.clone());
+        let caretaker = Arc::new(Mutex::new(Some(tokio::spawn(task))));
+        Ok(Self { api: Api { core, stop }, caretaker })
     }
 
     /// A client that talks to this server inside the process.
     pub fn client(&self) -> kube::Client {
-        let service = tower::service_fn(|_request: http::Request<kube::client::Body>| async {
-            Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(
-                bytes::Bytes::new(),
-            )))
+        let api = self.api.clone();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let api = api.clone();
+            async move { Ok::<_, Infallible>(api.respond(request).await) }
         });
         kube::Client::new(service, "default")
     }
 
-    /// Serves TLS on `listener` to whoever shows the token of `credentials`, until `stop`.
-    #[expect(clippy::unused_async, reason = "skeleton")]
+    /// Serves TLS on `listener` to whoever shows the token of `credentials`, until `stop`
+    /// or until the server is closed. Returns when every connection has ended.
     pub async fn serve(
         &self,
-        _listener: TcpListener,
-        _credentials: &Credentials,
-        _stop: CancellationToken,
+        listener: TcpListener,
+        credentials: &Credentials,
+        stop: CancellationToken,
     ) -> Result<(), Error> {
+        let gate = Gate::new(self.api.clone(), credentials)?;
+        gate.run(listener, stop).await;
         Ok(())
     }
 
-    /// Writes what is queued, stops background work and releases the folder.
-    #[expect(clippy::unused_async, reason = "skeleton")]
-    pub async fn close(&self) {}
+    /// Ends watches and background work, writes what is queued and releases the folder.
+    pub async fn close(&self) {
+        self.api.stop.cancel();
+        let task = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "the caretaker failed");
+        }
+        let core = Arc::clone(&self.api.core);
+        // Joining the writer waits for the disk.
+        if let Err(error) = tokio::task::spawn_blocking(move || core.close()).await {
+            tracing::error!(%error, "the store was not closed in order");
+        }
+    }
+}
+
+/// Writes what must be there before the first request. The caller is not
+/// asynchronous, and a runtime must not be blocked from inside: hence the thread.
+fn prepare(core: &Core, definitions: Vec<Value>) -> Result<(), Error> {
+    let work = || futures::executor::block_on(bootstrap(core, definitions));
+    let outcome = std::thread::scope(|scope| scope.spawn(work).join());
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(failure)) => Err(Error::Bootstrap(failure.message)),
+        Err(_) => Err(Error::Bootstrap("the preparation of the server failed".into())),
+    }
 }

@@ -1,0 +1,136 @@
+//! Bodies of requests as trees, with the fields that were given twice.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::status::{Failure, Result};
+
+/// A body that was read.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) value: Value,
+    /// Paths of fields that were given more than once; the last one counts.
+    pub(crate) duplicates: Vec<String>,
+}
+
+/// Reads JSON.
+pub(crate) fn json(bytes: &[u8]) -> Result<Body> {
+    let mut duplicates = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let walk = Walk { path: "", duplicates: &mut duplicates };
+    let value = walk
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| {
+            Failure::bad_request(format!("the body of the request is not valid JSON: {error}"))
+        })?;
+    Ok(Body { value, duplicates })
+}
+
+/// Reads YAML, of which JSON is a part.
+pub(crate) fn yaml(bytes: &[u8]) -> Result<Body> {
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return json(bytes);
+    }
+    let value = serde_saphyr::from_slice(bytes).map_err(|error| {
+        Failure::bad_request(format!("the body of the request is not valid YAML: {error}"))
+    })?;
+    Ok(Body { value, duplicates: Vec::new() })
+}
+
+/// Builds a tree and notes keys that come twice.
+struct Walk<'a> {
+    path: &'a str,
+    duplicates: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        loop {
+            let path = format!("{}[{}]", self.path, list.len());
+            let walk = Walk { path: &path, duplicates: self.duplicates };
+            match items.next_element_seed(walk)? {
+                Some(item) => list.push(item),
+                None => return Ok(Value::Array(list)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            let dot = if self.path.is_empty() { "" } else { "." };
+            let path = format!("{}{dot}{key}", self.path);
+            let walk = Walk { path: &path, duplicates: self.duplicates };
+            let value = entries.next_value_seed(walk)?;
+            if map.insert(key, value).is_some() {
+                self.duplicates.push(path);
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicates_are_found() {
+        let body = json(br#"{"a":{"b":1,"b":2},"c":[{"d":1,"d":1}]}"#).unwrap();
+        assert_eq!(body.duplicates, ["a.b", "c[0].d"]);
+        assert_eq!(body.value["a"]["b"], 2);
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        assert!(json(b"{").is_err());
+        assert!(json(b"{} x").is_err());
+        assert!(yaml(b"a: [").is_err());
+    }
+}

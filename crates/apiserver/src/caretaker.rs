@@ -1,0 +1,292 @@
+//! The server's own controllers, in one task: garbage collection by owner,
+//! emptying of namespaces that are going, clean-up behind definitions.
+//!
+//! It follows everything that is written. What concerns it becomes a place to
+//! look at; looking is idempotent, so a failed look is repeated later.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cache::Place,
+    core::{Core, definitions, namespaces},
+    custom,
+    object::{Name, Stored, finalizers, metadata, metadata_mut},
+    registry::{Served, collection},
+    rest::{FOREGROUND, ORPHAN, Propagation, amend, delete_as_server},
+    status::Result,
+    store::Written,
+};
+
+/// When a look that failed is repeated.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Writes that are taken in before the next looks.
+const BATCH: usize = 256;
+
+/// Runs until the feed ends or `stop`.
+pub(crate) async fn run(
+    core: Arc<Core>,
+    mut feed: mpsc::UnboundedReceiver<Written>,
+    stop: CancellationToken,
+) {
+    let mut caretaker = Caretaker::new(core);
+    loop {
+        caretaker.look().await;
+        let mut batch = Vec::new();
+        let received = feed.recv_many(&mut batch, BATCH);
+        let pause = async {
+            if caretaker.places.is_empty() {
+                std::future::pending().await
+            } else {
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            count = received => if count == 0 { return },
+            () = pause => {}
+        }
+        batch.iter().for_each(|written| caretaker.note(written));
+    }
+}
+
+struct Caretaker {
+    core: Arc<Core>,
+    /// What is to be looked at.
+    places: BTreeSet<Place>,
+}
+
+impl Caretaker {
+    /// Starts with everything that may have been left undone.
+    fn new(core: Arc<Core>) -> Self {
+        let mut places: BTreeSet<Place> = core.cache.owned().into_iter().collect();
+        for (name, shelf) in core.cache.collections() {
+            let going = shelf.now("", 0).objects.into_iter().filter(|object| object.head.deleting);
+            places.extend(going.map(|object| (Arc::clone(&name), object.name.clone())));
+        }
+        Self { core, places }
+    }
+
+    fn note(&mut self, written: &Written) {
+        let object = &written.object;
+        if written.deleted {
+            self.places.extend(self.core.cache.dependents(&object.head.uid));
+            let owners = object.head.owners.iter();
+            self.places.extend(owners.filter_map(|uid| self.core.cache.place(uid)));
+            let namespace = (namespaces(), Name::new("", &object.name.namespace));
+            if self.core.cache.get(&namespace).is_some_and(|namespace| namespace.head.deleting) {
+                self.places.insert(namespace);
+            }
+            self.note_instance(written);
+        } else if object.head.deleting || !object.head.owners.is_empty() || self.is_late(written) {
+            self.places.insert((Arc::clone(&written.collection), object.name.clone()));
+        }
+    }
+
+    /// Whether an object was made in a namespace that went at the same moment.
+    fn is_late(&self, written: &Written) -> bool {
+        let name = &written.object.name;
+        written.previous.is_none() && homeless(&self.core, name)
+    }
+
+    /// The last object of a kind may be what its definition waits for.
+    fn note_instance(&mut self, written: &Written) {
+        let Some((group, plural)) = written.collection.split_once('/') else { return };
+        let definition = (definitions(), Name::new("", &format!("{plural}.{group}")));
+        if self.core.cache.get(&definition).is_some_and(|stored| stored.head.deleting) {
+            self.places.insert(definition);
+        }
+    }
+
+    async fn look(&mut self) {
+        for place in std::mem::take(&mut self.places) {
+            let Some(stored) = self.core.cache.get(&place) else { continue };
+            if let Err(failure) = look_at(&self.core, &place, &stored).await {
+                tracing::debug!(collection = %place.0, name = %place.1.name,
+                    failure = %failure.message, "clean-up is repeated");
+                self.places.insert(place);
+            }
+        }
+    }
+}
+
+/// Whether the namespace of an object is gone or going.
+fn homeless(core: &Core, name: &Name) -> bool {
+    let namespace = (namespaces(), Name::new("", &name.namespace));
+    !name.namespace.is_empty()
+        && core.cache.get(&namespace).is_none_or(|namespace| namespace.head.deleting)
+}
+
+async fn look_at(core: &Core, place: &Place, stored: &Stored) -> Result<()> {
+    let catalog = core.catalog();
+    let Some(kind) = catalog.stored(&place.0) else { return Ok(()) };
+    if !stored.head.deleting && homeless(core, &place.1) {
+        let uid = Some(&*stored.head.uid);
+        return delete_as_server(core, kind, place, Some(Propagation::Background), uid).await;
+    }
+    if !stored.head.deleting {
+        return collect(core, kind, place, stored).await;
+    }
+    if place.0 == namespaces() {
+        empty_namespace(core, place).await?;
+    }
+    if place.0 == definitions() {
+        drop_instances(core, kind, place, stored).await?;
+    }
+    let has = |wanted: &str| stored.head.finalizers.iter().any(|found| **found == *wanted);
+    if has(ORPHAN) {
+        free_dependents(core, kind, place, stored).await?;
+    }
+    if has(FOREGROUND) {
+        drop_dependents(core, kind, place, stored).await?;
+    }
+    Ok(())
+}
+
+/// Deletes an object none of whose owners exists, and forgets owners that are gone.
+async fn collect(core: &Core, kind: &Arc<Served>, place: &Place, stored: &Stored) -> Result<()> {
+    if stored.head.owners.is_empty() {
+        return Ok(());
+    }
+    let (mut there, mut leaving, mut gone) = (0, 0, 0);
+    for uid in &stored.head.owners {
+        match owner(core, place, uid) {
+            Some(owner) if leaves_last(&owner) => leaving += 1,
+            Some(_) => there += 1,
+            None => gone += 1,
+        }
+    }
+    let uid = Some(&*stored.head.uid);
+    if there == 0 && leaving > 0 {
+        return delete_as_server(core, kind, place, Some(Propagation::Foreground), uid).await;
+    }
+    if there == 0 {
+        return delete_as_server(core, kind, place, None, uid).await;
+    }
+    if gone + leaving == 0 {
+        return Ok(());
+    }
+    let keep = |uid: &str| owner(core, place, uid).is_some_and(|owner| !leaves_last(&owner));
+    amend(core, kind, place, |object| retain_owners(object, keep)).await
+}
+
+/// The owner of this UID, if it is where an owner of `place` can be.
+fn owner(core: &Core, place: &Place, uid: &str) -> Option<Arc<Stored>> {
+    let found = core.cache.place(uid)?;
+    let near = found.1.namespace.is_empty() || found.1.namespace == place.1.namespace;
+    near.then(|| core.cache.get(&found)).flatten()
+}
+
+/// Whether an owner only waits for its dependents to go.
+fn leaves_last(owner: &Stored) -> bool {
+    owner.head.deleting && owner.head.finalizers.iter().any(|found| **found == *FOREGROUND)
+}
+
+fn retain_owners(object: &mut Value, keep: impl Fn(&str) -> bool) -> bool {
+    let Some(owners) = metadata_mut(object).get_mut("ownerReferences") else { return false };
+    let Some(owners) = owners.as_array_mut() else { return false };
+    let before = owners.len();
+    owners.retain(|owner| owner.get("uid").and_then(Value::as_str).is_some_and(&keep));
+    before != owners.len()
+}
+
+fn without_finalizer(object: &mut Value, gone: &str) -> bool {
+    let kept: Vec<Value> = finalizers(object)
+        .into_iter()
+        .filter(|finalizer| *finalizer != gone)
+        .map(Value::from)
+        .collect();
+    let changed = kept.len() != finalizers(object).len();
+    metadata_mut(object).insert("finalizers".into(), kept.into());
+    changed
+}
+
+async fn free_dependents(core: &Core, kind: &Served, place: &Place, stored: &Stored) -> Result<()> {
+    let catalog = core.catalog();
+    for dependent in core.cache.dependents(&stored.head.uid) {
+        if let Some(kind) = catalog.stored(&dependent.0) {
+            let keep = |uid: &str| *uid != *stored.head.uid;
+            amend(core, kind, &dependent, |object| retain_owners(object, keep)).await?;
+        }
+    }
+    amend(core, kind, place, |object| without_finalizer(object, ORPHAN)).await
+}
+
+async fn drop_dependents(core: &Core, kind: &Served, place: &Place, stored: &Stored) -> Result<()> {
+    let catalog = core.catalog();
+    for dependent in core.cache.dependents(&stored.head.uid) {
+        let going = core.cache.get(&dependent).is_none_or(|object| object.head.deleting);
+        if let Some(kind) = catalog.stored(&dependent.0).filter(|_| !going) {
+            let policy = Some(Propagation::Foreground);
+            delete_as_server(core, kind, &dependent, policy, None).await?;
+        }
+    }
+    let blocked = core.cache.dependents(&stored.head.uid).iter().any(|dependent| {
+        core.cache.get(dependent).is_some_and(|object| blocks(&object, &stored.head.uid))
+    });
+    if blocked {
+        return Ok(());
+    }
+    amend(core, kind, place, |object| without_finalizer(object, FOREGROUND)).await
+}
+
+/// Whether this dependent holds up the deletion of its owner.
+fn blocks(dependent: &Stored, uid: &str) -> bool {
+    let Ok(object) = dependent.value() else { return false };
+    let owners = metadata(&object).get("ownerReferences").and_then(Value::as_array);
+    owners.into_iter().flatten().any(|owner| {
+        owner.get("uid").and_then(Value::as_str) == Some(uid)
+            && owner.get("blockOwnerDeletion").and_then(Value::as_bool) == Some(true)
+    })
+}
+
+/// Deletes everything in a namespace; the namespace itself when it is empty.
+async fn empty_namespace(core: &Core, place: &Place) -> Result<()> {
+    let catalog = core.catalog();
+    let namespace = &*place.1.name;
+    let mut empty = true;
+    for (name, shelf) in core.cache.collections() {
+        let Some(kind) = catalog.stored(&name).filter(|kind| kind.namespaced) else { continue };
+        let going = shelf.now(namespace, 0).objects;
+        for object in going.iter().filter(|object| !object.head.deleting) {
+            let place = (Arc::clone(&name), object.name.clone());
+            let background = Some(Propagation::Background);
+            delete_as_server(core, kind, &place, background, None).await?;
+        }
+        empty &= !shelf.occupies(namespace);
+    }
+    let Some(kind) = catalog.stored(&collection("", "namespaces")).filter(|_| empty) else {
+        return Ok(());
+    };
+    amend(core, kind, place, |object| {
+        let finalizers = object.pointer_mut("/spec/finalizers").and_then(Value::as_array_mut);
+        finalizers.is_some_and(|finalizers| {
+            let before = finalizers.len();
+            finalizers.retain(|finalizer| finalizer != "kubernetes");
+            before != finalizers.len()
+        })
+    })
+    .await
+}
+
+/// Deletes the objects of a definition that is going; then lets it go.
+async fn drop_instances(core: &Core, kind: &Served, place: &Place, stored: &Stored) -> Result<()> {
+    let catalog = core.catalog();
+    let definition = stored.value()?;
+    let text = |path: &str| definition.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let instances = collection(text("/spec/group"), text("/spec/names/plural"));
+    let shelf = core.cache.shelf(&instances);
+    if let Some(kind) = catalog.stored(&instances) {
+        for object in shelf.now("", 0).objects.iter().filter(|object| !object.head.deleting) {
+            let place = (Arc::clone(&instances), object.name.clone());
+            delete_as_server(core, kind, &place, Some(Propagation::Background), None).await?;
+        }
+    }
+    if shelf.len() > 0 {
+        return Ok(());
+    }
+    amend(core, kind, place, |object| without_finalizer(object, custom::CLEANUP)).await
+}

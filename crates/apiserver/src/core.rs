@@ -1,0 +1,168 @@
+//! What every request works with: the objects, the way to the disk, the
+//! catalogue of kinds, and the rules of the embedding program.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use serde_json::Value;
+
+use crate::{
+    access::{Admission, PodAccess},
+    builtin,
+    cache::{Cache, Shelf},
+    object::{Draft, Name, Stored},
+    registry::{Catalog, Served, collection},
+    resource::Resource,
+    schema,
+    status::{Failure, Result},
+    store::{Change, Expect, Refusal, Store},
+};
+
+/// The version of a definition, and what it asks to be served.
+type Custom = (u64, Vec<Arc<Resource>>);
+
+/// The state behind all requests.
+pub(crate) struct Core {
+    pub(crate) cache: Arc<Cache>,
+    store: Store,
+    catalog: RwLock<Arc<Catalog>>,
+    /// Built-in kinds; the rest of the catalogue comes from definitions.
+    builtin: Vec<Arc<Resource>>,
+    /// What each definition asks for, by the definition's version. Held while
+    /// refreshing, so an older catalogue never replaces a newer one.
+    custom: Mutex<BTreeMap<Name, Custom>>,
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) pods: Arc<dyn PodAccess>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        cache: Arc<Cache>,
+        store: Store,
+        admission: Arc<dyn Admission>,
+        pods: Arc<dyn PodAccess>,
+    ) -> Self {
+        let core = Self {
+            cache,
+            store,
+            catalog: RwLock::default(),
+            builtin: builtin::resources().into_iter().map(Arc::new).collect(),
+            custom: Mutex::default(),
+            admission,
+            pods,
+        };
+        core.refresh();
+        core
+    }
+
+    /// What is served now.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Serves what the stored definitions say now.
+    pub(crate) fn refresh(&self) {
+        let mut custom = self.custom.lock().unwrap_or_else(PoisonError::into_inner);
+        let definitions = self.cache.shelf(&definitions()).now("", 0).objects;
+        let mut next = BTreeMap::new();
+        for stored in definitions {
+            let known = custom.remove(&stored.name).filter(|known| known.0 == stored.version);
+            let known = known.unwrap_or_else(|| (stored.version, read_definition(&stored)));
+            next.insert(stored.name.clone(), known);
+        }
+        *custom = next;
+        let all = custom.values().flat_map(|(_, resources)| resources.iter());
+        let catalog = Catalog::new(self.builtin.iter().chain(all).cloned());
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
+
+    pub(crate) fn shelf(&self, kind: &Served) -> Arc<Shelf> {
+        self.cache.shelf(&kind.collection)
+    }
+
+    pub(crate) fn get(&self, kind: &Served, namespace: &str, name: &str) -> Result<Arc<Stored>> {
+        self.shelf(kind)
+            .get(&Name::new(namespace, name))
+            .ok_or_else(|| Failure::not_found(kind, name))
+    }
+
+    /// Writes an object. `expect` is the version it replaces.
+    pub(crate) async fn put(
+        &self,
+        kind: &Served,
+        object: &Value,
+        expect: Expect,
+    ) -> Result<Arc<Stored>> {
+        self.write(kind, object, expect, false).await
+    }
+
+    /// Removes an object whose last state is `object`.
+    pub(crate) async fn remove(
+        &self,
+        kind: &Served,
+        object: &Value,
+        version: u64,
+    ) -> Result<Arc<Stored>> {
+        self.write(kind, object, Expect::Version(version), true).await
+    }
+
+    async fn write(
+        &self,
+        kind: &Served,
+        object: &Value,
+        expect: Expect,
+        delete: bool,
+    ) -> Result<Arc<Stored>> {
+        let draft = Draft::new(object)?;
+        let name = draft.name().name.clone();
+        let collection = Arc::clone(&kind.collection);
+        let written = self.store.write(Change { collection, draft, expect, delete }).await;
+        let written = written.map_err(|refusal| match refusal {
+            Refusal::Exists => Failure::already_exists(kind, &name),
+            Refusal::Changed if delete || self.get_again(kind, object) => {
+                Failure::modified(kind, &name)
+            }
+            Refusal::Changed => Failure::not_found(kind, &name),
+            Refusal::Full => Failure::disk_full(),
+            Refusal::Closed => Failure::unavailable("the server is shutting down"),
+            Refusal::Failed(why) => Failure::internal(format!("the object was not stored: {why}")),
+        })?;
+        if *kind.collection == *definitions() {
+            self.refresh();
+        }
+        Ok(written)
+    }
+
+    fn get_again(&self, kind: &Served, object: &Value) -> bool {
+        let name = crate::object::meta_str(object, "name");
+        self.get(kind, crate::object::meta_str(object, "namespace"), name).is_ok()
+    }
+
+    /// Finishes what is queued and refuses more.
+    pub(crate) fn close(&self) {
+        self.store.close();
+    }
+}
+
+fn read_definition(stored: &Stored) -> Vec<Arc<Resource>> {
+    let Ok(definition) = stored.value() else { return Vec::new() };
+    match schema::from_crd(&definition) {
+        Ok(resources) => resources.into_iter().map(Arc::new).collect(),
+        Err(causes) => {
+            tracing::error!(name = %stored.name.name, ?causes, "a stored definition is not served");
+            Vec::new()
+        }
+    }
+}
+
+/// Where CustomResourceDefinitions are kept.
+pub(crate) fn definitions() -> crate::store::Collection {
+    collection("apiextensions.k8s.io", "customresourcedefinitions")
+}
+
+/// Where namespaces are kept.
+pub(crate) fn namespaces() -> crate::store::Collection {
+    collection("", "namespaces")
+}

@@ -1,0 +1,80 @@
+//! Answers on their way out.
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream};
+use http::{HeaderValue, Response, header};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Frame;
+use serde_json::Value;
+
+use crate::status::{Failure, Result};
+
+/// The body of every answer.
+pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// Lists up to this size are sent in one piece, with their length.
+const ONE_PIECE: usize = 256 << 10;
+
+pub(crate) fn full(code: u16, content_type: &'static str, bytes: Bytes) -> Response<Body> {
+    let body = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    answer(code, content_type, body)
+}
+
+pub(crate) fn json(code: u16, value: &Value) -> Response<Body> {
+    full(code, "application/json", Bytes::from(value.to_string()))
+}
+
+pub(crate) fn frames(code: u16, frames: Vec<Bytes>) -> Response<Body> {
+    let size: usize = frames.iter().map(Bytes::len).sum();
+    if size <= ONE_PIECE {
+        return full(code, "application/json", Bytes::from(frames.concat()));
+    }
+    streamed("application/json", stream::iter(frames).map(Ok))
+}
+
+pub(crate) fn streamed(
+    content_type: &'static str,
+    frames: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+) -> Response<Body> {
+    let body = StreamBody::new(frames.map(|bytes| bytes.map(Frame::data))).boxed_unsync();
+    answer(200, content_type, body)
+}
+
+fn answer(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// The answer to a request that failed.
+pub(crate) fn failure(failure: &Failure) -> Response<Body> {
+    let mut response = json(failure.code, &failure.to_value());
+    if let Some(seconds) = failure.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if failure.code == 401 {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    response
+}
+
+pub(crate) fn of(result: Result<Response<Body>>) -> Response<Body> {
+    result.unwrap_or_else(|problem| failure(&problem))
+}
+
+/// Adds a warning for whoever asked.
+pub(crate) fn warn(response: &mut Response<Body>, text: &str) {
+    let quoted: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
+        .collect();
+    if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+        response.headers_mut().append(header::WARNING, value);
+    }
+}

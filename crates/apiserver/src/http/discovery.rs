@@ -1,0 +1,231 @@
+//! Discovery: which kinds are served, in the three shapes clients know.
+
+use http::HeaderMap;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::negotiate::accepted;
+use crate::{
+    registry::{Catalog, Served},
+    resource::Resource,
+};
+
+/// A shape of discovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `APIGroupDiscoveryList` of this version.
+    Aggregated(&'static str),
+    /// One document per group and version.
+    Legacy,
+}
+
+impl Shape {
+    /// What the client prefers of `/api` and `/apis`.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        for entry in accepted(headers) {
+            let aggregated = entry.parameter("as") == "APIGroupDiscoveryList"
+                && entry.parameter("g") == "apidiscovery.k8s.io";
+            match entry.parameter("v") {
+                "v2" if aggregated => return Self::Aggregated("v2"),
+                "v2beta1" if aggregated => return Self::Aggregated("v2beta1"),
+                _ if entry.parameter("as").is_empty() => return Self::Legacy,
+                _ => {}
+            }
+        }
+        Self::Legacy
+    }
+
+    /// Clients tell the shapes apart by the parameters of the content type.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Aggregated("v2") => {
+                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+            }
+            Self::Aggregated(_) => {
+                "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+            }
+            Self::Legacy => "application/json",
+        }
+    }
+}
+
+/// Changes whenever discovery or schemas change.
+pub(crate) fn hash(catalog: &Catalog) -> String {
+    let mut hasher = Sha256::new();
+    for kind in catalog.all() {
+        let resource: &Resource = kind;
+        hasher.update(entry(resource).to_string());
+        hasher.update(resource.schema.text().unwrap_or_default());
+    }
+    let digest = hasher.finalize();
+    digest.iter().take(16).map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// `/api` or `/apis`, aggregated.
+pub(crate) fn aggregated(catalog: &Catalog, version: &str, core: bool) -> Value {
+    let groups = catalog.groups().into_iter().filter(|(group, _)| group.is_empty() == core);
+    let items: Vec<Value> = groups
+        .map(|(group, versions)| {
+            let versions: Vec<Value> = versions
+                .iter()
+                .map(|version| {
+                    let resources: Vec<Value> =
+                        catalog.of(group, version).iter().map(|kind| entry(kind)).collect();
+                    json!({"version": version, "freshness": "Current", "resources": resources})
+                })
+                .collect();
+            let metadata = if core { json!({}) } else { json!({"name": group}) };
+            json!({"metadata": metadata, "versions": versions})
+        })
+        .collect();
+    json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+        "metadata": {}, "items": items,
+    })
+}
+
+fn entry(kind: &Resource) -> Value {
+    let mut entry = json!({
+        "resource": kind.plural,
+        "responseKind": kind_of(&kind.group, &kind.version, &kind.kind),
+        "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": kind.singular,
+        "verbs": VERBS,
+    });
+    if !kind.short_names.is_empty() {
+        entry["shortNames"] = json!(kind.short_names);
+    }
+    if !kind.categories.is_empty() {
+        entry["categories"] = json!(kind.categories);
+    }
+    let subresources: Vec<Value> = subresources(kind)
+        .into_iter()
+        .map(|sub| {
+            json!({
+                "subresource": sub.name,
+                "responseKind": kind_of(sub.group, sub.version, sub.kind),
+                "verbs": sub.verbs,
+            })
+        })
+        .collect();
+    if !subresources.is_empty() {
+        entry["subresources"] = json!(subresources);
+    }
+    entry
+}
+
+fn kind_of(group: &str, version: &str, kind: &str) -> Value {
+    json!({"group": group, "version": version, "kind": kind})
+}
+
+const VERBS: [&str; 8] =
+    ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+struct Subresource<'a> {
+    name: &'a str,
+    group: &'a str,
+    version: &'a str,
+    kind: &'a str,
+    verbs: &'static [&'static str],
+}
+
+fn subresources(kind: &Resource) -> Vec<Subresource<'_>> {
+    let own = |name, verbs| Subresource {
+        name,
+        group: &kind.group,
+        version: &kind.version,
+        kind: &kind.kind,
+        verbs,
+    };
+    let mut found = Vec::new();
+    if kind.subresources.status {
+        found.push(own("status", &["get", "patch", "update"]));
+    }
+    if kind.subresources.scale.is_some() {
+        found.push(Subresource {
+            name: "scale",
+            group: "autoscaling",
+            version: "v1",
+            kind: "Scale",
+            verbs: &["get", "patch", "update"],
+        });
+    }
+    match (kind.group.as_str(), kind.plural.as_str()) {
+        ("", "pods") => found.push(own("log", &["get"])),
+        ("", "namespaces") => found.push(own("finalize", &["update"])),
+        _ => {}
+    }
+    found
+}
+
+/// `/apis` in the old shape.
+pub(crate) fn groups(catalog: &Catalog) -> Value {
+    let groups: Vec<Value> = catalog
+        .groups()
+        .into_iter()
+        .filter(|(group, _)| !group.is_empty())
+        .map(|(group, versions)| group_of(group, &versions))
+        .collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// `/apis/GROUP`.
+pub(crate) fn group(catalog: &Catalog, name: &str) -> Option<Value> {
+    let versions = catalog.groups().remove(name)?;
+    let mut group = group_of(name, &versions);
+    group["kind"] = json!("APIGroup");
+    group["apiVersion"] = json!("v1");
+    Some(group)
+}
+
+fn group_of(group: &str, versions: &[&str]) -> Value {
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|version| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
+        .collect();
+    json!({"name": group, "versions": versions, "preferredVersion": versions.first()})
+}
+
+/// `/api` in the old shape.
+pub(crate) fn core_versions() -> Value {
+    json!({
+        "kind": "APIVersions", "versions": ["v1"],
+        "serverAddressByClientCIDRs": [],
+    })
+}
+
+/// `/api/v1` or `/apis/GROUP/VERSION`.
+pub(crate) fn resources(catalog: &Catalog, group: &str, version: &str) -> Option<Value> {
+    let kinds = catalog.of(group, version);
+    let first = kinds.first()?;
+    let resources: Vec<Value> = kinds.iter().flat_map(|kind| legacy(kind)).collect();
+    Some(json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": first.api_version(),
+        "resources": resources,
+    }))
+}
+
+fn legacy(kind: &Served) -> Vec<Value> {
+    let mut main = json!({
+        "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
+        "kind": kind.kind, "verbs": VERBS,
+    });
+    if !kind.short_names.is_empty() {
+        main["shortNames"] = json!(kind.short_names);
+    }
+    if !kind.categories.is_empty() {
+        main["categories"] = json!(kind.categories);
+    }
+    let subresources = subresources(kind).into_iter().map(|sub| {
+        let mut entry = json!({
+            "name": format!("{}/{}", kind.plural, sub.name), "singularName": "",
+            "namespaced": kind.namespaced, "kind": sub.kind, "verbs": sub.verbs,
+        });
+        if sub.group != kind.group {
+            entry["group"] = json!(sub.group);
+            entry["version"] = json!(sub.version);
+        }
+        entry
+    });
+    std::iter::once(main).chain(subresources).collect()
+}

@@ -1,0 +1,139 @@
+//! The forms in which objects leave: whole, metadata only, or as a table.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    convert::{bytes_in_version, in_version},
+    list::Page,
+    object::Stored,
+    registry::Served,
+    status::{Failure, Result},
+    table::{self, Include},
+};
+
+/// What a client accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Objects as they are; the text is their `apiVersion`.
+    Whole(String),
+    /// `PartialObjectMetadata`.
+    Metadata,
+    /// A table in this version of `meta.k8s.io`.
+    Table { version: &'static str, include: Include },
+}
+
+impl Form {
+    /// An object of an answer.
+    pub(crate) fn object(&self, kind: &Served, object: &Stored) -> Result<Bytes> {
+        match self {
+            Self::Whole(version) => bytes_in_version(kind, version, object),
+            Self::Metadata => bytes(&metadata_only(in_version(kind, object)?)),
+            Self::Table { .. } => bytes(&self.tree(kind, in_version(kind, object)?)),
+        }
+    }
+
+    /// An object that is only in memory.
+    pub(crate) fn tree(&self, kind: &Served, object: Value) -> Value {
+        match self {
+            Self::Whole(_) => object,
+            Self::Metadata => metadata_only(object),
+            Self::Table { version, include } => {
+                let metadata = object.pointer("/metadata/resourceVersion").cloned();
+                let row = table::row(kind, &object, *include, Timestamp::now());
+                let metadata = json!({"resourceVersion": metadata});
+                table_of(version, metadata, Some(table::columns(kind)), vec![row])
+            }
+        }
+    }
+
+    /// An object of a watch event.
+    pub(crate) fn event(&self, kind: &Served, object: &Stored) -> Result<Bytes> {
+        self.object(kind, object)
+    }
+
+    /// The object of a bookmark.
+    pub(crate) fn bookmark(&self, kind: &Served, version: u64, initial: bool) -> Value {
+        let mut metadata = json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
+        if initial {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        match self {
+            Self::Whole(api_version) => {
+                json!({"kind": kind.kind, "apiVersion": api_version, "metadata": metadata})
+            }
+            Self::Metadata => json!({
+                "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+                "metadata": metadata,
+            }),
+            Self::Table { version: api, .. } => {
+                let object = json!({"metadata": metadata});
+                let row = json!({"cells": [], "object": object});
+                let metadata = json!({"resourceVersion": version.to_string()});
+                table_of(api, metadata, None, vec![row])
+            }
+        }
+    }
+
+    /// A list, in pieces that share the objects' bytes.
+    pub(crate) fn list(&self, kind: &Served, page: &Page) -> Result<Vec<Bytes>> {
+        let mut metadata = json!({"resourceVersion": page.version.to_string()});
+        if let Some(resume) = &page.resume {
+            metadata["continue"] = json!(resume);
+        }
+        if let Some(remaining) = page.remaining {
+            metadata["remainingItemCount"] = json!(remaining);
+        }
+        let (list_kind, api_version) = match self {
+            Self::Whole(version) => (kind.list_kind.as_str(), version.as_str()),
+            Self::Metadata => ("PartialObjectMetadataList", "meta.k8s.io/v1"),
+            Self::Table { version, include } => {
+                let now = Timestamp::now();
+                let row = |object: &std::sync::Arc<Stored>| {
+                    Ok(table::row(kind, &in_version(kind, object)?, *include, now))
+                };
+                let rows = page.objects.iter().map(row).collect::<Result<_>>()?;
+                let table = table_of(version, metadata, Some(table::columns(kind)), rows);
+                return Ok(vec![bytes(&table)?]);
+            }
+        };
+        let head = format!(
+            "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[",
+            json!(list_kind),
+            json!(api_version)
+        );
+        let mut frames = vec![Bytes::from(head)];
+        for (index, object) in page.objects.iter().enumerate() {
+            if index > 0 {
+                frames.push(Bytes::from_static(b","));
+            }
+            frames.push(self.object(kind, object)?);
+        }
+        frames.push(Bytes::from_static(b"]}"));
+        Ok(frames)
+    }
+}
+
+fn metadata_only(mut object: Value) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
+        "metadata": object["metadata"].take(),
+    })
+}
+
+fn table_of(
+    version: &str,
+    metadata: Value,
+    columns: Option<Vec<Value>>,
+    rows: Vec<Value>,
+) -> Value {
+    json!({
+        "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata,
+        "columnDefinitions": columns, "rows": rows,
+    })
+}
+
+fn bytes(value: &Value) -> Result<Bytes> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(Failure::internal)
+}

@@ -1,0 +1,121 @@
+//! Paths of the Kubernetes API.
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// `/version`
+    Version,
+    /// `/healthz`, `/livez`, `/readyz`
+    Health,
+    /// `/api`
+    CoreVersions,
+    /// `/apis`
+    Groups,
+    /// `/apis/GROUP`
+    Group(String),
+    /// `/api/v1`, `/apis/GROUP/VERSION`
+    Resources { group: String, version: String },
+    /// `/openapi/v3`
+    OpenApiIndex,
+    /// `/openapi/v3/api/v1`: the part behind the prefix.
+    OpenApi(String),
+    /// Objects.
+    Objects(Objects),
+    /// Nothing that is served.
+    Unknown,
+}
+
+/// A collection, an object or a subresource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Objects {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    /// Empty for cluster-wide kinds and for all namespaces.
+    pub(crate) namespace: String,
+    pub(crate) plural: String,
+    /// Empty for collections.
+    pub(crate) name: String,
+    pub(crate) subresource: String,
+}
+
+impl Route {
+    /// Reads a path. Segments are decoded after they are told apart.
+    pub(crate) fn parse(path: &str) -> Self {
+        let segments: Option<Vec<String>> = path
+            .trim_matches('/')
+            .split('/')
+            .map(super::query::decode_path)
+            .collect();
+        let Some(segments) = segments else { return Self::Unknown };
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match segments.as_slice() {
+            ["version"] => Self::Version,
+            ["healthz" | "livez" | "readyz", ..] => Self::Health,
+            ["api"] => Self::CoreVersions,
+            ["apis"] => Self::Groups,
+            ["apis", group] => Self::Group((*group).to_owned()),
+            ["openapi", "v3"] => Self::OpenApiIndex,
+            ["openapi", "v3", rest @ ..] => Self::OpenApi(rest.join("/")),
+            ["api", version, rest @ ..] => within("", version, rest),
+            ["apis", group, version, rest @ ..] => within(group, version, rest),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn within(group: &str, version: &str, rest: &[&str]) -> Route {
+    let (group, version) = (group.to_owned(), version.to_owned());
+    let (namespace, rest) = match rest {
+        [] => return Route::Resources { group, version },
+        // `/namespaces/x` and its subresources are about the namespace itself.
+        ["namespaces", namespace, rest @ ..]
+            if !matches!(rest, [] | ["status" | "finalize"]) =>
+        {
+            ((*namespace).to_owned(), rest)
+        }
+        rest => (String::new(), rest),
+    };
+    let objects = Objects { group, version, namespace, ..Objects::default() };
+    match rest.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>().as_slice() {
+        [plural] => Route::Objects(Objects { plural: plural.clone(), ..objects }),
+        [plural, name] => {
+            Route::Objects(Objects { plural: plural.clone(), name: name.clone(), ..objects })
+        }
+        [plural, name, subresource] => Route::Objects(Objects {
+            plural: plural.clone(),
+            name: name.clone(),
+            subresource: subresource.clone(),
+            ..objects
+        }),
+        _ => Route::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, expected: [&str; 6]) {
+        let [group, version, namespace, plural, name, subresource] = expected.map(str::to_owned);
+        let objects = Objects { group, version, namespace, plural, name, subresource };
+        assert_eq!(Route::parse(path), Route::Objects(objects), "{path}");
+    }
+
+    #[test]
+    fn objects() {
+        check("/api/v1/namespaces", ["", "v1", "", "namespaces", "", ""]);
+        check("/api/v1/namespaces/x", ["", "v1", "", "namespaces", "x", ""]);
+        check("/api/v1/namespaces/x/finalize", ["", "v1", "", "namespaces", "x", "finalize"]);
+        check("/api/v1/namespaces/x/pods/p/log", ["", "v1", "x", "pods", "p", "log"]);
+        check("/apis/apps/v1/deployments", ["apps", "v1", "", "deployments", "", ""]);
+        check("/apis/g/v1/namespaces/n/ks/a%2Fb", ["g", "v1", "n", "ks", "a/b", ""]);
+    }
+
+    #[test]
+    fn others() {
+        assert_eq!(Route::parse("/api"), Route::CoreVersions);
+        assert_eq!(Route::parse("/livez/ping"), Route::Health);
+        assert_eq!(Route::parse("/openapi/v3/apis/apps/v1"), Route::OpenApi("apis/apps/v1".into()));
+        assert_eq!(Route::parse("/nothing"), Route::Unknown);
+    }
+}

@@ -1,0 +1,152 @@
+//! Lists: one moment of a collection, whole or in pages.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cache::{Forgotten, Snapshot},
+    core::Core,
+    object::{Name, Stored},
+    registry::Served,
+    selector::Selector,
+    status::{Failure, Result},
+};
+
+/// How a version in a query is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    NotOlderThan,
+    Exact,
+}
+
+/// What a list asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Query {
+    pub(crate) selector: Selector,
+    pub(crate) limit: usize,
+    pub(crate) resume: String,
+    /// Empty if unset.
+    pub(crate) version: String,
+    pub(crate) matching: Option<Match>,
+}
+
+/// A page of a list.
+pub(crate) struct Page {
+    pub(crate) version: u64,
+    pub(crate) objects: Vec<Arc<Stored>>,
+    /// Token of the next page.
+    pub(crate) resume: Option<String>,
+    pub(crate) remaining: Option<usize>,
+}
+
+/// Where the next page begins.
+#[derive(Deserialize, Serialize)]
+struct Token {
+    /// Version of the first page; 0 to go on with whatever there is now.
+    v: u64,
+    /// Last object of the page before.
+    n: Box<str>,
+    o: Box<str>,
+}
+
+impl Token {
+    fn read(text: &str) -> Result<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
+        bytes
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .ok_or_else(|| Failure::bad_request("continue key is not valid"))
+    }
+
+    fn write(version: u64, last: &Name) -> String {
+        let token = Self { v: version, n: last.namespace.clone(), o: last.name.clone() };
+        // Numbers and strings always serialise.
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
+    }
+}
+
+/// A version of a query; unset and 0 mean "any".
+pub(crate) fn parse_version(text: &str) -> Result<u64> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    text.parse().map_err(|_| {
+        Failure::bad_request(format!("resourceVersion: Invalid value: {text:?}: must be a number"))
+    })
+}
+
+/// One page of the objects of a namespace; of all if it is empty.
+pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -> Result<Page> {
+    let token = match query.resume.as_str() {
+        "" => None,
+        text => Some(Token::read(text)?),
+    };
+    let snapshot = snapshot(core, kind, namespace, query, token.as_ref())?;
+    let after = token.map(|token| Name { namespace: token.n, name: token.o });
+    let version = snapshot.version;
+    let mut objects = snapshot.objects;
+    if let Some(after) = &after {
+        objects.drain(..objects.partition_point(|object| object.name <= *after));
+    }
+    if !query.selector.is_empty() {
+        objects.retain(|object| query.selector.matches(object));
+    }
+    let mut page = Page { version, objects, resume: None, remaining: None };
+    if query.limit > 0 && page.objects.len() > query.limit {
+        let remaining = page.objects.len() - query.limit;
+        page.objects.truncate(query.limit);
+        page.resume = page.objects.last().map(|last| Token::write(version, &last.name));
+        page.remaining = query.selector.is_empty().then_some(remaining);
+    }
+    Ok(page)
+}
+
+fn snapshot(
+    core: &Core,
+    kind: &Served,
+    namespace: &str,
+    query: &Query,
+    token: Option<&Token>,
+) -> Result<Snapshot> {
+    let shelf = core.shelf(kind);
+    let committed = core.cache.version();
+    let wanted = parse_version(&query.version)?;
+    if let Some(token) = token {
+        if wanted > 0 {
+            let why = "specifying resource version is not allowed when using continue";
+            return Err(Failure::bad_request(why));
+        }
+        if token.v == 0 {
+            return Ok(shelf.now(namespace, committed));
+        }
+        let last = Name { namespace: token.n.clone(), name: token.o.clone() };
+        return shelf
+            .then(namespace, token.v)
+            .map_err(|Forgotten(_)| Failure::list_expired(Token::write(0, &last)));
+    }
+    check_match(query, wanted)?;
+    if wanted > committed {
+        return Err(Failure::version_too_large(wanted, committed));
+    }
+    if query.matching == Some(Match::Exact) {
+        return shelf
+            .then(namespace, wanted)
+            .map_err(|Forgotten(oldest)| Failure::version_expired(wanted, oldest));
+    }
+    Ok(shelf.now(namespace, committed))
+}
+
+fn check_match(query: &Query, wanted: u64) -> Result<()> {
+    let forbidden = |message| Err(Failure::invalid_options("ListOptions", "resourceVersionMatch", message));
+    match query.matching {
+        Some(_) if query.version.is_empty() => {
+            forbidden("Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided")
+        }
+        Some(Match::Exact) if wanted == 0 => forbidden(
+            "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ),
+        _ => Ok(()),
+    }
+}

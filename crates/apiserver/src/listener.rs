@@ -1,0 +1,140 @@
+//! The way in from outside the process: TLS, a token, limits.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Request, Response, header};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use sha2::{Digest as _, Sha256};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    credentials::{self, Credentials},
+    http::{Api, Body, failure},
+    status::Failure,
+};
+
+/// Requests that are worked on at once; streams count only until they begin.
+const IN_FLIGHT: usize = 400;
+/// Connections that are open at once.
+const CONNECTIONS: usize = 1024;
+/// Time for a handshake, and for the head of a request.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Time that open requests get when the server stops.
+const PARTING: Duration = Duration::from_secs(5);
+/// Pause after a failure to accept, which is mostly a lack of file descriptors.
+const RELIEF: Duration = Duration::from_millis(100);
+
+/// Lets those in who may come in.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    api: Api,
+    tls: TlsAcceptor,
+    /// Digest of the token, so that comparing takes the same time for any guess.
+    token: [u8; 32],
+    in_flight: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+}
+
+impl Gate {
+    pub(crate) fn new(api: Api, credentials: &Credentials) -> Result<Self, credentials::Error> {
+        Ok(Self {
+            api,
+            tls: TlsAcceptor::from(Arc::new(credentials.tls()?)),
+            token: digest(credentials.token()),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+        })
+    }
+
+    /// Accepts until told to stop, then waits for open requests for a while.
+    pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
+        let tracker = TaskTracker::new();
+        let closing = self.api.stop.clone();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                () = closing.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(RELIEF).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else { continue };
+            let (gate, stop) = (self.clone(), stop.clone());
+            tracker.spawn(async move {
+                gate.connection(stream, stop).await;
+                drop(permit);
+            });
+        }
+        drop(listener);
+        tracker.close();
+        if tokio::time::timeout(PARTING, tracker.wait()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+    }
+
+    async fn connection(self, stream: TcpStream, stop: CancellationToken) {
+        // Small answers must not wait for more.
+        let _ = stream.set_nodelay(true);
+        let handshake = tokio::time::timeout(PATIENCE, self.tls.accept(stream));
+        let Ok(Ok(stream)) = handshake.await else { return };
+        let closing = self.api.stop.clone();
+        let service = service_fn(move |request| {
+            let gate = self.clone();
+            async move { Ok::<_, Infallible>(gate.answer(request).await) }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+        builder.http2().timer(TokioTimer::new());
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = async { tokio::select! { () = stop.cancelled() => {}, () = closing.cancelled() => {} } } => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(PARTING, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(error, "a connection ended early");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if !self.is_welcome(request.headers()) {
+            return failure(&Failure::unauthorized());
+        }
+        let Ok(_permit) = self.in_flight.try_acquire() else {
+            return failure(&Failure::too_many_requests());
+        };
+        self.api.respond(request).await
+    }
+
+    fn is_welcome(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = shown.and_then(|text| text.strip_prefix("Bearer "));
+        token.is_some_and(|token| same(&digest(token.trim()), &self.token))
+    }
+}
+
+fn digest(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+/// Compares without stopping at the first difference.
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+}

@@ -1,0 +1,130 @@
+//! Creation.
+
+use rand::RngExt as _;
+use serde_json::{Value, json};
+
+use super::{Call, Outcome, seconds};
+use crate::{
+    apply,
+    core::namespaces,
+    object::{Name, meta_str, metadata_mut},
+    status::{Failure, Result},
+    store::Expect,
+};
+
+/// Letters and digits of generated names: no vowels, so no words.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// A generated name is cut so that its random part still fits.
+const GENERATED: usize = 58;
+/// How often a taken generated name is drawn again.
+const DRAWS: usize = 8;
+
+/// Creates the object a client sent.
+pub(crate) async fn create(call: &mut Call<'_>, mut object: Value) -> Result<Outcome> {
+    call.check_type(&object)?;
+    call.prune(&mut object)?;
+    if !meta_str(&object, "resourceVersion").is_empty() {
+        let why = "resourceVersion should not be set on objects to be created";
+        return Err(Failure::bad_request(why));
+    }
+    let generate = meta_str(&object, "generateName").to_owned();
+    let generated = meta_str(&object, "name").is_empty() && !generate.is_empty();
+    if !generated {
+        return insert(call, object, true).await;
+    }
+    for _ in 0..DRAWS {
+        let mut object = object.clone();
+        metadata_mut(&mut object).insert("name".into(), json!(draw(&generate)));
+        match insert(call, object, true).await {
+            Err(failure) if failure.reason == "AlreadyExists" => {}
+            outcome => return outcome,
+        }
+    }
+    Err(Failure::already_exists(call.kind, &generate))
+}
+
+fn draw(prefix: &str) -> String {
+    let mut name: String = prefix.chars().take(GENERATED).collect();
+    let mut random = rand::rng();
+    for _ in 0..5 {
+        name.push(char::from(ALPHABET[random.random_range(0..ALPHABET.len())]));
+    }
+    name
+}
+
+/// Creates an object that is whole but for what the server adds. `track` says
+/// whether ownership of its fields is still to be recorded.
+pub(super) async fn insert(
+    call: &mut Call<'_>,
+    mut object: Value,
+    track: bool,
+) -> Result<Outcome> {
+    call.check_namespace(&mut object)?;
+    check_home(call, meta_str(&object, "name"))?;
+    // Nodes report themselves; everything else starts without a status.
+    if call.kind.subresources.status && !is_node(call) {
+        drop_status(&mut object);
+    }
+    stamp(call, &mut object);
+    call.default(&mut object, None);
+    if track {
+        let version = call.kind.api_version();
+        apply::track(call.kind.schema.root(), None, &mut object, call.manager(&version));
+    }
+    call.validate(&object, None)?;
+    let object = call.admit(object, None, false)?;
+    let shelf = call.core.shelf(call.kind);
+    let name = meta_str(&object, "name");
+    if shelf.get(&Name::new(call.namespace, name)).is_some() {
+        return Err(Failure::already_exists(call.kind, name));
+    }
+    if call.options.dry_run {
+        return Ok(Outcome::Tree(object));
+    }
+    call.core.put(call.kind, &object, Expect::Absent).await.map(Outcome::Stored)
+}
+
+fn is_node(call: &Call<'_>) -> bool {
+    call.kind.group.is_empty() && call.kind.plural == "nodes"
+}
+
+pub(super) fn drop_status(object: &mut Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("status");
+    }
+}
+
+/// Objects live in namespaces that exist and stay.
+fn check_home(call: &Call<'_>, name: &str) -> Result<()> {
+    if !call.kind.namespaced {
+        return Ok(());
+    }
+    let shelf = call.core.cache.shelf(&namespaces());
+    let Some(namespace) = shelf.get(&Name::new("", call.namespace)) else {
+        let catalog = call.core.catalog();
+        let kind = catalog.find("", "v1", "namespaces");
+        return Err(kind.map_or_else(Failure::no_route, |kind| {
+            Failure::not_found(kind, call.namespace)
+        }));
+    };
+    if namespace.head.deleting {
+        return Err(Failure::namespace_terminating(call.kind, name, call.namespace));
+    }
+    Ok(())
+}
+
+/// Gives the object its identity.
+fn stamp(call: &Call<'_>, object: &mut Value) {
+    let numbered = !call.kind.builtin || object.get("spec").is_some();
+    let metadata = metadata_mut(object);
+    for name in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+        metadata.remove(name);
+    }
+    metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));
+    metadata.insert("creationTimestamp".into(), json!(seconds(call.now)));
+    if numbered {
+        metadata.insert("generation".into(), json!(1));
+    } else {
+        metadata.remove("generation");
+    }
+}

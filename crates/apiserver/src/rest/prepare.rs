@@ -1,0 +1,171 @@
+//! What every object goes through before it is written: shape, defaults,
+//! identity, rules, leave.
+
+use serde_json::{Value, json};
+
+use super::{Call, Part, Unknown};
+use crate::{
+    access::{AdmissionRequest, Denied, Operation},
+    apply::Manager,
+    builtin, custom, namespaces,
+    object::{meta_str, metadata_mut},
+    schema::{Cause, unknown_field},
+    status::{Failure, Result, cause},
+};
+
+impl Call<'_> {
+    pub(super) fn manager<'b>(&'b self, api_version: &'b str) -> Manager<'b> {
+        Manager {
+            name: &self.options.manager,
+            api_version,
+            subresource: self.part.subresource(),
+            now: self.now,
+        }
+    }
+
+    /// The body must be of the kind and version of the path.
+    pub(super) fn check_type(&self, object: &Value) -> Result<()> {
+        let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (version, kind) = (text("apiVersion"), text("kind"));
+        let expected = self.kind.api_version();
+        if !object.is_object() || !object.get("metadata").is_none_or(Value::is_object) {
+            return Err(Failure::bad_request("the body is not a Kubernetes object"));
+        }
+        if kind.is_empty() {
+            return Err(Failure::bad_request("Object 'Kind' is missing"));
+        }
+        if version != expected {
+            return Err(Failure::bad_request(format!(
+                "the API version in the data ({version}) does not match the expected API version ({expected})"
+            )));
+        }
+        if kind != self.kind.kind {
+            return Err(Failure::bad_request(format!(
+                "the kind in the data ({kind}) does not match the expected kind ({})",
+                self.kind.kind
+            )));
+        }
+        Ok(())
+    }
+
+    /// The namespace of the body must be that of the path.
+    pub(super) fn check_namespace(&self, object: &mut Value) -> Result<()> {
+        if !self.kind.namespaced {
+            metadata_mut(object).remove("namespace");
+            return Ok(());
+        }
+        let given = meta_str(object, "namespace");
+        if !given.is_empty() && given != self.namespace {
+            return Err(Failure::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        metadata_mut(object).insert("namespace".into(), json!(self.namespace));
+        Ok(())
+    }
+
+    /// Deals with fields the schema does not know.
+    pub(super) fn prune(&mut self, object: &mut Value) -> Result<()> {
+        let unknown = self.kind.schema.prune(object);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let texts: Vec<String> = unknown.iter().map(|path| unknown_field(path)).collect();
+        match self.options.unknown {
+            Unknown::Ignore => {}
+            Unknown::Warn => self.warnings.extend(texts),
+            Unknown::Refuse => {
+                return Err(Failure::bad_request(format!(
+                    "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
+                    self.kind.kind,
+                    self.kind.version,
+                    self.kind.kind,
+                    texts.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn default(&self, object: &mut Value, old: Option<&Value>) {
+        self.kind.schema.default(object);
+        builtin::default(self.kind, object, old);
+        namespaces::prepare(self.kind, object, old, self.part == Part::Finalize);
+        custom::prepare(self.kind, object, self.now);
+    }
+
+    pub(super) fn validate(&self, object: &Value, old: Option<&Value>) -> Result<()> {
+        let mut causes = check_metadata(object);
+        if self.kind.namespaced && meta_str(object, "namespace").is_empty() {
+            causes.push(Cause::required("metadata.namespace", ""));
+        }
+        causes.extend(self.kind.schema.validate(object));
+        causes.extend(builtin::validate(self.kind, object, old));
+        causes.extend(custom::validate(self.kind, object));
+        if causes.is_empty() {
+            Ok(())
+        } else {
+            let mut told = Vec::with_capacity(causes.len());
+            for cause in causes {
+                if !told.contains(&cause) {
+                    told.push(cause);
+                }
+            }
+            Err(Failure::invalid(self.kind, meta_str(object, "name"), told))
+        }
+    }
+
+    /// Asks the embedding program.
+    pub(super) fn admit(
+        &mut self,
+        object: Value,
+        old: Option<&Value>,
+        deletion: bool,
+    ) -> Result<Value> {
+        let operation = match (old, self.part) {
+            _ if deletion => Operation::Delete,
+            (None, _) => Operation::Create,
+            (Some(_), Part::Status) => Operation::UpdateStatus,
+            (Some(_), Part::Main | Part::Finalize | Part::Scale) => Operation::Update,
+        };
+        let name = meta_str(&object, "name").to_owned();
+        let request = AdmissionRequest { operation, resource: self.kind, object, old };
+        match self.core.admission.admit(request) {
+            Ok(admitted) => {
+                self.warnings.extend(admitted.warnings);
+                Ok(admitted.object)
+            }
+            Err(denied) => Err(refused(self, &name, denied)),
+        }
+    }
+}
+
+fn refused(call: &Call<'_>, name: &str, denied: Denied) -> Failure {
+    let causes = denied.causes.into_iter();
+    let causes = causes
+        .map(|violation| cause("FieldValueInvalid", &violation.field, violation.message))
+        .collect();
+    Failure::invalid(call.kind, name, causes)
+}
+
+fn check_metadata(object: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let name = meta_str(object, "name");
+    if name.is_empty() {
+        causes.push(Cause::required("metadata.name", "name or generateName is required"));
+    } else if let Some(why) = name_problem(name) {
+        causes.push(Cause::invalid("metadata.name", &json!(name), why));
+    }
+    causes
+}
+
+/// Names are parts of paths, so some characters are out of the question for
+/// every kind. What else a kind demands is checked with the kind.
+fn name_problem(name: &str) -> Option<&'static str> {
+    match name {
+        "." | ".." => Some("may not be '.' or '..'"),
+        _ if name.contains(['/', '%']) => Some("may not contain '/' or '%'"),
+        _ if name.len() > 253 => Some("must be no more than 253 characters"),
+        _ => None,
+    }
+}

@@ -1,0 +1,322 @@
+//! Changes of existing objects: replace, patch, apply.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Call, Outcome, Part,
+    create::{drop_status, insert},
+};
+use crate::{
+    apply,
+    convert::in_version,
+    object::{Stored, finalizers, meta_str, metadata, metadata_mut},
+    patch::Patch,
+    schema::Cause,
+    status::{Failure, Result},
+    store::Expect,
+};
+
+/// How often a change is tried again on a newer object.
+const TRIES: usize = 10;
+
+/// What a client wants done to an object.
+pub(crate) enum Edit {
+    Replace(Value),
+    Patch(Patch),
+    /// Server-side apply; creates the object if there is none.
+    Apply(Value),
+}
+
+impl Edit {
+    /// Whether the client knows which version it edits. If not, whoever wrote
+    /// in between is no reason to fail.
+    fn names_version(&self) -> bool {
+        match self {
+            Self::Replace(object) | Self::Apply(object) => {
+                !meta_str(object, "resourceVersion").is_empty()
+            }
+            Self::Patch(patch) => patch.names_version(),
+        }
+    }
+}
+
+/// Carries out an edit. The flag says whether the object was created by it.
+pub(crate) async fn update(call: &mut Call<'_>, mut edit: Edit) -> Result<(Outcome, bool)> {
+    check(call, &mut edit)?;
+    for _ in 1..TRIES {
+        let quiet = call.warnings.len();
+        match attempt(call, &edit).await {
+            Err(failure) if failure.is_conflict() && retriable(&failure, &edit) => {
+                call.warnings.truncate(quiet);
+            }
+            outcome => return outcome,
+        }
+    }
+    attempt(call, &edit).await
+}
+
+fn retriable(failure: &Failure, edit: &Edit) -> bool {
+    // Conflicts of apply are about fields, not about time.
+    !edit.names_version() && failure.message.contains("has been modified")
+}
+
+/// What is wrong with the edit whatever the object is.
+fn check(call: &mut Call<'_>, edit: &mut Edit) -> Result<()> {
+    match edit {
+        Edit::Patch(_) => Ok(()),
+        Edit::Replace(object) => {
+            call.check_type(object)?;
+            call.check_namespace(object)?;
+            check_name(call, object)?;
+            if !call.kind.builtin && meta_str(object, "resourceVersion").is_empty() {
+                let message = "Invalid value: 0x0: must be specified for an update";
+                let field = "metadata.resourceVersion";
+                return Err(Failure::invalid_field(call.kind, call.name, field, message));
+            }
+            call.prune(object)
+        }
+        Edit::Apply(config) => {
+            call.check_type(config)?;
+            call.check_namespace(config)?;
+            if meta_str(config, "name").is_empty() {
+                metadata_mut(config).insert("name".into(), json!(call.name));
+            }
+            check_name(call, config)?;
+            call.prune(config)?;
+            restrict(call, config);
+            Ok(())
+        }
+    }
+}
+
+fn check_name(call: &Call<'_>, object: &Value) -> Result<()> {
+    let name = meta_str(object, "name");
+    if name == call.name {
+        return Ok(());
+    }
+    Err(Failure::bad_request(format!(
+        "the name of the object ({name}) does not match the name on the URL ({})",
+        call.name
+    )))
+}
+
+/// Leaves out of an applied configuration what its route cannot change, so
+/// that nobody comes to own it.
+fn restrict(call: &Call<'_>, config: &mut Value) {
+    match call.part {
+        Part::Status => {
+            let builtin = call.kind.builtin;
+            if let Some(fields) = config.as_object_mut() {
+                fields.retain(|key, _| {
+                    matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "status")
+                });
+            }
+            if !builtin {
+                metadata_mut(config).retain(|key, _| {
+                    matches!(key.as_str(), "name" | "namespace" | "uid" | "resourceVersion")
+                });
+            }
+        }
+        Part::Main if call.kind.subresources.status => drop_status(config),
+        Part::Main | Part::Finalize | Part::Scale => {}
+    }
+}
+
+async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
+    let stored = match call.core.get(call.kind, call.namespace, call.name) {
+        Ok(stored) => stored,
+        Err(failure) => return create_by_apply(call, edit, failure).await,
+    };
+    let old = in_version(call.kind, &stored)?;
+    let mut new = edited(call, edit, &old)?;
+    check_versions(call, &stored, &new)?;
+    carry(call, &old, &mut new);
+    call.default(&mut new, Some(&old));
+    check_finalizers(call, &old, &new)?;
+    count_generation(&old, &mut new);
+    if !matches!(edit, Edit::Apply(_)) {
+        let version = call.kind.api_version();
+        let node = call.kind.schema.root();
+        apply::track(node, Some(&old), &mut new, call.manager(&version));
+    }
+    if new == old {
+        return Ok((Outcome::Stored(stored), false));
+    }
+    call.validate(&new, Some(&old))?;
+    let new = call.admit(new, Some(&old), false)?;
+    if call.options.dry_run {
+        return Ok((Outcome::Tree(new), false));
+    }
+    write(call, &stored, &new).await.map(|stored| (Outcome::Stored(stored), false))
+}
+
+async fn create_by_apply(
+    call: &mut Call<'_>,
+    edit: &Edit,
+    missing: Failure,
+) -> Result<(Outcome, bool)> {
+    let Edit::Apply(config) = edit else { return Err(missing) };
+    if call.part != Part::Main || !missing.is_not_found() {
+        return Err(missing);
+    }
+    if edit.names_version() {
+        return Err(Failure::modified(call.kind, call.name));
+    }
+    let version = call.kind.api_version();
+    let node = call.kind.schema.root();
+    let object = apply::apply(node, None, config, call.manager(&version), call.options.force)?;
+    match insert(call, object, false).await {
+        // Somebody created it in between: apply to that.
+        Err(failure) if failure.reason == "AlreadyExists" => {
+            Err(Failure::modified(call.kind, call.name))
+        }
+        outcome => outcome.map(|outcome| (outcome, true)),
+    }
+}
+
+/// The object as the edit alone would leave it.
+fn edited(call: &mut Call<'_>, edit: &Edit, old: &Value) -> Result<Value> {
+    let node = call.kind.schema.root();
+    match edit {
+        Edit::Replace(object) => Ok(object.clone()),
+        Edit::Patch(patch) => {
+            let mut new = patch.apply(node, old)?;
+            call.check_type(&new)?;
+            check_name(call, &new)?;
+            call.check_namespace(&mut new)?;
+            call.prune(&mut new)?;
+            Ok(new)
+        }
+        Edit::Apply(config) => {
+            let version = call.kind.api_version();
+            apply::apply(node, Some(old), config, call.manager(&version), call.options.force)
+        }
+    }
+}
+
+/// The versions and UIDs a client names must be those of the object.
+fn check_versions(call: &Call<'_>, stored: &Stored, new: &Value) -> Result<()> {
+    let version = meta_str(new, "resourceVersion");
+    if !version.is_empty() && version != "0" && version != stored.version.to_string() {
+        return Err(Failure::modified(call.kind, call.name));
+    }
+    let uid = meta_str(new, "uid");
+    if !uid.is_empty() && *uid != *stored.head.uid {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            stored.head.uid
+        );
+        return Err(Failure::conflict(call.kind, call.name, &why));
+    }
+    Ok(())
+}
+
+/// Takes over from the stored object what this route cannot change.
+fn carry(call: &Call<'_>, old: &Value, new: &mut Value) {
+    match call.part {
+        Part::Status => keep_all_but(new, old, &["status", "metadata"]),
+        Part::Main if call.kind.subresources.status => keep(new, old, "status"),
+        Part::Main | Part::Scale => {}
+        Part::Finalize => keep_all_but(new, old, &["spec"]),
+    }
+    if call.part == Part::Status && !call.kind.builtin {
+        let managed = metadata(new).get("managedFields").cloned();
+        keep(new, old, "metadata");
+        if let Some(managed) = managed {
+            metadata_mut(new).insert("managedFields".into(), managed);
+        }
+    }
+    let before = metadata(old);
+    let after = metadata_mut(new);
+    for name in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "generateName",
+        "resourceVersion",
+        "selfLink",
+    ] {
+        copy(after, before, name);
+    }
+}
+
+fn keep_all_but(new: &mut Value, old: &Value, free: &[&str]) {
+    let names: Vec<String> = [&*new, old]
+        .into_iter()
+        .filter_map(Value::as_object)
+        .flat_map(Map::keys)
+        .filter(|name| !free.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    names.iter().for_each(|name| keep(new, old, name));
+}
+
+fn keep(new: &mut Value, old: &Value, name: &str) {
+    if let (Some(new), Some(old)) = (new.as_object_mut(), old.as_object()) {
+        copy(new, old, name);
+    }
+}
+
+fn copy(to: &mut Map<String, Value>, from: &Map<String, Value>, name: &str) {
+    match from.get(name) {
+        Some(value) => to.insert(name.to_owned(), value.clone()),
+        None => to.remove(name),
+    };
+}
+
+/// Nobody may add a reason to stay to an object that is going.
+fn check_finalizers(call: &Call<'_>, old: &Value, new: &Value) -> Result<()> {
+    if meta_str(old, "deletionTimestamp").is_empty() {
+        return Ok(());
+    }
+    let before = finalizers(old);
+    let added: Vec<_> =
+        finalizers(new).into_iter().filter(|finalizer| !before.contains(finalizer)).collect();
+    if added.is_empty() {
+        return Ok(());
+    }
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+    );
+    let causes = vec![Cause::forbidden("metadata.finalizers", &why)];
+    Err(Failure::invalid(call.kind, call.name, causes))
+}
+
+/// Counts changes of anything but metadata and status.
+fn count_generation(old: &Value, new: &mut Value) {
+    let Some(generation) = metadata(old).get("generation").and_then(Value::as_i64) else { return };
+    let desired = |object: &Value| -> Vec<(String, Value)> {
+        let fields = object.as_object().into_iter().flatten();
+        fields
+            .filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status"))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    };
+    if desired(old) != desired(new) {
+        metadata_mut(new).insert("generation".into(), json!(generation + 1));
+    }
+}
+
+/// Writes the new state; an object that was only kept by finalizers goes with the last one.
+async fn write(call: &Call<'_>, stored: &Stored, new: &Value) -> Result<Arc<Stored>> {
+    let going = !meta_str(new, "deletionTimestamp").is_empty();
+    let waits_for_node = metadata(new)
+        .get("deletionGracePeriodSeconds")
+        .and_then(Value::as_i64)
+        .is_some_and(|seconds| seconds > 0);
+    let namespace = *call.kind.collection == *crate::core::namespaces();
+    let kept = !finalizers(new).is_empty()
+        || (namespace && !crate::namespaces::finalized(new))
+        || waits_for_node;
+    if going && !kept {
+        call.core.remove(call.kind, new, stored.version).await
+    } else {
+        call.core.put(call.kind, new, Expect::Version(stored.version)).await
+    }
+}

@@ -1,0 +1,215 @@
+//! Label and field selectors of lists and watches.
+
+use serde_json::Value;
+
+use crate::{
+    object::{Stored, at},
+    resource::Resource,
+    status::{Failure, Result},
+};
+
+/// Which objects a list or watch is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selector {
+    labels: Vec<Label>,
+    fields: Vec<Field>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Label {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    Absent(String),
+    Greater(String, i64),
+    Less(String, i64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field {
+    path: String,
+    value: String,
+    equal: bool,
+}
+
+impl Selector {
+    /// Reads the query parameters.
+    pub(crate) fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Self> {
+        let labels = split(labels)
+            .into_iter()
+            .map(|text| label(text.trim()))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| {
+                Failure::bad_request(format!("unable to parse requirement: {labels:?} is not a label selector"))
+            })?;
+        let fields = fields
+            .split(',')
+            .filter(|text| !text.is_empty())
+            .map(|text| field(resource, text))
+            .collect::<Result<_>>()?;
+        Ok(Self { labels, fields })
+    }
+
+    /// Whether everything matches.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether the object matches.
+    pub(crate) fn matches(&self, object: &Stored) -> bool {
+        self.labels.iter().all(|label| label.matches(object)) && self.fields_match(object)
+    }
+
+    /// The one name the selector asks for, if it does.
+    pub(crate) fn single_name(&self) -> Option<&str> {
+        let name = self.fields.iter().find(|field| field.equal && field.path == "metadata.name");
+        name.map(|field| field.value.as_str())
+    }
+
+    fn fields_match(&self, object: &Stored) -> bool {
+        let (deep, plain): (Vec<_>, Vec<_>) =
+            self.fields.iter().partition(|field| field.plain(object).is_none());
+        let plain_match = plain.iter().all(|field| {
+            field.plain(object).is_some_and(|found| (found == field.value) == field.equal)
+        });
+        if !plain_match || deep.is_empty() {
+            return plain_match;
+        }
+        // Only these need the tree.
+        let Ok(tree) = object.value() else { return false };
+        deep.iter().all(|field| (text_at(&tree, &field.path) == field.value) == field.equal)
+    }
+}
+
+impl Field {
+    fn plain<'a>(&self, object: &'a Stored) -> Option<&'a str> {
+        match self.path.as_str() {
+            "metadata.name" => Some(&object.name.name),
+            "metadata.namespace" => Some(&object.name.namespace),
+            _ => None,
+        }
+    }
+}
+
+fn text_at(tree: &Value, path: &str) -> String {
+    match at(tree, path) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Bool(flag)) => flag.to_string(),
+        // A boolean that is left out means false (`spec.unschedulable=false`).
+        Some(Value::Null) | None if path == "spec.unschedulable" => "false".into(),
+        _ => String::new(),
+    }
+}
+
+impl Label {
+    fn matches(&self, object: &Stored) -> bool {
+        let get = |key: &str| object.head.labels.get(key).map(|value| &**value);
+        match self {
+            Self::In(key, values) => {
+                get(key).is_some_and(|found| values.iter().any(|value| value == found))
+            }
+            Self::NotIn(key, values) => {
+                get(key).is_none_or(|found| values.iter().all(|value| value != found))
+            }
+            Self::Exists(key) => get(key).is_some(),
+            Self::Absent(key) => get(key).is_none(),
+            Self::Greater(key, bound) => number(get(key)).is_some_and(|found| found > *bound),
+            Self::Less(key, bound) => number(get(key)).is_some_and(|found| found < *bound),
+        }
+    }
+}
+
+fn number(text: Option<&str>) -> Option<i64> {
+    text?.parse().ok()
+}
+
+/// Splits at commas outside parentheses.
+fn split(text: &str) -> Vec<&str> {
+    let mut depth = 0_i32;
+    text.split(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    })
+    .filter(|part| !part.trim().is_empty())
+    .collect()
+}
+
+fn label(text: &str) -> Option<Label> {
+    if let Some(key) = text.strip_prefix('!') {
+        return key_name(key).map(Label::Absent);
+    }
+    for (sign, make) in [
+        ("!=", Label::NotIn as fn(String, Vec<String>) -> Label),
+        ("==", Label::In),
+        ("=", Label::In),
+    ] {
+        if let Some((key, value)) = text.split_once(sign) {
+            return Some(make(key_name(key)?, vec![label_value(value)?]));
+        }
+    }
+    if let Some((key, bound)) = text.split_once('>') {
+        return Some(Label::Greater(key_name(key)?, bound.trim().parse().ok()?));
+    }
+    if let Some((key, bound)) = text.split_once('<') {
+        return Some(Label::Less(key_name(key)?, bound.trim().parse().ok()?));
+    }
+    set(text)
+}
+
+/// `key in (a, b)`, `key notin (a)` or just `key`.
+fn set(text: &str) -> Option<Label> {
+    let Some((before, rest)) = text.split_once('(') else { return key_name(text).map(Label::Exists) };
+    let values: Option<Vec<_>> = rest.strip_suffix(')')?.split(',').map(label_value).collect();
+    let (key, word) = before.trim().rsplit_once(char::is_whitespace)?;
+    match word {
+        "in" => Some(Label::In(key_name(key)?, values?)),
+        "notin" => Some(Label::NotIn(key_name(key)?, values?)),
+        _ => None,
+    }
+}
+
+fn key_name(text: &str) -> Option<String> {
+    let text = text.trim();
+    let good = !text.is_empty() && text.chars().all(|c| plain(c) || c == '/');
+    good.then(|| text.to_owned())
+}
+
+fn label_value(text: &str) -> Option<String> {
+    let text = text.trim();
+    text.chars().all(plain).then(|| text.to_owned())
+}
+
+fn plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+fn field(resource: &Resource, text: &str) -> Result<Field> {
+    let (path, value, equal) = if let Some((path, value)) = text.split_once("!=") {
+        (path, value, false)
+    } else if let Some((path, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+        (path, value, true)
+    } else {
+        let why = format!("invalid selector: '{text}'; can't understand '{text}'");
+        return Err(Failure::bad_request(why));
+    };
+    let known = matches!(path, "metadata.name" | "metadata.namespace")
+        || resource.selectable.iter().any(|known| known.trim_start_matches('.') == path);
+    if !known {
+        return Err(Failure::bad_request(format!("field label not supported: {path}")));
+    }
+    Ok(Field { path: path.to_owned(), value: unescape(value), equal })
+}
+
+/// Field selectors escape `\`, `,` and `=` with a backslash.
+fn unescape(value: &str) -> String {
+    let mut escaped = false;
+    value
+        .chars()
+        .filter(|&c| {
+            let keep = escaped || c != '\\';
+            escaped = !keep;
+            keep
+        })
+        .collect()
+}

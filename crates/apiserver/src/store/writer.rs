@@ -1,0 +1,303 @@
+//! The thread that writes, and the handle through which requests reach it.
+
+use std::{collections::HashMap, path::Path, sync::Arc, thread};
+
+use rusqlite::ErrorCode;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Collection, Error,
+    database::{self, Database, KEPT, Loaded},
+};
+use crate::object::{Draft, Name, Stored};
+
+/// Writes that may wait before writers have to.
+const QUEUE: usize = 1024;
+/// Writes in one transaction at most, so that nobody waits long for strangers.
+const GROUP: usize = 64;
+/// Versions between two compactions.
+const COMPACT_EVERY: u64 = 2_000;
+
+/// What a write expects to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// Nothing of this name.
+    Absent,
+    /// This very version.
+    Version(u64),
+}
+
+/// One write.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) collection: Collection,
+    /// The object; for deletions, its last state.
+    pub(crate) draft: Draft,
+    pub(crate) expect: Expect,
+    pub(crate) delete: bool,
+}
+
+/// Why a write did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// There is such an object already.
+    #[error("it exists already")]
+    Exists,
+    /// The object is not at the expected version, or gone.
+    #[error("it was changed meanwhile")]
+    Changed,
+    /// No room on the disk.
+    #[error("the disk is full")]
+    Full,
+    /// The server is closing.
+    #[error("the server is closing")]
+    Closed,
+    /// The database failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A change that is on the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) collection: Collection,
+    pub(crate) object: Arc<Stored>,
+    pub(crate) previous: Option<Arc<Stored>>,
+    pub(crate) deleted: bool,
+}
+
+/// Where the writer looks up what is there and tells what was written.
+pub(crate) trait Publish: Send + Sync + 'static {
+    /// The object as of the last published write.
+    fn current(&self, collection: &Collection, name: &Name) -> Option<Arc<Stored>>;
+    /// Makes writes visible, in order.
+    fn publish(&self, written: Vec<Written>);
+}
+
+type Answer = Result<Arc<Stored>, Refusal>;
+
+struct Job {
+    change: Change,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The way to the disk.
+pub(crate) struct Store {
+    jobs: parking::Slot<mpsc::Sender<Job>>,
+    thread: parking::Slot<thread::JoinHandle<()>>,
+}
+
+/// A database that was opened and read, before its writer runs.
+pub(crate) struct Opened {
+    database: Database,
+    version: u64,
+    horizon: u64,
+}
+
+impl Store {
+    /// Locks and reads a folder.
+    pub(crate) fn open(folder: &Path) -> Result<(Opened, Loaded), Error> {
+        let database = Database::open(folder)?;
+        let loaded = database.load()?;
+        let opened = Opened { database, version: loaded.version, horizon: loaded.horizon };
+        Ok((opened, loaded))
+    }
+
+    /// Writes and waits until it is durable and visible.
+    pub(crate) async fn write(&self, change: Change) -> Answer {
+        let Some(jobs) = self.jobs.get() else { return Err(Refusal::Closed) };
+        let (answer, answered) = oneshot::channel();
+        jobs.send(Job { change, answer }).await.map_err(|_| Refusal::Closed)?;
+        drop(jobs);
+        answered.await.unwrap_or(Err(Refusal::Closed))
+    }
+
+    /// Refuses further writes and waits for those that are queued.
+    pub(crate) fn close(&self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer thread failed");
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Opened {
+    /// Starts the writer.
+    pub(crate) fn start(self, publish: Arc<dyn Publish>) -> Result<Store, Error> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let writer = Writer {
+            database: self.database,
+            publish,
+            version: self.version,
+            compacted: self.horizon,
+        };
+        let thread = thread::Builder::new()
+            .name("apiserver-writer".into())
+            .spawn(move || writer.run(queue))
+            .map_err(Error::Thread)?;
+        Ok(Store { jobs: parking::Slot::new(jobs), thread: parking::Slot::new(thread) })
+    }
+}
+
+struct Writer {
+    database: Database,
+    publish: Arc<dyn Publish>,
+    /// Newest version given.
+    version: u64,
+    /// History ends here.
+    compacted: u64,
+}
+
+impl Writer {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while queue.blocking_recv_many(&mut group, GROUP) > 0 {
+            self.write(std::mem::take(&mut group));
+            self.compact();
+        }
+    }
+
+    fn write(&mut self, group: Vec<Job>) {
+        let (changes, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|job| (job.change, job.answer)).unzip();
+        let outcomes = match self.commit(&changes) {
+            Ok(outcomes) => outcomes,
+            // One bad write must not take its neighbours with it.
+            Err(_) if changes.len() > 1 => {
+                changes.chunks(1).flat_map(|one| self.alone(one)).collect()
+            }
+            Err(refusal) => vec![Err(refusal)],
+        };
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            // Whoever asked may have gone away; the write stands.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    fn alone(&mut self, change: &[Change]) -> Vec<Answer> {
+        self.commit(change).unwrap_or_else(|refusal| vec![Err(refusal)])
+    }
+
+    /// Writes all changes in one transaction and publishes them.
+    fn commit(&mut self, changes: &[Change]) -> Result<Vec<Answer>, Refusal> {
+        let transaction = self.database.connection.transaction().map_err(|error| refuse(&error))?;
+        let mut pending = Pending::new(self.publish.as_ref(), self.version);
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for change in changes {
+            let outcome = pending.check(change).and_then(|previous| {
+                let written = pending.next(change, previous);
+                let before = written.previous.as_ref().map(|object| object.version);
+                let put = if written.deleted { database::remove } else { database::put };
+                put(&transaction, &written.collection, &written.object, before)
+                    .map_err(|error| refuse(&error))?;
+                Ok(pending.accept(written))
+            });
+            if let Err(Refusal::Full | Refusal::Failed(_)) = &outcome {
+                return outcome.map(|_| Vec::new());
+            }
+            outcomes.push(outcome);
+        }
+        transaction.commit().map_err(|error| refuse(&error))?;
+        let (version, written) = (pending.version, pending.written);
+        self.version = version;
+        self.publish.publish(written);
+        Ok(outcomes)
+    }
+
+    /// Forgets old history now and then. A failure is no harm: it is tried again.
+    fn compact(&mut self) {
+        if self.version.saturating_sub(self.compacted) < KEPT + COMPACT_EVERY {
+            return;
+        }
+        let horizon = self.version - KEPT;
+        match self.database.compact(horizon) {
+            Ok(()) => self.compacted = horizon,
+            Err(error) => tracing::warn!(%error, "history cannot be compacted"),
+        }
+    }
+}
+
+/// What the transaction under way has done so far.
+struct Pending<'a> {
+    publish: &'a dyn Publish,
+    version: u64,
+    overlay: HashMap<(Collection, Name), Option<Arc<Stored>>>,
+    written: Vec<Written>,
+}
+
+impl<'a> Pending<'a> {
+    fn new(publish: &'a dyn Publish, version: u64) -> Self {
+        Self { publish, version, overlay: HashMap::new(), written: Vec::new() }
+    }
+
+    /// What the change replaces, if it finds what it expects.
+    fn check(&self, change: &Change) -> Result<Option<Arc<Stored>>, Refusal> {
+        let key = (Arc::clone(&change.collection), change.draft.name().clone());
+        let current = match self.overlay.get(&key) {
+            Some(current) => current.clone(),
+            None => self.publish.current(&key.0, &key.1),
+        };
+        match (change.expect, &current) {
+            (Expect::Absent, Some(_)) => Err(Refusal::Exists),
+            (Expect::Absent, None) => Ok(None),
+            (Expect::Version(version), Some(found)) if found.version == version => Ok(current),
+            (Expect::Version(_), _) => Err(Refusal::Changed),
+        }
+    }
+
+    fn next(&self, change: &Change, previous: Option<Arc<Stored>>) -> Written {
+        Written {
+            collection: Arc::clone(&change.collection),
+            object: Arc::new(change.draft.seal(self.version + 1)),
+            previous,
+            deleted: change.delete,
+        }
+    }
+
+    fn accept(&mut self, written: Written) -> Arc<Stored> {
+        self.version += 1;
+        let object = Arc::clone(&written.object);
+        let now = (!written.deleted).then(|| Arc::clone(&object));
+        self.overlay.insert((Arc::clone(&written.collection), object.name.clone()), now);
+        self.written.push(written);
+        object
+    }
+}
+
+fn refuse(error: &rusqlite::Error) -> Refusal {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Refusal::Full,
+        _ => Refusal::Failed(error.to_string()),
+    }
+}
+
+/// Values that are taken out once, from whichever thread closes.
+mod parking {
+    use std::sync::{Mutex, PoisonError};
+
+    pub(super) struct Slot<T>(Mutex<Option<T>>);
+
+    impl<T> Slot<T> {
+        pub(super) fn new(value: T) -> Self {
+            Self(Mutex::new(Some(value)))
+        }
+
+        pub(super) fn take(&self) -> Option<T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        }
+    }
+
+    impl<T: Clone> Slot<T> {
+        pub(super) fn get(&self) -> Option<T> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+    }
+}
