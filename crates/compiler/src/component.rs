@@ -55,7 +55,10 @@ fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>) -> Compiled {
             };
             pipeline.run(&container, &connections, &mut compiled);
         }
-        Err(diagnostic) => compiled.diagnostics.push(diagnostic),
+        Err(message) => {
+            let error = Diagnostic::error(Code::Internal, "", "", message);
+            compiled.diagnostics.push(error);
+        }
     }
     compiled
 }
@@ -111,9 +114,15 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         };
         validations::before(&mut self.bench, &object, rules, &context);
         // Rules say in the author's words what would fail below in ours.
-        if self.bench.diagnostics.is_empty() {
+        let sound = self.bench.diagnostics.is_empty();
+        let mut uses = if sound {
+            self.embedded(&context)
+        } else {
+            Vec::new()
+        };
+        uses.extend(self.own());
+        if sound && self.bench.diagnostics.is_empty() {
             self.base(&object, &context, &mut drafts);
-            let uses = self.uses(&context);
             self.apply(&uses, &context, &mut drafts);
             self.validate(&object, &uses, &context, &drafts);
             finish::label(&mut drafts, &context::component_labels(self.snapshot));
@@ -201,53 +210,49 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         }
     }
 
-    /// The traits in the order in which they apply: embedded ones, then the component's.
-    fn uses(&mut self, context: &Context<'_, '_>) -> Vec<Use<'a>> {
-        let snapshot = self.snapshot;
-        let frozen = &snapshot.release.component_type;
-        let type_object = self.type_object();
+    /// The traits of the type; what it gives them may be templates.
+    fn embedded(&mut self, context: &Context<'_, '_>) -> Vec<Use<'a>> {
+        let frozen = &self.snapshot.release.component_type;
+        let object = self.type_object();
         let mut uses = Vec::new();
         for (index, embedded) in frozen.spec.traits.iter().enumerate() {
-            let mut rendered = [None, None];
-            let sections = [
-                ("parameters", &embedded.parameters),
-                ("environmentConfigs", &embedded.environment_configs),
-            ];
-            for (slot, (field, value)) in rendered.iter_mut().zip(sections) {
+            let mut render = |field: &str, value: Option<&Value>| {
                 let pointer = format!("/spec/traits/{index}/{field}");
                 let site = Site {
-                    object: &type_object,
+                    object: &object,
                     pointer: &pointer,
                 };
-                *slot = value
-                    .as_ref()
-                    .and_then(|value| self.bench.eval(site, value, context))
-                    .flatten();
-            }
-            let [parameters, configs] = rendered;
+                self.bench.eval(site, value?, context).flatten()
+            };
+            let parameters = render("parameters", embedded.parameters.as_ref());
+            let configs = render("environmentConfigs", embedded.environment_configs.as_ref());
             let field = format!("spec.traits[{index}]");
             let sites = [
-                (type_object.clone(), format!("{field}.parameters")),
-                (type_object.clone(), format!("{field}.environmentConfigs")),
+                (object.clone(), format!("{field}.parameters")),
+                (object.clone(), format!("{field}.environmentConfigs")),
             ];
             let reference = embedded_reference(&embedded.reference, frozen.kind.is_cluster());
             let values = (parameters.as_ref(), configs.as_ref());
             uses.extend(self.use_of(&reference, &embedded.instance_name, values, &sites));
         }
+        uses
+    }
+
+    /// The traits of the component.
+    fn own(&mut self) -> Vec<Use<'a>> {
+        let snapshot = self.snapshot;
+        let component = format!("Component/{}", snapshot.component.name());
         let profile = snapshot.release.component_profile.as_ref();
+        let mut uses = Vec::new();
         for (index, own) in profile
             .iter()
             .flat_map(|profile| &profile.traits)
             .enumerate()
         {
-            let configs = snapshot
-                .binding
-                .spec
-                .trait_environment_configs
-                .get(&own.instance_name);
+            let configs = &snapshot.binding.spec.trait_environment_configs;
             let sites = [
                 (
-                    format!("Component/{}", snapshot.component.name()),
+                    component.clone(),
                     format!("spec.traits[{index}].parameters"),
                 ),
                 (
@@ -255,7 +260,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
                     format!("spec.traitEnvironmentConfigs.{}", own.instance_name),
                 ),
             ];
-            let values = (own.parameters.as_ref(), configs);
+            let values = (own.parameters.as_ref(), configs.get(&own.instance_name));
             uses.extend(self.use_of(&own.reference, &own.instance_name, values, &sites));
         }
         uses

@@ -65,6 +65,9 @@ struct Item<'a> {
     remote: Option<&'a RemoteRef>,
 }
 
+/// A secret that is not there, which has been noted.
+struct Missing;
+
 struct Finder<'a> {
     references: &'a [&'a SecretReference],
     object: &'a str,
@@ -124,7 +127,7 @@ pub(crate) fn configurations(
         config_files: list(&config_files, |item| named_file(item, prefix)),
         secret_files: list(&secret_files, |item| named_file(item, prefix)),
         mounts: all_files().map(mount).collect(),
-        volumes: all_files().map(|item| volume(item, prefix)).collect(),
+        volumes: sorted_volumes(all_files(), prefix),
     }
 }
 
@@ -137,7 +140,7 @@ impl<'a> Finder<'a> {
             name: &env.key,
             directory: "",
             value: env.value.as_deref().unwrap_or_default(),
-            remote: self.remote(&env.key, env.value_from.as_ref())?,
+            remote: self.remote(&env.key, env.value_from.as_ref()).ok()?,
         })
     }
 
@@ -149,14 +152,18 @@ impl<'a> Finder<'a> {
             name: &file.key,
             directory: &file.mount_path,
             value: file.value.as_deref().unwrap_or_default(),
-            remote: self.remote(&file.key, file.value_from.as_ref())?,
+            remote: self.remote(&file.key, file.value_from.as_ref()).ok()?,
         })
     }
 
-    /// `Some(None)` for a plain value, `None` for a secret that is not there.
-    fn remote(&mut self, key: &str, from: Option<&ValueFrom>) -> Option<Option<&'a RemoteRef>> {
+    /// Where the value of `key` is, if it is a secret.
+    fn remote(
+        &mut self,
+        key: &str,
+        from: Option<&ValueFrom>,
+    ) -> Result<Option<&'a RemoteRef>, Missing> {
         let Some(wanted) = from.and_then(|from| from.secret_key_ref.as_ref()) else {
-            return Some(None);
+            return Ok(None);
         };
         let reference = self
             .references
@@ -170,7 +177,7 @@ impl<'a> Finder<'a> {
                 .find(|data| data.secret_key == wanted.key)
         });
         if let Some(data) = found {
-            return Some(Some(&data.remote_ref));
+            return Ok(Some(&data.remote_ref));
         }
         let message = match reference {
             None => format!(
@@ -188,7 +195,7 @@ impl<'a> Finder<'a> {
             "",
             message,
         ));
-        None
+        Err(Missing)
     }
 }
 
@@ -274,6 +281,13 @@ fn volume_name(item: &Item<'_>) -> String {
 
 fn mount(item: &Item<'_>) -> Value {
     json!({"name": volume_name(item), "mountPath": item.path(), "subPath": item.name})
+}
+
+/// The volumes of `items`, in the order of their names.
+fn sorted_volumes<'i>(items: impl Iterator<Item = &'i Item<'i>>, prefix: &str) -> Value {
+    let mut items: Vec<&Item<'_>> = items.collect();
+    items.sort_by_key(|item| volume_name(item));
+    items.into_iter().map(|item| volume(item, prefix)).collect()
 }
 
 fn volume(item: &Item<'_>, prefix: &str) -> Value {

@@ -1,7 +1,7 @@
 //! What the compiler has to say about its input, in words a person can act on.
 
 use choreo_template::Fault;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 /// How bad it is.
@@ -123,13 +123,14 @@ pub fn summary(diagnostics: &[Diagnostic]) -> String {
 
 /// A JSON pointer the way people write field paths.
 pub fn dotted(pointer: &str) -> String {
+    // Writing to a string cannot fail.
     let mut path = String::new();
     for segment in pointer.split('/').skip(1) {
         let segment = segment.replace("~1", "/").replace("~0", "~");
         if !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()) {
-            path.push_str(&format!("[{segment}]"));
+            let _ = write!(path, "[{segment}]");
         } else if segment.contains(['.', '/', '$', ' ']) {
-            path.push_str(&format!("[{segment:?}]"));
+            let _ = write!(path, "[{segment:?}]");
         } else {
             if !path.is_empty() {
                 path.push('.');

@@ -1,6 +1,5 @@
 //! The template language as component and project types see it.
 
-use crate::diagnostic::{Code, Diagnostic};
 use choreo_template::{Dialect, Helper};
 use std::sync::LazyLock;
 
@@ -46,8 +45,6 @@ static DIALECT: LazyLock<Result<Dialect, String>> =
     LazyLock::new(|| Dialect::new(HELPERS).map_err(|error| error.to_string()));
 
 /// The language, or why there is none.
-pub(crate) fn dialect() -> Result<&'static Dialect, Diagnostic> {
-    DIALECT
-        .as_ref()
-        .map_err(|error| Diagnostic::error(Code::Internal, "", "", error.as_str()))
+pub(crate) fn dialect() -> Result<&'static Dialect, &'static str> {
+    DIALECT.as_ref().map_err(String::as_str)
 }

@@ -34,8 +34,8 @@ pub(crate) fn label(drafts: &mut [Draft], labels: &BTreeMap<&'static str, String
     }
 }
 
-/// Puts a hash of all other data plane objects on the pods of Deployments and StatefulSets, so
-/// that a change of their configuration replaces them.
+/// Puts a hash of all other data plane objects on the pods of what keeps pods running, so that a
+/// change of their configuration replaces them.
 pub(crate) fn hash_pods(drafts: &mut [Draft]) {
     let contents: Vec<Option<String>> = drafts.iter().map(content).collect();
     for (index, draft) in drafts.iter_mut().enumerate() {

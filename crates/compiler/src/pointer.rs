@@ -235,7 +235,10 @@ fn matches(item: &Value, path: &[String], wanted: &str) -> bool {
     let found = path.iter().try_fold(item, |value, key| value.get(key));
     match found {
         Some(Value::String(text)) => text == wanted,
-        Some(value) => value.to_string() == wanted,
+        Some(value) => {
+            let text = value.to_string();
+            text == wanted
+        }
         None => false,
     }
 }

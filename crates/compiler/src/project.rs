@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, Draft, Ledger, Recipe, Site};
 use crate::context;
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect::dialect;
 use crate::finish::{self, text};
 use crate::parameters::{self, Section};
@@ -34,8 +34,9 @@ fn compile<L: Ledger>(snapshot: &ProjectSnapshot<'_>) -> Compiled {
     };
     let mut bench = match dialect() {
         Ok(dialect) => Bench::<L>::new(dialect),
-        Err(diagnostic) => {
-            compiled.diagnostics.push(diagnostic);
+        Err(message) => {
+            let error = Diagnostic::error(Code::Internal, "", "", message);
+            compiled.diagnostics.push(error);
             return compiled;
         }
     };

@@ -5,7 +5,7 @@ use choreo_model::application::WorkloadTemplate;
 use serde_json::{Map, Value, json};
 
 const METHODS: [&str; 8] = [
-    "get", "put", "post", "delete", "options", "head", "patch", "trace",
+    "delete", "get", "head", "options", "patch", "post", "put", "trace",
 ];
 
 /// The operations of every endpoint that has a schema, by endpoint name.

@@ -77,4 +77,27 @@ impl Compiled {
             .iter()
             .filter(move |rendered| rendered.target_plane == plane)
     }
+
+    /// What `pointer` of object `id` came from, the nearest first: origins of the field itself, of
+    /// what it is part of, and of what it is made of.
+    pub fn origins_of(&self, id: &str, pointer: &str) -> Vec<&Origin> {
+        let all = self
+            .provenance
+            .get(id)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let mut related: Vec<&Origin> = all
+            .iter()
+            .filter(|origin| within(pointer, &origin.output) || within(&origin.output, pointer))
+            .collect();
+        related.sort_by_key(|origin| origin.output.len().abs_diff(pointer.len()));
+        related
+    }
+}
+
+/// Whether the place `inner` is `outer` or inside it.
+fn within(inner: &str, outer: &str) -> bool {
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -1,6 +1,6 @@
 //! The language templates are written in: CEL, its libraries, ours, and the platform's helpers.
 
-use crate::{MAX_EXPRESSION, arithmetic, comprehension, functions};
+use crate::{MAX_TREE, arithmetic, comprehension, functions, size};
 use cel::common::ast::{CallExpr, Expr, IdedExpr, operators};
 use cel::parser::Macro;
 use cel::{DeclarationError, Env, extensions};
@@ -90,26 +90,23 @@ impl Dialect {
     }
 
     fn parse(&self, source: &str) -> Result<IdedExpr, String> {
-        if source.len() > MAX_EXPRESSION {
-            return Err(format!(
-                "the expression is longer than {MAX_EXPRESSION} bytes"
-            ));
-        }
-        let mut program = self.env.parser().parse(source).map_err(|errors| {
-            let messages: Vec<String> = errors
-                .errors
-                .iter()
-                .map(|error| {
-                    format!(
-                        "{} (line {}, column {})",
-                        error.msg, error.pos.0, error.pos.1
-                    )
-                })
-                .collect();
-            messages.join("; ")
-        })?;
-        arithmetic::rewrite(&mut program);
-        Ok(program)
+        size::with_stack(source, || {
+            let mut program = self.env.parser().parse(source).map_err(|errors| {
+                let errors = errors.errors.iter();
+                let messages: Vec<String> = errors
+                    .map(|error| {
+                        let (line, column) = error.pos;
+                        format!("{} (line {line}, column {column})", error.msg)
+                    })
+                    .collect();
+                messages.join("; ")
+            })?;
+            if size::depth(&program) > MAX_TREE {
+                return Err(size::TOO_DEEP.to_owned());
+            }
+            arithmetic::rewrite(&mut program);
+            Ok(program)
+        })
     }
 }
 

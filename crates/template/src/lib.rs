@@ -17,6 +17,8 @@ mod fault;
 mod functions;
 pub mod name;
 mod scan;
+mod size;
+pub mod source;
 mod template;
 mod trace;
 mod value;
@@ -30,6 +32,10 @@ pub use trace::{Entry, Recorder, Silent, Trace};
 
 /// The longest expression that is parsed, in bytes.
 pub const MAX_EXPRESSION: usize = 32 * 1024;
+/// How deep an expression may nest: operators in a row, and brackets, which count double.
+pub const MAX_NESTING: usize = 100;
+/// How deep the tree of an expression may be, with its macros expanded.
+pub const MAX_TREE: usize = 40;
 /// How many iterations all comprehensions of one [`Context`] may make together.
 pub const MAX_ITERATIONS: u64 = 1_000_000;
 /// How many values one expression may produce.

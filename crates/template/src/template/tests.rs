@@ -282,3 +282,33 @@ fn expressions_are_traced_to_what_they_filled() {
         ]
     );
 }
+
+/// Test threads have the stack of any other thread: what is accepted must fit, in debug builds too.
+#[test]
+fn large_expressions_do_not_exhaust_the_stack() {
+    for (unit, middle, close) in [
+        ("1 + ", "1", ""),
+        ("!", "yes", ""),
+        ("yes ? 1 : ", "2", ""),
+        ("n.a", "", ""),
+        ("list[", "1", "]"),
+        ("(", "1", ")"),
+        ("{1: ", "1", "}"),
+        ("yes && ", "yes", ""),
+        ("list.exists(x, ", "yes", ")"),
+        ("map.transformMap(k, v, ", "1", ")"),
+    ] {
+        for count in [10, 39, 1000] {
+            let (open, close) = (unit.repeat(count), close.repeat(count));
+            let text = format!("${{{open}{middle}{close}}}");
+            // Whether it evaluates does not matter, only that it comes back.
+            let _ = eval(&json!(text));
+        }
+    }
+    check_fault(json!(format!("${{{}1}}", "1 + ".repeat(50))), "too deep");
+    check_fault(
+        json!(format!("${{{}1{}}}", "(".repeat(60), ")".repeat(60))),
+        "too deep",
+    );
+    check(json!(format!("${{{}1}}", "1 + ".repeat(30))), json!(31));
+}

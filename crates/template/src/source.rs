@@ -1,0 +1,206 @@
+//! Where in a text a field is written: from JSON pointers, which is how faults name fields, to lines
+//! and bytes of the YAML the field came from.
+//!
+//! Templates are evaluated as JSON, long after the text is gone; whoever still has the text asks
+//! here, so nobody pays for positions who does not show them.
+
+use crate::Fault;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Location, Spanned};
+use std::fmt;
+use std::ops::Range;
+
+/// A text of one or more YAML documents.
+#[derive(Debug)]
+pub struct Source<'t> {
+    text: &'t str,
+    documents: Vec<Spanned<Node>>,
+}
+
+/// The text is not YAML.
+#[derive(Debug, thiserror::Error)]
+#[error("the text is not YAML")]
+pub struct Unreadable(#[from] Box<serde_saphyr::Error>);
+
+/// A place in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The bytes.
+    pub bytes: Range<usize>,
+}
+
+impl<'t> Source<'t> {
+    /// Reads `text`.
+    pub fn read(text: &'t str) -> Result<Self, Unreadable> {
+        let documents = serde_saphyr::from_multiple(text).map_err(Box::new)?;
+        Ok(Self { text, documents })
+    }
+
+    /// Where the value at `pointer` of document `document` is written.
+    pub fn place(&self, document: usize, pointer: &str) -> Option<Place> {
+        let node = self.documents.get(document)?.at(pointer)?;
+        let start = offset(&node.referenced)?;
+        let length = usize::try_from(node.referenced.span().byte_len()?).ok()?;
+        self.place_of(start..start.checked_add(length)?)
+    }
+
+    /// Where the expression of `fault` is written; the whole value when it cannot be told.
+    pub fn expression(&self, document: usize, fault: &Fault) -> Option<Place> {
+        let node = self.documents.get(document)?.at(&fault.path)?;
+        let start = offset(&node.referenced)?;
+        // Block scalars are placed at their first line, so look from there on.
+        let rest = self.text.get(start..)?;
+        let written = format!("${{{}}}", fault.expression);
+        match rest.find(&written) {
+            Some(found) => self.place_of(start + found..start + found + written.len()),
+            None => self.place(document, &fault.path),
+        }
+    }
+
+    fn place_of(&self, bytes: Range<usize>) -> Option<Place> {
+        let before = self.text.get(..bytes.start)?;
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Some(Place {
+            line: before.matches('\n').count() + 1,
+            column: before.get(line_start..)?.chars().count() + 1,
+            bytes,
+        })
+    }
+}
+
+fn offset(location: &Location) -> Option<usize> {
+    usize::try_from(location.span().byte_offset()?).ok()
+}
+
+/// The shape of a document; values themselves are not needed.
+#[derive(Debug)]
+enum Node {
+    Scalar,
+    List(Vec<Spanned<Self>>),
+    Map(Vec<(String, Spanned<Self>)>),
+}
+
+trait At {
+    /// What `pointer` leads to.
+    fn at(&self, pointer: &str) -> Option<&Spanned<Node>>;
+}
+
+impl At for Spanned<Node> {
+    fn at(&self, pointer: &str) -> Option<&Self> {
+        let mut node = self;
+        for segment in pointer.split('/').skip(1) {
+            let key = segment.replace("~1", "/").replace("~0", "~");
+            node = match &node.value {
+                Node::Scalar => return None,
+                Node::List(items) => items.get(key.parse::<usize>().ok()?)?,
+                Node::Map(entries) => entries
+                    .iter()
+                    .find_map(|(name, value)| (*name == key).then_some(value))?,
+            };
+        }
+        Some(node)
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Shape)
+    }
+}
+
+struct Shape;
+
+macro_rules! scalars {
+    ($($visit:ident: $type:ty),*) => {
+        $(fn $visit<E>(self, _value: $type) -> Result<Node, E> {
+            Ok(Node::Scalar)
+        })*
+    };
+}
+
+impl<'de> Visitor<'de> for Shape {
+    type Value = Node;
+
+    scalars!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Scalar)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut map = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            map.push(entry);
+        }
+        Ok(Node::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Context, Dialect, Silent, Template};
+    use serde_json::Value;
+
+    const TEXT: &str = "a: 1\n---\nspec:\n  list:\n  - x\n  - 'é ${nope}'\n  block: |\n    first\n    ${gone.b}\n  on: ${ 1 + }\n";
+
+    #[test]
+    fn values_are_found() {
+        let source = Source::read(TEXT).expect("YAML");
+        let place = source.place(1, "/spec/list/1").expect("a place");
+        assert_eq!((place.line, place.column), (6, 5));
+        assert_eq!(&TEXT[place.bytes], "'é ${nope}'");
+        assert_eq!(source.place(1, "/spec/list/2"), None);
+        assert_eq!(source.place(2, ""), None);
+    }
+
+    #[test]
+    fn expressions_are_found() {
+        let dialect = Dialect::new(&[]).expect("a dialect");
+        let source = Source::read(TEXT).expect("YAML");
+        let documents: Vec<Value> = serde_saphyr::from_multiple(TEXT).expect("YAML");
+        let mut faults = Template::parse(&dialect, &documents[1], "").expect_err("fails");
+        let mut rest = documents[1].clone();
+        rest["spec"].as_object_mut().expect("a map").remove("on");
+        let template = Template::parse(&dialect, &rest, "").expect("parses");
+        faults.extend(
+            template
+                .eval(&Context::new(&dialect), &mut Silent)
+                .expect_err("fails"),
+        );
+        let mut found: Vec<_> = faults
+            .iter()
+            .map(|fault| source.expression(1, fault).expect("a place"))
+            .map(|place| (place.line, place.column, &TEXT[place.bytes]))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(
+            found,
+            [(6, 8, "${nope}"), (9, 5, "${gone.b}"), (10, 7, "${ 1 + }")]
+        );
+    }
+}
