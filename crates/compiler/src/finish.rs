@@ -80,7 +80,11 @@ pub(crate) fn check<L: Ledger>(bench: &mut Bench<L>, source: &str, drafts: &[Dra
     for draft in drafts {
         for field in ["/apiVersion", "/kind", "/metadata/name"] {
             if text(&draft.object, field).is_empty() {
-                let message = format!("resource {:?} renders an object without {field}", draft.id);
+                let message = format!(
+                    "resource {:?} renders an object without {}",
+                    draft.id,
+                    crate::diagnostic::dotted(field)
+                );
                 let site = Site {
                     object: source,
                     pointer: "",

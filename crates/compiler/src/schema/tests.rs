@@ -1,0 +1,96 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+
+fn schema() -> Schema {
+    let schema = json!({
+        "type": "object",
+        "$defs": {
+            "Size": {"type": "integer", "minimum": 1, "default": 3},
+            "Pair": {"type": "object", "default": {}, "properties": {"a": {"$ref": "#/$defs/Size"}}},
+        },
+        "required": ["name"],
+        "properties": {
+            "name": {"type": "string", "pattern": "^[a-z]+$", "x-form-order": 1},
+            "pair": {"$ref": "#/$defs/Pair"},
+            "other": {"type": "object", "properties": {"b": {"type": "string", "default": "x"}}},
+            "big": {"$ref": "#/$defs/Size", "default": 9, "maximum": 10},
+            "many": {"type": "array", "maxItems": 2, "items": {"$ref": "#/$defs/Pair"}},
+            "any": {"type": "object", "additionalProperties": {"$ref": "#/$defs/Size"}},
+        },
+    });
+    Schema::read(&schema).expect("a schema")
+}
+
+#[track_caller]
+fn check_filled(mut value: Value, expected: &Value) {
+    schema().fill(&mut value);
+    assert_eq!(&value, expected);
+}
+
+#[track_caller]
+fn check_violations(value: &Value, expected: &[&str]) {
+    let found: Vec<_> = schema()
+        .validate(value)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn nested_defaults_need_their_parent() {
+    check_filled(json!({}), &json!({"pair": {"a": 3}, "big": 9}));
+    check_filled(
+        json!({"other": {}, "many": [{}, {"a": 1}], "pair": {"a": 2}, "extra": true}),
+        &json!({
+            "other": {"b": "x"}, "many": [{"a": 3}, {"a": 1}], "pair": {"a": 2},
+            "extra": true, "big": 9,
+        }),
+    );
+}
+
+#[test]
+fn violations_say_where() {
+    check_violations(
+        &json!({"name": "A", "big": 11, "many": [{"a": "x"}, {}, {}], "any": {"k": 0}}),
+        &[
+            "any.k: 0 is below 1",
+            "big: 11 is above 10",
+            "many: has 3 items, at most 2 are allowed",
+            "many[0].a: must be of type integer, not string",
+            "name: \"A\" does not match ^[a-z]+$",
+        ],
+    );
+    check_violations(&json!({"extra": 1}), &["name: is required"]);
+    check_violations(&json!({"name": "a", "big": 2.0}), &[]);
+}
+
+#[test]
+fn multiples_allow_for_rounding() {
+    let schema = Schema::read(&json!({"type": "number", "multipleOf": 0.1})).expect("a schema");
+    assert_eq!(schema.validate(&json!(0.3)), []);
+    assert_eq!(schema.validate(&json!(0.35)).len(), 1);
+}
+
+#[test]
+fn references_must_lead_somewhere() {
+    for schema in [
+        json!({"$ref": "#/definitions/A"}),
+        json!({"$ref": "#/$defs/A"}),
+        json!({"$defs": {"A": {"properties": {"b": {"$ref": "#/$defs/A"}}}}, "$ref": "#/$defs/A"}),
+    ] {
+        Schema::read(&schema).expect_err("refused");
+    }
+}
+
+proptest! {
+    #[test]
+    fn filling_twice_is_filling_once(a in prop::option::of(0..5_i64), big in prop::option::of(0..20_i64)) {
+        let mut once = json!({"pair": {"a": a}, "big": big});
+        schema().fill(&mut once);
+        let mut twice = once.clone();
+        schema().fill(&mut twice);
+        prop_assert_eq!(once, twice);
+    }
+}

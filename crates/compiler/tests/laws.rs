@@ -1,0 +1,173 @@
+//! What holds whatever is compiled: determinism, provenance, names of releases.
+
+use choreo_compiler::fleet::Fleet;
+use choreo_compiler::{
+    Code, Compiled, compile_component, compile_project, explain_component, explain_project, release,
+};
+use choreo_model::{Component, ComponentType, Workload};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn manifests() -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    [
+        "platform.yaml",
+        "connections/input.yaml",
+        "traits/input.yaml",
+    ]
+    .into_iter()
+    .flat_map(|file| {
+        let text = std::fs::read_to_string(folder.join(file)).expect("a file");
+        serde_saphyr::from_multiple::<Value>(&text).expect("YAML")
+    })
+    .collect()
+}
+
+fn fleet(manifests: Vec<Value>) -> Fleet {
+    let mut fleet = Fleet::read(manifests);
+    fleet.settle();
+    assert_eq!(fleet.diagnostics(), []);
+    fleet
+}
+
+fn compiled(fleet: &Fleet, name: &str, explain: bool) -> Compiled {
+    let binding = fleet
+        .bindings()
+        .iter()
+        .find(|binding| binding.name() == name);
+    let binding = binding.expect("a binding");
+    let snapshot = fleet.component_snapshot(binding).expect("a snapshot");
+    if explain {
+        explain_component(&snapshot)
+    } else {
+        compile_component(&snapshot)
+    }
+}
+
+#[test]
+fn explaining_changes_nothing() {
+    let fleet = fleet(manifests());
+    for binding in fleet.bindings() {
+        let plain = compiled(&fleet, binding.name(), false);
+        let mut explained = compiled(&fleet, binding.name(), true);
+        assert_eq!(plain.provenance.len(), 0);
+        explained.provenance.clear();
+        assert_eq!(plain, explained);
+    }
+    for binding in fleet.project_bindings() {
+        let snapshot = fleet.project_snapshot(binding).expect("a snapshot");
+        assert_eq!(
+            compile_project(&snapshot).objects,
+            explain_project(&snapshot).objects
+        );
+    }
+}
+
+#[track_caller]
+fn check_origin(binding: &str, id: &str, pointer: &str, expected: &[(&str, &str)]) {
+    let fleet = fleet(manifests());
+    let compiled = compiled(&fleet, binding, true);
+    let found: Vec<_> = compiled
+        .origins_of(id, pointer)
+        .into_iter()
+        .map(|origin| (origin.source.as_str(), origin.field.as_str()))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn fields_know_where_they_come_from() {
+    check_origin(
+        "basket-test",
+        "deployment-basket-test-d94696bf",
+        "/spec/replicas",
+        &[(
+            "ClusterComponentType/api",
+            "spec.resources[0].template.spec.replicas",
+        )],
+    );
+    check_origin(
+        "web-test",
+        "deployment-web-test-5f1494a1",
+        "/spec/template/spec/containers/0/args/0",
+        &[(
+            "ClusterComponentType/api",
+            "spec.resources[0].template.spec.template.spec.containers[0].args[0]",
+        )],
+    );
+    check_origin(
+        "web-test",
+        "service-web-proxy-9901",
+        "/metadata/annotations/example.org~1port-2",
+        &[("ClusterTrait/sidecar", "spec.patches[1].operations[0]")],
+    );
+}
+
+#[test]
+fn unreadable_manifests_are_named() {
+    let fleet = Fleet::read([json!({"kind": "Component", "metadata": {"name": "x"}, "spec": {}})]);
+    let found: Vec<_> = fleet
+        .diagnostics()
+        .iter()
+        .map(|one| (one.code, one.object.as_str()))
+        .collect();
+    assert_eq!(found, [(Code::Manifest, "Component/x")]);
+}
+
+fn release_name(parameters: Value, image: &str) -> String {
+    let read = |kind: &str| {
+        let manifests = manifests().into_iter();
+        manifests
+            .filter(|one| one["kind"] == kind)
+            .collect::<Vec<_>>()
+            .remove(0)
+    };
+    let type_: ComponentType =
+        serde_json::from_value(read("ClusterComponentType")).expect("a type");
+    let mut component = read("Component");
+    component["spec"]["parameters"] = parameters;
+    let component: Component = serde_json::from_value(component).expect("a component");
+    let mut workload = read("Workload");
+    workload["spec"]["container"]["image"] = json!(image);
+    let workload: Workload = serde_json::from_value(workload).expect("a workload");
+    let cut = release::component_release(&component, &type_, &[], &workload);
+    cut.expect("a release").0
+}
+
+#[test]
+fn release_names_follow_content() {
+    let name = release_name(json!({"a": 1, "b": {"c": 2, "d": 3}}), "i:1");
+    assert_eq!(
+        name,
+        release_name(json!({"b": {"d": 3, "c": 2}, "a": 1}), "i:1")
+    );
+    assert_ne!(name, release_name(json!({"a": 1}), "i:1"));
+    assert_ne!(
+        name,
+        release_name(json!({"a": 1, "b": {"c": 2, "d": 3}}), "i:2")
+    );
+    assert_eq!(
+        release::hash_of(&name),
+        name.strip_prefix("stock-").expect("the component")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// The order in which objects are found changes nothing that is rendered.
+    #[test]
+    fn order_of_input_does_not_matter(shuffled in Just(manifests()).prop_shuffle()) {
+        let sorted = |fleet: &Fleet| {
+            let mut rendered: Vec<_> = fleet
+                .render()
+                .into_iter()
+                .map(|one| (one.release, one.compiled))
+                .collect();
+            rendered.sort_by(|(left, _), (right, _)| left.cmp(right));
+            rendered
+        };
+        prop_assert_eq!(sorted(&fleet(manifests())), sorted(&fleet(shuffled)));
+    }
+}
