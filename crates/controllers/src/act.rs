@@ -1,0 +1,316 @@
+//! The executor: carries decisions out, without a choice of its own.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::GroupVersionKind;
+use kube::runtime::events::{EventType, Recorder, Reporter};
+use kube::{Client, Error};
+use serde_json::{Value, json};
+
+use crate::decision::{Decision, Event, Home, Write};
+use crate::index;
+use crate::key::Key;
+use crate::planes::Planes;
+use crate::watch;
+
+/// The only place with clients.
+pub struct Executor {
+    control: Client,
+    planes: Planes,
+    /// Types looked up on planes.
+    types: Mutex<BTreeMap<(usize, String, String), ApiResource>>,
+    recorder: Recorder,
+}
+
+/// What came of carrying out a decision.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// What was written to planes: where, a hash of what was wanted, and what came of it.
+    pub(crate) written: Vec<(usize, u64, Value)>,
+    /// What went wrong, in words for a condition.
+    pub(crate) failures: Vec<String>,
+    /// The object had changed meanwhile; trying again is all there is to do.
+    pub(crate) stale: bool,
+}
+
+impl Executor {
+    /// An executor with these clients.
+    pub fn new(control: Client, planes: Planes) -> Self {
+        let reporter = Reporter {
+            controller: "choreo".to_owned(),
+            instance: None,
+        };
+        let recorder = Recorder::new(control.clone(), reporter);
+        Self {
+            control,
+            planes,
+            types: Mutex::default(),
+            recorder,
+        }
+    }
+
+    /// Carries out the decision about `key`: every write, then the status if all succeeded.
+    pub(crate) async fn run(&self, key: &Key, decision: Decision) -> Outcome {
+        let mut outcome = Outcome::default();
+        for write in &decision.writes {
+            self.write(decision.manager, write, &mut outcome).await;
+        }
+        if !outcome.failures.is_empty() || outcome.stale {
+            return outcome;
+        }
+        if let Some(status) = decision.status {
+            self.report(key, decision.manager, status, &mut outcome)
+                .await;
+        }
+        for event in decision.events {
+            self.tell(key, event).await;
+        }
+        outcome
+    }
+
+    /// Writes the status of `key`.
+    pub(crate) async fn report(
+        &self,
+        key: &Key,
+        manager: &str,
+        status: Value,
+        outcome: &mut Outcome,
+    ) {
+        let Some(resource) = platform_resource(key.kind) else {
+            return;
+        };
+        let mut object = identity(&resource, &key.namespace, &key.name);
+        object["status"] = status;
+        let api = self.api(&self.control, &resource, &key.namespace);
+        let params = PatchParams::apply(manager).force();
+        match api
+            .patch_status(&key.name, &params, &Patch::Apply(&object))
+            .await
+        {
+            Ok(_) => {}
+            Err(error) if is(&error, 404) => {}
+            Err(error) => outcome.failures.push(format!("status: {}", words(&error))),
+        }
+    }
+
+    async fn write(&self, manager: &str, write: &Write, outcome: &mut Outcome) {
+        match write {
+            Write::Apply { home, object } => self.apply(manager, *home, object, outcome).await,
+            Write::Delete { home, object, uid } => self.delete(*home, object, uid, outcome).await,
+            Write::Finalizers {
+                key,
+                version,
+                finalizers,
+            } => {
+                self.set_finalizers(key, version, finalizers, outcome).await;
+            }
+        }
+    }
+
+    async fn apply(&self, manager: &str, home: Home, object: &Value, outcome: &mut Outcome) {
+        let params = PatchParams::apply(manager).force();
+        let done = match self.place(home, object).await {
+            Ok((api, name)) => api.patch(&name, &params, &Patch::Apply(object)).await,
+            Err(error) => Err(error),
+        };
+        match done.map(serde_json::to_value) {
+            Ok(Ok(mut response)) => {
+                if let Home::Plane(plane) = home {
+                    response["apiVersion"] = object["apiVersion"].clone();
+                    response["kind"] = object["kind"].clone();
+                    outcome.written.push((plane, index::hash(object), response));
+                }
+            }
+            Ok(Err(error)) => outcome.failures.push(format!("{}: {error}", title(object))),
+            Err(error) => outcome
+                .failures
+                .push(format!("{}: {}", title(object), words(&error))),
+        }
+    }
+
+    async fn delete(&self, home: Home, object: &Value, uid: &str, outcome: &mut Outcome) {
+        let preconditions = Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        };
+        let params = DeleteParams {
+            preconditions: Some(preconditions),
+            ..DeleteParams::background()
+        };
+        let done = match self.place(home, object).await {
+            Ok((api, name)) => api.delete(&name, &params).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => {}
+            // Gone already, or another object of the same name.
+            Err(error) if is(&error, 404) || is(&error, 409) => {}
+            Err(error) => {
+                outcome
+                    .failures
+                    .push(format!("deleting {}: {}", title(object), words(&error)))
+            }
+        }
+    }
+
+    async fn set_finalizers(
+        &self,
+        key: &Key,
+        version: &str,
+        finalizers: &[String],
+        outcome: &mut Outcome,
+    ) {
+        let Some(resource) = platform_resource(key.kind) else {
+            return;
+        };
+        let api = self.api(&self.control, &resource, &key.namespace);
+        let patch = json!({ "metadata": { "resourceVersion": version, "finalizers": finalizers } });
+        match api
+            .patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+        {
+            Ok(_) => {}
+            Err(error) if is(&error, 404) => {}
+            Err(error) if is(&error, 409) => outcome.stale = true,
+            Err(error) => outcome
+                .failures
+                .push(format!("finalizers: {}", words(&error))),
+        }
+    }
+
+    /// Where an object is written, and its name.
+    async fn place(
+        &self,
+        home: Home,
+        object: &Value,
+    ) -> Result<(Api<DynamicObject>, String), Error> {
+        let text = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let (client, resource) = match home {
+            Home::Control => (&self.control, platform_resource(text("/kind"))),
+            Home::Plane(plane) => {
+                let client = self.planes.clients().get(plane).unwrap_or(&self.control);
+                let resource = self
+                    .lookup(plane, text("/apiVersion"), text("/kind"))
+                    .await?;
+                (client, Some(resource))
+            }
+        };
+        let resource = resource.ok_or_else(|| Error::Discovery(missing(text("/kind"))))?;
+        let api = self.api(client, &resource, text("/metadata/namespace"));
+        Ok((api, text("/metadata/name").to_owned()))
+    }
+
+    fn api(&self, client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+        match namespace {
+            "" => Api::all_with(client.clone(), resource),
+            namespace => Api::namespaced_with(client.clone(), namespace, resource),
+        }
+    }
+
+    /// The type of objects on a plane; asked for once.
+    async fn lookup(
+        &self,
+        plane: usize,
+        api_version: &str,
+        kind: &str,
+    ) -> Result<ApiResource, Error> {
+        if let Some(known) = watch::known_type(api_version, kind) {
+            return Ok(known);
+        }
+        let place = (plane, api_version.to_owned(), kind.to_owned());
+        let known = self
+            .types
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&place)
+            .cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let client = self.planes.clients().get(plane).unwrap_or(&self.control);
+        let (resource, _) = kube::discovery::pinned_kind(client, &gvk(api_version, kind)).await?;
+        self.types
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(place, resource.clone());
+        Ok(resource)
+    }
+
+    async fn tell(&self, key: &Key, event: Event) {
+        let reference = ObjectReference {
+            api_version: Some(choreo_model::API_VERSION.to_owned()),
+            kind: Some(key.kind.to_owned()),
+            name: Some(key.name.clone()),
+            namespace: Some(key.namespace.clone()).filter(|namespace| !namespace.is_empty()),
+            ..ObjectReference::default()
+        };
+        let told = kube::runtime::events::Event {
+            type_: EventType::Normal,
+            reason: event.reason.to_owned(),
+            note: Some(event.message),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&told, &reference).await {
+            // The event log is a convenience; the conditions say the same.
+            tracing::debug!(%key, error = words(&error), "an event was not recorded");
+        }
+    }
+}
+
+fn missing(kind: &str) -> kube::error::DiscoveryError {
+    kube::error::DiscoveryError::MissingKind(kind.to_owned())
+}
+
+pub(crate) fn gvk(api_version: &str, kind: &str) -> GroupVersionKind {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    GroupVersionKind::gvk(group, version, kind)
+}
+
+/// The type of a kind of the platform.
+pub(crate) fn platform_resource(kind: &str) -> Option<ApiResource> {
+    let row = choreo_model::find(kind)?;
+    let gvk = GroupVersionKind::gvk(row.group, row.version, row.kind);
+    Some(ApiResource::from_gvk_with_plural(&gvk, row.plural))
+}
+
+fn identity(resource: &ApiResource, namespace: &str, name: &str) -> Value {
+    let mut metadata = json!({ "name": name });
+    if !namespace.is_empty() {
+        metadata["namespace"] = json!(namespace);
+    }
+    json!({ "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata })
+}
+
+pub(crate) fn is(error: &Error, code: u16) -> bool {
+    matches!(error, Error::Api(status) if status.code == code)
+}
+
+/// An error in words for a person: what the API said, or the chain of causes.
+pub(crate) fn words(error: &Error) -> String {
+    if let Error::Api(status) = error {
+        return status.message.clone();
+    }
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_words = cause.to_string();
+        if !words.contains(&cause_words) {
+            words = format!("{words}: {cause_words}");
+        }
+        source = cause.source();
+    }
+    words
+}
+
+fn title(object: &Value) -> String {
+    crate::live::LiveKey::of(0, object).title()
+}

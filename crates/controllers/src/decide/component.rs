@@ -1,0 +1,354 @@
+//! Components: frozen into releases and, with autoDeploy, bound to the first environment.
+
+use choreo_compiler::release::{self, Refusal};
+use choreo_model::application::{
+    ComponentSpec, ComponentStatus, LatestComponentRelease, WorkloadSpec,
+};
+use choreo_model::component_type::ComponentTypeSpec;
+use choreo_model::conditions::{self, reasons, types};
+use choreo_model::platform::DeploymentPipelineSpec;
+use choreo_model::project::ProjectSpec;
+use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
+use choreo_model::traits::TraitSpec;
+use choreo_model::{
+    Component, ComponentType, Object, ReleaseBinding, Workload, finalizers, labels, names,
+};
+use serde_json::json;
+
+use super::{Context, Obstacle, apply, changed, delete_all, hold, let_go, metadata, some_of};
+use crate::decision::{Decision, Write};
+use crate::key::By;
+
+const MANAGER: &str = "component-controller";
+
+pub(super) fn decide(context: &Context<'_>) -> Decision {
+    let Some(component) = context.view.own::<ComponentSpec>(context.key) else {
+        return Decision::default();
+    };
+    if component.is_deleting() {
+        return finalize(context, component);
+    }
+    let mut writes: Vec<Write> = hold(component, finalizers::COMPONENT).into_iter().collect();
+    let old = &component.status;
+    let mut latest = old.latest_release.clone();
+    let plan = plan(context, component);
+    let ready = match plan {
+        Err(obstacle) => conditions::no(types::READY, obstacle.reason, obstacle.message),
+        Ok(None) => conditions::yes(
+            types::READY,
+            reasons::RECONCILED,
+            "Component is valid; autoDeploy is off, so releases are made and bound by hand",
+        ),
+        Ok(Some(deployment)) => {
+            latest = Some(deployment.latest.clone());
+            let message = deployment.message();
+            writes.extend(deployment.writes);
+            match context.failure() {
+                Some(failure) => conditions::no(types::READY, reasons::AUTO_DEPLOY_FAILED, failure),
+                None => conditions::yes(types::READY, reasons::COMPONENT_RELEASE_READY, message),
+            }
+        }
+    };
+    let status = ComponentStatus {
+        observed_generation: component.generation(),
+        conditions: context.conditions(component, &old.conditions, vec![ready]),
+        latest_release: latest,
+    };
+    Decision {
+        manager: MANAGER,
+        writes,
+        status: changed(old, &status),
+        ..Decision::default()
+    }
+}
+
+/// A release and its place in the first environment.
+struct Deployment {
+    latest: LatestComponentRelease,
+    binding: String,
+    environment: String,
+    writes: Vec<Write>,
+}
+
+impl Deployment {
+    fn message(&self) -> String {
+        format!(
+            "ComponentRelease \"{}\" and ReleaseBinding \"{}\" successfully managed for \
+             environment \"{}\"",
+            self.latest.name, self.binding, self.environment
+        )
+    }
+}
+
+/// What to make of the component; nothing when it is not deployed by itself.
+fn plan(context: &Context<'_>, component: &Component) -> Result<Option<Deployment>, Obstacle> {
+    let type_ = component_type(context, component)?;
+    check_workflow(component, type_)?;
+    let workload = workload(context, component)?;
+    let (release, spec) = freeze(context, component, type_, workload)?;
+    let environment = root_environment(context, component)?;
+    if !component.spec.auto_deploy {
+        return Ok(None);
+    }
+    Ok(Some(deploy(
+        context,
+        component,
+        (release, spec),
+        environment,
+    )))
+}
+
+fn component_type<'a>(
+    context: &Context<'a>,
+    component: &Component,
+) -> Result<&'a ComponentType, Obstacle> {
+    let reference = &component.spec.component_type;
+    let namespace = reference.namespace(context.namespace()).unwrap_or_default();
+    context
+        .view
+        .get::<ComponentTypeSpec>(namespace, reference.type_name())
+        .ok_or_else(|| {
+            Obstacle::new(
+                reasons::COMPONENT_TYPE_NOT_FOUND,
+                format!("{} \"{}\" not found", reference.kind, reference.type_name()),
+            )
+        })
+}
+
+/// Workflows are looked at before anything else that may be wrong: a component that may not be
+/// built this way should hear so first.
+fn check_workflow(component: &Component, type_: &ComponentType) -> Result<(), Obstacle> {
+    let Some(workflow) = &component.spec.workflow else {
+        return Ok(());
+    };
+    let reference = &workflow.reference;
+    if !type_.spec.allowed_workflows.contains(reference) {
+        return Err(Obstacle::new(
+            reasons::WORKFLOW_NOT_ALLOWED,
+            format!(
+                "{} \"{}\" does not allow {reference}",
+                type_.kind(),
+                type_.name()
+            ),
+        ));
+    }
+    Err(Obstacle::new(
+        reasons::WORKFLOW_NOT_FOUND,
+        format!("{} \"{}\" not found", reference.kind, reference.name),
+    ))
+}
+
+fn workload<'a>(context: &Context<'a>, component: &Component) -> Result<&'a Workload, Obstacle> {
+    let of = [
+        context.namespace(),
+        &component.spec.owner.project_name,
+        component.name(),
+    ];
+    let found = context.view.members::<WorkloadSpec>(By::Component, &of);
+    match found.as_slice() {
+        [workload] => Ok(workload),
+        [] => Err(Obstacle::new(
+            reasons::WORKLOAD_NOT_FOUND,
+            format!(
+                "Workload for component \"{}\" not found, waiting for workload to be created",
+                component.name()
+            ),
+        )),
+        several => {
+            let names: Vec<String> = several
+                .iter()
+                .map(|workload| format!("\"{}\"", workload.name()))
+                .collect();
+            Err(Obstacle::new(
+                reasons::INVALID_CONFIGURATION,
+                format!(
+                    "component \"{}\" has {} Workloads ({}); exactly one is wanted",
+                    component.name(),
+                    names.len(),
+                    some_of(&names)
+                ),
+            ))
+        }
+    }
+}
+
+fn freeze(
+    context: &Context<'_>,
+    component: &Component,
+    type_: &ComponentType,
+    workload: &Workload,
+) -> Result<(String, ComponentReleaseSpec), Obstacle> {
+    let references = release::trait_references(component, type_);
+    let traits: Vec<&Object<TraitSpec>> = references
+        .iter()
+        .filter_map(|reference| {
+            let namespace = reference.namespace(context.namespace()).unwrap_or_default();
+            context.view.get(namespace, &reference.name)
+        })
+        .collect();
+    release::component_release(component, type_, &traits, workload).map_err(|refusal| {
+        let reason = match refusal {
+            Refusal::TraitNotFound(..) => reasons::TRAIT_NOT_FOUND,
+            Refusal::TraitNotAllowed { .. }
+            | Refusal::InstanceNameTwice(_)
+            | Refusal::WorkloadType(..)
+            | Refusal::Json(_) => reasons::INVALID_CONFIGURATION,
+        };
+        Obstacle::new(reason, refusal.to_string())
+    })
+}
+
+fn root_environment<'a>(context: &Context<'a>, component: &Component) -> Result<&'a str, Obstacle> {
+    let project = &component.spec.owner.project_name;
+    let project = context
+        .view
+        .get::<ProjectSpec>(context.namespace(), project)
+        .ok_or_else(|| {
+            Obstacle::new(
+                reasons::PROJECT_NOT_FOUND,
+                format!("Project \"{project}\" not found"),
+            )
+        })?;
+    let name = &project.spec.deployment_pipeline_ref.name;
+    let pipeline = context
+        .view
+        .get::<DeploymentPipelineSpec>(context.namespace(), name)
+        .ok_or_else(|| {
+            Obstacle::new(
+                reasons::DEPLOYMENT_PIPELINE_NOT_FOUND,
+                format!("DeploymentPipeline \"{name}\" not found"),
+            )
+        })?;
+    pipeline.spec.root_environment().ok_or_else(|| {
+        Obstacle::new(
+            reasons::INVALID_CONFIGURATION,
+            format!("DeploymentPipeline \"{name}\" has no environment to start in"),
+        )
+    })
+}
+
+fn deploy(
+    context: &Context<'_>,
+    component: &Component,
+    (name, spec): (String, ComponentReleaseSpec),
+    environment: &str,
+) -> Deployment {
+    let namespace = context.namespace();
+    let mut writes = Vec::new();
+    if context
+        .view
+        .get::<ComponentReleaseSpec>(namespace, &name)
+        .is_none()
+    {
+        let owner = &spec.owner;
+        let labels = [
+            (labels::PROJECT, owner.project_name.as_str()),
+            (labels::COMPONENT, owner.component_name.as_str()),
+        ];
+        writes.extend(apply(
+            "ComponentRelease",
+            metadata(namespace, &name, &labels),
+            &spec,
+        ));
+    }
+    let (binding, write) = bind(context, component, &name, environment);
+    writes.extend(write);
+    let latest = LatestComponentRelease {
+        release_hash: release::hash_of(&name).to_owned(),
+        name,
+    };
+    Deployment {
+        latest,
+        binding,
+        environment: environment.to_owned(),
+        writes,
+    }
+}
+
+/// The binding of the environment, moved to the release if it is not there yet.
+fn bind(
+    context: &Context<'_>,
+    component: &Component,
+    release: &str,
+    environment: &str,
+) -> (String, Option<Write>) {
+    let project = component.spec.owner.project_name.as_str();
+    let of = [context.namespace(), project, component.name(), environment];
+    let found = context
+        .view
+        .members::<ReleaseBindingSpec>(By::ComponentEnvironment, &of);
+    let name = found.first().map_or_else(
+        || names::component_binding(component.name(), environment),
+        |binding| binding.name().to_owned(),
+    );
+    let settled =
+        |binding: &&ReleaseBinding| binding.is_deleting() || binding.spec.release_name == release;
+    if found.first().is_some_and(settled) {
+        return (name, None);
+    }
+    let labels = [
+        (labels::PROJECT, project),
+        (labels::COMPONENT, component.name()),
+        (labels::ENVIRONMENT, environment),
+    ];
+    let spec = json!({
+        "owner": { "projectName": project, "componentName": component.name() },
+        "environment": environment,
+        "releaseName": release,
+    });
+    let write = apply(
+        "ReleaseBinding",
+        metadata(context.namespace(), &name, &labels),
+        &spec,
+    );
+    (name, write)
+}
+
+fn finalize(context: &Context<'_>, component: &Component) -> Decision {
+    let of = [
+        context.namespace(),
+        &component.spec.owner.project_name,
+        component.name(),
+    ];
+    let bindings = context
+        .view
+        .members::<ReleaseBindingSpec>(By::Component, &of);
+    let releases = context
+        .view
+        .members::<ComponentReleaseSpec>(By::Component, &of);
+    let workloads = context.view.members::<WorkloadSpec>(By::Component, &of);
+    let mut writes: Vec<Write> = delete_all(bindings.iter().copied())
+        .chain(delete_all(releases.iter().copied()))
+        .chain(delete_all(workloads.iter().copied()))
+        .collect();
+    let waits: Vec<String> = super::names(bindings)
+        .into_iter()
+        .chain(super::names(releases))
+        .chain(super::names(workloads))
+        .collect();
+    if waits.is_empty() {
+        writes.extend(let_go(component, finalizers::COMPONENT));
+        return Decision {
+            manager: MANAGER,
+            writes,
+            ..Decision::default()
+        };
+    }
+    let old = &component.status;
+    let finalizing = conditions::yes(
+        types::FINALIZING,
+        reasons::COMPONENT_FINALIZING,
+        format!("waiting for {} to be deleted", some_of(&waits)),
+    );
+    let status = ComponentStatus {
+        observed_generation: component.generation(),
+        conditions: context.conditions(component, &old.conditions, vec![finalizing]),
+        latest_release: old.latest_release.clone(),
+    };
+    Decision {
+        manager: MANAGER,
+        writes,
+        status: changed(old, &status),
+        ..Decision::default()
+    }
+}

@@ -1,0 +1,449 @@
+//! Release bindings: a component release rendered for an environment.
+
+use std::collections::BTreeSet;
+
+use choreo_compiler::{Compiled, ComponentSnapshot, compile_component, connections};
+use choreo_model::application::ComponentSpec;
+use choreo_model::conditions::{self, reasons, types};
+use choreo_model::project::ProjectSpec;
+use choreo_model::release::{
+    BindingState, ComponentReleaseSpec, ReleaseBindingSpec, ReleaseBindingStatus,
+};
+use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec};
+use choreo_model::secret::SecretReferenceSpec;
+use choreo_model::{
+    Component, DataPlane, Environment, Project, ReleaseBinding, RenderedRelease, SecretReference,
+    finalizers, names,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::rendering::{self, Rendering};
+use super::{Context, Obstacle, changed, hold, let_go, readiness, some_of};
+use crate::decision::{Decision, Write};
+use crate::key::By;
+
+const MANAGER: &str = "releasebinding-controller";
+
+pub(super) fn decide(context: &Context<'_>) -> Decision {
+    let Some(binding) = context.view.own::<ReleaseBindingSpec>(context.key) else {
+        return Decision::default();
+    };
+    if binding.is_deleting() {
+        return finalize(context, binding);
+    }
+    let mut writes: Vec<Write> = hold(binding, finalizers::RELEASE_BINDING)
+        .into_iter()
+        .collect();
+    let outcome = match gather(context, binding) {
+        Err(obstacle) => Outcome::obstructed(&obstacle),
+        Ok(_) if binding.spec.state == BindingState::Undeploy => undeploy(context, binding),
+        Ok(input) => deploy(context, binding, &input),
+    };
+    writes.extend(outcome.writes);
+    let status = status(context, binding, outcome.compiled, outcome.conditions);
+    Decision {
+        manager: MANAGER,
+        writes,
+        status: changed(&binding.status, &status),
+        ..Decision::default()
+    }
+}
+
+/// What came of trying: writes, conditions except `Ready`, and what the compiler found out.
+#[derive(Default)]
+struct Outcome {
+    writes: Vec<Write>,
+    conditions: Vec<Condition>,
+    compiled: Compiled,
+}
+
+impl Outcome {
+    fn obstructed(obstacle: &Obstacle) -> Self {
+        let synced = conditions::no(
+            types::RELEASE_SYNCED,
+            obstacle.reason,
+            obstacle.message.clone(),
+        );
+        Self {
+            conditions: vec![synced],
+            ..Self::default()
+        }
+    }
+}
+
+/// The objects a binding brings together.
+struct Input<'a> {
+    release: &'a ComponentReleaseSpec,
+    environment: &'a Environment,
+    data_plane: &'a DataPlane,
+    component: &'a Component,
+    project: &'a Project,
+}
+
+fn gather<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Result<Input<'a>, Obstacle> {
+    let namespace = context.namespace();
+    let owner = &binding.spec.owner;
+    let release = release(context, binding)?;
+    let environment = rendering::environment(context, &binding.spec.environment)?;
+    let data_plane = rendering::data_plane(context, environment)?;
+    let component = context
+        .view
+        .get::<ComponentSpec>(namespace, &owner.component_name)
+        .ok_or_else(|| {
+            Obstacle::new(
+                reasons::COMPONENT_NOT_FOUND,
+                format!("Component \"{}\" not found", owner.component_name),
+            )
+        })?;
+    let project = context
+        .view
+        .get::<ProjectSpec>(namespace, &owner.project_name)
+        .ok_or_else(|| {
+            Obstacle::new(
+                reasons::PROJECT_NOT_FOUND,
+                format!("Project \"{}\" not found", owner.project_name),
+            )
+        })?;
+    Ok(Input {
+        release,
+        environment,
+        data_plane,
+        component,
+        project,
+    })
+}
+
+fn release<'a>(
+    context: &Context<'a>,
+    binding: &ReleaseBinding,
+) -> Result<&'a ComponentReleaseSpec, Obstacle> {
+    let name = &binding.spec.release_name;
+    if name.is_empty() {
+        return Err(Obstacle::new(
+            reasons::COMPONENT_RELEASE_NOT_SET,
+            "spec.releaseName is unset; name a ComponentRelease to deploy this binding",
+        ));
+    }
+    let release = context
+        .view
+        .get::<ComponentReleaseSpec>(context.namespace(), name)
+        .ok_or_else(|| {
+            Obstacle::new(
+                reasons::COMPONENT_RELEASE_NOT_FOUND,
+                format!("ComponentRelease \"{name}\" not found"),
+            )
+        })?;
+    let (of, wanted) = (&release.spec.owner, &binding.spec.owner);
+    if of != wanted {
+        return Err(Obstacle::new(
+            reasons::INVALID_RELEASE_CONFIGURATION,
+            format!(
+                "ComponentRelease \"{name}\" is of component \"{}/{}\", this binding of \"{}/{}\"",
+                of.project_name, of.component_name, wanted.project_name, wanted.component_name
+            ),
+        ));
+    }
+    Ok(&release.spec)
+}
+
+fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) -> Outcome {
+    let compiled = compile_component(&ComponentSnapshot {
+        release: input.release,
+        binding,
+        component: input.component,
+        project: input.project,
+        environment: input.environment,
+        data_plane: input.data_plane,
+        secret_references: secret_references(context, binding, input.release),
+        providers: providers(context, binding, input.release),
+        notification_channel: None,
+    });
+    let owner = &binding.spec.owner;
+    let name = names::component_binding(&owner.component_name, &binding.spec.environment);
+    let synced = rendering::check(&compiled).and_then(|()| {
+        let owner = RenderedOwner {
+            project_name: owner.project_name.clone(),
+            component_name: Some(owner.component_name.clone()),
+            resource_name: None,
+        };
+        let environment = &binding.spec.environment;
+        let rendering = Rendering {
+            name: &name,
+            owner,
+            environment,
+            compiled: &compiled,
+        };
+        rendering::release(context, binding, rendering)
+    });
+    let workload = input.release.component_type.spec.workload_type;
+    let (mut conditions, writes) = match synced {
+        Err(obstacle) => (Outcome::obstructed(&obstacle).conditions, Vec::new()),
+        Ok((there, write)) => {
+            let mut all = vec![is_synced(context, &name, there)];
+            all.extend(there.map(|there| readiness::of_component(there, workload)));
+            (all, write.into_iter().collect())
+        }
+    };
+    conditions.insert(1, connections_resolved(&compiled));
+    conditions.insert(2, resources_resolved(&compiled));
+    Outcome {
+        writes,
+        conditions,
+        compiled,
+    }
+}
+
+fn is_synced(context: &Context<'_>, name: &str, there: Option<&RenderedRelease>) -> Condition {
+    let type_ = types::RELEASE_SYNCED;
+    match (context.failure(), there) {
+        (Some(failure), _) => conditions::no(type_, reasons::RELEASE_UPDATE_FAILED, failure),
+        (None, None) => conditions::yes(
+            type_,
+            reasons::RELEASE_CREATED,
+            format!("RenderedRelease \"{name}\" was created"),
+        ),
+        (None, Some(there)) if there.is_deleting() => conditions::no(
+            type_,
+            reasons::RELEASE_UPDATE_FAILED,
+            format!(
+                "RenderedRelease \"{name}\" is being deleted; it is made again once it is gone"
+            ),
+        ),
+        (None, Some(_)) => conditions::yes(
+            type_,
+            reasons::RELEASE_SYNCED,
+            format!("RenderedRelease \"{name}\" is up to date"),
+        ),
+    }
+}
+
+fn connections_resolved(compiled: &Compiled) -> Condition {
+    let type_ = types::CONNECTIONS_RESOLVED;
+    let (resolved, pending) = (
+        compiled.resolved_connections.len(),
+        compiled.pending_connections.len(),
+    );
+    match (pending, resolved) {
+        (0, 0) => conditions::yes(type_, reasons::NO_CONNECTIONS, "No connections to resolve"),
+        (0, all) => conditions::yes(
+            type_,
+            reasons::ALL_CONNECTIONS_RESOLVED,
+            format!("All {all} connections resolved"),
+        ),
+        (pending, resolved) => {
+            let why: Vec<String> = compiled
+                .pending_connections
+                .iter()
+                .map(|one| one.reason.clone())
+                .collect();
+            conditions::no(
+                type_,
+                reasons::CONNECTIONS_PENDING,
+                format!(
+                    "{pending} connections pending, {resolved} resolved: {}",
+                    some_of(&why)
+                ),
+            )
+        }
+    }
+}
+
+fn resources_resolved(compiled: &Compiled) -> Condition {
+    let type_ = types::RESOURCE_DEPENDENCIES_READY;
+    let all = compiled.resource_dependency_targets.len();
+    match (compiled.pending_resource_dependencies.len(), all) {
+        (0, 0) => conditions::yes(
+            type_,
+            reasons::NO_RESOURCE_DEPENDENCIES,
+            "No resource dependencies to resolve",
+        ),
+        (0, all) => conditions::yes(
+            type_,
+            reasons::ALL_RESOURCE_DEPENDENCIES_READY,
+            format!("All {all} resource dependencies ready"),
+        ),
+        (pending, all) => conditions::no(
+            type_,
+            reasons::RESOURCE_DEPENDENCIES_PENDING,
+            format!(
+                "{pending} resource dependencies pending, {} resolved",
+                all - pending
+            ),
+        ),
+    }
+}
+
+/// Every secret reference that the workload or its overrides name.
+fn secret_references<'a>(
+    context: &Context<'a>,
+    binding: &ReleaseBinding,
+    release: &ComponentReleaseSpec,
+) -> Vec<&'a SecretReference> {
+    let own = &release.workload.container;
+    let overrides = binding
+        .spec
+        .workload_overrides
+        .as_ref()
+        .and_then(|all| all.container.as_ref());
+    let env = own
+        .env
+        .iter()
+        .chain(overrides.iter().flat_map(|all| &all.env));
+    let files = own
+        .files
+        .iter()
+        .chain(overrides.iter().flat_map(|all| &all.files));
+    let sources = env
+        .filter_map(|one| one.value_from.as_ref())
+        .chain(files.filter_map(|one| one.value_from.as_ref()));
+    let names: BTreeSet<&str> = sources
+        .filter_map(|from| from.secret_key_ref.as_ref())
+        .map(|key| key.name.as_str())
+        .collect();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            context
+                .view
+                .get::<SecretReferenceSpec>(context.namespace(), name)
+        })
+        .collect()
+}
+
+/// The bindings of the components that this one calls, in the same environment.
+fn providers<'a>(
+    context: &Context<'a>,
+    binding: &ReleaseBinding,
+    release: &ComponentReleaseSpec,
+) -> Vec<&'a ReleaseBinding> {
+    let targets = connections::targets(context.namespace(), &binding.spec, &release.workload);
+    let components: BTreeSet<(&str, &str)> = targets
+        .iter()
+        .map(|target| (target.project.as_str(), target.component.as_str()))
+        .collect();
+    components
+        .into_iter()
+        .flat_map(|(project, component)| {
+            let of = [
+                context.namespace(),
+                project,
+                component,
+                &binding.spec.environment,
+            ];
+            context
+                .view
+                .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of)
+        })
+        .collect()
+}
+
+fn own_rendered<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Vec<&'a RenderedRelease> {
+    let owner = &binding.spec.owner;
+    let of = [
+        context.namespace(),
+        owner.project_name.as_str(),
+        owner.component_name.as_str(),
+        binding.spec.environment.as_str(),
+    ];
+    let mut rendered = context
+        .view
+        .members::<RenderedReleaseSpec>(By::ComponentEnvironment, &of);
+    rendered.retain(|rendered| rendering::is_owned(rendered, binding));
+    rendered
+}
+
+fn undeploy(context: &Context<'_>, binding: &ReleaseBinding) -> Outcome {
+    let rendered = own_rendered(context, binding);
+    let reason = reasons::RESOURCES_UNDEPLOYED;
+    let message = match (context.failure(), rendered.is_empty()) {
+        (Some(failure), _) => {
+            let obstacle = Obstacle::new(reasons::RELEASE_DELETION_FAILED, failure);
+            let writes = rendering::delete(&rendered);
+            return Outcome {
+                writes,
+                ..Outcome::obstructed(&obstacle)
+            };
+        }
+        (None, true) => "Resources undeployed",
+        (None, false) => "Resources are being undeployed",
+    };
+    Outcome {
+        writes: rendering::delete(&rendered),
+        conditions: vec![
+            conditions::no(types::RELEASE_SYNCED, reason, message),
+            conditions::no(types::RESOURCES_READY, reason, message),
+        ],
+        compiled: Compiled::default(),
+    }
+}
+
+fn status(
+    context: &Context<'_>,
+    binding: &ReleaseBinding,
+    compiled: Compiled,
+    mut conditions: Vec<Condition>,
+) -> ReleaseBindingStatus {
+    let old = &binding.status;
+    let has_result = conditions
+        .iter()
+        .any(|one| one.type_ == types::RESOURCES_READY);
+    let mut ready = readiness::aggregate(&conditions);
+    if ready.status == "True" && !has_result {
+        ready = conditions::no(
+            types::READY,
+            reasons::RESOURCES_PROGRESSING,
+            "The rendered release is not applied yet",
+        );
+    }
+    conditions.push(ready);
+    let seen = old.observed_generation == binding.generation();
+    ReleaseBindingStatus {
+        observed_generation: binding.generation(),
+        last_spec_update_time: match &old.last_spec_update_time {
+            Some(time) if seen => Some(time.clone()),
+            Some(_) | None => Some(context.now.clone()),
+        },
+        conditions: context.conditions(binding, &old.conditions, conditions),
+        endpoints: compiled.endpoints,
+        connection_targets: compiled.connection_targets,
+        resolved_connections: compiled.resolved_connections,
+        pending_connections: compiled.pending_connections,
+        resource_dependency_targets: compiled.resource_dependency_targets,
+        pending_resource_dependencies: compiled.pending_resource_dependencies,
+        secret_reference_names: compiled.secret_reference_names,
+    }
+}
+
+fn finalize(context: &Context<'_>, binding: &ReleaseBinding) -> Decision {
+    let rendered = own_rendered(context, binding);
+    let mut writes = rendering::delete(&rendered);
+    if rendered.is_empty() {
+        writes.extend(let_go(binding, finalizers::RELEASE_BINDING));
+        return Decision {
+            manager: MANAGER,
+            writes,
+            ..Decision::default()
+        };
+    }
+    let old = &binding.status;
+    let finalizing = conditions::yes(
+        types::FINALIZING,
+        reasons::FINALIZING,
+        format!(
+            "waiting for {} to be deleted",
+            some_of(&super::names(rendered))
+        ),
+    );
+    let status = ReleaseBindingStatus {
+        observed_generation: binding.generation(),
+        conditions: context.conditions(binding, &old.conditions, vec![finalizing]),
+        last_spec_update_time: old.last_spec_update_time.clone(),
+        ..ReleaseBindingStatus::default()
+    };
+    Decision {
+        manager: MANAGER,
+        writes,
+        status: changed(old, &status),
+        ..Decision::default()
+    }
+}

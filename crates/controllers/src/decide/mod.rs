@@ -1,0 +1,212 @@
+//! Decisions: pure functions of the index, one module per kind that holds logic.
+
+mod component;
+mod component_binding;
+mod environment;
+mod pipeline;
+mod plane;
+mod project;
+mod project_binding;
+mod readiness;
+mod rendered;
+mod rendering;
+#[cfg(test)]
+mod tests;
+
+use choreo_model::conditions;
+use choreo_model::{Object, Spec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::decision::{Decision, Home, Write};
+use crate::index::Index;
+use crate::key::Key;
+use crate::tables::{Kept, key_of};
+use crate::view::View;
+
+pub(crate) use rendered::types_of;
+
+/// What to do about the object of `key`.
+pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
+    let view = View::new(index);
+    let context = Context {
+        view: &view,
+        key,
+        now: Time(now),
+    };
+    let mut decision = match key.kind {
+        "Project" => project::decide(&context),
+        "Component" => component::decide(&context),
+        "ReleaseBinding" => component_binding::decide(&context),
+        "ProjectReleaseBinding" => project_binding::decide(&context),
+        "RenderedRelease" => rendered::decide(&context),
+        "Environment" => environment::decide(&context),
+        "DeploymentPipeline" => pipeline::decide(&context),
+        "DataPlane" | "ClusterDataPlane" => plane::decide(&context),
+        // Types, traits, workloads, releases and secret references are read, never acted on.
+        _ => Decision::default(),
+    };
+    decision.reads = view.into_reads();
+    decision
+}
+
+/// Everything a decision may look at.
+struct Context<'a> {
+    view: &'a View<'a>,
+    key: &'a Key,
+    now: Time,
+}
+
+/// Why an object is not as wanted yet: a reason and a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Obstacle {
+    reason: &'static str,
+    message: String,
+}
+
+impl Obstacle {
+    fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+impl Context<'_> {
+    fn namespace(&self) -> &str {
+        &self.key.namespace
+    }
+
+    /// The conditions `new` of `object`, with the times of those that stay as they were.
+    fn conditions<T: Spec>(
+        &self,
+        object: &Object<T>,
+        old: &[Condition],
+        new: Vec<Condition>,
+    ) -> Vec<Condition> {
+        conditions::merged(old, new, object.generation(), &self.now)
+    }
+
+    /// What went wrong with the last writes for this object.
+    fn failure(&self) -> Option<&str> {
+        self.view
+            .failure(self.key)
+            .map(|failure| failure.message.as_str())
+    }
+}
+
+/// The status `new` as a value, if it differs from `old`.
+fn changed<S: Serialize + PartialEq>(old: &S, new: &S) -> Option<Value> {
+    if old == new {
+        return None;
+    }
+    serde_json::to_value(new).ok()
+}
+
+/// Adds `finalizer`, if it is missing.
+fn hold<T: Spec>(object: &Object<T>, finalizer: &str) -> Option<Write> {
+    if object.has_finalizer(finalizer) {
+        return None;
+    }
+    let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
+    finalizers.push(finalizer.to_owned());
+    Some(finalizers_of(object, finalizers))
+}
+
+/// Takes `finalizer` away, so that the object can go.
+fn let_go<T: Spec>(object: &Object<T>, finalizer: &str) -> Option<Write> {
+    if !object.has_finalizer(finalizer) {
+        return None;
+    }
+    let held = object.metadata.finalizers.iter().flatten();
+    Some(finalizers_of(
+        object,
+        held.filter(|held| *held != finalizer).cloned().collect(),
+    ))
+}
+
+fn finalizers_of<T: Spec>(object: &Object<T>, finalizers: Vec<String>) -> Write {
+    Write::Finalizers {
+        key: key_of(object),
+        version: object.metadata.resource_version.clone().unwrap_or_default(),
+        finalizers,
+    }
+}
+
+/// Deletes those of `objects` whose deletion was not asked for yet.
+fn delete_all<'a, T: Kept + 'a>(
+    objects: impl IntoIterator<Item = &'a Object<T>>,
+) -> impl Iterator<Item = Write> {
+    objects
+        .into_iter()
+        .filter(|object| !object.is_deleting())
+        .map(|object| Write::Delete {
+            home: Home::Control,
+            object: identity(object),
+            uid: object.uid().to_owned(),
+        })
+}
+
+fn identity<T: Spec>(object: &Object<T>) -> Value {
+    json!({
+        "apiVersion": choreo_model::API_VERSION,
+        "kind": object.kind(),
+        "metadata": metadata(object.namespace(), object.name(), &[]),
+    })
+}
+
+/// Metadata with labels; no namespace when it is empty.
+fn metadata(namespace: &str, name: &str, labels: &[(&str, &str)]) -> Value {
+    let mut metadata = json!({ "name": name });
+    if !namespace.is_empty() {
+        metadata["namespace"] = json!(namespace);
+    }
+    if !labels.is_empty() {
+        metadata["labels"] = labels
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), json!(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
+    }
+    metadata
+}
+
+/// Applies an object of the platform with this specification.
+fn apply(kind: &str, metadata: Value, spec: &impl Serialize) -> Option<Write> {
+    let object = json!({
+        "apiVersion": choreo_model::API_VERSION,
+        "kind": kind,
+        "metadata": metadata,
+        "spec": serde_json::to_value(spec).ok()?,
+    });
+    Some(Write::Apply {
+        home: Home::Control,
+        object,
+    })
+}
+
+/// The names of `objects` with their kind, for a message about what is waited for.
+fn names<'a, T: Kept + 'a>(objects: impl IntoIterator<Item = &'a Object<T>>) -> Vec<String> {
+    objects
+        .into_iter()
+        .map(|object| format!("{} \"{}\"", object.kind(), object.name()))
+        .collect()
+}
+
+/// The first few of `names`, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names
+        .iter()
+        .take(SHOWN)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -1,0 +1,224 @@
+//! Projects: frozen into releases, with a cell in every environment of their pipeline.
+
+use choreo_compiler::release;
+use choreo_model::application::ComponentSpec;
+use choreo_model::conditions::{self, reasons, types};
+use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
+use choreo_model::project::{
+    ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectStatus, ProjectTypeSpec,
+};
+use choreo_model::shared::LatestRelease;
+use choreo_model::{Project, ProjectReleaseBinding, finalizers, labels, names};
+use serde_json::json;
+
+use super::{Context, Obstacle, apply, changed, delete_all, hold, let_go, metadata, some_of};
+use crate::decision::{Decision, Event, Write};
+use crate::key::By;
+
+const MANAGER: &str = "project-controller";
+
+pub(super) fn decide(context: &Context<'_>) -> Decision {
+    let Some(project) = context.view.own::<ProjectSpec>(context.key) else {
+        return Decision::default();
+    };
+    if project.is_deleting() {
+        return finalize(context, project);
+    }
+    let mut writes: Vec<Write> = hold(project, finalizers::PROJECT).into_iter().collect();
+    let old = &project.status;
+    let mut latest = old.latest_release.clone();
+    let outcome = plan(context, project, &mut writes, &mut latest);
+    let ready = match (outcome, context.failure()) {
+        (Err(obstacle), _) => conditions::no(types::READY, obstacle.reason, obstacle.message),
+        (Ok(()), Some(failure)) => {
+            conditions::no(types::READY, reasons::RELEASE_UPDATE_FAILED, failure)
+        }
+        (Ok(()), None) => conditions::yes(
+            types::READY,
+            reasons::RECONCILED,
+            "Project is released and bound to every environment of its pipeline",
+        ),
+    };
+    let first = ready.status == "True" && !conditions::is_true(&old.conditions, types::READY);
+    let created = conditions::yes(
+        types::CREATED,
+        reasons::PROJECT_CREATED,
+        "Project was accepted",
+    );
+    let status = ProjectStatus {
+        observed_generation: project.generation(),
+        conditions: context.conditions(project, &old.conditions, vec![created, ready]),
+        latest_release: latest,
+    };
+    let events = first
+        .then(|| Event {
+            reason: "ReconcileComplete",
+            message: format!("Project \"{}\" is ready", project.name()),
+        })
+        .into_iter()
+        .collect();
+    let status = changed(old, &status);
+    Decision {
+        manager: MANAGER,
+        writes,
+        status,
+        events,
+        ..Decision::default()
+    }
+}
+
+/// Releases the project, and gives every environment of its pipeline a binding with a release.
+fn plan(
+    context: &Context<'_>,
+    project: &Project,
+    writes: &mut Vec<Write>,
+    latest: &mut Option<LatestRelease>,
+) -> Result<(), Obstacle> {
+    let release = freeze(context, project, writes)?;
+    *latest = Some(LatestRelease {
+        hash: release::hash_of(&release).to_owned(),
+        name: release.clone(),
+    });
+    let of = [context.namespace(), project.name()];
+    let bindings = context
+        .view
+        .members::<ProjectReleaseBindingSpec>(By::Project, &of);
+    writes.extend(bindings.iter().filter_map(|binding| pin(binding, &release)));
+    let name = &project.spec.deployment_pipeline_ref.name;
+    let pipeline = context
+        .view
+        .get::<DeploymentPipelineSpec>(context.namespace(), name)
+        .ok_or_else(|| {
+            Obstacle::new(
+                reasons::DEPLOYMENT_PIPELINE_NOT_FOUND,
+                format!("DeploymentPipeline \"{name}\" not found"),
+            )
+        })?;
+    for environment in pipeline.spec.environments() {
+        if !bindings
+            .iter()
+            .any(|binding| binding.spec.environment == environment)
+        {
+            writes.extend(bind(context, project, environment, &release));
+        }
+    }
+    Ok(())
+}
+
+fn freeze(
+    context: &Context<'_>,
+    project: &Project,
+    writes: &mut Vec<Write>,
+) -> Result<String, Obstacle> {
+    let reference = &project.spec.type_;
+    let namespace = reference.namespace(context.namespace()).unwrap_or_default();
+    let type_ = context
+        .view
+        .get::<ProjectTypeSpec>(namespace, &reference.name)
+        .ok_or_else(|| {
+            Obstacle::new(
+                reasons::PROJECT_TYPE_NOT_FOUND,
+                format!("{} \"{}\" not found", reference.kind, reference.name),
+            )
+        })?;
+    let (name, spec) = release::project_release(project, type_)
+        .map_err(|refusal| Obstacle::new(reasons::INVALID_CONFIGURATION, refusal.to_string()))?;
+    if context
+        .view
+        .get::<ProjectReleaseSpec>(context.namespace(), &name)
+        .is_none()
+    {
+        let labels = [(labels::PROJECT, project.name())];
+        let metadata = metadata(context.namespace(), &name, &labels);
+        writes.extend(apply("ProjectRelease", metadata, &spec));
+    }
+    Ok(name)
+}
+
+/// Gives a binding without a release the present one. A release once set is never moved from here.
+fn pin(binding: &ProjectReleaseBinding, release: &str) -> Option<Write> {
+    if !binding.spec.project_release.is_empty() || binding.is_deleting() {
+        return None;
+    }
+    let metadata = metadata(binding.namespace(), binding.name(), &[]);
+    apply(
+        "ProjectReleaseBinding",
+        metadata,
+        &json!({ "projectRelease": release }),
+    )
+}
+
+fn bind(
+    context: &Context<'_>,
+    project: &Project,
+    environment: &str,
+    release: &str,
+) -> Option<Write> {
+    let there = context
+        .view
+        .get::<EnvironmentSpec>(context.namespace(), environment)?;
+    if there.is_deleting() {
+        return None;
+    }
+    let name = names::component_binding(project.name(), environment);
+    let labels = [
+        (labels::PROJECT, project.name()),
+        (labels::ENVIRONMENT, environment),
+    ];
+    let spec = json!({
+        "owner": { "projectName": project.name() },
+        "environment": environment,
+        "projectRelease": release,
+    });
+    apply(
+        "ProjectReleaseBinding",
+        metadata(context.namespace(), &name, &labels),
+        &spec,
+    )
+}
+
+/// Components go first, so that they leave their cells in order; then the cells, then the releases.
+fn finalize(context: &Context<'_>, project: &Project) -> Decision {
+    let of = [context.namespace(), project.name()];
+    let components = context.view.members::<ComponentSpec>(By::Project, &of);
+    let cells = context
+        .view
+        .members::<ProjectReleaseBindingSpec>(By::Project, &of);
+    let releases = context.view.members::<ProjectReleaseSpec>(By::Project, &of);
+    let mut writes = Vec::new();
+    let waits = if !components.is_empty() {
+        writes.extend(delete_all(components.iter().copied()));
+        super::names(components)
+    } else if !cells.is_empty() {
+        writes.extend(delete_all(cells.iter().copied()));
+        super::names(cells)
+    } else {
+        writes.extend(delete_all(releases.iter().copied()));
+        super::names(releases)
+    };
+    if waits.is_empty() {
+        writes.extend(let_go(project, finalizers::PROJECT));
+        return Decision {
+            manager: MANAGER,
+            writes,
+            ..Decision::default()
+        };
+    }
+    let old = &project.status;
+    let finalizing = conditions::yes(
+        types::FINALIZING,
+        reasons::PROJECT_FINALIZING,
+        format!("waiting for {} to be deleted", some_of(&waits)),
+    );
+    let status = ProjectStatus {
+        observed_generation: project.generation(),
+        conditions: context.conditions(project, &old.conditions, vec![finalizing]),
+        latest_release: old.latest_release.clone(),
+    };
+    Decision {
+        manager: MANAGER,
+        writes,
+        status: changed(old, &status),
+        ..Decision::default()
+    }
+}

@@ -1,0 +1,357 @@
+//! Rendered releases: their objects put on a plane, kept as wanted, watched, taken away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use choreo_model::conditions::{self, reasons, types};
+use choreo_model::rendered::{
+    Health, RenderedReleaseSpec, RenderedReleaseStatus, RenderedResource, ResourceStatus,
+};
+use choreo_model::shared::TargetPlane;
+use choreo_model::{RenderedRelease, finalizers, labels};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde_json::{Map, Value, json};
+
+use super::{Context, Obstacle, changed, hold, let_go, rendering, some_of};
+use crate::decision::{Decision, Home, Write};
+use crate::index::hash;
+use crate::live::{Live, LiveKey};
+
+const MANAGER: &str = labels::RENDERED_RELEASE_CONTROLLER;
+
+pub(super) fn decide(context: &Context<'_>) -> Decision {
+    let Some(rendered) = context.view.own::<RenderedReleaseSpec>(context.key) else {
+        return Decision::default();
+    };
+    if rendered.is_deleting() {
+        return finalize(context, rendered);
+    }
+    let mut writes: Vec<Write> = hold(rendered, finalizers::DATA_PLANE).into_iter().collect();
+    let live = context.view.live_of(rendered.uid());
+    let (applied, resources) = match home(context, rendered) {
+        Err(obstacle) => {
+            let applied = conditions::no(
+                types::RESOURCES_APPLIED,
+                reasons::APPLY_FAILED,
+                obstacle.message,
+            );
+            (applied, rendered.status.resources.clone())
+        }
+        Ok(home) => {
+            let wanted = wanted(home, rendered);
+            let applied = place(context, home, &wanted, &live, &mut writes);
+            (applied, resources(context, rendered, &wanted, &live))
+        }
+    };
+    let old = &rendered.status;
+    let status = RenderedReleaseStatus {
+        observed_generation: rendered.generation(),
+        resources,
+        conditions: context.conditions(rendered, &old.conditions, vec![applied]),
+    };
+    Decision {
+        manager: MANAGER,
+        writes,
+        status: changed(old, &status),
+        ..Decision::default()
+    }
+}
+
+fn home(context: &Context<'_>, rendered: &RenderedRelease) -> Result<usize, Obstacle> {
+    if rendered.spec.target_plane == TargetPlane::ObservabilityPlane {
+        let message = "there is no observability plane to put the objects on";
+        return Err(Obstacle::new(reasons::APPLY_FAILED, message));
+    }
+    match rendering::home(context, &rendered.spec.environment_name)? {
+        Home::Plane(home) => Ok(home),
+        Home::Control => Err(Obstacle::new(
+            reasons::APPLY_FAILED,
+            "the environment has no data plane",
+        )),
+    }
+}
+
+/// An object as it is to be on the plane.
+struct Wanted {
+    id: String,
+    key: LiveKey,
+    object: Value,
+}
+
+fn wanted(home: usize, rendered: &RenderedRelease) -> Vec<Wanted> {
+    let mut wanted: Vec<Wanted> = rendered
+        .spec
+        .resources
+        .iter()
+        .map(|resource| Wanted {
+            id: resource.id.clone(),
+            key: LiveKey::of(home, &resource.object),
+            object: labelled(rendered, resource),
+        })
+        .collect();
+    // Namespaces first: other objects may live in them.
+    wanted.sort_by_key(|one| one.key.kind != "Namespace");
+    wanted
+}
+
+/// The object with the labels by which it is found again.
+fn labelled(rendered: &RenderedRelease, resource: &RenderedResource) -> Value {
+    let mut object = resource.object.clone();
+    let added = [
+        (labels::MANAGED_BY, labels::RENDERED_RELEASE_CONTROLLER),
+        (labels::RENDERED_RELEASE_RESOURCE_ID, resource.id.as_str()),
+        (labels::RENDERED_RELEASE_UID, rendered.uid()),
+        (labels::RENDERED_RELEASE_NAME, rendered.name()),
+        (labels::RENDERED_RELEASE_NAMESPACE, rendered.namespace()),
+    ];
+    for (key, value) in added {
+        put(&mut object, &["metadata", "labels", key], json!(value));
+    }
+    let is_deployment = object["kind"] == "Deployment"
+        && object["apiVersion"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("apps/"));
+    if let (Some(restarted), true) = (rendered.annotation(labels::RESTARTED_AT), is_deployment) {
+        let path = [
+            "spec",
+            "template",
+            "metadata",
+            "annotations",
+            labels::RESTARTED_AT,
+        ];
+        put(&mut object, &path, json!(restarted));
+    }
+    object
+}
+
+/// Sets a field, making the objects on the way to it.
+fn put(object: &mut Value, path: &[&str], value: Value) {
+    match path {
+        [] => *object = value,
+        [first, rest @ ..] => {
+            if !object.is_object() {
+                *object = Value::Object(Map::new());
+            }
+            put(&mut object[*first], rest, value);
+        }
+    }
+}
+
+/// Puts what is wanted on the plane and takes away what is not; says how far that goes.
+fn place(
+    context: &Context<'_>,
+    home: usize,
+    wanted: &[Wanted],
+    live: &[&Live],
+    writes: &mut Vec<Write>,
+) -> Condition {
+    let mut waits = BTreeSet::new();
+    let own: BTreeSet<&str> = wanted
+        .iter()
+        .filter(|one| one.key.kind == "Namespace")
+        .map(|one| one.key.name.as_str())
+        .collect();
+    for one in wanted {
+        if let Some(wait) = missing_namespace(context, home, &own, one) {
+            waits.insert(wait);
+        } else if !context.view.is_written(&one.key, hash(&one.object)) {
+            writes.push(Write::Apply {
+                home: Home::Plane(home),
+                object: one.object.clone(),
+            });
+        }
+    }
+    let kept: BTreeSet<&LiveKey> = wanted.iter().map(|one| &one.key).collect();
+    writes.extend(remove(
+        live.iter()
+            .copied()
+            .filter(|live| !kept.contains(&live.key)),
+    ));
+    let type_ = types::RESOURCES_APPLIED;
+    match (context.failure(), waits.is_empty()) {
+        (Some(failure), _) => conditions::no(type_, reasons::APPLY_FAILED, failure),
+        (None, false) => {
+            let waits: Vec<String> = waits.into_iter().collect();
+            conditions::no(type_, reasons::APPLY_PENDING, some_of(&waits))
+        }
+        (None, true) => conditions::yes(
+            type_,
+            reasons::APPLY_SUCCEEDED,
+            format!("{} resources applied", wanted.len()),
+        ),
+    }
+}
+
+/// What an object waits for when its namespace is not there.
+fn missing_namespace(
+    context: &Context<'_>,
+    home: usize,
+    own: &BTreeSet<&str>,
+    one: &Wanted,
+) -> Option<String> {
+    let namespace = match one.key.kind.as_str() {
+        "Namespace" => one.key.name.as_str(),
+        _ => one.key.namespace.as_str(),
+    };
+    if namespace.is_empty() {
+        return None;
+    }
+    match context.view.namespace(home, namespace) {
+        Some(false) => None,
+        None if own.contains(namespace) => None,
+        Some(true) => Some(format!(
+            "waiting for namespace \"{namespace}\", which is being deleted, to be gone"
+        )),
+        None => Some(format!(
+            "waiting for namespace \"{namespace}\": it is made by the ProjectReleaseBinding of \
+             the project in this environment"
+        )),
+    }
+}
+
+fn remove<'a>(live: impl Iterator<Item = &'a Live>) -> impl Iterator<Item = Write> {
+    live.filter(|live| !live.deleting).map(|live| {
+        let mut metadata = json!({ "name": live.key.name });
+        if !live.key.namespace.is_empty() {
+            metadata["namespace"] = json!(live.key.namespace);
+        }
+        let object = json!({
+            "apiVersion": live.key.api_version, "kind": live.key.kind, "metadata": metadata,
+        });
+        Write::Delete {
+            home: Home::Plane(live.key.home),
+            object,
+            uid: live.uid.clone(),
+        }
+    })
+}
+
+fn resources(
+    context: &Context<'_>,
+    rendered: &RenderedRelease,
+    wanted: &[Wanted],
+    live: &[&Live],
+) -> Vec<ResourceStatus> {
+    let live: BTreeMap<&LiveKey, &Live> = live.iter().map(|live| (&live.key, *live)).collect();
+    wanted
+        .iter()
+        .map(|one| {
+            let seen = observed(one, live.get(&one.key).copied());
+            let old = rendered
+                .status
+                .resources
+                .iter()
+                .find(|old| old.id == one.id);
+            timed(seen, old, context)
+        })
+        .collect()
+}
+
+fn observed(one: &Wanted, live: Option<&Live>) -> ResourceStatus {
+    let (group, version) = one.key.group_version();
+    let health = match live {
+        None => Health::Unknown,
+        Some(live) if live.deleting => Health::Progressing,
+        Some(live) => live.health,
+    };
+    ResourceStatus {
+        id: one.id.clone(),
+        group: group.to_owned(),
+        version: version.to_owned(),
+        kind: one.key.kind.clone(),
+        name: one.key.name.clone(),
+        namespace: one.key.namespace.clone(),
+        status: live.and_then(|live| live.status.clone()),
+        health_status: health,
+        message: live.and_then(|live| live.message.clone()),
+        last_observed_time: None,
+    }
+}
+
+/// Keeps the time of what did not change, so that an unchanged status is not written.
+fn timed(
+    mut seen: ResourceStatus,
+    old: Option<&ResourceStatus>,
+    context: &Context<'_>,
+) -> ResourceStatus {
+    let time = old.and_then(|old| old.last_observed_time.clone());
+    seen.last_observed_time.clone_from(&time);
+    if old != Some(&seen) || time.is_none() {
+        seen.last_observed_time = Some(context.now.clone());
+    }
+    seen
+}
+
+/// Takes every live object away, wherever it is, and goes once none is left. The environment and
+/// the plane may be gone by now: the objects themselves say where they are.
+fn finalize(context: &Context<'_>, rendered: &RenderedRelease) -> Decision {
+    let live = context.view.live_of(rendered.uid());
+    let mut writes: Vec<Write> = remove(live.iter().copied()).collect();
+    let mut waits: Vec<String> = live.iter().map(|live| live.key.title()).collect();
+    waits.extend(unwatched(context, rendered));
+    if waits.is_empty() {
+        let held = [finalizers::DATA_PLANE, finalizers::OBSERVABILITY_PLANE];
+        let held = held
+            .into_iter()
+            .find(|finalizer| rendered.has_finalizer(finalizer));
+        writes.extend(held.and_then(|finalizer| let_go(rendered, finalizer)));
+        return Decision {
+            manager: MANAGER,
+            writes,
+            ..Decision::default()
+        };
+    }
+    let type_ = types::FINALIZING;
+    let finalizing = match context.failure() {
+        Some(failure) => conditions::yes(type_, reasons::CLEANUP_FAILED, failure),
+        None => conditions::yes(
+            type_,
+            reasons::CLEANUP_IN_PROGRESS,
+            format!("waiting for {} to be gone", some_of(&waits)),
+        ),
+    };
+    let old = &rendered.status;
+    let status = RenderedReleaseStatus {
+        observed_generation: rendered.generation(),
+        resources: old.resources.clone(),
+        conditions: context.conditions(rendered, &old.conditions, vec![finalizing]),
+    };
+    Decision {
+        manager: MANAGER,
+        writes,
+        status: changed(old, &status),
+        ..Decision::default()
+    }
+}
+
+/// Types of objects that may be on the plane although none was seen, because the first list of
+/// them has not arrived.
+fn unwatched(context: &Context<'_>, rendered: &RenderedRelease) -> BTreeSet<String> {
+    let Ok(home) = home(context, rendered) else {
+        return BTreeSet::new();
+    };
+    types_of(rendered)
+        .into_iter()
+        .filter(|(api_version, kind)| {
+            !context
+                .view
+                .is_watched(home, &format!("{api_version}/{kind}"))
+        })
+        .map(|(_, kind)| format!("the list of every {kind}"))
+        .collect()
+}
+
+/// The apiVersion and kind of every object the release has or had.
+pub(crate) fn types_of(rendered: &RenderedRelease) -> BTreeSet<(String, String)> {
+    let wanted = rendered.spec.resources.iter().map(|one| {
+        let key = LiveKey::of(0, &one.object);
+        (key.api_version, key.kind)
+    });
+    let had = rendered.status.resources.iter().map(|one| {
+        let version = match one.group.as_str() {
+            "" => one.version.clone(),
+            group => format!("{group}/{}", one.version),
+        };
+        (version, one.kind.clone())
+    });
+    wanted.chain(had).collect()
+}

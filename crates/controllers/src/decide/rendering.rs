@@ -1,0 +1,193 @@
+//! What bindings of components and of projects have in common: where they go, and the rendered
+//! release they become.
+
+use choreo_compiler::Compiled;
+use choreo_compiler::diagnostic::summary;
+use choreo_model::conditions::reasons;
+use choreo_model::plane::DataPlaneSpec;
+use choreo_model::platform::EnvironmentSpec;
+use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec, RenderedResource};
+use choreo_model::shared::TargetPlane;
+use choreo_model::{DataPlane, Environment, Object, RenderedRelease, Spec, labels};
+use serde_json::{Value, json};
+
+use super::{Context, Obstacle, metadata};
+use crate::decision::{Home, Write};
+
+pub(super) fn environment<'a>(
+    context: &Context<'a>,
+    name: &str,
+) -> Result<&'a Environment, Obstacle> {
+    context
+        .view
+        .get::<EnvironmentSpec>(context.namespace(), name)
+        .ok_or_else(|| {
+            Obstacle::new(
+                reasons::ENVIRONMENT_NOT_FOUND,
+                format!("Environment \"{name}\" not found"),
+            )
+        })
+}
+
+/// The data plane of an environment: the one it names, or the one called `default`.
+pub(super) fn data_plane<'a>(
+    context: &Context<'a>,
+    environment: &Environment,
+) -> Result<&'a DataPlane, Obstacle> {
+    let find = |namespace: &str, name: &str| context.view.get::<DataPlaneSpec>(namespace, name);
+    let Some(reference) = &environment.spec.data_plane_ref else {
+        return find(context.namespace(), "default")
+            .or_else(|| find("", "default"))
+            .ok_or_else(|| {
+                Obstacle::new(
+                    reasons::DATA_PLANE_NOT_FOUND,
+                    format!(
+                        "Environment \"{}\" names no data plane, and there is neither a DataPlane \
+                         nor a ClusterDataPlane \"default\"",
+                        environment.name()
+                    ),
+                )
+            });
+    };
+    let namespace = reference.namespace(context.namespace()).unwrap_or_default();
+    find(namespace, &reference.name).ok_or_else(|| {
+        Obstacle::new(
+            reasons::DATA_PLANE_NOT_FOUND,
+            format!("{} \"{}\" not found", reference.kind, reference.name),
+        )
+    })
+}
+
+/// The rendered release a binding becomes.
+pub(super) struct Rendering<'a> {
+    pub(super) name: &'a str,
+    pub(super) owner: RenderedOwner,
+    pub(super) environment: &'a str,
+    pub(super) compiled: &'a Compiled,
+}
+
+/// The errors of a compilation as what stands in the way.
+pub(super) fn check(compiled: &Compiled) -> Result<(), Obstacle> {
+    if !compiled.has_errors() {
+        return Ok(());
+    }
+    Err(Obstacle::new(
+        reasons::RENDERING_FAILED,
+        format!(
+            "Failed to render resources: {}",
+            summary(&compiled.diagnostics)
+        ),
+    ))
+}
+
+/// The rendered release `rendering`, owned by `binding`: what is there, and the write that makes
+/// it as wanted, if one is needed.
+pub(super) fn release<'a, T: Spec>(
+    context: &Context<'a>,
+    binding: &Object<T>,
+    rendering: Rendering<'_>,
+) -> Result<(Option<&'a RenderedRelease>, Option<Write>), Obstacle> {
+    let namespace = context.namespace();
+    let there = context
+        .view
+        .get_with_status::<RenderedReleaseSpec>(namespace, rendering.name);
+    if let Some(there) = there
+        && !is_owned(there, binding)
+    {
+        return Err(Obstacle::new(
+            reasons::RELEASE_OWNERSHIP_CONFLICT,
+            format!(
+                "RenderedRelease \"{}\" belongs to another binding",
+                rendering.name
+            ),
+        ));
+    }
+    let metadata = wanted_metadata(binding, &rendering);
+    let spec = spec(rendering);
+    let settled = there.is_some_and(|there| {
+        there.is_deleting() || (there.spec == spec && has_metadata(there, &metadata))
+    });
+    let write = (!settled)
+        .then(|| super::apply("RenderedRelease", metadata, &spec))
+        .flatten();
+    Ok((there, write))
+}
+
+fn spec(rendering: Rendering<'_>) -> RenderedReleaseSpec {
+    let resources = rendering
+        .compiled
+        .objects_for(TargetPlane::DataPlane)
+        .map(|one| RenderedResource {
+            id: one.id.clone(),
+            object: one.object.clone(),
+        })
+        .collect();
+    RenderedReleaseSpec {
+        owner: rendering.owner,
+        environment_name: rendering.environment.to_owned(),
+        resources,
+        interval: None,
+        progressing_interval: None,
+        target_plane: TargetPlane::DataPlane,
+    }
+}
+
+fn wanted_metadata<T: Spec>(binding: &Object<T>, rendering: &Rendering<'_>) -> Value {
+    let mut labels = vec![
+        (labels::NAMESPACE, binding.namespace()),
+        (labels::PROJECT, rendering.owner.project_name.as_str()),
+        (labels::ENVIRONMENT, rendering.environment),
+    ];
+    if let Some(component) = &rendering.owner.component_name {
+        labels.push((labels::COMPONENT, component));
+    }
+    let mut metadata = metadata(binding.namespace(), rendering.name, &labels);
+    metadata["ownerReferences"] = json!([{
+        "apiVersion": choreo_model::API_VERSION,
+        "kind": binding.kind(),
+        "name": binding.name(),
+        "uid": binding.uid(),
+        "controller": true,
+        "blockOwnerDeletion": true,
+    }]);
+    if let Some(restarted) = binding.annotation(labels::RESTARTED_AT) {
+        metadata["annotations"] = json!({ labels::RESTARTED_AT: restarted });
+    }
+    metadata
+}
+
+fn has_metadata(there: &RenderedRelease, wanted: &Value) -> bool {
+    let has_all = |wanted: &Value, present: fn(&RenderedRelease, &str) -> Option<String>| {
+        wanted
+            .as_object()
+            .into_iter()
+            .flatten()
+            .all(|(key, value)| present(there, key).as_deref() == value.as_str())
+    };
+    has_all(&wanted["labels"], |there, key| {
+        there.label(key).map(str::to_owned)
+    }) && has_all(&wanted["annotations"], |there, key| {
+        there.annotation(key).map(str::to_owned)
+    })
+}
+
+/// Whether `rendered` belongs to `binding`.
+pub(super) fn is_owned<T: Spec>(rendered: &RenderedRelease, binding: &Object<T>) -> bool {
+    let owners = rendered.metadata.owner_references.iter().flatten();
+    owners
+        .map(|owner| owner.uid.as_str())
+        .any(|uid| uid == binding.uid())
+}
+
+/// Deletes rendered releases.
+pub(super) fn delete(rendered: &[&RenderedRelease]) -> Vec<Write> {
+    super::delete_all(rendered.iter().copied()).collect()
+}
+
+/// Where the live objects of an environment are.
+pub(super) fn home(context: &Context<'_>, environment: &str) -> Result<Home, Obstacle> {
+    let environment = self::environment(context, environment)?;
+    let plane = data_plane(context, environment)?;
+    let name = format!("{}/{}/{}", plane.kind(), plane.namespace(), plane.name());
+    Ok(Home::Plane(context.view.home(&name)))
+}

@@ -1,0 +1,383 @@
+//! The index: what was observed, and who has read what of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use choreo_model::labels;
+use serde_json::Value;
+
+use crate::key::{Group, Key, Target};
+use crate::live::{self, Live, LiveKey};
+use crate::tables::{self, Tables, Touched};
+
+/// Something that was observed.
+#[derive(Debug)]
+pub enum Change {
+    /// An object of the platform is there, as it is now.
+    Applied(Value),
+    /// An object of the platform is gone.
+    Deleted(Value),
+    /// Exactly these objects of a kind of the platform are there.
+    Replaced(&'static str, Vec<Value>),
+    /// An object of a plane is there, as it is now.
+    LiveApplied(usize, Value),
+    /// An object of a plane is gone.
+    LiveDeleted(usize, Value),
+    /// Exactly these objects of a type are on a plane.
+    LiveReplaced {
+        /// The plane.
+        home: usize,
+        /// `group/version`, or the version alone for the core group.
+        api_version: String,
+        /// The kind.
+        kind: String,
+        /// The objects.
+        objects: Vec<Value>,
+    },
+}
+
+/// A write that failed, and how often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) attempts: u32,
+}
+
+/// What was observed.
+#[derive(Default)]
+pub struct Index {
+    pub(crate) tables: Tables,
+    members: BTreeMap<Group, BTreeSet<Key>>,
+    live: BTreeMap<LiveKey, Live>,
+    live_of: BTreeMap<String, BTreeSet<LiveKey>>,
+    /// Namespaces of planes, and whether they are being deleted.
+    namespaces: BTreeMap<(usize, String), bool>,
+    /// Types of live objects whose first list has arrived.
+    watched: BTreeSet<(usize, String)>,
+    /// What was last written of a live object: a hash of it, and the version it got.
+    written: BTreeMap<LiveKey, (u64, String)>,
+    failures: BTreeMap<Key, Failure>,
+    reads: BTreeMap<Key, BTreeMap<Target, bool>>,
+    readers: BTreeMap<Target, BTreeMap<Key, bool>>,
+    /// Planes of their own, by `kind/namespace/name`; any other is the first.
+    pub(crate) homes: BTreeMap<String, usize>,
+}
+
+impl Index {
+    /// Takes a change in and returns the objects it concerns.
+    pub fn apply(&mut self, change: Change) -> BTreeSet<Key> {
+        let mut woken = BTreeSet::new();
+        match change {
+            Change::Applied(object) => self.keep(object, &mut woken),
+            Change::Deleted(object) => {
+                if let Some(key) = platform_key(&object) {
+                    self.forget(&key, &mut woken);
+                }
+            }
+            Change::Replaced(kind, objects) => self.replace(kind, objects, &mut woken),
+            Change::LiveApplied(home, object) => self.keep_live(home, &object, &mut woken),
+            Change::LiveDeleted(home, object) => {
+                self.forget_live(&LiveKey::of(home, &object), &mut woken);
+            }
+            Change::LiveReplaced {
+                home,
+                api_version,
+                kind,
+                objects,
+            } => {
+                self.replace_live(home, &api_version, &kind, &objects, &mut woken);
+            }
+        }
+        woken
+    }
+
+    /// Remembers what a decision for `key` has read: a change of it concerns `key`.
+    pub fn remember(&mut self, key: &Key, decision: &crate::Decision) {
+        self.forget_reads(key);
+        for (target, status) in &decision.reads {
+            self.readers
+                .entry(target.clone())
+                .or_default()
+                .insert(key.clone(), *status);
+        }
+        self.reads.insert(key.clone(), decision.reads.clone());
+    }
+
+    /// Remembers that the live object `object` was written as `hash` and what came of it.
+    pub(crate) fn wrote(&mut self, home: usize, hash: u64, object: &Value) {
+        let entry = (hash, live::version(object));
+        self.written.insert(LiveKey::of(home, object), entry);
+    }
+
+    /// Remembers that writing for `key` failed.
+    pub(crate) fn fail(&mut self, key: &Key, message: String) -> u32 {
+        let failure = self.failures.entry(key.clone()).or_default();
+        failure.message = message;
+        failure.attempts += 1;
+        failure.attempts
+    }
+
+    /// Remembers that writing for `key` succeeded; returns whether it had failed before.
+    pub(crate) fn succeed(&mut self, key: &Key) -> bool {
+        self.failures.remove(key).is_some()
+    }
+
+    pub(crate) fn failure(&self, key: &Key) -> Option<&Failure> {
+        self.failures.get(key)
+    }
+
+    pub(crate) fn members(&self, group: &Group) -> impl Iterator<Item = &Key> {
+        self.members.get(group).into_iter().flatten()
+    }
+
+    pub(crate) fn live_of(&self, release: &str) -> impl Iterator<Item = &Live> {
+        self.live_of
+            .get(release)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.live.get(key))
+    }
+
+    pub(crate) fn namespace(&self, home: usize, name: &str) -> Option<bool> {
+        self.namespaces.get(&(home, name.to_owned())).copied()
+    }
+
+    pub(crate) fn is_watched(&self, home: usize, type_: &str) -> bool {
+        self.watched.contains(&(home, type_.to_owned()))
+    }
+
+    pub(crate) fn live(&self, key: &LiveKey) -> Option<&Live> {
+        self.live.get(key)
+    }
+
+    /// Whether the live object was last written as `hash` and nobody has changed it since.
+    pub(crate) fn is_written(&self, key: &LiveKey, hash: u64) -> bool {
+        let live = self.live.get(key).map(|live| &live.version);
+        self.written
+            .get(key)
+            .is_some_and(|(written, version)| *written == hash && live == Some(version))
+    }
+
+    fn keep(&mut self, object: Value, woken: &mut BTreeSet<Key>) {
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        let name = object["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        match self.tables.keep(&kind, object) {
+            Ok(touched) => self.touch(touched, woken),
+            Err(error) => tracing::warn!(
+                %kind, name, error = &error as &dyn std::error::Error,
+                "an object is left out of account",
+            ),
+        }
+    }
+
+    fn forget(&mut self, key: &Key, woken: &mut BTreeSet<Key>) {
+        if let Some(touched) = self.tables.forget(key) {
+            self.touch(touched, woken);
+            self.forget_reads(key);
+            self.failures.remove(key);
+            woken.remove(key);
+        }
+    }
+
+    fn replace(&mut self, kind: &'static str, objects: Vec<Value>, woken: &mut BTreeSet<Key>) {
+        let mut gone: BTreeSet<Key> = self.tables.keys(kind).into_iter().collect();
+        for object in objects {
+            if let Some(key) = platform_key(&object) {
+                gone.remove(&key);
+            }
+            self.keep(object, woken);
+        }
+        for key in gone {
+            self.forget(&key, woken);
+        }
+    }
+
+    fn touch(&mut self, touched: Touched, woken: &mut BTreeSet<Key>) {
+        for group in touched
+            .left
+            .iter()
+            .filter(|group| !touched.joined.contains(group))
+        {
+            if let Some(members) = self.members.get_mut(group) {
+                members.remove(&touched.key);
+                if members.is_empty() {
+                    self.members.remove(group);
+                }
+            }
+        }
+        for group in touched.joined {
+            self.members
+                .entry(group)
+                .or_default()
+                .insert(touched.key.clone());
+        }
+        if touched.nothing {
+            return;
+        }
+        if !touched.status_only {
+            woken.insert(touched.key.clone());
+        }
+        self.wake(&Target::Object(touched.key), touched.status_only, woken);
+        for group in touched.groups {
+            self.wake(&Target::Group(group), touched.status_only, woken);
+        }
+    }
+
+    /// Adds everyone who read `target`; after a change of a status only those who read it.
+    fn wake(&self, target: &Target, status_only: bool, woken: &mut BTreeSet<Key>) {
+        let readers = self.readers.get(target).into_iter().flatten();
+        woken.extend(
+            readers
+                .filter(|(_, status)| **status || !status_only)
+                .map(|(key, _)| key.clone()),
+        );
+    }
+
+    fn keep_live(&mut self, home: usize, object: &Value, woken: &mut BTreeSet<Key>) {
+        let key = LiveKey::of(home, object);
+        if key.kind == "Namespace" && key.api_version == "v1" {
+            self.keep_namespace(&key, Some(object), woken);
+        }
+        let new = Live::of(home, object);
+        let old = match &new {
+            Some(new) => self.live.insert(key.clone(), new.clone()),
+            None => self.live.remove(&key),
+        };
+        if old == new {
+            return;
+        }
+        for release in [&old, &new]
+            .into_iter()
+            .flatten()
+            .map(|live| live.release.clone())
+        {
+            let present = new.as_ref().is_some_and(|new| new.release == release);
+            self.file_live(&release, &key, present);
+            self.wake(&Target::Live(release), false, woken);
+        }
+    }
+
+    fn forget_live(&mut self, key: &LiveKey, woken: &mut BTreeSet<Key>) {
+        if key.kind == "Namespace" && key.api_version == "v1" {
+            self.keep_namespace(key, None, woken);
+        }
+        self.written.remove(key);
+        if let Some(old) = self.live.remove(key) {
+            self.file_live(&old.release, key, false);
+            self.wake(&Target::Live(old.release), false, woken);
+        }
+    }
+
+    fn file_live(&mut self, release: &str, key: &LiveKey, present: bool) {
+        if present {
+            self.live_of
+                .entry(release.to_owned())
+                .or_default()
+                .insert(key.clone());
+        } else if let Some(keys) = self.live_of.get_mut(release) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.live_of.remove(release);
+            }
+        }
+    }
+
+    fn keep_namespace(&mut self, key: &LiveKey, object: Option<&Value>, woken: &mut BTreeSet<Key>) {
+        let place = (key.home, key.name.clone());
+        let new = object.map(|object| object["metadata"].get("deletionTimestamp").is_some());
+        let old = match new {
+            Some(deleting) => self.namespaces.insert(place, deleting),
+            None => self.namespaces.remove(&place),
+        };
+        if old != new {
+            self.wake(&Target::Namespace(key.home, key.name.clone()), false, woken);
+        }
+    }
+
+    fn replace_live(
+        &mut self,
+        home: usize,
+        api_version: &str,
+        kind: &str,
+        objects: &[Value],
+        woken: &mut BTreeSet<Key>,
+    ) {
+        let is_namespace = kind == "Namespace" && api_version == "v1";
+        let listed: BTreeSet<LiveKey> = objects
+            .iter()
+            .map(|object| LiveKey::of(home, object))
+            .collect();
+        let known = self
+            .live
+            .keys()
+            .filter(|key| key.home == home && key.api_version == api_version && key.kind == kind);
+        let mut gone: Vec<LiveKey> = known.filter(|key| !listed.contains(key)).cloned().collect();
+        if is_namespace {
+            let names = self.namespaces.keys().filter(|(known, _)| *known == home);
+            gone.extend(
+                names
+                    .map(|(_, name)| LiveKey {
+                        home,
+                        api_version: api_version.to_owned(),
+                        kind: kind.to_owned(),
+                        namespace: String::new(),
+                        name: name.clone(),
+                    })
+                    .filter(|key| !listed.contains(key)),
+            );
+        }
+        for object in objects {
+            self.keep_live(home, object, woken);
+        }
+        for key in gone {
+            self.forget_live(&key, woken);
+        }
+        let type_ = format!("{api_version}/{kind}");
+        if self.watched.insert((home, type_.clone())) {
+            self.wake(&Target::Watched(home, type_), false, woken);
+        }
+    }
+
+    fn forget_reads(&mut self, key: &Key) {
+        for target in self.reads.remove(key).unwrap_or_default().into_keys() {
+            if let Some(readers) = self.readers.get_mut(&target) {
+                readers.remove(key);
+                if readers.is_empty() {
+                    self.readers.remove(&target);
+                }
+            }
+        }
+    }
+}
+
+/// A hash of `object` by which a later one is compared.
+pub(crate) fn hash(object: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    object.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
+fn platform_key(object: &Value) -> Option<Key> {
+    let kind = choreo_model::find(object["kind"].as_str()?)?.kind;
+    let metadata = &object["metadata"];
+    Some(Key::new(
+        kind,
+        metadata["namespace"].as_str().unwrap_or_default(),
+        metadata["name"].as_str()?,
+    ))
+}
+
+/// The labels by which a live object is found.
+pub(crate) fn live_selector() -> String {
+    format!(
+        "{}={}",
+        labels::MANAGED_BY,
+        labels::RENDERED_RELEASE_CONTROLLER
+    )
+}
+
+/// Why an object is left out of account.
+pub type Error = tables::Error;

@@ -1,0 +1,85 @@
+//! What things are called: objects, groups of objects, and everything else that can be read.
+
+use std::fmt;
+
+/// An object of the platform.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The kind, as written in manifests.
+    pub kind: &'static str,
+    /// The namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Key {
+    /// The key of an object.
+    pub fn new(kind: &'static str, namespace: &str, name: &str) -> Self {
+        Self {
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" => write!(formatter, "{} {}", self.kind, self.name),
+            namespace => write!(formatter, "{} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
+
+/// What the members of a group have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum By {
+    /// The component they belong to: `namespace/project/component`.
+    Component,
+    /// The component and environment: `namespace/project/component/environment`.
+    ComponentEnvironment,
+    /// The project: `namespace/project`.
+    Project,
+    /// The environment: `namespace/environment`.
+    Environment,
+    /// The pipeline: `namespace/pipeline`.
+    Pipeline,
+    /// The data plane: `kind/namespace/name`; for environments that name none, empty.
+    Plane,
+}
+
+/// Objects of one kind that have something in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Group {
+    pub(crate) kind: &'static str,
+    pub(crate) by: By,
+    pub(crate) of: String,
+}
+
+impl Group {
+    pub(crate) fn new(kind: &'static str, by: By, of: &[&str]) -> Self {
+        // No name contains a slash, so no two lists of names are written alike.
+        Self {
+            kind,
+            by,
+            of: of.join("/"),
+        }
+    }
+}
+
+/// Something a decision may have read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Target {
+    /// An object, or its absence.
+    Object(Key),
+    /// The members of a group, or their absence.
+    Group(Group),
+    /// The live objects of a rendered release, by its identifier.
+    Live(String),
+    /// A namespace of a data plane.
+    Namespace(usize, String),
+    /// Whether live objects of a kind are watched.
+    Watched(usize, String),
+}

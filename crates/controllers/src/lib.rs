@@ -1,0 +1,30 @@
+//! The controllers: what the platform's objects ask for, made so.
+//!
+//! Watches feed an index of plain state. For every object that something changed for, a pure
+//! function reads the index and returns a decision: writes, a status, events. An executor carries
+//! decisions out and has no choice left. While a decision is made, the index records everything
+//! that was read, present or absent; a later change of any of it wakes the object again, and
+//! nothing else does. There is no polling.
+
+mod act;
+mod decide;
+mod decision;
+mod health;
+mod index;
+mod key;
+mod live;
+mod planes;
+mod queue;
+mod runtime;
+mod tables;
+mod view;
+mod watch;
+
+pub use act::Executor;
+pub use decide::decide;
+pub use decision::{Decision, Event, Home, Write};
+pub use index::{Change, Index};
+pub use key::Key;
+pub use live::Live;
+pub use planes::Planes;
+pub use runtime::Controllers;

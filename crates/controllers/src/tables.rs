@@ -1,0 +1,275 @@
+//! Typed storage of every kind, and the groups its objects belong to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use choreo_model::application::{ComponentSpec, WorkloadSpec};
+use choreo_model::component_type::ComponentTypeSpec;
+use choreo_model::plane::DataPlaneSpec;
+use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
+use choreo_model::project::{
+    ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec,
+};
+use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
+use choreo_model::rendered::RenderedReleaseSpec;
+use choreo_model::secret::SecretReferenceSpec;
+use choreo_model::shared::ComponentOwner;
+use choreo_model::traits::TraitSpec;
+use choreo_model::{Object, Spec};
+use serde_json::Value;
+
+use crate::key::{By, Group, Key};
+
+/// Objects by namespace and name.
+pub(crate) type Table<T> = BTreeMap<(String, String), Arc<Object<T>>>;
+
+/// A kind that the index keeps.
+pub(crate) trait Kept: Spec + Sized {
+    fn table(tables: &Tables) -> &Table<Self>;
+    fn table_mut(tables: &mut Tables) -> &mut Table<Self>;
+
+    /// The groups an object belongs to.
+    fn groups(_object: &Object<Self>) -> Vec<Group> {
+        Vec::new()
+    }
+}
+
+/// What a change of an object touched.
+pub(crate) struct Touched {
+    pub(crate) key: Key,
+    pub(crate) groups: Vec<Group>,
+    /// Nothing but the status is different.
+    pub(crate) status_only: bool,
+    /// Nothing at all is different.
+    pub(crate) nothing: bool,
+    /// The groups the object has left and joined.
+    pub(crate) left: Vec<Group>,
+    pub(crate) joined: Vec<Group>,
+}
+
+/// Why an object could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It is of a kind that is not of the platform.
+    #[error("{0:?} is not a kind of the platform")]
+    Kind(String),
+    /// It does not have the form of its kind.
+    #[error("the object does not have the form of its kind")]
+    Form(#[from] serde_json::Error),
+}
+
+/// The key of an object of `T`.
+pub(crate) fn key_of<T: Spec>(object: &Object<T>) -> Key {
+    Key::new(object.kind(), object.namespace(), object.name())
+}
+
+/// The kind of an object of `T` in `namespace`.
+pub(crate) fn kind_in<T: Spec>(namespace: &str) -> &'static str {
+    match T::CLUSTER_KIND {
+        Some(kind) if namespace.is_empty() => kind,
+        _ => T::KIND,
+    }
+}
+
+macro_rules! tables {
+    ($($field:ident: $Spec:ty $(, $groups:expr)?;)*) => {
+        /// One table per specification.
+        #[derive(Default)]
+        pub(crate) struct Tables {
+            $($field: Table<$Spec>,)*
+        }
+
+        $(
+            impl Kept for $Spec {
+                fn table(tables: &Tables) -> &Table<Self> {
+                    &tables.$field
+                }
+
+                fn table_mut(tables: &mut Tables) -> &mut Table<Self> {
+                    &mut tables.$field
+                }
+
+                $(
+                    fn groups(object: &Object<Self>) -> Vec<Group> {
+                        let groups: fn(&Object<Self>) -> Vec<Group> = $groups;
+                        groups(object)
+                    }
+                )?
+            }
+        )*
+
+        impl Tables {
+            /// Keeps `object`, which is of `kind`.
+            pub(crate) fn keep(&mut self, kind: &str, object: Value) -> Result<Touched, Error> {
+                $(
+                    if kind == <$Spec>::KIND || Some(kind) == <$Spec>::CLUSTER_KIND {
+                        return Ok(keep::<$Spec>(self, serde_json::from_value(object)?));
+                    }
+                )*
+                Err(Error::Kind(kind.to_owned()))
+            }
+
+            /// Forgets the object of `key`.
+            pub(crate) fn forget(&mut self, key: &Key) -> Option<Touched> {
+                $(
+                    if key.kind == <$Spec>::KIND || Some(key.kind) == <$Spec>::CLUSTER_KIND {
+                        return forget::<$Spec>(self, key);
+                    }
+                )*
+                None
+            }
+
+            /// Every object of `kind`.
+            pub(crate) fn keys(&self, kind: &str) -> Vec<Key> {
+                $(
+                    if kind == <$Spec>::KIND || Some(kind) == <$Spec>::CLUSTER_KIND {
+                        return self.$field.values()
+                            .map(|object| key_of(object))
+                            .filter(|key| key.kind == kind)
+                            .collect();
+                    }
+                )*
+                Vec::new()
+            }
+        }
+    };
+}
+
+tables! {
+    projects: ProjectSpec, |project| vec![Group::new(
+        "Project",
+        By::Pipeline,
+        &[project.namespace(), &project.spec.deployment_pipeline_ref.name],
+    )];
+    components: ComponentSpec, |component| vec![Group::new(
+        "Component",
+        By::Project,
+        &[component.namespace(), &component.spec.owner.project_name],
+    )];
+    workloads: WorkloadSpec, |workload| of_component(
+        "Workload", workload.namespace(), &workload.spec.owner,
+    );
+    releases: ComponentReleaseSpec, |release| of_component(
+        "ComponentRelease", release.namespace(), &release.spec.owner,
+    );
+    bindings: ReleaseBindingSpec, |binding| {
+        let (namespace, environment) = (binding.namespace(), binding.spec.environment.as_str());
+        let owner = &binding.spec.owner;
+        let mut groups = of_component("ReleaseBinding", namespace, owner);
+        groups.push(Group::new(
+            "ReleaseBinding",
+            By::ComponentEnvironment,
+            &[namespace, &owner.project_name, &owner.component_name, environment],
+        ));
+        groups.push(Group::new("ReleaseBinding", By::Environment, &[namespace, environment]));
+        groups
+    };
+    rendered: RenderedReleaseSpec, |rendered| {
+        let component = rendered.spec.owner.component_name.as_deref().unwrap_or_default();
+        vec![Group::new(
+            "RenderedRelease",
+            By::ComponentEnvironment,
+            &[
+                rendered.namespace(),
+                &rendered.spec.owner.project_name,
+                component,
+                &rendered.spec.environment_name,
+            ],
+        )]
+    };
+    project_releases: ProjectReleaseSpec, |release| vec![Group::new(
+        "ProjectRelease",
+        By::Project,
+        &[release.namespace(), &release.spec.owner.project_name],
+    )];
+    cells: ProjectReleaseBindingSpec, |binding| vec![
+        Group::new(
+            "ProjectReleaseBinding",
+            By::Project,
+            &[binding.namespace(), &binding.spec.owner.project_name],
+        ),
+        Group::new(
+            "ProjectReleaseBinding",
+            By::Environment,
+            &[binding.namespace(), &binding.spec.environment],
+        ),
+    ];
+    environments: EnvironmentSpec, |environment| {
+        let plane = environment.spec.data_plane_ref.as_ref();
+        let of = plane.map_or_else(String::new, |plane| {
+            let namespace = plane.namespace(environment.namespace()).unwrap_or_default();
+            format!("{}/{namespace}/{}", plane.kind, plane.name)
+        });
+        vec![Group::new("Environment", By::Plane, &[&of])]
+    };
+    pipelines: DeploymentPipelineSpec, |pipeline| pipeline
+        .spec
+        .environments()
+        .into_iter()
+        .map(|environment| Group::new(
+            "DeploymentPipeline", By::Environment, &[pipeline.namespace(), environment],
+        ))
+        .collect();
+    planes: DataPlaneSpec;
+    component_types: ComponentTypeSpec;
+    traits: TraitSpec;
+    project_types: ProjectTypeSpec;
+    secrets: SecretReferenceSpec;
+}
+
+fn of_component(kind: &'static str, namespace: &str, owner: &ComponentOwner) -> Vec<Group> {
+    vec![Group::new(
+        kind,
+        By::Component,
+        &[namespace, &owner.project_name, &owner.component_name],
+    )]
+}
+
+fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {
+    // Who wrote which field is no concern of a decision, and takes more room than the fields.
+    object.metadata.managed_fields = None;
+    let key = key_of(&object);
+    let place = (key.namespace.clone(), key.name.clone());
+    let joined = T::groups(&object);
+    let new = Arc::new(object);
+    let old = T::table_mut(tables).insert(place, Arc::clone(&new));
+    let left = old.as_deref().map(T::groups).unwrap_or_default();
+    let same = old
+        .as_deref()
+        .is_some_and(|old| same_but_for_status(old, &new));
+    let nothing = same && old.is_some_and(|old| old.status == new.status);
+    let mut groups = left.clone();
+    groups.extend(joined.iter().filter(|group| !left.contains(group)).cloned());
+    Touched {
+        key,
+        groups,
+        status_only: same,
+        nothing,
+        left,
+        joined,
+    }
+}
+
+fn forget<T: Kept>(tables: &mut Tables, key: &Key) -> Option<Touched> {
+    let old = T::table_mut(tables).remove(&(key.namespace.clone(), key.name.clone()))?;
+    let left = T::groups(&old);
+    Some(Touched {
+        key: key.clone(),
+        groups: left.clone(),
+        status_only: false,
+        nothing: false,
+        left,
+        joined: Vec::new(),
+    })
+}
+
+fn same_but_for_status<T: Spec>(old: &Object<T>, new: &Object<T>) -> bool {
+    let (old_metadata, new_metadata) = (&old.metadata, &new.metadata);
+    old.spec == new.spec
+        && old_metadata.uid == new_metadata.uid
+        && old_metadata.labels == new_metadata.labels
+        && old_metadata.annotations == new_metadata.annotations
+        && old_metadata.finalizers == new_metadata.finalizers
+        && old_metadata.owner_references == new_metadata.owner_references
+        && old_metadata.deletion_timestamp == new_metadata.deletion_timestamp
+}

@@ -1,0 +1,121 @@
+//! The index as one decision sees it. Everything read is recorded.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use choreo_model::Object;
+
+use crate::index::{Failure, Index};
+use crate::key::{By, Group, Key, Target};
+use crate::live::{Live, LiveKey};
+use crate::tables::{Kept, kind_in};
+
+/// The index, read on behalf of one object.
+pub(crate) struct View<'a> {
+    index: &'a Index,
+    reads: RefCell<BTreeMap<Target, bool>>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(index: &'a Index) -> Self {
+        Self {
+            index,
+            reads: RefCell::default(),
+        }
+    }
+
+    /// Everything that was read.
+    pub(crate) fn into_reads(self) -> BTreeMap<Target, bool> {
+        self.reads.into_inner()
+    }
+
+    /// The object decided about: its own changes wake it anyway.
+    pub(crate) fn own<T: Kept>(&self, key: &Key) -> Option<&'a Object<T>> {
+        let place = (key.namespace.clone(), key.name.clone());
+        T::table(&self.index.tables).get(&place).map(AsRef::as_ref)
+    }
+
+    /// An object, without its status.
+    pub(crate) fn get<T: Kept>(&self, namespace: &str, name: &str) -> Option<&'a Object<T>> {
+        self.read::<T>(namespace, name, false)
+    }
+
+    /// An object and its status.
+    pub(crate) fn get_with_status<T: Kept>(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Option<&'a Object<T>> {
+        self.read::<T>(namespace, name, true)
+    }
+
+    /// The members of a group, without their statuses.
+    pub(crate) fn members<T: Kept>(&self, by: By, of: &[&str]) -> Vec<&'a Object<T>> {
+        self.group(by, of, false)
+    }
+
+    /// The members of a group and their statuses.
+    pub(crate) fn members_with_status<T: Kept>(&self, by: By, of: &[&str]) -> Vec<&'a Object<T>> {
+        self.group(by, of, true)
+    }
+
+    /// The live objects of a rendered release.
+    pub(crate) fn live_of(&self, release: &str) -> Vec<&'a Live> {
+        self.record(Target::Live(release.to_owned()), false);
+        self.index.live_of(release).collect()
+    }
+
+    /// A live object of a release that was read with [`Self::live_of`].
+    pub(crate) fn live(&self, key: &LiveKey) -> Option<&'a Live> {
+        self.index.live(key)
+    }
+
+    /// Whether a live object is as it was last written, `hash` being what is wanted.
+    pub(crate) fn is_written(&self, key: &LiveKey, hash: u64) -> bool {
+        self.index.is_written(key, hash)
+    }
+
+    /// Whether a namespace of a plane is there, and if so, whether it is being deleted.
+    pub(crate) fn namespace(&self, home: usize, name: &str) -> Option<bool> {
+        self.record(Target::Namespace(home, name.to_owned()), false);
+        self.index.namespace(home, name)
+    }
+
+    /// Whether live objects of a type are all known.
+    pub(crate) fn is_watched(&self, home: usize, type_: &str) -> bool {
+        self.record(Target::Watched(home, type_.to_owned()), false);
+        self.index.is_watched(home, type_)
+    }
+
+    /// The plane of this `kind/namespace/name`.
+    pub(crate) fn home(&self, plane: &str) -> usize {
+        self.index.homes.get(plane).copied().unwrap_or_default()
+    }
+
+    /// The failure of the last writes for `key`.
+    pub(crate) fn failure(&self, key: &Key) -> Option<&'a Failure> {
+        self.index.failure(key)
+    }
+
+    fn read<T: Kept>(&self, namespace: &str, name: &str, status: bool) -> Option<&'a Object<T>> {
+        let key = Key::new(kind_in::<T>(namespace), namespace, name);
+        let object = self.own::<T>(&key);
+        self.record(Target::Object(key), status);
+        object
+    }
+
+    fn group<T: Kept>(&self, by: By, of: &[&str], status: bool) -> Vec<&'a Object<T>> {
+        let group = Group::new(T::KIND, by, of);
+        let members = self
+            .index
+            .members(&group)
+            .filter_map(|key| self.own::<T>(key))
+            .collect();
+        self.record(Target::Group(group), status);
+        members
+    }
+
+    fn record(&self, target: Target, status: bool) {
+        *self.reads.borrow_mut().entry(target).or_default() |= status;
+    }
+}

@@ -1,0 +1,229 @@
+//! Watches: what an API holds, as changes for the index.
+
+use futures::{StreamExt, pin_mut};
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::{Client, Error};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::sync::mpsc::Sender;
+
+use crate::act;
+use crate::index::{Change, live_selector};
+
+/// What is watched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// A kind of the platform.
+    Platform(&'static str),
+    /// A type of live objects on a plane.
+    Live {
+        home: usize,
+        api_version: String,
+        kind: String,
+    },
+}
+
+/// Types that live objects commonly have: apiVersion, kind, plural.
+pub(crate) const LIVE_TYPES: [(&str, &str, &str); 21] = [
+    ("v1", "Namespace", "namespaces"),
+    ("v1", "Service", "services"),
+    ("v1", "ConfigMap", "configmaps"),
+    ("v1", "Secret", "secrets"),
+    ("v1", "ServiceAccount", "serviceaccounts"),
+    ("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+    ("apps/v1", "Deployment", "deployments"),
+    ("apps/v1", "StatefulSet", "statefulsets"),
+    ("batch/v1", "Job", "jobs"),
+    ("batch/v1", "CronJob", "cronjobs"),
+    (
+        "autoscaling/v2",
+        "HorizontalPodAutoscaler",
+        "horizontalpodautoscalers",
+    ),
+    ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
+    ("networking.k8s.io/v1", "Ingress", "ingresses"),
+    ("rbac.authorization.k8s.io/v1", "Role", "roles"),
+    (
+        "rbac.authorization.k8s.io/v1",
+        "RoleBinding",
+        "rolebindings",
+    ),
+    (
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRole",
+        "clusterroles",
+    ),
+    (
+        "rbac.authorization.k8s.io/v1",
+        "ClusterRoleBinding",
+        "clusterrolebindings",
+    ),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
+    ("gateway.networking.k8s.io/v1", "Gateway", "gateways"),
+    (
+        "external-secrets.io/v1",
+        "ExternalSecret",
+        "externalsecrets",
+    ),
+];
+
+/// How long to wait before asking again for a type that is not served.
+const UNSERVED: Duration = Duration::from_secs(15);
+
+/// The type of live objects, if it is a common one.
+pub(crate) fn known_type(api_version: &str, kind: &str) -> Option<ApiResource> {
+    let (_, _, plural) = LIVE_TYPES
+        .iter()
+        .find(|(known, known_kind, _)| *known == api_version && *known_kind == kind)?;
+    Some(ApiResource::from_gvk_with_plural(
+        &act::gvk(api_version, kind),
+        plural,
+    ))
+}
+
+/// Watches `source` for ever; ends when nobody listens any more.
+pub(crate) async fn run(client: Client, source: Source, changes: Sender<Change>) {
+    loop {
+        let resource = match find(&client, &source).await {
+            Ok(Some(resource)) => resource,
+            Ok(None) => {
+                // A type that is not served has no objects.
+                if changes.send(source.replaced(Vec::new())).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(UNSERVED).await;
+                continue;
+            }
+            Err(error) => {
+                tracing::debug!(?source, error = act::words(&error), "a type was not found");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        if follow(&client, &source, &resource, &changes)
+            .await
+            .is_none()
+        {
+            return;
+        }
+        tokio::time::sleep(UNSERVED).await;
+    }
+}
+
+/// The type to ask for; none when the API does not serve it.
+async fn find(client: &Client, source: &Source) -> Result<Option<ApiResource>, Error> {
+    let (api_version, kind) = match source {
+        Source::Platform(kind) => return Ok(act::platform_resource(kind)),
+        Source::Live {
+            api_version, kind, ..
+        } => (api_version, kind),
+    };
+    if let Some(known) = known_type(api_version, kind) {
+        return Ok(Some(known));
+    }
+    match kube::discovery::pinned_kind(client, &act::gvk(api_version, kind)).await {
+        Ok((resource, _)) => Ok(Some(resource)),
+        Err(Error::Discovery(_)) => Ok(None),
+        Err(error) if act::is(&error, 404) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Passes changes on. `Some` when the type turns out not to be served, `None` when nobody listens.
+async fn follow(
+    client: &Client,
+    source: &Source,
+    resource: &ApiResource,
+    changes: &Sender<Change>,
+) -> Option<()> {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), resource);
+    let mut config = watch::Config::default();
+    // Namespaces are all watched: whether one is there matters whoever made it.
+    if matches!(source, Source::Live { kind, .. } if kind != "Namespace") {
+        config = config.labels(&live_selector());
+    }
+    let events = watch(api, config).default_backoff();
+    pin_mut!(events);
+    let mut listed = Vec::new();
+    while let Some(event) = events.next().await {
+        let change = match event {
+            Ok(Event::Init) => {
+                listed.clear();
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                listed.push(value(object, resource));
+                continue;
+            }
+            Ok(Event::InitDone) => source.replaced(std::mem::take(&mut listed)),
+            Ok(Event::Apply(object)) => source.applied(value(object, resource)),
+            Ok(Event::Delete(object)) => source.deleted(value(object, resource)),
+            Err(error) if is_unserved(&error) => {
+                changes.send(source.replaced(Vec::new())).await.ok()?;
+                return Some(());
+            }
+            Err(error) => {
+                tracing::warn!(
+                    ?source,
+                    error = &error as &dyn std::error::Error,
+                    "a watch was interrupted and starts again",
+                );
+                continue;
+            }
+        };
+        changes.send(change).await.ok()?;
+    }
+    Some(())
+}
+
+fn is_unserved(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
+            act::is(error, 404)
+        }
+        _ => false,
+    }
+}
+
+fn value(object: DynamicObject, resource: &ApiResource) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or_default();
+    // Objects in a list do not say what they are.
+    value["apiVersion"] = json!(resource.api_version);
+    value["kind"] = json!(resource.kind);
+    value
+}
+
+impl Source {
+    fn applied(&self, object: Value) -> Change {
+        match self {
+            Self::Platform(_) => Change::Applied(object),
+            Self::Live { home, .. } => Change::LiveApplied(*home, object),
+        }
+    }
+
+    fn deleted(&self, object: Value) -> Change {
+        match self {
+            Self::Platform(_) => Change::Deleted(object),
+            Self::Live { home, .. } => Change::LiveDeleted(*home, object),
+        }
+    }
+
+    fn replaced(&self, objects: Vec<Value>) -> Change {
+        match self {
+            Self::Platform(kind) => Change::Replaced(kind, objects),
+            Self::Live {
+                home,
+                api_version,
+                kind,
+            } => Change::LiveReplaced {
+                home: *home,
+                api_version: api_version.clone(),
+                kind: kind.clone(),
+                objects,
+            },
+        }
+    }
+}
