@@ -71,6 +71,9 @@ fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connect
         connections::resource_targets(namespace, binding, workload);
     compiled.pending_resource_dependencies =
         connections::pending_resources(&compiled.resource_dependency_targets);
+    compiled
+        .diagnostics
+        .extend(connections::shut(binding, workload));
     let connections = connections::resolve(&compiled.connection_targets, |target| {
         snapshot
             .providers

@@ -1,5 +1,6 @@
 //! Connections: the addresses of other components' endpoints, and the variables that carry them.
 
+use crate::diagnostic::{Code, Diagnostic};
 use crate::snapshot::Provider;
 use choreo_model::application::{DependencyVisibility, EndpointDependency, WorkloadTemplate};
 use choreo_model::release::{
@@ -152,6 +153,34 @@ fn address(target: &ConnectionTarget, providers: &[Provider<'_>]) -> Result<Endp
             target.endpoint, target.visibility
         )
     })
+}
+
+/// Dependencies that resolve but will not be let in: another project's cell opens to this one only
+/// for endpoints it makes visible in the namespace.
+pub(crate) fn shut(binding: &ReleaseBindingSpec, workload: &WorkloadTemplate) -> Vec<Diagnostic> {
+    let own = &binding.owner.project_name;
+    let component = format!("Component/{}", binding.owner.component_name);
+    endpoint_dependencies(workload)
+        .iter()
+        .enumerate()
+        .filter(|(_, dependency)| {
+            dependency.visibility == DependencyVisibility::Project
+                && dependency
+                    .project
+                    .as_ref()
+                    .is_some_and(|project| project != own)
+        })
+        .map(|(index, dependency)| {
+            let field = format!("workload.dependencies.endpoints[{index}].visibility");
+            let message = format!(
+                "{:?} is a component of another project, whose cell is shut to visibility project",
+                dependency.component
+            );
+            Diagnostic::error(Code::Connection, component.as_str(), field, message)
+                .with_hint("use visibility namespace, and offer the endpoint with it")
+                .into_warning()
+        })
+        .collect()
 }
 
 /// The `dependencies` variable of templates.

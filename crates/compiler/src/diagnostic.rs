@@ -32,6 +32,8 @@ pub enum Code {
     Reference,
     /// A manifest does not have the form of its kind.
     Manifest,
+    /// A connection will not carry traffic.
+    Connection,
     /// A trait is used that the release does not hold.
     Trait,
     /// A secret reference, or a key of one, is missing.
@@ -94,6 +96,13 @@ impl Diagnostic {
         }
     }
 
+    /// The same as a warning.
+    #[must_use]
+    pub fn into_warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
     /// The same with a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -115,9 +124,12 @@ impl Diagnostic {
     }
 }
 
-/// All messages of `diagnostics`, for a condition.
+/// The errors among `diagnostics`, for a condition.
 pub fn summary(diagnostics: &[Diagnostic]) -> String {
-    let messages: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    let errors = diagnostics
+        .iter()
+        .filter(|one| one.severity == Severity::Error);
+    let messages: Vec<String> = errors.map(ToString::to_string).collect();
     messages.join("; ")
 }
 
