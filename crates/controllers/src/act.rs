@@ -84,7 +84,7 @@ impl Executor {
         };
         let mut object = identity(&resource, &key.namespace, &key.name);
         object["status"] = status;
-        let api = self.api(&self.control, &resource, &key.namespace);
+        let api = api(&self.control, &resource, &key.namespace);
         let params = PatchParams::apply(manager).force();
         match api
             .patch_status(&key.name, &params, &Patch::Apply(&object))
@@ -151,7 +151,7 @@ impl Executor {
             Err(error) => {
                 outcome
                     .failures
-                    .push(format!("deleting {}: {}", title(object), words(&error)))
+                    .push(format!("deleting {}: {}", title(object), words(&error)));
             }
         }
     }
@@ -166,7 +166,7 @@ impl Executor {
         let Some(resource) = platform_resource(key.kind) else {
             return;
         };
-        let api = self.api(&self.control, &resource, &key.namespace);
+        let api = api(&self.control, &resource, &key.namespace);
         let patch = json!({ "metadata": { "resourceVersion": version, "finalizers": finalizers } });
         match api
             .patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch))
@@ -204,15 +204,8 @@ impl Executor {
             }
         };
         let resource = resource.ok_or_else(|| Error::Discovery(missing(text("/kind"))))?;
-        let api = self.api(client, &resource, text("/metadata/namespace"));
+        let api = api(client, &resource, text("/metadata/namespace"));
         Ok((api, text("/metadata/name").to_owned()))
-    }
-
-    fn api(&self, client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
-        match namespace {
-            "" => Api::all_with(client.clone(), resource),
-            namespace => Api::namespaced_with(client.clone(), namespace, resource),
-        }
     }
 
     /// The type of objects on a plane; asked for once.
@@ -263,6 +256,13 @@ impl Executor {
             // The event log is a convenience; the conditions say the same.
             tracing::debug!(%key, error = words(&error), "an event was not recorded");
         }
+    }
+}
+
+fn api(client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+    match namespace {
+        "" => Api::all_with(client.clone(), resource),
+        namespace => Api::namespaced_with(client.clone(), namespace, resource),
     }
 }
 

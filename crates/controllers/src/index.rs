@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::key::{Group, Key, Target};
 use crate::live::{self, Live, LiveKey};
-use crate::tables::{self, Tables, Touched};
+use crate::tables::{Tables, Touched};
 
 /// Something that was observed.
 #[derive(Debug)]
@@ -60,10 +60,18 @@ pub struct Index {
     reads: BTreeMap<Key, BTreeMap<Target, bool>>,
     readers: BTreeMap<Target, BTreeMap<Key, bool>>,
     /// Planes of their own, by `kind/namespace/name`; any other is the first.
-    pub(crate) homes: BTreeMap<String, usize>,
+    homes: BTreeMap<String, usize>,
 }
 
 impl Index {
+    /// An empty index; these planes have places of their own.
+    pub(crate) fn with_homes(homes: BTreeMap<String, usize>) -> Self {
+        Self {
+            homes,
+            ..Self::default()
+        }
+    }
+
     /// Takes a change in and returns the objects it concerns.
     pub fn apply(&mut self, change: Change) -> BTreeSet<Key> {
         let mut woken = BTreeSet::new();
@@ -84,9 +92,7 @@ impl Index {
                 api_version,
                 kind,
                 objects,
-            } => {
-                self.replace_live(home, &api_version, &kind, &objects, &mut woken);
-            }
+            } => self.replace_live(home, (&api_version, &kind), &objects, &mut woken),
         }
         woken
     }
@@ -122,6 +128,11 @@ impl Index {
         self.failures.remove(key).is_some()
     }
 
+    /// Where the plane of this `kind/namespace/name` is.
+    pub(crate) fn home(&self, plane: &str) -> usize {
+        self.homes.get(plane).copied().unwrap_or_default()
+    }
+
     pub(crate) fn failure(&self, key: &Key) -> Option<&Failure> {
         self.failures.get(key)
     }
@@ -144,10 +155,6 @@ impl Index {
 
     pub(crate) fn is_watched(&self, home: usize, type_: &str) -> bool {
         self.watched.contains(&(home, type_.to_owned()))
-    }
-
-    pub(crate) fn live(&self, key: &LiveKey) -> Option<&Live> {
-        self.live.get(key)
     }
 
     /// Whether the live object was last written as `hash` and nobody has changed it since.
@@ -300,8 +307,7 @@ impl Index {
     fn replace_live(
         &mut self,
         home: usize,
-        api_version: &str,
-        kind: &str,
+        (api_version, kind): (&str, &str),
         objects: &[Value],
         woken: &mut BTreeSet<Key>,
     ) {
@@ -378,6 +384,3 @@ pub(crate) fn live_selector() -> String {
         labels::RENDERED_RELEASE_CONTROLLER
     )
 }
-
-/// Why an object is left out of account.
-pub type Error = tables::Error;

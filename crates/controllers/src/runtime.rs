@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use choreo_model::RenderedRelease;
 use choreo_model::rendered::RenderedReleaseSpec;
+use choreo_model::{RenderedRelease, Spec};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -63,9 +63,11 @@ impl Controllers {
 }
 
 /// What came of a decision, or of telling that one had failed.
-struct Done {
-    key: Key,
-    outcome: Outcome,
+enum Done {
+    /// A decision was carried out.
+    Acted { key: Key, outcome: Outcome },
+    /// A failure was told.
+    Told { key: Key },
 }
 
 struct Runtime {
@@ -86,10 +88,7 @@ struct Runtime {
 impl Runtime {
     fn new(control: kube::Client, planes: Planes) -> Self {
         let (sender, changes) = mpsc::channel(CHANGES);
-        let index = Index {
-            homes: planes.homes(),
-            ..Index::default()
-        };
+        let index = Index::with_homes(planes.homes());
         Self {
             index,
             queue: Queue::default(),
@@ -106,6 +105,28 @@ impl Runtime {
     }
 
     async fn run(mut self, stop: CancellationToken) {
+        self.watch_all();
+        self.awaited = self.watched.clone();
+        let mut batch = Vec::new();
+        loop {
+            self.start_decisions();
+            let pause = self.pause();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(done) = self.tasks.join_next() => self.join(done),
+                _ = self.changes.recv_many(&mut batch, CHANGES) => {
+                    for change in batch.drain(..) {
+                        self.take_in(change);
+                    }
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.watches.shutdown().await;
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn watch_all(&mut self) {
         for kind in choreo_model::registry() {
             self.watch(Source::Platform(kind.kind));
         }
@@ -119,33 +140,16 @@ impl Runtime {
                 });
             }
         }
-        self.awaited = self.watched.clone();
-        let mut batch = Vec::new();
-        loop {
-            self.start_decisions();
-            let pause = self.pause();
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(done) = self.tasks.join_next() => match done {
-                    Ok(done) => self.finish(done),
-                    Err(error) => tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "a decision was not carried out to its end",
-                    ),
-                },
-                received = self.changes.recv_many(&mut batch, CHANGES) => {
-                    if received == 0 {
-                        break;
-                    }
-                    for change in batch.drain(..) {
-                        self.take_in(change);
-                    }
-                }
-                () = tokio::time::sleep(pause) => {}
-            }
+    }
+
+    fn join(&mut self, done: Result<Done, JoinError>) {
+        match done {
+            Ok(done) => self.finish(done),
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "a decision was not carried out to its end",
+            ),
         }
-        self.watches.shutdown().await;
-        while self.tasks.join_next().await.is_some() {}
     }
 
     fn watch(&mut self, source: Source) {
@@ -189,7 +193,7 @@ impl Runtime {
 
     /// How long there is nothing to do unless something happens.
     fn pause(&self) -> Duration {
-        const LONGEST: Duration = Duration::from_secs(3600);
+        const LONGEST: Duration = Duration::from_hours(1);
         let Some(due) = self.queue.next_due() else {
             return LONGEST;
         };
@@ -214,7 +218,7 @@ impl Runtime {
     fn start(&mut self, key: Key, now: Timestamp) {
         let span = tracing::debug_span!("decide", %key);
         let decision = span.in_scope(|| self.decide(&key, now));
-        if key.kind == RenderedReleaseKind::KIND {
+        if key.kind == RenderedReleaseSpec::KIND {
             self.watch_types(&key);
         }
         if let Some(time) = decision.look_again {
@@ -229,7 +233,7 @@ impl Runtime {
         let executor = Arc::clone(&self.executor);
         let act = async move {
             let outcome = executor.run(&key, decision).await;
-            Done { key, outcome }
+            Done::Acted { key, outcome }
         };
         self.tasks.spawn(act.instrument(span));
     }
@@ -264,7 +268,11 @@ impl Runtime {
         }
     }
 
-    fn finish(&mut self, Done { key, outcome }: Done) {
+    fn finish(&mut self, done: Done) {
+        let (key, outcome) = match done {
+            Done::Acted { key, outcome } => (key, outcome),
+            Done::Told { key } => return self.queue.done(&key),
+        };
         for (home, hash, object) in &outcome.written {
             self.index.wrote(*home, *hash, object);
         }
@@ -298,33 +306,22 @@ impl Runtime {
         tracing::debug!(%key, message, "writing failed");
         let attempts = self.index.fail(&key, message);
         self.queue.push_at(now + back_off(attempts), key.clone());
-        self.queue.done(&key);
-        if known {
-            return;
-        }
-        let report = self.decide(&key, now);
-        let Some(status) = report.status else { return };
+        let report = if known {
+            None
+        } else {
+            Some(self.decide(&key, now))
+        };
+        let told = report.and_then(|report| Some((report.manager, report.status?)));
+        let Some((manager, status)) = told else {
+            return self.queue.done(&key);
+        };
         let executor = Arc::clone(&self.executor);
         self.tasks.spawn(async move {
-            let mut outcome = Outcome::default();
+            // When even this fails, the next attempt tells.
             executor
-                .report(&key, report.manager, status, &mut outcome)
+                .report(&key, manager, status, &mut Outcome::default())
                 .await;
-            // Only the writes decide about success; this was just the telling.
-            Done {
-                key,
-                outcome: Outcome {
-                    stale: true,
-                    ..Outcome::default()
-                },
-            }
+            Done::Told { key }
         });
     }
-}
-
-/// Names the kind without importing the trait everywhere.
-struct RenderedReleaseKind;
-
-impl RenderedReleaseKind {
-    const KIND: &'static str = "RenderedRelease";
 }

@@ -49,7 +49,7 @@ pub(crate) struct Touched {
 
 /// Why an object could not be kept.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Unkept {
     /// It is of a kind that is not of the platform.
     #[error("{0:?} is not a kind of the platform")]
     Kind(String),
@@ -100,13 +100,13 @@ macro_rules! tables {
 
         impl Tables {
             /// Keeps `object`, which is of `kind`.
-            pub(crate) fn keep(&mut self, kind: &str, object: Value) -> Result<Touched, Error> {
+            pub(crate) fn keep(&mut self, kind: &str, object: Value) -> Result<Touched, Unkept> {
                 $(
                     if kind == <$Spec>::KIND || Some(kind) == <$Spec>::CLUSTER_KIND {
                         return Ok(keep::<$Spec>(self, serde_json::from_value(object)?));
                     }
                 )*
-                Err(Error::Kind(kind.to_owned()))
+                Err(Unkept::Kind(kind.to_owned()))
             }
 
             /// Forgets the object of `key`.

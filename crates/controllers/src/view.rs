@@ -65,11 +65,6 @@ impl<'a> View<'a> {
         self.index.live_of(release).collect()
     }
 
-    /// A live object of a release that was read with [`Self::live_of`].
-    pub(crate) fn live(&self, key: &LiveKey) -> Option<&'a Live> {
-        self.index.live(key)
-    }
-
     /// Whether a live object is as it was last written, `hash` being what is wanted.
     pub(crate) fn is_written(&self, key: &LiveKey, hash: u64) -> bool {
         self.index.is_written(key, hash)
@@ -89,7 +84,7 @@ impl<'a> View<'a> {
 
     /// The plane of this `kind/namespace/name`.
     pub(crate) fn home(&self, plane: &str) -> usize {
-        self.index.homes.get(plane).copied().unwrap_or_default()
+        self.index.home(plane)
     }
 
     /// The failure of the last writes for `key`.

@@ -87,27 +87,19 @@ pub(crate) fn known_type(api_version: &str, kind: &str) -> Option<ApiResource> {
 /// Watches `source` for ever; ends when nobody listens any more.
 pub(crate) async fn run(client: Client, source: Source, changes: Sender<Change>) {
     loop {
-        let resource = match find(&client, &source).await {
-            Ok(Some(resource)) => resource,
+        match find(&client, &source).await {
+            Ok(Some(resource)) => {
+                let Some(()) = follow(&client, &source, &resource, &changes).await else {
+                    return;
+                };
+            }
             Ok(None) => {
                 // A type that is not served has no objects.
-                if changes.send(source.replaced(Vec::new())).await.is_err() {
+                let Ok(()) = changes.send(source.replaced(Vec::new())).await else {
                     return;
-                }
-                tokio::time::sleep(UNSERVED).await;
-                continue;
+                };
             }
-            Err(error) => {
-                tracing::debug!(?source, error = act::words(&error), "a type was not found");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
-            }
-        };
-        if follow(&client, &source, &resource, &changes)
-            .await
-            .is_none()
-        {
-            return;
+            Err(error) => source.say("a type was not found", &error),
         }
         tokio::time::sleep(UNSERVED).await;
     }
@@ -149,32 +141,13 @@ async fn follow(
     pin_mut!(events);
     let mut listed = Vec::new();
     while let Some(event) = events.next().await {
-        let change = match event {
-            Ok(Event::Init) => {
-                listed.clear();
-                continue;
-            }
-            Ok(Event::InitApply(object)) => {
-                listed.push(value(object, resource));
-                continue;
-            }
-            Ok(Event::InitDone) => source.replaced(std::mem::take(&mut listed)),
-            Ok(Event::Apply(object)) => source.applied(value(object, resource)),
-            Ok(Event::Delete(object)) => source.deleted(value(object, resource)),
-            Err(error) if is_unserved(&error) => {
-                changes.send(source.replaced(Vec::new())).await.ok()?;
-                return Some(());
-            }
-            Err(error) => {
-                tracing::warn!(
-                    ?source,
-                    error = &error as &dyn std::error::Error,
-                    "a watch was interrupted and starts again",
-                );
-                continue;
-            }
-        };
-        changes.send(change).await.ok()?;
+        if event.as_ref().is_err_and(is_unserved) {
+            changes.send(source.replaced(Vec::new())).await.ok()?;
+            return Some(());
+        }
+        if let Some(change) = source.change(event, resource, &mut listed) {
+            changes.send(change).await.ok()?;
+        }
     }
     Some(())
 }
@@ -184,7 +157,9 @@ fn is_unserved(error: &watcher::Error) -> bool {
         watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
             act::is(error, 404)
         }
-        _ => false,
+        watcher::Error::WatchError(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => false,
     }
 }
 
@@ -197,6 +172,36 @@ fn value(object: DynamicObject, resource: &ApiResource) -> Value {
 }
 
 impl Source {
+    fn say(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
+        tracing::warn!(source = ?self, error, "{what}; it is tried again");
+    }
+
+    /// What an event means for the index. A list is held back until it is complete.
+    fn change(
+        &self,
+        event: Result<Event<DynamicObject>, watcher::Error>,
+        resource: &ApiResource,
+        listed: &mut Vec<Value>,
+    ) -> Option<Change> {
+        match event {
+            Ok(Event::Init) => {
+                listed.clear();
+                None
+            }
+            Ok(Event::InitApply(object)) => {
+                listed.push(value(object, resource));
+                None
+            }
+            Ok(Event::InitDone) => Some(self.replaced(std::mem::take(listed))),
+            Ok(Event::Apply(object)) => Some(self.applied(value(object, resource))),
+            Ok(Event::Delete(object)) => Some(self.deleted(value(object, resource))),
+            Err(error) => {
+                self.say("a watch was interrupted", &error);
+                None
+            }
+        }
+    }
+
     fn applied(&self, object: Value) -> Change {
         match self {
             Self::Platform(_) => Change::Applied(object),

@@ -247,7 +247,7 @@ fn deploy(
         ];
         writes.extend(apply(
             "ComponentRelease",
-            metadata(namespace, &name, &labels),
+            &metadata(namespace, &name, &labels),
             &spec,
         ));
     }
@@ -298,7 +298,7 @@ fn bind(
     });
     let write = apply(
         "ReleaseBinding",
-        metadata(context.namespace(), &name, &labels),
+        &metadata(context.namespace(), &name, &labels),
         &spec,
     );
     (name, write)

@@ -175,7 +175,7 @@ fn metadata(namespace: &str, name: &str, labels: &[(&str, &str)]) -> Value {
 }
 
 /// Applies an object of the platform with this specification.
-fn apply(kind: &str, metadata: Value, spec: &impl Serialize) -> Option<Write> {
+fn apply(kind: &str, metadata: &Value, spec: &impl Serialize) -> Option<Write> {
     let object = json!({
         "apiVersion": choreo_model::API_VERSION,
         "kind": kind,

@@ -108,7 +108,7 @@ pub(super) fn release<'a, T: Spec>(
         there.is_deleting() || (there.spec == spec && has_metadata(there, &metadata))
     });
     let write = (!settled)
-        .then(|| super::apply("RenderedRelease", metadata, &spec))
+        .then(|| super::apply("RenderedRelease", &metadata, &spec))
         .flatten();
     Ok((there, write))
 }
