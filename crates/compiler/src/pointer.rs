@@ -439,4 +439,18 @@ mod tests {
             Path::parse(path).expect_err(path);
         }
     }
+
+    proptest::proptest! {
+        /// Whatever is written, it is applied or refused; a removal that applied stays applied.
+        #[test]
+        fn any_text_is_applied_or_refused(text in "(/?[ac~01-]{0,2}(\\[[*012?@.=()'nae]{0,12}\\])?){0,4}") {
+            let mut pod = pod();
+            if let Ok(path) = Path::parse(&text) {
+                let added = path.apply(&mut pod, Change::Add(&json!(1)));
+                if added.is_ok() && path.apply(&mut pod, Change::Remove).is_ok() {
+                    proptest::prop_assert!(pod.is_object());
+                }
+            }
+        }
+    }
 }
