@@ -92,13 +92,11 @@ pub(super) fn fill(value: &mut Value, key: &str, default: impl Into<Value>) {
 
 /// Sets a text member that is not set or empty.
 pub(super) fn fill_text(value: &mut Value, key: &str, default: &str) {
-    if text(value, key).is_empty()
-        && value
-            .get(key)
-            .is_none_or(|found| found.is_null() || found.is_string())
-    {
-        if let Some(members) = value.as_object_mut() {
-            members.insert(key.to_owned(), Value::from(default));
-        }
+    let unset = match value.get(key) {
+        None => true,
+        Some(found) => found.is_null() || found == "",
+    };
+    if let Some(members) = value.as_object_mut().filter(|_| unset) {
+        members.insert(key.to_owned(), Value::from(default));
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{
     format::Format,
     meta,
-    structure::{Bound, List, Pattern, Range, Rest, Rules, Structure, Type},
+    structure::{Bound, List, Merge, Pattern, Range, Rest, Rules, Structure, Type},
 };
 
 /// Definitions whose published form cannot be compiled as written.
@@ -62,7 +62,7 @@ impl Compiler {
                 kind: Type::IntOrString,
                 ..Structure::default()
             },
-            _ if name.contains(".JSONSchemaProps") || name.ends_with(".JSON") => anything(),
+            _ if is_json(name) => anything(),
             _ if !self.open.insert(name.to_owned()) => return Arc::new(anything()),
             _ => {
                 let schema = self.definitions.get(name).cloned().unwrap_or_default();
@@ -99,7 +99,6 @@ impl Compiler {
             kind,
             nullable: flag(schema, "nullable"),
             embedded: false,
-            atomic: text(schema, "x-kubernetes-map-type") == Some("atomic"),
             properties: properties.map_or_else(BTreeMap::new, |members| {
                 members
                     .iter()
@@ -109,17 +108,17 @@ impl Compiler {
             rest: self.rest(schema),
             items: schema.get("items").map(|items| self.node(items)),
             list: list_of(schema),
-            distinct: self.definitions.is_empty(),
+            merge: match text(schema, "x-kubernetes-map-type") {
+                Some("atomic") => Merge::Whole,
+                _ if self.definitions.is_empty() => Merge::Distinct,
+                _ => Merge::Granular,
+            },
             merge_key: text(schema, "x-kubernetes-patch-merge-key").map(Into::into),
             default: schema
                 .get("default")
                 .filter(|value| !value.is_null())
                 .cloned(),
             rules: self.rules(schema).map(Box::new),
-            validations: schema
-                .get("x-kubernetes-validations")
-                .and_then(|rules| serde_json::from_value(rules.clone()).ok())
-                .unwrap_or_default(),
         };
         if kind == Type::Any && structure.properties.is_empty() {
             structure.rest = Rest::Keep;
@@ -195,6 +194,13 @@ impl Compiler {
             list.iter().map(|one| self.node(one)).collect()
         })
     }
+}
+
+/// Whether a definition stands for any JSON: a schema is checked by its own
+/// rules, not by a schema of schemas.
+fn is_json(name: &str) -> bool {
+    let short = name.rsplit('.').next().unwrap_or(name);
+    short == "JSON" || short.starts_with("JSONSchemaProps")
 }
 
 fn anything() -> Structure {

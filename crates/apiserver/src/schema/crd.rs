@@ -1,4 +1,4 @@
-//! From a CustomResourceDefinition to the resources it asks to be served.
+//! From a `CustomResourceDefinition` to the resources it asks to be served.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::resource::{Column, Resource, Scale, Subresources};
 
-/// The served versions that a CustomResourceDefinition describes, or what is
+/// The served versions that a `CustomResourceDefinition` describes, or what is
 /// wrong with it.
 pub fn from_crd(definition: &Value) -> Result<Vec<Resource>, Vec<Cause>> {
     let causes = check(definition);
@@ -138,15 +138,13 @@ fn check(definition: &Value) -> Vec<Cause> {
     required(spec, "spec", &["group", "scope"], &mut causes);
     let names = spec.get("names").unwrap_or(&Value::Null);
     required(names, "spec.names", &["kind", "plural"], &mut causes);
-    if let Some(scope) = text(spec, "scope") {
-        if !["Cluster", "Namespaced"].contains(&scope) {
-            let allowed = ["Cluster", "Namespaced"];
-            causes.push(Cause::unsupported(
-                "spec.scope",
-                &Value::from(scope),
-                allowed,
-            ));
-        }
+    let scopes = ["Cluster", "Namespaced"];
+    if let Some(scope) = text(spec, "scope").filter(|scope| !scopes.contains(scope)) {
+        causes.push(Cause::unsupported(
+            "spec.scope",
+            &Value::from(scope),
+            scopes,
+        ));
     }
     check_name(definition, spec, &mut causes);
     check_names(names, &mut causes);
@@ -183,6 +181,9 @@ fn check_name(definition: &Value, spec: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+const WORDS: &str =
+    "a lowercase RFC 1035 label must consist of lower case alphanumeric characters or '-'";
+
 fn check_names(names: &Value, causes: &mut Vec<Cause>) {
     let label = |name: &str| {
         !name.is_empty()
@@ -191,8 +192,6 @@ fn check_names(names: &Value, causes: &mut Vec<Cause>) {
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
-    const WORDS: &str =
-        "a lowercase RFC 1035 label must consist of lower case alphanumeric characters or '-'";
     for key in ["plural", "singular"] {
         if let Some(name) = text(names, key).filter(|name| !name.is_empty() && !label(name)) {
             causes.push(Cause::invalid(

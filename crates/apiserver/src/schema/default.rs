@@ -68,7 +68,14 @@ fn canonical(kind: Type, number: &Number) -> Option<Value> {
     match kind {
         Type::Quantity => Some(Value::String(quantity::from_number(number))),
         Type::Integer if number.is_f64() => whole(number).map(Value::from),
-        _ => None,
+        Type::Any
+        | Type::Object
+        | Type::Array
+        | Type::String
+        | Type::Integer
+        | Type::Number
+        | Type::Boolean
+        | Type::IntOrString => None,
     }
 }
 

@@ -68,12 +68,11 @@ impl Format {
     /// Whether `value` has this format. Values of types a format does not speak
     /// of have it.
     pub(super) fn accepts(self, value: &Value) -> bool {
-        match value {
-            Value::Number(number) if self == Self::Int32 => number
-                .as_i64()
-                .is_none_or(|number| i32::try_from(number).is_ok()),
-            Value::String(text) => self.accepts_text(text),
-            _ => true,
+        let fits = |number| i32::try_from(number).is_ok();
+        match (self, value.as_str()) {
+            (_, Some(text)) => self.accepts_text(text),
+            (Self::Int32, None) => value.as_i64().is_none_or(fits),
+            (_, None) => true,
         }
     }
 

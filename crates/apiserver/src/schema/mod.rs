@@ -29,7 +29,6 @@ pub use self::{
     cause::Cause,
     crd::from_crd,
     node::{Node, Shape},
-    structure::Validation,
 };
 pub(crate) use self::{
     compile::Compiler,
@@ -61,7 +60,7 @@ impl std::fmt::Debug for Schema {
         formatter
             .debug_struct("Schema")
             .field("compiled", &self.compiled.get().is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

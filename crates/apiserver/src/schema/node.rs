@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::structure::{List, Rest, Structure, Type, Validation};
+use super::structure::{List, Merge, Rest, Structure, Type};
 
 /// How the values at a place of a schema are merged by server-side apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl<'a> Node<'a> {
         };
         match structure.kind {
             Type::Any if structure.properties.is_empty() => Shape::Unknown,
-            Type::Any | Type::Object if structure.atomic => Shape::Atomic,
+            Type::Any | Type::Object if structure.merge == Merge::Whole => Shape::Atomic,
             Type::Any | Type::Object => Shape::Map,
             Type::Array => match &structure.list {
                 List::Atomic => Shape::Atomic,
@@ -98,12 +98,6 @@ impl<'a> Node<'a> {
     /// The key by which a strategic merge patch tells items apart.
     pub fn patch_merge_key(self) -> Option<&'a str> {
         self.structure?.merge_key.as_deref()
-    }
-
-    /// The rules of `x-kubernetes-validations` at this place.
-    pub fn validations(self) -> &'a [Validation] {
-        self.structure
-            .map_or(&[], |structure| &structure.validations)
     }
 }
 

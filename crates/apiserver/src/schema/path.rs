@@ -24,7 +24,9 @@ impl Path {
     /// Steps into an item of a list.
     pub(super) fn index(&mut self, position: usize) -> Mark {
         let mark = Mark(self.text.len());
-        self.text.push_str(&format!("[{position}]"));
+        self.text.push('[');
+        self.text.push_str(&position.to_string());
+        self.text.push(']');
         mark
     }
 

@@ -1,4 +1,4 @@
-//! Whether the schema of a CustomResourceDefinition is structural: every place
+//! Whether the schema of a `CustomResourceDefinition` is structural: every place
 //! has one type, and rules do not smuggle in shapes.
 
 use regex::Regex;

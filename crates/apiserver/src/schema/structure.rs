@@ -6,7 +6,6 @@ use std::{
 };
 
 use regex::Regex;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::format::Format;
@@ -19,20 +18,15 @@ pub(crate) struct Structure {
     pub(super) nullable: bool,
     /// Whether whole objects live here, with their own metadata.
     pub(super) embedded: bool,
-    /// Whether a map here is replaced whole by server-side apply.
-    pub(super) atomic: bool,
     pub(super) properties: BTreeMap<Box<str>, Arc<Self>>,
     pub(super) rest: Rest,
     pub(super) items: Option<Arc<Self>>,
     pub(super) list: List,
-    /// Whether items of sets and list maps must differ. Kubernetes' own kinds
-    /// never held old objects to that.
-    pub(super) distinct: bool,
+    pub(super) merge: Merge,
     /// Key by which a strategic merge patch tells items apart.
     pub(super) merge_key: Option<Box<str>>,
     pub(super) default: Option<Value>,
     pub(super) rules: Option<Box<Rules>>,
-    pub(super) validations: Vec<Validation>,
 }
 
 /// What kind of value belongs at a place.
@@ -62,6 +56,19 @@ pub(super) enum Rest {
     Keep,
     /// Values of one shape.
     Typed(Arc<Structure>),
+}
+
+/// How server-side apply treats the value here as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Merge {
+    /// By its members or items.
+    #[default]
+    Granular,
+    /// By its items, which must differ: Kubernetes holds custom kinds to that,
+    /// but never its own.
+    Distinct,
+    /// A map that is replaced whole.
+    Whole,
 }
 
 /// How a list merges.
@@ -131,27 +138,4 @@ impl Pattern {
             .as_ref()
             .is_some_and(|regex| regex.is_match(text))
     }
-}
-
-/// One rule of `x-kubernetes-validations`, kept for the evaluator of CEL.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Validation {
-    /// The expression, over `self` and `oldSelf`.
-    pub rule: String,
-    /// What to say when it is false.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// An expression that says what to say.
-    #[serde(default)]
-    pub message_expression: Option<String>,
-    /// Reason of the cause.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Field to blame, relative to the place of the rule.
-    #[serde(default)]
-    pub field_path: Option<String>,
-    /// Whether the rule also runs when there is no old value.
-    #[serde(default)]
-    pub optional_old_self: Option<bool>,
 }

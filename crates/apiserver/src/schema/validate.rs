@@ -1,4 +1,8 @@
 //! Holding values to the rules of a schema, in the words of Kubernetes.
+//!
+//! Expressions (`x-kubernetes-validations`) are no part of this walk: they need
+//! the stored object and a budget. Whoever evaluates them walks the same
+//! compiled graph beside this module and adds to the same causes.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +10,7 @@ use super::{
     cause::Cause,
     path::Path,
     quantity,
-    structure::{Bound, List, Range, Rest, Rules, Structure, Type},
+    structure::{List, Merge, Range, Rest, Rules, Structure, Type},
 };
 
 /// Everything about `object` that breaks a rule.
@@ -80,7 +84,7 @@ impl Walk {
                 self.path.back(&mark);
             }
         }
-        if !structure.distinct {
+        if structure.merge != Merge::Distinct {
             return;
         }
         let identity: Vec<Value> = match &structure.list {
@@ -141,14 +145,8 @@ impl Walk {
             }
             Value::Null | Value::Bool(_) => {}
         }
-        if let (true, Value::Array(items)) = (rules.unique, value) {
-            if items
-                .iter()
-                .enumerate()
-                .any(|(at, item)| items[..at].contains(item))
-            {
-                self.broken(value, "shouldn't contain duplicates");
-            }
+        if rules.unique && value.as_array().is_some_and(|items| repeats(items)) {
+            self.broken(value, "shouldn't contain duplicates");
         }
         self.combinations(rules, value);
     }
@@ -177,33 +175,27 @@ impl Walk {
     }
 
     fn number(&mut self, rules: &Rules, number: f64, value: &Value) {
-        if let Some(Bound {
-            value: least,
-            exclusive,
-        }) = rules.minimum
+        if let Some(least) = rules
+            .minimum
+            .filter(|least| number < least.value || (least.exclusive && number <= least.value))
         {
-            if number < least || (exclusive && number <= least) {
-                let words = if exclusive {
-                    "greater than"
-                } else {
-                    "greater than or equal to"
-                };
-                self.broken(value, &format!("should be {words} {least}"));
-            }
+            let words = if least.exclusive {
+                "greater than"
+            } else {
+                "greater than or equal to"
+            };
+            self.broken(value, &format!("should be {words} {}", least.value));
         }
-        if let Some(Bound {
-            value: most,
-            exclusive,
-        }) = rules.maximum
+        if let Some(most) = rules
+            .maximum
+            .filter(|most| number > most.value || (most.exclusive && number >= most.value))
         {
-            if number > most || (exclusive && number >= most) {
-                let words = if exclusive {
-                    "less than"
-                } else {
-                    "less than or equal to"
-                };
-                self.broken(value, &format!("should be {words} {most}"));
-            }
+            let words = if most.exclusive {
+                "less than"
+            } else {
+                "less than or equal to"
+            };
+            self.broken(value, &format!("should be {words} {}", most.value));
         }
         if let Some(step) = rules.multiple_of {
             let times = number / step;
@@ -286,6 +278,13 @@ impl Walk {
     }
 }
 
+fn repeats(items: &[Value]) -> bool {
+    items
+        .iter()
+        .enumerate()
+        .any(|(position, item)| items[..position].contains(item))
+}
+
 fn is_of(kind: Type, value: &Value) -> bool {
     match kind {
         Type::Any => true,
@@ -345,217 +344,4 @@ fn key_of(item: &Value, keys: &[String]) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::schema::Schema;
-    use serde_json::{Value, json};
-
-    /// Holds `value` at `x` to `rule` and compares reason, field and message.
-    fn check(rule: &Value, value: &Value, wanted: &[(&str, &str, &str)]) {
-        let schema = json!({"type": "object", "properties": {"x": rule}});
-        let causes = Schema::from_openapi(&schema).validate(&json!({"x": value}));
-        let found: Vec<_> = causes
-            .iter()
-            .map(|cause| {
-                (
-                    cause.reason.as_str(),
-                    cause.field.as_str(),
-                    cause.message.as_str(),
-                )
-            })
-            .collect();
-        assert_eq!(found, wanted, "{rule} {value}");
-    }
-
-    fn broken(rule: &Value, value: &Value, message: &str) {
-        check(rule, value, &[("FieldValueInvalid", "x", message)]);
-    }
-
-    #[test]
-    fn types() {
-        check(
-            &json!({"type": "integer"}),
-            &json!("a"),
-            &[(
-                "FieldValueTypeInvalid",
-                "x",
-                "Invalid value: \"string\": x in body must be of type integer: \"string\"",
-            )],
-        );
-        check(&json!({"type": "integer"}), &json!(3.0), &[]);
-        check(
-            &json!({"type": "string", "nullable": true}),
-            &json!(null),
-            &[],
-        );
-        check(
-            &json!({"type": "string"}),
-            &json!(null),
-            &[(
-                "FieldValueTypeInvalid",
-                "x",
-                "Invalid value: \"null\": x in body must be of type string: \"null\"",
-            )],
-        );
-        check(
-            &json!({"x-kubernetes-int-or-string": true}),
-            &json!("25%"),
-            &[],
-        );
-        check(&json!({"x-kubernetes-int-or-string": true}), &json!(1), &[]);
-        check(
-            &json!({"x-kubernetes-int-or-string": true}),
-            &json!(true),
-            &[(
-                "FieldValueTypeInvalid",
-                "x",
-                "Invalid value: \"boolean\": x in body must be of type integer,string: \"boolean\"",
-            )],
-        );
-        check(
-            &json!({"type": "string", "format": "date-time"}),
-            &json!("now"),
-            &[(
-                "FieldValueTypeInvalid",
-                "x",
-                "Invalid value: \"now\": x in body must be of type date-time: \"now\"",
-            )],
-        );
-    }
-
-    #[test]
-    fn shapes() {
-        let object = json!({"type": "object", "required": ["a"], "minProperties": 1,
-            "properties": {"a": {"type": "string"}}});
-        check(&object, &json!({"a": "b"}), &[]);
-        check(
-            &object,
-            &json!({"b": 1}),
-            &[("FieldValueRequired", "x.a", "Required value")],
-        );
-        let list = json!({"type": "array", "items": {"type": "object", "properties": {
-            "name": {"type": "string"}}}, "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["name"]});
-        check(&list, &json!([{"name": "a"}, {"name": "b"}]), &[]);
-        check(
-            &list,
-            &json!([{"name": "a"}, {"name": "a"}]),
-            &[(
-                "FieldValueDuplicate",
-                "x[1]",
-                "Duplicate value: {\"name\":\"a\"}",
-            )],
-        );
-        let set =
-            json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"});
-        check(
-            &set,
-            &json!(["a", "a"]),
-            &[("FieldValueDuplicate", "x[1]", "Duplicate value: \"a\"")],
-        );
-    }
-
-    #[test]
-    fn values() {
-        check(
-            &json!({"type": "string", "enum": ["a", "b"]}),
-            &json!("c"),
-            &[(
-                "FieldValueNotSupported",
-                "x",
-                "Unsupported value: \"c\": supported values: \"a\", \"b\"",
-            )],
-        );
-        check(
-            &json!({"type": "string", "maxLength": 2}),
-            &json!("abc"),
-            &[(
-                "FieldValueTooLong",
-                "x",
-                "Too long: may not be more than 2 bytes",
-            )],
-        );
-        check(
-            &json!({"type": "array", "maxItems": 1, "items": {"type": "string"}}),
-            &json!(["a", "b"]),
-            &[(
-                "FieldValueTooMany",
-                "x",
-                "Too many: 2: must have at most 1 item",
-            )],
-        );
-        let cases = [
-            (
-                json!({"type": "string", "minLength": 2}),
-                json!("a"),
-                "Invalid value: \"a\": x in body should be at least 2 chars long",
-            ),
-            (
-                json!({"type": "string", "pattern": "^b$"}),
-                json!("a"),
-                "Invalid value: \"a\": x in body should match '^b$'",
-            ),
-            (
-                json!({"type": "integer", "minimum": 2}),
-                json!(1),
-                "Invalid value: 1: x in body should be greater than or equal to 2",
-            ),
-            (
-                json!({"type": "integer", "minimum": 2, "exclusiveMinimum": true}),
-                json!(2),
-                "Invalid value: 2: x in body should be greater than 2",
-            ),
-            (
-                json!({"type": "integer", "maximum": 2}),
-                json!(3),
-                "Invalid value: 3: x in body should be less than or equal to 2",
-            ),
-            (
-                json!({"type": "integer", "multipleOf": 2}),
-                json!(3),
-                "Invalid value: 3: x in body should be a multiple of 2",
-            ),
-            (
-                json!({"type": "array", "minItems": 1, "items": {"type": "string"}}),
-                json!([]),
-                "Invalid value: []: x in body should have at least 1 items",
-            ),
-        ];
-        for (rule, value, message) in &cases {
-            broken(rule, value, message);
-        }
-    }
-
-    #[test]
-    fn combinations() {
-        let one = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
-            "oneOf": [{"required": ["a"]}, {"required": ["b"]}]});
-        check(&one, &json!({"a": "1"}), &[]);
-        broken(
-            &one,
-            &json!({}),
-            "Invalid value: {}: \"x\" must validate one and only one schema (oneOf). Found none valid",
-        );
-        let any = json!({"type": "integer", "anyOf": [{"minimum": 5}, {"maximum": 1}]});
-        check(&any, &json!(0), &[]);
-        broken(
-            &any,
-            &json!(3),
-            "Invalid value: 3: \"x\" must validate at least one schema (anyOf)",
-        );
-        let not = json!({"type": "string", "not": {"enum": ["a"]}});
-        check(&not, &json!("b"), &[]);
-        broken(
-            &not,
-            &json!("a"),
-            "Invalid value: \"a\": \"x\" must not validate the schema (not)",
-        );
-    }
-
-    #[test]
-    fn names_may_be_restricted() {
-        let schema = json!({"type": "object", "properties": {
-            "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 3}}}}});
-        let causes = Schema::from_openapi(&schema).validate(&json!({"metadata": {"name": "long"}}));
-        assert_eq!(causes[0].field, "metadata.name");
-    }
-}
+mod tests;

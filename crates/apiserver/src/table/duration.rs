@@ -25,19 +25,23 @@ pub(crate) fn human(seconds: i64) -> String {
         ..-1 => "<invalid>".to_owned(),
         -1 => "0s".to_owned(),
         0..120 => format!("{seconds}s"),
-        120..600 => pair(seconds, MINUTE, "m", 1, 60, "s"),
+        120..600 => pair(seconds, (MINUTE, "m"), (1, 60, "s")),
         600..10_800 => format!("{}m", seconds / MINUTE),
-        10_800..28_800 => pair(seconds, HOUR, "h", MINUTE, 60, "m"),
+        10_800..28_800 => pair(seconds, (HOUR, "h"), (MINUTE, 60, "m")),
         28_800..172_800 => format!("{}h", seconds / HOUR),
-        172_800..691_200 => pair(seconds, DAY, "d", HOUR, 24, "h"),
+        172_800..691_200 => pair(seconds, (DAY, "d"), (HOUR, 24, "h")),
         691_200..63_072_000 => format!("{}d", seconds / DAY),
-        63_072_000..252_288_000 => pair(seconds, YEAR, "y", DAY, 365, "d"),
+        63_072_000..252_288_000 => pair(seconds, (YEAR, "y"), (DAY, 365, "d")),
         _ => format!("{}y", seconds / YEAR),
     }
 }
 
 /// Two units, the smaller left out when it is zero.
-fn pair(seconds: i64, large: i64, first: &str, small: i64, wrap: i64, second: &str) -> String {
+fn pair(
+    seconds: i64,
+    (large, first): (i64, &str),
+    (small, wrap, second): (i64, i64, &str),
+) -> String {
     let whole = seconds / large;
     match seconds / small % wrap {
         0 => format!("{whole}{first}"),

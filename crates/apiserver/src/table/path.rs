@@ -13,7 +13,7 @@ enum Step {
     All,
     /// `[?(@.type=="Ready")]`.
     Filter {
-        path: Vec<Step>,
+        path: Vec<Self>,
         equal: bool,
         value: Option<Value>,
     },
@@ -145,12 +145,11 @@ fn closing(text: &str) -> Option<usize> {
     for (position, character) in text.char_indices() {
         match (quote, character) {
             (Some(open), found) if open == found => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(character),
             (None, '[') => depth += 1,
             (None, ']') if depth == 0 => return Some(position),
             (None, ']') => depth -= 1,
-            (None, _) => {}
+            (None | Some(_), _) => {}
         }
     }
     None

@@ -92,10 +92,8 @@ fn range(part: &str, field: &Field) -> Result<(), String> {
             (low, if step.is_some() { field.most } else { low })
         }
     };
-    if let Some(step) = step {
-        if plain(step)? == 0 {
-            return Err(format!("step of range should be a positive number: {part}"));
-        }
+    if step.map(plain).transpose()? == Some(0) {
+        return Err(format!("step of range should be a positive number: {part}"));
     }
     if low < field.least {
         let least = field.least;

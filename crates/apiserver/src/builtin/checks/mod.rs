@@ -163,9 +163,9 @@ fn port(causes: &mut Vec<Cause>, field: &str, value: &Value) {
 
 /// A port number or the name of one.
 fn port_or_name(causes: &mut Vec<Cause>, field: &str, value: &Value) {
-    match value {
-        Value::String(name) => broken(causes, field, name, names::port_name(name)),
-        number => port(causes, field, number),
+    match value.as_str() {
+        Some(name) => broken(causes, field, name, names::port_name(name)),
+        None => port(causes, field, value),
     }
 }
 

@@ -65,22 +65,25 @@ fn keys(causes: &mut Vec<Cause>, object: &Value, fields: &[&str]) {
     }
 }
 
+const SEALED: &str = "field is immutable when `immutable` is set";
+
 /// What was declared immutable stays so.
 fn sealed(causes: &mut Vec<Cause>, object: &Value, old: Option<&Value>, fields: &[&str]) {
     let Some(old) = old.filter(|old| flag(old, "immutable")) else {
         return;
     };
-    const WORDS: &str = "field is immutable when `immutable` is set";
     if !flag(object, "immutable") {
-        causes.push(Cause::forbidden("immutable", WORDS));
+        causes.push(Cause::forbidden("immutable", SEALED));
     }
     for field in fields {
         if at(object, field) != at(old, field) {
-            causes.push(Cause::forbidden(field, WORDS));
+            causes.push(Cause::forbidden(field, SEALED));
         }
     }
 }
 
+/// Fields of a claim's spec that may change.
+const FREE: [&str; 3] = ["resources", "volumeAttributesClassName", "volumeName"];
 const MODES: [&str; 4] = [
     "ReadOnlyMany",
     "ReadWriteMany",
@@ -97,7 +100,6 @@ pub(in crate::builtin) fn claim(object: &Value, old: Option<&Value>) -> Vec<Caus
     {
         causes.push(Cause::required("spec.resources[storage]", ""));
     }
-    const FREE: [&str; 3] = ["resources", "volumeAttributesClassName", "volumeName"];
     let fixed = |object: &Value| -> Vec<(String, Value)> {
         members(object, "spec")
             .filter(|(key, _)| !FREE.contains(key))

@@ -13,10 +13,12 @@ use crate::schema::{Cause, quantity_value};
 pub(in crate::builtin) fn pod(object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     spec(&mut causes, at(object, "spec"), "spec");
-    if let Some(old) = old {
-        if frozen(at(object, "spec"), at(old, "spec")) != *at(old, "spec") {
-            causes.push(Cause::forbidden("spec", CHANGES));
-        }
+    let new = at(object, "spec");
+    if old
+        .map(|old| at(old, "spec"))
+        .is_some_and(|old| frozen(new, old) != *old)
+    {
+        causes.push(Cause::forbidden("spec", CHANGES));
     }
     causes
 }

@@ -11,6 +11,17 @@ use crate::schema::Cause;
 
 const TEMPLATE: &str = "spec.template";
 
+/// Fields of a stateful set's spec that may change.
+const FREE: [&str; 7] = [
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+];
+
 pub(in crate::builtin) fn deployment(object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     long_running(&mut causes, object, old, "deployment");
@@ -67,15 +78,6 @@ pub(in crate::builtin) fn stateful_set(object: &Value, old: Option<&Value>) -> V
         text(object, path),
         &["RollingUpdate", "OnDelete"],
     );
-    const FREE: [&str; 7] = [
-        "replicas",
-        "ordinals",
-        "template",
-        "updateStrategy",
-        "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy",
-        "minReadySeconds",
-    ];
     let fixed = |object: &Value| -> Vec<(String, Value)> {
         members(object, "spec")
             .filter(|(key, _)| !FREE.contains(key))

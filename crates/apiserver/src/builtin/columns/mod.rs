@@ -85,10 +85,11 @@ fn or(object: &Value, path: &str, otherwise: &str) -> Value {
 
 /// The value at a path as text, or `otherwise` when there is none.
 fn shown(object: &Value, path: &str, otherwise: &str) -> Value {
-    match at(object, path) {
-        Value::Null => Value::from(otherwise),
-        Value::String(text) => Value::from(text.as_str()),
-        other => Value::from(other.to_string()),
+    let found = at(object, path);
+    match found.as_str() {
+        _ if found.is_null() => Value::from(otherwise),
+        Some(text) => Value::from(text),
+        None => Value::from(found.to_string()),
     }
 }
 
@@ -98,7 +99,7 @@ fn count(object: &Value, path: &str) -> Value {
     let entries = found
         .as_object()
         .map(serde_json::Map::len)
-        .or(found.as_array().map(Vec::len));
+        .or_else(|| found.as_array().map(Vec::len));
     Value::from(entries.unwrap_or_default())
 }
 

@@ -23,10 +23,8 @@ pub(in crate::builtin) fn pod(object: &mut Value, old: Option<&Value>) {
     }
     let class = quality(spec);
     if old.is_none() && map_at(object, "status").is_some() {
-        if let Some(status) = existing(object, "status") {
-            fill_text(status, "phase", "Pending");
-            fill_text(status, "qosClass", class);
-        }
+        fill_text(&mut object["status"], "phase", "Pending");
+        fill_text(&mut object["status"], "qosClass", class);
     }
 }
 

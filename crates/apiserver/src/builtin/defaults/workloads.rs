@@ -95,10 +95,8 @@ pub(in crate::builtin) fn job(object: &mut Value, old: Option<&Value>) {
     template(object, "spec.template");
     let labels = at(object, "spec.template.metadata.labels").clone();
     let fresh = !has(object, "spec.selector");
-    if fresh && labels.is_object() && !has(object, "metadata.labels") {
-        if let Some(metadata) = existing(object, "metadata") {
-            fill(metadata, "labels", labels);
-        }
+    if fresh && labels.is_object() && map_at(object, "metadata").is_some() {
+        fill(&mut object["metadata"], "labels", labels);
     }
     if let Some(spec) = existing(object, "spec") {
         if !has(spec, "completions") && !has(spec, "parallelism") {
