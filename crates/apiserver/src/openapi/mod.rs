@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::resource::Resource;
 
 /// Path of a group version (`api/v1`, `apis/apps/v1`) to its document.
-pub fn document(path: &str, resources: &[&Resource]) -> Value {
+pub(crate) fn document(path: &str, resources: &[&Resource]) -> Value {
     let schemas::Schemas { components, kinds } = schemas::schemas(resources);
     let mut paths = Map::new();
     for (resource, component) in resources.iter().zip(&kinds) {

@@ -25,16 +25,13 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
-pub use self::{
-    cause::Cause,
-    crd::from_crd,
-    node::{Node, Shape},
-};
+pub use self::{cause::Cause, crd::from_crd};
 pub(crate) use self::{
     compile::Compiler,
     crd::AGE,
     format::{is_cidr, is_duration},
     meta::openapi as metadata_openapi,
+    node::{Node, Shape},
     quantity::value as quantity_value,
     structure::Structure,
 };
@@ -110,7 +107,7 @@ impl Schema {
     }
 
     /// The place of the whole object.
-    pub fn root(&self) -> Node<'_> {
+    pub(crate) fn root(&self) -> Node<'_> {
         Node::new(Some(self.structure()))
     }
 
@@ -143,6 +140,6 @@ impl Schema {
 }
 
 /// The words Kubernetes uses for an unknown field of a strict request.
-pub fn unknown_field(path: &str) -> String {
+pub(crate) fn unknown_field(path: &str) -> String {
     format!("unknown field \"{path}\"")
 }

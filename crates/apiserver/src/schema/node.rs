@@ -7,7 +7,7 @@ use super::structure::{List, Merge, Rest, Structure, Type};
 
 /// How the values at a place of a schema are merged by server-side apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape<'a> {
+pub(crate) enum Shape<'a> {
     /// A leaf, or a map or list that is replaced whole.
     Atomic,
     /// A map or struct whose fields are owned one by one.
@@ -22,7 +22,7 @@ pub enum Shape<'a> {
 
 /// A place in a schema; without one where the schema says nothing.
 #[derive(Clone, Copy)]
-pub struct Node<'a> {
+pub(crate) struct Node<'a> {
     structure: Option<&'a Structure>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Node<'a> {
     }
 
     /// How values here are merged.
-    pub fn shape(self) -> Shape<'a> {
+    pub(crate) fn shape(self) -> Shape<'a> {
         let Some(structure) = self.structure else {
             return Shape::Unknown;
         };
@@ -62,7 +62,7 @@ impl<'a> Node<'a> {
 
     /// The place of a member of a map or struct.
     #[must_use]
-    pub fn field(self, name: &str) -> Self {
+    pub(crate) fn field(self, name: &str) -> Self {
         let Some(structure) = self.structure else {
             return self;
         };
@@ -76,14 +76,14 @@ impl<'a> Node<'a> {
     }
 
     /// Whether `name` is a declared property here (not just any key of a map).
-    pub fn declares(self, name: &str) -> bool {
+    pub(crate) fn declares(self, name: &str) -> bool {
         self.structure
             .is_none_or(|structure| structure.properties.contains_key(name))
     }
 
     /// The place of the items of a list.
     #[must_use]
-    pub fn items(self) -> Self {
+    pub(crate) fn items(self) -> Self {
         Self::new(
             self.structure
                 .and_then(|structure| structure.items.as_deref()),
@@ -91,12 +91,12 @@ impl<'a> Node<'a> {
     }
 
     /// The default of this place, if it has one (keys of list maps need it).
-    pub fn default_value(self) -> Option<&'a Value> {
+    pub(crate) fn default_value(self) -> Option<&'a Value> {
         self.structure?.default.as_ref()
     }
 
     /// The key by which a strategic merge patch tells items apart.
-    pub fn patch_merge_key(self) -> Option<&'a str> {
+    pub(crate) fn patch_merge_key(self) -> Option<&'a str> {
         self.structure?.merge_key.as_deref()
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// What a row carries beside its cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Include {
+pub(crate) enum Include {
     /// Nothing.
     None,
     /// The object's metadata.
@@ -27,7 +27,7 @@ pub enum Include {
 }
 
 /// Column definitions of a kind.
-pub fn columns(resource: &Resource) -> Vec<Value> {
+pub(crate) fn columns(resource: &Resource) -> Vec<Value> {
     let mut definitions = Vec::with_capacity(resource.columns.len() + 1);
     if !resource.builtin {
         definitions.push(definition(
@@ -61,7 +61,7 @@ fn definition(name: &str, kind: &str, format: &str, priority: i32, description: 
 }
 
 /// One row of the table; ages are those at `now`.
-pub fn row(resource: &Resource, object: &Value, include: Include, now: Timestamp) -> Value {
+pub(crate) fn row(resource: &Resource, object: &Value, include: Include, now: Timestamp) -> Value {
     let cells = if resource.builtin {
         builtin::cells(resource, object, now)
     } else {
