@@ -1,8 +1,8 @@
 //! The hidden subcommands under which this program re-executes itself.
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::path::PathBuf;
 
-use super::linux;
+use super::{container, helper, linux};
 
 /// Runs one of the machine's hidden subcommands and ends the process, if the arguments name one.
 ///
@@ -10,19 +10,16 @@ use super::linux;
 /// with a single thread.
 pub fn entry() {
     let mut arguments = std::env::args_os().skip(1);
-    let Some(name) = arguments.next() else {
+    let (Some(name), Some(argument)) = (arguments.next(), arguments.next()) else {
         return;
     };
-    let Some(code) = run(&name.to_string_lossy(), arguments.next()) else {
-        return;
+    let path = PathBuf::from(argument);
+    let code = match name.to_str() {
+        Some(linux::HELPER) => helper::run(&path),
+        Some(container::CONTAINER) => container::run_container(&path),
+        Some(container::EXEC) => container::run_exec(&path),
+        _ => return,
     };
     #[expect(clippy::exit, reason = "a re-executed helper is a process of its own")]
     std::process::exit(code);
-}
-
-fn run(name: &str, argument: Option<OsString>) -> Option<i32> {
-    match name {
-        linux::HELPER => Some(0),
-        _ => None,
-    }
 }

@@ -7,7 +7,10 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io,
-    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream as StdUnixStream, process::CommandExt as _},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -40,6 +43,9 @@ pub(super) const HELPER: &str = "node-machine";
 const EVENTS: usize = 1024;
 /// How long the helper may take to say whether the machine stands.
 const START: Duration = Duration::from_secs(30);
+
+/// How long the helper may take to clean up when everything on it has ended.
+const END: Duration = Duration::from_secs(20);
 
 /// Where the machine works.
 #[derive(Debug, Clone)]
@@ -273,9 +279,13 @@ impl Machine for LinuxMachine {
             Ok(_) | Err(Error::Lost) => {}
             Err(error) => return Err(error),
         }
-        // An error means that the watching thread is gone: so is the helper.
-        let _gone = ended.wait_for(|ended| *ended).await;
-        Ok(())
+        // The helper ends when it hears nothing more; it may be gone already.
+        let _gone = self.writer.lock().await.shutdown().await;
+        match tokio::time::timeout(END, ended.wait_for(|ended| *ended)).await {
+            // An error means that the watching thread is gone: so is the helper.
+            Ok(_) => Ok(()),
+            Err(late) => Err(Error::failed("ending the machine", late)),
+        }
     }
 }
 
@@ -324,6 +334,8 @@ async fn spawn_helper(
         .arg(folder)
         .current_dir("/")
         .env_clear()
+        // A terminal's Ctrl-C is for the platform, which then ends the machine in order.
+        .process_group(0)
         .stdin(Stdio::from(socket))
         .stdout(Stdio::null())
         .stderr(Stdio::from(log));

@@ -5,8 +5,13 @@
 //! pid, network): when it ends, the kernel takes every container, link, rule and mount with it, and
 //! nothing is left on the host.
 
+mod cgroup;
+mod container;
 mod entry;
+mod helper;
+mod layer;
 mod linux;
+mod network;
 mod protocol;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, time::Duration};
@@ -270,6 +275,22 @@ pub enum Error {
         /// What the system answered.
         cause: String,
     },
+}
+
+impl Error {
+    fn failed(doing: impl Into<String>, cause: impl std::fmt::Display) -> Self {
+        Self::Failed {
+            doing: doing.into(),
+            cause: cause.to_string(),
+        }
+    }
+
+    fn missing(what: &str, name: &str) -> Self {
+        Self::NotFound {
+            what: what.to_owned(),
+            name: name.to_owned(),
+        }
+    }
 }
 
 /// Result of an effect.

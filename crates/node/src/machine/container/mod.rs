@@ -1,0 +1,114 @@
+//! The processes that hold containers: one per container, with a single thread, re-executed from this
+//! program, because the container runtime may not share a process with anything else.
+//!
+//! The helper writes a job to a file and starts the holder with its path. The holder tells the helper
+//! on its standard output, one JSON line each, that the container runs and how it ended; the helper
+//! tells the holder on its standard input how to end it.
+
+mod exec;
+mod log;
+mod rootfs;
+mod run;
+mod spec;
+mod supervise;
+
+use std::{
+    fs, io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::sched::{CloneFlags, setns};
+use serde::{Deserialize, Serialize};
+
+pub(super) use exec::run as run_exec;
+pub(super) use run::run as run_container;
+
+use super::{ContainerSpec, Exit, cgroup::Cgroups};
+
+/// Argument that makes this program hold a container.
+pub(super) const CONTAINER: &str = "node-container";
+/// Argument that makes this program run a command in a container.
+pub(super) const EXEC: &str = "node-exec";
+/// Byte on standard input: ask the container to end.
+pub(super) const TERMINATE: u8 = b'T';
+/// Byte on standard input: end the container.
+pub(super) const KILL: u8 = b'K';
+
+/// Everything a holder needs to run a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Job {
+    pub(super) spec: ContainerSpec,
+    pub(super) hostname: String,
+    /// Files of the pod: hosts, hostname, resolv.conf.
+    pub(super) pod_files: PathBuf,
+    pub(super) netns: PathBuf,
+    /// The frame of the container, in memory.
+    pub(super) bundle: PathBuf,
+    /// The writable layer, on disk.
+    pub(super) writable: PathBuf,
+    /// State of the container runtime.
+    pub(super) state: PathBuf,
+    pub(super) rootless: bool,
+    pub(super) user_ids: u32,
+    pub(super) cgroups: Option<Cgroups>,
+}
+
+/// What a holder says about its container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Report {
+    /// Its process runs; the id is of the machine's process namespace.
+    Running { pid: i32 },
+    /// It ended, or could not start.
+    Ended(Exit),
+}
+
+/// Everything needed to run a command in a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Command {
+    pub(super) id: String,
+    pub(super) argv: Vec<String>,
+    pub(super) timeout: Duration,
+    pub(super) netns: PathBuf,
+    pub(super) state: PathBuf,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Outcome {
+    Ended { code: i32, output: String },
+    TimedOut,
+    Failed(String),
+}
+
+fn read_job<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<T> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
+}
+
+fn tell<T: Serialize>(message: &T) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    io::Write::write_all(&mut io::stdout(), &line)
+}
+
+/// Ties this process to the helper and moves it into the pod's network.
+fn join_pod(netns: &Path) -> io::Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    let netns = fs::File::open(netns)?;
+    Ok(setns(netns.as_fd(), CloneFlags::CLONE_NEWNET)?)
+}
+
+/// An error with everything that caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

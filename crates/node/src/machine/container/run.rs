@@ -1,0 +1,165 @@
+//! Holding one container: makes its root, starts it, stays until it ends, reports.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use libcontainer::{
+    container::{Container, builder::ContainerBuilder},
+    error::LibcontainerError,
+    syscall::syscall::SyscallType,
+};
+use nix::{
+    fcntl::OFlag,
+    sched::{CloneFlags, unshare},
+    sys::resource::{Resource, getrlimit},
+    unistd::{Pid, pipe2},
+};
+
+use super::{Job, Report, chain, join_pod, log::Log, read_job, rootfs, spec, supervise, tell};
+use crate::machine::Exit;
+
+/// Exit code of a container that could not be started, as shells have it.
+const NOT_STARTED: i32 = 128;
+
+/// Runs the container of the job in a file; returns this process's exit code.
+pub(in crate::machine) fn run(job: &Path) -> i32 {
+    let outcome = read_job::<Job>(job)
+        .map_err(|error| error.to_string())
+        .and_then(|job| hold(&job));
+    let exit = outcome.unwrap_or_else(|error| Exit {
+        code: NOT_STARTED,
+        out_of_memory: false,
+        error: Some(error),
+    });
+    // Without a helper that listens nothing is left to do.
+    i32::from(tell(&Report::Ended(exit)).is_err())
+}
+
+fn hold(job: &Job) -> Result<Exit, String> {
+    check_user(job)?;
+    let plain = |error: io::Error| error.to_string();
+    let mut log = Log::open(&job.spec.log)
+        .map_err(|error| format!("cannot write the log {}: {error}", job.spec.log.display()))?;
+    prepare(job).map_err(|error| format!("cannot make the root file system: {error}"))?;
+    let (stdout, stdout_writer) = pipe2(OFlag::O_CLOEXEC).map_err(|error| plain(error.into()))?;
+    let (stderr, stderr_writer) = pipe2(OFlag::O_CLOEXEC).map_err(|error| plain(error.into()))?;
+    // Before the container starts, or its end could be missed.
+    let signals = supervise::watch_children().map_err(plain)?;
+    let (mut container, pid) = start(job, stdout_writer, stderr_writer)?;
+    tell(&Report::Running { pid: pid.as_raw() }).map_err(plain)?;
+    let code = supervise::until_exit(pid, &signals, [stdout, stderr], &mut log).map_err(plain)?;
+    let killed_for_memory = code == 128 + nix::libc::SIGKILL
+        && job
+            .cgroups
+            .as_ref()
+            .is_some_and(|groups| groups.memory_kills(&job.spec.id) > 0);
+    // What stays behind is removed with the machine.
+    let _left = container.delete(true);
+    Ok(Exit {
+        code,
+        out_of_memory: killed_for_memory,
+        error: None,
+    })
+}
+
+fn check_user(job: &Job) -> Result<(), String> {
+    let (uid, gid) = job.spec.user;
+    let outside = uid >= job.user_ids || gid >= job.user_ids;
+    if !outside {
+        return Ok(());
+    }
+    Err(match job.user_ids {
+        1 => format!(
+            "the image runs as user {uid}:{gid}, but only user 0 is available: run the platform as \
+             root, or install newuidmap and grant this user a range in /etc/subuid and /etc/subgid"
+        ),
+        count => format!(
+            "the image runs as user {uid}:{gid}, but only users below {count} are available: grant \
+             this user a larger range in /etc/subuid and /etc/subgid"
+        ),
+    })
+}
+
+/// Joins the pod, mounts the root and writes the description.
+fn prepare(job: &Job) -> io::Result<()> {
+    join_pod(&job.netns)?;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let root = rootfs::assemble(job)?;
+    let (_, open_files) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let description = spec::describe(job, &root, spec::Surroundings { open_files })?;
+    // Read back as the runtime will, so that a mistake is told here.
+    let description = serde_json::from_value::<oci_spec::runtime::Spec>(description)?;
+    description
+        .save(job.bundle.join("config.json"))
+        .map_err(io::Error::other)
+}
+
+fn start(job: &Job, stdout: OwnedFd, stderr: OwnedFd) -> Result<(Container, Pid), String> {
+    let explain = |error: LibcontainerError| explain(job, &error);
+    let nothing: OwnedFd = std::fs::File::open("/dev/null")
+        .map_err(|error| error.to_string())?
+        .into();
+    let mut container = ContainerBuilder::new(job.spec.id.clone(), SyscallType::default())
+        .with_root_path(job.state.clone())
+        .map_err(explain)?
+        .with_stdin(nothing)
+        .with_stdout(stdout)
+        .with_stderr(stderr)
+        .validate_id()
+        .map_err(explain)?
+        .as_init(PathBuf::from(&job.bundle))
+        .with_systemd(false)
+        .with_detach(true)
+        .build()
+        .map_err(explain)?;
+    let pid = container
+        .pid()
+        .ok_or("the runtime did not tell the container's process")?;
+    container.start().map_err(explain)?;
+    Ok((container, Pid::from_raw(pid.as_raw())))
+}
+
+/// The runtime's errors in words that lead to the mistake.
+fn explain(job: &Job, error: &LibcontainerError) -> String {
+    let text = chain(error);
+    let program = job.spec.argv.first().map_or("", String::as_str);
+    explain_text(program, text)
+}
+
+/// The runtime tells failures of the program apart by text only.
+fn explain_text(program: &str, text: String) -> String {
+    let of_program = text.contains("executing process");
+    if of_program && text.contains("correct permissions") {
+        format!("{program:?} of the image may not be executed: it lacks the permission")
+    } else if of_program && text.contains("not found") {
+        format!("{program:?} is not in the image")
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_of_the_image_are_named() {
+        let check = |cause: &str, expected: &str| {
+            let text = format!("failed to create container: error in executing process : {cause}");
+            let explained = explain_text("/web", text);
+            assert!(explained.contains(expected), "{explained}");
+        };
+        check(
+            "executable '/web' for container process not found in PATH",
+            "is not in the image",
+        );
+        check(
+            "executable '/web' does not have correct permissions",
+            "may not be executed",
+        );
+        check("out of luck", "out of luck");
+    }
+}

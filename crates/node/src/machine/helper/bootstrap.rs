@@ -1,0 +1,255 @@
+//! Makes the machine: namespaces, process 1, its view of the host; and cleans up behind it.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    os::{fd::AsFd, unix::net::UnixStream},
+    path::Path,
+    time::Duration,
+};
+
+use nix::{
+    mount::{MntFlags, umount2},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CloneFlags, unshare},
+    sys::{
+        prctl::set_pdeathsig,
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, Pid, fork, geteuid},
+};
+
+use super::{Layout, identity, mounts, serve};
+use crate::machine::{
+    Info, Mode,
+    cgroup::Cgroups,
+    protocol::{Message, Refusal, encode},
+};
+
+/// How long process 1 may take to end after the platform went away.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// How often the outer process looks whether process 1 has ended, when no signal tells it.
+const LOOK: u16 = 100;
+
+/// Settings of the network namespace that the machine routes in.
+const SYSCTLS: [(&str, &str); 8] = [
+    ("net/ipv4/ip_forward", "1"),
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/default/send_redirects", "0"),
+    ("net/ipv6/conf/all/disable_ipv6", "1"),
+    ("net/ipv6/conf/default/disable_ipv6", "1"),
+    // Filters of bridged traffic would drop what stays inside a cell.
+    ("net/bridge/bridge-nf-call-iptables", "0"),
+];
+
+/// Runs the helper on the socket that is its standard input; returns the exit code.
+pub(in crate::machine) fn run(folder: &Path) -> i32 {
+    let Ok(socket) = take_standard_input() else {
+        return 2;
+    };
+    match stand(folder, &socket) {
+        Ok(code) => code,
+        Err(refusal) => {
+            refuse(&socket, refusal);
+            1
+        }
+    }
+}
+
+/// What the machine turned out to be able to do.
+pub(in crate::machine) struct Footing {
+    pub(in crate::machine) info: Info,
+    pub(in crate::machine) cgroups: Option<Cgroups>,
+    pub(in crate::machine) layout: Layout,
+}
+
+fn take_standard_input() -> io::Result<UnixStream> {
+    let socket = io::stdin().as_fd().try_clone_to_owned()?;
+    let nothing = fs::File::open("/dev/null")?;
+    nix::unistd::dup2_stdin(&nothing)?;
+    Ok(UnixStream::from(socket))
+}
+
+fn refuse(mut socket: &UnixStream, refusal: Refusal) {
+    if let Ok(frame) = encode(&Message::Refused(refusal)) {
+        // The platform may be gone already.
+        let _unheard = socket.write_all(&frame);
+    }
+}
+
+fn step<T>(name: &str, outcome: Result<T, impl Into<io::Error>>) -> Result<T, Refusal> {
+    outcome.map_err(|error| Refusal {
+        step: name.to_owned(),
+        cause: error.into().to_string(),
+        advice: advice(),
+    })
+}
+
+/// Which setting of this host forbids namespaces, if one does.
+fn advice() -> Option<String> {
+    let forbidden = |key: &str, value: &str| {
+        fs::read_to_string(Path::new("/proc/sys").join(key)).is_ok_and(|now| now.trim() == value)
+    };
+    let advice = if geteuid().is_root() && !in_user_namespace() {
+        "root needs CAP_SYS_ADMIN, which container runtimes take away"
+    } else if forbidden("kernel/unprivileged_userns_clone", "0") {
+        "user namespaces are off: set sysctl kernel.unprivileged_userns_clone=1, or run as root"
+    } else if forbidden("user/max_user_namespaces", "0") {
+        "user namespaces are off: raise sysctl user.max_user_namespaces, or run as root"
+    } else if forbidden("kernel/apparmor_restrict_unprivileged_userns", "1") {
+        "AppArmor restricts user namespaces: set sysctl \
+         kernel.apparmor_restrict_unprivileged_userns=0, or run as root"
+    } else {
+        return None;
+    };
+    Some(advice.to_owned())
+}
+
+fn in_user_namespace() -> bool {
+    fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"])
+}
+
+fn stand(folder: &Path, socket: &UnixStream) -> Result<i32, Refusal> {
+    let layout = Layout::new(folder);
+    let mode = if geteuid().is_root() {
+        Mode::Root
+    } else {
+        Mode::Rootless
+    };
+    let user_ids = match mode {
+        Mode::Root => u32::MAX,
+        Mode::Rootless => step("making a user namespace", identity::become_root())?,
+    };
+    let cgroups = (mode == Mode::Root)
+        .then(|| Cgroups::find(folder))
+        .flatten();
+    let spaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    step("making namespaces", unshare(spaces))?;
+    remove_leftovers(&layout);
+    let info = Info {
+        mode,
+        limits: cgroups.is_some(),
+        user_ids,
+    };
+    let footing = Footing {
+        info,
+        cgroups,
+        layout,
+    };
+    #[expect(unsafe_code, reason = "processes of new namespaces come from fork")]
+    // SAFETY: this process has a single thread, so the child may do anything.
+    let forked = unsafe { fork() };
+    match step("making process 1", forked)? {
+        ForkResult::Child => Ok(first_process(footing, socket)),
+        ForkResult::Parent { child } => {
+            let code = wait_for(child, socket);
+            if let Some(cgroups) = &footing.cgroups {
+                cgroups.remove();
+            }
+            remove_leftovers(&footing.layout);
+            Ok(code)
+        }
+    }
+}
+
+/// Writable layers and run files that nothing uses any more.
+fn remove_leftovers(layout: &Layout) {
+    // Mounted only when a machine has just ended.
+    let _unmounted = umount2(&layout.run(), MntFlags::MNT_DETACH);
+    for folder in [layout.containers(), layout.run()] {
+        // Tried again at the next start.
+        let _left = fs::remove_dir_all(folder);
+    }
+}
+
+/// Waits until process 1 ends, which it does when the platform goes away, of itself or by force.
+fn wait_for(child: Pid, socket: &UnixStream) -> i32 {
+    let mut deadline = None;
+    loop {
+        match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(_, code)) => return code,
+            Ok(WaitStatus::Signaled(_, signal, _)) => return 128 + signal as i32,
+            Err(nix::errno::Errno::EINTR) | Ok(_) => {}
+            Err(_) => return 1,
+        }
+        if deadline.is_none() {
+            let mut watched = [PollFd::new(socket.as_fd(), PollFlags::empty())];
+            let gone = poll(&mut watched, PollTimeout::from(LOOK)).is_ok_and(|ready| ready > 0);
+            deadline = gone.then(|| std::time::Instant::now() + FAREWELL);
+        } else if deadline.is_some_and(|deadline| std::time::Instant::now() > deadline) {
+            // It may have ended just now; the next round reaps it either way.
+            let _gone = kill(child, Signal::SIGKILL);
+            std::thread::sleep(Duration::from_millis(10));
+        } else {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn first_process(footing: Footing, socket: &UnixStream) -> i32 {
+    match prepare(&footing) {
+        Ok(()) => {}
+        Err(refusal) => {
+            refuse(socket, refusal);
+            return 1;
+        }
+    }
+    match socket
+        .try_clone()
+        .and_then(|socket| serve::run(footing, socket))
+    {
+        Ok(()) => 0,
+        Err(error) => {
+            // The log is all that is left to tell.
+            let _unheard = writeln!(io::stderr(), "the machine ended: {error}");
+            1
+        }
+    }
+}
+
+fn prepare(footing: &Footing) -> Result<(), Refusal> {
+    step(
+        "tying the machine to its starter",
+        set_pdeathsig(Signal::SIGKILL),
+    )?;
+    step("making mounts private", mounts::make_private())?;
+    let run = footing.layout.run();
+    match footing.info.mode {
+        Mode::Rootless => step("making a root of its own", mounts::enter_small_root(&run))?,
+        Mode::Root => step("mounting /proc", mounts::mount_proc(Path::new("/proc")))?,
+    }
+    if footing.cgroups.is_none() && footing.info.mode == Mode::Root {
+        step("hiding control groups", mounts::hide_cgroups())?;
+    }
+    step("mounting the run folder", mounts::mount_memory(&run))?;
+    for folder in [footing.layout.state(), footing.layout.containers()] {
+        step("making folders", fs::create_dir_all(folder))?;
+    }
+    for (key, value) in SYSCTLS {
+        set_sysctl(key, value)?;
+    }
+    step("enlarging file limits", raise_file_limit())
+}
+
+fn set_sysctl(key: &str, value: &str) -> Result<(), Refusal> {
+    let path = Path::new("/proc/sys").join(key);
+    // A kernel without the feature has nothing to switch off.
+    if !path.exists() {
+        return Ok(());
+    }
+    step(&format!("setting {key}"), fs::write(path, value))
+}
+
+fn raise_file_limit() -> nix::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+}

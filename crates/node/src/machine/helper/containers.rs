@@ -1,0 +1,401 @@
+//! The containers there are, each held by a process of its own.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    process::{ChildStdin, Command as ProcessCommand, Stdio},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde::Serialize;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    net::unix::pipe,
+    sync::{oneshot, watch},
+    time::timeout,
+};
+
+use super::{pods::check_name, reaper::pid_of, serve::Context};
+use crate::machine::{
+    ContainerSpec, Error, Event, ExecOutcome, Exit, PodSandbox, Result,
+    container::{CONTAINER, Command, EXEC, Job, KILL, Outcome, Report, TERMINATE},
+};
+
+/// The running program, whatever became of its file.
+const SELF: &str = "/proc/self/exe";
+/// How long a killed container may take to be gone.
+const KILLED: Duration = Duration::from_secs(10);
+/// How much longer than its command a command's process may take.
+const EXEC_MARGIN: Duration = Duration::from_secs(5);
+/// Longest answer of a command's process.
+const LONGEST_ANSWER: u64 = 1 << 20;
+
+/// A container and the process that holds it.
+#[derive(Debug)]
+struct Running {
+    pod_uid: String,
+    /// The holder's standard input.
+    orders: Mutex<Option<ChildStdin>>,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+type Known = BTreeMap<String, Arc<Running>>;
+
+/// The containers there are.
+#[derive(Debug)]
+pub(super) struct Containers {
+    context: Context,
+    known: Mutex<Known>,
+    /// Numbers the files that describe commands.
+    commands: AtomicU64,
+}
+
+impl Containers {
+    pub(super) fn new(context: Context) -> Self {
+        Self {
+            context,
+            known: Mutex::default(),
+            commands: AtomicU64::new(0),
+        }
+    }
+
+    /// Starts a container unless it is there; returns when its process runs.
+    pub(super) async fn start(&self, spec: ContainerSpec, pod: &PodSandbox) -> Result<()> {
+        let id = spec.id.clone();
+        let doing = || format!("starting container {id}");
+        let failed = |error: io::Error| Error::failed(doing(), error);
+        check_name(&id).map_err(failed)?;
+        if self.lock().contains_key(&id) {
+            return Ok(());
+        }
+        let job = self.job(spec, pod);
+        let started = self.spawn_holder(&job).map_err(failed)?;
+        match started.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(cause)) => {
+                self.remove(&id).await?;
+                Err(Error::failed(doing(), cause))
+            }
+            Err(_) => Err(Error::failed(doing(), "its holder vanished")),
+        }
+    }
+
+    /// Asks a container to end, then ends it; returns when it has ended.
+    pub(super) async fn stop(&self, id: &str, grace: Duration) -> Result<()> {
+        let running = self.get(id)?;
+        let mut exit = running.exit.clone();
+        for (order, patience) in [(TERMINATE, grace), (KILL, KILLED)] {
+            if exit.borrow().is_some() {
+                return Ok(());
+            }
+            running.order(order);
+            if timeout(patience, exit.wait_for(Option::is_some))
+                .await
+                .is_ok()
+            {
+                return Ok(());
+            }
+        }
+        Err(Error::failed(
+            format!("stopping container {id}"),
+            "it does not end",
+        ))
+    }
+
+    /// Ends a container if it runs and removes what it left.
+    pub(super) async fn remove(&self, id: &str) -> Result<()> {
+        if self.lock().contains_key(id) {
+            self.stop(id, Duration::ZERO).await?;
+        }
+        check_name(id).map_err(|error| Error::failed(format!("removing container {id}"), error))?;
+        let layout = &self.context.layout;
+        for folder in [
+            layout.bundle(id),
+            layout.containers().join(id),
+            layout.state().join(id),
+        ] {
+            remove_folder(&folder)
+                .map_err(|error| Error::failed(format!("removing container {id}"), error))?;
+        }
+        if let Some(cgroups) = &self.context.cgroups {
+            cgroups.remove_container(id);
+        }
+        self.lock().remove(id);
+        Ok(())
+    }
+
+    /// Ends and removes all containers of a pod.
+    pub(super) async fn remove_pod(&self, uid: &str) -> Result<()> {
+        let ids = self.ids(|running| running.pod_uid == uid);
+        for id in ids {
+            self.remove(&id).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends all containers at once.
+    pub(super) async fn end(&self, grace: Duration) {
+        let all = self.ids(|_| true);
+        for id in &all {
+            if let Ok(running) = self.get(id) {
+                running.order(if grace.is_zero() { KILL } else { TERMINATE });
+            }
+        }
+        let deadline = tokio::time::Instant::now() + grace;
+        for id in &all {
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            // What does not end now ends with process 1.
+            let _left = self.stop(id, left).await;
+        }
+    }
+
+    /// Runs a command in a container.
+    pub(super) async fn exec(
+        &self,
+        id: &str,
+        argv: Vec<String>,
+        limit: Duration,
+    ) -> Result<ExecOutcome> {
+        let running = self.get(id)?;
+        let doing = || format!("running {:?} in container {id}", argv.join(" "));
+        if running.exit.borrow().is_some() {
+            return Err(Error::failed(doing(), "it has ended"));
+        }
+        let command = Command {
+            id: id.to_owned(),
+            argv: argv.clone(),
+            timeout: limit,
+            netns: self.context.layout.netns(&running.pod_uid),
+            state: self.context.layout.state(),
+        };
+        let answer = timeout(limit + EXEC_MARGIN, self.run_command(&command)).await;
+        match answer {
+            Ok(Ok(Outcome::Ended { code, output })) => Ok(ExecOutcome { code, output }),
+            Ok(Ok(Outcome::Failed(cause))) => Err(Error::failed(doing(), cause)),
+            Ok(Err(error)) => Err(Error::failed(doing(), error)),
+            Ok(Ok(Outcome::TimedOut)) | Err(_) => Err(Error::failed(
+                doing(),
+                format!("it did not end within {limit:?}"),
+            )),
+        }
+    }
+
+    fn job(&self, spec: ContainerSpec, pod: &PodSandbox) -> Job {
+        let layout = &self.context.layout;
+        Job {
+            hostname: pod.hostname.clone(),
+            pod_files: layout.pod(&pod.uid),
+            netns: layout.netns(&pod.uid),
+            bundle: layout.bundle(&spec.id),
+            writable: layout.containers().join(&spec.id),
+            state: layout.state(),
+            rootless: self.context.rootless(),
+            user_ids: self.context.info.user_ids,
+            cgroups: self.context.cgroups.clone(),
+            spec,
+        }
+    }
+
+    fn spawn_holder(
+        &self,
+        job: &Job,
+    ) -> io::Result<oneshot::Receiver<std::result::Result<(), String>>> {
+        for folder in [&job.bundle, &job.writable] {
+            remove_folder(folder)?;
+        }
+        let file = write_job(&job.bundle, "job.json", job)?;
+        let (reports, writer) = io::pipe()?;
+        let mut command = holder(CONTAINER, &file);
+        command.stdin(Stdio::piped()).stdout(writer);
+        let (mut child, ended) = self.context.reaper.spawn(&mut command)?;
+        drop(command);
+        let (exit, when_exited) = watch::channel(None);
+        let running = Arc::new(Running {
+            pod_uid: job.spec.pod_uid.clone(),
+            orders: Mutex::new(child.stdin.take()),
+            exit: when_exited,
+        });
+        self.lock().insert(job.spec.id.clone(), running);
+        let (started, when_started) = oneshot::channel();
+        let attendant = Attendant {
+            context: self.context.clone(),
+            id: job.spec.id.clone(),
+            holder: pid_of(&child),
+            started: Some(started),
+            exit,
+        };
+        tokio::spawn(attendant.attend(reports, ended));
+        Ok(when_started)
+    }
+
+    async fn run_command(&self, command: &Command) -> io::Result<Outcome> {
+        let folder = self.context.layout.run().join("commands");
+        let name = format!("{}.json", self.commands.fetch_add(1, Ordering::Relaxed));
+        let file = write_job(&folder, &name, command)?;
+        let (answers, writer) = io::pipe()?;
+        let mut process = holder(EXEC, &file);
+        process.stdin(Stdio::null()).stdout(writer);
+        let spawned = self.context.reaper.spawn(&mut process);
+        drop(process);
+        let (child, ended) = spawned?;
+        let guard = KillOnDrop {
+            context: &self.context,
+            pid: pid_of(&child),
+        };
+        let mut answer = Vec::new();
+        receiver(answers)?
+            .take(LONGEST_ANSWER)
+            .read_to_end(&mut answer)
+            .await?;
+        // Whatever its code: the answer tells.
+        let _code = ended.await;
+        drop(guard);
+        fs::remove_file(file)?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+
+    fn get(&self, id: &str) -> Result<Arc<Running>> {
+        self.lock()
+            .get(id)
+            .cloned()
+            .ok_or_else(|| Error::missing("container", id))
+    }
+
+    fn ids(&self, wanted: impl Fn(&Running) -> bool) -> Vec<String> {
+        let known = self.lock();
+        known
+            .iter()
+            .filter(|(_, running)| wanted(running))
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    fn order(&self, order: u8) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(orders) = orders.as_mut() {
+            // A holder that has gone has nothing to end.
+            let _gone = orders.write_all(&[order]);
+        }
+    }
+}
+
+/// Ends a process that nobody waits for any more.
+struct KillOnDrop<'a> {
+    context: &'a Context,
+    pid: Pid,
+}
+
+impl Drop for KillOnDrop<'_> {
+    fn drop(&mut self) {
+        self.context.reaper.signal(self.pid, Signal::SIGKILL);
+    }
+}
+
+/// Listens to one holder.
+struct Attendant {
+    context: Context,
+    id: String,
+    holder: Pid,
+    started: Option<oneshot::Sender<std::result::Result<(), String>>>,
+    exit: watch::Sender<Option<Exit>>,
+}
+
+impl Attendant {
+    async fn attend(mut self, reports: io::PipeReader, ended: oneshot::Receiver<i32>) {
+        let mut process = None;
+        let exit = match self.listen(reports, &mut process).await {
+            Ok(Some(exit)) => exit,
+            outcome => {
+                // The holder died: so must the container.
+                self.context.reaper.signal(self.holder, Signal::SIGKILL);
+                if let Some(process) = process {
+                    let _gone = kill(Pid::from_raw(process), Signal::SIGKILL);
+                }
+                let cause = outcome
+                    .err()
+                    .map_or_else(String::new, |error| format!(": {error}"));
+                let error = Some(format!("the process that holds the container ended{cause}"));
+                Exit {
+                    code: 128 + nix::libc::SIGKILL,
+                    out_of_memory: false,
+                    error,
+                }
+            }
+        };
+        // Its code says nothing that its reports did not.
+        let _code = ended.await;
+        let was_running = self.started.is_none();
+        if let Some(started) = self.started.take() {
+            let cause = exit
+                .error
+                .clone()
+                .unwrap_or_else(|| "it ended at once".to_owned());
+            let _unheard = started.send(Err(cause));
+        }
+        self.exit.send_replace(Some(exit.clone()));
+        if was_running {
+            self.context
+                .tell(Event::ContainerExited { id: self.id, exit });
+        }
+    }
+
+    async fn listen(
+        &mut self,
+        reports: io::PipeReader,
+        process: &mut Option<i32>,
+    ) -> io::Result<Option<Exit>> {
+        let mut lines = BufReader::new(receiver(reports)?).lines();
+        while let Some(line) = lines.next_line().await? {
+            match serde_json::from_str(&line)? {
+                Report::Running { pid } => {
+                    *process = Some(pid);
+                    if let Some(started) = self.started.take() {
+                        let _unheard = started.send(Ok(()));
+                    }
+                }
+                Report::Ended(exit) => return Ok(Some(exit)),
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn receiver(pipe: io::PipeReader) -> io::Result<pipe::Receiver> {
+    pipe::Receiver::from_owned_fd(pipe.into())
+}
+
+fn holder(kind: &str, job: &Path) -> ProcessCommand {
+    let mut command = ProcessCommand::new(SELF);
+    command.arg(kind).arg(job).env_clear();
+    command
+}
+
+fn write_job<T: Serialize>(folder: &Path, name: &str, job: &T) -> io::Result<std::path::PathBuf> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join(name);
+    fs::write(&path, serde_json::to_vec(job)?)?;
+    Ok(path)
+}
+
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

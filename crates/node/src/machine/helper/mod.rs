@@ -1,0 +1,75 @@
+//! The machine helper: a process tree in namespaces of its own.
+//!
+//! Its outer process stays in the host's process namespace, waits, and cleans up behind the inner
+//! one, which is process 1 of the machine. Both end when the platform's end of the socket closes.
+
+mod bootstrap;
+mod containers;
+mod identity;
+mod mounts;
+mod pods;
+mod probe;
+mod processes;
+mod reaper;
+mod serve;
+
+use std::path::{Path, PathBuf};
+
+pub(super) use bootstrap::run;
+
+/// Where things are inside the data folder.
+#[derive(Debug, Clone)]
+pub(super) struct Layout {
+    folder: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Unpacked layers. Owners differ between the modes, so each has its own.
+    pub(super) fn layers(&self, rootless: bool) -> PathBuf {
+        self.folder.join(if rootless {
+            "layers-rootless"
+        } else {
+            "layers"
+        })
+    }
+
+    /// Writable layers of containers.
+    pub(super) fn containers(&self) -> PathBuf {
+        self.folder.join("containers")
+    }
+
+    /// A file system in memory that exists only inside the machine.
+    pub(super) fn run(&self) -> PathBuf {
+        self.folder.join("run")
+    }
+
+    /// Network namespace of a pod.
+    pub(super) fn netns(&self, uid: &str) -> PathBuf {
+        self.run().join("netns").join(uid)
+    }
+
+    /// Files of a pod: hosts, hostname, resolv.conf.
+    pub(super) fn pod(&self, uid: &str) -> PathBuf {
+        self.run().join("pods").join(uid)
+    }
+
+    /// The frame of a container: job, mount point, OCI bundle.
+    pub(super) fn bundle(&self, id: &str) -> PathBuf {
+        self.run().join("bundles").join(id)
+    }
+
+    /// State of the container runtime.
+    pub(super) fn state(&self) -> PathBuf {
+        self.run().join("state")
+    }
+}

@@ -1,0 +1,119 @@
+//! Supervised programs in the machine's own network namespace, such as the gateway's proxy.
+
+use std::{
+    collections::BTreeMap,
+    fs::OpenOptions,
+    process::{Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use nix::{sys::signal::Signal, unistd::Pid};
+use tokio::{sync::watch, time::timeout};
+
+use super::{reaper::pid_of, serve::Context};
+use crate::machine::{Error, Event, Process, Result};
+
+/// How long a replaced program may take to end.
+const REPLACE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone)]
+struct Running {
+    process: Process,
+    pid: Pid,
+    ended: watch::Receiver<bool>,
+}
+
+/// The programs there are, by name.
+#[derive(Debug)]
+pub(super) struct Processes {
+    context: Context,
+    running: Mutex<BTreeMap<String, Running>>,
+}
+
+impl Processes {
+    pub(super) fn new(context: Context) -> Self {
+        Self {
+            context,
+            running: Mutex::default(),
+        }
+    }
+
+    /// Runs a program, instead of the one of the same name if there is one.
+    pub(super) async fn run(&self, process: Process) -> Result<()> {
+        let before = self.lock().get(&process.name).cloned();
+        if let Some(before) = before {
+            self.stop(before, REPLACE).await;
+        }
+        let name = process.name.clone();
+        let doing = || format!("starting {name}");
+        let mut command = command(&process).map_err(|error| Error::failed(doing(), error))?;
+        let (child, exited) = self
+            .context
+            .reaper
+            .spawn(&mut command)
+            .map_err(|error| Error::failed(doing(), error))?;
+        let (ended, when_ended) = watch::channel(false);
+        let running = Running {
+            process,
+            pid: pid_of(&child),
+            ended: when_ended,
+        };
+        self.lock().insert(name.clone(), running);
+        let context = self.context.clone();
+        tokio::spawn(async move {
+            // The reaper never drops a sender it was given before it has sent.
+            let code = exited.await.unwrap_or(-1);
+            ended.send_replace(true);
+            context.tell(Event::ProcessExited { name, code });
+        });
+        Ok(())
+    }
+
+    /// Ends all programs.
+    pub(super) async fn end(&self, grace: Duration) {
+        let all = std::mem::take(&mut *self.lock());
+        for running in all.into_values() {
+            self.stop(running, grace).await;
+        }
+    }
+
+    async fn stop(&self, running: Running, grace: Duration) {
+        let Running {
+            process,
+            pid,
+            mut ended,
+        } = running;
+        for (signal, patience) in [(Signal::SIGTERM, grace), (Signal::SIGKILL, REPLACE)] {
+            if *ended.borrow() {
+                break;
+            }
+            self.context.reaper.signal(pid, signal);
+            // Without an answer the next signal follows.
+            let _late = timeout(patience, ended.wait_for(|ended| *ended)).await;
+        }
+        self.lock().remove(&process.name);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn command(process: &Process) -> std::io::Result<Command> {
+    let (program, arguments) = process
+        .argv
+        .split_first()
+        .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidInput, "no program"))?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&process.log)?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    Ok(command)
+}

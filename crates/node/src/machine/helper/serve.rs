@@ -1,0 +1,250 @@
+//! The helper's loop: reads requests, does them, each in a task of its own, and answers.
+
+use std::{io, os::unix::net::UnixStream as StdUnixStream, sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+};
+
+use super::{
+    Layout, bootstrap::Footing, containers::Containers, pods::Pods, probe, processes::Processes,
+    reaper::Reaper,
+};
+use crate::machine::{
+    Error, Event, Info, LayerSource, NetworkPlan, PodSandbox, Probe, Result,
+    cgroup::Cgroups,
+    layer,
+    network::Network,
+    protocol::{Answer, Call, Decoder, Message, Request, encode},
+};
+
+/// How long everything may take to end when the machine is shut down.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What all parts of the helper use.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    pub(super) info: Info,
+    pub(super) layout: Layout,
+    pub(super) cgroups: Option<Cgroups>,
+    pub(super) reaper: Reaper,
+    out: mpsc::UnboundedSender<Message>,
+}
+
+impl Context {
+    /// Tells the platform.
+    pub(super) fn tell(&self, event: Event) {
+        // Only fails when the platform is gone, and then the helper ends too.
+        let _unheard = self.out.send(Message::Event(event));
+    }
+
+    pub(super) fn rootless(&self) -> bool {
+        self.info.mode == crate::machine::Mode::Rootless
+    }
+}
+
+/// Serves the platform until it goes away or asks for the end.
+pub(super) fn run(footing: Footing, socket: StdUnixStream) -> io::Result<()> {
+    // One thread: children are tied to it, and it lives as long as the machine.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()?
+        .block_on(serve(footing, socket))
+}
+
+async fn serve(footing: Footing, socket: StdUnixStream) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    let (read, write) = UnixStream::from_std(socket)?.into_split();
+    let (out, messages) = mpsc::unbounded_channel();
+    let context = Context {
+        info: footing.info,
+        layout: footing.layout,
+        cgroups: footing.cgroups,
+        reaper: Reaper::default(),
+        out,
+    };
+    let reaping = tokio::spawn(context.reaper.clone().run());
+    let helper = match Helper::new(context.clone()).await {
+        Ok(helper) => Arc::new(helper),
+        Err(refusal) => return announce(write, &Message::Refused(refusal)).await,
+    };
+    let ready = Message::Ready(context.info.clone());
+    let _unheard = context.out.send(ready);
+    let writing = tokio::spawn(send(write, messages));
+    let outcome = helper.clone().listen(read).await;
+    helper.end(Duration::ZERO).await;
+    writing.abort();
+    reaping.abort();
+    outcome
+}
+
+async fn announce<T: Serialize>(mut write: OwnedWriteHalf, message: &T) -> io::Result<()> {
+    write.write_all(&encode(message)?).await
+}
+
+async fn send(
+    mut write: OwnedWriteHalf,
+    mut messages: mpsc::UnboundedReceiver<Message>,
+) -> io::Result<()> {
+    while let Some(message) = messages.recv().await {
+        write.write_all(&encode(&message)?).await?;
+    }
+    Ok(())
+}
+
+/// Everything the machine has.
+struct Helper {
+    context: Context,
+    network: Network,
+    pods: Pods,
+    containers: Containers,
+    processes: Processes,
+    unpacking: tokio::sync::Mutex<()>,
+}
+
+impl Helper {
+    async fn new(context: Context) -> std::result::Result<Self, crate::machine::protocol::Refusal> {
+        let network = Network::new()
+            .await
+            .map_err(|error| crate::machine::protocol::Refusal {
+                step: "making the network".to_owned(),
+                cause: error.to_string(),
+                advice: Some("the kernel needs bridge, veth and nf_tables".to_owned()),
+            })?;
+        Ok(Self {
+            network,
+            pods: Pods::new(context.clone()),
+            containers: Containers::new(context.clone()),
+            processes: Processes::new(context.clone()),
+            unpacking: tokio::sync::Mutex::default(),
+            context,
+        })
+    }
+
+    async fn listen(self: Arc<Self>, mut read: OwnedReadHalf) -> io::Result<()> {
+        let mut decoder = Decoder::default();
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let length = read.read(&mut buffer).await?;
+            if length == 0 {
+                return Ok(());
+            }
+            decoder.push(&buffer[..length]);
+            while let Some(Request { id, call }) = decoder.next()? {
+                let helper = self.clone();
+                tokio::spawn(async move {
+                    let result = helper.answer(call).await;
+                    let _unheard = helper.context.out.send(Message::Reply { id, result });
+                });
+            }
+        }
+    }
+
+    async fn answer(&self, call: Call) -> Result<Answer> {
+        match call {
+            Call::ApplyNetwork(plan) => self.apply_network(plan).await,
+            Call::CreatePod(pod) => self.create_pod(pod).await,
+            Call::DeletePod { uid } => self.delete_pod(&uid).await,
+            Call::StartContainer(spec) => {
+                let pod = self.pods.get(&spec.pod_uid)?;
+                self.containers
+                    .start(*spec, &pod)
+                    .await
+                    .map(|()| Answer::Done)
+            }
+            Call::StopContainer { id, grace } => self
+                .containers
+                .stop(&id, grace)
+                .await
+                .map(|()| Answer::Done),
+            Call::RemoveContainer { id } => {
+                self.containers.remove(&id).await.map(|()| Answer::Done)
+            }
+            Call::Exec { id, argv, timeout } => self
+                .containers
+                .exec(&id, argv, timeout)
+                .await
+                .map(Answer::Exec),
+            Call::Probe { probe, timeout } => self.probe(probe, timeout).await.map(Answer::Probe),
+            Call::Unpack(source) => self.unpack(source).await,
+            Call::RunProcess(process) => self.processes.run(process).await.map(|()| Answer::Done),
+            Call::Shutdown => {
+                self.end(GRACE).await;
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    async fn apply_network(&self, plan: NetworkPlan) -> Result<Answer> {
+        self.network.apply(plan).await.map(|()| Answer::Done)
+    }
+
+    async fn create_pod(&self, pod: PodSandbox) -> Result<Answer> {
+        let cell = self.network.cell(&pod.namespace).await?;
+        self.pods
+            .create(pod, &cell, &self.network)
+            .await
+            .map(|()| Answer::Done)
+    }
+
+    async fn delete_pod(&self, uid: &str) -> Result<Answer> {
+        self.containers.remove_pod(uid).await?;
+        self.pods
+            .delete(uid, &self.network)
+            .await
+            .map(|()| Answer::Done)
+    }
+
+    async fn probe(
+        &self,
+        probe: Probe,
+        timeout: Duration,
+    ) -> Result<std::result::Result<(), String>> {
+        match probe {
+            Probe::Http {
+                address,
+                port,
+                path,
+                headers,
+            } => Ok(probe::http((address, port), &path, &headers, timeout).await),
+            Probe::Tcp { address, port } => Ok(probe::tcp((address, port), timeout).await),
+            Probe::Exec { id, argv } => match self.containers.exec(&id, argv, timeout).await {
+                Ok(outcome) if outcome.code == 0 => Ok(Ok(())),
+                Ok(outcome) => Ok(Err(format!(
+                    "exit code {}: {}",
+                    outcome.code,
+                    outcome.output.trim_end()
+                ))),
+                Err(error @ (Error::NotFound { .. } | Error::Lost)) => Err(error),
+                Err(error @ Error::Failed { .. }) => Ok(Err(error.to_string())),
+            },
+        }
+    }
+
+    async fn unpack(&self, source: LayerSource) -> Result<Answer> {
+        // One at a time: two calls for one layer must not unpack it twice.
+        let _turn = self.unpacking.lock().await;
+        let layers = self.context.layout.layers(self.context.rootless());
+        let owners = layer::Owners {
+            limit: self.context.info.user_ids,
+            rootless: self.context.rootless(),
+        };
+        tokio::task::spawn_blocking(move || layer::unpack(&source, &layers, owners))
+            .await
+            .map_err(|error| Error::failed("unpacking a layer", error))?
+            .map(Answer::Path)
+            .map_err(|error| Error::failed("unpacking a layer", error))
+    }
+
+    /// Ends all containers and processes.
+    async fn end(&self, grace: Duration) {
+        tokio::join!(self.containers.end(grace), self.processes.end(grace));
+    }
+}

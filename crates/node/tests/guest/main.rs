@@ -1,0 +1,123 @@
+//! The program that the containers of the machine's tests run: one file, no crates, linked statically.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
+    process::exit,
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+fn main() {
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    let words = arguments.iter().map(String::as_str).collect::<Vec<_>>();
+    match words.as_slice() {
+        ["serve", port, name] => serve(port.parse().unwrap(), name),
+        ["get", host, port] => get(resolve(host), port.parse().unwrap()),
+        ["resolve", host] => println!("{}", resolve(host)),
+        ["say", out, err] => {
+            println!("{out}");
+            eprintln!("{err}");
+        }
+        ["exit", code] => exit(code.parse().unwrap()),
+        ["eat"] => eat(),
+        ["sleep"] => loop {
+            std::thread::sleep(PATIENCE);
+        },
+        ["show", path] => print!("{}", std::fs::read_to_string(path).unwrap()),
+        ["list", path] => {
+            for entry in std::fs::read_dir(path).unwrap() {
+                println!("{}", entry.unwrap().file_name().to_string_lossy());
+            }
+        }
+        ["write", path] => std::fs::write(path, "written").unwrap(),
+        ["env", name] => println!("{}", std::env::var(name).unwrap()),
+        ["cwd"] => println!("{}", std::env::current_dir().unwrap().display()),
+        _ => exit(64),
+    }
+}
+
+fn serve(port: u16, name: &str) {
+    for stream in TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        .unwrap()
+        .incoming()
+    {
+        let mut stream = stream.unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let length = name.len();
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{name}"
+        );
+    }
+}
+
+fn get(address: Ipv4Addr, port: u16) {
+    let answer =
+        TcpStream::connect_timeout(&(address, port).into(), PATIENCE).and_then(|mut stream| {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            Ok(text)
+        });
+    match answer {
+        Ok(text) => print!("{}", text.rsplit('\n').next().unwrap()),
+        Err(error) => {
+            print!("{:?}", error.kind());
+            exit(1);
+        }
+    }
+}
+
+fn eat() {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(vec![1_u8; 1 << 20]);
+        std::hint::black_box(&eaten);
+    }
+}
+
+/// Asks the name server of /etc/resolv.conf, trying its search domains.
+fn resolve(host: &str) -> Ipv4Addr {
+    if let Ok(address) = host.parse() {
+        return address;
+    }
+    let settings = std::fs::read_to_string("/etc/resolv.conf").unwrap();
+    let field = |name: &str| {
+        settings
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap()
+            .trim()
+            .to_owned()
+    };
+    let server = field("nameserver");
+    let domains = field("search");
+    let tries = domains.split(' ').map(|domain| format!("{host}.{domain}"));
+    for name in tries.chain([host.to_owned()]) {
+        if let Some(address) = ask(&server, &name) {
+            return address;
+        }
+    }
+    print!("NXDOMAIN");
+    exit(2);
+}
+
+fn ask(server: &str, name: &str) -> Option<Ipv4Addr> {
+    let mut query = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        query.push(label.len() as u8);
+        query.extend(label.as_bytes());
+    }
+    query.extend([0, 0, 1, 0, 1]);
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send_to(&query, (server, 53)).unwrap();
+    let mut reply = [0; 512];
+    let length = socket.recv(&mut reply).unwrap();
+    let answers = u16::from_be_bytes([reply[6], reply[7]]);
+    let last = reply[..length].last_chunk::<4>().unwrap();
+    (answers > 0).then(|| Ipv4Addr::from(*last))
+}
