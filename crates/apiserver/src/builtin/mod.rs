@@ -103,7 +103,7 @@ fn resource(row: &'static Row) -> Resource {
         }))),
         builtin: true,
         storage: true,
-        deprecation: row.deprecation.map(str::to_owned),
+        deprecation: None,
     }
 }
 

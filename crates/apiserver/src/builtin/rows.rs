@@ -40,7 +40,6 @@ pub(super) struct Row {
     pub(super) name: Name,
     pub(super) default: fn(&mut Value, Option<&Value>),
     pub(super) check: fn(&Value, Option<&Value>) -> Vec<Cause>,
-    pub(super) deprecation: Option<&'static str>,
 }
 
 impl Row {
@@ -61,7 +60,6 @@ impl Row {
             name: Name::Subdomain,
             default: defaults::nothing,
             check: checks::nothing,
-            deprecation: None,
         }
     }
 
@@ -116,13 +114,6 @@ impl Row {
     const fn check(self, check: fn(&Value, Option<&Value>) -> Vec<Cause>) -> Self {
         Self { check, ..self }
     }
-
-    const fn deprecated(self, message: &'static str) -> Self {
-        Self {
-            deprecation: Some(message),
-            ..self
-        }
-    }
 }
 
 /// All of them, in the order of discovery.
@@ -131,9 +122,7 @@ pub(super) static ROWS: &[Row] = &[
     Row::of::<core::ConfigMap>(columns::CONFIG_MAP)
         .short(&["cm"])
         .check(checks::config_map),
-    Row::of::<core::Endpoints>(columns::ENDPOINTS)
-        .short(&["ep"])
-        .deprecated("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+    Row::of::<core::Endpoints>(columns::ENDPOINTS).short(&["ep"]),
     Row::of::<core::Event>(columns::EVENT)
         .short(&["ev"])
         .selectable(EVENT_FIELDS),

@@ -61,16 +61,6 @@ impl std::fmt::Debug for Schema {
     }
 }
 
-impl Default for Schema {
-    /// A schema that knows nothing and keeps everything.
-    fn default() -> Self {
-        Self::from_openapi(&serde_json::json!({
-            "type": "object",
-            "x-kubernetes-preserve-unknown-fields": true,
-        }))
-    }
-}
-
 impl Schema {
     /// Reads an OpenAPI v3 schema of a whole object.
     pub fn from_openapi(schema: &Value) -> Self {
