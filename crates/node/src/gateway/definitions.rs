@@ -89,6 +89,10 @@ impl Definition {
 }
 
 /// An object of named fields that also keeps others.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "schemas are built from the inside out, and read so"
+)]
 fn open(properties: Value) -> Value {
     json!({
         "type": "object",
@@ -97,6 +101,10 @@ fn open(properties: Value) -> Value {
     })
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "schemas are built from the inside out, and read so"
+)]
 fn list(items: Value) -> Value {
     json!({"type": "array", "items": items})
 }

@@ -5,15 +5,31 @@
 //! the result in the objects' statuses. Envoy lives in the machine's own network and listens on unix
 //! sockets; the relay of this process carries connections from the host's ports to them.
 
+mod admin;
+mod backend;
 mod definitions;
+mod discovery;
+mod envoy;
+mod filter;
+mod hostname;
+pub mod objects;
 mod relay;
+mod route;
 mod run;
+mod status;
+mod translate;
+mod watch;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf};
 
 pub use definitions::definitions;
 pub use relay::{Bound, bind};
 pub use run::run;
+pub use status::{CONTROLLER, Status};
+pub use translate::{Input, Translation, translate};
+
+/// The Gateway API's group.
+const GROUP: &str = "gateway.networking.k8s.io";
 
 /// Where and how the gateways run.
 #[derive(Debug, Clone)]
@@ -28,6 +44,10 @@ pub struct Settings {
 
 /// Why the gateways cannot run.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "it is named with its module, as in `gateway::Error`"
+)]
 pub enum Error {
     /// Another program has the port.
     #[error("the gateway cannot listen on {address}: the port is in use by another program")]

@@ -54,9 +54,12 @@ pub fn bind(settings: Settings) -> Result<Bound> {
             listener.set_nonblocking(true)?;
             Ok(listener)
         };
-        let listener = listen().map_err(|cause: io::Error| match cause.kind() {
-            io::ErrorKind::AddrInUse => Error::PortInUse { address },
-            _ => Error::Listen { address, cause },
+        let listener = listen().map_err(|cause: io::Error| {
+            if cause.kind() == io::ErrorKind::AddrInUse {
+                Error::PortInUse { address }
+            } else {
+                Error::Listen { address, cause }
+            }
         })?;
         listeners.push((*port, listener));
     }

@@ -90,6 +90,10 @@ pub struct Summary {
 
 /// Why an image cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "it is named with its module, as in `image::Error`"
+)]
 pub enum Error {
     /// The text is not an image reference.
     #[error("{reference:?} is not an image reference: {reason}")]

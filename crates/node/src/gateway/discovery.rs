@@ -1,0 +1,224 @@
+//! Handing configuration to Envoy: files that are renamed into place, in an order in which nothing is
+//! used before it is there, each followed by a look at whether Envoy took it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use super::{Error, Result, Translation, admin::Admin, admin::Counters, envoy};
+
+/// Envoy notices a file within milliseconds; after this long it never will.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How much of the end of Envoy's log is searched for a reason.
+const LOG_TAIL: u64 = 16 << 10;
+
+/// A piece of configuration that Envoy did not take. What it had before stays in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) service: String,
+    pub(super) message: String,
+}
+
+/// The writer of all discovery files.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    folder: PathBuf,
+    log: PathBuf,
+    admin: Admin,
+    /// What each file holds.
+    current: BTreeMap<String, Vec<u8>>,
+    /// What Envoy refused, and why: it is not offered again.
+    refused: BTreeMap<String, (Vec<u8>, Refusal)>,
+    clusters: BTreeMap<String, Value>,
+}
+
+impl Publisher {
+    pub(super) fn new(folder: PathBuf, log: PathBuf, admin: Admin) -> Self {
+        Self {
+            folder,
+            log,
+            admin,
+            current: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+        }
+    }
+
+    /// Writes a translation, piece by piece, and tells what Envoy did not take. Without a running Envoy
+    /// (`live` is false) nothing is checked.
+    pub(super) async fn publish(&mut self, new: &Translation, live: bool) -> Result<Vec<Refusal>> {
+        let wanted: BTreeMap<String, Value> = new
+            .clusters
+            .iter()
+            .map(|c| (c["name"].as_str().unwrap_or_default().to_owned(), c.clone()))
+            .collect();
+        let mut both = self.clusters.clone();
+        both.extend(wanted.clone());
+        let mut refusals = Vec::new();
+        // Clusters come before the routes that use them and go after.
+        refusals.extend(self.offer("cds", both.values(), live).await?);
+        for (port, routes) in &new.routes {
+            let service = envoy::route_name(*port);
+            refusals.extend(self.offer(&service, [routes], live).await?);
+        }
+        refusals.extend(self.offer("lds", &new.listeners, live).await?);
+        if both.len() > wanted.len() && refusals.is_empty() {
+            refusals.extend(self.offer("cds", wanted.values(), live).await?);
+        }
+        self.clusters = if refusals.is_empty() { wanted } else { both };
+        self.refused
+            .retain(|service, _| refusals.iter().any(|r| r.service == *service));
+        Ok(refusals)
+    }
+
+    /// Waits until a newly started Envoy has read its files, and tells what it did not take.
+    pub(super) async fn started(&self) -> Vec<Refusal> {
+        let done = |counters: &BTreeMap<String, Counters>| {
+            self.current.keys().all(|service| {
+                counters
+                    .get(service)
+                    .is_some_and(|c| c.successes + c.refusals > 0)
+            })
+        };
+        let Some(counters) = self.wait(done).await else {
+            return vec![Refusal {
+                service: "lds".to_owned(),
+                message: "Envoy did not start".to_owned(),
+            }];
+        };
+        let refused = counters.iter().filter(|(_, c)| c.refusals > 0);
+        refused.map(|(service, _)| self.refusal(service)).collect()
+    }
+
+    async fn offer(
+        &mut self,
+        service: &str,
+        resources: impl IntoIterator<Item = &Value>,
+        live: bool,
+    ) -> Result<Option<Refusal>> {
+        let resources: Vec<&Value> = resources.into_iter().collect();
+        let bytes = json!({"resources": resources}).to_string().into_bytes();
+        if self.current.get(service) == Some(&bytes) {
+            return Ok(None);
+        }
+        if let Some((refused, refusal)) = self.refused.get(service)
+            && *refused == bytes
+        {
+            return Ok(Some(refusal.clone()));
+        }
+        let before = if live {
+            self.admin.counters().await.ok()
+        } else {
+            None
+        };
+        write(&self.folder, service, &bytes)?;
+        if let Some(before) = before {
+            let before = before.get(service).copied().unwrap_or_default();
+            if let Some(refusal) = self.verdict(service, before).await {
+                // A restarted Envoy must find what worked.
+                if let Some(good) = self.current.get(service) {
+                    write(&self.folder, service, good)?;
+                }
+                self.refused
+                    .insert(service.to_owned(), (bytes, refusal.clone()));
+                return Ok(Some(refusal));
+            }
+        }
+        self.current.insert(service.to_owned(), bytes);
+        Ok(None)
+    }
+
+    async fn verdict(&self, service: &str, before: Counters) -> Option<Refusal> {
+        let settled = |counters: &BTreeMap<String, Counters>| {
+            counters.get(service).is_some_and(|now| {
+                // Fewer than before: Envoy started again and has read the new file.
+                now.successes + now.refusals != before.successes + before.refusals
+            })
+        };
+        let Some(now) = self.wait(settled).await else {
+            tracing::warn!(service, "Envoy did not read its new configuration in time");
+            return None;
+        };
+        let now = now.get(service).copied().unwrap_or_default();
+        (now.refusals > before.refusals).then(|| self.refusal(service))
+    }
+
+    async fn wait(
+        &self,
+        done: impl Fn(&BTreeMap<String, Counters>) -> bool,
+    ) -> Option<BTreeMap<String, Counters>> {
+        let look = async {
+            loop {
+                match self.admin.counters().await {
+                    Ok(counters) if done(&counters) => return counters,
+                    _ => tokio::time::sleep(LOOK_AGAIN).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, look).await.ok()
+    }
+
+    fn refusal(&self, service: &str) -> Refusal {
+        let reason =
+            last_complaint(&self.log).unwrap_or_else(|| format!("see {}", self.log.display()));
+        Refusal {
+            service: service.to_owned(),
+            message: format!("Envoy refused the configuration ({service}): {reason}"),
+        }
+    }
+}
+
+/// Makes the folders of some services, so that Envoy can watch them.
+pub(super) fn prepare(folder: &Path, services: &BTreeSet<String>) -> Result<()> {
+    for service in services {
+        let made = folder.join(service);
+        fs::create_dir_all(&made)
+            .map_err(|cause| failed(format!("create {}", made.display()), cause))?;
+    }
+    Ok(())
+}
+
+fn write(folder: &Path, service: &str, bytes: &[u8]) -> Result<()> {
+    replace(&folder.join(envoy::discovery_file(service)), bytes)
+}
+
+/// Writes a file so that it is seen old or new, never in between.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("new");
+    fs::write(&temporary, bytes)
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(|cause| failed(format!("write {}", path.display()), cause))
+}
+
+pub(super) fn failed(doing: String, cause: io::Error) -> Error {
+    Error::Io { doing, cause }
+}
+
+/// The last line of Envoy's log that tells of refused configuration.
+fn last_complaint(log: &Path) -> Option<String> {
+    use io::{Read as _, Seek as _};
+    let mut file = fs::File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    let start = length.saturating_sub(LOG_TAIL);
+    file.seek(io::SeekFrom::Start(start)).ok()?;
+    let mut bytes = Vec::new();
+    file.take(LOG_TAIL).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().rev().find(|line| {
+        line.contains("rejected")
+            || line.contains("update failed")
+            || line.contains("Unable to parse")
+    })?;
+    // [time][thread][level][component] [source:line] message
+    Some(
+        line.rsplit_once("] ")
+            .map_or(line, |(_, message)| message)
+            .to_owned(),
+    )
+}

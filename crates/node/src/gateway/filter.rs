@@ -1,0 +1,316 @@
+//! Filters of rules and backends in Envoy's words.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    backend::{Backends, Referrer},
+    objects::{
+        BackendRef, Cors, Filter, HeaderModifier, Mirror, PathModifier, Redirect, Rewrite, Rule,
+    },
+    route::check_token,
+    status::Problem,
+};
+
+const CORS_FILTER: &str = "envoy.filters.http.cors";
+/// What the Gateway API says a preflight answer is good for, in seconds.
+const CORS_MAX_AGE: u32 = 5;
+
+/// The filters of a rule.
+#[derive(Debug, Default)]
+pub(super) struct Filters {
+    around: Map<String, Value>,
+    mirrors: Vec<Value>,
+    redirect: Option<Redirect>,
+    rewrite: Option<Rewrite>,
+}
+
+/// Reads the filters of a rule; one that cannot be served refuses the rule, for a request must not
+/// pass without it.
+pub(super) fn read(
+    from: Referrer<'_>,
+    rule: &Rule,
+    backends: &mut Backends<'_>,
+) -> Result<Filters, Problem> {
+    let mut filters = Filters::default();
+    for filter in &rule.filters {
+        match filter.kind.as_str() {
+            "RequestHeaderModifier" => headers(
+                "request",
+                &filter.request_header_modifier,
+                &mut filters.around,
+            )?,
+            "ResponseHeaderModifier" => headers(
+                "response",
+                &filter.response_header_modifier,
+                &mut filters.around,
+            )?,
+            "RequestRedirect" => filters.redirect = Some(filter.request_redirect.clone()),
+            "URLRewrite" => filters.rewrite = Some(filter.url_rewrite.clone()),
+            "RequestMirror" => {
+                filters
+                    .mirrors
+                    .push(mirror(from, &filter.request_mirror, backends)?);
+            }
+            "CORS" => {
+                filters.around.insert(
+                    "typed_per_filter_config".into(),
+                    json!({CORS_FILTER: cors(&filter.cors)?}),
+                );
+            }
+            _ => return Err(unknown(filter)),
+        }
+    }
+    if filters.redirect.is_some() && filters.rewrite.is_some() {
+        return Err(Problem::refused(
+            "IncompatibleFilters",
+            "a rule cannot both redirect and rewrite",
+        ));
+    }
+    Ok(filters)
+}
+
+/// The header changes of a backend's own filters.
+pub(super) fn of_backend(reference: &BackendRef) -> Result<Map<String, Value>, Problem> {
+    let mut changes = Map::new();
+    for filter in &reference.filters {
+        match filter.kind.as_str() {
+            "RequestHeaderModifier" => {
+                headers("request", &filter.request_header_modifier, &mut changes)?;
+            }
+            "ResponseHeaderModifier" => {
+                headers("response", &filter.response_header_modifier, &mut changes)?;
+            }
+            _ => return Err(unknown(filter)),
+        }
+    }
+    Ok(changes)
+}
+
+fn unknown(filter: &Filter) -> Problem {
+    Problem::unsupported(format!("filter {} is not supported here", filter.kind))
+}
+
+impl Filters {
+    pub(super) fn redirects(&self) -> bool {
+        self.redirect.is_some()
+    }
+
+    pub(super) fn has_cors(&self) -> bool {
+        self.around.contains_key("typed_per_filter_config")
+    }
+
+    /// Fields of the Envoy route itself.
+    pub(super) fn around(&self) -> Map<String, Value> {
+        self.around.clone()
+    }
+
+    /// Fields of Envoy's `RouteAction`; `prefix` is what a path prefix match matched, without its
+    /// last `/`.
+    pub(super) fn rewrite(&self, prefix: Option<&str>) -> Result<Map<String, Value>, Problem> {
+        let mut fields = Map::new();
+        if !self.mirrors.is_empty() {
+            fields.insert("request_mirror_policies".into(), json!(self.mirrors));
+        }
+        let Some(rewrite) = &self.rewrite else {
+            return Ok(fields);
+        };
+        if let Some(hostname) = &rewrite.hostname {
+            fields.insert("host_rewrite_literal".into(), json!(hostname));
+        }
+        match &rewrite.path {
+            None => {}
+            Some(path) if path.kind == "ReplaceFullPath" => {
+                let substitution = path.replace_full_path.replace('\\', r"\\");
+                let regex = json!({"pattern": {"regex": "^/.*$"}, "substitution": substitution});
+                fields.insert("regex_rewrite".into(), regex);
+            }
+            Some(path) => fields.extend(prefix_rewrite(path, prefix)?),
+        }
+        Ok(fields)
+    }
+
+    /// Envoy's `RedirectAction`.
+    pub(super) fn redirect(&self, prefix: Option<&str>) -> Result<Map<String, Value>, Problem> {
+        let mut fields = Map::new();
+        let Some(redirect) = &self.redirect else {
+            return Ok(fields);
+        };
+        let scheme = redirect.scheme.as_deref().map(str::to_lowercase);
+        // With the hostname kept, a port that the client already sees would stay in the answer.
+        let usual = match scheme.as_deref() {
+            Some("https") if redirect.hostname.is_none() => Some(443),
+            Some("http") if redirect.hostname.is_none() => Some(80),
+            _ => None,
+        };
+        let port = redirect.port.or(usual);
+        if let Some(scheme) = scheme {
+            fields.insert("scheme_redirect".into(), json!(scheme));
+        }
+        if let Some(hostname) = &redirect.hostname {
+            fields.insert("host_redirect".into(), json!(hostname));
+        }
+        if let Some(port) = port {
+            fields.insert("port_redirect".into(), json!(port));
+        }
+        match &redirect.path {
+            None => {}
+            Some(path) if path.kind == "ReplaceFullPath" => {
+                fields.insert("path_redirect".into(), json!(path.replace_full_path));
+            }
+            Some(path) => fields.extend(prefix_rewrite(path, prefix)?),
+        }
+        let code = match redirect.status_code.unwrap_or(302) {
+            301 => "MOVED_PERMANENTLY",
+            302 => "FOUND",
+            303 => "SEE_OTHER",
+            307 => "TEMPORARY_REDIRECT",
+            308 => "PERMANENT_REDIRECT",
+            other => {
+                let message = format!("{other} is not a status of a redirect");
+                return Err(Problem::unsupported(message));
+            }
+        };
+        fields.insert("response_code".into(), json!(code));
+        Ok(fields)
+    }
+}
+
+/// Replaces the matched prefix, whole segments at a time: `/` keeps exactly one slash in front of what
+/// follows.
+fn prefix_rewrite(
+    path: &PathModifier,
+    prefix: Option<&str>,
+) -> Result<Map<String, Value>, Problem> {
+    if path.kind != "ReplacePrefixMatch" {
+        return Err(Problem::unsupported(format!("path change {:?}", path.kind)));
+    }
+    let Some(prefix) = prefix else {
+        return Err(Problem::unsupported(
+            "ReplacePrefixMatch needs a match of type PathPrefix",
+        ));
+    };
+    let new = path.replace_prefix_match.trim_end_matches('/');
+    let mut fields = Map::new();
+    match (prefix, new) {
+        ("", "") => {}
+        ("", new) => {
+            fields.insert("prefix_rewrite".into(), json!(format!("{new}/")));
+        }
+        (prefix, "") => {
+            let regex = format!("^{}/*", regex::escape(prefix));
+            let rewrite = json!({"pattern": {"regex": regex}, "substitution": "/"});
+            fields.insert("regex_rewrite".into(), rewrite);
+        }
+        (_, new) => {
+            fields.insert("prefix_rewrite".into(), json!(new));
+        }
+    }
+    Ok(fields)
+}
+
+/// Header changes as `{direction}_headers_to_add` and `_to_remove`.
+fn headers(
+    direction: &str,
+    changes: &HeaderModifier,
+    fields: &mut Map<String, Value>,
+) -> Result<(), Problem> {
+    let mut added = Vec::new();
+    let groups = [
+        (&changes.set, "OVERWRITE_IF_EXISTS_OR_ADD"),
+        (&changes.add, "APPEND_IF_EXISTS_OR_ADD"),
+    ];
+    for (headers, action) in groups {
+        for header in headers {
+            check_changed(&header.name)?;
+            if header.value.contains(['\r', '\n', '\0']) {
+                let message = format!("the value of header {} is not well-formed", header.name);
+                return Err(Problem::unsupported(message));
+            }
+            // In Envoy a percent sign begins a variable.
+            let value = header.value.replace('%', "%%");
+            added.push(json!({
+                "header": {"key": header.name, "value": value},
+                "append_action": action,
+                "keep_empty_value": true,
+            }));
+        }
+    }
+    for name in &changes.remove {
+        check_changed(name)?;
+    }
+    if !added.is_empty() {
+        fields.insert(format!("{direction}_headers_to_add"), added.into());
+    }
+    if !changes.remove.is_empty() {
+        fields.insert(
+            format!("{direction}_headers_to_remove"),
+            json!(changes.remove),
+        );
+    }
+    Ok(())
+}
+
+fn check_changed(name: &str) -> Result<(), Problem> {
+    check_token("header", name)?;
+    if name.eq_ignore_ascii_case("host") {
+        return Err(Problem::unsupported(
+            "the Host header is changed by the filter URLRewrite, not by a header filter",
+        ));
+    }
+    Ok(())
+}
+
+fn mirror(
+    from: Referrer<'_>,
+    mirror: &Mirror,
+    backends: &mut Backends<'_>,
+) -> Result<Value, Problem> {
+    let cluster = backends.cluster(from, &mirror.backend_ref)?;
+    let (numerator, denominator) = match (&mirror.fraction, mirror.percent) {
+        (Some(fraction), _) => (fraction.numerator, fraction.denominator.unwrap_or(100)),
+        (None, Some(percent)) => (percent, 100),
+        (None, None) => (100, 100),
+    };
+    let millionths = u64::from(numerator) * 1_000_000 / u64::from(denominator.max(1));
+    Ok(json!({
+        "cluster": cluster,
+        "runtime_fraction": {"default_value": {
+            "numerator": millionths.min(1_000_000),
+            "denominator": "MILLION",
+        }},
+    }))
+}
+
+fn cors(cors: &Cors) -> Result<Value, Problem> {
+    let origins: Vec<Value> = cors.allow_origins.iter().map(|o| origin(o)).collect();
+    let lists = [
+        &cors.allow_methods,
+        &cors.allow_headers,
+        &cors.expose_headers,
+    ];
+    for name in lists.into_iter().flatten() {
+        check_token("CORS value", name)?;
+    }
+    Ok(json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
+        "allow_origin_string_match": origins,
+        "allow_methods": cors.allow_methods.join(", "),
+        "allow_headers": cors.allow_headers.join(", "),
+        "expose_headers": cors.expose_headers.join(", "),
+        "max_age": cors.max_age.unwrap_or(CORS_MAX_AGE).to_string(),
+        "allow_credentials": cors.allow_credentials.unwrap_or(false),
+        "forward_not_matching_preflights": false,
+    }))
+}
+
+/// `*` alone is every origin; within one it stands for any labels of a host.
+fn origin(text: &str) -> Value {
+    if text == "*" {
+        json!({"safe_regex": {"regex": ".*"}})
+    } else if text.contains('*') {
+        let parts: Vec<String> = text.split('*').map(regex::escape).collect();
+        json!({"safe_regex": {"regex": parts.join("[^/]*")}})
+    } else {
+        json!({"exact": text})
+    }
+}
