@@ -73,7 +73,10 @@ pub struct AllowAll;
 
 impl Admission for AllowAll {
     fn admit(&self, request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
-        Ok(Admitted { object: request.object, warnings: Vec::new() })
+        Ok(Admitted {
+            object: request.object,
+            warnings: Vec::new(),
+        })
     }
 }
 
@@ -134,6 +137,8 @@ pub struct NoPods;
 #[async_trait]
 impl PodAccess for NoPods {
     async fn logs(&self, _: &str, pod: &str, _: LogOptions) -> Result<LogStream, PodError> {
-        Err(PodError::BadRequest(format!("pod {pod:?} does not run: this server runs no pods")))
+        Err(PodError::BadRequest(format!(
+            "pod {pod:?} does not run: this server runs no pods"
+        )))
     }
 }

@@ -19,12 +19,17 @@ pub(crate) struct Body {
 pub(crate) fn json(bytes: &[u8]) -> Result<Body> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let walk = Walk { path: "", duplicates: &mut duplicates };
+    let walk = Walk {
+        path: "",
+        duplicates: &mut duplicates,
+    };
     let value = walk
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| {
-            Failure::bad_request(format!("the body of the request is not valid JSON: {error}"))
+            Failure::bad_request(format!(
+                "the body of the request is not valid JSON: {error}"
+            ))
         })?;
     Ok(Body { value, duplicates })
 }
@@ -35,9 +40,14 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Body> {
         return json(bytes);
     }
     let value = serde_saphyr::from_slice(bytes).map_err(|error| {
-        Failure::bad_request(format!("the body of the request is not valid YAML: {error}"))
+        Failure::bad_request(format!(
+            "the body of the request is not valid YAML: {error}"
+        ))
     })?;
-    Ok(Body { value, duplicates: Vec::new() })
+    Ok(Body {
+        value,
+        duplicates: Vec::new(),
+    })
 }
 
 /// Builds a tree and notes keys that come twice.
@@ -78,7 +88,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not a finite number"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("not a finite number"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -93,7 +105,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let mut list = Vec::new();
         loop {
             let path = format!("{}[{}]", self.path, list.len());
-            let walk = Walk { path: &path, duplicates: self.duplicates };
+            let walk = Walk {
+                path: &path,
+                duplicates: self.duplicates,
+            };
             match items.next_element_seed(walk)? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
@@ -106,7 +121,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
         while let Some(key) = entries.next_key::<String>()? {
             let dot = if self.path.is_empty() { "" } else { "." };
             let path = format!("{}{dot}{key}", self.path);
-            let walk = Walk { path: &path, duplicates: self.duplicates };
+            let walk = Walk {
+                path: &path,
+                duplicates: self.duplicates,
+            };
             let value = entries.next_value_seed(walk)?;
             if map.insert(key, value).is_some() {
                 self.duplicates.push(path);

@@ -16,9 +16,12 @@ use crate::{
 /// Applies Kubernetes' own objects and `definitions`; what is there already
 /// and the same is not written again.
 pub(crate) async fn bootstrap(core: &Core, definitions: Vec<Value>) -> Result<()> {
-    let own = own().into_iter().filter(|object| is_served(core, object));
-    let applied = own.chain(definitions).map(|object| apply(core, object));
-    futures::future::try_join_all(applied).await.map(drop)
+    let own = own().into_iter().map(|object| apply(core, object, false));
+    futures::future::try_join_all(own).await?;
+    let definitions = definitions
+        .into_iter()
+        .map(|object| apply(core, object, true));
+    futures::future::try_join_all(definitions).await.map(drop)
 }
 
 /// Kubernetes' own objects.
@@ -48,19 +51,23 @@ fn split(object: &Value) -> (&str, &str, &str) {
     (group, version, text("kind"))
 }
 
-fn is_served(core: &Core, object: &Value) -> bool {
-    let (group, version, kind) = split(object);
-    core.catalog().of(group, version).iter().any(|served| served.kind == kind)
-}
-
-async fn apply(core: &Core, object: Value) -> Result<()> {
+/// Makes the object what is given; without `renew` only if there is none.
+async fn apply(core: &Core, object: Value, renew: bool) -> Result<()> {
     let (group, version, kind) = split(&object);
     let catalog = core.catalog();
-    let served = catalog.of(group, version).into_iter().find(|served| served.kind == kind);
+    let served = catalog
+        .of(group, version)
+        .into_iter()
+        .find(|served| served.kind == kind);
     let Some(served) = served.map(Arc::clone) else {
-        return Err(Failure::bad_request(format!("{kind} of {group}/{version} is not served")));
+        return Err(Failure::bad_request(format!(
+            "{kind} of {group}/{version} is not served"
+        )));
     };
     let name = meta_str(&object, "name").to_owned();
+    if !renew && core.get(&served, "", &name).is_ok() {
+        return Ok(());
+    }
     let options = Options {
         dry_run: false,
         manager: "apiserver".into(),

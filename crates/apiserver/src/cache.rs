@@ -76,7 +76,9 @@ impl State {
         while self.events.len() > EVENTS_MAX
             || (self.bytes > EVENT_BYTES && self.events.len() > EVENTS_MIN)
         {
-            let Some(event) = self.events.pop_front() else { break };
+            let Some(event) = self.events.pop_front() else {
+                break;
+            };
             self.bytes = self.bytes.saturating_sub(weight(&event));
             self.horizon = event.version();
         }
@@ -93,7 +95,9 @@ impl State {
     }
 
     fn newest(&self) -> u64 {
-        self.events.back().map_or(self.horizon, |event| event.version())
+        self.events
+            .back()
+            .map_or(self.horizon, |event| event.version())
     }
 
     /// Position of the first event after `version`.
@@ -101,7 +105,9 @@ impl State {
         if version < self.horizon {
             return Err(Forgotten(self.horizon));
         }
-        Ok(self.events.partition_point(|event| event.version() <= version))
+        Ok(self
+            .events
+            .partition_point(|event| event.version() <= version))
     }
 
     fn range(&self, namespace: &str) -> Vec<Arc<Stored>> {
@@ -119,14 +125,27 @@ impl State {
 
 /// What an event keeps in memory that would otherwise be gone.
 fn weight(event: &Event) -> usize {
-    let past = event.previous.as_ref().map_or(0, |object| object.json.len());
-    past + if event.deleted { event.object.json.len() } else { 0 } + 128
+    let past = event
+        .previous
+        .as_ref()
+        .map_or(0, |object| object.json.len());
+    past + if event.deleted {
+        event.object.json.len()
+    } else {
+        0
+    } + 128
 }
 
 impl Shelf {
     fn new(horizon: u64) -> Self {
-        let state = State { horizon, ..State::default() };
-        Self { state: RwLock::new(state), changed: watch::Sender::new(horizon) }
+        let state = State {
+            horizon,
+            ..State::default()
+        };
+        Self {
+            state: RwLock::new(state),
+            changed: watch::Sender::new(horizon),
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -141,6 +160,11 @@ impl Shelf {
         self.read().objects.get(name).cloned()
     }
 
+    /// The version of the last change.
+    pub(crate) fn newest(&self) -> u64 {
+        self.read().newest()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.read().objects.len()
     }
@@ -149,7 +173,10 @@ impl Shelf {
     pub(crate) fn occupies(&self, namespace: &str) -> bool {
         let from = Name::new(namespace, "");
         let state = self.read();
-        let first = state.objects.range((Bound::Included(from), Bound::Unbounded)).next();
+        let first = state
+            .objects
+            .range((Bound::Included(from), Bound::Unbounded))
+            .next();
         first.is_some_and(|(name, _)| *name.namespace == *namespace)
     }
 
@@ -158,7 +185,10 @@ impl Shelf {
     pub(crate) fn now(&self, namespace: &str, committed: u64) -> Snapshot {
         let state = self.read();
         let version = committed.max(state.newest());
-        Snapshot { version, objects: state.range(namespace) }
+        Snapshot {
+            version,
+            objects: state.range(namespace),
+        }
     }
 
     /// Every object of a namespace as it was at `version`.
@@ -177,14 +207,22 @@ impl Shelf {
                 None => objects.remove(&event.object.name),
             };
         }
-        Ok(Snapshot { version, objects: objects.into_values().collect() })
+        Ok(Snapshot {
+            version,
+            objects: objects.into_values().collect(),
+        })
     }
 
     /// Up to `limit` events after `version`.
     pub(crate) fn since(&self, version: u64, limit: usize) -> Result<Vec<Arc<Event>>, Forgotten> {
         let state = self.read();
         let position = state.position(version)?;
-        Ok(state.events.range(position..).take(limit).cloned().collect())
+        Ok(state
+            .events
+            .range(position..)
+            .take(limit)
+            .cloned()
+            .collect())
     }
 
     /// Wakes whenever something changes.
@@ -211,7 +249,10 @@ impl Owners {
     fn add(&mut self, collection: &Collection, object: &Stored) {
         let place = (Arc::clone(collection), object.name.clone());
         for owner in &object.head.owners {
-            self.dependents.entry(owner.clone()).or_default().insert(place.clone());
+            self.dependents
+                .entry(owner.clone())
+                .or_default()
+                .insert(place.clone());
         }
         self.places.insert(object.head.uid.clone(), place);
     }
@@ -256,7 +297,10 @@ impl Cache {
         for (collection, object) in loaded.objects {
             cache.owners().add(&collection, &object);
             let shelf = cache.shelf(&collection);
-            shelf.write().objects.insert(object.name.clone(), Arc::new(object));
+            shelf
+                .write()
+                .objects
+                .insert(object.name.clone(), Arc::new(object));
         }
         for past in loaded.history {
             let shelf = cache.shelf(&past.collection);
@@ -267,7 +311,11 @@ impl Cache {
                 Some(current) if current.version == past.object.version => Arc::clone(current),
                 _ => past.object,
             };
-            let event = Event { deleted: past.deleted, object, previous: past.previous };
+            let event = Event {
+                deleted: past.deleted,
+                object,
+                previous: past.previous,
+            };
             state.remember(Arc::new(event));
         }
         cache
@@ -299,7 +347,10 @@ impl Cache {
     /// Every collection that was ever used.
     pub(crate) fn collections(&self) -> Vec<(Collection, Arc<Shelf>)> {
         let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
-        shelves.iter().map(|(name, shelf)| (Arc::clone(name), Arc::clone(shelf))).collect()
+        shelves
+            .iter()
+            .map(|(name, shelf)| (Arc::clone(name), Arc::clone(shelf)))
+            .collect()
     }
 
     /// Where the object of this UID is.
@@ -310,7 +361,13 @@ impl Cache {
     /// The objects that name this UID as an owner.
     pub(crate) fn dependents(&self, uid: &str) -> Vec<Place> {
         let owners = self.owners();
-        owners.dependents.get(uid).into_iter().flatten().cloned().collect()
+        owners
+            .dependents
+            .get(uid)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// Every object that has an owner.
@@ -348,13 +405,17 @@ impl Publish for Cache {
     }
 
     fn publish(&self, written: Vec<Written>) {
-        let Some(version) = written.last().map(|last| last.object.version) else { return };
+        let Some(version) = written.last().map(|last| last.object.version) else {
+            return;
+        };
         for one in &written {
             self.take(one);
         }
         self.committed.send_replace(version);
         for one in &written {
-            self.shelf(&one.collection).changed.send_replace(one.object.version);
+            self.shelf(&one.collection)
+                .changed
+                .send_replace(one.object.version);
         }
         for one in written {
             // Nobody listens once the server is closing.

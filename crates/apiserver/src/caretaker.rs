@@ -39,7 +39,7 @@ pub(crate) async fn run(
         let received = feed.recv_many(&mut batch, BATCH);
         let pause = async {
             if caretaker.places.is_empty() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             } else {
                 tokio::time::sleep(AGAIN).await;
             }
@@ -49,7 +49,9 @@ pub(crate) async fn run(
             count = received => if count == 0 { return },
             () = pause => {}
         }
-        batch.iter().for_each(|written| caretaker.note(written));
+        for written in &batch {
+            caretaker.note(written);
+        }
     }
 }
 
@@ -64,7 +66,11 @@ impl Caretaker {
     fn new(core: Arc<Core>) -> Self {
         let mut places: BTreeSet<Place> = core.cache.owned().into_iter().collect();
         for (name, shelf) in core.cache.collections() {
-            let going = shelf.now("", 0).objects.into_iter().filter(|object| object.head.deleting);
+            let going = shelf
+                .now("", 0)
+                .objects
+                .into_iter()
+                .filter(|object| object.head.deleting);
             places.extend(going.map(|object| (Arc::clone(&name), object.name.clone())));
         }
         Self { core, places }
@@ -73,16 +79,24 @@ impl Caretaker {
     fn note(&mut self, written: &Written) {
         let object = &written.object;
         if written.deleted {
-            self.places.extend(self.core.cache.dependents(&object.head.uid));
+            self.places
+                .extend(self.core.cache.dependents(&object.head.uid));
             let owners = object.head.owners.iter();
-            self.places.extend(owners.filter_map(|uid| self.core.cache.place(uid)));
+            self.places
+                .extend(owners.filter_map(|uid| self.core.cache.place(uid)));
             let namespace = (namespaces(), Name::new("", &object.name.namespace));
-            if self.core.cache.get(&namespace).is_some_and(|namespace| namespace.head.deleting) {
+            if self
+                .core
+                .cache
+                .get(&namespace)
+                .is_some_and(|namespace| namespace.head.deleting)
+            {
                 self.places.insert(namespace);
             }
             self.note_instance(written);
         } else if object.head.deleting || !object.head.owners.is_empty() || self.is_late(written) {
-            self.places.insert((Arc::clone(&written.collection), object.name.clone()));
+            self.places
+                .insert((Arc::clone(&written.collection), object.name.clone()));
         }
     }
 
@@ -94,16 +108,25 @@ impl Caretaker {
 
     /// The last object of a kind may be what its definition waits for.
     fn note_instance(&mut self, written: &Written) {
-        let Some((group, plural)) = written.collection.split_once('/') else { return };
+        let Some((group, plural)) = written.collection.split_once('/') else {
+            return;
+        };
         let definition = (definitions(), Name::new("", &format!("{plural}.{group}")));
-        if self.core.cache.get(&definition).is_some_and(|stored| stored.head.deleting) {
+        if self
+            .core
+            .cache
+            .get(&definition)
+            .is_some_and(|stored| stored.head.deleting)
+        {
             self.places.insert(definition);
         }
     }
 
     async fn look(&mut self) {
         for place in std::mem::take(&mut self.places) {
-            let Some(stored) = self.core.cache.get(&place) else { continue };
+            let Some(stored) = self.core.cache.get(&place) else {
+                continue;
+            };
             if let Err(failure) = look_at(&self.core, &place, &stored).await {
                 tracing::debug!(collection = %place.0, name = %place.1.name,
                     failure = %failure.message, "clean-up is repeated");
@@ -117,12 +140,17 @@ impl Caretaker {
 fn homeless(core: &Core, name: &Name) -> bool {
     let namespace = (namespaces(), Name::new("", &name.namespace));
     !name.namespace.is_empty()
-        && core.cache.get(&namespace).is_none_or(|namespace| namespace.head.deleting)
+        && core
+            .cache
+            .get(&namespace)
+            .is_none_or(|namespace| namespace.head.deleting)
 }
 
 async fn look_at(core: &Core, place: &Place, stored: &Stored) -> Result<()> {
     let catalog = core.catalog();
-    let Some(kind) = catalog.stored(&place.0) else { return Ok(()) };
+    let Some(kind) = catalog.stored(&place.0) else {
+        return Ok(());
+    };
     if !stored.head.deleting && homeless(core, &place.1) {
         let uid = Some(&*stored.head.uid);
         return delete_as_server(core, kind, place, Some(Propagation::Background), uid).await;
@@ -136,7 +164,13 @@ async fn look_at(core: &Core, place: &Place, stored: &Stored) -> Result<()> {
     if place.0 == definitions() {
         drop_instances(core, kind, place, stored).await?;
     }
-    let has = |wanted: &str| stored.head.finalizers.iter().any(|found| **found == *wanted);
+    let has = |wanted: &str| {
+        stored
+            .head
+            .finalizers
+            .iter()
+            .any(|found| **found == *wanted)
+    };
     if has(ORPHAN) {
         free_dependents(core, kind, place, stored).await?;
     }
@@ -182,12 +216,21 @@ fn owner(core: &Core, place: &Place, uid: &str) -> Option<Arc<Stored>> {
 
 /// Whether an owner only waits for its dependents to go.
 fn leaves_last(owner: &Stored) -> bool {
-    owner.head.deleting && owner.head.finalizers.iter().any(|found| **found == *FOREGROUND)
+    owner.head.deleting
+        && owner
+            .head
+            .finalizers
+            .iter()
+            .any(|found| **found == *FOREGROUND)
 }
 
 fn retain_owners(object: &mut Value, keep: impl Fn(&str) -> bool) -> bool {
-    let Some(owners) = metadata_mut(object).get_mut("ownerReferences") else { return false };
-    let Some(owners) = owners.as_array_mut() else { return false };
+    let Some(owners) = metadata_mut(object).get_mut("ownerReferences") else {
+        return false;
+    };
+    let Some(owners) = owners.as_array_mut() else {
+        return false;
+    };
     let before = owners.len();
     owners.retain(|owner| owner.get("uid").and_then(Value::as_str).is_some_and(&keep));
     before != owners.len()
@@ -212,31 +255,50 @@ async fn free_dependents(core: &Core, kind: &Served, place: &Place, stored: &Sto
             amend(core, kind, &dependent, |object| retain_owners(object, keep)).await?;
         }
     }
-    amend(core, kind, place, |object| without_finalizer(object, ORPHAN)).await
+    amend(core, kind, place, |object| {
+        without_finalizer(object, ORPHAN)
+    })
+    .await
 }
 
 async fn drop_dependents(core: &Core, kind: &Served, place: &Place, stored: &Stored) -> Result<()> {
     let catalog = core.catalog();
     for dependent in core.cache.dependents(&stored.head.uid) {
-        let going = core.cache.get(&dependent).is_none_or(|object| object.head.deleting);
+        let going = core
+            .cache
+            .get(&dependent)
+            .is_none_or(|object| object.head.deleting);
         if let Some(kind) = catalog.stored(&dependent.0).filter(|_| !going) {
             let policy = Some(Propagation::Foreground);
             delete_as_server(core, kind, &dependent, policy, None).await?;
         }
     }
-    let blocked = core.cache.dependents(&stored.head.uid).iter().any(|dependent| {
-        core.cache.get(dependent).is_some_and(|object| blocks(&object, &stored.head.uid))
-    });
+    let blocked = core
+        .cache
+        .dependents(&stored.head.uid)
+        .iter()
+        .any(|dependent| {
+            core.cache
+                .get(dependent)
+                .is_some_and(|object| blocks(&object, &stored.head.uid))
+        });
     if blocked {
         return Ok(());
     }
-    amend(core, kind, place, |object| without_finalizer(object, FOREGROUND)).await
+    amend(core, kind, place, |object| {
+        without_finalizer(object, FOREGROUND)
+    })
+    .await
 }
 
 /// Whether this dependent holds up the deletion of its owner.
 fn blocks(dependent: &Stored, uid: &str) -> bool {
-    let Ok(object) = dependent.value() else { return false };
-    let owners = metadata(&object).get("ownerReferences").and_then(Value::as_array);
+    let Ok(object) = dependent.value() else {
+        return false;
+    };
+    let owners = metadata(&object)
+        .get("ownerReferences")
+        .and_then(Value::as_array);
     owners.into_iter().flatten().any(|owner| {
         owner.get("uid").and_then(Value::as_str) == Some(uid)
             && owner.get("blockOwnerDeletion").and_then(Value::as_bool) == Some(true)
@@ -249,7 +311,9 @@ async fn empty_namespace(core: &Core, place: &Place) -> Result<()> {
     let namespace = &*place.1.name;
     let mut empty = true;
     for (name, shelf) in core.cache.collections() {
-        let Some(kind) = catalog.stored(&name).filter(|kind| kind.namespaced) else { continue };
+        let Some(kind) = catalog.stored(&name).filter(|kind| kind.namespaced) else {
+            continue;
+        };
         let going = shelf.now(namespace, 0).objects;
         for object in going.iter().filter(|object| !object.head.deleting) {
             let place = (Arc::clone(&name), object.name.clone());
@@ -258,11 +322,16 @@ async fn empty_namespace(core: &Core, place: &Place) -> Result<()> {
         }
         empty &= !shelf.occupies(namespace);
     }
-    let Some(kind) = catalog.stored(&collection("", "namespaces")).filter(|_| empty) else {
+    let Some(kind) = catalog
+        .stored(&collection("", "namespaces"))
+        .filter(|_| empty)
+    else {
         return Ok(());
     };
     amend(core, kind, place, |object| {
-        let finalizers = object.pointer_mut("/spec/finalizers").and_then(Value::as_array_mut);
+        let finalizers = object
+            .pointer_mut("/spec/finalizers")
+            .and_then(Value::as_array_mut);
         finalizers.is_some_and(|finalizers| {
             let before = finalizers.len();
             finalizers.retain(|finalizer| finalizer != "kubernetes");
@@ -276,11 +345,21 @@ async fn empty_namespace(core: &Core, place: &Place) -> Result<()> {
 async fn drop_instances(core: &Core, kind: &Served, place: &Place, stored: &Stored) -> Result<()> {
     let catalog = core.catalog();
     let definition = stored.value()?;
-    let text = |path: &str| definition.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let text = |path: &str| {
+        definition
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let instances = collection(text("/spec/group"), text("/spec/names/plural"));
     let shelf = core.cache.shelf(&instances);
     if let Some(kind) = catalog.stored(&instances) {
-        for object in shelf.now("", 0).objects.iter().filter(|object| !object.head.deleting) {
+        for object in shelf
+            .now("", 0)
+            .objects
+            .iter()
+            .filter(|object| !object.head.deleting)
+        {
             let place = (Arc::clone(&instances), object.name.clone());
             delete_as_server(core, kind, &place, Some(Propagation::Background), None).await?;
         }
@@ -288,5 +367,8 @@ async fn drop_instances(core: &Core, kind: &Served, place: &Place, stored: &Stor
     if shelf.len() > 0 {
         return Ok(());
     }
-    amend(core, kind, place, |object| without_finalizer(object, custom::CLEANUP)).await
+    amend(core, kind, place, |object| {
+        without_finalizer(object, custom::CLEANUP)
+    })
+    .await
 }

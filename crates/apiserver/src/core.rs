@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde_json::Value;
@@ -11,7 +14,8 @@ use serde_json::Value;
 use crate::{
     access::{Admission, PodAccess},
     builtin,
-    cache::{Cache, Shelf},
+    cache::{Cache, Shelf, Snapshot},
+    convert::for_storage,
     object::{Draft, Name, Stored},
     registry::{Catalog, Served, collection},
     resource::Resource,
@@ -33,6 +37,9 @@ pub(crate) struct Core {
     /// What each definition asks for, by the definition's version. Held while
     /// refreshing, so an older catalogue never replaces a newer one.
     custom: Mutex<BTreeMap<Name, Custom>>,
+    /// The stored definitions, and up to which change of them the catalogue is.
+    definitions: Arc<Shelf>,
+    refreshed: AtomicU64,
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) pods: Arc<dyn PodAccess>,
 }
@@ -44,12 +51,15 @@ impl Core {
         admission: Arc<dyn Admission>,
         pods: Arc<dyn PodAccess>,
     ) -> Self {
+        let definitions = cache.shelf(&definitions());
         let core = Self {
             cache,
             store,
             catalog: RwLock::default(),
             builtin: builtin::resources().into_iter().map(Arc::new).collect(),
             custom: Mutex::default(),
+            definitions,
+            refreshed: AtomicU64::default(),
             admission,
             pods,
         };
@@ -59,16 +69,24 @@ impl Core {
 
     /// What is served now.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        if self.definitions.newest() != self.refreshed.load(Ordering::Acquire) {
+            self.refresh();
+        }
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Serves what the stored definitions say now.
-    pub(crate) fn refresh(&self) {
+    fn refresh(&self) {
         let mut custom = self.custom.lock().unwrap_or_else(PoisonError::into_inner);
-        let definitions = self.cache.shelf(&definitions()).now("", 0).objects;
+        let Snapshot {
+            version,
+            objects: definitions,
+        } = self.definitions.now("", 0);
         let mut next = BTreeMap::new();
         for stored in definitions {
-            let known = custom.remove(&stored.name).filter(|known| known.0 == stored.version);
+            let known = custom
+                .remove(&stored.name)
+                .filter(|known| known.0 == stored.version);
             let known = known.unwrap_or_else(|| (stored.version, read_definition(&stored)));
             next.insert(stored.name.clone(), known);
         }
@@ -76,6 +94,7 @@ impl Core {
         let all = custom.values().flat_map(|(_, resources)| resources.iter());
         let catalog = Catalog::new(self.builtin.iter().chain(all).cloned());
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        self.refreshed.store(version, Ordering::Release);
     }
 
     pub(crate) fn shelf(&self, kind: &Served) -> Arc<Shelf> {
@@ -105,7 +124,8 @@ impl Core {
         object: &Value,
         version: u64,
     ) -> Result<Arc<Stored>> {
-        self.write(kind, object, Expect::Version(version), true).await
+        self.write(kind, object, Expect::Version(version), true)
+            .await
     }
 
     async fn write(
@@ -115,10 +135,18 @@ impl Core {
         expect: Expect,
         delete: bool,
     ) -> Result<Arc<Stored>> {
-        let draft = Draft::new(object)?;
+        let draft = Draft::new(&for_storage(kind, object))?;
         let name = draft.name().name.clone();
         let collection = Arc::clone(&kind.collection);
-        let written = self.store.write(Change { collection, draft, expect, delete }).await;
+        let written = self
+            .store
+            .write(Change {
+                collection,
+                draft,
+                expect,
+                delete,
+            })
+            .await;
         let written = written.map_err(|refusal| match refusal {
             Refusal::Exists => Failure::already_exists(kind, &name),
             Refusal::Changed if delete || self.get_again(kind, object) => {
@@ -129,15 +157,13 @@ impl Core {
             Refusal::Closed => Failure::unavailable("the server is shutting down"),
             Refusal::Failed(why) => Failure::internal(format!("the object was not stored: {why}")),
         })?;
-        if *kind.collection == *definitions() {
-            self.refresh();
-        }
         Ok(written)
     }
 
     fn get_again(&self, kind: &Served, object: &Value) -> bool {
         let name = crate::object::meta_str(object, "name");
-        self.get(kind, crate::object::meta_str(object, "namespace"), name).is_ok()
+        self.get(kind, crate::object::meta_str(object, "namespace"), name)
+            .is_ok()
     }
 
     /// Finishes what is queued and refuses more.
@@ -147,7 +173,9 @@ impl Core {
 }
 
 fn read_definition(stored: &Stored) -> Vec<Arc<Resource>> {
-    let Ok(definition) = stored.value() else { return Vec::new() };
+    let Ok(definition) = stored.value() else {
+        return Vec::new();
+    };
     match schema::from_crd(&definition) {
         Ok(resources) => resources.into_iter().map(Arc::new).collect(),
         Err(causes) => {
@@ -157,7 +185,7 @@ fn read_definition(stored: &Stored) -> Vec<Arc<Resource>> {
     }
 }
 
-/// Where CustomResourceDefinitions are kept.
+/// Where `CustomResourceDefinitions` are kept.
 pub(crate) fn definitions() -> crate::store::Collection {
     collection("apiextensions.k8s.io", "customresourcedefinitions")
 }

@@ -38,6 +38,10 @@ const RENEW_DAYS: i64 = 30;
 
 /// Why credentials cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "named by its module: `credentials::Error`"
+)]
 pub enum Error {
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
@@ -79,7 +83,10 @@ pub struct Credentials {
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Keys and the token do not belong in logs.
-        formatter.debug_struct("Credentials").field("ends", &self.ends).finish_non_exhaustive()
+        formatter
+            .debug_struct("Credentials")
+            .field("ends", &self.ends)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,8 +102,10 @@ impl Credentials {
             Some(known) => return Ok(known.clone()),
             None => Self::make(today, &draw_token())?,
         };
-        std::fs::create_dir_all(folder)
-            .map_err(|source| Error::File { path: folder.into(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| Error::File {
+            path: folder.into(),
+            source,
+        })?;
         current.write(&path)?;
         Ok(current)
     }
@@ -120,15 +129,22 @@ impl Credentials {
     /// The same authority and token with a new server certificate.
     fn renewed(&self, today: Date) -> Result<Self, Error> {
         let authority_key = KeyPair::from_pem(&self.authority_key)?;
-        let issuer = Issuer::new(authority_parameters(today, self.authority_ends)?, authority_key);
+        let issuer = Issuer::new(
+            authority_parameters(today, self.authority_ends)?,
+            authority_key,
+        );
         let key = KeyPair::generate()?;
         let ends = later(today, SERVER_YEARS).min(self.authority_ends);
         let mut parameters = CertificateParams::new(NAMES.map(str::to_owned))?;
         span(&mut parameters, today, ends);
-        parameters.distinguished_name.push(DnType::CommonName, "choreo");
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, "choreo");
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        parameters.key_usages =
-            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        parameters.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
         parameters.use_authority_key_identifier_extension = true;
         let certificate = parameters.signed_by(&key, &issuer)?;
         Ok(Self {
@@ -141,7 +157,10 @@ impl Credentials {
 
     /// Writes beside and renames, so a crash leaves the old file or the new one.
     fn write(&self, path: &Path) -> Result<(), Error> {
-        let failed = |source| Error::File { path: path.into(), source };
+        let failed = |source| Error::File {
+            path: path.into(),
+            source,
+        };
         let text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
         let beside = path.with_extension("json.new");
         let mut file = create(&beside).map_err(failed)?;
@@ -186,8 +205,8 @@ impl Credentials {
         let failed = |error: &dyn std::fmt::Display| Error::Tls(error.to_string());
         let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes())
             .map_err(|error| failed(&error))?;
-        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())
-            .map_err(|error| failed(&error))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|error| failed(&error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -204,9 +223,15 @@ fn read(path: &Path) -> Result<Option<Credentials>, Error> {
     match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|error| Error::Damaged { path: path.into(), why: error.to_string() }),
+            .map_err(|error| Error::Damaged {
+                path: path.into(),
+                why: error.to_string(),
+            }),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::File { path: path.into(), source }),
+        Err(source) => Err(Error::File {
+            path: path.into(),
+            source,
+        }),
     }
 }
 
@@ -216,13 +241,19 @@ fn create(path: &Path) -> std::io::Result<File> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn authority_parameters(today: Date, ends: Date) -> Result<CertificateParams, Error> {
     let mut parameters = CertificateParams::new(Vec::new())?;
     span(&mut parameters, today, ends);
-    parameters.distinguished_name.push(DnType::CommonName, "choreo authority");
+    parameters
+        .distinguished_name
+        .push(DnType::CommonName, "choreo authority");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(parameters)
@@ -266,7 +297,13 @@ mod tests {
     fn kept_until_about_to_expire_then_renewed() {
         let folder = tempfile::tempdir().unwrap();
         let first = Credentials::open(folder.path(), at("2030-01-01T00:00:00Z")).unwrap();
-        let mode = folder.path().join("credentials.json").metadata().unwrap().permissions().mode();
+        let mode = folder
+            .path()
+            .join("credentials.json")
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         let again = Credentials::open(folder.path(), at("2030-06-01T00:00:00Z")).unwrap();
         assert_eq!(first.certificate, again.certificate);
@@ -284,6 +321,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("credentials.json"), "{").unwrap();
         let error = Credentials::open(folder.path(), at("2030-01-01T00:00:00Z")).unwrap_err();
-        assert!(error.to_string().contains("credentials.json is damaged"), "{error}");
+        assert!(
+            error.to_string().contains("credentials.json is damaged"),
+            "{error}"
+        );
     }
 }

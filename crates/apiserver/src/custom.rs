@@ -1,4 +1,4 @@
-//! What is special about CustomResourceDefinitions as objects. They are served
+//! What is special about `CustomResourceDefinitions` as objects. They are served
 //! in the same instant they are stored, so their status is part of that write.
 
 use jiff::Timestamp;
@@ -25,11 +25,22 @@ pub(crate) fn prepare(kind: &Served, object: &mut Value, now: Timestamp) {
         return;
     }
     let spec = member_mut(object, "spec");
-    spec.entry("conversion").or_insert_with(|| json!({"strategy": "None"}));
-    let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) else { return };
-    let kind = names.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    names.entry("singular").or_insert_with(|| json!(kind.to_lowercase()));
-    names.entry("listKind").or_insert_with(|| json!(format!("{kind}List")));
+    spec.entry("conversion")
+        .or_insert_with(|| json!({"strategy": "None"}));
+    let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let kind = names
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    names
+        .entry("singular")
+        .or_insert_with(|| json!(kind.to_lowercase()));
+    names
+        .entry("listKind")
+        .or_insert_with(|| json!(format!("{kind}List")));
     let names = Value::Object(names.clone());
     let storage = storage_version(spec.get("versions"));
     let status = member_mut(object, "status");
@@ -42,22 +53,37 @@ pub(crate) fn prepare(kind: &Served, object: &mut Value, now: Timestamp) {
     }
     let conditions = status.entry("conditions").or_insert_with(|| json!([]));
     if let Some(conditions) = conditions.as_array_mut() {
-        confirm(conditions, "NamesAccepted", "NoConflicts", "no conflicts found", now);
+        confirm(
+            conditions,
+            "NamesAccepted",
+            "NoConflicts",
+            "no conflicts found",
+            now,
+        );
         let message = "the initial names have been accepted";
-        confirm(conditions, "Established", "InitialNamesAccepted", message, now);
+        confirm(
+            conditions,
+            "Established",
+            "InitialNamesAccepted",
+            message,
+            now,
+        );
     }
 }
 
 fn storage_version(versions: Option<&Value>) -> Option<Value> {
     let versions = versions?.as_array()?;
-    let storage = versions.iter().find(|version| version.get("storage") == Some(&json!(true)))?;
+    let storage = versions
+        .iter()
+        .find(|version| version.get("storage") == Some(&json!(true)))?;
     storage.get("name").cloned()
 }
 
 /// Makes a condition true, keeping the time since when it is.
 fn confirm(conditions: &mut Vec<Value>, kind: &str, reason: &str, message: &str, now: Timestamp) {
     let known = conditions.iter().any(|condition| {
-        condition.get("type") == Some(&json!(kind)) && condition.get("status") == Some(&json!("True"))
+        condition.get("type") == Some(&json!(kind))
+            && condition.get("status") == Some(&json!("True"))
     });
     if known {
         return;

@@ -1,6 +1,6 @@
 //! The Kubernetes API over SQLite: store, watch, discovery, patch, apply,
 //! custom resources, garbage collection. It knows nothing of the platform's
-//! kinds: they are handed in as CustomResourceDefinitions.
+//! kinds: they are handed in as `CustomResourceDefinitions`.
 //!
 //! A write goes: `http` (path, negotiation) to `rest` (what the object becomes)
 //! to `store` (durable) to `cache` (visible) to whoever watches. Reads end at

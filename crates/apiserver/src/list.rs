@@ -61,7 +61,11 @@ impl Token {
     }
 
     fn write(version: u64, last: &Name) -> String {
-        let token = Self { v: version, n: last.namespace.clone(), o: last.name.clone() };
+        let token = Self {
+            v: version,
+            n: last.namespace.clone(),
+            o: last.name.clone(),
+        };
         // Numbers and strings always serialise.
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
     }
@@ -73,7 +77,9 @@ pub(crate) fn parse_version(text: &str) -> Result<u64> {
         return Ok(0);
     }
     text.parse().map_err(|_| {
-        Failure::bad_request(format!("resourceVersion: Invalid value: {text:?}: must be a number"))
+        Failure::bad_request(format!(
+            "resourceVersion: Invalid value: {text:?}: must be a number"
+        ))
     })
 }
 
@@ -84,7 +90,10 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
         text => Some(Token::read(text)?),
     };
     let snapshot = snapshot(core, kind, namespace, query, token.as_ref())?;
-    let after = token.map(|token| Name { namespace: token.n, name: token.o });
+    let after = token.map(|token| Name {
+        namespace: token.n,
+        name: token.o,
+    });
     let version = snapshot.version;
     let mut objects = snapshot.objects;
     if let Some(after) = &after {
@@ -93,11 +102,19 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
     if !query.selector.is_empty() {
         objects.retain(|object| query.selector.matches(object));
     }
-    let mut page = Page { version, objects, resume: None, remaining: None };
+    let mut page = Page {
+        version,
+        objects,
+        resume: None,
+        remaining: None,
+    };
     if query.limit > 0 && page.objects.len() > query.limit {
         let remaining = page.objects.len() - query.limit;
         page.objects.truncate(query.limit);
-        page.resume = page.objects.last().map(|last| Token::write(version, &last.name));
+        page.resume = page
+            .objects
+            .last()
+            .map(|last| Token::write(version, &last.name));
         page.remaining = query.selector.is_empty().then_some(remaining);
     }
     Ok(page)
@@ -121,7 +138,10 @@ fn snapshot(
         if token.v == 0 {
             return Ok(shelf.now(namespace, committed));
         }
-        let last = Name { namespace: token.n.clone(), name: token.o.clone() };
+        let last = Name {
+            namespace: token.n.clone(),
+            name: token.o.clone(),
+        };
         return shelf
             .then(namespace, token.v)
             .map_err(|Forgotten(_)| Failure::list_expired(Token::write(0, &last)));
@@ -139,11 +159,17 @@ fn snapshot(
 }
 
 fn check_match(query: &Query, wanted: u64) -> Result<()> {
-    let forbidden = |message| Err(Failure::invalid_options("ListOptions", "resourceVersionMatch", message));
+    let forbidden = |message| {
+        Err(Failure::invalid_options(
+            "ListOptions",
+            "resourceVersionMatch",
+            message,
+        ))
+    };
     match query.matching {
-        Some(_) if query.version.is_empty() => {
-            forbidden("Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided")
-        }
+        Some(_) if query.version.is_empty() => forbidden(
+            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
         Some(Match::Exact) if wanted == 0 => forbidden(
             "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
         ),

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
+use futures::future::{Either, select};
 use http::{HeaderMap, Request, Response, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -58,27 +59,12 @@ impl Gate {
     /// Accepts until told to stop, then waits for open requests for a while.
     pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let tracker = TaskTracker::new();
-        let closing = self.api.stop.clone();
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                () = closing.cancelled() => break,
-                accepted = listener.accept() => accepted,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    tokio::time::sleep(RELIEF).await;
-                    continue;
-                }
-            };
-            let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else { continue };
-            let (gate, stop) = (self.clone(), stop.clone());
-            tracker.spawn(async move {
-                gate.connection(stream, stop).await;
-                drop(permit);
-            });
+        let (closing, ending) = (self.api.stop.clone(), stop.clone());
+        let accepting = self.accept(&listener, &tracker, &stop);
+        tokio::select! {
+            () = ending.cancelled() => {}
+            () = closing.cancelled() => {}
+            () = accepting => {}
         }
         drop(listener);
         tracker.close();
@@ -87,25 +73,65 @@ impl Gate {
         }
     }
 
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+        tracker: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
+                        continue;
+                    };
+                    let connection = self.clone().connection(stream, stop.clone());
+                    tracker.spawn(async move {
+                        connection.await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(RELIEF).await;
+                }
+            }
+        }
+    }
+
     async fn connection(self, stream: TcpStream, stop: CancellationToken) {
         // Small answers must not wait for more.
         let _ = stream.set_nodelay(true);
         let handshake = tokio::time::timeout(PATIENCE, self.tls.accept(stream));
-        let Ok(Ok(stream)) = handshake.await else { return };
+        let Ok(Ok(stream)) = handshake.await else {
+            return;
+        };
         let closing = self.api.stop.clone();
         let service = service_fn(move |request| {
             let gate = self.clone();
             async move { Ok::<_, Infallible>(gate.answer(request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE);
         builder.http2().timer(TokioTimer::new());
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let outcome = tokio::select! {
-            outcome = connection.as_mut() => outcome,
-            () = async { tokio::select! { () = stop.cancelled() => {}, () = closing.cancelled() => {} } } => {
+        let parting = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = closing.cancelled() => {}
+            }
+        };
+        let outcome = match select(connection.as_mut(), pin!(parting)).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(((), connection)) => {
+                let mut connection = connection;
                 connection.as_mut().graceful_shutdown();
-                tokio::time::timeout(PARTING, connection).await.unwrap_or(Ok(()))
+                tokio::time::timeout(PARTING, connection)
+                    .await
+                    .unwrap_or(Ok(()))
             }
         };
         if let Err(error) = outcome {
@@ -124,7 +150,9 @@ impl Gate {
     }
 
     fn is_welcome(&self, headers: &HeaderMap) -> bool {
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
         let token = shown.and_then(|text| text.strip_prefix("Bearer "));
         token.is_some_and(|token| same(&digest(token.trim()), &self.token))
     }
@@ -136,5 +164,8 @@ fn digest(text: &str) -> [u8; 32] {
 
 /// Compares without stopping at the first difference.
 fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    a.iter()
+        .zip(b)
+        .fold(0, |difference, (a, b)| difference | (a ^ b))
+        == 0
 }

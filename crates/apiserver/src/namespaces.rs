@@ -22,7 +22,11 @@ pub(crate) fn prepare(kind: &Served, object: &mut Value, old: Option<&Value>, fi
     let finalizers = match old {
         None => Some(json!([FINALIZER])),
         Some(_) if finalizing => None,
-        Some(old) => Some(old.pointer("/spec/finalizers").cloned().unwrap_or_else(|| json!([]))),
+        Some(old) => Some(
+            old.pointer("/spec/finalizers")
+                .cloned()
+                .unwrap_or_else(|| json!([])),
+        ),
     };
     if let Some(finalizers) = finalizers {
         member_mut(object, "spec").insert("finalizers".into(), finalizers);
@@ -32,16 +36,15 @@ pub(crate) fn prepare(kind: &Served, object: &mut Value, old: Option<&Value>, fi
     member_mut(object, "status").insert("phase".into(), json!(phase));
 }
 
-fn member_mut_of<'a>(
-    object: &'a mut Value,
-    name: &str,
-) -> &'a mut serde_json::Map<String, Value> {
+fn member_mut_of<'a>(object: &'a mut Value, name: &str) -> &'a mut serde_json::Map<String, Value> {
     let metadata = metadata_mut(object);
     let member = metadata.entry(name).or_insert_with(|| json!({}));
     if !member.is_object() {
         *member = json!({});
     }
-    let Value::Object(map) = member else { unreachable!("it was made an object above") };
+    let Value::Object(map) = member else {
+        unreachable!("it was made an object above")
+    };
     map
 }
 

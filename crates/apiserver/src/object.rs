@@ -18,7 +18,10 @@ pub(crate) struct Name {
 
 impl Name {
     pub(crate) fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -47,15 +50,27 @@ impl Stored {
     pub(crate) fn parse(version: u64, json: Bytes) -> serde_json::Result<Self> {
         let whole: Whole = serde_json::from_slice(&json)?;
         let metadata = whole.metadata;
-        let name = Name { namespace: metadata.namespace, name: metadata.name };
+        let name = Name {
+            namespace: metadata.namespace,
+            name: metadata.name,
+        };
         let head = Head {
             uid: metadata.uid,
             labels: metadata.labels.unwrap_or_default(),
-            owners: metadata.owner_references.into_iter().map(|owner| owner.uid).collect(),
+            owners: metadata
+                .owner_references
+                .into_iter()
+                .map(|owner| owner.uid)
+                .collect(),
             deleting: metadata.deletion_timestamp.is_some(),
             finalizers: metadata.finalizers.into(),
         };
-        Ok(Self { name, version, head, json })
+        Ok(Self {
+            name,
+            version,
+            head,
+            json,
+        })
     }
 
     /// Whether the object was written in this version of its kind.
@@ -111,7 +126,9 @@ pub(crate) struct Draft {
 
 impl Draft {
     pub(crate) fn new(object: &Value) -> Result<Self> {
-        let fields = object.as_object().ok_or_else(|| Failure::bad_request("not an object"))?;
+        let fields = object
+            .as_object()
+            .ok_or_else(|| Failure::bad_request("not an object"))?;
         let whole = Whole::deserialize(object).map_err(|error| {
             Failure::bad_request(format!("the object's metadata cannot be read: {error}"))
         })?;
@@ -140,11 +157,18 @@ impl Draft {
         after.extend_from_slice(b"\"}}");
         let metadata = whole.metadata;
         Ok(Self {
-            name: Name { namespace: metadata.namespace, name: metadata.name },
+            name: Name {
+                namespace: metadata.namespace,
+                name: metadata.name,
+            },
             head: Head {
                 uid: metadata.uid,
                 labels: metadata.labels.unwrap_or_default(),
-                owners: metadata.owner_references.into_iter().map(|owner| owner.uid).collect(),
+                owners: metadata
+                    .owner_references
+                    .into_iter()
+                    .map(|owner| owner.uid)
+                    .collect(),
                 deleting: metadata.deletion_timestamp.is_some(),
                 finalizers: metadata.finalizers.into(),
             },
@@ -182,7 +206,10 @@ fn member(out: &mut Vec<u8>, key: &str, value: &Value) -> Result<()> {
 /// The object's metadata; empty if there is none.
 pub(crate) fn metadata(object: &Value) -> &Map<String, Value> {
     static EMPTY: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
-    object.get("metadata").and_then(Value::as_object).unwrap_or(&EMPTY)
+    object
+        .get("metadata")
+        .and_then(Value::as_object)
+        .unwrap_or(&EMPTY)
 }
 
 /// The object's metadata, made if there is none. Anything that is not an
@@ -201,22 +228,32 @@ fn as_map(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = Value::Object(Map::new());
     }
-    let Value::Object(map) = value else { unreachable!("it was made an object above") };
+    let Value::Object(map) = value else {
+        unreachable!("it was made an object above")
+    };
     map
 }
 
 /// A string of the object's metadata; empty if unset.
 pub(crate) fn meta_str<'a>(object: &'a Value, key: &str) -> &'a str {
-    metadata(object).get(key).and_then(Value::as_str).unwrap_or_default()
+    metadata(object)
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// The object's finalizers.
 pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
     let list = metadata(object).get("finalizers").and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Value::as_str).collect()
+    list.into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 /// The value at a dotted path (a leading dot is allowed).
 pub(crate) fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.trim_start_matches('.').split('.').try_fold(object, |value, key| value.get(key))
+    path.trim_start_matches('.')
+        .split('.')
+        .try_fold(object, |value, key| value.get(key))
 }

@@ -41,9 +41,9 @@ impl Patch {
                 }
                 Ok(Self::Json(patch))
             }
-            Format::Merge | Format::Strategic | Format::Apply if !body.is_object() => {
-                Err(Failure::bad_request("error decoding patch: it is not an object"))
-            }
+            Format::Merge | Format::Strategic | Format::Apply if !body.is_object() => Err(
+                Failure::bad_request("error decoding patch: it is not an object"),
+            ),
             Format::Strategic => Ok(Self::Strategic(body)),
             Format::Merge | Format::Apply => Ok(Self::Merge(body)),
         }
@@ -109,12 +109,16 @@ fn strategic_map(
     match patch.get(DIRECTIVE).and_then(Value::as_str) {
         Some("replace") => {
             let kept = patch.iter().filter(|(key, _)| *key != DIRECTIVE);
-            return Ok(kept.map(|(key, value)| (key.clone(), value.clone())).collect());
+            return Ok(kept
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect());
         }
         Some("delete") => return Ok(Map::new()),
         Some("merge") | None => {}
         Some(other) => {
-            return Err(Failure::bad_request(format!("Unknown patch type found: {other}")));
+            return Err(Failure::bad_request(format!(
+                "Unknown patch type found: {other}"
+            )));
         }
     }
     if let Some(Value::Array(keys)) = patch.get(RETAIN) {
@@ -145,7 +149,7 @@ fn strategic_map(
 
 /// The key that tells items apart; nothing for lists of scalars and lists that
 /// are replaced whole.
-fn merge_key<'a>(list: Node<'a>) -> Option<&'a str> {
+fn merge_key(list: Node<'_>) -> Option<&str> {
     list.patch_merge_key().or_else(|| match list.shape() {
         Shape::ListMap(keys) => keys.first().map(String::as_str),
         Shape::Atomic | Shape::Map | Shape::Set | Shape::Unknown => None,
@@ -153,9 +157,14 @@ fn merge_key<'a>(list: Node<'a>) -> Option<&'a str> {
 }
 
 fn strategic_list(node: Node<'_>, mut current: Vec<Value>, patch: &[Value]) -> Result<Vec<Value>> {
-    let directive = |item: &Value| item.get(DIRECTIVE).and_then(Value::as_str).map(str::to_owned);
+    let directive = |item: &Value| {
+        item.get(DIRECTIVE)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
     let replace = patch.iter().any(|item| {
-        directive(item).as_deref() == Some("replace") && item.as_object().is_some_and(|item| item.len() == 1)
+        directive(item).as_deref() == Some("replace")
+            && item.as_object().is_some_and(|item| item.len() == 1)
     });
     if replace {
         let kept = patch.iter().filter(|item| directive(item).is_none());
@@ -177,7 +186,9 @@ fn strategic_list(node: Node<'_>, mut current: Vec<Value>, patch: &[Value]) -> R
             let why = format!("map: {item} does not contain declared merge key: {key}");
             return Err(Failure::bad_request(why));
         };
-        let place = current.iter().position(|before| before.get(key) == Some(id));
+        let place = current
+            .iter()
+            .position(|before| before.get(key) == Some(id));
         match (directive(item).as_deref(), place) {
             (Some("delete"), Some(_)) => current.retain(|before| before.get(key) != Some(id)),
             (Some("delete"), None) => {}

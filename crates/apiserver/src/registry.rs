@@ -8,10 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{
-    resource::Resource,
-    store::Collection,
-};
+use crate::{resource::Resource, store::Collection};
 
 /// One kind in one version, and where its objects are kept.
 #[derive(Debug)]
@@ -44,24 +41,44 @@ impl Catalog {
     pub(crate) fn new(resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
         let mut kinds = BTreeMap::new();
         for resource in resources {
-            let path =
-                (resource.group.clone(), resource.version.clone(), resource.plural.clone());
+            let path = (
+                resource.group.clone(),
+                resource.version.clone(),
+                resource.plural.clone(),
+            );
             let collection = collection(&resource.group, &resource.plural);
             // Built-in kinds come first and cannot be replaced.
-            kinds.entry(path).or_insert_with(|| Arc::new(Served { resource, collection }));
+            kinds.entry(path).or_insert_with(|| {
+                Arc::new(Served {
+                    resource,
+                    collection,
+                })
+            });
         }
-        Self { kinds, ..Self::default() }
+        Self {
+            kinds,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
-        self.kinds.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+        self.kinds
+            .get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
     }
 
     /// The kind under which a collection is stored.
     pub(crate) fn stored(&self, collection: &str) -> Option<&Arc<Served>> {
-        let mut versions = self.kinds.values().filter(|kind| *kind.collection == *collection);
+        let mut versions = self
+            .kinds
+            .values()
+            .filter(|kind| *kind.collection == *collection);
         let first = versions.next()?;
-        Some(std::iter::once(first).chain(versions).find(|kind| kind.storage).unwrap_or(first))
+        Some(
+            std::iter::once(first)
+                .chain(versions)
+                .find(|kind| kind.storage)
+                .unwrap_or(first),
+        )
     }
 
     /// Every kind in every version, sorted by group, version and plural.
@@ -71,7 +88,9 @@ impl Catalog {
 
     /// The kinds of one group version.
     pub(crate) fn of(&self, group: &str, version: &str) -> Vec<&Arc<Served>> {
-        self.all().filter(|kind| kind.group == group && kind.version == version).collect()
+        self.all()
+            .filter(|kind| kind.group == group && kind.version == version)
+            .collect()
     }
 
     /// Groups with their versions, the preferred one first.
@@ -91,13 +110,19 @@ impl Catalog {
 
     /// A document that is made once per catalogue.
     pub(crate) fn document(&self, name: &str, make: impl FnOnce() -> Bytes) -> Bytes {
-        let documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let documents = self
+            .documents
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = documents.get(name) {
             return known.clone();
         }
         drop(documents);
         let made = make();
-        let mut documents = self.documents.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut documents = self
+            .documents
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         documents.entry(name.to_owned()).or_insert(made).clone()
     }
 
@@ -110,17 +135,31 @@ impl Catalog {
 /// Where objects of a kind are kept: the same for all its versions, and for
 /// events the same under both of their groups.
 pub(crate) fn collection(group: &str, plural: &str) -> Collection {
-    let group = if (group, plural) == ("events.k8s.io", "events") { "" } else { group };
+    let group = if (group, plural) == ("events.k8s.io", "events") {
+        ""
+    } else {
+        group
+    };
     format!("{group}/{plural}").into()
 }
 
 /// Kubernetes' order of versions: v2 before v1 before v1beta2 before v1alpha1.
 fn priority(version: &str) -> (u8, u32, u32) {
-    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
-    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let Some(rest) = version.strip_prefix('v') else {
+        return (0, 0, 0);
+    };
+    let digits = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
     let (major, stage) = rest.split_at(digits);
-    let Ok(major) = major.parse() else { return (0, 0, 0) };
-    let minor = |name: &str| stage.strip_prefix(name).and_then(|number| number.parse().ok());
+    let Ok(major) = major.parse() else {
+        return (0, 0, 0);
+    };
+    let minor = |name: &str| {
+        stage
+            .strip_prefix(name)
+            .and_then(|number| number.parse().ok())
+    };
     if stage.is_empty() {
         (3, major, 0)
     } else if let Some(minor) = minor("beta") {
@@ -140,6 +179,9 @@ mod tests {
     fn versions_are_ordered_as_kubernetes_does() {
         let mut versions = ["v1alpha1", "v1", "v2", "v1beta2", "v1beta10", "foo"];
         versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
-        assert_eq!(versions, ["v2", "v1", "v1beta10", "v1beta2", "v1alpha1", "foo"]);
+        assert_eq!(
+            versions,
+            ["v2", "v1", "v1beta10", "v1beta2", "v1alpha1", "foo"]
+        );
     }
 }

@@ -1,5 +1,5 @@
 //! What the server knows of a kind it serves. Built-in kinds and kinds from
-//! CustomResourceDefinitions are the same type from here on, so nothing below
+//! `CustomResourceDefinitions` are the same type from here on, so nothing below
 //! discovery asks where a kind came from, except where Kubernetes itself does.
 
 use std::sync::Arc;

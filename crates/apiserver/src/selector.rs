@@ -40,7 +40,9 @@ impl Selector {
             .map(|text| label(text.trim()))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| {
-                Failure::bad_request(format!("unable to parse requirement: {labels:?} is not a label selector"))
+                Failure::bad_request(format!(
+                    "unable to parse requirement: {labels:?} is not a label selector"
+                ))
             })?;
         let fields = fields
             .split(',')
@@ -60,24 +62,25 @@ impl Selector {
         self.labels.iter().all(|label| label.matches(object)) && self.fields_match(object)
     }
 
-    /// The one name the selector asks for, if it does.
-    pub(crate) fn single_name(&self) -> Option<&str> {
-        let name = self.fields.iter().find(|field| field.equal && field.path == "metadata.name");
-        name.map(|field| field.value.as_str())
-    }
-
     fn fields_match(&self, object: &Stored) -> bool {
-        let (deep, plain): (Vec<_>, Vec<_>) =
-            self.fields.iter().partition(|field| field.plain(object).is_none());
+        let (deep, plain): (Vec<_>, Vec<_>) = self
+            .fields
+            .iter()
+            .partition(|field| field.plain(object).is_none());
         let plain_match = plain.iter().all(|field| {
-            field.plain(object).is_some_and(|found| (found == field.value) == field.equal)
+            field
+                .plain(object)
+                .is_some_and(|found| (found == field.value) == field.equal)
         });
         if !plain_match || deep.is_empty() {
             return plain_match;
         }
         // Only these need the tree.
-        let Ok(tree) = object.value() else { return false };
-        deep.iter().all(|field| (text_at(&tree, &field.path) == field.value) == field.equal)
+        let Ok(tree) = object.value() else {
+            return false;
+        };
+        deep.iter()
+            .all(|field| (text_at(&tree, &field.path) == field.value) == field.equal)
     }
 }
 
@@ -159,8 +162,14 @@ fn label(text: &str) -> Option<Label> {
 
 /// `key in (a, b)`, `key notin (a)` or just `key`.
 fn set(text: &str) -> Option<Label> {
-    let Some((before, rest)) = text.split_once('(') else { return key_name(text).map(Label::Exists) };
-    let values: Option<Vec<_>> = rest.strip_suffix(')')?.split(',').map(label_value).collect();
+    let Some((before, rest)) = text.split_once('(') else {
+        return key_name(text).map(Label::Exists);
+    };
+    let values: Option<Vec<_>> = rest
+        .strip_suffix(')')?
+        .split(',')
+        .map(label_value)
+        .collect();
     let (key, word) = before.trim().rsplit_once(char::is_whitespace)?;
     match word {
         "in" => Some(Label::In(key_name(key)?, values?)),
@@ -194,11 +203,25 @@ fn field(resource: &Resource, text: &str) -> Result<Field> {
         return Err(Failure::bad_request(why));
     };
     let known = matches!(path, "metadata.name" | "metadata.namespace")
-        || resource.selectable.iter().any(|known| known.trim_start_matches('.') == path);
+        || resource
+            .selectable
+            .iter()
+            .any(|known| known.trim_start_matches('.') == path);
     if !known {
-        return Err(Failure::bad_request(format!("field label not supported: {path}")));
+        return Err(Failure::bad_request(format!(
+            "field label not supported: {path}"
+        )));
     }
-    Ok(Field { path: path.to_owned(), value: unescape(value), equal })
+    // Events are kept in the form of the core group.
+    let kept = match path.strip_prefix("regarding.") {
+        Some(rest) if resource.group == "events.k8s.io" => format!("involvedObject.{rest}"),
+        _ => path.to_owned(),
+    };
+    Ok(Field {
+        path: kept,
+        value: unescape(value),
+        equal,
+    })
 }
 
 /// Field selectors escape `\`, `,` and `=` with a backslash.

@@ -25,6 +25,10 @@ use crate::{
 
 /// Why the server cannot be opened or served.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "named by its module: `choreo_apiserver::Error`"
+)]
 pub enum Error {
     /// The data folder cannot be used.
     #[error(transparent)]
@@ -45,7 +49,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens or makes the data of `folder` and serves `definitions` (CustomResourceDefinition
+    /// Opens or makes the data of `folder` and serves `definitions` (`CustomResourceDefinition`
     /// objects) besides Kubernetes' own kinds. Call it inside a tokio runtime.
     pub fn open(
         folder: &Path,
@@ -62,7 +66,10 @@ impl Server {
         let stop = CancellationToken::new();
         let task = caretaker::run(Arc::clone(&core), events, stop.clone());
         let caretaker = Arc::new(Mutex::new(Some(tokio::spawn(task))));
-        Ok(Self { api: Api { core, stop }, caretaker })
+        Ok(Self {
+            api: Api { core, stop },
+            caretaker,
+        })
     }
 
     /// A client that talks to this server inside the process.
@@ -91,7 +98,11 @@ impl Server {
     /// Ends watches and background work, writes what is queued and releases the folder.
     pub async fn close(&self) {
         self.api.stop.cancel();
-        let task = self.caretaker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self
+            .caretaker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(task) = task
             && let Err(error) = task.await
         {
@@ -113,6 +124,8 @@ fn prepare(core: &Core, definitions: Vec<Value>) -> Result<(), Error> {
     match outcome {
         Ok(Ok(())) => Ok(()),
         Ok(Err(failure)) => Err(Error::Bootstrap(failure.message)),
-        Err(_) => Err(Error::Bootstrap("the preparation of the server failed".into())),
+        Err(_) => Err(Error::Bootstrap(
+            "the preparation of the server failed".into(),
+        )),
     }
 }

@@ -30,12 +30,17 @@ struct Details {
 
 impl Failure {
     fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+        }
     }
 
     fn about(mut self, resource: &Resource, name: &str) -> Self {
         let details = self.details.get_or_insert_default();
-        details.name = name.to_owned();
+        name.clone_into(&mut details.name);
         details.group.clone_from(&resource.group);
         details.kind.clone_from(&resource.plural);
         self
@@ -63,7 +68,11 @@ impl Failure {
 
     /// No such path.
     pub(crate) fn no_route() -> Self {
-        Self::new(404, "NotFound", "the server could not find the requested resource")
+        Self::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        )
     }
 
     pub(crate) fn method_not_allowed() -> Self {
@@ -77,8 +86,10 @@ impl Failure {
     }
 
     pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Self {
-        let message =
-            format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified());
+        let message = format!(
+            "Operation cannot be fulfilled on {} {name:?}: {why}",
+            resource.qualified()
+        );
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
@@ -108,8 +119,9 @@ impl Failure {
             many => format!("[{}]", many.join(", ")),
         };
         let message = format!("{kind} {name:?} is invalid: {all}");
-        let mut failure =
-            Self::new(422, "Invalid", message).about(resource, name).because(causes);
+        let mut failure = Self::new(422, "Invalid", message)
+            .about(resource, name)
+            .because(causes);
         if let Some(details) = &mut failure.details {
             details.kind.clone_from(&resource.kind);
         }
@@ -123,14 +135,21 @@ impl Failure {
         field: &str,
         message: impl Into<String>,
     ) -> Self {
-        Self::invalid(resource, name, vec![cause("FieldValueInvalid", field, message)])
+        Self::invalid(
+            resource,
+            name,
+            vec![cause("FieldValueInvalid", field, message)],
+        )
     }
 
     /// The query of a request is wrong.
     pub(crate) fn invalid_options(kind: &str, field: &str, message: &str) -> Self {
         let text = format!("{kind} \"\" is invalid: {field}: {message}");
-        let mut failure = Self::new(422, "Invalid", text)
-            .because(vec![cause("FieldValueForbidden", field, message)]);
+        let mut failure = Self::new(422, "Invalid", text).because(vec![cause(
+            "FieldValueForbidden",
+            field,
+            message,
+        )]);
         if let Some(details) = &mut failure.details {
             kind.clone_into(&mut details.kind);
         }
@@ -212,13 +231,16 @@ impl Failure {
 
     /// A watch or list asks for a past that is no longer remembered.
     pub(crate) fn version_expired(version: u64, oldest: u64) -> Self {
-        Self::new(410, "Expired", format!("too old resource version: {version} ({oldest})"))
+        Self::new(
+            410,
+            "Expired",
+            format!("too old resource version: {version} ({oldest})"),
+        )
     }
 
     /// A list asks for a future.
     pub(crate) fn version_too_large(version: u64, current: u64) -> Self {
-        let message =
-            format!("Timeout: Too large resource version: {version}, current: {current}");
+        let message = format!("Timeout: Too large resource version: {version}, current: {current}");
         let text = "Too large resource version";
         Self::new(504, "Timeout", message)
             .because(vec![cause("ResourceVersionTooLarge", "", text)])
@@ -226,7 +248,11 @@ impl Failure {
     }
 
     pub(crate) fn internal(message: impl std::fmt::Display) -> Self {
-        Self::new(500, "InternalError", format!("Internal error occurred: {message}"))
+        Self::new(
+            500,
+            "InternalError",
+            format!("Internal error occurred: {message}"),
+        )
     }
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
@@ -240,7 +266,9 @@ impl Failure {
 
     /// Seconds after which a client may try again.
     pub(crate) fn retry_after(&self) -> Option<u32> {
-        self.details.as_ref().and_then(|details| details.retry_after)
+        self.details
+            .as_ref()
+            .and_then(|details| details.retry_after)
     }
 
     /// Whether another try on the newest object may succeed.
@@ -272,15 +300,21 @@ impl Failure {
 impl Details {
     fn to_value(&self) -> Value {
         let mut details = Map::new();
-        for (key, value) in
-            [("name", &self.name), ("group", &self.group), ("kind", &self.kind), ("uid", &self.uid)]
-        {
+        for (key, value) in [
+            ("name", &self.name),
+            ("group", &self.group),
+            ("kind", &self.kind),
+            ("uid", &self.uid),
+        ] {
             if !value.is_empty() {
                 details.insert(key.into(), json!(value));
             }
         }
         if !self.causes.is_empty() {
-            details.insert("causes".into(), self.causes.iter().map(cause_value).collect());
+            details.insert(
+                "causes".into(),
+                self.causes.iter().map(cause_value).collect(),
+            );
         }
         if let Some(seconds) = self.retry_after {
             details.insert("retryAfterSeconds".into(), json!(seconds));
@@ -306,7 +340,11 @@ fn sentence(cause: &Cause) -> String {
 }
 
 pub(crate) fn cause(reason: &str, field: &str, message: impl Into<String>) -> Cause {
-    Cause { reason: reason.to_owned(), field: field.to_owned(), message: message.into() }
+    Cause {
+        reason: reason.to_owned(),
+        field: field.to_owned(),
+        message: message.into(),
+    }
 }
 
 /// The answer to a successful deletion.

@@ -22,7 +22,7 @@ use crate::{
 /// Events handled between two looks at anything else.
 const BATCH: usize = 128;
 /// Time between two bookmarks.
-const BOOKMARK: Duration = Duration::from_secs(60);
+const BOOKMARK: Duration = Duration::from_mins(1);
 /// A last bookmark comes this long before the end.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -45,6 +45,7 @@ pub(crate) struct Query {
     pub(crate) start: Start,
     pub(crate) bookmarks: bool,
     pub(crate) timeout: Duration,
+    pub(crate) form: Form,
 }
 
 /// The events of a namespace (of all, if it is empty), a line each.
@@ -53,7 +54,6 @@ pub(crate) fn watch(
     kind: &Arc<Served>,
     namespace: &str,
     query: Query,
-    form: Form,
     stop: CancellationToken,
 ) -> Result<impl Stream<Item = Bytes> + Send + 'static> {
     let committed = core.cache.version();
@@ -78,7 +78,7 @@ pub(crate) fn watch(
         phase: Phase::Begin(query.start),
         shelf,
         changed,
-        form,
+        form: query.form,
         stop,
     };
     let batches = stream::unfold(watcher, Watcher::next);
@@ -137,7 +137,11 @@ impl Watcher {
         let snapshot = self.shelf.now(&self.namespace, self.cache.version());
         self.position = snapshot.version;
         let mut frames = Vec::new();
-        for object in snapshot.objects.iter().filter(|object| self.selector.matches(object)) {
+        for object in snapshot
+            .objects
+            .iter()
+            .filter(|object| self.selector.matches(object))
+        {
             if let Err(failure) = self.send(&mut frames, "ADDED", object) {
                 return self.fail(&failure);
             }
@@ -188,7 +192,11 @@ impl Watcher {
     fn mark_time(&mut self) -> Option<Vec<Bytes>> {
         let farewell = self.deadline - FAREWELL;
         let now = Instant::now();
-        self.next_bookmark = if now < farewell { (now + BOOKMARK).min(farewell) } else { self.deadline };
+        self.next_bookmark = if now < farewell {
+            (now + BOOKMARK).min(farewell)
+        } else {
+            self.deadline
+        };
         if !self.bookmarks {
             return None;
         }
@@ -209,7 +217,9 @@ impl Watcher {
     }
 
     fn send_event(&self, frames: &mut Vec<Bytes>, event: &Event) -> Result<()> {
-        let Some(kind) = self.kind_of(event) else { return Ok(()) };
+        let Some(kind) = self.kind_of(event) else {
+            return Ok(());
+        };
         match kind {
             Kind::Added => self.send(frames, "ADDED", &event.object),
             Kind::Modified => self.send(frames, "MODIFIED", &event.object),
@@ -261,7 +271,9 @@ impl Watcher {
     /// Ends the watch with an error event.
     fn fail(&mut self, failure: &Failure) -> Vec<Bytes> {
         self.phase = Phase::Over;
-        vec![line(&json!({"type": "ERROR", "object": failure.to_value()}))]
+        vec![line(
+            &json!({"type": "ERROR", "object": failure.to_value()}),
+        )]
     }
 }
 

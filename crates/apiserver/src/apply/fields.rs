@@ -10,13 +10,16 @@ use serde_json::{Map, Value};
 pub(crate) struct Set {
     /// Whether this very place is in the set.
     pub(crate) member: bool,
-    children: BTreeMap<String, Set>,
+    children: BTreeMap<String, Self>,
 }
 
 impl Set {
     /// Just the place itself.
     pub(crate) fn leaf() -> Self {
-        Self { member: true, children: BTreeMap::new() }
+        Self {
+            member: true,
+            children: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -67,8 +70,10 @@ impl Set {
 
     /// What both sets hold.
     pub(crate) fn intersection(&self, other: &Self) -> Self {
-        let mut both =
-            Self { member: self.member && other.member, children: BTreeMap::new() };
+        let mut both = Self {
+            member: self.member && other.member,
+            children: BTreeMap::new(),
+        };
         for (step, below) in &self.children {
             if let Some(theirs) = other.children.get(step) {
                 both.put(step.clone(), below.intersection(theirs));
@@ -173,7 +178,10 @@ fn readable(step: &str) -> String {
         Some(("i", index)) => format!("[{index}]"),
         Some(("k", keys)) => {
             let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
-            let pairs: Vec<_> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let pairs: Vec<_> = keys
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
             format!("[{}]", pairs.join(","))
         }
         _ => step.to_owned(),
@@ -201,13 +209,19 @@ mod tests {
             "f:data": {"f:a": {}},
             "f:list": {"k:{\"name\":\"x\",\"port\":1}": {"f:b": {}}, "v:\"s\"": {}},
         }));
-        assert_eq!(set.paths(), [".data.a", ".list[name=\"x\",port=1].b", ".list[=\"s\"]"]);
+        assert_eq!(
+            set.paths(),
+            [".data.a", ".list[name=\"x\",port=1].b", ".list[=\"s\"]"]
+        );
     }
 
     #[test]
     fn beyond_leaves_out_what_is_touched_below() {
         let last = Set::read(&json!({"f:a": {".": {}, "f:x": {}, "f:y": {}}, "f:b": {}}));
         let keep = Set::read(&json!({"f:a": {"f:x": {}}}));
-        assert_eq!(last.beyond(&keep).write(), json!({"f:a": {"f:y": {}}, "f:b": {}}));
+        assert_eq!(
+            last.beyond(&keep).write(),
+            json!({"f:a": {"f:y": {}}, "f:b": {}})
+        );
     }
 }

@@ -91,7 +91,11 @@ impl Entry {
         if !self.subresource.is_empty() {
             text = format!("{text} with subresource {:?}", self.subresource);
         }
-        if self.apply { text } else { format!("{text} using {}", self.api_version) }
+        if self.apply {
+            text
+        } else {
+            format!("{text} using {}", self.api_version)
+        }
     }
 }
 
@@ -101,7 +105,9 @@ fn seconds(time: Timestamp) -> String {
 }
 
 fn entries(object: &Value) -> Vec<Entry> {
-    let list = metadata(object).get("managedFields").and_then(Value::as_array);
+    let list = metadata(object)
+        .get("managedFields")
+        .and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Entry::read).collect()
 }
 
@@ -124,8 +130,9 @@ fn write(object: &mut Value, mut entries: Vec<Entry>) {
 /// Merges the oldest plain updates, as their number would grow without end.
 fn limit(entries: &mut Vec<Entry>) {
     loop {
-        let mut updates: Vec<usize> =
-            (0..entries.len()).filter(|index| !entries[*index].apply).collect();
+        let mut updates: Vec<usize> = (0..entries.len())
+            .filter(|index| !entries[*index].apply)
+            .collect();
         if updates.len() <= MANAGERS {
             return;
         }
@@ -151,9 +158,9 @@ fn without_managed(object: &Value) -> Value {
 pub(crate) fn track(node: Node<'_>, old: Option<&Value>, new: &mut Value, manager: Manager<'_>) {
     let given = metadata(new).get("managedFields").and_then(Value::as_array);
     // A single empty entry is how clients ask to forget all managers.
-    let forget = given.is_some_and(|list| {
-        matches!(list.as_slice(), [one] if one.as_object().is_some_and(Map::is_empty))
-    });
+    let forget = given.is_some_and(
+        |list| matches!(list.as_slice(), [one] if one.as_object().is_some_and(Map::is_empty)),
+    );
     if forget {
         metadata_mut(new).remove("managedFields");
         return;
@@ -198,14 +205,21 @@ pub(crate) fn apply(
     manager: Manager<'_>,
     force: bool,
 ) -> Result<Value> {
-    if metadata(config).get("managedFields").is_some_and(|fields| !fields.is_null()) {
+    if metadata(config)
+        .get("managedFields")
+        .is_some_and(|fields| !fields.is_null())
+    {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
     let mut entries = live.map(entries).unwrap_or_default();
     let before = live.map(without_managed);
     if let Some(before) = before.as_ref().filter(|_| entries.is_empty()) {
         let fields = strip(set_of(node, before));
-        let ancient = Manager { name: "before-first-apply", subresource: "", ..manager };
+        let ancient = Manager {
+            name: "before-first-apply",
+            subresource: "",
+            ..manager
+        };
         entries.push(Entry::new(ancient, false, fields));
     }
     let wanted = strip(set_of(node, config));
@@ -214,14 +228,18 @@ pub(crate) fn apply(
     let mut merged = merge(node, before.clone(), config);
     if let Some(last) = &last {
         let mut keep = wanted.clone();
-        entries.iter().for_each(|entry| keep.extend(&entry.fields));
+        for entry in &entries {
+            keep.extend(&entry.fields);
+        }
         remove(node, &mut merged, &last.fields.beyond(&keep), &keep);
     }
     let empty = Value::Object(Map::new());
     let difference = compare(node, before.as_ref().unwrap_or(&empty), &merged);
     take_over(&mut entries, &strip(difference.changed), force)?;
     let unchanged = last.filter(|last| {
-        last.fields == wanted && last.api_version == manager.api_version && before.as_ref() == Some(&merged)
+        last.fields == wanted
+            && last.api_version == manager.api_version
+            && before.as_ref() == Some(&merged)
     });
     entries.push(unchanged.unwrap_or_else(|| Entry::new(manager, true, wanted)));
     write(&mut merged, entries);
@@ -244,7 +262,11 @@ fn take_over(entries: &mut [Entry], changed: &Set, force: bool) -> Result<()> {
         let owner = entry.describe();
         let paths = contested.paths();
         causes.extend(paths.iter().map(|path| {
-            cause("FieldManagerConflict", path, format!("conflict with {owner}"))
+            cause(
+                "FieldManagerConflict",
+                path,
+                format!("conflict with {owner}"),
+            )
         }));
         owners.push((owner, paths));
     }
@@ -252,19 +274,29 @@ fn take_over(entries: &mut [Entry], changed: &Set, force: bool) -> Result<()> {
         return Ok(());
     }
     owners.sort();
-    Err(Failure::apply_conflict(conflict_message(&owners, &causes), causes))
+    Err(Failure::apply_conflict(
+        conflict_message(&owners, &causes),
+        causes,
+    ))
 }
 
 fn conflict_message(owners: &[(String, Vec<String>)], causes: &[Cause]) -> String {
     if let [only] = causes {
-        return format!("Apply failed with 1 conflict: {}: {}", only.message, only.field);
+        return format!(
+            "Apply failed with 1 conflict: {}: {}",
+            only.message, only.field
+        );
     }
     let mut lines = Vec::new();
     for (owner, paths) in owners {
         lines.push(format!("conflicts with {owner}:"));
         lines.extend(paths.iter().map(|path| format!("- {path}")));
     }
-    format!("Apply failed with {} conflicts: {}", causes.len(), lines.join("\n"))
+    format!(
+        "Apply failed with {} conflicts: {}",
+        causes.len(),
+        lines.join("\n")
+    )
 }
 
 #[cfg(test)]
@@ -274,7 +306,12 @@ mod tests {
 
     fn manager(name: &str) -> Manager<'_> {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        Manager { name, api_version: "v1", subresource: "", now }
+        Manager {
+            name,
+            api_version: "v1",
+            subresource: "",
+            now,
+        }
     }
 
     fn schema() -> Schema {
@@ -322,7 +359,10 @@ mod tests {
     fn applying_the_same_again_changes_nothing() {
         let config = json!({"metadata": {"name": "x"}, "data": {"a": "1"}});
         let live = do_apply(None, &config, "one", false).unwrap();
-        let later = Manager { now: Timestamp::from_second(1_800_000_000).unwrap(), ..manager("one") };
+        let later = Manager {
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            ..manager("one")
+        };
         let again = apply(schema().root(), Some(&live), &config, later, false).unwrap();
         assert_eq!(again, live);
     }
@@ -342,7 +382,10 @@ mod tests {
         assert_eq!(
             owners,
             [
-                ("one".to_owned(), vec![".data".to_owned(), ".data.b".to_owned()]),
+                (
+                    "one".to_owned(),
+                    vec![".data".to_owned(), ".data.b".to_owned()]
+                ),
                 ("two".to_owned(), vec![".data.a".to_owned()]),
             ]
         );

@@ -45,22 +45,25 @@ fn merge_maps(
 fn merge_lists(node: Node<'_>, live: Vec<Value>, config: &[Value]) -> Vec<Value> {
     let wanted: Vec<String> = config.iter().map(|item| item_step(node, item)).collect();
     let steps: Vec<String> = live.iter().map(|item| item_step(node, item)).collect();
-    let place: BTreeMap<&str, usize> =
-        steps.iter().enumerate().map(|(index, step)| (step.as_str(), index)).collect();
-    let foreign = |index: &usize| !wanted.contains(&steps[*index]);
+    let place: BTreeMap<&str, usize> = steps
+        .iter()
+        .enumerate()
+        .map(|(index, step)| (step.as_str(), index))
+        .collect();
     let mut live: Vec<Option<Value>> = live.into_iter().map(Some).collect();
     let mut merged = Vec::with_capacity(live.len().max(config.len()));
     let mut next = 0;
     for (item, step) in config.iter().zip(&wanted) {
-        let before = place.get(step.as_str()).copied();
-        if let Some(index) = before.filter(|index| *index >= next) {
-            merged.extend((next..index).filter(foreign).filter_map(|index| live[index].take()));
-            next = index + 1;
+        while next < live.len() && (live[next].is_none() || !wanted.contains(&steps[next])) {
+            merged.extend(live[next].take());
+            next += 1;
         }
-        let before = before.and_then(|index| live[index].take());
+        let before = place
+            .get(step.as_str())
+            .and_then(|index| live[*index].take());
         merged.push(merge(node.items(), before, item));
     }
-    merged.extend((next..live.len()).filter(foreign).filter_map(|index| live[index].take()));
+    merged.extend(live.into_iter().flatten());
     merged
 }
 
@@ -71,8 +74,12 @@ pub(super) fn remove(node: Node<'_>, value: &mut Value, gone: &Set, keep: &Set) 
     match value {
         Value::Object(map) => {
             for (step, below) in gone.children() {
-                let Some(name) = step.strip_prefix("f:") else { continue };
-                let Some(child) = map.get_mut(name) else { continue };
+                let Some(name) = step.strip_prefix("f:") else {
+                    continue;
+                };
+                let Some(child) = map.get_mut(name) else {
+                    continue;
+                };
                 let kept = keep.child(step);
                 if below.member {
                     map.remove(name);
@@ -86,7 +93,9 @@ pub(super) fn remove(node: Node<'_>, value: &mut Value, gone: &Set, keep: &Set) 
         }
         Value::Array(items) => items.retain_mut(|item| {
             let step = item_step(node, item);
-            let Some(below) = gone.child(&step) else { return true };
+            let Some(below) = gone.child(&step) else {
+                return true;
+            };
             let kept = keep.child(&step);
             if below.member && kept.is_none() {
                 return false;
@@ -94,7 +103,7 @@ pub(super) fn remove(node: Node<'_>, value: &mut Value, gone: &Set, keep: &Set) 
             remove(node.items(), item, below, kept.unwrap_or(&none));
             true
         }),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -102,7 +111,7 @@ fn is_empty(value: &Value) -> bool {
     match value {
         Value::Object(map) => map.is_empty(),
         Value::Array(items) => items.is_empty(),
-        _ => false,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

@@ -91,7 +91,10 @@ pub(super) fn compare(node: Node<'_>, old: &Value, new: &Value) -> Difference {
         (Shape::ListMap(_) | Shape::Set, Value::Array(old), Value::Array(new)) => {
             compare_lists(node, old, new)
         }
-        _ => Difference { changed: whole(node, new), removed: Set::default() },
+        _ => Difference {
+            changed: whole(node, new),
+            removed: Set::default(),
+        },
     }
 }
 
@@ -128,23 +131,32 @@ fn compare_maps(node: Node<'_>, old: &Map<String, Value>, new: &Map<String, Valu
     for (name, value) in new {
         let below = match old.get(name) {
             Some(before) => compare(node.field(name), before, value),
-            None => {
-                Difference { changed: added(node.field(name), value), removed: Set::default() }
-            }
+            None => Difference {
+                changed: added(node.field(name), value),
+                removed: Set::default(),
+            },
         };
         difference.put(&member_step(name), below);
     }
     for (name, value) in old.iter().filter(|(name, _)| !new.contains_key(*name)) {
         let mut removed = set_of(node.field(name), value);
         removed.member = true;
-        difference.put(&member_step(name), Difference { changed: Set::default(), removed });
+        difference.put(
+            &member_step(name),
+            Difference {
+                changed: Set::default(),
+                removed,
+            },
+        );
     }
     difference
 }
 
 fn compare_lists(node: Node<'_>, old: &[Value], new: &[Value]) -> Difference {
     let index = |items| -> BTreeMap<String, &Value> {
-        <[Value]>::iter(items).map(|item| (item_step(node, item), item)).collect()
+        <[Value]>::iter(items)
+            .map(|item| (item_step(node, item), item))
+            .collect()
     };
     let (old, new) = (index(old), index(new));
     let mut difference = Difference::default();
@@ -156,12 +168,18 @@ fn compare_lists(node: Node<'_>, old: &[Value], new: &[Value]) -> Difference {
     for (step, item) in &new {
         let below = match old.get(step) {
             Some(before) => compare(node.items(), before, item),
-            None => Difference { changed: added(node.items(), item), removed: Set::default() },
+            None => Difference {
+                changed: added(node.items(), item),
+                removed: Set::default(),
+            },
         };
         difference.put(step, below);
     }
     for (step, item) in old.iter().filter(|(step, _)| !new.contains_key(*step)) {
-        let below = Difference { changed: Set::default(), removed: item_set(item) };
+        let below = Difference {
+            changed: Set::default(),
+            removed: item_set(item),
+        };
         difference.put(step, below);
     }
     difference

@@ -16,7 +16,9 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 const ONE_PIECE: usize = 256 << 10;
 
 pub(crate) fn full(code: u16, content_type: &'static str, bytes: Bytes) -> Response<Body> {
-    let body = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    let body = Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync();
     answer(code, content_type, body)
 }
 
@@ -46,7 +48,10 @@ fn answer(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
         http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
     response
 }
 
@@ -54,11 +59,15 @@ fn answer(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
 pub(crate) fn failure(failure: &Failure) -> Response<Body> {
     let mut response = json(failure.code, &failure.to_value());
     if let Some(seconds) = failure.retry_after() {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if failure.code == 401 {
         let scheme = HeaderValue::from_static("Bearer");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
     }
     response
 }
@@ -72,7 +81,12 @@ pub(crate) fn warn(response: &mut Response<Body>, text: &str) {
     let quoted: String = text
         .chars()
         .filter(|c| !c.is_control())
-        .flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c]))
+        .flat_map(|c| {
+            matches!(c, '"' | '\\')
+                .then_some('\\')
+                .into_iter()
+                .chain([c])
+        })
         .collect();
     if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
         response.headers_mut().append(header::WARNING, value);

@@ -58,23 +58,35 @@ pub(crate) fn hash(catalog: &Catalog) -> String {
         hasher.update(resource.schema.text().unwrap_or_default());
     }
     let digest = hasher.finalize();
-    digest.iter().take(16).map(|byte| format!("{byte:02X}")).collect()
+    let half = digest.iter().take(16);
+    half.fold(0_u128, |number, byte| number << 8 | u128::from(*byte))
+        .to_string()
 }
 
 /// `/api` or `/apis`, aggregated.
 pub(crate) fn aggregated(catalog: &Catalog, version: &str, core: bool) -> Value {
-    let groups = catalog.groups().into_iter().filter(|(group, _)| group.is_empty() == core);
+    let groups = catalog
+        .groups()
+        .into_iter()
+        .filter(|(group, _)| group.is_empty() == core);
     let items: Vec<Value> = groups
         .map(|(group, versions)| {
             let versions: Vec<Value> = versions
                 .iter()
                 .map(|version| {
-                    let resources: Vec<Value> =
-                        catalog.of(group, version).iter().map(|kind| entry(kind)).collect();
+                    let resources: Vec<Value> = catalog
+                        .of(group, version)
+                        .iter()
+                        .map(|kind| entry(kind))
+                        .collect();
                     json!({"version": version, "freshness": "Current", "resources": resources})
                 })
                 .collect();
-            let metadata = if core { json!({}) } else { json!({"name": group}) };
+            let metadata = if core {
+                json!({})
+            } else {
+                json!({"name": group})
+            };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
@@ -118,8 +130,16 @@ fn kind_of(group: &str, version: &str, kind: &str) -> Value {
     json!({"group": group, "version": version, "kind": kind})
 }
 
-const VERBS: [&str; 8] =
-    ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: [&str; 8] = [
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 struct Subresource<'a> {
     name: &'a str,

@@ -21,7 +21,10 @@ pub(crate) enum Form {
     /// `PartialObjectMetadata`.
     Metadata,
     /// A table in this version of `meta.k8s.io`.
-    Table { version: &'static str, include: Include },
+    Table {
+        version: &'static str,
+        include: Include,
+    },
 }
 
 impl Form {
@@ -43,7 +46,7 @@ impl Form {
                 let metadata = object.pointer("/metadata/resourceVersion").cloned();
                 let row = table::row(kind, &object, *include, Timestamp::now());
                 let metadata = json!({"resourceVersion": metadata});
-                table_of(version, metadata, Some(table::columns(kind)), vec![row])
+                table_of(version, &metadata, Some(&table::columns(kind)), &[row])
             }
         }
     }
@@ -55,7 +58,8 @@ impl Form {
 
     /// The object of a bookmark.
     pub(crate) fn bookmark(&self, kind: &Served, version: u64, initial: bool) -> Value {
-        let mut metadata = json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
+        let mut metadata =
+            json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
         if initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
@@ -71,7 +75,7 @@ impl Form {
                 let object = json!({"metadata": metadata});
                 let row = json!({"cells": [], "object": object});
                 let metadata = json!({"resourceVersion": version.to_string()});
-                table_of(api, metadata, None, vec![row])
+                table_of(api, &metadata, None, &[row])
             }
         }
     }
@@ -93,8 +97,8 @@ impl Form {
                 let row = |object: &std::sync::Arc<Stored>| {
                     Ok(table::row(kind, &in_version(kind, object)?, *include, now))
                 };
-                let rows = page.objects.iter().map(row).collect::<Result<_>>()?;
-                let table = table_of(version, metadata, Some(table::columns(kind)), rows);
+                let rows = page.objects.iter().map(row).collect::<Result<Vec<_>>>()?;
+                let table = table_of(version, &metadata, Some(&table::columns(kind)), &rows);
                 return Ok(vec![bytes(&table)?]);
             }
         };
@@ -122,12 +126,7 @@ fn metadata_only(mut object: Value) -> Value {
     })
 }
 
-fn table_of(
-    version: &str,
-    metadata: Value,
-    columns: Option<Vec<Value>>,
-    rows: Vec<Value>,
-) -> Value {
+fn table_of(version: &str, metadata: &Value, columns: Option<&[Value]>, rows: &[Value]) -> Value {
     json!({
         "kind": "Table", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata,
         "columnDefinitions": columns, "rows": rows,
@@ -135,5 +134,7 @@ fn table_of(
 }
 
 fn bytes(value: &Value) -> Result<Bytes> {
-    serde_json::to_vec(value).map(Bytes::from).map_err(Failure::internal)
+    serde_json::to_vec(value)
+        .map(Bytes::from)
+        .map_err(Failure::internal)
 }

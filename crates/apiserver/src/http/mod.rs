@@ -81,11 +81,17 @@ impl Api {
     fn document(&self, parts: &Parts, query: &Query, route: Route) -> Result<Response<Body>> {
         let catalog = self.core.catalog();
         let found = |value: Option<Value>| {
-            value.map(|value| answer::json(200, &value)).ok_or_else(Failure::no_route)
+            value
+                .map(|value| answer::json(200, &value))
+                .ok_or_else(Failure::no_route)
         };
         match route {
             Route::Version => Ok(answer::json(200, &version())),
-            Route::Health => Ok(answer::full(200, "text/plain; charset=utf-8", Bytes::from_static(b"ok"))),
+            Route::Health => Ok(answer::full(
+                200,
+                "text/plain; charset=utf-8",
+                Bytes::from_static(b"ok"),
+            )),
             Route::CoreVersions => Ok(discover(parts, &catalog, true)),
             Route::Groups => Ok(discover(parts, &catalog, false)),
             Route::Group(group) => found(discovery::group(&catalog, &group)),
@@ -108,7 +114,9 @@ where
     match Limited::new(body, LARGEST).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Failure::too_large(LARGEST)),
-        Err(error) => Err(Failure::bad_request(format!("the body cannot be read: {error}"))),
+        Err(error) => Err(Failure::bad_request(format!(
+            "the body cannot be read: {error}"
+        ))),
     }
 }
 
@@ -141,7 +149,9 @@ fn discover(parts: &Parts, catalog: &Catalog, core: bool) -> Response<Body> {
         Bytes::from(value.to_string())
     });
     let mut response = answer::full(200, shape.content_type(), bytes);
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("Accept"));
     if matches!(shape, Shape::Aggregated(_)) {
         tag(&mut response, &etag);
     }
@@ -149,7 +159,10 @@ fn discover(parts: &Parts, catalog: &Catalog, core: bool) -> Response<Body> {
 }
 
 fn unchanged(parts: &Parts, etag: &str) -> bool {
-    parts.headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == etag.as_bytes())
+    parts
+        .headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|value| value.as_bytes() == etag.as_bytes())
 }
 
 fn tag(response: &mut Response<Body>, etag: &str) {
@@ -173,7 +186,11 @@ fn openapi_index(catalog: &Catalog) -> Response<Body> {
 }
 
 fn group_path(group: &str, version: &str) -> String {
-    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+    if group.is_empty() {
+        format!("api/{version}")
+    } else {
+        format!("apis/{group}/{version}")
+    }
 }
 
 fn openapi_document(catalog: &Catalog, query: &Query, path: &str) -> Result<Response<Body>> {
@@ -186,6 +203,7 @@ fn openapi_document(catalog: &Catalog, query: &Query, path: &str) -> Result<Resp
     if kinds.is_empty() {
         return Err(Failure::no_route());
     }
+    let resources: Vec<&Resource> = kinds.iter().map(|kind| &*kind.resource).collect();
     let hash = catalog.hash(discovery::hash);
     if query.find("hash").is_some_and(|asked| asked != hash) {
         let mut response = answer::full(301, "text/plain; charset=utf-8", Bytes::new());
@@ -194,13 +212,14 @@ fn openapi_document(catalog: &Catalog, query: &Query, path: &str) -> Result<Resp
         }
         return Ok(response);
     }
-    let resources: Vec<&Resource> = kinds.iter().map(|kind| &*kind.resource).collect();
     let bytes = Bytes::from(openapi::document(path, &resources).to_string());
     let mut response = answer::full(200, "application/json", bytes);
     tag(&mut response, &format!("\"{hash}\""));
     if query.find("hash").is_some() {
         let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
-        response.headers_mut().insert(header::CACHE_CONTROL, forever);
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, forever);
     }
     Ok(response)
 }

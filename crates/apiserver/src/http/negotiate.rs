@@ -32,7 +32,10 @@ impl Accepted<'_> {
 
 /// The entries of the Accept header, in the order the client prefers.
 pub(crate) fn accepted(headers: &HeaderMap) -> Vec<Accepted<'_>> {
-    let text = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
+    let text = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("*/*");
     let entries = text.split(',').map(|entry| {
         let mut parts = entry.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
@@ -56,7 +59,12 @@ pub(crate) fn form(headers: &HeaderMap, query: &Query, kind: &Served) -> Result<
         }
         match entry.parameter("as") {
             "" => return Ok(Form::Whole(kind.api_version())),
-            "Table" => return Ok(Form::Table { version, include: include(query)? }),
+            "Table" => {
+                return Ok(Form::Table {
+                    version,
+                    include: include(query)?,
+                });
+            }
             "PartialObjectMetadata" | "PartialObjectMetadataList" => return Ok(Form::Metadata),
             _ => {}
         }
@@ -67,7 +75,11 @@ pub(crate) fn form(headers: &HeaderMap, query: &Query, kind: &Served) -> Result<
 /// Whether the client takes plain JSON.
 pub(crate) fn plain_json(headers: &HeaderMap) -> Result<()> {
     let plain = |entry: &Accepted<'_>| entry.is_json() && entry.parameter("as").is_empty();
-    if accepted(headers).iter().any(plain) { Ok(()) } else { Err(Failure::not_acceptable()) }
+    if accepted(headers).iter().any(plain) {
+        Ok(())
+    } else {
+        Err(Failure::not_acceptable())
+    }
 }
 
 fn include(query: &Query) -> Result<Include> {
@@ -82,8 +94,14 @@ fn include(query: &Query) -> Result<Include> {
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
-    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    text.unwrap_or_default().split(';').next().unwrap_or_default().trim()
+    let text = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    text.unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
 }
 
 /// Reads the body of a request that carries an object.
@@ -91,7 +109,10 @@ pub(crate) fn object(headers: &HeaderMap, bytes: &[u8]) -> Result<body::Body> {
     match content_type(headers) {
         "" | "application/json" => body::json(bytes),
         "application/yaml" => body::yaml(bytes),
-        _ => Err(Failure::unsupported_media_type(&["application/json", "application/yaml"])),
+        _ => Err(Failure::unsupported_media_type(&[
+            "application/json",
+            "application/yaml",
+        ])),
     }
 }
 
@@ -129,5 +150,9 @@ pub(crate) fn patch_body(format: Format, bytes: &[u8]) -> Result<body::Body> {
 
 /// A body that may be left out, such as the options of a deletion.
 pub(crate) fn optional(headers: &HeaderMap, bytes: &[u8]) -> Result<Value> {
-    if bytes.is_empty() { Ok(Value::Null) } else { object(headers, bytes).map(|body| body.value) }
+    if bytes.is_empty() {
+        Ok(Value::Null)
+    } else {
+        object(headers, bytes).map(|body| body.value)
+    }
 }

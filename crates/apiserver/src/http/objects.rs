@@ -8,14 +8,7 @@ use http::{HeaderMap, Method, Response, header, request::Parts};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{
-    Api, answer,
-    answer::Body,
-    form::Form,
-    negotiate,
-    path::Objects,
-    query::Query,
-};
+use super::{Api, answer, answer::Body, form::Form, negotiate, path::Objects, query::Query};
 use crate::{
     access::{LogOptions, PodError},
     list::{self, Match},
@@ -57,7 +50,14 @@ pub(super) async fn answer(
     {
         return Err(Failure::no_route());
     }
-    let ask = Ask { api, kind, headers: &parts.headers, query, path, body };
+    let ask = Ask {
+        api,
+        kind,
+        headers: &parts.headers,
+        query,
+        path,
+        body,
+    };
     let mut response = ask.dispatch(&parts.method).await?;
     if let Some(warning) = &ask.kind.deprecation {
         answer::warn(&mut response, warning);
@@ -76,10 +76,13 @@ impl Ask<'_> {
                 _ => Err(Failure::method_not_allowed()),
             };
         }
-        match (self.path.subresource.as_str(), &self.path.group[..], &self.path.plural[..]) {
-            ("", _, _) => {}
+        match (
+            self.path.subresource.as_str(),
+            &self.path.group[..],
+            &self.path.plural[..],
+        ) {
+            ("", _, _) | ("finalize", "", "namespaces") => {}
             ("status", _, _) if self.kind.subresources.status => {}
-            ("finalize", "", "namespaces") => {}
             ("scale", _, _) if self.kind.subresources.scale.is_some() => {
                 return self.scale(method).await;
             }
@@ -101,12 +104,22 @@ impl Ask<'_> {
 
     fn get(&self) -> Result<Response<Body>> {
         let form = self.form()?;
-        let stored = self.api.core.get(&self.kind, &self.path.namespace, &self.path.name)?;
-        Ok(answer::full(200, "application/json", form.object(&self.kind, &stored)?))
+        let stored = self
+            .api
+            .core
+            .get(&self.kind, &self.path.namespace, &self.path.name)?;
+        Ok(answer::full(
+            200,
+            "application/json",
+            form.object(&self.kind, &stored)?,
+        ))
     }
 
     fn selector(&self) -> Result<Selector> {
-        let (labels, fields) = (self.query.get("labelSelector"), self.query.get("fieldSelector"));
+        let (labels, fields) = (
+            self.query.get("labelSelector"),
+            self.query.get("fieldSelector"),
+        );
         Selector::parse(&self.kind, labels, fields)
     }
 
@@ -114,7 +127,11 @@ impl Ask<'_> {
         let form = self.form()?;
         if self.query.find("sendInitialEvents").is_some() {
             let message = "Forbidden: sendInitialEvents is forbidden for list";
-            return Err(Failure::invalid_options("ListOptions", "sendInitialEvents", message));
+            return Err(Failure::invalid_options(
+                "ListOptions",
+                "sendInitialEvents",
+                message,
+            ));
         }
         let query = list::Query {
             selector: self.selector()?,
@@ -128,24 +145,35 @@ impl Ask<'_> {
     }
 
     fn watch(&self) -> Result<Response<Body>> {
-        let form = self.form()?;
-        let timeout = self.query.seconds("timeoutSeconds")?.filter(|timeout| !timeout.is_zero());
+        let timeout = self
+            .query
+            .seconds("timeoutSeconds")?
+            .filter(|timeout| !timeout.is_zero());
         let query = watch::Query {
             selector: self.selector()?,
             start: start(self.query)?,
             bookmarks: self.query.flag("allowWatchBookmarks"),
             timeout: timeout.unwrap_or_else(watch_time),
+            form: self.form()?,
         };
         let stop = self.api.stop.clone();
         let (core, namespace) = (&self.api.core, &self.path.namespace);
-        let events = watch::watch(core, &self.kind, namespace, query, form, stop)?;
+        let events = watch::watch(core, &self.kind, namespace, query, stop)?;
         Ok(answer::streamed("application/json", events.map(Ok)))
     }
 
     fn options(&self) -> Result<Options> {
-        if self.query.all("dryRun").any(|value| value != "All" && !value.is_empty()) {
+        if self
+            .query
+            .all("dryRun")
+            .any(|value| value != "All" && !value.is_empty())
+        {
             let message = "Unsupported value: supported values: \"All\"";
-            return Err(Failure::invalid_options("Options.meta.k8s.io", "dryRun", message));
+            return Err(Failure::invalid_options(
+                "Options.meta.k8s.io",
+                "dryRun",
+                message,
+            ));
         }
         let unknown = match self.query.get("fieldValidation") {
             "" | "Warn" => Unknown::Warn,
@@ -172,9 +200,18 @@ impl Ask<'_> {
         if !given.is_empty() {
             return given.chars().take(128).collect();
         }
-        let agent = self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-        let program = agent.and_then(|agent| agent.split('/').next()).unwrap_or_default();
-        if program.is_empty() { "unknown".into() } else { program.chars().take(128).collect() }
+        let agent = self
+            .headers
+            .get(header::USER_AGENT)
+            .and_then(|value| value.to_str().ok());
+        let program = agent
+            .and_then(|agent| agent.split('/').next())
+            .unwrap_or_default();
+        if program.is_empty() {
+            "unknown".into()
+        } else {
+            program.chars().take(128).collect()
+        }
     }
 
     fn part(&self) -> Part {
@@ -200,11 +237,16 @@ impl Ask<'_> {
 
     /// Fields given twice are refused or told, as the client wishes.
     fn duplicates(call: &mut Call<'_>, duplicates: &[String]) -> Result<()> {
-        let texts = duplicates.iter().map(|path| format!("duplicate field \"{path}\""));
+        let texts = duplicates
+            .iter()
+            .map(|path| format!("duplicate field \"{path}\""));
         match call.options.unknown {
             Unknown::Refuse if !duplicates.is_empty() => {
                 let texts: Vec<_> = texts.collect();
-                Err(Failure::bad_request(format!("strict decoding error: {}", texts.join(", "))))
+                Err(Failure::bad_request(format!(
+                    "strict decoding error: {}",
+                    texts.join(", ")
+                )))
             }
             Unknown::Warn => {
                 call.warnings.extend(texts);
@@ -258,13 +300,23 @@ impl Ask<'_> {
     fn edit(&self, call: &mut Call<'_>) -> Result<Edit> {
         let format = negotiate::patch(self.headers, self.kind.builtin)?;
         let wrong = |field, message| {
-            Err(Failure::invalid_options("PatchOptions.meta.k8s.io", field, message))
+            Err(Failure::invalid_options(
+                "PatchOptions.meta.k8s.io",
+                field,
+                message,
+            ))
         };
         if format == Format::Apply && self.query.get("fieldManager").is_empty() {
-            return wrong("fieldManager", "Required value: is required for apply patch");
+            return wrong(
+                "fieldManager",
+                "Required value: is required for apply patch",
+            );
         }
         if format != Format::Apply && self.query.find("force").is_some() {
-            return wrong("force", "Forbidden: may not be specified for non-apply patch");
+            return wrong(
+                "force",
+                "Forbidden: may not be specified for non-apply patch",
+            );
         }
         let body = negotiate::patch_body(format, &self.body)?;
         Self::duplicates(call, &body.duplicates)?;
@@ -281,9 +333,9 @@ impl Ask<'_> {
         let mut call = self.call(&options);
         let edit = match *method {
             Method::GET => None,
-            Method::PUT => {
-                Some(Edit::Replace(negotiate::object(self.headers, &self.body)?.value))
-            }
+            Method::PUT => Some(Edit::Replace(
+                negotiate::object(self.headers, &self.body)?.value,
+            )),
             Method::PATCH => Some(self.edit(&mut call)?),
             _ => return Err(Failure::method_not_allowed()),
         };
@@ -298,12 +350,19 @@ impl Ask<'_> {
         let body = negotiate::optional(self.headers, &self.body)?;
         let text = |pointer: &str, query: &str| {
             let given = body.pointer(pointer).and_then(Value::as_str);
-            given.or_else(|| self.query.find(query)).filter(|text| !text.is_empty()).map(str::to_owned)
+            given
+                .or_else(|| self.query.find(query))
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
         };
         let orphans = body.get("orphanDependents").and_then(Value::as_bool);
         let propagation = match text("/propagationPolicy", "propagationPolicy").as_deref() {
             None => orphans.map(|orphans| {
-                if orphans { Propagation::Orphan } else { Propagation::Background }
+                if orphans {
+                    Propagation::Orphan
+                } else {
+                    Propagation::Background
+                }
             }),
             Some("Background") => Some(Propagation::Background),
             Some("Foreground") => Some(Propagation::Foreground),
@@ -317,7 +376,10 @@ impl Ask<'_> {
         let grace = body.get("gracePeriodSeconds").and_then(Value::as_i64);
         let grace = match grace {
             Some(grace) => Some(grace),
-            None => self.query.number("gracePeriodSeconds")?.and_then(|grace| grace.try_into().ok()),
+            None => self
+                .query
+                .number("gracePeriodSeconds")?
+                .and_then(|grace| grace.try_into().ok()),
         };
         Ok(DeleteOptions {
             grace,
@@ -331,7 +393,9 @@ impl Ask<'_> {
     fn options_of_deletion(&self) -> Result<Options> {
         let mut options = self.options()?;
         let body = negotiate::optional(self.headers, &self.body)?;
-        options.dry_run |= body.pointer("/dryRun/0").is_some_and(|value| value == "All");
+        options.dry_run |= body
+            .pointer("/dryRun/0")
+            .is_some_and(|value| value == "All");
         Ok(options)
     }
 
@@ -355,13 +419,24 @@ impl Ask<'_> {
         }
         let options = self.options_of_deletion()?;
         let mut call = self.call(&options);
-        let query = list::Query { selector: self.selector()?, ..list::Query::default() };
+        let query = list::Query {
+            selector: self.selector()?,
+            ..list::Query::default()
+        };
         let page = list::list(&self.api.core, &self.kind, &self.path.namespace, &query)?;
         let wanted = self.delete_options()?;
         let objects = rest::delete_collection(&mut call, page.objects, &wanted).await?;
         let version = self.api.core.cache.version();
-        let page = list::Page { version, objects, resume: None, remaining: None };
-        Ok(warned(answer::frames(200, form.list(&self.kind, &page)?), &call))
+        let page = list::Page {
+            version,
+            objects,
+            resume: None,
+            remaining: None,
+        };
+        Ok(warned(
+            answer::frames(200, form.list(&self.kind, &page)?),
+            &call,
+        ))
     }
 
     async fn log(&self, method: &Method) -> Result<Response<Body>> {
@@ -370,7 +445,12 @@ impl Ask<'_> {
         }
         let (namespace, pod) = (&self.path.namespace, &self.path.name);
         self.api.core.get(&self.kind, namespace, pod)?;
-        let text = |key| self.query.find(key).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |key| {
+            self.query
+                .find(key)
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
         let options = LogOptions {
             container: text("container"),
             follow: self.query.flag("follow"),
@@ -393,7 +473,9 @@ impl Ask<'_> {
 }
 
 fn warned(mut response: Response<Body>, call: &Call<'_>) -> Response<Body> {
-    call.warnings.iter().for_each(|text| answer::warn(&mut response, text));
+    call.warnings
+        .iter()
+        .for_each(|text| answer::warn(&mut response, text));
     response
 }
 
@@ -410,15 +492,18 @@ fn matching(query: &Query) -> Result<Option<Match>> {
         "Exact" => Ok(Some(Match::Exact)),
         _ => {
             let message = "Unsupported value: supported values: \"Exact\", \"NotOlderThan\", \"\"";
-            Err(Failure::invalid_options("ListOptions", "resourceVersionMatch", message))
+            Err(Failure::invalid_options(
+                "ListOptions",
+                "resourceVersionMatch",
+                message,
+            ))
         }
     }
 }
 
 /// Where a watch begins.
 fn start(query: &Query) -> Result<Start> {
-    let forbidden =
-        |field, message| Err(Failure::invalid_options("ListOptions", field, message));
+    let forbidden = |field, message| Err(Failure::invalid_options("ListOptions", field, message));
     let matching = matching(query)?;
     let version = list::parse_version(query.get("resourceVersion"))?;
     match query.find("sendInitialEvents") {

@@ -46,7 +46,9 @@ impl Route {
             .split('/')
             .map(super::query::decode_path)
             .collect();
-        let Some(segments) = segments else { return Self::Unknown };
+        let Some(segments) = segments else {
+            return Self::Unknown;
+        };
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match segments.as_slice() {
             ["version"] => Self::Version,
@@ -68,19 +70,32 @@ fn within(group: &str, version: &str, rest: &[&str]) -> Route {
     let (namespace, rest) = match rest {
         [] => return Route::Resources { group, version },
         // `/namespaces/x` and its subresources are about the namespace itself.
-        ["namespaces", namespace, rest @ ..]
-            if !matches!(rest, [] | ["status" | "finalize"]) =>
-        {
+        ["namespaces", namespace, rest @ ..] if !matches!(rest, [] | ["status" | "finalize"]) => {
             ((*namespace).to_owned(), rest)
         }
         rest => (String::new(), rest),
     };
-    let objects = Objects { group, version, namespace, ..Objects::default() };
-    match rest.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>().as_slice() {
-        [plural] => Route::Objects(Objects { plural: plural.clone(), ..objects }),
-        [plural, name] => {
-            Route::Objects(Objects { plural: plural.clone(), name: name.clone(), ..objects })
-        }
+    let objects = Objects {
+        group,
+        version,
+        namespace,
+        ..Objects::default()
+    };
+    match rest
+        .iter()
+        .map(|text| (*text).to_owned())
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        [plural] => Route::Objects(Objects {
+            plural: plural.clone(),
+            ..objects
+        }),
+        [plural, name] => Route::Objects(Objects {
+            plural: plural.clone(),
+            name: name.clone(),
+            ..objects
+        }),
         [plural, name, subresource] => Route::Objects(Objects {
             plural: plural.clone(),
             name: name.clone(),
@@ -97,25 +112,50 @@ mod tests {
 
     fn check(path: &str, expected: [&str; 6]) {
         let [group, version, namespace, plural, name, subresource] = expected.map(str::to_owned);
-        let objects = Objects { group, version, namespace, plural, name, subresource };
+        let objects = Objects {
+            group,
+            version,
+            namespace,
+            plural,
+            name,
+            subresource,
+        };
         assert_eq!(Route::parse(path), Route::Objects(objects), "{path}");
     }
 
     #[test]
     fn objects() {
         check("/api/v1/namespaces", ["", "v1", "", "namespaces", "", ""]);
-        check("/api/v1/namespaces/x", ["", "v1", "", "namespaces", "x", ""]);
-        check("/api/v1/namespaces/x/finalize", ["", "v1", "", "namespaces", "x", "finalize"]);
-        check("/api/v1/namespaces/x/pods/p/log", ["", "v1", "x", "pods", "p", "log"]);
-        check("/apis/apps/v1/deployments", ["apps", "v1", "", "deployments", "", ""]);
-        check("/apis/g/v1/namespaces/n/ks/a%2Fb", ["g", "v1", "n", "ks", "a/b", ""]);
+        check(
+            "/api/v1/namespaces/x",
+            ["", "v1", "", "namespaces", "x", ""],
+        );
+        check(
+            "/api/v1/namespaces/x/finalize",
+            ["", "v1", "", "namespaces", "x", "finalize"],
+        );
+        check(
+            "/api/v1/namespaces/x/pods/p/log",
+            ["", "v1", "x", "pods", "p", "log"],
+        );
+        check(
+            "/apis/apps/v1/deployments",
+            ["apps", "v1", "", "deployments", "", ""],
+        );
+        check(
+            "/apis/g/v1/namespaces/n/ks/a%2Fb",
+            ["g", "v1", "n", "ks", "a/b", ""],
+        );
     }
 
     #[test]
     fn others() {
         assert_eq!(Route::parse("/api"), Route::CoreVersions);
         assert_eq!(Route::parse("/livez/ping"), Route::Health);
-        assert_eq!(Route::parse("/openapi/v3/apis/apps/v1"), Route::OpenApi("apis/apps/v1".into()));
+        assert_eq!(
+            Route::parse("/openapi/v3/apis/apps/v1"),
+            Route::OpenApi("apis/apps/v1".into())
+        );
         assert_eq!(Route::parse("/nothing"), Route::Unknown);
     }
 }

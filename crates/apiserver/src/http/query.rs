@@ -28,16 +28,25 @@ impl Query {
     }
 
     pub(crate) fn find(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Every value of a parameter.
     pub(crate) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(name, _)| name == key).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(name, _)| name == key)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn flag(&self, key: &str) -> bool {
-        matches!(self.find(key), Some("" | "1" | "t" | "T" | "true" | "TRUE" | "True"))
+        matches!(
+            self.find(key),
+            Some("" | "1" | "t" | "T" | "true" | "TRUE" | "True")
+        )
     }
 
     pub(crate) fn number(&self, key: &str) -> Result<Option<u64>> {
@@ -79,7 +88,9 @@ fn decode(text: &str, plus: bool) -> Option<String> {
 }
 
 fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

@@ -54,11 +54,7 @@ fn draw(prefix: &str) -> String {
 
 /// Creates an object that is whole but for what the server adds. `track` says
 /// whether ownership of its fields is still to be recorded.
-pub(super) async fn insert(
-    call: &mut Call<'_>,
-    mut object: Value,
-    track: bool,
-) -> Result<Outcome> {
+pub(super) async fn insert(call: &mut Call<'_>, mut object: Value, track: bool) -> Result<Outcome> {
     call.check_namespace(&mut object)?;
     check_home(call, meta_str(&object, "name"))?;
     // Nodes report themselves; everything else starts without a status.
@@ -69,7 +65,12 @@ pub(super) async fn insert(
     call.default(&mut object, None);
     if track {
         let version = call.kind.api_version();
-        apply::track(call.kind.schema.root(), None, &mut object, call.manager(&version));
+        apply::track(
+            call.kind.schema.root(),
+            None,
+            &mut object,
+            call.manager(&version),
+        );
     }
     call.validate(&object, None)?;
     let object = call.admit(object, None, false)?;
@@ -81,7 +82,10 @@ pub(super) async fn insert(
     if call.options.dry_run {
         return Ok(Outcome::Tree(object));
     }
-    call.core.put(call.kind, &object, Expect::Absent).await.map(Outcome::Stored)
+    call.core
+        .put(call.kind, &object, Expect::Absent)
+        .await
+        .map(Outcome::Stored)
 }
 
 fn is_node(call: &Call<'_>) -> bool {
@@ -108,7 +112,11 @@ fn check_home(call: &Call<'_>, name: &str) -> Result<()> {
         }));
     };
     if namespace.head.deleting {
-        return Err(Failure::namespace_terminating(call.kind, name, call.namespace));
+        return Err(Failure::namespace_terminating(
+            call.kind,
+            name,
+            call.namespace,
+        ));
     }
     Ok(())
 }
@@ -117,7 +125,12 @@ fn check_home(call: &Call<'_>, name: &str) -> Result<()> {
 fn stamp(call: &Call<'_>, object: &mut Value) {
     let numbered = !call.kind.builtin || object.get("spec").is_some();
     let metadata = metadata_mut(object);
-    for name in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+    for name in [
+        "resourceVersion",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+    ] {
         metadata.remove(name);
     }
     metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));

@@ -73,7 +73,11 @@ async fn attempt(call: &mut Call<'_>, options: &DeleteOptions) -> Result<Deleted
         return Ok(Deleted::Gone(stored));
     }
     if !wait {
-        return call.core.remove(call.kind, &new, stored.version).await.map(Deleted::Gone);
+        return call
+            .core
+            .remove(call.kind, &new, stored.version)
+            .await
+            .map(Deleted::Gone);
     }
     if new == old {
         return Ok(Deleted::Waiting(Outcome::Stored(stored)));
@@ -81,7 +85,10 @@ async fn attempt(call: &mut Call<'_>, options: &DeleteOptions) -> Result<Deleted
     if call.options.dry_run {
         return Ok(Deleted::Waiting(Outcome::Tree(new)));
     }
-    let written = call.core.put(call.kind, &new, Expect::Version(stored.version)).await?;
+    let written = call
+        .core
+        .put(call.kind, &new, Expect::Version(stored.version))
+        .await?;
     Ok(Deleted::Waiting(Outcome::Stored(written)))
 }
 
@@ -129,7 +136,9 @@ fn mark(call: &Call<'_>, object: &mut Value, options: &DeleteOptions) -> bool {
 }
 
 fn shorter(current: Option<&Value>, grace: i64) -> bool {
-    current.and_then(Value::as_i64).is_some_and(|current| grace < current)
+    current
+        .and_then(Value::as_i64)
+        .is_some_and(|current| grace < current)
 }
 
 fn set_finalizers(call: &Call<'_>, object: &mut Value, options: &DeleteOptions) {
@@ -168,8 +177,12 @@ fn grace(call: &Call<'_>, object: &Value, options: &DeleteOptions) -> i64 {
     if !is_pod || !on_node || ended {
         return 0;
     }
-    let own = object.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
-    let running = metadata(object).get("deletionGracePeriodSeconds").and_then(Value::as_i64);
+    let own = object
+        .pointer("/spec/terminationGracePeriodSeconds")
+        .and_then(Value::as_i64);
+    let running = metadata(object)
+        .get("deletionGracePeriodSeconds")
+        .and_then(Value::as_i64);
     options.grace.or(running).or(own).unwrap_or(GRACE).max(0)
 }
 
@@ -210,7 +223,9 @@ pub(crate) async fn amend(
     edit: impl Fn(&mut Value) -> bool,
 ) -> Result<()> {
     loop {
-        let Some(stored) = core.cache.get(place) else { return Ok(()) };
+        let Some(stored) = core.cache.get(place) else {
+            return Ok(());
+        };
         let mut object = stored.value()?;
         if !edit(&mut object) {
             return Ok(());
@@ -220,7 +235,8 @@ pub(crate) async fn amend(
         let outcome = if stored.head.deleting && !held {
             core.remove(kind, &object, stored.version).await
         } else {
-            core.put(kind, &object, Expect::Version(stored.version)).await
+            core.put(kind, &object, Expect::Version(stored.version))
+                .await
         };
         match outcome {
             Err(failure) if failure.is_conflict() => {}
@@ -238,7 +254,10 @@ pub(crate) async fn delete_as_server(
     propagation: Option<Propagation>,
     uid: Option<&str>,
 ) -> Result<()> {
-    let options = Options { manager: "garbage-collector".into(), ..Options::default() };
+    let options = Options {
+        manager: "garbage-collector".into(),
+        ..Options::default()
+    };
     let mut call = Call {
         core,
         kind,
@@ -250,7 +269,11 @@ pub(crate) async fn delete_as_server(
         warnings: Vec::new(),
     };
     let uid = uid.map(str::to_owned);
-    let options = DeleteOptions { propagation, uid, ..DeleteOptions::default() };
+    let options = DeleteOptions {
+        propagation,
+        uid,
+        ..DeleteOptions::default()
+    };
     match delete(&mut call, &options).await {
         Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),
         outcome => outcome.map(drop),

@@ -129,7 +129,12 @@ impl Call<'_> {
             (Some(_), Part::Main | Part::Finalize | Part::Scale) => Operation::Update,
         };
         let name = meta_str(&object, "name").to_owned();
-        let request = AdmissionRequest { operation, resource: self.kind, object, old };
+        let request = AdmissionRequest {
+            operation,
+            resource: self.kind,
+            object,
+            old,
+        };
         match self.core.admission.admit(request) {
             Ok(admitted) => {
                 self.warnings.extend(admitted.warnings);
@@ -152,7 +157,10 @@ fn check_metadata(object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let name = meta_str(object, "name");
     if name.is_empty() {
-        causes.push(Cause::required("metadata.name", "name or generateName is required"));
+        causes.push(Cause::required(
+            "metadata.name",
+            "name or generateName is required",
+        ));
     } else if let Some(why) = name_problem(name) {
         causes.push(Cause::invalid("metadata.name", &json!(name), why));
     }

@@ -19,13 +19,23 @@ pub(crate) fn get_scale(call: &Call<'_>) -> Result<Value> {
 }
 
 fn paths<'a>(call: &Call<'a>) -> Result<&'a Scale> {
-    call.kind.subresources.scale.as_ref().ok_or_else(Failure::no_route)
+    call.kind
+        .subresources
+        .scale
+        .as_ref()
+        .ok_or_else(Failure::no_route)
 }
 
 fn view(scale: &Scale, object: &Value) -> Value {
     let number = |path: &str| at(object, path).and_then(Value::as_i64).unwrap_or(0);
     let mut metadata_view = json!({});
-    for name in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+    for name in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+    ] {
         if let Some(value) = metadata(object).get(name) {
             metadata_view[name] = value.clone();
         }
@@ -84,5 +94,7 @@ pub(crate) async fn update_scale(call: &mut Call<'_>, edit: Edit) -> Result<Valu
 
 /// `.spec.replicas` and 3 make `{"spec": {"replicas": 3}}`.
 fn nest(path: &str, value: Value) -> Value {
-    path.trim_start_matches('.').rsplit('.').fold(value, |value, key| json!({ key: value }))
+    path.trim_start_matches('.')
+        .rsplit('.')
+        .fold(value, |value, key| json!({ key: value }))
 }

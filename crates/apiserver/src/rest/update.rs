@@ -18,8 +18,9 @@ use crate::{
     store::Expect,
 };
 
-/// How often a change is tried again on a newer object.
-const TRIES: usize = 10;
+/// How often a change is tried again on a newer object. Each failed try is somebody
+/// else's success, so many are needed only under many writers.
+const TRIES: usize = 100;
 
 /// What a client wants done to an object.
 pub(crate) enum Edit {
@@ -115,7 +116,10 @@ fn restrict(call: &Call<'_>, config: &mut Value) {
             }
             if !builtin {
                 metadata_mut(config).retain(|key, _| {
-                    matches!(key.as_str(), "name" | "namespace" | "uid" | "resourceVersion")
+                    matches!(
+                        key.as_str(),
+                        "name" | "namespace" | "uid" | "resourceVersion"
+                    )
                 });
             }
         }
@@ -149,7 +153,9 @@ async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
     if call.options.dry_run {
         return Ok((Outcome::Tree(new), false));
     }
-    write(call, &stored, &new).await.map(|stored| (Outcome::Stored(stored), false))
+    write(call, &stored, &new)
+        .await
+        .map(|stored| (Outcome::Stored(stored), false))
 }
 
 async fn create_by_apply(
@@ -157,7 +163,9 @@ async fn create_by_apply(
     edit: &Edit,
     missing: Failure,
 ) -> Result<(Outcome, bool)> {
-    let Edit::Apply(config) = edit else { return Err(missing) };
+    let Edit::Apply(config) = edit else {
+        return Err(missing);
+    };
     if call.part != Part::Main || !missing.is_not_found() {
         return Err(missing);
     }
@@ -166,7 +174,13 @@ async fn create_by_apply(
     }
     let version = call.kind.api_version();
     let node = call.kind.schema.root();
-    let object = apply::apply(node, None, config, call.manager(&version), call.options.force)?;
+    let object = apply::apply(
+        node,
+        None,
+        config,
+        call.manager(&version),
+        call.options.force,
+    )?;
     match insert(call, object, false).await {
         // Somebody created it in between: apply to that.
         Err(failure) if failure.reason == "AlreadyExists" => {
@@ -191,7 +205,13 @@ fn edited(call: &mut Call<'_>, edit: &Edit, old: &Value) -> Result<Value> {
         }
         Edit::Apply(config) => {
             let version = call.kind.api_version();
-            apply::apply(node, Some(old), config, call.manager(&version), call.options.force)
+            apply::apply(
+                node,
+                Some(old),
+                config,
+                call.manager(&version),
+                call.options.force,
+            )
         }
     }
 }
@@ -254,7 +274,9 @@ fn keep_all_but(new: &mut Value, old: &Value, free: &[&str]) {
         .filter(|name| !free.contains(&name.as_str()))
         .cloned()
         .collect();
-    names.iter().for_each(|name| keep(new, old, name));
+    for name in &names {
+        keep(new, old, name);
+    }
 }
 
 fn keep(new: &mut Value, old: &Value, name: &str) {
@@ -276,8 +298,10 @@ fn check_finalizers(call: &Call<'_>, old: &Value, new: &Value) -> Result<()> {
         return Ok(());
     }
     let before = finalizers(old);
-    let added: Vec<_> =
-        finalizers(new).into_iter().filter(|finalizer| !before.contains(finalizer)).collect();
+    let added: Vec<_> = finalizers(new)
+        .into_iter()
+        .filter(|finalizer| !before.contains(finalizer))
+        .collect();
     if added.is_empty() {
         return Ok(());
     }
@@ -290,7 +314,9 @@ fn check_finalizers(call: &Call<'_>, old: &Value, new: &Value) -> Result<()> {
 
 /// Counts changes of anything but metadata and status.
 fn count_generation(old: &Value, new: &mut Value) {
-    let Some(generation) = metadata(old).get("generation").and_then(Value::as_i64) else { return };
+    let Some(generation) = metadata(old).get("generation").and_then(Value::as_i64) else {
+        return;
+    };
     let desired = |object: &Value| -> Vec<(String, Value)> {
         let fields = object.as_object().into_iter().flatten();
         fields
@@ -317,6 +343,8 @@ async fn write(call: &Call<'_>, stored: &Stored, new: &Value) -> Result<Arc<Stor
     if going && !kept {
         call.core.remove(call.kind, new, stored.version).await
     } else {
-        call.core.put(call.kind, new, Expect::Version(stored.version)).await
+        call.core
+            .put(call.kind, new, Expect::Version(stored.version))
+            .await
     }
 }

@@ -71,8 +71,10 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| Error::File { path: folder.into(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| Error::File {
+            path: folder.into(),
+            source,
+        })?;
         let lock = lock(folder)?;
         let path = folder.join("objects.sqlite");
         create_private(&path)?;
@@ -80,7 +82,11 @@ impl Database {
         let mut connection = Connection::open(&path).map_err(failed)?;
         configure(&connection).map_err(failed)?;
         migrate(&mut connection, &path)?;
-        Ok(Self { connection, path, _lock: lock })
+        Ok(Self {
+            connection,
+            path,
+            _lock: lock,
+        })
     }
 
     pub(super) fn load(&self) -> Result<Loaded, Error> {
@@ -94,7 +100,12 @@ impl Database {
         let newest = objects.iter().map(|(_, object)| object.version);
         let newest = newest.chain(history.iter().map(|past| past.object.version));
         let version = newest.max().unwrap_or(0).max(horizon);
-        Ok(Loaded { version, horizon, objects, history })
+        Ok(Loaded {
+            version,
+            horizon,
+            objects,
+            history,
+        })
     }
 
     fn objects(&self) -> Result<Vec<(Collection, Stored)>, Error> {
@@ -120,7 +131,9 @@ impl Database {
         let mut names = Names::default();
         let mut statement = self
             .connection
-            .prepare("SELECT version, previous, deleted, collection, data FROM history ORDER BY version")
+            .prepare(
+                "SELECT version, previous, deleted, collection, data FROM history ORDER BY version",
+            )
             .map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         let mut known = std::collections::HashMap::new();
@@ -135,7 +148,12 @@ impl Database {
             let previous = previous.and_then(|version| known.remove(&version.cast_unsigned()));
             known.insert(version, Arc::clone(&object));
             if version > horizon {
-                history.push(Past { collection, deleted, object, previous });
+                history.push(Past {
+                    collection,
+                    deleted,
+                    object,
+                    previous,
+                });
             }
         }
         Ok(history)
@@ -191,7 +209,13 @@ pub(super) fn put(
              VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
         )?
-        .execute(params![collection, name.namespace, name.name, version, data])?;
+        .execute(params![
+            collection,
+            name.namespace,
+            name.name,
+            version,
+            data
+        ])?;
     remember(transaction, collection, object, previous, false)
 }
 
@@ -221,7 +245,13 @@ fn remember(
     let (version, previous) = (object.version.cast_signed(), previous.map(u64::cast_signed));
     transaction
         .prepare_cached("INSERT INTO history VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![version, previous, deleted, collection, &object.json[..]])?;
+        .execute(params![
+            version,
+            previous,
+            deleted,
+            collection,
+            &object.json[..]
+        ])?;
     Ok(())
 }
 
@@ -240,7 +270,10 @@ fn blob(value: rusqlite::Result<rusqlite::types::ValueRef<'_>>) -> rusqlite::Res
 
 fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join("lock");
-    let failed = |source| Error::File { path: path.clone(), source };
+    let failed = |source| Error::File {
+        path: path.clone(),
+        source,
+    };
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -256,8 +289,15 @@ fn lock(folder: &Path) -> Result<File, Error> {
             let mut text = String::new();
             // Who holds it is a courtesy: the lock itself is what counts.
             let known = file.read_to_string(&mut text).is_ok() && !text.trim().is_empty();
-            let holder = if known { format!(" (pid {})", text.trim()) } else { String::new() };
-            return Err(Error::InUse { path: folder.into(), holder });
+            let holder = if known {
+                format!(" (pid {})", text.trim())
+            } else {
+                String::new()
+            };
+            return Err(Error::InUse {
+                path: folder.into(),
+                holder,
+            });
         }
     }
     let written = file
@@ -278,7 +318,10 @@ fn create_private(path: &Path) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .map(drop)
-        .map_err(|source| Error::File { path: path.into(), source })
+        .map_err(|source| Error::File {
+            path: path.into(),
+            source,
+        })
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
@@ -299,13 +342,19 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
         .map_err(failed)?;
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     if found > known {
-        return Err(Error::Newer { path: path.into(), found, known });
+        return Err(Error::Newer {
+            path: path.into(),
+            found,
+            known,
+        });
     }
     let transaction = connection.transaction().map_err(failed)?;
     for step in MIGRATIONS.iter().skip(found as usize) {
         transaction.execute_batch(step).map_err(failed)?;
     }
-    transaction.pragma_update(None, "user_version", known).map_err(failed)?;
+    transaction
+        .pragma_update(None, "user_version", known)
+        .map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 
@@ -315,8 +364,14 @@ fn classify(path: &Path, source: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
     );
     if damaged {
-        Error::Damaged { path: path.into(), why: source.to_string() }
+        Error::Damaged {
+            path: path.into(),
+            why: source.to_string(),
+        }
     } else {
-        Error::Database { path: path.into(), source }
+        Error::Database {
+            path: path.into(),
+            source,
+        }
     }
 }

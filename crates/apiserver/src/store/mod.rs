@@ -14,6 +14,10 @@ pub(crate) use writer::{Change, Expect, Publish, Refusal, Store, Written};
 
 /// Why the data folder cannot be opened.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "named by its module: `store::Error`"
+)]
 pub enum Error {
     /// A file or folder cannot be used.
     #[error("{}: {source}", path.display())]

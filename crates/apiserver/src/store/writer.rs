@@ -99,15 +99,23 @@ impl Store {
     pub(crate) fn open(folder: &Path) -> Result<(Opened, Loaded), Error> {
         let database = Database::open(folder)?;
         let loaded = database.load()?;
-        let opened = Opened { database, version: loaded.version, horizon: loaded.horizon };
+        let opened = Opened {
+            database,
+            version: loaded.version,
+            horizon: loaded.horizon,
+        };
         Ok((opened, loaded))
     }
 
     /// Writes and waits until it is durable and visible.
     pub(crate) async fn write(&self, change: Change) -> Answer {
-        let Some(jobs) = self.jobs.get() else { return Err(Refusal::Closed) };
+        let Some(jobs) = self.jobs.get() else {
+            return Err(Refusal::Closed);
+        };
         let (answer, answered) = oneshot::channel();
-        jobs.send(Job { change, answer }).await.map_err(|_| Refusal::Closed)?;
+        jobs.send(Job { change, answer })
+            .await
+            .map_err(|_| Refusal::Closed)?;
         drop(jobs);
         answered.await.unwrap_or(Err(Refusal::Closed))
     }
@@ -143,7 +151,10 @@ impl Opened {
             .name("apiserver-writer".into())
             .spawn(move || writer.run(queue))
             .map_err(Error::Thread)?;
-        Ok(Store { jobs: parking::Slot::new(jobs), thread: parking::Slot::new(thread) })
+        Ok(Store {
+            jobs: parking::Slot::new(jobs),
+            thread: parking::Slot::new(thread),
+        })
     }
 }
 
@@ -166,8 +177,10 @@ impl Writer {
     }
 
     fn write(&mut self, group: Vec<Job>) {
-        let (changes, answers): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|job| (job.change, job.answer)).unzip();
+        let (changes, answers): (Vec<_>, Vec<_>) = group
+            .into_iter()
+            .map(|job| (job.change, job.answer))
+            .unzip();
         let outcomes = match self.commit(&changes) {
             Ok(outcomes) => outcomes,
             // One bad write must not take its neighbours with it.
@@ -183,19 +196,28 @@ impl Writer {
     }
 
     fn alone(&mut self, change: &[Change]) -> Vec<Answer> {
-        self.commit(change).unwrap_or_else(|refusal| vec![Err(refusal)])
+        self.commit(change)
+            .unwrap_or_else(|refusal| vec![Err(refusal)])
     }
 
     /// Writes all changes in one transaction and publishes them.
     fn commit(&mut self, changes: &[Change]) -> Result<Vec<Answer>, Refusal> {
-        let transaction = self.database.connection.transaction().map_err(|error| refuse(&error))?;
+        let transaction = self
+            .database
+            .connection
+            .transaction()
+            .map_err(|error| refuse(&error))?;
         let mut pending = Pending::new(self.publish.as_ref(), self.version);
         let mut outcomes = Vec::with_capacity(changes.len());
         for change in changes {
             let outcome = pending.check(change).and_then(|previous| {
                 let written = pending.next(change, previous);
                 let before = written.previous.as_ref().map(|object| object.version);
-                let put = if written.deleted { database::remove } else { database::put };
+                let put = if written.deleted {
+                    database::remove
+                } else {
+                    database::put
+                };
                 put(&transaction, &written.collection, &written.object, before)
                     .map_err(|error| refuse(&error))?;
                 Ok(pending.accept(written))
@@ -235,7 +257,12 @@ struct Pending<'a> {
 
 impl<'a> Pending<'a> {
     fn new(publish: &'a dyn Publish, version: u64) -> Self {
-        Self { publish, version, overlay: HashMap::new(), written: Vec::new() }
+        Self {
+            publish,
+            version,
+            overlay: HashMap::new(),
+            written: Vec::new(),
+        }
     }
 
     /// What the change replaces, if it finds what it expects.
@@ -266,7 +293,8 @@ impl<'a> Pending<'a> {
         self.version += 1;
         let object = Arc::clone(&written.object);
         let now = (!written.deleted).then(|| Arc::clone(&object));
-        self.overlay.insert((Arc::clone(&written.collection), object.name.clone()), now);
+        self.overlay
+            .insert((Arc::clone(&written.collection), object.name.clone()), now);
         self.written.push(written);
         object
     }
@@ -297,7 +325,10 @@ mod parking {
 
     impl<T: Clone> Slot<T> {
         pub(super) fn get(&self) -> Option<T> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
         }
     }
 }

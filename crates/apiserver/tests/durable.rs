@@ -1,0 +1,231 @@
+//! What is acknowledged stays, whatever happens to the process or the file.
+
+mod common;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use common::open;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
+};
+use proptest::prelude::*;
+use serde_json::json;
+
+/// Set for the process that is killed while it writes.
+const FOLDER: &str = "CHOREO_TEST_WRITER";
+
+fn config(name: &str) -> ConfigMap {
+    serde_json::from_value(json!({"metadata": {"name": name}})).unwrap()
+}
+
+/// Not a test of its own: the process that `acknowledged_writes_survive_a_kill` kills.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writer() {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        return;
+    };
+    let server = open(folder.as_ref());
+    let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+    for number in 0_u32.. {
+        let name = format!("n{number}");
+        api.create(&PostParams::default(), &config(&name))
+            .await
+            .unwrap();
+        println!("\nwritten {name}");
+    }
+}
+
+#[tokio::test]
+async fn acknowledged_writes_survive_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "writer", "--nocapture"])
+        .env(FOLDER, folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut last = String::new();
+    let mut acknowledged = 0;
+    for line in lines {
+        let line = line.unwrap();
+        if let Some(name) = line.strip_prefix("written ") {
+            name.clone_into(&mut last);
+            acknowledged += 1;
+        }
+        if acknowledged == 200 {
+            child.kill().unwrap();
+            break;
+        }
+    }
+    child.wait().unwrap();
+    let server = open(folder.path());
+    let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+    assert_eq!(last, "n199");
+    for number in 0..200 {
+        api.get(&format!("n{number}")).await.unwrap();
+    }
+}
+
+fn refusal(folder: &std::path::Path) -> String {
+    use std::sync::Arc;
+
+    use choreo_apiserver::{AllowAll, NoPods, Server};
+    let opened = Server::open(folder, Vec::new(), Arc::new(AllowAll), Arc::new(NoPods));
+    opened.err().expect("must be refused").to_string()
+}
+
+#[tokio::test]
+async fn a_folder_is_open_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open(folder.path());
+    assert!(refusal(folder.path()).contains("in use by another process (pid "));
+    server.close().await;
+    drop(server);
+    open(folder.path()).close().await;
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).close().await;
+    let file = rusqlite::Connection::open(folder.path().join("objects.sqlite")).unwrap();
+    file.pragma_update(None, "user_version", 99).unwrap();
+    drop(file);
+    let text = refusal(folder.path());
+    assert!(
+        text.contains("newer version of this program (data format 99"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("objects.sqlite"),
+        "nonsense ".repeat(1000),
+    )
+    .unwrap();
+    let text = refusal(folder.path());
+    assert!(text.contains("objects.sqlite is damaged"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_at_once_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open(folder.path());
+    let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+    api.create(&PostParams::default(), &config("shared"))
+        .await
+        .unwrap();
+    let writes = (0..16).map(|number| {
+        let api = api.clone();
+        tokio::spawn(async move {
+            let patch = Patch::Merge(json!({"data": {number.to_string(): "x"}}));
+            api.patch("shared", &PatchParams::default(), &patch).await
+        })
+    });
+    for write in futures::future::join_all(writes).await {
+        write.unwrap().unwrap();
+    }
+    assert_eq!(api.get("shared").await.unwrap().data.unwrap().len(), 16);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Create(u8),
+    Change(u8, u8),
+    Delete(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0_u8..6).prop_map(Step::Create),
+        (0_u8..6, 0_u8..3).prop_map(|(name, value)| Step::Change(name, value)),
+        (0_u8..6).prop_map(Step::Delete),
+    ]
+}
+
+/// Carries out the steps; whether each succeeds is not the point.
+async fn play(api: &Api<ConfigMap>, steps: Vec<Step>) {
+    for step in steps {
+        match step {
+            Step::Create(name) => {
+                drop(
+                    api.create(&PostParams::default(), &config(&format!("n{name}")))
+                        .await,
+                );
+            }
+            Step::Change(name, value) => {
+                let patch = Patch::Merge(json!({"data": {"v": value.to_string()}}));
+                drop(
+                    api.patch(&format!("n{name}"), &PatchParams::default(), &patch)
+                        .await,
+                );
+            }
+            Step::Delete(name) => {
+                drop(
+                    api.delete(&format!("n{name}"), &DeleteParams::default())
+                        .await,
+                );
+            }
+        }
+    }
+}
+
+/// What a watcher that began at `version` believes after it has seen `end`.
+async fn believed(api: &Api<ConfigMap>, version: &str, end: &str) -> Vec<(String, Option<String>)> {
+    use futures::StreamExt as _;
+    let mut objects = std::collections::BTreeMap::new();
+    let params = WatchParams::default().timeout(20);
+    let mut stream = api.watch(&params, version).await.unwrap().boxed();
+    while let Some(event) = stream.next().await {
+        let (object, there) = match event.unwrap() {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
+            WatchEvent::Deleted(object) => (object, false),
+            other => panic!("{other:?}"),
+        };
+        if object.name_any() == end {
+            break;
+        }
+        if there {
+            objects.insert(object.name_any(), object.resource_version());
+        } else {
+            objects.remove(&object.name_any());
+        }
+    }
+    objects.into_iter().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A watch from the beginning leads to the same objects as a list, also after a restart.
+    #[test]
+    fn watching_equals_listing(steps in prop::collection::vec(step(), 1..40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let server = open(folder.path());
+            let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+            let start = api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+            play(&api, steps).await;
+            let listed = api.list(&ListParams::default()).await.unwrap();
+            let listed: Vec<_> =
+                listed.iter().map(|object| (object.name_any(), object.resource_version())).collect();
+            api.create(&PostParams::default(), &config("end")).await.unwrap();
+            assert_eq!(believed(&api, &start, "end").await, listed);
+            server.close().await;
+            drop((server, api));
+            let server = open(folder.path());
+            let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+            assert_eq!(believed(&api, &start, "end").await, listed);
+        });
+    }
+}
