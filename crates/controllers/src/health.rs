@@ -247,6 +247,10 @@ mod tests {
 
     use super::*;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "tables of cases read better so"
+    )]
     fn check(kind: &str, spec: Value, status: Value, expected: Health) {
         let api_version = match kind {
             "Job" | "CronJob" => "batch/v1",
