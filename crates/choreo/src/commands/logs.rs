@@ -1,0 +1,170 @@
+//! `choreo logs`: what the pods of a component print, past and coming.
+
+use std::collections::BTreeSet;
+
+use choreo_model::{application::ComponentSpec, labels};
+use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, LogParams},
+    runtime::{WatchStreamExt, watcher},
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::promote;
+use crate::{
+    cli::Logs,
+    client,
+    exit::Exit,
+    failure::{Failure, Result},
+    folder::Folder,
+    store, terminal,
+};
+
+/// Runs `choreo logs`.
+pub(crate) async fn run(folder: &Folder, args: &Logs) -> Result {
+    let client = client::connect(folder).await?;
+    let namespace = &args.namespace.namespace;
+    let component = store::get::<ComponentSpec>(&client, namespace, &args.component).await?;
+    let environment = match &args.env {
+        Some(environment) => environment.clone(),
+        None => promote::first_environment(&client, &component).await?,
+    };
+    let selector = format!(
+        "{}={namespace},{}={},{}={},{}={environment}",
+        labels::NAMESPACE,
+        labels::PROJECT,
+        component.spec.owner.project_name,
+        labels::COMPONENT,
+        component.name(),
+        labels::ENVIRONMENT,
+    );
+    if args.follow {
+        return follow(&client, &selector, args).await;
+    }
+    let pods = Api::<Pod>::all(client.clone())
+        .list(&ListParams::default().labels(&selector))
+        .await?;
+    if pods.items.is_empty() {
+        return Err(Failure::new(
+            Exit::NotFound,
+            format!("{} has no pods in {environment}", component.name()),
+        )
+        .hint("`choreo status` shows why"));
+    }
+    once(&client, pods.items, args).await
+}
+
+async fn once(client: &Client, mut pods: Vec<Pod>, args: &Logs) -> Result {
+    pods.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
+    let many = pods.len() > 1;
+    for pod in pods {
+        let name = pod.name_any();
+        let api = Api::<Pod>::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
+        match api.log_stream(&name, &params(args)).await {
+            Ok(stream) => {
+                let mut lines = stream.lines();
+                while let Some(line) = lines.try_next().await.map_err(interrupted)? {
+                    terminal::line(prefixed(&name, &line, many))?;
+                }
+            }
+            // A container that has not started has nothing to show; the others still have.
+            Err(kube::Error::Api(status)) if status.code == 400 => {
+                terminal::note(format!("{name}: {}", status.message));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Follows every pod there is, and every pod that comes, until interrupted.
+async fn follow(client: &Client, selector: &str, args: &Logs) -> Result {
+    let config = watcher::Config::default().labels(selector);
+    let pods = watcher(Api::<Pod>::all(client.clone()), config)
+        .default_backoff()
+        .applied_objects();
+    let mut pods = std::pin::pin!(pods);
+    let (lines, mut printed) = mpsc::channel::<String>(256);
+    let mut followed = BTreeSet::new();
+    let mut readers = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(line) = printed.recv() => terminal::line(line)?,
+            Some(pod) = pods.next() => {
+                // An interrupted watch begins again by itself.
+                let Ok(pod) = pod else { continue };
+                for run in started(&pod) {
+                    if followed.insert(run) {
+                        let many = followed.len() > 1;
+                        readers.spawn(read(client.clone(), pod.clone(), params(args), many, lines.clone()));
+                    }
+                }
+            }
+            Some(_) = readers.join_next(), if !readers.is_empty() => {}
+            else => return Ok(()),
+        }
+    }
+}
+
+/// One word per run of a container that has begun: a restart makes a new one.
+fn started(pod: &Pod) -> Vec<String> {
+    let uid = pod.uid().unwrap_or_default();
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
+    statuses
+        .filter(|container| {
+            let state = container.state.as_ref();
+            state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+        })
+        .map(|container| format!("{uid} {} {}", container.name, container.restart_count))
+        .collect()
+}
+
+async fn read(
+    client: Client,
+    pod: Pod,
+    params: LogParams,
+    many: bool,
+    lines: mpsc::Sender<String>,
+) {
+    let name = pod.name_any();
+    let api = Api::<Pod>::namespaced(client, &pod.namespace().unwrap_or_default());
+    // A pod that ends while it is being read has said all it had to say.
+    let Ok(stream) = api.log_stream(&name, &params).await else {
+        return;
+    };
+    let mut stream = stream.lines();
+    while let Ok(Some(line)) = stream.try_next().await {
+        if lines.send(prefixed(&name, &line, many)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn params(args: &Logs) -> LogParams {
+    LogParams {
+        follow: args.follow,
+        previous: args.previous,
+        tail_lines: args.tail,
+        since_seconds: args
+            .since
+            .map(|since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
+        ..LogParams::default()
+    }
+}
+
+fn prefixed(pod: &str, line: &str, many: bool) -> String {
+    if many {
+        format!("{pod} {line}")
+    } else {
+        line.to_owned()
+    }
+}
+
+fn interrupted(error: std::io::Error) -> Failure {
+    Failure::new(Exit::Failed, "the log was interrupted").because(error)
+}

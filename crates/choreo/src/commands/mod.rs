@@ -1,0 +1,75 @@
+//! What each command does: parse low, act here, print through [`crate::terminal`].
+
+mod apply;
+mod delete;
+mod deploy;
+mod get;
+mod image;
+mod logs;
+mod promote;
+mod rollback;
+mod secret;
+mod status;
+mod up;
+
+use std::future::Future;
+
+use clap::CommandFactory;
+use serde_json::json;
+
+pub(crate) use self::apply::{MANAGER, api, apply_all};
+use crate::{
+    cli::{Cli, Command, Format, OutputOnly},
+    exit::Exit,
+    failure::{Failure, Result},
+    folder::Folder,
+    terminal,
+};
+
+/// Runs one command.
+pub(crate) fn run(cli: Cli) -> Result {
+    let folder = || Folder::resolve(cli.global.data.as_deref());
+    match cli.command {
+        Command::Up(args) => up::run(&folder()?, &args, cli.global.verbose),
+        Command::Down(args) => up::down(&folder()?, &args),
+        Command::Apply(args) => wait_for(apply::run(&folder()?, &args)),
+        Command::Delete(args) => wait_for(delete::run(&folder()?, &args)),
+        Command::Get(args) => wait_for(get::run(&folder()?, &args)),
+        Command::Status(args) => wait_for(status::run(&folder()?, &args)),
+        Command::Logs(args) => wait_for(logs::run(&folder()?, &args)),
+        Command::Deploy(args) => wait_for(deploy::run(&folder()?, &args)),
+        Command::Promote(args) => wait_for(promote::run(&folder()?, &args)),
+        Command::Rollback(args) => wait_for(rollback::run(&folder()?, &args)),
+        Command::Image(args) => image::run(&folder()?, &args),
+        Command::Secret(args) => wait_for(secret::run(&folder()?, &args)),
+        Command::Version(args) => version(&args),
+        Command::Completion { shell } => completion(shell),
+    }
+}
+
+/// Runs a command that talks to the platform. One thread is enough for that.
+fn wait_for(command: impl Future<Output = Result>) -> Result {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Machine, "threads cannot be started").because(error))?
+        .block_on(Box::pin(command))
+}
+
+fn version(args: &OutputOnly) -> Result {
+    let version = env!("CARGO_PKG_VERSION");
+    match args.output {
+        Format::Text => terminal::line(format!("choreo {version}")),
+        Format::Json => terminal::json(&json!({
+            "choreo": version,
+            "platform": std::env::consts::OS,
+            "architecture": std::env::consts::ARCH,
+        })),
+    }
+}
+
+fn completion(shell: clap_complete::Shell) -> Result {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "choreo", &mut script);
+    terminal::print(&String::from_utf8_lossy(&script))
+}

@@ -1,0 +1,144 @@
+//! `choreo rollback`: an environment goes back to an earlier release of a component.
+
+use choreo_model::{ComponentRelease, application::ComponentSpec, release::ComponentReleaseSpec};
+
+use super::promote;
+use crate::{
+    cli::Rollback,
+    client,
+    exit::Exit,
+    failure::{Failure, Result},
+    folder::Folder,
+    store, terminal,
+};
+
+/// Runs `choreo rollback`.
+pub(crate) async fn run(folder: &Folder, args: &Rollback) -> Result {
+    let client = client::connect(folder).await?;
+    let namespace = &args.namespace.namespace;
+    let component = store::get::<ComponentSpec>(&client, namespace, &args.component).await?;
+    let bindings = promote::bindings_of(&client, &component).await?;
+    let current = bindings
+        .iter()
+        .find(|binding| binding.spec.environment == args.env)
+        .map(|binding| binding.spec.release_name.as_str())
+        .filter(|release| !release.is_empty())
+        .ok_or_else(|| {
+            let message = format!("{} has no release in {}", args.component, args.env);
+            Failure::new(Exit::NotFound, message)
+        })?;
+    let mut releases = store::list::<ComponentReleaseSpec>(&client, namespace).await?;
+    releases.retain(|release| {
+        release.spec.owner.component_name == component.name()
+            && release.spec.owner.project_name == component.spec.owner.project_name
+    });
+    let release = target(releases, current, args)?;
+    promote::bind(&client, &component, &bindings, &args.env, &release).await?;
+    terminal::line(format!(
+        "{} {}: {current} -> {release}",
+        component.name(),
+        args.env
+    ))?;
+    promote::rolled_out(&client, &component, &args.env, &release, &args.wait).await
+}
+
+/// The release to go back to: the named one, or the one made before the current.
+fn target(mut releases: Vec<ComponentRelease>, current: &str, args: &Rollback) -> Result<String> {
+    releases.sort_by_key(|release| {
+        (
+            release
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map(|time| time.0),
+            release.name().to_owned(),
+        )
+    });
+    let names: Vec<&str> = releases.iter().map(ComponentRelease::name).collect();
+    if let Some(wanted) = &args.to {
+        if wanted == current {
+            let message = format!("{} already runs {wanted} in {}", args.component, args.env);
+            return Err(Failure::new(Exit::Conflict, message));
+        }
+        return names
+            .iter()
+            .find(|name| *name == wanted)
+            .map(|name| (*name).to_owned())
+            .ok_or_else(|| {
+                Failure::new(
+                    Exit::NotFound,
+                    format!("{} has no release `{wanted}`", args.component),
+                )
+                .hint(format!("its releases, oldest first: {}", names.join(", ")))
+            });
+    }
+    names
+        .iter()
+        .position(|name| *name == current)
+        .and_then(|at| at.checked_sub(1))
+        .map(|before| names[before].to_owned())
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Conflict,
+                format!("{} has no release before {current}", args.component),
+            )
+            .hint(format!("its releases, oldest first: {}", names.join(", ")))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::{Namespace, Wait};
+
+    /// Releases in the order in which they were made; names say nothing about it.
+    fn releases() -> Vec<ComponentRelease> {
+        let release = |name: &str, second: u8| {
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:00:0{second}Z")},
+                "spec": {
+                    "owner": {"projectName": "p", "componentName": "c"},
+                    "componentType": {"kind": "ClusterComponentType", "name": "deployment/service",
+                        "spec": {"workloadType": "deployment", "resources": []}},
+                    "workload": {"container": {"image": "i"}},
+                },
+            }))
+            .unwrap()
+        };
+        vec![release("c-a", 3), release("c-b", 1), release("c-z", 2)]
+    }
+
+    fn check(current: &str, to: Option<&str>) -> std::result::Result<String, Exit> {
+        let args = Rollback {
+            component: "c".to_owned(),
+            env: "development".to_owned(),
+            to: to.map(str::to_owned),
+            namespace: Namespace {
+                namespace: "default".to_owned(),
+            },
+            wait: Wait {
+                no_wait: true,
+                timeout: Duration::ZERO,
+            },
+        };
+        target(releases(), current, &args).map_err(|failure| failure.exit())
+    }
+
+    #[test]
+    fn the_release_before_is_found_by_age() {
+        assert_eq!(check("c-a", None), Ok("c-z".to_owned()));
+        assert_eq!(check("c-z", None), Ok("c-b".to_owned()));
+        assert_eq!(check("c-b", None), Err(Exit::Conflict));
+    }
+
+    #[test]
+    fn a_named_release_must_exist_and_differ() {
+        assert_eq!(check("c-a", Some("c-b")), Ok("c-b".to_owned()));
+        assert_eq!(check("c-a", Some("c-a")), Err(Exit::Conflict));
+        assert_eq!(check("c-a", Some("c-x")), Err(Exit::NotFound));
+    }
+}

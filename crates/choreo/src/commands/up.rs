@@ -1,0 +1,418 @@
+//! `choreo up` and `choreo down`: the platform in the foreground, in the background, or joined while it
+//! runs already.
+
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use kube::Client;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, setsid},
+};
+use serde_json::json;
+
+use super::apply_all;
+use crate::{
+    cli::{Down, Format, Up},
+    client,
+    exit::Exit,
+    failure::{self, Failure, Result},
+    folder::{Folder, Lock, Running},
+    follow::{self, Row},
+    manifest::{self, Document},
+    platform::{Part, Parts, Platform, Settings, Signals, log_to},
+    terminal::{self, Style},
+    view::{self, View},
+};
+
+/// How often another process is looked at that has no way to call.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Runs `choreo up`.
+pub(crate) fn run(folder: &Folder, args: &Up, verbose: u8) -> Result {
+    // What is wrong with the files is said before anything starts.
+    let documents = if args.paths.is_empty() {
+        Vec::new()
+    } else {
+        manifest::read(&args.paths)?
+    };
+    if args.background {
+        // Fails only for the leader of a group, which a process just started is not.
+        let _ = setsid();
+    }
+    let Some(lock) = folder.take()? else {
+        return super::wait_for(join(folder, args, &documents));
+    };
+    if args.detach {
+        drop(lock);
+        return detach(folder, args, &documents, verbose);
+    }
+    log_to(folder, verbose)?;
+    runtime()?.block_on(Box::pin(here(folder, lock, args, &documents)))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Machine, "threads cannot be started").because(error))
+}
+
+/// Runs the platform in this process until a signal or a failure ends it.
+async fn here(folder: &Folder, lock: Lock, args: &Up, documents: &[Document]) -> Result {
+    let mut signals = Signals::listen()?;
+    let mut view = View::new(args.output == Format::Json);
+    let platform = Platform::start(settings(folder, args)?).await?;
+    let outcome = tokio::select! {
+        ended = show(folder, &platform, args, documents, &mut view) => ended,
+        () = signals.next() => Ok(()),
+    };
+    view.line("  stopping ...")?;
+    tokio::select! {
+        () = platform.stop() => {}
+        () = signals.next() => terminal::note("  not waiting any longer"),
+    }
+    folder.forget();
+    drop(lock);
+    outcome
+}
+
+fn settings(folder: &Folder, args: &Up) -> Result<Settings> {
+    let envoy = args.envoy.clone().ok_or_else(|| {
+        Failure::new(
+            Exit::Machine,
+            "the gateway needs Envoy, and nothing says where it is",
+        )
+        .hint("start choreo by its launcher, or name the program with --envoy")
+    })?;
+    if !envoy.is_file() {
+        let message = format!("there is no Envoy at {}", envoy.display());
+        return Err(Failure::new(Exit::Machine, message).hint("name another with --envoy"));
+    }
+    Ok(Settings {
+        folder: folder.clone(),
+        listen: args.listen,
+        gateway_port: args.gateway_port,
+        internal_gateway_port: args.internal_gateway_port,
+        envoy,
+    })
+}
+
+/// Shows the parts as they come, applies the files, follows what they describe. Ends only by failing.
+async fn show(
+    folder: &Folder,
+    platform: &Platform,
+    args: &Up,
+    documents: &[Document],
+    view: &mut View,
+) -> Result {
+    let mut running = Running {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api: platform.api.clone(),
+        kubeconfig: folder.kubeconfig(),
+        data_plane: String::new(),
+        gateway: String::new(),
+        ready: false,
+    };
+    folder.say(&running)?;
+    view.line(&api_line(&running))?;
+    let client = platform.client();
+    let mut parts = platform.parts.clone();
+    apply_all(&client, documents, "default", false).await?;
+    loop {
+        let now = parts.borrow_and_update().clone();
+        if let Some(fatal) = now.fatal {
+            return Err(fatal.into());
+        }
+        tell(&now, &mut running, view)?;
+        folder.say(&running)?;
+        if running.ready {
+            break;
+        }
+        parts.changed().await.map_err(|_| ended())?;
+    }
+    let deadline = Some(tokio::time::Instant::now() + args.timeout);
+    let namespaces = namespaces(documents);
+    let rows = follow::follow(&client, &namespaces, view, deadline).await?;
+    finish(args, &running, &rows)?;
+    tokio::select! {
+        rows = follow::follow(&client, &namespaces, view, None) => rows.map(drop),
+        failed = fatal(&mut parts) => Err(failed),
+    }
+}
+
+async fn fatal(parts: &mut tokio::sync::watch::Receiver<Parts>) -> Failure {
+    match parts.wait_for(|parts| parts.fatal.is_some()).await {
+        Ok(parts) => parts.fatal.clone().map_or_else(ended, Failure::from),
+        Err(_) => ended(),
+    }
+}
+
+fn ended() -> Failure {
+    Failure::new(Exit::Failed, "the data plane ended").hint("the log in the data folder tells why")
+}
+
+/// Shows the parts that became ready since `running` was written, and writes them down.
+fn tell(parts: &Parts, running: &mut Running, view: &mut View) -> Result {
+    let mut update = |part: &Part, known: &mut String, name: &str| {
+        if let Part::Ready(what) = part
+            && known.is_empty()
+        {
+            what.clone_into(known);
+            view.line(&view::part(name, "ready", Style::Good, what))?;
+        }
+        Ok::<(), Failure>(())
+    };
+    update(&parts.data_plane, &mut running.data_plane, "data plane")?;
+    update(&parts.gateway, &mut running.gateway, "gateway")?;
+    running.ready = !running.data_plane.is_empty() && !running.gateway.is_empty();
+    Ok(())
+}
+
+fn api_line(running: &Running) -> String {
+    let detail = format!(
+        "{}      kubeconfig: {}",
+        running.api,
+        running.kubeconfig.display()
+    );
+    view::part("API", "ready", Style::Good, &detail)
+}
+
+/// The namespaces the files speak of.
+fn namespaces(documents: &[Document]) -> Vec<String> {
+    let ours = documents
+        .iter()
+        .filter(|one| one.api_version() == choreo_model::API_VERSION);
+    let mut names: Vec<String> = ours
+        .map(|one| one.namespace().unwrap_or("default").to_owned())
+        .collect();
+    names.push("default".to_owned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Joins a platform that runs already: says what it is, applies the files, waits until they are ready.
+async fn join(folder: &Folder, args: &Up, documents: &[Document]) -> Result {
+    let mut view = View::new(args.output == Format::Json);
+    let deadline = tokio::time::Instant::now() + args.timeout;
+    let running = started(folder, deadline, &mut view).await?;
+    if running.pid != std::process::id() && !args.detach {
+        view.line(&format!(
+            "  choreo {} runs already, as process {}",
+            running.version, running.pid
+        ))?;
+    }
+    let client = client::connect(folder).await?;
+    settle(&client, args, &running, documents, (&mut view, deadline)).await
+}
+
+/// Applies the files and waits until what they describe is ready.
+async fn settle(
+    client: &Client,
+    args: &Up,
+    running: &Running,
+    documents: &[Document],
+    (view, deadline): (&mut View, tokio::time::Instant),
+) -> Result {
+    apply_all(client, documents, "default", false).await?;
+    let rows = follow::follow(client, &namespaces(documents), view, Some(deadline)).await?;
+    finish(args, running, &rows)?;
+    if follow::settled(&rows) {
+        return Ok(());
+    }
+    let open = rows
+        .iter()
+        .filter(|row| !follow::settled(std::slice::from_ref(row)));
+    let names: Vec<String> = open
+        .map(|row| format!("{} {}: {}", row.component, row.environment, row.detail))
+        .collect();
+    Err(Failure::new(
+        Exit::NotReady,
+        format!("not ready in time: {}", names.join("; ")),
+    )
+    .hint("the platform goes on; `choreo status` shows how far it is"))
+}
+
+/// Prints the outcome for scripts, if one asked.
+fn finish(args: &Up, running: &Running, rows: &[Row]) -> Result {
+    match args.output {
+        Format::Text => Ok(()),
+        Format::Json => terminal::json(&json!({"platform": running, "components": rows})),
+    }
+}
+
+/// Waits until the platform of another process is ready, showing its parts as they come.
+async fn started(
+    folder: &Folder,
+    deadline: tokio::time::Instant,
+    view: &mut View,
+) -> Result<Running> {
+    let mut shown = Running::default();
+    loop {
+        if let Some(running) = folder.running()? {
+            if shown.api.is_empty() {
+                view.line(&api_line(&running))?;
+                shown.api.clone_from(&running.api);
+            }
+            let part = |text: &String| {
+                if text.is_empty() {
+                    Part::Starting
+                } else {
+                    Part::Ready(text.clone())
+                }
+            };
+            let parts = Parts {
+                data_plane: part(&running.data_plane),
+                gateway: part(&running.gateway),
+                fatal: None,
+            };
+            tell(&parts, &mut shown, view)?;
+            if running.ready {
+                return Ok(running);
+            }
+        } else if !folder.is_taken()? {
+            return Err(client::not_running(folder));
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(
+                Failure::new(Exit::NotReady, "the platform did not start in time")
+                    .hint(format!("its log: {}", folder.log().display())),
+            );
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// Starts the platform in a process of its own and joins it.
+fn detach(folder: &Folder, args: &Up, documents: &[Document], verbose: u8) -> Result {
+    // Everything that can be said about the settings is said here, where somebody reads it.
+    settings(folder, args)?;
+    let output = folder.root().join("up.out");
+    let mut child = background(folder, args, verbose, &output)?;
+    while !folder.is_taken()? {
+        died(&mut child, &output)?;
+        thread::sleep(GLANCE);
+    }
+    let joined = super::wait_for(join(folder, args, documents));
+    match joined {
+        Err(failure) if failure.exit() == Exit::NotRunning => {
+            died(&mut child, &output)?;
+            Err(failure)
+        }
+        other => other,
+    }
+}
+
+fn background(folder: &Folder, args: &Up, verbose: u8, output: &Path) -> Result<Child> {
+    let doing = || failure::io(format!("writing {}", output.display()));
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(output)
+        .map_err(doing())?;
+    let second = file.try_clone().map_err(doing())?;
+    let program = std::env::current_exe().map_err(failure::io("finding this program"))?;
+    let mut command = Command::new(program);
+    command
+        .arg("--data")
+        .arg(folder.root())
+        .args(["up", "--background"]);
+    command.args(["--gateway-port", &args.gateway_port.to_string()]);
+    command.args([
+        "--internal-gateway-port",
+        &args.internal_gateway_port.to_string(),
+    ]);
+    command.args(["--listen", &args.listen.to_string()]);
+    if let Some(envoy) = &args.envoy {
+        command.arg("--envoy").arg(envoy);
+    }
+    if verbose > 0 {
+        command.arg(format!("-{}", "v".repeat(verbose.into())));
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(second)
+        .current_dir("/");
+    command
+        .spawn()
+        .map_err(failure::io("starting the platform in the background"))
+}
+
+/// Hands on what a background process said before it ended, if it has.
+fn died(child: &mut Child, output: &Path) -> Result {
+    let Some(status) = child
+        .try_wait()
+        .map_err(failure::io("looking at the platform"))?
+    else {
+        return Ok(());
+    };
+    let said = fs::read_to_string(output).unwrap_or_default();
+    let at = said.find("error: ").map_or(0, |at| at + "error: ".len());
+    let exit = Exit::from_code(status.code()).unwrap_or(Exit::Failed);
+    Err(Failure::new(exit, said[at..].trim().to_owned()))
+}
+
+/// Runs `choreo down`.
+pub(crate) fn down(folder: &Folder, args: &Down) -> Result {
+    let Some(running) = folder.running()? else {
+        if folder.is_taken()? {
+            return Err(
+                Failure::new(Exit::Conflict, "the platform is just starting").hint("try again"),
+            );
+        }
+        terminal::note(format!("no platform runs on {}", folder.root().display()));
+        return Ok(());
+    };
+    let pid = i32::try_from(running.pid)
+        .map(Pid::from_raw)
+        .map_err(|error| {
+            Failure::new(Exit::Failed, "the platform's process cannot be named").because(error)
+        })?;
+    signal(pid, Signal::SIGTERM)?;
+    if !ends(folder, args.timeout)? {
+        terminal::note("it does not end by itself; ending it by force");
+        signal(pid, Signal::SIGKILL)?;
+        if !ends(folder, args.timeout)? {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!("process {pid} cannot be ended"),
+            ));
+        }
+    }
+    terminal::line("stopped")
+}
+
+fn signal(pid: Pid, signal: Signal) -> Result {
+    match kill(pid, signal) {
+        // It ended meanwhile, which is what was wanted.
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(Failure::new(
+            Exit::Machine,
+            format!("process {pid} cannot be told to end"),
+        )
+        .because(errno)),
+    }
+}
+
+/// Waits until nobody holds the folder.
+fn ends(folder: &Folder, timeout: Duration) -> Result<bool> {
+    let start = Instant::now();
+    while folder.is_taken()? {
+        if start.elapsed() > timeout {
+            return Ok(false);
+        }
+        thread::sleep(GLANCE);
+    }
+    Ok(true)
+}

@@ -1,0 +1,36 @@
+//! The choreo binary: reads the command line, runs one command, and turns its failure into one clear
+//! message and an exit code.
+
+mod cli;
+mod client;
+mod commands;
+mod exit;
+mod failure;
+mod folder;
+mod follow;
+mod kinds;
+mod manifest;
+mod pipeline;
+mod platform;
+mod report;
+mod store;
+mod table;
+mod terminal;
+mod tree;
+mod view;
+mod waiting;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // Before any thread exists: the machine's helpers are this same program.
+    choreo_node::machine::entry();
+    // Every connection of this process uses one cryptography; a second installation cannot happen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match commands::run(cli::Cli::parse()) {
+        Ok(()) => exit::Exit::Ok.into(),
+        Err(failure) => report::failure(&failure).into(),
+    }
+}

@@ -1,0 +1,121 @@
+//! Typed reads and writes of the platform's kinds. One function per verb serves every kind.
+
+use choreo_model::{Object, Spec};
+use kube::{
+    Client,
+    api::{DynamicObject, ListParams, Patch, PatchParams},
+};
+use serde_json::Value;
+
+use crate::{
+    commands::{MANAGER, api},
+    exit::Exit,
+    failure::{Failure, Result},
+    kinds::{self, Resource},
+    manifest::nearest,
+};
+
+/// All objects of a kind in a namespace, by name.
+pub(crate) async fn list<T: Spec>(client: &Client, namespace: &str) -> Result<Vec<Object<T>>> {
+    let list = api(client, &resource::<T>()?, namespace)
+        .list(&ListParams::default())
+        .await?;
+    let mut objects: Vec<Object<T>> = list.items.into_iter().map(typed).collect::<Result<_>>()?;
+    objects.sort_by(|a, b| a.name().cmp(b.name()));
+    Ok(objects)
+}
+
+/// An object, if it exists.
+pub(crate) async fn find<T: Spec>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Object<T>>> {
+    let found = api(client, &resource::<T>()?, namespace)
+        .get_opt(name)
+        .await?;
+    found.map(typed).transpose()
+}
+
+/// An object that must exist. If it does not, the nearest name is offered.
+pub(crate) async fn get<T: Spec>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Object<T>> {
+    if let Some(found) = find(client, namespace, name).await? {
+        return Ok(found);
+    }
+    let others = list::<T>(client, namespace).await?;
+    let kind = T::KIND.to_lowercase();
+    let failure = Failure::new(
+        Exit::NotFound,
+        format!("there is no {kind} `{name}` in namespace {namespace}"),
+    );
+    let names: Vec<&str> = others.iter().map(Object::name).collect();
+    Err(match nearest(name, names.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None if names.is_empty() => {
+            failure.hint(format!("there are no objects of kind {} there", T::KIND))
+        }
+        None => failure.hint(format!("there are: {}", names.join(", "))),
+    })
+}
+
+/// Writes fields of an object, making it if it is not there.
+pub(crate) async fn apply<T: Spec>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    spec: Value,
+) -> Result<Object<T>> {
+    let object = serde_json::json!({
+        "apiVersion": choreo_model::API_VERSION,
+        "kind": T::KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    });
+    patch(client, namespace, name, &Patch::Apply(object)).await
+}
+
+/// Changes fields of an object that exists.
+pub(crate) async fn merge<T: Spec>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    change: Value,
+) -> Result<Object<T>> {
+    patch(client, namespace, name, &Patch::Merge(change)).await
+}
+
+async fn patch<T: Spec>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    patch: &Patch<Value>,
+) -> Result<Object<T>> {
+    let params = PatchParams {
+        force: matches!(patch, Patch::Apply(_)),
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    typed(
+        api(client, &resource::<T>()?, namespace)
+            .patch(name, &params, patch)
+            .await?,
+    )
+}
+
+fn resource<T: Spec>() -> Result<Resource> {
+    kinds::platform(T::KIND)
+        .ok_or_else(|| Failure::new(Exit::Failed, format!("kind {} is not registered", T::KIND)))
+}
+
+fn typed<T: Spec>(object: DynamicObject) -> Result<Object<T>> {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    serde_json::to_value(object)
+        .and_then(serde_json::from_value)
+        .map_err(|error| {
+            Failure::new(Exit::Failed, format!("{} {name} cannot be read", T::KIND)).because(error)
+        })
+}

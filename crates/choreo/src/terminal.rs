@@ -1,0 +1,85 @@
+//! Everything a person reads: standard output and error, colours only where they are wanted.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::OnceLock,
+};
+
+use crate::failure::{self, Result};
+
+/// How a word stands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// As it is.
+    Plain,
+    /// Good.
+    Good,
+    /// On its way.
+    Waiting,
+    /// Bad.
+    Bad,
+    /// Less important.
+    Faint,
+    /// More important.
+    Strong,
+}
+
+/// Whether standard output is a terminal on which colours are welcome.
+pub(crate) fn coloured() -> bool {
+    static COLOURED: OnceLock<bool> = OnceLock::new();
+    *COLOURED.get_or_init(|| io::stdout().is_terminal() && colours_welcome())
+}
+
+/// Whether the user wants colours at all (the `NO_COLOR` convention).
+pub(crate) fn colours_welcome() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// `text` in a style, if colours are wanted.
+pub(crate) fn paint(text: &str, style: Style, coloured: bool) -> String {
+    let code = match style {
+        Style::Plain => return text.to_owned(),
+        Style::Good => "32",
+        Style::Waiting => "33",
+        Style::Bad => "31",
+        Style::Faint => "2",
+        Style::Strong => "1",
+    };
+    if coloured {
+        format!("\x1b[{code}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is a reason to end quietly, which
+/// the caller sees as a failure of kind broken pipe.
+pub(crate) fn print(text: &str) -> Result {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(failure::io("writing to standard output"))
+}
+
+/// Writes a line to standard output.
+pub(crate) fn line(text: impl AsRef<str>) -> Result {
+    print(&format!("{}\n", text.as_ref()))
+}
+
+/// Writes a line to standard error. There is nobody to tell when that fails.
+pub(crate) fn note(text: impl AsRef<str>) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// Prints a value as indented JSON.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result {
+    let text = serde_json::to_string_pretty(value).map_err(|error| {
+        failure::Failure::new(
+            crate::exit::Exit::Failed,
+            "the result cannot be written as JSON",
+        )
+        .because(error)
+    })?;
+    line(text)
+}

@@ -1,0 +1,255 @@
+//! From a snapshot to the tree. No clock, no client.
+
+use choreo_model::{
+    Component, Object, Project, ProjectReleaseBinding, ReleaseBinding, Spec,
+    release::{BindingState, EndpointStatus, EndpointUrl},
+    rendered::{Health, ResourceStatus},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{Item, Snapshot, State, reason, schedule};
+
+/// The projects of a snapshot, or one of them.
+pub(crate) fn build(snapshot: &Snapshot, project: Option<&str>) -> Vec<Item> {
+    let wanted = |one: &&Project| project.is_none_or(|name| one.name() == name);
+    snapshot
+        .projects
+        .iter()
+        .filter(wanted)
+        .map(|project| of_project(snapshot, project))
+        .collect()
+}
+
+/// The bindings of a component, without anything around them.
+pub(crate) fn bindings(snapshot: &Snapshot, project: &str, component: &str) -> Vec<Item> {
+    snapshot
+        .bindings
+        .iter()
+        .filter(|binding| {
+            binding.spec.owner.project_name == project
+                && binding.spec.owner.component_name == component
+        })
+        .map(|binding| of_binding(snapshot, binding))
+        .collect()
+}
+
+fn of_project(snapshot: &Snapshot, project: &Project) -> Item {
+    let mut children: Vec<Item> = snapshot
+        .project_bindings
+        .iter()
+        .filter(|binding| binding.spec.owner.project_name == project.name())
+        .map(of_cell)
+        .collect();
+    let owned = snapshot
+        .components
+        .iter()
+        .filter(|component| component.spec.owner.project_name == project.name());
+    children.extend(owned.map(|one| component(snapshot, one)));
+    let (state, detail) = own_state(project, &project.status.conditions);
+    Item {
+        kind: "project".to_owned(),
+        name: project.name().to_owned(),
+        state: worst(state, &children),
+        detail,
+        children,
+    }
+}
+
+/// A project in an environment: the cell its components live in.
+fn of_cell(binding: &ProjectReleaseBinding) -> Item {
+    let (state, mut detail) = own_state(binding, &binding.status.conditions);
+    if let (State::Ready, Some(namespace)) = (state, &binding.status.namespace) {
+        detail = format!("namespace {namespace}");
+    }
+    Item {
+        kind: "cell".to_owned(),
+        name: binding.spec.environment.clone(),
+        state,
+        detail,
+        children: Vec::new(),
+    }
+}
+
+/// A component with its bindings.
+pub(crate) fn component(snapshot: &Snapshot, component: &Component) -> Item {
+    let children = bindings(
+        snapshot,
+        &component.spec.owner.project_name,
+        component.name(),
+    );
+    let (state, mut detail) = own_state(component, &component.status.conditions);
+    let mut state = worst(state, &children);
+    if state == State::Ready && children.is_empty() {
+        state = State::Off;
+        "not deployed anywhere yet".clone_into(&mut detail);
+    }
+    Item {
+        kind: "component".to_owned(),
+        name: component.name().to_owned(),
+        state,
+        detail,
+        children,
+    }
+}
+
+fn of_binding(snapshot: &Snapshot, binding: &ReleaseBinding) -> Item {
+    let children: Vec<Item> = snapshot
+        .rendered
+        .iter()
+        .filter(|rendered| {
+            rendered.spec.environment_name == binding.spec.environment
+                && rendered.spec.owner.project_name == binding.spec.owner.project_name
+                && rendered.spec.owner.component_name.as_deref()
+                    == Some(&binding.spec.owner.component_name)
+        })
+        .flat_map(|rendered| &rendered.status.resources)
+        .map(|resource| of_object(snapshot, binding, resource))
+        .collect();
+    let (state, detail) = binding_state(snapshot, binding);
+    Item {
+        kind: "binding".to_owned(),
+        name: binding.spec.environment.clone(),
+        state,
+        detail,
+        children,
+    }
+}
+
+fn binding_state(snapshot: &Snapshot, binding: &ReleaseBinding) -> (State, String) {
+    if binding.spec.state == BindingState::Undeploy {
+        return (State::Off, "undeployed".to_owned());
+    }
+    if binding.spec.release_name.is_empty() {
+        return (State::Off, "no release yet".to_owned());
+    }
+    let (state, detail) = own_state(binding, &binding.status.conditions);
+    if state == State::Ready {
+        return (state, achieved(snapshot, binding));
+    }
+    match reason::of_pods(
+        &snapshot.pods,
+        &binding.spec.owner.component_name,
+        &binding.spec.environment,
+    ) {
+        Some((state, detail)) => (state, detail),
+        None => (state, detail),
+    }
+}
+
+/// What a ready binding offers: its addresses, or its schedule.
+fn achieved(snapshot: &Snapshot, binding: &ReleaseBinding) -> String {
+    let urls: Vec<String> = binding.status.endpoints.iter().filter_map(url).collect();
+    if !urls.is_empty() {
+        return urls.join(" ");
+    }
+    schedule::describe(snapshot, binding).unwrap_or_default()
+}
+
+/// The address a person can use: outside before inside.
+fn url(endpoint: &EndpointStatus) -> Option<String> {
+    let gateways = [&endpoint.external_urls, &endpoint.internal_urls];
+    gateways
+        .into_iter()
+        .flatten()
+        .find_map(|urls| {
+            urls.http
+                .as_ref()
+                .or(urls.https.as_ref())
+                .or(urls.tls.as_ref())
+        })
+        .map(text)
+}
+
+fn text(url: &EndpointUrl) -> String {
+    let port = url.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let path = if url.path.ends_with('/') {
+        url.path.clone()
+    } else {
+        format!("{}/", url.path)
+    };
+    format!("{}://{}{port}{path}", url.scheme, url.host)
+}
+
+fn of_object(snapshot: &Snapshot, binding: &ReleaseBinding, resource: &ResourceStatus) -> Item {
+    let state = match resource.health_status {
+        Health::Healthy => State::Ready,
+        Health::Suspended => State::Off,
+        Health::Progressing | Health::Unknown => State::Waiting,
+        Health::Degraded => State::Failed,
+    };
+    let runs_pods = matches!(
+        resource.kind.as_str(),
+        "Deployment" | "StatefulSet" | "Job" | "CronJob"
+    );
+    let children = if runs_pods && matches!(state, State::Waiting | State::Failed) {
+        reason::pods(
+            &snapshot.pods,
+            &binding.spec.owner.component_name,
+            &binding.spec.environment,
+        )
+    } else {
+        Vec::new()
+    };
+    Item {
+        kind: resource.kind.clone(),
+        name: resource.name.clone(),
+        state,
+        detail: resource.message.clone().unwrap_or_default(),
+        children,
+    }
+}
+
+/// The state an object's own conditions tell, and the reason of it.
+fn own_state<T: Spec>(object: &Object<T>, conditions: &[Condition]) -> (State, String) {
+    let find = |name: &str| conditions.iter().find(|condition| condition.type_ == name);
+    if object.is_deleting() {
+        let why = find("Finalizing").map(|condition| format!(": {}", condition.message));
+        return (
+            State::Waiting,
+            format!("being deleted{}", why.unwrap_or_default()),
+        );
+    }
+    let Some(ready) = find("Ready") else {
+        return (State::Waiting, "not looked at yet".to_owned());
+    };
+    if ready
+        .observed_generation
+        .is_some_and(|seen| seen < object.generation())
+    {
+        return (State::Waiting, "changing".to_owned());
+    }
+    if ready.status == "True" {
+        return (State::Ready, String::new());
+    }
+    let detail = format!("{}: {}", ready.reason, ready.message);
+    (
+        if is_progress(&ready.reason) {
+            State::Waiting
+        } else {
+            State::Failed
+        },
+        detail,
+    )
+}
+
+/// Reasons that pass by themselves.
+fn is_progress(reason: &str) -> bool {
+    [
+        "Progressing",
+        "Pending",
+        "Unknown",
+        "NotSet",
+        "NotReady",
+        "Finalizing",
+    ]
+    .iter()
+    .any(|ending| reason.ends_with(ending))
+}
+
+fn worst(own: State, children: &[Item]) -> State {
+    children
+        .iter()
+        .map(|child| child.state)
+        .filter(|state| *state != State::Off)
+        .fold(own, State::max)
+}

@@ -1,0 +1,337 @@
+//! One platform under test: its program, its folder, its ports.
+
+use std::{
+    fmt, fs,
+    io::Write,
+    net::TcpListener,
+    os::unix::{fs::PermissionsExt, fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::{
+    PATIENCE,
+    http::{self, Answer},
+    machine,
+};
+
+/// A user without rights, on every Linux.
+const NOBODY: u32 = 65534;
+
+/// One platform under test.
+pub(crate) struct Choreo {
+    home: tempfile::TempDir,
+    program: PathBuf,
+    envoy: Option<PathBuf>,
+    sample: PathBuf,
+    programs: Option<PathBuf>,
+    user: Option<u32>,
+    port: u16,
+    internal_port: u16,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The command.
+    pub(crate) command: String,
+    /// Its exit code.
+    pub(crate) code: i32,
+    /// What it printed.
+    pub(crate) out: String,
+    /// What it said besides.
+    pub(crate) err: String,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "$ {}  -> {}\n{}\n{}",
+            self.command, self.code, self.out, self.err
+        )
+    }
+}
+
+impl Outcome {
+    /// What it printed, as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+}
+
+impl Choreo {
+    /// As a newcomer has it: the launcher of the repository.
+    pub(crate) fn by_launcher() -> Option<Self> {
+        machine::allows(machine::is_root()).then(|| {
+            let root = root();
+            let (port, internal_port) = ports();
+            Self {
+                home: tempfile::Builder::new()
+                    .prefix("choreo test ")
+                    .tempdir()
+                    .unwrap(),
+                program: root.join("choreo"),
+                envoy: None,
+                sample: root.join("samples/storefront"),
+                programs: None,
+                user: None,
+                port,
+                internal_port,
+            }
+        })
+    }
+
+    /// As a user without rights, where the tests have some to give up. The user may not be able to
+    /// read the repository, so that everything needed is copied.
+    pub(crate) fn without_rights() -> Option<Self> {
+        if !machine::is_root() {
+            skipped("the tests do not run as root, so that the other session is rootless already");
+            return None;
+        }
+        if !machine::allows(false) {
+            return None;
+        }
+        let built = Self::by_launcher()?;
+        // Builds the programs and fetches Envoy.
+        built.up_or_skip()?;
+        built.down();
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let copied = |from: &Path, name: &str| {
+            let to = home.path().join(name);
+            fs::copy(from, &to).unwrap();
+            to
+        };
+        let program = copied(&target().join("debug/choreo"), "choreo");
+        let envoy = copied(&cached_envoy(), "envoy");
+        let sample = home.path().join("storefront");
+        fs::create_dir(&sample).unwrap();
+        for entry in fs::read_dir(root().join("samples/storefront"))
+            .unwrap()
+            .map(Result::unwrap)
+        {
+            if entry
+                .path()
+                .extension()
+                .is_some_and(|ending| ending == "yaml")
+            {
+                fs::copy(entry.path(), sample.join(entry.file_name())).unwrap();
+            }
+        }
+        let programs_copy = home.path().join("programs");
+        fs::create_dir(&programs_copy).unwrap();
+        for name in ["web", "catalog", "recommendations", "restock"] {
+            fs::copy(programs().join(name), programs_copy.join(name)).unwrap();
+        }
+        let data = home.path().join("data");
+        fs::create_dir(&data).unwrap();
+        chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
+        let (port, internal_port) = ports();
+        let envoy = Some(envoy);
+        let user = Some(NOBODY);
+        let choreo = Self {
+            home,
+            program,
+            envoy,
+            sample,
+            programs: Some(programs_copy),
+            user,
+            port,
+            internal_port,
+        };
+        for name in ["web", "catalog", "recommendations", "restock"] {
+            let image = format!("storefront/{name}:1");
+            choreo
+                .run(&["image", "pack", &image, "--program", &choreo.program(name)])
+                .ok();
+        }
+        Some(choreo)
+    }
+
+    /// Starts the platform with the sample; returns its process.
+    pub(crate) fn up(&self) -> u32 {
+        self.start().ok().json()["platform"]["pid"]
+            .as_u64()
+            .and_then(|pid| u32::try_from(pid).ok())
+            .unwrap()
+    }
+
+    fn up_or_skip(&self) -> Option<()> {
+        let outcome = self.start();
+        if outcome.code == 8 && outcome.err.contains("Envoy") {
+            skipped(&outcome.err);
+            return None;
+        }
+        outcome.ok();
+        Some(())
+    }
+
+    fn start(&self) -> Outcome {
+        let (port, internal) = (self.port.to_string(), self.internal_port.to_string());
+        let sample = self.sample();
+        self.run(&[
+            "up",
+            &sample,
+            "--detach",
+            "--output",
+            "json",
+            "--gateway-port",
+            &port,
+            "--internal-gateway-port",
+            &internal,
+        ])
+    }
+
+    /// Stops the platform.
+    pub(crate) fn down(&self) {
+        self.run(&["down"]).ok();
+    }
+
+    /// Runs a command.
+    pub(crate) fn run(&self, words: &[&str]) -> Outcome {
+        self.command(words, "")
+    }
+
+    /// Applies a text.
+    pub(crate) fn apply(&self, text: &str) -> Outcome {
+        self.command(&["apply", "-f", "-"], text)
+    }
+
+    fn command(&self, words: &[&str], input: &str) -> Outcome {
+        let mut command = Command::new(&self.program);
+        command
+            .args(words)
+            .env("CHOREO_DATA", self.data())
+            .env("CHOREO_PROFILE", "dev");
+        command.env_remove("CHOREO_LOG").current_dir("/");
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if let Some(envoy) = &self.envoy {
+            command.env("CHOREO_ENVOY", envoy);
+        }
+        if let Some(user) = self.user {
+            command.uid(user).gid(user).env("HOME", self.home.path());
+        }
+        let mut child = command.spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        Outcome {
+            command: format!("choreo {}", words.join(" ")),
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Asks through the gateway. A name without a domain gets the platform's.
+    pub(crate) fn get(&self, host: &str, path: &str) -> Answer {
+        let host = if host.contains('.') {
+            host.to_owned()
+        } else {
+            self.host_of(host)
+        };
+        http::get(self.port, &host, path, PATIENCE)
+    }
+
+    /// The host of a web application, whose name ends with a hash: as its binding says it.
+    fn host_of(&self, start: &str) -> String {
+        let bindings = self.run(&["get", "bindings", "-o", "json"]).ok().json();
+        let endpoints = bindings["items"].as_array().unwrap().iter();
+        endpoints
+            .flat_map(|binding| {
+                binding["status"]["endpoints"]
+                    .as_array()
+                    .cloned()
+                    .unwrap_or_default()
+            })
+            .filter_map(|endpoint| {
+                endpoint["externalURLs"]["http"]["host"]
+                    .as_str()
+                    .map(str::to_owned)
+            })
+            .find(|host| host.starts_with(start))
+            .unwrap_or_else(|| panic!("no endpoint has a host {start}..."))
+    }
+
+    /// The folder with everything the platform keeps; its name has a space in it.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// The sample.
+    pub(crate) fn sample(&self) -> String {
+        self.sample.display().to_string()
+    }
+
+    /// A program of the sample.
+    pub(crate) fn program(&self, name: &str) -> String {
+        let folder = self.programs.clone().unwrap_or_else(programs);
+        folder.join(name).display().to_string()
+    }
+}
+
+impl Drop for Choreo {
+    fn drop(&mut self) {
+        // A test that failed half-way must not leave a platform behind.
+        self.run(&["down"]);
+    }
+}
+
+/// Says why a test does nothing.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {}", why.trim());
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Where the launcher builds the sample's programs.
+fn programs() -> PathBuf {
+    let folder = target().join("programs");
+    let found = fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .map(Result::unwrap);
+    found
+        .map(|entry| entry.path().join("release"))
+        .find(|release| release.join("catalog").is_file())
+        .unwrap_or_else(|| folder.join("release"))
+}
+
+/// Where the launcher keeps Envoy.
+fn cached_envoy() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let folder = cache.or(home).unwrap().join("choreo");
+    let mut programs: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    programs.retain(|path| path.is_file());
+    programs.pop().unwrap()
+}
+
+/// Two ports that were free a moment ago.
+fn ports() -> (u16, u16) {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [first, second] = listeners.map(|listener| listener.local_addr().unwrap().port());
+    (first, second)
+}
