@@ -176,7 +176,7 @@ fn text(holder: &Value, key: &str) -> Option<String> {
 }
 
 /// Why a container of a pod does not start, if it keeps failing.
-fn stuck(status: &Value) -> Option<String> {
+pub(crate) fn stuck(status: &Value) -> Option<String> {
     let containers = ["initContainerStatuses", "containerStatuses"]
         .iter()
         .filter_map(|key| status[key].as_array())

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use choreo_model::labels;
 use serde_json::Value;
 
+use crate::health;
 use crate::key::{Group, Key, Target};
 use crate::live::{self, Live, LiveKey};
 use crate::tables::{Tables, Touched};
@@ -52,6 +53,8 @@ pub struct Index {
     live_of: BTreeMap<String, BTreeSet<LiveKey>>,
     /// Namespaces of planes, and whether they are being deleted.
     namespaces: BTreeMap<(usize, String), bool>,
+    /// Pods whose containers keep failing, by owner: the pod, and why.
+    failing_pods: BTreeMap<String, BTreeMap<LiveKey, String>>,
     /// Types of live objects whose first list has arrived.
     watched: BTreeSet<(usize, String)>,
     /// What was last written of a live object: a hash of it, and the version it got.
@@ -147,6 +150,15 @@ impl Index {
             .into_iter()
             .flatten()
             .filter_map(|key| self.live.get(key))
+    }
+
+    /// Why pods of a component fail.
+    pub(crate) fn failing_pod(&self, owner: &str) -> Option<&str> {
+        self.failing_pods
+            .get(owner)?
+            .values()
+            .next()
+            .map(String::as_str)
     }
 
     pub(crate) fn namespace(&self, home: usize, name: &str) -> Option<bool> {
@@ -248,6 +260,9 @@ impl Index {
         if key.kind == "Namespace" && key.api_version == "v1" {
             self.keep_namespace(&key, Some(object), woken);
         }
+        if key.kind == "Pod" && key.api_version == "v1" {
+            return self.keep_pod(&key, Some(object), woken);
+        }
         let new = Live::of(home, object);
         let old = match &new {
             Some(new) => self.live.insert(key.clone(), new.clone()),
@@ -271,6 +286,9 @@ impl Index {
         if key.kind == "Namespace" && key.api_version == "v1" {
             self.keep_namespace(key, None, woken);
         }
+        if key.kind == "Pod" && key.api_version == "v1" {
+            return self.keep_pod(key, None, woken);
+        }
         self.written.remove(key);
         if let Some(old) = self.live.remove(key) {
             self.file_live(&old.release, key, false);
@@ -289,6 +307,39 @@ impl Index {
             if keys.is_empty() {
                 self.live_of.remove(release);
             }
+        }
+    }
+
+    /// Of pods only those are kept that tell why something does not work.
+    fn keep_pod(&mut self, key: &LiveKey, object: Option<&Value>, woken: &mut BTreeSet<Key>) {
+        let deleting = object.is_some_and(|it| it["metadata"].get("deletionTimestamp").is_some());
+        let why = object.filter(|_| !deleting).and_then(|object| {
+            Some((
+                live::owner_of_pod(object)?,
+                health::stuck(&object["status"])?,
+            ))
+        });
+        let known = self
+            .failing_pods
+            .iter()
+            .find(|(_, pods)| pods.contains_key(key));
+        let old = known.and_then(|(owner, pods)| Some((owner.clone(), pods.get(key)?.clone())));
+        if old == why {
+            return;
+        }
+        if let Some((owner, _)) = old {
+            if let Some(pods) = self.failing_pods.get_mut(&owner) {
+                pods.remove(key);
+            }
+            self.failing_pods.retain(|_, pods| !pods.is_empty());
+            self.wake(&Target::Pods(owner), false, woken);
+        }
+        if let Some((owner, why)) = why {
+            self.failing_pods
+                .entry(owner.clone())
+                .or_default()
+                .insert(key.clone(), why);
+            self.wake(&Target::Pods(owner), false, woken);
         }
     }
 
@@ -376,11 +427,16 @@ fn platform_key(object: &Value) -> Option<Key> {
     ))
 }
 
-/// The labels by which a live object is found.
-pub(crate) fn live_selector() -> String {
-    format!(
-        "{}={}",
-        labels::MANAGED_BY,
-        labels::RENDERED_RELEASE_CONTROLLER
-    )
+/// The labels by which live objects of a kind are found; none for all of them.
+pub(crate) fn live_selector(kind: &str) -> Option<String> {
+    // Whether a namespace is there matters, whoever made it.
+    if kind == "Namespace" {
+        return None;
+    }
+    // Pods are made by others, of templates that carry the labels of their component.
+    if kind == "Pod" {
+        return Some(labels::COMPONENT_UID.to_owned());
+    }
+    let (key, value) = (labels::MANAGED_BY, labels::RENDERED_RELEASE_CONTROLLER);
+    Some(format!("{key}={value}"))
 }

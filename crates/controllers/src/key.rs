@@ -78,6 +78,8 @@ pub(crate) enum Target {
     Group(Group),
     /// The live objects of a rendered release, by its identifier.
     Live(String),
+    /// Why pods of a component fail: `namespace/project/component/environment`.
+    Pods(String),
     /// A namespace of a data plane.
     Namespace(usize, String),
     /// Whether live objects of a kind are watched.

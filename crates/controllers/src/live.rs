@@ -110,6 +110,19 @@ impl Live {
     }
 }
 
+/// Whose pod `object` is, as `namespace/project/component/environment`.
+pub(crate) fn owner_of_pod(object: &Value) -> Option<String> {
+    let labels = object.pointer("/metadata/labels")?;
+    let owner = [
+        labels::NAMESPACE,
+        labels::PROJECT,
+        labels::COMPONENT,
+        labels::ENVIRONMENT,
+    ];
+    let names: Option<Vec<&str>> = owner.iter().map(|key| labels.get(key)?.as_str()).collect();
+    Some(names?.join("/"))
+}
+
 /// What changes when what is wanted of `object` changes.
 pub(crate) fn version(object: &Value) -> String {
     let metadata = &object["metadata"];

@@ -70,6 +70,14 @@ impl<'a> View<'a> {
         self.index.is_written(key, hash)
     }
 
+    /// Why pods of a component fail: `namespace/project/component/environment`.
+    pub(crate) fn failing_pod(&self, owner: &[&str]) -> Option<&'a str> {
+        let owner = owner.join("/");
+        let why = self.index.failing_pod(&owner);
+        self.record(Target::Pods(owner), false);
+        why
+    }
+
     /// Whether a namespace of a plane is there, and if so, whether it is being deleted.
     pub(crate) fn namespace(&self, home: usize, name: &str) -> Option<bool> {
         self.record(Target::Namespace(home, name.to_owned()), false);

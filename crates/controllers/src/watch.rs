@@ -26,8 +26,9 @@ pub(crate) enum Source {
 }
 
 /// Types that live objects commonly have: apiVersion, kind, plural.
-pub(crate) const LIVE_TYPES: [(&str, &str, &str); 21] = [
+pub(crate) const LIVE_TYPES: [(&str, &str, &str); 22] = [
     ("v1", "Namespace", "namespaces"),
+    ("v1", "Pod", "pods"),
     ("v1", "Service", "services"),
     ("v1", "ConfigMap", "configmaps"),
     ("v1", "Secret", "secrets"),
@@ -133,9 +134,10 @@ async fn follow(
 ) -> Option<()> {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), resource);
     let mut config = watch::Config::default();
-    // Namespaces are all watched: whether one is there matters whoever made it.
-    if matches!(source, Source::Live { kind, .. } if kind != "Namespace") {
-        config = config.labels(&live_selector());
+    if let Source::Live { kind, .. } = source
+        && let Some(selector) = live_selector(kind)
+    {
+        config = config.labels(&selector);
     }
     let events = watch(api, config).default_backoff();
     pin_mut!(events);

@@ -279,8 +279,8 @@ async fn a_component_becomes_ready_and_leaves_nothing_behind() {
             "ConfigMap",
             "Deployment",
             "HTTPRoute",
-            "NetworkPolicy",
-            "Service"
+            "Service",
+            "NetworkPolicy"
         ]
     );
 

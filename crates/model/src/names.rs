@@ -107,7 +107,7 @@ fn hashed<S: AsRef<str>>(limit: usize, parts: &[S], original: &str) -> String {
         name.push_str(part.get(..room).unwrap_or(&part));
         name.push('-');
     }
-    name.push_str(&format!("{first:08x}"));
+    let name = format!("{name}{first:08x}");
     name.trim_matches(|letter: char| !letter.is_ascii_alphanumeric())
         .to_owned()
 }

@@ -235,7 +235,8 @@ fn resources(
     wanted
         .iter()
         .map(|one| {
-            let seen = observed(one, live.get(&one.key).copied());
+            let mut seen = observed(one, live.get(&one.key).copied());
+            explain(context, rendered, &mut seen);
             let old = rendered
                 .status
                 .resources
@@ -264,6 +265,32 @@ fn observed(one: &Wanted, live: Option<&Live>) -> ResourceStatus {
         health_status: health,
         message: live.and_then(|live| live.message.clone()),
         last_observed_time: None,
+    }
+}
+
+/// A workload that does not come up because its containers keep failing says so.
+fn explain(context: &Context<'_>, rendered: &RenderedRelease, seen: &mut ResourceStatus) {
+    let runs = matches!(
+        seen.kind.as_str(),
+        "Deployment" | "StatefulSet" | "Job" | "CronJob"
+    );
+    let settled = matches!(seen.health_status, Health::Healthy | Health::Suspended);
+    let Some(component) = rendered.spec.owner.component_name.as_deref() else {
+        return;
+    };
+    if !runs || settled {
+        return;
+    }
+    let owner = &rendered.spec.owner.project_name;
+    let of = [
+        context.namespace(),
+        owner,
+        component,
+        &rendered.spec.environment_name,
+    ];
+    if let Some(why) = context.view.failing_pod(&of) {
+        seen.health_status = Health::Degraded;
+        seen.message = Some(why.to_owned());
     }
 }
 

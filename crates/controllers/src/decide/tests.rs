@@ -457,3 +457,36 @@ fn environments_and_planes_in_use_stay() {
         "{said:?}"
     );
 }
+
+#[test]
+fn a_failing_container_is_the_reason_of_its_component() {
+    let mut world = World::new(&shop());
+    world.settle(&ALL);
+    world.decide("RenderedRelease", "web-development");
+    let woken = world.put(json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "web-1", "namespace": "cell", "labels": {
+            "openchoreo.dev/namespace": "default", "openchoreo.dev/project": "shop",
+            "openchoreo.dev/component": "web", "openchoreo.dev/environment": "development",
+        }},
+        "status": { "containerStatuses": [{ "name": "main", "state": { "waiting": {
+            "reason": "ImagePullBackOff", "message": "no such image",
+        }}}]},
+    }));
+    assert!(woken.contains(&Key::new("RenderedRelease", "default", "web-development")));
+    let status = world
+        .decide("RenderedRelease", "web-development")
+        .status
+        .unwrap();
+    let resources = status["resources"].as_array().unwrap();
+    let deployment = resources
+        .iter()
+        .find(|one| one["kind"] == "Deployment")
+        .unwrap();
+    assert_eq!(deployment["healthStatus"], "Degraded");
+    assert_eq!(
+        deployment["message"],
+        "container \"main\": ImagePullBackOff: no such image"
+    );
+}
