@@ -4,23 +4,54 @@
 //! that acts goes through a `kube::Client` or a [`machine::Machine`]. The node knows no kind of the
 //! platform: only Kubernetes' own.
 
+pub mod control;
+pub mod gateway;
+pub mod image;
 pub mod index;
 pub mod machine;
+pub mod network;
+pub mod node;
 pub mod notice;
 pub mod pod;
+pub mod secret;
 pub mod service;
+pub mod watch;
 pub mod workload;
 pub mod write;
 
 use std::{future::Future, path::PathBuf, sync::Arc};
 
+use k8s_openapi::api::{
+    apps::v1::{Deployment, ReplicaSet, StatefulSet},
+    batch::v1::{CronJob, Job},
+    core::v1::{
+        ConfigMap, Namespace, Node as NodeObject, PersistentVolumeClaim, Pod, Secret, Service,
+        ServiceAccount,
+    },
+    discovery::v1::EndpointSlice,
+    networking::v1::NetworkPolicy,
+};
 use serde_json::Value;
+use tokio::{
+    sync::{mpsc, watch as signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
 
 pub use self::pod::{
-    images::{ImageError, ImageRequest, Images, ResolvedImage},
+    images::{FromStore, ImageError, ImageRequest, Images},
     logs::{LogError, LogOptions, LogStream},
 };
-use crate::machine::Machine;
+use self::{
+    control::Control,
+    index::Shared,
+    machine::Machine,
+    network::Network,
+    notice::Recorder,
+    pod::{spec::Folders, worker::Context},
+    watch::Feed,
+    write::Executor,
+};
 
 /// What a node is told when it starts.
 #[derive(Debug, Clone)]
@@ -36,11 +67,11 @@ pub struct Settings {
 impl Settings {
     /// The usual settings with data in `data`.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), node_name: "choreo".to_owned(), max_pods: 110 }
+        Self { data: data.into(), node_name: "choreo".to_owned(), max_pods: 1000 }
     }
 }
 
-/// Why a node stopped by itself.
+/// Why a node stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// The machine is gone and everything on it; start a new machine and a new node.
@@ -49,25 +80,78 @@ pub enum Ended {
     ShutDown,
 }
 
-/// CustomResourceDefinitions that the API must serve for a node.
+/// Custom resource definitions that the API must serve for a node.
 pub fn definitions() -> Vec<Value> {
-    Vec::new()
+    gateway::definitions()
 }
 
-/// A running node.
+/// A running node. When it is dropped, it stops.
 pub struct Node {
-    settings: Settings,
+    index: Shared,
+    folders: Folders,
+    stop: CancellationToken,
+    ended: signal::Receiver<Option<Ended>>,
+    main: JoinSet<()>,
 }
 
 impl Node {
     /// Starts a node on the objects of `client`. Call it inside a tokio runtime.
     pub fn start(
-        _client: kube::Client,
-        _machine: Arc<dyn Machine>,
-        _images: Arc<dyn Images>,
+        client: kube::Client,
+        machine: Arc<dyn Machine>,
+        images: Arc<image::Store>,
         settings: Settings,
     ) -> Self {
-        Self { settings }
+        Self::start_with(client, machine, Arc::new(FromStore(images)), settings)
+    }
+
+    /// [`Node::start`] with images from elsewhere.
+    pub fn start_with(
+        client: kube::Client,
+        machine: Arc<dyn Machine>,
+        images: Arc<dyn Images>,
+        settings: Settings,
+    ) -> Self {
+        let (index, stop) = (Shared::default(), CancellationToken::new());
+        let recorder = Recorder::new(client.clone(), &settings.node_name);
+        let (sender, changes) = mpsc::unbounded_channel();
+        let executor = Executor::new(client.clone(), index.clone(), recorder, sender.clone());
+        let Settings { data, node_name: name, max_pods } = settings;
+        let folders = Folders { data };
+        let network = Network::new(index.clone(), Arc::clone(&machine), executor.clone());
+        let events = machine.events();
+        let info = machine.info().clone();
+        let context = Arc::new(Context {
+            index: index.clone(),
+            machine,
+            images,
+            network: Arc::new(network),
+            executor,
+            folders: folders.clone(),
+            node: name.clone(),
+            max_pods: usize::try_from(max_pods).unwrap_or(usize::MAX),
+        });
+        let feed = Feed {
+            client: client.clone(),
+            index: index.clone(),
+            changes: sender,
+            stop: stop.clone(),
+        };
+        let mut watches = JoinSet::new();
+        watch_all(&feed, &mut watches);
+        watches.spawn(node::keep(client.clone(), name.clone(), info, max_pods));
+        let control = Control::new(context, changes, events, stop.clone());
+        let (tell, ended) = signal::channel(None);
+        let mut main = JoinSet::new();
+        main.spawn(async move {
+            let lost = control.run().await;
+            watches.shutdown().await;
+            if lost {
+                node::lost(client, &name).await;
+            }
+            tell.send_replace(Some(if lost { Ended::MachineLost } else { Ended::ShutDown }));
+        });
+        Self { index, folders, stop, ended, main }
     }
 
     /// The output of a container.
@@ -77,14 +161,46 @@ impl Node {
         pod: &str,
         options: LogOptions,
     ) -> Result<LogStream, LogError> {
-        pod::logs::read(&self.settings.data, namespace, pod, options).await
+        let found = self.index.read().pods.find(namespace, pod).cloned();
+        let Some(found) = found else {
+            return Err(LogError::NotFound(format!("pods {pod:?} not found")));
+        };
+        let folder = self.folders.logs(&found);
+        pod::logs::read(&self.index, &folder, &found, options).await
     }
 
-    /// Completes when the node stops.
+    /// Completes when the node stops, with the reason.
     pub fn ended(&self) -> impl Future<Output = Ended> + Send + use<> {
-        std::future::ready(Ended::ShutDown)
+        let mut ended = self.ended.clone();
+        async move {
+            match ended.wait_for(Option::is_some).await {
+                Ok(reason) => reason.unwrap_or(Ended::ShutDown),
+                Err(_) => Ended::ShutDown,
+            }
+        }
     }
 
     /// Stops watching and acting. Containers are left to the machine's own shutdown.
-    pub async fn shutdown(self) {}
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        while self.main.join_next().await.is_some() {}
+    }
+}
+
+fn watch_all(feed: &Feed, tasks: &mut JoinSet<()>) {
+    feed.watch::<Namespace>(tasks);
+    feed.watch::<NodeObject>(tasks);
+    feed.watch::<Pod>(tasks);
+    feed.watch::<Deployment>(tasks);
+    feed.watch::<ReplicaSet>(tasks);
+    feed.watch::<StatefulSet>(tasks);
+    feed.watch::<Job>(tasks);
+    feed.watch::<CronJob>(tasks);
+    feed.watch::<Service>(tasks);
+    feed.watch::<EndpointSlice>(tasks);
+    feed.watch::<ConfigMap>(tasks);
+    feed.watch::<Secret>(tasks);
+    feed.watch::<ServiceAccount>(tasks);
+    feed.watch::<PersistentVolumeClaim>(tasks);
+    feed.watch::<NetworkPolicy>(tasks);
 }

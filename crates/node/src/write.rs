@@ -8,6 +8,7 @@ use kube::{
     core::ApiResource,
 };
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use crate::{
     index::{Change, Kept, Key, Shared},
@@ -112,12 +113,18 @@ pub struct Executor {
     client: Client,
     index: Shared,
     recorder: Recorder,
+    changes: mpsc::UnboundedSender<Change>,
 }
 
 impl Executor {
-    /// An executor that writes through `client`.
-    pub fn new(client: Client, index: Shared, recorder: Recorder) -> Self {
-        Self { client, index, recorder }
+    /// An executor that writes through `client` and tells what its writes changed.
+    pub fn new(
+        client: Client,
+        index: Shared,
+        recorder: Recorder,
+        changes: mpsc::UnboundedSender<Change>,
+    ) -> Self {
+        Self { client, index, recorder, changes }
     }
 
     /// Records a notice; what cannot be recorded is only logged, since nothing depends on it.
@@ -125,15 +132,15 @@ impl Executor {
         self.recorder.record(notice).await;
     }
 
-    /// Does one write. The change it made to the index, if any, is returned.
-    pub async fn run(&self, write: &Write) -> kube::Result<Option<Change>> {
+    /// Does one write; whom its result concerns is told like of any other change.
+    pub async fn run(&self, write: &Write) -> kube::Result<()> {
         match write {
             Write::Create(target, object) => {
                 let object: DynamicObject =
                     serde_json::from_value(object.clone()).map_err(kube::Error::SerdeError)?;
                 let made = self.api(target).create(&PostParams::default(), &object).await;
                 if is(&made, "AlreadyExists") {
-                    return Ok(None);
+                    return Ok(());
                 }
                 self.absorb(target, made?)
             }
@@ -154,7 +161,7 @@ impl Executor {
             Write::Delete { target, uid, grace } => self.delete(target, uid, *grace).await,
             Write::Notice(notice) => {
                 self.notice(notice).await;
-                Ok(None)
+                Ok(())
             }
         }
     }
@@ -164,7 +171,7 @@ impl Executor {
         target: &Target,
         uid: &str,
         grace: Option<u32>,
-    ) -> kube::Result<Option<Change>> {
+    ) -> kube::Result<()> {
         let params = DeleteParams {
             grace_period_seconds: grace,
             preconditions: Some(Preconditions {
@@ -175,19 +182,32 @@ impl Executor {
         };
         let done = self.api(target).delete(&target.key.name, &params).await;
         if is(&done, "NotFound") || is(&done, "Conflict") {
-            return Ok(None);
+            return Ok(());
         }
         match done?.left() {
             Some(object) if object.metadata.deletion_timestamp.is_some() => {
                 self.absorb(target, object)
             }
-            _ => Ok(self.index.write().forget(&target.resource.kind, &target.key, uid)),
+            _ => {
+                let change = self.index.write().forget(&target.resource.kind, &target.key, uid);
+                self.tell(change);
+                Ok(())
+            }
         }
     }
 
-    fn absorb(&self, target: &Target, object: DynamicObject) -> kube::Result<Option<Change>> {
+    fn absorb(&self, target: &Target, object: DynamicObject) -> kube::Result<()> {
         let object = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
-        Ok(self.index.write().absorb(&target.resource.kind, object))
+        let change = self.index.write().absorb(&target.resource.kind, object);
+        self.tell(change);
+        Ok(())
+    }
+
+    /// Without a listener the node is stopping.
+    fn tell(&self, change: Option<Change>) {
+        if let Some(change) = change {
+            let _ = self.changes.send(change);
+        }
     }
 
     fn api(&self, target: &Target) -> Api<DynamicObject> {

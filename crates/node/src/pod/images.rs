@@ -1,58 +1,113 @@
 //! What a pod needs of images: a seam, so that pods are tested without a registry.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use k8s_openapi::api::core::v1::{Container, Pod, Secret};
+use tokio::runtime::Handle;
 
-use crate::machine::LayerSource;
+use crate::{
+    image::{self, Credentials, Image, PullPolicy, Store},
+    index::Index,
+};
 
 /// An image that a container asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ImageRequest {
     /// The reference as written in the pod.
     pub reference: String,
-    /// `Always`, `IfNotPresent` or `Never`.
-    pub policy: String,
-    /// User and password by registry host.
-    pub credentials: BTreeMap<String, (String, String)>,
-}
-
-/// An image that is here.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ResolvedImage {
-    /// What it is called in statuses (`repository@sha256:...`).
-    pub id: String,
-    /// Its layers, lowest first.
-    pub layers: Vec<LayerSource>,
-    /// Its entrypoint.
-    pub entrypoint: Vec<String>,
-    /// Its default arguments.
-    pub cmd: Vec<String>,
-    /// Its environment, `NAME=value`.
-    pub env: Vec<String>,
-    /// Its working directory.
-    pub working_dir: Option<String>,
-    /// Its user: `name`, `uid`, `uid:gid` ...
-    pub user: Option<String>,
+    /// When to ask a registry.
+    pub policy: PullPolicy,
+    /// Credentials for its registry.
+    pub credentials: Option<Credentials>,
 }
 
 /// Why an image cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ImageError {
-    /// The reference cannot be read.
-    #[error("{0}")]
-    InvalidName(String),
-    /// The image is not here and the policy forbids pulling.
-    #[error("{0}")]
-    NeverPull(String),
-    /// Getting it failed.
-    #[error("{0}")]
-    Pull(String),
+#[error("{message}")]
+pub struct ImageError {
+    /// What Kubernetes calls it: `ErrImagePull`, `ErrImageNeverPull`, `InvalidImageName`.
+    pub reason: &'static str,
+    /// What happened.
+    pub message: String,
 }
 
 /// Where images come from.
 #[async_trait]
 pub trait Images: Send + Sync + 'static {
     /// Finds or pulls an image.
-    async fn resolve(&self, request: &ImageRequest) -> Result<ResolvedImage, ImageError>;
+    async fn resolve(&self, request: ImageRequest) -> Result<Image, ImageError>;
+}
+
+/// The images of a store. The store reads, writes and hashes files: each request has a thread, so that
+/// nothing else waits for that.
+#[derive(Debug, Clone)]
+pub struct FromStore(pub Arc<Store>);
+
+#[async_trait]
+impl Images for FromStore {
+    async fn resolve(&self, request: ImageRequest) -> Result<Image, ImageError> {
+        let ImageRequest { reference, policy, credentials } = request;
+        let (store, runtime) = (Arc::clone(&self.0), Handle::current());
+        let found = tokio::task::spawn_blocking(move || {
+            runtime.block_on(store.resolve(&reference, policy, credentials))
+        });
+        let failed = |error: tokio::task::JoinError| ImageError {
+            reason: "ErrImagePull",
+            message: error.to_string(),
+        };
+        found.await.map_err(failed)?.map_err(|error| ImageError {
+            reason: match &error {
+                image::Error::Reference { .. } => "InvalidImageName",
+                image::Error::NotFound { .. } if policy == PullPolicy::Never => "ErrImageNeverPull",
+                image::Error::NotFound { .. }
+                | image::Error::Unauthorized { .. }
+                | image::Error::Unreachable { .. }
+                | image::Error::Corrupt { .. }
+                | image::Error::Unsupported { .. }
+                | image::Error::NoSpace { .. }
+                | image::Error::Io { .. } => "ErrImagePull",
+            },
+            message: error.to_string(),
+        })
+    }
+}
+
+/// What to ask for so that a container can start.
+pub fn request(index: &Index, pod: &Pod, container: &Container) -> ImageRequest {
+    let reference = container.image.clone().unwrap_or_default();
+    let policy = match container.image_pull_policy.as_deref() {
+        Some("Always") => PullPolicy::Always,
+        Some("Never") => PullPolicy::Never,
+        Some("IfNotPresent") => PullPolicy::IfNotPresent,
+        _ if is_latest(&reference) => PullPolicy::Always,
+        _ => PullPolicy::IfNotPresent,
+    };
+    let credentials = secrets(index, pod).find_map(|secret| {
+        let document = secret.data.as_ref()?.get(".dockerconfigjson")?;
+        Credentials::from_docker_config(&document.0, &reference).ok().flatten()
+    });
+    ImageRequest { reference, policy, credentials }
+}
+
+/// The pull secrets of a pod and of its service account.
+fn secrets<'a>(index: &'a Index, pod: &'a Pod) -> impl Iterator<Item = &'a Secret> + 'a {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let spec = pod.spec.as_ref();
+    let account =
+        spec.and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");
+    let account = index.service_accounts.find(namespace, account);
+    let own = spec.and_then(|spec| spec.image_pull_secrets.as_ref());
+    let granted = account.and_then(|account| account.image_pull_secrets.as_ref());
+    [own, granted]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(move |reference| index.secrets.find(namespace, &reference.name))
+        .map(|secret| &**secret)
+}
+
+fn is_latest(reference: &str) -> bool {
+    let name = reference.rsplit('/').next().unwrap_or_default();
+    !name.contains('@') && name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
 }

@@ -37,20 +37,17 @@ pub fn decide(index: &Index, key: &Key) -> Decision {
     }
     let used: BTreeSet<Ipv4Addr> =
         index.services.iter().filter_map(|service| address(service)).collect();
-    match free(&used, key) {
-        Some(address) => {
-            let text = address.to_string();
-            let patch = json!({"spec": {
-                "clusterIP": text, "clusterIPs": [text],
-                "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
-            }});
-            decision.writes.push(Write::merge(&**service, patch));
-        }
-        None => {
-            let message = "every service address is taken: delete services";
-            let notice = Notice::warning(&**service, "FailedAllocateClusterIP", message);
-            decision.writes.push(Write::Notice(notice));
-        }
+    if let Some(address) = free(&used, key) {
+        let text = address.to_string();
+        let patch = json!({"spec": {
+            "clusterIP": text, "clusterIPs": [text],
+            "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack",
+        }});
+        decision.writes.push(Write::merge(&**service, patch));
+    } else {
+        let message = "every service address is taken: delete services";
+        let notice = Notice::warning(&**service, "FailedAllocateClusterIP", message);
+        decision.writes.push(Write::Notice(notice));
     }
     decision
 }
@@ -132,14 +129,12 @@ impl Ledger {
         self.cells.retain(|name, _| index.namespaces.find("", name).is_some());
         let mut taken: BTreeSet<u16> = self.cells.values().map(|range| range.index).collect();
         let recorded = index.namespaces.find("", namespace).and_then(|found| cell(found));
-        let range = match recorded.filter(|range| !taken.contains(&range.index)) {
-            Some(range) => range,
-            None => {
-                taken.extend(
-                    index.namespaces.iter().filter_map(|found| cell(found)).map(|r| r.index),
-                );
-                Range { index: (1..CELL_COUNT).find(|number| !taken.contains(number))? }
-            }
+        let free = recorded.filter(|range| !taken.contains(&range.index));
+        let range = if let Some(range) = free {
+            range
+        } else {
+            taken.extend(index.namespaces.iter().filter_map(|found| cell(found)).map(|r| r.index));
+            Range { index: (1..CELL_COUNT).find(|number| !taken.contains(number))? }
         };
         self.cells.insert(namespace.to_owned(), range);
         Some(range)
@@ -155,12 +150,11 @@ impl Ledger {
         let range = self.cell(index, &namespace)?;
         let mut used: BTreeSet<Ipv4Addr> = self.pods.values().map(|(_, address)| *address).collect();
         let had = pod_address(pod).filter(|address| range.holds(*address) && !used.contains(address));
-        let address = match had {
-            Some(address) => address,
-            None => {
-                used.extend(index.pods.within(&namespace).filter_map(|other| pod_address(other)));
-                range.pods().find(|address| !used.contains(address))?
-            }
+        let address = if let Some(address) = had {
+            address
+        } else {
+            used.extend(index.pods.within(&namespace).filter_map(|other| pod_address(other)));
+            range.pods().find(|address| !used.contains(address))?
         };
         self.pods.insert(uid, (namespace, address));
         Some(address)

@@ -180,10 +180,10 @@ mod tests {
         plan.allow
             .iter()
             .map(|allow| {
-                let from = allow.from.as_ref().map_or("any".to_owned(), |from| {
+                let from = allow.from.as_ref().map_or_else(|| "any".to_owned(), |from| {
                     from.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
                 });
-                let port = allow.port.map_or("*".to_owned(), |port| port.to_string());
+                let port = allow.port.map_or_else(|| "*".to_owned(), |port| port.to_string());
                 format!("{from} -> {}:{port}", allow.to)
             })
             .collect()

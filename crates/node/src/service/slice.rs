@@ -122,8 +122,7 @@ fn endpoint(pod: &Pod, spec: &ServiceSpec, service: &str) -> Option<Endpoint> {
 /// The port of a pod that a port of a service leads to.
 pub fn target_port(port: &ServicePort, pod: &Pod) -> Option<u16> {
     match port.target_port.as_ref() {
-        None => u16::try_from(port.port).ok(),
-        Some(IntOrString::Int(0)) => u16::try_from(port.port).ok(),
+        None | Some(IntOrString::Int(0)) => u16::try_from(port.port).ok(),
         Some(IntOrString::Int(number)) => u16::try_from(*number).ok(),
         Some(IntOrString::String(name)) => named_port(pod, name, port.protocol.as_deref()),
     }

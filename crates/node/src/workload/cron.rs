@@ -15,7 +15,7 @@ const HORIZON: i32 = 366 * 8;
 
 /// Why a schedule cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum ParseError {
     /// Not five fields.
     #[error("expected 5 fields (minute hour day month weekday), found {0}: {1:?}")]
     Fields(usize, String),
@@ -70,10 +70,10 @@ const FIELDS: [Field; 5] = [
 
 impl Schedule {
     /// Reads a schedule; without a zone it is UTC.
-    pub fn parse(text: &str, zone: Option<&str>) -> Result<Self, Error> {
+    pub fn parse(text: &str, zone: Option<&str>) -> Result<Self, ParseError> {
         let zone = match zone {
             None => TimeZone::UTC,
-            Some(name) => TimeZone::get(name).map_err(|_| Error::Zone(name.to_owned()))?,
+            Some(name) => TimeZone::get(name).map_err(|_| ParseError::Zone(name.to_owned()))?,
         };
         let spelled = match text.trim() {
             "@yearly" | "@annually" => "0 0 1 1 *",
@@ -81,12 +81,12 @@ impl Schedule {
             "@weekly" => "0 0 * * 0",
             "@daily" | "@midnight" => "0 0 * * *",
             "@hourly" => "0 * * * *",
-            other if other.starts_with('@') => return Err(Error::Macro(other.to_owned())),
+            other if other.starts_with('@') => return Err(ParseError::Macro(other.to_owned())),
             other => other,
         };
         let fields: Vec<&str> = spelled.split_whitespace().collect();
         let [minute, hour, day, month, weekday] = fields.as_slice() else {
-            return Err(Error::Fields(fields.len(), text.to_owned()));
+            return Err(ParseError::Fields(fields.len(), text.to_owned()));
         };
         let [minutes, hours, days, months, weekdays] = &FIELDS;
         let seven = weekdays.parse(weekday)?;
@@ -165,10 +165,10 @@ impl Schedule {
 }
 
 impl Field {
-    fn parse(&self, text: &str) -> Result<u64, Error> {
+    fn parse(&self, text: &str) -> Result<u64, ParseError> {
         let mut bits = 0;
         for part in text.split(',') {
-            bits |= self.part(part).ok_or_else(|| Error::Field {
+            bits |= self.part(part).ok_or_else(|| ParseError::Field {
                 field: self.name,
                 text: text.to_owned(),
                 low: self.low,
@@ -262,11 +262,11 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        assert!(matches!(Schedule::parse("* * * *", None), Err(Error::Fields(4, _))));
+        assert!(matches!(Schedule::parse("* * * *", None), Err(ParseError::Fields(4, _))));
         for bad in ["60 * * * *", "* 24 * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *"] {
-            assert!(matches!(Schedule::parse(bad, None), Err(Error::Field { .. })), "{bad}");
+            assert!(matches!(Schedule::parse(bad, None), Err(ParseError::Field { .. })), "{bad}");
         }
-        assert!(matches!(Schedule::parse("@often", None), Err(Error::Macro(_))));
-        assert!(matches!(Schedule::parse("* * * * *", Some("Mars/X")), Err(Error::Zone(_))));
+        assert!(matches!(Schedule::parse("@often", None), Err(ParseError::Macro(_))));
+        assert!(matches!(Schedule::parse("* * * * *", Some("Mars/X")), Err(ParseError::Zone(_))));
     }
 }

@@ -1,4 +1,4 @@
-//! CronJob: jobs made at the times of a schedule.
+//! `CronJob`: jobs made at the times of a schedule.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     let mut status = observed(cron, &jobs);
     if spec.suspend != Some(true) {
         match Schedule::parse(&spec.schedule, spec.time_zone.as_deref()) {
-            Ok(schedule) => run(cron, spec, &schedule, (&jobs, &mut status), now, &mut decision),
+            Ok(schedule) => run(cron, &schedule, (&jobs, &mut status), now, &mut decision),
             Err(error) => {
                 let message = format!("Unparseable schedule {:?}: {error}", spec.schedule);
                 let notice = Notice::warning(&**cron, "UnparseableSchedule", message);
@@ -80,16 +80,19 @@ fn observed(cron: &CronJob, jobs: &[&Arc<Job>]) -> CronJobStatus {
 
 fn run(
     cron: &CronJob,
-    spec: &CronJobSpec,
     schedule: &Schedule,
     (jobs, status): (&[&Arc<Job>], &mut CronJobStatus),
     now: Timestamp,
     decision: &mut Decision,
 ) {
+    let spec = &cron.spec;
     if let Some(next) = schedule.next(now) {
         decision.look_again(next);
     }
-    let since = status.last_schedule_time.as_ref().map_or(created(&cron.metadata), |time| time.0);
+    let since = status
+        .last_schedule_time
+        .as_ref()
+        .map_or_else(|| created(&cron.metadata), |time| time.0);
     let Some(due) = schedule.last(since, now) else { return };
     let running: Vec<_> = jobs.iter().filter(|job| job::finished(job).is_none()).collect();
     if let Some(seconds) = spec.starting_deadline_seconds

@@ -1,4 +1,4 @@
-//! ReplicaSet: as many pods of one template as asked for.
+//! `ReplicaSet`: as many pods of one template as asked for.
 
 use std::{cmp::Reverse, sync::Arc};
 

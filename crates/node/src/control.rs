@@ -1,0 +1,398 @@
+//! The loop that ties watches, decisions and writes together: a change wakes those whom it concerns,
+//! each decides on the index, the writes are done, one object at a time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use tokio::{
+    sync::{broadcast, mpsc},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    index::{Any, Change, Index, Key, controller},
+    machine::Event,
+    pod::{
+        Source,
+        worker::{Context, Handle, Worker},
+    },
+    service::{address, matches_all, slice},
+    workload::{cronjob, deployment, job, replicaset},
+    write::Decision,
+};
+
+/// Something to look at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// A deployment.
+    Deployment(Key),
+    /// A replica set.
+    ReplicaSet(Key),
+    /// A job.
+    Job(Key),
+    /// A cron job.
+    CronJob(Key),
+    /// The address of a service.
+    Address(Key),
+    /// The endpoints of a service.
+    Endpoints(Key),
+    /// Which node a pod goes to.
+    Placement(Key),
+    /// A pod on this node.
+    Pod(Key),
+    /// The network.
+    Network,
+}
+
+/// Whom a change concerns.
+pub fn concerned(index: &Index, change: &Change) -> BTreeSet<Work> {
+    let mut work = BTreeSet::new();
+    for object in [&change.old, &change.new].into_iter().flatten() {
+        concern(index, object, &mut work);
+    }
+    work
+}
+
+fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
+    match object {
+        Any::Pod(pod) => {
+            let key = Key::of(&pod.metadata);
+            work.extend([Work::Placement(key.clone()), Work::Pod(key), Work::Network]);
+            work.extend(owner(&pod.metadata));
+            work.extend(services_of(index, pod));
+        }
+        Any::Deployment(it) => _ = work.insert(Work::Deployment(Key::of(&it.metadata))),
+        Any::ReplicaSet(it) => {
+            work.insert(Work::ReplicaSet(Key::of(&it.metadata)));
+            work.extend(owner(&it.metadata));
+        }
+        Any::Job(it) => {
+            work.insert(Work::Job(Key::of(&it.metadata)));
+            work.extend(owner(&it.metadata));
+        }
+        Any::CronJob(it) => _ = work.insert(Work::CronJob(Key::of(&it.metadata))),
+        Any::Service(it) => {
+            let key = Key::of(&it.metadata);
+            work.extend([Work::Address(key.clone()), Work::Endpoints(key), Work::Network]);
+        }
+        Any::EndpointSlice(it) => work.extend(owner(&it.metadata)),
+        Any::ConfigMap(it) => work.extend(readers(index, &it.metadata, |pod, name| {
+            Source::ConfigMap(name).is_read_by(pod)
+        })),
+        Any::Secret(it) => work.extend(readers(index, &it.metadata, |pod, name| {
+            Source::Secret(name).is_read_by(pod)
+        })),
+        Any::PersistentVolumeClaim(it) => {
+            work.extend(readers(index, &it.metadata, |pod, _| {
+                pod.spec.as_ref().is_some_and(|spec| spec.volumes.is_some())
+            }));
+        }
+        Any::Namespace(_) | Any::NetworkPolicy(_) => _ = work.insert(Work::Network),
+        Any::Node(_) | Any::ServiceAccount(_) | Any::StatefulSet(_) => {}
+    }
+}
+
+/// The object that controls this one.
+fn owner(meta: &ObjectMeta) -> Option<Work> {
+    let owner = controller(meta)?;
+    let key = Key::new(meta.namespace.clone().unwrap_or_default(), &owner.name);
+    match owner.kind.as_str() {
+        "Deployment" => Some(Work::Deployment(key)),
+        "ReplicaSet" => Some(Work::ReplicaSet(key)),
+        "Job" => Some(Work::Job(key)),
+        "CronJob" => Some(Work::CronJob(key)),
+        "Service" => Some(Work::Endpoints(key)),
+        _ => None,
+    }
+}
+
+fn services_of(index: &Index, pod: &Pod) -> Vec<Work> {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let services = index.services.within(namespace).filter(|service| {
+        let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        selector.is_some_and(|wanted| matches_all(wanted, &pod.metadata.labels))
+    });
+    services.map(|service| Work::Endpoints(Key::of(&service.metadata))).collect()
+}
+
+fn readers(index: &Index, meta: &ObjectMeta, reads: impl Fn(&Pod, &str) -> bool) -> Vec<Work> {
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let name = meta.name.as_deref().unwrap_or_default();
+    let pods = index.pods.within(namespace).filter(|pod| reads(pod, name));
+    pods.map(|pod| Work::Pod(Key::of(&pod.metadata))).collect()
+}
+
+/// Everything there is to look at, for the beginning.
+pub fn everything(index: &Index) -> BTreeSet<Work> {
+    let mut work = BTreeSet::from([Work::Network]);
+    let mut all: Vec<Any> = Vec::new();
+    all.extend(index.deployments.iter().cloned().map(Any::Deployment));
+    all.extend(index.replica_sets.iter().cloned().map(Any::ReplicaSet));
+    all.extend(index.jobs.iter().cloned().map(Any::Job));
+    all.extend(index.cron_jobs.iter().cloned().map(Any::CronJob));
+    all.extend(index.services.iter().cloned().map(Any::Service));
+    all.extend(index.pods.iter().cloned().map(Any::Pod));
+    for object in &all {
+        concern(index, object, &mut work);
+    }
+    work
+}
+
+/// What to do about something.
+fn decide(index: &Index, work: &Work, node: &str, now: Timestamp) -> Decision {
+    match work {
+        Work::Deployment(key) => deployment::decide(index, key, now),
+        Work::ReplicaSet(key) => replicaset::decide(index, key, now),
+        Work::Job(key) => job::decide(index, key, now),
+        Work::CronJob(key) => cronjob::decide(index, key, now),
+        Work::Address(key) => address::decide(index, key),
+        Work::Endpoints(key) => slice::decide(index, key),
+        Work::Placement(key) => crate::node::place(index, key, node),
+        Work::Pod(_) | Work::Network => Decision::default(),
+    }
+}
+
+/// What became of a piece of work.
+struct Done {
+    work: Work,
+    again: Option<Timestamp>,
+    failed: bool,
+}
+
+/// The loop.
+pub struct Control {
+    context: Arc<Context>,
+    changes: mpsc::UnboundedReceiver<Change>,
+    events: broadcast::Receiver<Event>,
+    stop: CancellationToken,
+    ready: BTreeSet<Work>,
+    busy: BTreeSet<Work>,
+    later: BTreeMap<Work, Timestamp>,
+    failures: BTreeMap<Work, u32>,
+    pods: BTreeMap<String, Handle>,
+    workers: JoinSet<String>,
+    tasks: JoinSet<Done>,
+    complete: bool,
+}
+
+impl Control {
+    /// A loop that is fed with changes and events.
+    pub fn new(
+        context: Arc<Context>,
+        changes: mpsc::UnboundedReceiver<Change>,
+        events: broadcast::Receiver<Event>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            context,
+            changes,
+            events,
+            stop,
+            ready: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            later: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            pods: BTreeMap::new(),
+            workers: JoinSet::new(),
+            tasks: JoinSet::new(),
+            complete: false,
+        }
+    }
+
+    /// Runs until it is stopped (`false`) or the machine is lost (`true`).
+    pub async fn run(mut self) -> bool {
+        loop {
+            self.begin();
+            let pause = self.pause();
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                change = self.changes.recv() => match change {
+                    Some(change) => self.changed(&change),
+                    None => return false,
+                },
+                event = self.events.recv() => if self.is_lost(event) {
+                    return true;
+                },
+                Some(done) = self.tasks.join_next() => self.done(done),
+                Some(ended) = self.workers.join_next() => self.ended(ended),
+                () = tokio::time::sleep(pause) => self.wake(Timestamp::now()),
+            }
+        }
+    }
+
+    /// Takes in what the machine reports; whether it is lost.
+    fn is_lost(&mut self, event: Result<Event, broadcast::error::RecvError>) -> bool {
+        match event {
+            Ok(Event::Lost) | Err(broadcast::error::RecvError::Closed) => true,
+            Ok(Event::ContainerExited { id, exit }) => {
+                self.exited(id, exit);
+                false
+            }
+            Ok(Event::ProcessExited { .. }) => false,
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                // An end that nobody saw cannot be asked for again: only a new machine is certain.
+                tracing::error!(missed, "events of the machine were missed");
+                true
+            }
+        }
+    }
+
+    fn ended(&mut self, worker: Result<String, tokio::task::JoinError>) {
+        match worker {
+            Ok(uid) => _ = self.pods.remove(&uid),
+            Err(error) => tracing::error!(%error, "the task of a pod broke off"),
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        let next = self.later.values().min();
+        next.map_or(Duration::from_hours(24), |time| {
+            Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default()
+        })
+    }
+
+    fn wake(&mut self, now: Timestamp) {
+        let due: Vec<Work> =
+            self.later.iter().filter(|(_, time)| **time <= now).map(|(w, _)| w.clone()).collect();
+        for work in due {
+            self.later.remove(&work);
+            self.ready.insert(work);
+        }
+    }
+
+    fn changed(&mut self, change: &Change) {
+        let work = {
+            let index = self.context.index.read();
+            if self.complete {
+                concerned(&index, change)
+            } else if index.is_complete() {
+                self.complete = true;
+                everything(&index)
+            } else {
+                return;
+            }
+        };
+        self.ready.extend(work);
+    }
+
+    fn exited(&mut self, id: String, exit: crate::machine::Exit) {
+        let handle = self.pods.iter().find(|(uid, _)| id.starts_with(uid.as_str()));
+        if let Some((_, handle)) = handle {
+            // A task that has ended needs no news.
+            let _ = handle.exits.send((id, exit));
+        }
+    }
+
+    /// Begins everything that is ready and not being done.
+    fn begin(&mut self) {
+        let ready: Vec<Work> =
+            self.ready.iter().filter(|work| !self.busy.contains(*work)).cloned().collect();
+        for work in ready {
+            self.ready.remove(&work);
+            self.later.remove(&work);
+            match work {
+                Work::Pod(key) => self.pod(&key),
+                Work::Deployment(_)
+                | Work::ReplicaSet(_)
+                | Work::Job(_)
+                | Work::CronJob(_)
+                | Work::Address(_)
+                | Work::Endpoints(_)
+                | Work::Placement(_)
+                | Work::Network => self.start(work),
+            }
+        }
+    }
+
+    fn start(&mut self, work: Work) {
+        self.busy.insert(work.clone());
+        let context = Arc::clone(&self.context);
+        let span = tracing::debug_span!("reconcile", ?work);
+        self.tasks.spawn(reconcile(context, work).instrument(span));
+    }
+
+    fn pod(&mut self, key: &Key) {
+        let pod = self.context.index.read().pods.get(key).cloned();
+        let Some(pod) = pod else {
+            // Every task of this name looks for itself whether its pod is gone.
+            for handle in self.pods.values() {
+                handle.changed.notify_one();
+            }
+            return;
+        };
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        if let Some(handle) = self.pods.get(&uid) {
+            handle.changed.notify_one();
+            return;
+        }
+        let bound = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+        if bound != Some(&self.context.node) {
+            return;
+        }
+        let stop = self.stop.child_token();
+        let (worker, handle) = Worker::new(Arc::clone(&self.context), &pod, stop);
+        self.pods.insert(uid.clone(), handle);
+        self.workers.spawn(async move {
+            worker.run().await;
+            uid
+        });
+    }
+
+    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        let done = match done {
+            Ok(done) => done,
+            Err(error) => {
+                tracing::error!(%error, "a reconcile broke off");
+                return;
+            }
+        };
+        self.busy.remove(&done.work);
+        let again = if done.failed {
+            let failures = self.failures.entry(done.work.clone()).or_default();
+            let wait = 50_i64 << (*failures).min(8);
+            *failures += 1;
+            Timestamp::now().checked_add(SignedDuration::from_millis(wait)).ok()
+        } else {
+            self.failures.remove(&done.work);
+            done.again
+        };
+        if let Some(again) = again {
+            let known = self.later.get(&done.work).copied();
+            self.later.insert(done.work, known.map_or(again, |known| known.min(again)));
+        }
+    }
+}
+
+/// Decides about one thing and does what was decided.
+async fn reconcile(context: Arc<Context>, work: Work) -> Done {
+    if work == Work::Network {
+        let result = context.network.sync().await;
+        if let Err(error) = &result {
+            tracing::warn!(%error, "the network is not as planned");
+        }
+        return Done { work, again: None, failed: result.is_err() };
+    }
+    let decision = decide(&context.index.read(), &work, &context.node, Timestamp::now());
+    let failed = match execute(&context, &decision).await {
+        Ok(()) => false,
+        Err(error) => {
+            tracing::debug!(%error, "a write was refused; tries again");
+            true
+        }
+    };
+    Done { work, again: decision.again, failed }
+}
+
+async fn execute(context: &Context, decision: &Decision) -> kube::Result<()> {
+    for write in &decision.writes {
+        context.executor.run(write).await?;
+    }
+    Ok(())
+}

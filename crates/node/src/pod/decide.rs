@@ -1,0 +1,309 @@
+//! What to do next for a pod: a function of what it asks for and of what is known about it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container as Spec, Pod, PodSpec};
+
+use super::{
+    probe::Which,
+    state::{Container, Ended, Runtime, State, Step},
+    volume::Payload,
+};
+use crate::workload::after;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Make the pod's frame.
+    CreateSandbox,
+    /// Write the pod's files.
+    Materialise(Payload),
+    /// Fetch a container's image.
+    Pull(String),
+    /// Start a container.
+    Start(String),
+    /// End a container: its name, the run, the seconds it is given, and why.
+    Stop(String, String, i64, String),
+    /// Probe a container: its name, the run, which probe.
+    Probe(String, String, Which),
+    /// Remove the pod's frame.
+    TearDown,
+    /// Remove the Pod object.
+    Remove,
+}
+
+/// What is decided about a pod.
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
+    /// To do now.
+    pub actions: Vec<Action>,
+    /// When to look again.
+    pub again: Option<Timestamp>,
+}
+
+/// What a decision needs besides the runtime.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// The files it wants, or why they cannot be had.
+    pub payload: Result<Payload, String>,
+    /// Why containers cannot start, by name.
+    pub problems: BTreeMap<String, String>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// How long a pod is given to end.
+pub fn grace(pod: &Pod) -> i64 {
+    let spec = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+    pod.metadata.deletion_grace_period_seconds.or(spec).unwrap_or(30)
+}
+
+/// Whether an ended container runs again.
+pub fn restarts(spec: &PodSpec, container: &Spec, initial: bool, code: i32) -> bool {
+    if container.restart_policy.as_deref() == Some("Always") {
+        return true;
+    }
+    match spec.restart_policy.as_deref().unwrap_or("Always") {
+        "Never" => false,
+        "OnFailure" => code != 0,
+        _ => !initial || code != 0,
+    }
+}
+
+/// Whether an initial container runs beside the others.
+pub fn is_sidecar(container: &Spec) -> bool {
+    container.restart_policy.as_deref() == Some("Always")
+}
+
+/// How a pod's work ended, if it has: `Some(true)` when well.
+pub fn outcome(spec: &PodSpec, runtime: &Runtime) -> Option<bool> {
+    if runtime.rejected.is_some() {
+        return Some(false);
+    }
+    let ended = |container: &Spec, initial| match runtime.containers.get(&container.name) {
+        Some(Container { state: State::Ended(end), .. })
+            if !restarts(spec, container, initial, end.code) =>
+        {
+            Some(end.code)
+        }
+        Some(_) | None => None,
+    };
+    let mut initial = spec.init_containers.iter().flatten();
+    if initial.any(|container| ended(container, true).is_some_and(|code| code != 0)) {
+        return Some(false);
+    }
+    let codes: Option<Vec<i32>> =
+        spec.containers.iter().map(|container| ended(container, false)).collect();
+    codes.map(|codes| codes.iter().all(|code| *code == 0))
+}
+
+/// What to do for a pod.
+pub fn decide(inputs: &Inputs<'_>, runtime: &Runtime) -> Plan {
+    let mut plan = Plan::default();
+    let Some(spec) = &inputs.pod.spec else { return plan };
+    let deleting = inputs.pod.metadata.deletion_timestamp.is_some();
+    if deleting || outcome(spec, runtime).is_some() {
+        end(inputs, runtime, deleting, &mut plan);
+        return plan;
+    }
+    if let Some(deadline) = deadline(spec, runtime) {
+        plan.look_again(deadline);
+    }
+    prepare(inputs, runtime, &mut plan);
+    let framed = runtime.sandbox == Step::Done && runtime.payload.is_some();
+    let mut work = Work { inputs, runtime, spec, framed, plan };
+    if work.initial() {
+        for container in &spec.containers {
+            work.keep(container, false);
+        }
+    }
+    work.plan
+}
+
+/// When a pod has run for as long as it may.
+pub fn deadline(spec: &PodSpec, runtime: &Runtime) -> Option<Timestamp> {
+    Some(after(runtime.started?, spec.active_deadline_seconds?))
+}
+
+fn end(inputs: &Inputs<'_>, runtime: &Runtime, deleting: bool, plan: &mut Plan) {
+    let mut running = false;
+    for (name, container) in &runtime.containers {
+        if let State::Running { id, .. } = &container.state
+            && !container.stopping
+        {
+            let why = format!("Stopping container {name}");
+            let stop = Action::Stop(name.clone(), id.clone(), grace(inputs.pod), why);
+            plan.actions.push(stop);
+        }
+        running |= container.is_busy();
+    }
+    let making = runtime.sandbox == Step::Busy || runtime.volumes == Step::Busy;
+    if running || making {
+        return;
+    }
+    match &runtime.teardown {
+        Step::Idle => plan.actions.push(Action::TearDown),
+        Step::Failed { retry, .. } if *retry <= inputs.now => plan.actions.push(Action::TearDown),
+        Step::Failed { retry, .. } => plan.look_again(*retry),
+        Step::Done if deleting => plan.actions.push(Action::Remove),
+        Step::Busy | Step::Done => {}
+    }
+}
+
+fn prepare(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) {
+    match &runtime.sandbox {
+        Step::Idle => plan.actions.push(Action::CreateSandbox),
+        Step::Failed { retry, .. } if *retry <= inputs.now => {
+            plan.actions.push(Action::CreateSandbox);
+        }
+        Step::Failed { retry, .. } => plan.look_again(*retry),
+        Step::Busy | Step::Done => {}
+    }
+    let Ok(payload) = &inputs.payload else { return };
+    let current = runtime.payload.as_ref() == Some(payload);
+    match &runtime.volumes {
+        Step::Busy => {}
+        Step::Failed { retry, .. } if *retry > inputs.now => plan.look_again(*retry),
+        Step::Idle | Step::Done | Step::Failed { .. } if current => {}
+        Step::Idle | Step::Done | Step::Failed { .. } => {
+            plan.actions.push(Action::Materialise(payload.clone()));
+        }
+    }
+}
+
+impl Plan {
+    fn look_again(&mut self, time: Timestamp) {
+        self.again = Some(self.again.map_or(time, |known| known.min(time)));
+    }
+}
+
+/// The containers of a pod that is to run.
+struct Work<'a> {
+    inputs: &'a Inputs<'a>,
+    runtime: &'a Runtime,
+    spec: &'a PodSpec,
+    framed: bool,
+    plan: Plan,
+}
+
+impl Work<'_> {
+    /// Brings the initial containers forward; whether the others may run.
+    fn initial(&mut self) -> bool {
+        for container in self.spec.init_containers.iter().flatten() {
+            let known = self.runtime.containers.get(&container.name);
+            if !is_sidecar(container) {
+                if let Some(Container { state: State::Ended(Ended { code: 0, .. }), .. }) = known {
+                    continue;
+                }
+                self.keep(container, true);
+                return false;
+            }
+            self.keep(container, true);
+            let started = known.is_some_and(|known| {
+                matches!(known.state, State::Running { .. }) && known.checks.is_started()
+                    || known.restarts > 0
+            });
+            if !started {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Keeps one container running.
+    fn keep(&mut self, container: &Spec, initial: bool) {
+        let name = &container.name;
+        let Some(known) = self.runtime.containers.get(name) else {
+            self.plan.actions.push(Action::Pull(name.clone()));
+            return;
+        };
+        match &known.state {
+            State::Waiting { until, .. } => match until {
+                Some(until) if *until > self.inputs.now => self.plan.look_again(*until),
+                Some(_) | None => self.advance(name, known),
+            },
+            State::Ended(ended) if restarts(self.spec, container, initial, ended.code) => {
+                let due = known.restart_at(ended);
+                if due <= self.inputs.now {
+                    self.advance(name, known);
+                } else {
+                    self.plan.look_again(due);
+                }
+            }
+            State::Running { id, .. } => self.watch(container, known, id),
+            State::Pulling | State::Starting(_) | State::Ended(_) => {}
+        }
+    }
+
+    fn advance(&mut self, name: &str, known: &Container) {
+        if known.image.is_none() {
+            self.plan.actions.push(Action::Pull(name.to_owned()));
+        } else if self.framed && !self.inputs.problems.contains_key(name) {
+            self.plan.actions.push(Action::Start(name.to_owned()));
+        }
+    }
+
+    fn watch(&mut self, container: &Spec, known: &Container, id: &str) {
+        if let Some(verdict) = &known.checks.verdict {
+            if !known.stopping {
+                let why = format!("Container {} {verdict}, will be restarted", container.name);
+                let grace = grace(self.inputs.pod);
+                let stop = Action::Stop(container.name.clone(), id.to_owned(), grace, why);
+                self.plan.actions.push(stop);
+            }
+            return;
+        }
+        for which in Which::ALL {
+            match known.checks.due(which) {
+                Some(due) if due <= self.inputs.now => {
+                    let probe = Action::Probe(container.name.clone(), id.to_owned(), which);
+                    self.plan.actions.push(probe);
+                }
+                Some(due) => self.plan.look_again(due),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Notes in the runtime that an action has begun. For a start, returns the id of the run.
+pub fn begin(runtime: &mut Runtime, pod: &Pod, action: &Action) -> Option<String> {
+    match action {
+        Action::CreateSandbox => runtime.sandbox = Step::Busy,
+        Action::Materialise(_) => runtime.volumes = Step::Busy,
+        Action::TearDown => runtime.teardown = Step::Busy,
+        Action::Pull(name) => {
+            let container = runtime.container(name);
+            container.turn_over();
+            container.state = State::Pulling;
+        }
+        Action::Start(name) => {
+            let container = runtime.container(name);
+            container.turn_over();
+            let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+            let id = format!("{uid}-{name}-{}", container.restarts);
+            container.state = State::Starting(id.clone());
+            return Some(id);
+        }
+        Action::Stop(name, ..) => runtime.container(name).stopping = true,
+        Action::Probe(name, _, which) => {
+            runtime.container(name).checks.get_mut(*which).busy = true;
+        }
+        Action::Remove => {}
+    }
+    None
+}
+
+impl Container {
+    /// Turns an end into the previous run, before the next one.
+    fn turn_over(&mut self) {
+        if let State::Ended(ended) = std::mem::take(&mut self.state) {
+            self.last = Some(ended);
+            self.restarts += 1;
+            self.crashes += 1;
+        }
+    }
+}

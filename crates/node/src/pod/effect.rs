@@ -1,0 +1,290 @@
+//! What actions do: everything a pod has done to the machine and to its folder.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::{LifecycleHandler, Pod};
+use tokio::time::Instant;
+
+use super::{
+    decide::Action,
+    images::{self, ImageError},
+    probe::{self, Which},
+    spec::{self, Start},
+    spec_of,
+    state::{Fetched, Report, StartFailure},
+    volume::{self, Payload},
+    worker::Context,
+};
+use crate::{
+    machine::{LayerSource, PodSandbox},
+    notice::Notice,
+    write::Write,
+};
+
+/// How long a hook or a probe of a hook may take beyond its grace.
+const HOOK: Duration = Duration::from_secs(30);
+
+/// One action on one pod.
+pub(super) struct Effect {
+    pub(super) context: Arc<Context>,
+    pub(super) pod: Arc<Pod>,
+    pub(super) address: Option<std::net::Ipv4Addr>,
+    pub(super) image: Option<Arc<Fetched>>,
+    pub(super) restart: u32,
+    pub(super) run: Option<String>,
+}
+
+impl Effect {
+    /// Does an action and reports what came of it.
+    pub(super) async fn perform(self, action: Action) -> Report {
+        match action {
+            Action::CreateSandbox => self.sandbox().await,
+            Action::Materialise(payload) => self.materialise(payload).await,
+            Action::Pull(name) => {
+                let result = self.pull(&name).await;
+                Report::Pulled(name, result)
+            }
+            Action::Start(name) => {
+                let id = self.run.clone().unwrap_or_default();
+                let result = self.start(&name, &id).await;
+                Report::Started(name, id, result)
+            }
+            Action::Stop(name, id, grace, why) => self.stop(name, id, grace, why).await,
+            Action::Probe(name, id, which) => {
+                let result = self.probe(&name, &id, which).await;
+                Report::Probed(name, id, which, result)
+            }
+            Action::TearDown => Report::TornDown(self.tear_down().await),
+            Action::Remove => self.remove().await,
+        }
+    }
+
+    async fn remove(&self) -> Report {
+        if let Err(error) = self.context.executor.run(&Write::remove(&*self.pod)).await {
+            tracing::warn!(%error, "the pod's object cannot be removed yet");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Report::Nothing
+    }
+
+    async fn tell(&self, notice: Notice) {
+        self.context.executor.notice(&notice).await;
+    }
+
+    fn about(&self, name: &str, notice: Notice) -> Notice {
+        let spec = self.pod.spec.as_ref();
+        let initial = spec.is_some_and(|spec| {
+            spec.init_containers.iter().flatten().any(|container| container.name == name)
+        });
+        let list = if initial { "initContainers" } else { "containers" };
+        notice.within(format!("spec.{list}{{{name}}}"))
+    }
+
+    fn uid(&self) -> String {
+        self.pod.metadata.uid.clone().unwrap_or_default()
+    }
+
+    async fn sandbox(&self) -> Report {
+        let result = self.make_sandbox().await;
+        if let Err(message) = &result {
+            let notice = Notice::warning(&*self.pod, "FailedCreatePodSandBox", message);
+            self.tell(notice).await;
+        }
+        Report::Sandbox(result)
+    }
+
+    async fn make_sandbox(&self) -> Result<std::net::Ipv4Addr, String> {
+        let address = self.context.network.admit(&self.pod).await?;
+        let sandbox = PodSandbox {
+            uid: self.uid(),
+            namespace: self.pod.metadata.namespace.clone().unwrap_or_default(),
+            hostname: spec::hostname(&self.pod),
+            address,
+        };
+        self.context.machine.create_pod(&sandbox).await.map_err(|error| error.to_string())?;
+        Ok(address)
+    }
+
+    async fn materialise(&self, payload: Payload) -> Report {
+        let folder = self.context.folders.volumes(&self.pod);
+        let namespace = self.pod.metadata.namespace.clone().unwrap_or_default();
+        let volumes = self.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let claims: Vec<_> = volumes
+            .filter_map(|volume| volume.persistent_volume_claim.as_ref())
+            .map(|claim| self.context.folders.claim(&namespace, &claim.claim_name))
+            .collect();
+        let written = payload.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            for claim in claims {
+                volume::open_folder(&claim)?;
+            }
+            volume::write(&folder, &written)
+        });
+        let problem = match done.await {
+            Ok(Ok(())) => return Report::Volumes(Ok(payload)),
+            Ok(Err(error)) => format!("writing volumes: {error}"),
+            Err(error) => format!("writing volumes: {error}"),
+        };
+        self.tell(Notice::warning(&*self.pod, "FailedMount", &problem)).await;
+        Report::Volumes(Err(problem))
+    }
+
+    async fn pull(&self, name: &str) -> Result<Arc<Fetched>, ImageError> {
+        let Some(container) = spec_of(&self.pod, name) else {
+            let message = format!("container {name:?} does not exist");
+            return Err(ImageError { reason: "InvalidImageName", message });
+        };
+        let request = images::request(&self.context.index.read(), &self.pod, container);
+        let reference = request.reference.clone();
+        let begun = Instant::now();
+        let result = self.fetch(request).await;
+        let notice = match &result {
+            Ok(_) => {
+                let seconds = begun.elapsed().as_secs_f64();
+                let message = format!("Image {reference:?} is present after {seconds:.3}s");
+                Notice::normal(&*self.pod, "Pulled", message)
+            }
+            Err(error) => {
+                let message = format!("Failed to pull image {reference:?}: {error}");
+                Notice::warning(&*self.pod, "Failed", message)
+            }
+        };
+        self.tell(self.about(name, notice)).await;
+        result
+    }
+
+    async fn fetch(&self, request: images::ImageRequest) -> Result<Arc<Fetched>, ImageError> {
+        let image = self.context.images.resolve(request).await?;
+        let mut layers = Vec::new();
+        for layer in &image.layers {
+            let source = LayerSource {
+                blob: layer.blob.clone(),
+                gzip: layer.gzip,
+                diff_id: layer.diff_id.clone(),
+            };
+            let folder = self.context.machine.unpack(&source).await.map_err(|error| {
+                ImageError { reason: "ErrImagePull", message: error.to_string() }
+            })?;
+            layers.push(folder);
+        }
+        Ok(Arc::new(Fetched { image, layers }))
+    }
+
+    async fn start(&self, name: &str, id: &str) -> Result<(), StartFailure> {
+        let result = self.begin(name, id).await;
+        let notice = match &result {
+            Ok(()) => Notice::normal(&*self.pod, "Started", format!("Started container {name}")),
+            Err(StartFailure::Config(message) | StartFailure::Machine(message)) => {
+                Notice::warning(&*self.pod, "Failed", format!("Error: {message}"))
+            }
+        };
+        self.tell(self.about(name, notice)).await;
+        result
+    }
+
+    async fn begin(&self, name: &str, id: &str) -> Result<(), StartFailure> {
+        let config = |what: &str| StartFailure::Config(what.to_owned());
+        let container = spec_of(&self.pod, name).ok_or_else(|| config("no such container"))?;
+        let image = self.image.as_ref().ok_or_else(|| config("the image is not here"))?;
+        let address = self.address.ok_or_else(|| config("the pod has no address"))?;
+        let start = Start {
+            id: id.to_owned(),
+            restart: self.restart,
+            image,
+            address,
+            node: &self.context.node,
+            folders: &self.context.folders,
+        };
+        let built = spec::build(&self.context.index.read(), &self.pod, container, &start);
+        let built = built.map_err(StartFailure::Config)?;
+        if let Some(parent) = built.log.parent() {
+            let made = tokio::fs::create_dir_all(parent).await;
+            made.map_err(|error| StartFailure::Machine(format!("making the log's folder: {error}")))?;
+        }
+        let started = self.context.machine.start_container(&built).await;
+        started.map_err(|error| StartFailure::Machine(error.to_string()))
+    }
+
+    async fn stop(&self, name: String, id: String, grace: i64, why: String) -> Report {
+        let notice = Notice::normal(&*self.pod, "Killing", why);
+        self.tell(self.about(&name, notice)).await;
+        let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
+        let begun = Instant::now();
+        let hook = spec_of(&self.pod, &name)
+            .and_then(|container| container.lifecycle.as_ref()?.pre_stop.as_ref());
+        if let Some(hook) = hook {
+            let done = tokio::time::timeout(grace, self.hook(&name, &id, hook, grace)).await;
+            if let Ok(Err(message)) = done {
+                let notice = Notice::warning(&*self.pod, "FailedPreStopHook", message);
+                self.tell(self.about(&name, notice)).await;
+            }
+        }
+        let rest = grace.saturating_sub(begun.elapsed());
+        if let Err(error) = self.context.machine.stop_container(&id, rest).await {
+            tracing::warn!(%error, container = id, "stopping a container");
+        }
+        Report::Stopped(name, id)
+    }
+
+    async fn hook(
+        &self,
+        name: &str,
+        id: &str,
+        hook: &LifecycleHandler,
+        grace: Duration,
+    ) -> Result<(), String> {
+        let machine = &self.context.machine;
+        if let Some(exec) = &hook.exec {
+            let argv = exec.command.clone().unwrap_or_default();
+            let done = machine.exec(id, &argv, grace).await.map_err(|error| error.to_string())?;
+            return if done.code == 0 {
+                Ok(())
+            } else {
+                Err(format!("preStop {argv:?} ended with {}: {}", done.code, done.output))
+            };
+        }
+        if let Some(sleep) = &hook.sleep {
+            let seconds = u64::try_from(sleep.seconds).unwrap_or_default();
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            return Ok(());
+        }
+        let (Some(http), Some(container), Some(address)) =
+            (&hook.http_get, spec_of(&self.pod, name), self.address)
+        else {
+            return Ok(());
+        };
+        let question = probe::http_question(http, container, address)?;
+        machine.probe(&question, grace.min(HOOK)).await.map_err(|error| error.to_string())?
+    }
+
+    async fn probe(&self, name: &str, id: &str, which: Which) -> Result<(), String> {
+        let container = spec_of(&self.pod, name).ok_or("no such container")?;
+        let spec = which.of(container).ok_or("no such probe")?;
+        let address = self.address.ok_or("the pod has no address")?;
+        let question = probe::question(spec, container, id, address)?;
+        let result = match self.context.machine.probe(&question, probe::timeout(spec)).await {
+            Ok(result) => result,
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(reason) = &result {
+            let message = format!("{} probe failed: {reason}", which.name());
+            let notice = Notice::warning(&*self.pod, "Unhealthy", message);
+            self.tell(self.about(name, notice)).await;
+        }
+        result
+    }
+
+    async fn tear_down(&self) -> Result<(), String> {
+        let uid = self.uid();
+        let done = self.context.machine.delete_pod(&uid).await;
+        match done {
+            Ok(()) | Err(crate::machine::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        self.context.network.release(&uid);
+        if self.pod.metadata.deletion_timestamp.is_some() {
+            self.context.clean(&self.pod).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! One container, complete, as the machine wants it.
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements, VolumeMount};
+
+use super::{
+    env::{self, Told},
+    quantity,
+    state::Fetched,
+    volume,
+};
+use crate::{
+    image::resolve_user,
+    index::Index,
+    machine::{ContainerSpec, Mount},
+};
+
+/// The folders of a pod on the host.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// Of the node.
+    pub data: PathBuf,
+}
+
+impl Folders {
+    /// Where a pod's logs are: one folder per container, one file per run.
+    pub fn logs(&self, pod: &Pod) -> PathBuf {
+        let meta = &pod.metadata;
+        let part = |part: &Option<String>| part.clone().unwrap_or_default();
+        self.data.join("pods").join(format!(
+            "{}_{}_{}",
+            part(&meta.namespace),
+            part(&meta.name),
+            part(&meta.uid)
+        ))
+    }
+
+    /// Where a pod's volumes are.
+    pub fn volumes(&self, pod: &Pod) -> PathBuf {
+        self.data.join("volumes").join(pod.metadata.uid.as_deref().unwrap_or_default())
+    }
+
+    /// Where a claim's files are; they outlive pods.
+    pub fn claim(&self, namespace: &str, name: &str) -> PathBuf {
+        self.data.join("claims").join(format!("{namespace}_{name}"))
+    }
+
+    fn volume(&self, pod: &Pod, name: &str) -> PathBuf {
+        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let mut claims = volumes.filter(|volume| volume.name == name);
+        match claims.find_map(|volume| volume.persistent_volume_claim.as_ref()) {
+            Some(claim) => {
+                let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+                self.claim(namespace, &claim.claim_name)
+            }
+            None => self.volumes(pod).join(name),
+        }
+    }
+}
+
+/// What a container is started with besides what its pod says.
+#[derive(Debug)]
+pub struct Start<'a> {
+    /// The run's id.
+    pub id: String,
+    /// Its number.
+    pub restart: u32,
+    /// Its image.
+    pub image: &'a Fetched,
+    /// The pod's address.
+    pub address: Ipv4Addr,
+    /// The node's name.
+    pub node: &'a str,
+    /// Where things are.
+    pub folders: &'a Folders,
+}
+
+/// The container, or what it asks for that cannot be had.
+pub fn build(
+    index: &Index,
+    pod: &Pod,
+    container: &Container,
+    start: &Start<'_>,
+) -> Result<ContainerSpec, String> {
+    let own = Told { address: start.address.to_string(), node: start.node.to_owned() };
+    let given = env::resolve(index, pod, container, &own)?;
+    let config = &start.image.image.config;
+    let hostname = hostname(pod);
+    let mut env: BTreeMap<String, String> = BTreeMap::from([
+        ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
+        ("HOSTNAME".into(), hostname),
+    ]);
+    let own_env = config.env.iter().filter_map(|line| line.split_once('='));
+    env.extend(own_env.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let argv = argv(container, start.image, &given)?;
+    let mounts = container.volume_mounts.iter().flatten();
+    let mounts: Result<Vec<Mount>, String> =
+        mounts.map(|mount| bind(pod, mount, &given, start.folders)).collect();
+    env.extend(given);
+    let cwd = container.working_dir.clone().filter(|cwd| !cwd.is_empty());
+    let cwd = cwd.or_else(|| Some(config.working_dir.clone()).filter(|cwd| !cwd.is_empty()));
+    let limits = limits(container.resources.as_ref());
+    let context = container.security_context.as_ref();
+    Ok(ContainerSpec {
+        id: start.id.clone(),
+        pod_uid: pod.metadata.uid.clone().unwrap_or_default(),
+        layers: start.image.layers.clone(),
+        argv,
+        env,
+        cwd: cwd.map_or_else(|| PathBuf::from("/"), PathBuf::from),
+        user: user(pod, container, start.image)?,
+        read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),
+        mounts: mounts?,
+        memory: limits.0,
+        cpu_millis: limits.1,
+        pids: None,
+        log: log(&start.folders.logs(pod), &container.name, start.restart),
+    })
+}
+
+/// The file of one run of a container.
+pub fn log(folder: &Path, container: &str, restart: u32) -> PathBuf {
+    folder.join(container).join(format!("{restart}.log"))
+}
+
+/// The name a pod has for itself.
+pub fn hostname(pod: &Pod) -> String {
+    let wanted = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
+    let name = wanted.or_else(|| pod.metadata.name.clone()).unwrap_or_default();
+    let name = name.get(..63).unwrap_or(&name);
+    name.trim_end_matches(['-', '.']).to_owned()
+}
+
+fn argv(
+    container: &Container,
+    image: &Fetched,
+    env: &BTreeMap<String, String>,
+) -> Result<Vec<String>, String> {
+    let config = &image.image.config;
+    let command = container.command.as_ref().filter(|command| !command.is_empty());
+    let args = container.args.as_ref().filter(|args| !args.is_empty());
+    let expand = |words: &Vec<String>| -> Vec<String> {
+        words.iter().map(|word| env::expand(word, env)).collect()
+    };
+    let mut argv = command.map_or_else(|| config.entrypoint.clone(), &expand);
+    argv.extend(match (command, args) {
+        (_, Some(args)) => expand(args),
+        (None, None) => config.cmd.clone(),
+        (Some(_), None) => Vec::new(),
+    });
+    if argv.is_empty() {
+        return Err(format!(
+            "container {:?}: neither the pod nor the image says which program to run",
+            container.name
+        ));
+    }
+    Ok(argv)
+}
+
+fn bind(
+    pod: &Pod,
+    mount: &VolumeMount,
+    env: &BTreeMap<String, String>,
+    folders: &Folders,
+) -> Result<Mount, String> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let volume = volumes.into_iter().find(|volume| volume.name == mount.name);
+    let volume = volume.ok_or_else(|| format!("volume {:?} does not exist", mount.name))?;
+    let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
+        (Some(path), _) => path.clone(),
+        (None, Some(text)) => env::expand(text, env),
+        (None, None) => String::new(),
+    };
+    let fixed = volume.config_map.is_some()
+        || volume.secret.is_some()
+        || volume.projected.is_some()
+        || volume.downward_api.is_some();
+    Ok(Mount {
+        source: volume::source(&folders.volume(pod, &mount.name), mount, &sub_path)?,
+        target: PathBuf::from(&mount.mount_path),
+        read_only: fixed || mount.read_only == Some(true),
+    })
+}
+
+/// The numeric user and group.
+fn user(pod: &Pod, container: &Container, image: &Fetched) -> Result<(u32, u32), String> {
+    let whole = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let own = container.security_context.as_ref();
+    let user = own.and_then(|c| c.run_as_user).or_else(|| whole.and_then(|c| c.run_as_user));
+    let group = own.and_then(|c| c.run_as_group).or_else(|| whole.and_then(|c| c.run_as_group));
+    let strict = own.and_then(|c| c.run_as_non_root).or_else(|| whole?.run_as_non_root);
+    let text = match user {
+        Some(user) => user.to_string(),
+        None => image.image.config.user.clone(),
+    };
+    let (uid, gid) =
+        resolve_user(&image.layers, &text).map_err(|error| format!("user {text:?}: {error}"))?;
+    let gid = group.and_then(|group| u32::try_from(group).ok()).unwrap_or(gid);
+    if strict == Some(true) && uid == 0 {
+        return Err("container has runAsNonRoot and image will run as root".to_owned());
+    }
+    Ok((uid, gid))
+}
+
+/// Memory in bytes and processor time in thousandths of a core.
+fn limits(resources: Option<&ResourceRequirements>) -> (Option<u64>, Option<u64>) {
+    let limits = resources.and_then(|resources| resources.limits.as_ref());
+    let amount = |name: &str| limits.and_then(|limits| quantity::milli(limits.get(name)?));
+    (amount("memory").map(|milli| milli / 1000), amount("cpu"))
+}

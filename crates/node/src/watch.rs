@@ -1,0 +1,81 @@
+//! Watches: they feed the index and tell what changed.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::{
+    Api, Client,
+    runtime::{WatchStreamExt, watcher},
+};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::index::{Change, Kept, Shared};
+
+/// The start of every watch.
+#[derive(Clone)]
+pub struct Feed {
+    /// Whom to ask.
+    pub client: Client,
+    /// What is fed.
+    pub index: Shared,
+    /// Who is told.
+    pub changes: mpsc::UnboundedSender<Change>,
+    /// When to stop.
+    pub stop: CancellationToken,
+}
+
+impl Feed {
+    /// Watches one kind until stopped.
+    pub fn watch<K: Kept>(&self, tasks: &mut JoinSet<()>) {
+        let feed = self.clone();
+        tasks.spawn(async move {
+            let stop = feed.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = feed.follow::<K>() => {}
+            }
+        });
+    }
+
+    async fn follow<K: Kept>(self) {
+        let kind = K::kind(&());
+        let api: Api<K> = Api::all(self.client.clone());
+        let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    for change in self.take(event) {
+                        // Without a listener the node is stopping.
+                        let _ = self.changes.send(change);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%kind, %error, "watching");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    fn take<K: Kept>(&self, event: watcher::Event<K>) -> Vec<Change> {
+        let mut index = self.index.write();
+        match event {
+            watcher::Event::Apply(object) => index.apply(object).into_iter().collect(),
+            watcher::Event::Delete(object) => {
+                index.delete::<K>(object.metadata()).into_iter().collect()
+            }
+            watcher::Event::Init => {
+                index.begin::<K>();
+                Vec::new()
+            }
+            watcher::Event::InitApply(object) => index.listed(object).into_iter().collect(),
+            watcher::Event::InitDone => {
+                let mut changes = index.end::<K>();
+                // The end of a list is news by itself: the node waits for the last one.
+                changes.push(Change { old: None, new: None });
+                changes
+            }
+        }
+    }
+}
