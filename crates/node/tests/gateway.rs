@@ -1,6 +1,13 @@
 //! The gateway with a real Envoy: what is translated is accepted, and requests from the host's port
 //! reach the backend they should. Needs the Envoy program in `CHOREO_ENVOY`; skipped without.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -308,6 +315,89 @@ fn long_folder(home: &Path) -> PathBuf {
     folder
 }
 
+async fn requests_are_matched(address: SocketAddr) {
+    let answer = until(address, "GET /web-http/items?q=1 HTTP/1.1", "HTTP/1.1 200").await;
+    assert!(answer.contains("GET /items?q=1 HTTP/1.1"), "{answer}");
+    assert!(
+        answer.contains("x-envoy-external-address: 127.0.0.1"),
+        "{answer}"
+    );
+    let answer = get(address, "GET /web-http HTTP/1.1").await;
+    assert!(answer.contains("GET / HTTP/1.1"), "{answer}");
+    assert!(
+        get(address, "GET /web-httpx HTTP/1.1")
+            .await
+            .starts_with("HTTP/1.1 404")
+    );
+    assert!(
+        get(address, "GET /broken HTTP/1.1")
+            .await
+            .starts_with("HTTP/1.1 500")
+    );
+    let moved = get(address, "GET /moved?q=1 HTTP/1.1").await;
+    assert!(moved.starts_with("HTTP/1.1 301"), "{moved}");
+    assert!(
+        moved.contains("location: https://new.test/there"),
+        "{moved}"
+    );
+    let preflight =
+        "OPTIONS /web-http HTTP/1.1\r\norigin: http://a.test\r\naccess-control-request-method: GET";
+    let answer = get(address, preflight).await;
+    assert!(
+        answer.contains("access-control-allow-origin: http://a.test"),
+        "{answer}"
+    );
+}
+
+async fn changes_take_effect(address: SocketAddr, routes: &mpsc::UnboundedSender<Value>) {
+    // A changed route takes effect, and its status tells of the new generation.
+    routes
+        .send(json!({"type": "MODIFIED", "object": route(2, "/new")}))
+        .unwrap();
+    until(address, "GET /new HTTP/1.1", "HTTP/1.1 200").await;
+    assert!(
+        get(address, "GET /web-http HTTP/1.1")
+            .await
+            .starts_with("HTTP/1.1 404")
+    );
+}
+
+async fn a_killed_envoy_comes_back(address: SocketAddr, pid: &Mutex<Option<u32>>) {
+    // Envoy comes back by itself.
+    let pid = pid.lock().unwrap().take().unwrap();
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &pid.to_string()])
+        .status();
+    assert!(killed.unwrap().success());
+    until(address, "GET /new HTTP/1.1", "HTTP/1.1 200").await;
+}
+
+fn statuses_are_told(api: &Api) {
+    let patches = api.patches.lock().unwrap().clone();
+    let gateway = patches
+        .iter()
+        .find(|(path, _)| path.contains("/gateways/"))
+        .unwrap();
+    let conditions = &gateway.1["status"]["conditions"];
+    assert!(
+        conditions
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|c| c["status"] == "True"),
+        "{conditions}"
+    );
+    assert_eq!(gateway.1["status"]["listeners"][0]["attachedRoutes"], 1);
+    let route = patches
+        .iter()
+        .rfind(|(path, _)| path.contains("/httproutes/"))
+        .unwrap();
+    let conditions = &route.1["status"]["parents"][0]["conditions"];
+    assert_eq!(conditions[0]["status"], "True", "{conditions}");
+    assert_eq!(conditions[0]["observedGeneration"], 2);
+    assert_eq!(conditions[1]["reason"], "BackendNotFound", "{conditions}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_reach_their_backends() {
     let Some(envoy) = envoy() else { return };
@@ -341,82 +431,14 @@ async fn requests_reach_their_backends() {
     let mut gateway = tokio::spawn(run(api.client(), machine, bound));
 
     let check = async {
-        let answer = until(address, "GET /web-http/items?q=1 HTTP/1.1", "HTTP/1.1 200").await;
-        assert!(answer.contains("GET /items?q=1 HTTP/1.1"), "{answer}");
-        assert!(
-            answer.contains("x-envoy-external-address: 127.0.0.1"),
-            "{answer}"
-        );
-        let answer = get(address, "GET /web-http HTTP/1.1").await;
-        assert!(answer.contains("GET / HTTP/1.1"), "{answer}");
-        assert!(
-            get(address, "GET /web-httpx HTTP/1.1")
-                .await
-                .starts_with("HTTP/1.1 404")
-        );
-        assert!(
-            get(address, "GET /broken HTTP/1.1")
-                .await
-                .starts_with("HTTP/1.1 500")
-        );
-        let moved = get(address, "GET /moved?q=1 HTTP/1.1").await;
-        assert!(moved.starts_with("HTTP/1.1 301"), "{moved}");
-        assert!(
-            moved.contains("location: https://new.test/there"),
-            "{moved}"
-        );
-        let preflight = "OPTIONS /web-http HTTP/1.1\r\norigin: http://a.test\r\naccess-control-request-method: GET";
-        let answer = get(address, preflight).await;
-        assert!(
-            answer.contains("access-control-allow-origin: http://a.test"),
-            "{answer}"
-        );
-
-        // A changed route takes effect, and its status tells of the new generation.
-        routes
-            .send(json!({"type": "MODIFIED", "object": route(2, "/new")}))
-            .unwrap();
-        until(address, "GET /new HTTP/1.1", "HTTP/1.1 200").await;
-        assert!(
-            get(address, "GET /web-http HTTP/1.1")
-                .await
-                .starts_with("HTTP/1.1 404")
-        );
-
-        // Envoy comes back by itself.
-        let pid = pid.lock().unwrap().take().unwrap();
-        let killed = std::process::Command::new("kill")
-            .args(["-9", &pid.to_string()])
-            .status();
-        assert!(killed.unwrap().success());
-        until(address, "GET /new HTTP/1.1", "HTTP/1.1 200").await;
+        requests_are_matched(address).await;
+        changes_take_effect(address, &routes).await;
+        a_killed_envoy_comes_back(address, &pid).await;
     };
     tokio::select! {
         () = check => {}
         ended = &mut gateway => panic!("the gateway ended: {ended:?}"),
     }
     gateway.abort();
-    let patches = api.patches.lock().unwrap().clone();
-    let gateway = patches
-        .iter()
-        .find(|(path, _)| path.contains("/gateways/"))
-        .unwrap();
-    let conditions = &gateway.1["status"]["conditions"];
-    assert!(
-        conditions
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|c| c["status"] == "True"),
-        "{conditions}"
-    );
-    assert_eq!(gateway.1["status"]["listeners"][0]["attachedRoutes"], 1);
-    let route = patches
-        .iter()
-        .rfind(|(path, _)| path.contains("/httproutes/"))
-        .unwrap();
-    let conditions = &route.1["status"]["parents"][0]["conditions"];
-    assert_eq!(conditions[0]["status"], "True", "{conditions}");
-    assert_eq!(conditions[0]["observedGeneration"], 2);
-    assert_eq!(conditions[1]["reason"], "BackendNotFound", "{conditions}");
+    statuses_are_told(&api);
 }

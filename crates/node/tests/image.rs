@@ -1,5 +1,7 @@
 //! The image store on disk: packing, loading, hostile archives, removal.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::{fs, path::Path};
 
 use choreo_node::image::{Config, Error, File, PullPolicy, Store};

@@ -314,3 +314,46 @@ fn origin(text: &str) -> Value {
         json!({"exact": text})
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The path that Envoy makes of `path` under a prefix match and a replacement.
+    fn check(path: &str, prefix: &str, new: &str, expected: &str) {
+        let change = PathModifier {
+            kind: "ReplacePrefixMatch".to_owned(),
+            replace_prefix_match: new.to_owned(),
+            ..PathModifier::default()
+        };
+        let prefix = prefix.trim_end_matches('/');
+        let fields = prefix_rewrite(&change, Some(prefix)).unwrap();
+        let actual = if let Some(rewrite) = fields.get("regex_rewrite") {
+            let regex = regex::Regex::new(rewrite["pattern"]["regex"].as_str().unwrap()).unwrap();
+            let substitution = rewrite["substitution"].as_str().unwrap();
+            regex.replace(path, substitution).into_owned()
+        } else if let Some(new) = fields.get("prefix_rewrite") {
+            let matched = if prefix.is_empty() { "/" } else { prefix };
+            path.replacen(matched, new.as_str().unwrap(), 1)
+        } else {
+            path.to_owned()
+        };
+        assert_eq!(actual, expected, "{path} {prefix} {new}");
+    }
+
+    #[test]
+    fn prefixes_are_replaced_by_whole_segments() {
+        check("/foo/bar", "/foo", "/xyz", "/xyz/bar");
+        check("/foo/bar", "/foo", "/xyz/", "/xyz/bar");
+        check("/foo/bar", "/foo/", "/xyz", "/xyz/bar");
+        check("/foo", "/foo", "/xyz", "/xyz");
+        check("/foo/", "/foo", "/xyz", "/xyz/");
+        check("/foo/bar", "/foo", "", "/bar");
+        check("/foo/bar", "/foo", "/", "/bar");
+        check("/foo/", "/foo", "/", "/");
+        check("/foo", "/foo", "/", "/");
+        check("/a.b/c", "/a.b", "/", "/c");
+        check("/bar", "/", "/xyz", "/xyz/bar");
+        check("/bar", "/", "/", "/bar");
+    }
+}
