@@ -8,7 +8,11 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    task::{JoinError, JoinHandle},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -103,17 +107,17 @@ impl Server {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(task) = task
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the caretaker failed");
-        }
         let core = Arc::clone(&self.api.core);
         // Joining the writer waits for the disk.
-        if let Err(error) = tokio::task::spawn_blocking(move || core.close()).await {
-            tracing::error!(%error, "the store was not closed in order");
+        let store = tokio::task::spawn_blocking(move || core.close());
+        for task in task.into_iter().chain([store]) {
+            task.await.unwrap_or_else(|error| report(&error));
         }
     }
+}
+
+fn report(error: &JoinError) {
+    tracing::error!(%error, "background work did not end in order");
 }
 
 /// Writes what must be there before the first request. The caller is not

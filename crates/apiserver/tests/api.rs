@@ -1,5 +1,11 @@
 //! The API as kube's client sees it, inside the process.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod common;
 
 use common::{events, gone, open, refused, widget, widget_definition, widgets};
@@ -8,7 +14,7 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
-    Api, Resource as _, ResourceExt as _,
+    Api, Resource as _, ResourceExt,
     api::{
         DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy,
     },
@@ -16,7 +22,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-fn config(name: &str, data: Value) -> ConfigMap {
+fn config(name: &str, data: &Value) -> ConfigMap {
     serde_json::from_value(json!({"metadata": {"name": name}, "data": data})).unwrap()
 }
 
@@ -41,12 +47,12 @@ async fn objects_are_created_changed_and_deleted() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
     let made = api
-        .create(&PostParams::default(), &config("a", json!({"k": "1"})))
+        .create(&PostParams::default(), &config("a", &json!({"k": "1"})))
         .await
         .unwrap();
     assert!(made.uid().is_some() && made.creation_timestamp().is_some());
     let (code, reason, message) = refused(
-        api.create(&PostParams::default(), &config("a", json!({})))
+        api.create(&PostParams::default(), &config("a", &json!({})))
             .await,
     );
     assert_eq!((code, reason.as_str()), (409, "AlreadyExists"));
@@ -105,7 +111,7 @@ async fn dry_runs_change_nothing() {
         dry_run: true,
         field_manager: None,
     };
-    api.create(&dry, &config("a", json!({}))).await.unwrap();
+    api.create(&dry, &config("a", &json!({}))).await.unwrap();
     assert!(api.get_opt("a").await.unwrap().is_none());
 }
 
@@ -114,7 +120,7 @@ async fn namespaces_must_exist() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::namespaced(fixture.client.clone(), "nowhere");
     let (code, _, message) = refused(
-        api.create(&PostParams::default(), &config("a", json!({})))
+        api.create(&PostParams::default(), &config("a", &json!({})))
             .await,
     );
     assert_eq!(
@@ -128,14 +134,14 @@ async fn lists_come_in_pages_of_one_moment() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
     for name in ["a", "b", "c", "d"] {
-        api.create(&PostParams::default(), &config(name, json!({})))
+        api.create(&PostParams::default(), &config(name, &json!({})))
             .await
             .unwrap();
     }
     let first = api.list(&ListParams::default().limit(2)).await.unwrap();
     assert_eq!(first.metadata.remaining_item_count, Some(2));
     api.delete("c", &DeleteParams::default()).await.unwrap();
-    api.create(&PostParams::default(), &config("e", json!({})))
+    api.create(&PostParams::default(), &config("e", &json!({})))
         .await
         .unwrap();
     let resume = first.metadata.continue_.unwrap();
@@ -143,7 +149,7 @@ async fn lists_come_in_pages_of_one_moment() {
         .list(&ListParams::default().limit(9).continue_token(&resume))
         .await
         .unwrap();
-    let names: Vec<_> = second.iter().map(|object| object.name_any()).collect();
+    let names: Vec<_> = second.iter().map(ResourceExt::name_any).collect();
     assert_eq!(names, ["c", "d"], "as of the first page");
     assert_eq!(
         second.metadata.resource_version,
@@ -156,13 +162,13 @@ async fn selectors_choose() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
     for (name, tier) in [("a", "web"), ("b", "data"), ("c", "data")] {
-        let mut object = config(name, json!({}));
+        let mut object = config(name, &json!({}));
         object.labels_mut().insert("tier".into(), tier.into());
         api.create(&PostParams::default(), &object).await.unwrap();
     }
     let check = async |params: ListParams, expected: &[&str]| {
         let found = api.list(&params).await.unwrap();
-        let names: Vec<_> = found.iter().map(|object| object.name_any()).collect();
+        let names: Vec<_> = found.iter().map(ResourceExt::name_any).collect();
         assert_eq!(names, expected, "{params:?}");
     };
     check(ListParams::default().labels("tier=data"), &["b", "c"]).await;
@@ -192,10 +198,10 @@ async fn watches_resume_and_forget() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
     let a = api
-        .create(&PostParams::default(), &config("a", json!({})))
+        .create(&PostParams::default(), &config("a", &json!({})))
         .await
         .unwrap();
-    api.create(&PostParams::default(), &config("b", json!({})))
+    api.create(&PostParams::default(), &config("b", &json!({})))
         .await
         .unwrap();
     api.patch(
@@ -226,7 +232,7 @@ async fn old_versions_are_expired_inside_the_stream() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
     let first = api
-        .create(&PostParams::default(), &config("a", json!({})))
+        .create(&PostParams::default(), &config("a", &json!({})))
         .await
         .unwrap();
     let big = "x".repeat(100_000);
@@ -244,7 +250,7 @@ async fn old_versions_are_expired_inside_the_stream() {
 async fn leaving_a_selection_is_a_deletion() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
-    let mut object = config("a", json!({}));
+    let mut object = config("a", &json!({}));
     object.labels_mut().insert("on".into(), "yes".into());
     let made = api.create(&PostParams::default(), &object).await.unwrap();
     for on in ["no", "yes"] {
@@ -351,7 +357,7 @@ async fn apply_owns_fields() {
 async fn status_is_apart() {
     let fixture = fixture();
     let api = widgets(&fixture.client, "default");
-    let mut object = widget("w", json!({"replicas": 1}));
+    let mut object = widget("w", &json!({"replicas": 1}));
     object.data["status"] = json!({"phase": "lie"});
     let made = api.create(&PostParams::default(), &object).await.unwrap();
     assert!(made.data.get("status").is_none());
@@ -388,7 +394,7 @@ async fn schemas_hold() {
     let (code, reason, message) = refused(
         api.create(
             &PostParams::default(),
-            &widget("w", json!({"size": "huge"})),
+            &widget("w", &json!({"size": "huge"})),
         )
         .await,
     );
@@ -398,11 +404,11 @@ async fn schemas_hold() {
         "{message}"
     );
     let pruned = api
-        .create(&PostParams::default(), &widget("w", json!({"other": 1})))
+        .create(&PostParams::default(), &widget("w", &json!({"other": 1})))
         .await
         .unwrap();
     assert_eq!(pruned.data["spec"], json!({"size": "small"}));
-    let body = serde_json::to_vec(&widget("x", json!({"other": 1}))).unwrap();
+    let body = serde_json::to_vec(&widget("x", &json!({"other": 1}))).unwrap();
     let request = http::Request::post(
         "/apis/example.com/v1/namespaces/default/widgets?fieldValidation=Strict",
     );
@@ -422,7 +428,7 @@ async fn schemas_hold() {
 async fn finalizers_hold_back_deletion() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
-    let mut object = config("a", json!({}));
+    let mut object = config("a", &json!({}));
     object.finalizers_mut().push("example.com/hold".into());
     api.create(&PostParams::default(), &object).await.unwrap();
     let marked = api
@@ -446,7 +452,7 @@ async fn finalizers_hold_back_deletion() {
 }
 
 async fn owned(api: &Api<ConfigMap>, name: &str, owner: &ConfigMap, block: bool) {
-    let mut object = config(name, json!({}));
+    let mut object = config(name, &json!({}));
     object.owner_references_mut().push(
         serde_json::from_value(json!({"apiVersion": "v1", "kind": "ConfigMap",
             "name": owner.name_any(), "uid": owner.uid().unwrap(), "blockOwnerDeletion": block}))
@@ -460,7 +466,7 @@ async fn owned_objects_follow_their_owner() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
     let owner = api
-        .create(&PostParams::default(), &config("owner", json!({})))
+        .create(&PostParams::default(), &config("owner", &json!({})))
         .await
         .unwrap();
     owned(&api, "child", &owner, false).await;
@@ -473,7 +479,7 @@ async fn foreground_deletion_waits_for_dependents() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
     let owner = api
-        .create(&PostParams::default(), &config("owner", json!({})))
+        .create(&PostParams::default(), &config("owner", &json!({})))
         .await
         .unwrap();
     owned(&api, "child", &owner, true).await;
@@ -495,7 +501,7 @@ async fn orphans_stay() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
     let owner = api
-        .create(&PostParams::default(), &config("owner", json!({})))
+        .create(&PostParams::default(), &config("owner", &json!({})))
         .await
         .unwrap();
     owned(&api, "child", &owner, true).await;
@@ -525,12 +531,12 @@ async fn namespaces_are_emptied() {
         .unwrap();
     assert_eq!(made.status.unwrap().phase.unwrap(), "Active");
     let api: Api<ConfigMap> = Api::namespaced(fixture.client.clone(), "n");
-    let mut held = config("held", json!({}));
+    let mut held = config("held", &json!({}));
     held.finalizers_mut().push("example.com/hold".into());
     api.create(&PostParams::default(), &held).await.unwrap();
     let custom = widgets(&fixture.client, "n");
     custom
-        .create(&PostParams::default(), &widget("w", json!({})))
+        .create(&PostParams::default(), &widget("w", &json!({})))
         .await
         .unwrap();
     let going = namespaces
@@ -542,7 +548,7 @@ async fn namespaces_are_emptied() {
     assert_eq!(going.status.unwrap().phase.unwrap(), "Terminating");
     gone(&custom, "w").await;
     let (code, _, message) = refused(
-        api.create(&PostParams::default(), &config("late", json!({})))
+        api.create(&PostParams::default(), &config("late", &json!({})))
             .await,
     );
     assert_eq!(code, 403);
@@ -596,10 +602,10 @@ async fn everything_is_there_after_a_restart() {
     let server = open(folder.path());
     let api: Api<ConfigMap> = Api::default_namespaced(server.client());
     let first = api
-        .create(&PostParams::default(), &config("a", json!({})))
+        .create(&PostParams::default(), &config("a", &json!({})))
         .await
         .unwrap();
-    api.create(&PostParams::default(), &config("b", json!({})))
+    api.create(&PostParams::default(), &config("b", &json!({})))
         .await
         .unwrap();
     api.patch(

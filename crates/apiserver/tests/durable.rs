@@ -1,5 +1,12 @@
 //! What is acknowledged stays, whatever happens to the process or the file.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[expect(dead_code, reason = "each test file uses its part")]
 mod common;
 
 use std::{
@@ -24,6 +31,10 @@ fn config(name: &str) -> ConfigMap {
 }
 
 /// Not a test of its own: the process that `acknowledged_writes_survive_a_kill` kills.
+#[expect(
+    clippy::print_stdout,
+    reason = "how the process tells what was acknowledged"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writer() {
     let Some(folder) = std::env::var_os(FOLDER) else {
@@ -189,7 +200,7 @@ async fn believed(api: &Api<ConfigMap>, version: &str, end: &str) -> Vec<(String
         let (object, there) = match event.unwrap() {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, true),
             WatchEvent::Deleted(object) => (object, false),
-            other => panic!("{other:?}"),
+            other @ (WatchEvent::Bookmark(_) | WatchEvent::Error(_)) => panic!("{other:?}"),
         };
         if object.name_any() == end {
             break;

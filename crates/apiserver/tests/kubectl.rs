@@ -1,5 +1,12 @@
 //! The real kubectl against the TLS listener on loopback.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[expect(dead_code, reason = "each test file uses its part")]
 mod common;
 
 use std::{
@@ -73,6 +80,10 @@ fn there_is_kubectl() -> bool {
     found.is_ok_and(|output| output.status.success())
 }
 
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever runs it wants to know why it is skipped"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session() {
     if !there_is_kubectl() {
@@ -170,7 +181,7 @@ fn session(kubectl: &Kubectl) {
     );
     widget(kubectl);
     deployment(kubectl);
-    let unknown = CONFIG.replace("data:", "date:");
+    let unknown = CONFIG.replace("\ndata:", "\ndate:");
     kubectl.refused(&["apply", "-f", "-"], &unknown, "unknown field \"date\"");
     kubectl.refused(
         &["get", "cm", "none"],

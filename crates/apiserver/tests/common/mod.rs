@@ -1,5 +1,4 @@
 //! A server in a temporary folder, and what tests ask of it.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -12,7 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-pub fn open(folder: &Path) -> Server {
+pub(crate) fn open(folder: &Path) -> Server {
     Server::open(
         folder,
         vec![widget_definition()],
@@ -23,7 +22,7 @@ pub fn open(folder: &Path) -> Server {
 }
 
 /// A definition with a status, a scale, defaults, lists and rules.
-pub fn widget_definition() -> Value {
+pub(crate) fn widget_definition() -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "widgets.example.com"},
@@ -66,7 +65,7 @@ pub fn widget_definition() -> Value {
     })
 }
 
-pub fn widgets(client: &Client, namespace: &str) -> Api<DynamicObject> {
+pub(crate) fn widgets(client: &Client, namespace: &str) -> Api<DynamicObject> {
     let kind = ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk("example.com", "v1", "Widget"),
         "widgets",
@@ -74,7 +73,7 @@ pub fn widgets(client: &Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &kind)
 }
 
-pub fn widget(name: &str, spec: Value) -> DynamicObject {
+pub(crate) fn widget(name: &str, spec: &Value) -> DynamicObject {
     serde_json::from_value(json!({
         "apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec,
     }))
@@ -82,7 +81,7 @@ pub fn widget(name: &str, spec: Value) -> DynamicObject {
 }
 
 /// The next `count` events after `version`, as `TYPE name`.
-pub async fn events<K>(api: &Api<K>, version: &str, count: usize) -> Vec<String>
+pub(crate) async fn events<K>(api: &Api<K>, version: &str, count: usize) -> Vec<String>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + kube::Resource,
 {
@@ -101,7 +100,7 @@ where
 }
 
 /// Waits until nothing of this name is there, following the watch.
-pub async fn gone<K>(api: &Api<K>, name: &str)
+pub(crate) async fn gone<K>(api: &Api<K>, name: &str)
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + kube::Resource,
 {
@@ -120,9 +119,10 @@ where
 }
 
 /// The code and reason of a refusal.
-pub fn refused<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> (u16, String, String) {
-    match result.unwrap_err() {
-        kube::Error::Api(status) => (status.code, status.reason, status.message),
-        other => panic!("{other:?}"),
-    }
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, kube::Error>) -> (u16, String, String) {
+    let error = result.unwrap_err();
+    let kube::Error::Api(status) = error else {
+        panic!("{error:?}")
+    };
+    (status.code, status.reason, status.message)
 }
