@@ -349,6 +349,7 @@ async fn a_change_is_released_and_a_removed_object_comes_back() {
     );
 
     undeploy(&platform, &cell, &name).await;
+    delete_in_disorder(&platform).await;
     platform.stop().await;
 }
 
@@ -407,4 +408,21 @@ async fn undeploy(platform: &Platform, cell: &str, deployment: &str) {
         .await;
     let deployments = platform.api("apps/v1", "Deployment", "deployments", cell);
     platform.wait_until_gone(deployments, deployment).await;
+}
+
+/// Deletes everything at once, in the wrong order; all of it goes.
+async fn delete_in_disorder(platform: &Platform) {
+    for (kind, name) in [
+        ("pipeline", "default"),
+        ("environment", "development"),
+        ("project", "shop"),
+        ("component", "web"),
+    ] {
+        platform.delete(kind, name).await;
+    }
+    for (kind, name) in [("pipeline", "default"), ("environment", "development")] {
+        platform
+            .wait_until_gone(platform.platform(kind, "default"), name)
+            .await;
+    }
 }
