@@ -5,13 +5,14 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
+    clippy::cognitive_complexity,
     reason = "a test, though without the harness"
 )]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write as _,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
@@ -48,7 +49,7 @@ fn main() {
 }
 
 fn say(text: &str) {
-    writeln!(std::io::stdout(), "machine: {text}").unwrap();
+    println!("machine: {text}");
 }
 
 fn run_all() {
@@ -545,7 +546,7 @@ fn guest(folder: &Path) -> PathBuf {
     }
     let program = folder.with_extension("guest");
     if !program.exists() {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/main.rs");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guest/program.rs");
         let status = Command::new("rustc")
             .args([
                 "--edition",

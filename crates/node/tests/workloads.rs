@@ -1,5 +1,11 @@
 //! The node on the real API, in one process, with a machine that only remembers.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,

@@ -13,7 +13,8 @@ use nix::{
     unistd::Pid,
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use super::short_digest;
 
 /// Controllers without which limits are not offered.
 const NEEDED: [&str; 3] = ["memory", "cpu", "pids"];
@@ -93,13 +94,8 @@ impl Cgroups {
 }
 
 fn group_name(folder: &Path) -> String {
-    let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
-    let hex = digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
-    format!("choreo-{hex}")
+    let digest = short_digest(folder.as_os_str().as_encoded_bytes());
+    format!("choreo-{digest}")
 }
 
 fn hierarchies(mounts: &str) -> Vec<Hierarchy> {

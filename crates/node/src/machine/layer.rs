@@ -35,6 +35,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// Why a layer could not be unpacked.
 #[derive(Debug, thiserror::Error)]
+#[expect(clippy::error_impl_error, reason = "named by its module")]
 pub(super) enum Error {
     #[error("{0:?} is no sha256 digest")]
     Digest(String),
@@ -185,7 +186,7 @@ impl Target<'_> {
             source,
         };
         let parent = self
-            .folder(path.parent().unwrap_or(Path::new("")))
+            .folder(path.parent().unwrap_or_else(|| Path::new("")))
             .map_err(failed)?;
         let whiteout = file_name
             .as_bytes()
@@ -235,6 +236,7 @@ impl Target<'_> {
         Ok(self.root.join(found))
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum that grows")]
     fn make<R: Read>(
         &self,
         entry: &mut Entry<'_, R>,
@@ -257,7 +259,7 @@ impl Target<'_> {
             EntryType::Symlink => symlink(link_target(entry)?, path)?,
             EntryType::Fifo => mknod(path, SFlag::S_IFIFO, Mode::empty(), 0)?,
             EntryType::Directory => {}
-            // Headers without a file.
+            // Headers without a file; devices were refused before.
             _ => return Ok(()),
         }
         self.dress(entry, kind, path)
@@ -268,7 +270,7 @@ impl Target<'_> {
         let target = plain_path(&link_target(entry)?.into_os_string().into_encoded_bytes())
             .ok_or_else(outside)?;
         let name = target.file_name().ok_or_else(outside)?;
-        let folder = self.folder(target.parent().unwrap_or(Path::new("")))?;
+        let folder = self.folder(target.parent().unwrap_or_else(|| Path::new("")))?;
         fs::hard_link(folder.join(name), path)
     }
 

@@ -239,10 +239,11 @@ impl Machine for LinuxMachine {
             argv: argv.to_vec(),
             timeout,
         };
-        match self.call(call).await? {
-            Answer::Exec(outcome) => Ok(outcome),
-            other => Err(unexpected(&other)),
-        }
+        let answer = self.call(call).await?;
+        let Answer::Exec(outcome) = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok(outcome)
     }
 
     async fn probe(
@@ -250,23 +251,24 @@ impl Machine for LinuxMachine {
         probe: &Probe,
         timeout: Duration,
     ) -> Result<std::result::Result<(), String>> {
-        match self
+        let answer = self
             .call(Call::Probe {
                 probe: probe.clone(),
                 timeout,
             })
-            .await?
-        {
-            Answer::Probe(outcome) => Ok(outcome),
-            other => Err(unexpected(&other)),
-        }
+            .await?;
+        let Answer::Probe(outcome) = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok(outcome)
     }
 
     async fn unpack(&self, layer: &LayerSource) -> Result<PathBuf> {
-        match self.call(Call::Unpack(layer.clone())).await? {
-            Answer::Path(folder) => Ok(folder),
-            other => Err(unexpected(&other)),
-        }
+        let answer = self.call(Call::Unpack(layer.clone())).await?;
+        let Answer::Path(folder) = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok(folder)
     }
 
     async fn run_process(&self, process: &Process) -> Result<()> {
@@ -377,7 +379,7 @@ fn spawn_error(program: &Path, source: io::Error) -> StartError {
 
 /// The next message; `None` when the helper is gone.
 async fn receive(read: &mut OwnedReadHalf, decoder: &mut Decoder) -> io::Result<Option<Message>> {
-    let mut buffer = [0; 16 << 10];
+    let mut buffer = vec![0; 16 << 10];
     loop {
         if let Some(message) = decoder.next()? {
             return Ok(Some(message));

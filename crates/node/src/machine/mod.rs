@@ -255,6 +255,7 @@ pub struct Process {
 
 /// Why the machine could not do as asked.
 #[derive(Debug, Clone, thiserror::Error, Serialize, Deserialize)]
+#[expect(clippy::error_impl_error, reason = "named by its module")]
 pub enum Error {
     /// The machine is gone; it has to be started again.
     #[error("the machine has ended")]
@@ -291,6 +292,19 @@ impl Error {
             name: name.to_owned(),
         }
     }
+}
+
+/// The first 12 digits of a digest: short names for long ones.
+fn short_digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    use sha2::{Digest as _, Sha256};
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(6).fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Result of an effect.

@@ -7,9 +7,7 @@ use std::{
 };
 
 use libcontainer::{
-    container::{Container, builder::ContainerBuilder},
-    error::LibcontainerError,
-    syscall::syscall::SyscallType,
+    container::builder::ContainerBuilder, error::LibcontainerError, syscall::syscall::SyscallType,
 };
 use nix::{
     fcntl::OFlag,
@@ -48,7 +46,7 @@ fn hold(job: &Job) -> Result<Exit, String> {
     let (stderr, stderr_writer) = pipe2(OFlag::O_CLOEXEC).map_err(|error| plain(error.into()))?;
     // Before the container starts, or its end could be missed.
     let signals = supervise::watch_children().map_err(plain)?;
-    let (mut container, pid) = start(job, stdout_writer, stderr_writer)?;
+    let pid = start(job, stdout_writer, stderr_writer)?;
     tell(&Report::Running { pid: pid.as_raw() }).map_err(plain)?;
     let code = supervise::until_exit(pid, &signals, [stdout, stderr], &mut log).map_err(plain)?;
     let killed_for_memory = code == 128 + nix::libc::SIGKILL
@@ -56,8 +54,6 @@ fn hold(job: &Job) -> Result<Exit, String> {
             .cgroups
             .as_ref()
             .is_some_and(|groups| groups.memory_kills(&job.spec.id) > 0);
-    // What stays behind is removed with the machine.
-    let _left = container.delete(true);
     Ok(Exit {
         code,
         out_of_memory: killed_for_memory,
@@ -97,7 +93,7 @@ fn prepare(job: &Job) -> io::Result<()> {
         .map_err(io::Error::other)
 }
 
-fn start(job: &Job, stdout: OwnedFd, stderr: OwnedFd) -> Result<(Container, Pid), String> {
+fn start(job: &Job, stdout: OwnedFd, stderr: OwnedFd) -> Result<Pid, String> {
     let explain = |error: LibcontainerError| explain(job, &error);
     let nothing: OwnedFd = std::fs::File::open("/dev/null")
         .map_err(|error| error.to_string())?
@@ -119,7 +115,7 @@ fn start(job: &Job, stdout: OwnedFd, stderr: OwnedFd) -> Result<(Container, Pid)
         .pid()
         .ok_or("the runtime did not tell the container's process")?;
     container.start().map_err(explain)?;
-    Ok((container, Pid::from_raw(pid.as_raw())))
+    Ok(Pid::from_raw(pid.as_raw()))
 }
 
 /// The runtime's errors in words that lead to the mistake.

@@ -118,18 +118,14 @@ impl Containers {
             self.stop(id, Duration::ZERO).await?;
         }
         check_name(id).map_err(|error| Error::failed(format!("removing container {id}"), error))?;
-        let layout = &self.context.layout;
-        for folder in [
-            layout.bundle(id),
-            layout.containers().join(id),
-            layout.state().join(id),
-        ] {
-            remove_folder(&folder)
-                .map_err(|error| Error::failed(format!("removing container {id}"), error))?;
-        }
-        if let Some(cgroups) = &self.context.cgroups {
-            cgroups.remove_container(id);
-        }
+        let context = self.context.clone();
+        let name = id.to_owned();
+        // Groups vanish slowly; nothing else should wait for that.
+        tokio::task::spawn_blocking(move || remove_traces(&context, &name))
+            .await
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(|error| Error::failed(format!("removing container {id}"), error))?;
         self.lock().remove(id);
         Ok(())
     }
@@ -391,6 +387,23 @@ fn write_job<T: Serialize>(folder: &Path, name: &str, job: &T) -> io::Result<std
     let path = folder.join(name);
     fs::write(&path, serde_json::to_vec(job)?)?;
     Ok(path)
+}
+
+/// Removes everything a finished container left.
+fn remove_traces(context: &Context, id: &str) -> io::Result<()> {
+    let layout = &context.layout;
+    let folders = [
+        layout.bundle(id),
+        layout.containers().join(id),
+        layout.state().join(id),
+    ];
+    folders
+        .iter()
+        .try_for_each(|folder| remove_folder(folder))?;
+    if let Some(cgroups) = &context.cgroups {
+        cgroups.remove_container(id);
+    }
+    Ok(())
 }
 
 fn remove_folder(folder: &Path) -> io::Result<()> {

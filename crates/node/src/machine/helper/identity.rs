@@ -55,12 +55,12 @@ pub(super) fn become_root() -> io::Result<u32> {
 }
 
 fn wait_for_mapping(child: Pid) -> io::Result<()> {
-    match waitpid(child, None)? {
-        WaitStatus::Exited(_, 0) => Ok(()),
-        _ => Err(io::Error::other(
-            "newuidmap or newgidmap refused the range of /etc/subuid",
-        )),
+    if matches!(waitpid(child, None)?, WaitStatus::Exited(_, 0)) {
+        return Ok(());
     }
+    Err(io::Error::other(
+        "newuidmap or newgidmap refused the range of /etc/subuid",
+    ))
 }
 
 fn map_parent(

@@ -30,10 +30,6 @@ impl Layout {
         }
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Unpacked layers. Owners differ between the modes, so each has its own.
     pub(super) fn layers(&self, rootless: bool) -> PathBuf {
         self.folder.join(if rootless {

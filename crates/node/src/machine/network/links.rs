@@ -14,10 +14,9 @@ use nlink::{
         route::Ipv4Route,
     },
 };
-use sha2::{Digest, Sha256};
 
 use super::rules::bridge;
-use crate::machine::{Cell, PodSandbox};
+use crate::machine::{Cell, PodSandbox, short_digest};
 
 /// The name of the link inside a pod.
 const POD_LINK: &str = "eth0";
@@ -134,13 +133,7 @@ pub(super) async fn remove_pod(
 
 /// Link names are short; a hash keeps them apart.
 fn link_name(uid: &str) -> String {
-    let digest = Sha256::digest(uid.as_bytes());
-    let hex = digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
-    format!("v{hex}")
+    format!("v{}", short_digest(uid.as_bytes()))
 }
 
 /// The same address always has the same hardware address: neighbours need not ask again.

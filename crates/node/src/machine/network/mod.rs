@@ -6,7 +6,7 @@ mod links;
 mod rules;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::Ipv4Addr,
     path::Path,
 };
@@ -199,11 +199,11 @@ impl Network {
             return Ok(());
         };
         for address in wanted {
-            if !state.routes.contains_key(&address) {
+            if let Entry::Vacant(entry) = state.routes.entry(address) {
                 links::route_service(&self.links, address, &cell)
                     .await
                     .map_err(failed)?;
-                state.routes.insert(address, index);
+                entry.insert(index);
             }
         }
         Ok(())
