@@ -100,6 +100,13 @@ mod tests {
     use crate::folder::Folder;
 
     #[test]
+    fn gateways_are_of_the_class_the_node_serves() {
+        let home = read(HOME).unwrap();
+        let class = home.iter().find(|object| object["kind"] == "GatewayClass").unwrap();
+        assert_eq!(class["spec"]["controllerName"], choreo_node::gateway::CONTROLLER);
+    }
+
+    #[test]
     fn gateways_and_data_plane_agree_about_ports() {
         let settings = Settings {
             folder: Folder::resolve(Some("/x".as_ref())).unwrap(),
