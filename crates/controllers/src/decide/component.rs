@@ -40,8 +40,10 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
             "Component is valid; autoDeploy is off, so releases are made and bound by hand",
         ),
         Ok(Some(deployment)) => {
-            latest = Some(deployment.latest.clone());
             let message = deployment.message();
+            if deployment.bound {
+                latest = Some(deployment.latest);
+            }
             writes.extend(deployment.writes);
             match context.failure() {
                 Some(failure) => conditions::no(types::READY, reasons::AUTO_DEPLOY_FAILED, failure),
@@ -68,6 +70,9 @@ struct Deployment {
     binding: String,
     environment: String,
     writes: Vec<Write>,
+    /// Whether the binding has been seen at the release, or was moved away from it by hand. Only
+    /// then the release becomes the latest of the status: a failed write is tried again.
+    bound: bool,
 }
 
 impl Deployment {
@@ -252,6 +257,7 @@ fn deploy(
         ));
     }
     let (binding, write) = bind(context, component, &name, environment);
+    let bound = write.is_none();
     writes.extend(write);
     let latest = LatestComponentRelease {
         release_hash: release::hash_of(&name).to_owned(),
@@ -262,10 +268,14 @@ fn deploy(
         binding,
         environment: environment.to_owned(),
         writes,
+        bound,
     }
 }
 
 /// The binding of the environment, moved to the release if it is not there yet.
+///
+/// A release is bound once: a person who moves the binding elsewhere afterwards (a rollback) is
+/// obeyed until the component's next release.
 fn bind(
     context: &Context<'_>,
     component: &Component,
@@ -281,8 +291,12 @@ fn bind(
         || names::component_binding(component.name(), environment),
         |binding| binding.name().to_owned(),
     );
-    let settled =
-        |binding: &&ReleaseBinding| binding.is_deleting() || binding.spec.release_name == release;
+    let was_bound =
+        (component.status.latest_release.as_ref()).is_some_and(|latest| latest.name == release);
+    let settled = |binding: &&ReleaseBinding| {
+        let bound = binding.spec.release_name.as_str();
+        binding.is_deleting() || bound == release || (was_bound && !bound.is_empty())
+    };
     if found.first().is_some_and(settled) {
         return (name, None);
     }

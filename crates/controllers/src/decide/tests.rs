@@ -30,10 +30,8 @@ impl World {
     }
 
     fn add(&mut self, yaml: &str) -> BTreeSet<Key> {
-        let documents = serde_saphyr::from_multiple::<Value>(yaml).unwrap();
-        documents
+        documents(yaml)
             .into_iter()
-            .filter(|one| !one.is_null())
             .flat_map(|one| self.put(one))
             .collect()
     }
@@ -121,6 +119,13 @@ impl World {
             })
             .collect()
     }
+}
+
+/// The objects of a YAML text.
+fn documents(yaml: &str) -> Vec<Value> {
+    let mut documents = serde_saphyr::from_multiple::<Value>(yaml).unwrap();
+    documents.retain(|one| !one.is_null());
+    documents
 }
 
 /// A write in a few words.
@@ -245,6 +250,36 @@ fn a_component_is_released_and_bound_once() {
             .iter()
             .all(|write| matches!(write, Write::Finalizers { .. }))
     );
+}
+
+#[test]
+fn a_binding_moved_by_hand_stays_until_the_next_release() {
+    let mut world = World::new(&shop());
+    let first = world.decide("Component", "web");
+    assert!(first.status.unwrap()["latestRelease"].is_null());
+    world.settle(&[("Component", "web")]);
+    let status = world.decide("Component", "web").status.unwrap();
+    let mut component = documents(COMPONENT).remove(0);
+    component["status"] = status;
+    world.put(component);
+    let moves = |world: &mut World| {
+        let decision = world.decide("Component", "web");
+        let binding = |write: &&Write| words(write).starts_with("apply ReleaseBinding");
+        decision.writes.iter().filter(binding).count()
+    };
+    world.add(
+        "apiVersion: openchoreo.dev/v1alpha1
+kind: ReleaseBinding
+metadata: {name: web-development, namespace: default}
+spec:
+  owner: {projectName: shop, componentName: web}
+  environment: development
+  releaseName: web-older
+",
+    );
+    assert_eq!(moves(&mut world), 0, "a rollback is obeyed");
+    world.add(&WORKLOAD.replace("image: ", "image: newer/"));
+    assert_eq!(moves(&mut world), 1, "a new release is bound");
 }
 
 #[test]
