@@ -80,7 +80,11 @@ fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
         Any::CronJob(it) => _ = work.insert(Work::CronJob(Key::of(&it.metadata))),
         Any::Service(it) => {
             let key = Key::of(&it.metadata);
-            work.extend([Work::Address(key.clone()), Work::Endpoints(key), Work::Network]);
+            work.extend([
+                Work::Address(key.clone()),
+                Work::Endpoints(key),
+                Work::Network,
+            ]);
         }
         Any::EndpointSlice(it) => work.extend(owner(&it.metadata)),
         Any::ConfigMap(it) => work.extend(readers(index, &it.metadata, |pod, name| {
@@ -116,10 +120,15 @@ fn owner(meta: &ObjectMeta) -> Option<Work> {
 fn services_of(index: &Index, pod: &Pod) -> Vec<Work> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let services = index.services.within(namespace).filter(|service| {
-        let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        let selector = service
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.selector.as_ref());
         selector.is_some_and(|wanted| matches_all(wanted, &pod.metadata.labels))
     });
-    services.map(|service| Work::Endpoints(Key::of(&service.metadata))).collect()
+    services
+        .map(|service| Work::Endpoints(Key::of(&service.metadata)))
+        .collect()
 }
 
 fn readers(index: &Index, meta: &ObjectMeta, reads: impl Fn(&Pod, &str) -> bool) -> Vec<Work> {
@@ -259,8 +268,12 @@ impl Control {
     }
 
     fn wake(&mut self, now: Timestamp) {
-        let due: Vec<Work> =
-            self.later.iter().filter(|(_, time)| **time <= now).map(|(w, _)| w.clone()).collect();
+        let due: Vec<Work> = self
+            .later
+            .iter()
+            .filter(|(_, time)| **time <= now)
+            .map(|(w, _)| w.clone())
+            .collect();
         for work in due {
             self.later.remove(&work);
             self.ready.insert(work);
@@ -283,7 +296,10 @@ impl Control {
     }
 
     fn exited(&mut self, id: String, exit: crate::machine::Exit) {
-        let handle = self.pods.iter().find(|(uid, _)| id.starts_with(uid.as_str()));
+        let handle = self
+            .pods
+            .iter()
+            .find(|(uid, _)| id.starts_with(uid.as_str()));
         if let Some((_, handle)) = handle {
             // A task that has ended needs no news.
             let _ = handle.exits.send((id, exit));
@@ -292,8 +308,12 @@ impl Control {
 
     /// Begins everything that is ready and not being done.
     fn begin(&mut self) {
-        let ready: Vec<Work> =
-            self.ready.iter().filter(|work| !self.busy.contains(*work)).cloned().collect();
+        let ready: Vec<Work> = self
+            .ready
+            .iter()
+            .filter(|work| !self.busy.contains(*work))
+            .cloned()
+            .collect();
         for work in ready {
             self.ready.remove(&work);
             self.later.remove(&work);
@@ -358,14 +378,17 @@ impl Control {
             let failures = self.failures.entry(done.work.clone()).or_default();
             let wait = 50_i64 << (*failures).min(8);
             *failures += 1;
-            Timestamp::now().checked_add(SignedDuration::from_millis(wait)).ok()
+            Timestamp::now()
+                .checked_add(SignedDuration::from_millis(wait))
+                .ok()
         } else {
             self.failures.remove(&done.work);
             done.again
         };
         if let Some(again) = again {
             let known = self.later.get(&done.work).copied();
-            self.later.insert(done.work, known.map_or(again, |known| known.min(again)));
+            self.later
+                .insert(done.work, known.map_or(again, |known| known.min(again)));
         }
     }
 }
@@ -373,21 +396,38 @@ impl Control {
 /// Decides about one thing and does what was decided.
 async fn reconcile(context: Arc<Context>, work: Work) -> Done {
     if work == Work::Network {
-        let result = context.network.sync().await;
-        if let Err(error) = &result {
-            tracing::warn!(%error, "the network is not as planned");
-        }
-        return Done { work, again: None, failed: result.is_err() };
+        let failed = context
+            .network
+            .sync()
+            .await
+            .map_err(|error| tried(&work, &error))
+            .is_err();
+        return Done {
+            work,
+            again: None,
+            failed,
+        };
     }
-    let decision = decide(&context.index.read(), &work, &context.node, Timestamp::now());
-    let failed = match execute(&context, &decision).await {
-        Ok(()) => false,
-        Err(error) => {
-            tracing::debug!(%error, "a write was refused; tries again");
-            true
-        }
-    };
-    Done { work, again: decision.again, failed }
+    let decision = decide(
+        &context.index.read(),
+        &work,
+        &context.node,
+        Timestamp::now(),
+    );
+    let failed = execute(&context, &decision)
+        .await
+        .map_err(|error| tried(&work, &error))
+        .is_err();
+    Done {
+        work,
+        again: decision.again,
+        failed,
+    }
+}
+
+/// Not yet: the same is tried again soon, on what is known then.
+fn tried(work: &Work, error: &dyn std::error::Error) {
+    tracing::debug!(?work, error, "tries again");
 }
 
 async fn execute(context: &Context, decision: &Decision) -> kube::Result<()> {

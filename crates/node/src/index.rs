@@ -35,7 +35,10 @@ pub struct Key {
 impl Key {
     /// The key of these names.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 
     /// The key under which an object is kept.
@@ -74,7 +77,11 @@ struct Listing {
 
 impl<K> Default for Objects<K> {
     fn default() -> Self {
-        Self { by_key: BTreeMap::new(), listed: None, complete: false }
+        Self {
+            by_key: BTreeMap::new(),
+            listed: None,
+            complete: false,
+        }
     }
 }
 
@@ -213,14 +220,12 @@ impl<K: Kept> Objects<K> {
     }
 
     /// The objects that `owner` controls.
-    pub fn owned_by<'a>(
-        &'a self,
-        owner: &'a ObjectMeta,
-    ) -> impl Iterator<Item = &'a Arc<K>> + 'a {
+    pub fn owned_by<'a>(&'a self, owner: &'a ObjectMeta) -> impl Iterator<Item = &'a Arc<K>> + 'a {
         let uid = owner.uid.as_deref();
-        self.within(owner.namespace.as_deref().unwrap_or_default()).filter(move |object| {
-            controller(object.metadata()).is_some_and(|c| Some(c.uid.as_str()) == uid)
-        })
+        self.within(owner.namespace.as_deref().unwrap_or_default())
+            .filter(move |object| {
+                controller(object.metadata()).is_some_and(|c| Some(c.uid.as_str()) == uid)
+            })
     }
 }
 
@@ -246,7 +251,10 @@ impl Index {
         }
         let object = Arc::new(object);
         all.by_key.insert(key, Arc::clone(&object));
-        Some(Change { old: old.map(K::any), new: Some(K::any(object)) })
+        Some(Change {
+            old: old.map(K::any),
+            new: Some(K::any(object)),
+        })
     }
 
     /// Forgets an object that a watch says is gone.
@@ -291,7 +299,9 @@ impl Index {
     pub fn end<K: Kept>(&mut self) -> Vec<Change> {
         let all = K::all_mut(self);
         all.complete = true;
-        let Some(listing) = all.listed.take() else { return Vec::new() };
+        let Some(listing) = all.listed.take() else {
+            return Vec::new();
+        };
         let missing: Vec<Key> = all
             .by_key
             .iter()
@@ -300,7 +310,10 @@ impl Index {
             })
             .map(|(key, _)| key.clone())
             .collect();
-        missing.iter().filter_map(|key| self.remove::<K>(key, None)).collect()
+        missing
+            .iter()
+            .filter_map(|key| self.remove::<K>(key, None))
+            .collect()
     }
 }
 
@@ -321,12 +334,18 @@ impl Shared {
 }
 
 fn version(meta: &ObjectMeta) -> u64 {
-    meta.resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or_default()
+    meta.resource_version
+        .as_deref()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or_default()
 }
 
 /// The owner that controls an object.
 pub fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
-    meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+    meta.owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))
 }
 
 #[cfg(test)]
@@ -352,7 +371,10 @@ mod tests {
         assert!(index.apply(pod("a", 5, "u")).is_some());
         assert!(index.apply(pod("a", 4, "u")).is_none());
         assert!(index.apply(pod("a", 6, "u")).is_some());
-        assert!(index.apply(pod("a", 3, "other")).is_some(), "a new object of the same name");
+        assert!(
+            index.apply(pod("a", 3, "other")).is_some(),
+            "a new object of the same name"
+        );
     }
 
     #[test]
@@ -373,7 +395,11 @@ mod tests {
         index.listed(pod("kept", 10, "3"));
         let changes = index.end::<Pod>();
         assert_eq!(changes.len(), 1);
-        let names: Vec<_> = index.pods.iter().map(|p| p.metadata.name.clone().unwrap()).collect();
+        let names: Vec<_> = index
+            .pods
+            .iter()
+            .map(|p| p.metadata.name.clone().unwrap())
+            .collect();
         assert_eq!(names, ["kept", "own-write"]);
     }
 }

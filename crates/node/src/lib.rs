@@ -67,7 +67,11 @@ pub struct Settings {
 impl Settings {
     /// The usual settings with data in `data`.
     pub fn new(data: impl Into<PathBuf>) -> Self {
-        Self { data: data.into(), node_name: "choreo".to_owned(), max_pods: 1000 }
+        Self {
+            data: data.into(),
+            node_name: "choreo".to_owned(),
+            max_pods: 1000,
+        }
     }
 }
 
@@ -116,7 +120,11 @@ impl Node {
         let recorder = Recorder::new(client.clone(), &settings.node_name);
         let (sender, changes) = mpsc::unbounded_channel();
         let executor = Executor::new(client.clone(), index.clone(), recorder, sender.clone());
-        let Settings { data, node_name: name, max_pods } = settings;
+        let Settings {
+            data,
+            node_name: name,
+            max_pods,
+        } = settings;
         let folders = Folders { data };
         let network = Network::new(index.clone(), Arc::clone(&machine), executor.clone());
         let events = machine.events();
@@ -149,9 +157,19 @@ impl Node {
             if lost {
                 node::lost(client, &name).await;
             }
-            tell.send_replace(Some(if lost { Ended::MachineLost } else { Ended::ShutDown }));
+            tell.send_replace(Some(if lost {
+                Ended::MachineLost
+            } else {
+                Ended::ShutDown
+            }));
         });
-        Self { index, folders, stop, ended, main }
+        Self {
+            index,
+            folders,
+            stop,
+            ended,
+            main,
+        }
     }
 
     /// The output of a container.

@@ -54,12 +54,15 @@ impl Network {
                 .ok_or_else(|| format!("every address of cell {namespace:?} is taken"))?;
             let found = index.namespaces.get(&Key::new("", &namespace));
             let range = ledger.cell(&index, &namespace);
-            let record = found.zip(range).filter(|(known, range)| {
-                address::cell(known) != Some(*range)
-            });
+            let record = found
+                .zip(range)
+                .filter(|(known, range)| address::cell(known) != Some(*range));
             let record = record.map(|(known, range)| {
                 let cell = range.index.to_string();
-                Write::merge(&**known, json!({"metadata": {"annotations": {address::CELL: cell}}}))
+                Write::merge(
+                    &**known,
+                    json!({"metadata": {"annotations": {address::CELL: cell}}}),
+                )
             });
             (address, record)
         };

@@ -29,10 +29,17 @@ const HEARTBEAT: Duration = Duration::from_mins(5);
 /// Places a pod that has no node yet.
 pub fn place(index: &Index, key: &Key, node: &str) -> Decision {
     let mut decision = Decision::default();
-    let Some(pod) = index.pods.get(key) else { return decision };
-    let unplaced = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_none());
+    let Some(pod) = index.pods.get(key) else {
+        return decision;
+    };
+    let unplaced = pod
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.node_name.is_none());
     if unplaced && pod.metadata.deletion_timestamp.is_none() {
-        decision.writes.push(Write::merge(&**pod, json!({"spec": {"nodeName": node}})));
+        decision
+            .writes
+            .push(Write::merge(&**pod, json!({"spec": {"nodeName": node}})));
     } else if unplaced {
         decision.writes.push(Write::remove(&**pod));
     }
@@ -75,7 +82,9 @@ async fn announce(api: &Api<Node>, name: &str, info: &Info, max_pods: u32) -> ku
     let known = api.get_status(name).await?.status;
     let status = status(known, name, info, max_pods);
     let patch = Patch::Merge(json!({"status": status}));
-    api.patch_status(name, &PatchParams::default(), &patch).await.map(|_| ())
+    api.patch_status(name, &PatchParams::default(), &patch)
+        .await
+        .map(|_| ())
 }
 
 fn status(known: Option<NodeStatus>, name: &str, info: &Info, max_pods: u32) -> NodeStatus {
@@ -93,7 +102,10 @@ fn status(known: Option<NodeStatus>, name: &str, info: &Info, max_pods: u32) -> 
         Mode::Rootless => "rootless",
     };
     NodeStatus {
-        addresses: Some(vec![NodeAddress { type_: "Hostname".into(), address: name.to_owned() }]),
+        addresses: Some(vec![NodeAddress {
+            type_: "Hostname".into(),
+            address: name.to_owned(),
+        }]),
         allocatable: Some(capacity.clone()),
         capacity: Some(capacity),
         conditions: Some(vec![NodeCondition {
@@ -124,7 +136,9 @@ pub async fn lost(client: Client, name: &str) {
         "message": "the machine ended and every container with it; the platform starts it again",
         "lastHeartbeatTime": now, "lastTransitionTime": now,
     }]}});
-    let done = api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    let done = api
+        .patch_status(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await;
     if let Err(error) = done {
         tracing::warn!(%error, "the loss of the machine cannot be recorded");
     }

@@ -35,12 +35,22 @@ pub struct Notice {
 impl Notice {
     /// Something that was to be expected.
     pub fn normal<K: Kept>(object: &K, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { object: reference(object), severity: "Normal", reason, message: message.into() }
+        Self {
+            object: reference(object),
+            severity: "Normal",
+            reason,
+            message: message.into(),
+        }
     }
 
     /// Something that someone may have to act on.
     pub fn warning<K: Kept>(object: &K, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { object: reference(object), severity: "Warning", reason, message: message.into() }
+        Self {
+            object: reference(object),
+            severity: "Warning",
+            reason,
+            message: message.into(),
+        }
     }
 
     /// The same, about a part of the object.
@@ -85,7 +95,11 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder that speaks for the node `host`.
     pub fn new(client: Client, host: &str) -> Self {
-        Self { client, host: host.to_owned(), known: Arc::default() }
+        Self {
+            client,
+            host: host.to_owned(),
+            known: Arc::default(),
+        }
     }
 
     /// Tells a notice. An event is a courtesy: when it cannot be written, the log has it.
@@ -103,7 +117,9 @@ impl Recorder {
         if let Some((name, count)) = known.get_mut(&notice.identity()) {
             *count += 1;
             let patch = json!({"count": *count, "lastTimestamp": Time(now)});
-            let done = api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+            let done = api
+                .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+                .await;
             if !crate::write::is(&done, "NotFound") {
                 return done.map(|_| ());
             }

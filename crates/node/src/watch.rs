@@ -41,7 +41,9 @@ impl Feed {
     async fn follow<K: Kept>(self) {
         let kind = K::kind(&());
         let api: Api<K> = Api::all(self.client.clone());
-        let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+        let mut events = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .boxed();
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
@@ -73,7 +75,10 @@ impl Feed {
             watcher::Event::InitDone => {
                 let mut changes = index.end::<K>();
                 // The end of a list is news by itself: the node waits for the last one.
-                changes.push(Change { old: None, new: None });
+                changes.push(Change {
+                    old: None,
+                    new: None,
+                });
                 changes
             }
         }

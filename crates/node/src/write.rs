@@ -49,7 +49,10 @@ pub enum Write {
 impl Target {
     /// The object of this kind and these names.
     pub fn of<K: Kept>(meta: &ObjectMeta) -> Self {
-        Self { resource: ApiResource::erase::<K>(&()), key: Key::of(meta) }
+        Self {
+            resource: ApiResource::erase::<K>(&()),
+            key: Key::of(meta),
+        }
     }
 }
 
@@ -81,7 +84,11 @@ impl Write {
 
     fn deletion<K: Kept>(object: &K, grace: Option<u32>) -> Self {
         let uid = object.metadata().uid.clone().unwrap_or_default();
-        Self::Delete { target: Target::of::<K>(object.metadata()), uid, grace }
+        Self::Delete {
+            target: Target::of::<K>(object.metadata()),
+            uid,
+            grace,
+        }
     }
 }
 
@@ -124,7 +131,12 @@ impl Executor {
         recorder: Recorder,
         changes: mpsc::UnboundedSender<Change>,
     ) -> Self {
-        Self { client, index, recorder, changes }
+        Self {
+            client,
+            index,
+            recorder,
+            changes,
+        }
     }
 
     /// Records a notice; what cannot be recorded is only logged, since nothing depends on it.
@@ -138,7 +150,10 @@ impl Executor {
             Write::Create(target, object) => {
                 let object: DynamicObject =
                     serde_json::from_value(object.clone()).map_err(kube::Error::SerdeError)?;
-                let made = self.api(target).create(&PostParams::default(), &object).await;
+                let made = self
+                    .api(target)
+                    .create(&PostParams::default(), &object)
+                    .await;
                 if is(&made, "AlreadyExists") {
                     return Ok(());
                 }
@@ -147,15 +162,20 @@ impl Executor {
             Write::Merge(target, patch) => {
                 let params = PatchParams::default();
                 let patch = Patch::Merge(patch);
-                let done = self.api(target).patch(&target.key.name, &params, &patch).await?;
+                let done = self
+                    .api(target)
+                    .patch(&target.key.name, &params, &patch)
+                    .await?;
                 self.absorb(target, done)
             }
             Write::Status(target, object) => {
                 let object: DynamicObject =
                     serde_json::from_value(object.clone()).map_err(kube::Error::SerdeError)?;
                 let params = PostParams::default();
-                let done =
-                    self.api(target).replace_status(&target.key.name, &params, &object).await?;
+                let done = self
+                    .api(target)
+                    .replace_status(&target.key.name, &params, &object)
+                    .await?;
                 self.absorb(target, done)
             }
             Write::Delete { target, uid, grace } => self.delete(target, uid, *grace).await,
@@ -166,12 +186,7 @@ impl Executor {
         }
     }
 
-    async fn delete(
-        &self,
-        target: &Target,
-        uid: &str,
-        grace: Option<u32>,
-    ) -> kube::Result<()> {
+    async fn delete(&self, target: &Target, uid: &str, grace: Option<u32>) -> kube::Result<()> {
         let params = DeleteParams {
             grace_period_seconds: grace,
             preconditions: Some(Preconditions {
@@ -189,7 +204,10 @@ impl Executor {
                 self.absorb(target, object)
             }
             _ => {
-                let change = self.index.write().forget(&target.resource.kind, &target.key, uid);
+                let change = self
+                    .index
+                    .write()
+                    .forget(&target.resource.kind, &target.key, uid);
                 self.tell(change);
                 Ok(())
             }

@@ -57,8 +57,14 @@ pub struct Inputs<'a> {
 
 /// How long a pod is given to end.
 pub fn grace(pod: &Pod) -> i64 {
-    let spec = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-    pod.metadata.deletion_grace_period_seconds.or(spec).unwrap_or(30)
+    let spec = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.termination_grace_period_seconds);
+    pod.metadata
+        .deletion_grace_period_seconds
+        .or(spec)
+        .unwrap_or(30)
 }
 
 /// Whether an ended container runs again.
@@ -84,26 +90,30 @@ pub fn outcome(spec: &PodSpec, runtime: &Runtime) -> Option<bool> {
         return Some(false);
     }
     let ended = |container: &Spec, initial| match runtime.containers.get(&container.name) {
-        Some(Container { state: State::Ended(end), .. })
-            if !restarts(spec, container, initial, end.code) =>
-        {
-            Some(end.code)
-        }
+        Some(Container {
+            state: State::Ended(end),
+            ..
+        }) if !restarts(spec, container, initial, end.code) => Some(end.code),
         Some(_) | None => None,
     };
     let mut initial = spec.init_containers.iter().flatten();
     if initial.any(|container| ended(container, true).is_some_and(|code| code != 0)) {
         return Some(false);
     }
-    let codes: Option<Vec<i32>> =
-        spec.containers.iter().map(|container| ended(container, false)).collect();
+    let codes: Option<Vec<i32>> = spec
+        .containers
+        .iter()
+        .map(|container| ended(container, false))
+        .collect();
     codes.map(|codes| codes.iter().all(|code| *code == 0))
 }
 
 /// What to do for a pod.
 pub fn decide(inputs: &Inputs<'_>, runtime: &Runtime) -> Plan {
     let mut plan = Plan::default();
-    let Some(spec) = &inputs.pod.spec else { return plan };
+    let Some(spec) = &inputs.pod.spec else {
+        return plan;
+    };
     let deleting = inputs.pod.metadata.deletion_timestamp.is_some();
     if deleting || outcome(spec, runtime).is_some() {
         end(inputs, runtime, deleting, &mut plan);
@@ -114,7 +124,13 @@ pub fn decide(inputs: &Inputs<'_>, runtime: &Runtime) -> Plan {
     }
     prepare(inputs, runtime, &mut plan);
     let framed = runtime.sandbox == Step::Done && runtime.payload.is_some();
-    let mut work = Work { inputs, runtime, spec, framed, plan };
+    let mut work = Work {
+        inputs,
+        runtime,
+        spec,
+        framed,
+        plan,
+    };
     if work.initial() {
         for container in &spec.containers {
             work.keep(container, false);
@@ -195,7 +211,11 @@ impl Work<'_> {
         for container in self.spec.init_containers.iter().flatten() {
             let known = self.runtime.containers.get(&container.name);
             if !is_sidecar(container) {
-                if let Some(Container { state: State::Ended(Ended { code: 0, .. }), .. }) = known {
+                if let Some(Container {
+                    state: State::Ended(Ended { code: 0, .. }),
+                    ..
+                }) = known
+                {
                     continue;
                 }
                 self.keep(container, true);

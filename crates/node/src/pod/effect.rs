@@ -74,9 +74,16 @@ impl Effect {
     fn about(&self, name: &str, notice: Notice) -> Notice {
         let spec = self.pod.spec.as_ref();
         let initial = spec.is_some_and(|spec| {
-            spec.init_containers.iter().flatten().any(|container| container.name == name)
+            spec.init_containers
+                .iter()
+                .flatten()
+                .any(|container| container.name == name)
         });
-        let list = if initial { "initContainers" } else { "containers" };
+        let list = if initial {
+            "initContainers"
+        } else {
+            "containers"
+        };
         notice.within(format!("spec.{list}{{{name}}}"))
     }
 
@@ -101,14 +108,22 @@ impl Effect {
             hostname: spec::hostname(&self.pod),
             address,
         };
-        self.context.machine.create_pod(&sandbox).await.map_err(|error| error.to_string())?;
+        self.context
+            .machine
+            .create_pod(&sandbox)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(address)
     }
 
     async fn materialise(&self, payload: Payload) -> Report {
         let folder = self.context.folders.volumes(&self.pod);
         let namespace = self.pod.metadata.namespace.clone().unwrap_or_default();
-        let volumes = self.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let volumes = self
+            .pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.volumes.iter().flatten());
         let claims: Vec<_> = volumes
             .filter_map(|volume| volume.persistent_volume_claim.as_ref())
             .map(|claim| self.context.folders.claim(&namespace, &claim.claim_name))
@@ -125,14 +140,18 @@ impl Effect {
             Ok(Err(error)) => format!("writing volumes: {error}"),
             Err(error) => format!("writing volumes: {error}"),
         };
-        self.tell(Notice::warning(&*self.pod, "FailedMount", &problem)).await;
+        self.tell(Notice::warning(&*self.pod, "FailedMount", &problem))
+            .await;
         Report::Volumes(Err(problem))
     }
 
     async fn pull(&self, name: &str) -> Result<Arc<Fetched>, ImageError> {
         let Some(container) = spec_of(&self.pod, name) else {
             let message = format!("container {name:?} does not exist");
-            return Err(ImageError { reason: "InvalidImageName", message });
+            return Err(ImageError {
+                reason: "InvalidImageName",
+                message,
+            });
         };
         let request = images::request(&self.context.index.read(), &self.pod, container);
         let reference = request.reference.clone();
@@ -162,9 +181,15 @@ impl Effect {
                 gzip: layer.gzip,
                 diff_id: layer.diff_id.clone(),
             };
-            let folder = self.context.machine.unpack(&source).await.map_err(|error| {
-                ImageError { reason: "ErrImagePull", message: error.to_string() }
-            })?;
+            let folder = self
+                .context
+                .machine
+                .unpack(&source)
+                .await
+                .map_err(|error| ImageError {
+                    reason: "ErrImagePull",
+                    message: error.to_string(),
+                })?;
             layers.push(folder);
         }
         Ok(Arc::new(Fetched { image, layers }))
@@ -185,8 +210,13 @@ impl Effect {
     async fn begin(&self, name: &str, id: &str) -> Result<(), StartFailure> {
         let config = |what: &str| StartFailure::Config(what.to_owned());
         let container = spec_of(&self.pod, name).ok_or_else(|| config("no such container"))?;
-        let image = self.image.as_ref().ok_or_else(|| config("the image is not here"))?;
-        let address = self.address.ok_or_else(|| config("the pod has no address"))?;
+        let image = self
+            .image
+            .as_ref()
+            .ok_or_else(|| config("the image is not here"))?;
+        let address = self
+            .address
+            .ok_or_else(|| config("the pod has no address"))?;
         let start = Start {
             id: id.to_owned(),
             restart: self.restart,
@@ -199,7 +229,9 @@ impl Effect {
         let built = built.map_err(StartFailure::Config)?;
         if let Some(parent) = built.log.parent() {
             let made = tokio::fs::create_dir_all(parent).await;
-            made.map_err(|error| StartFailure::Machine(format!("making the log's folder: {error}")))?;
+            made.map_err(|error| {
+                StartFailure::Machine(format!("making the log's folder: {error}"))
+            })?;
         }
         let started = self.context.machine.start_container(&built).await;
         started.map_err(|error| StartFailure::Machine(error.to_string()))
@@ -236,11 +268,17 @@ impl Effect {
         let machine = &self.context.machine;
         if let Some(exec) = &hook.exec {
             let argv = exec.command.clone().unwrap_or_default();
-            let done = machine.exec(id, &argv, grace).await.map_err(|error| error.to_string())?;
+            let done = machine
+                .exec(id, &argv, grace)
+                .await
+                .map_err(|error| error.to_string())?;
             return if done.code == 0 {
                 Ok(())
             } else {
-                Err(format!("preStop {argv:?} ended with {}: {}", done.code, done.output))
+                Err(format!(
+                    "preStop {argv:?} ended with {}: {}",
+                    done.code, done.output
+                ))
             };
         }
         if let Some(sleep) = &hook.sleep {
@@ -254,7 +292,10 @@ impl Effect {
             return Ok(());
         };
         let question = probe::http_question(http, container, address)?;
-        machine.probe(&question, grace.min(HOOK)).await.map_err(|error| error.to_string())?
+        machine
+            .probe(&question, grace.min(HOOK))
+            .await
+            .map_err(|error| error.to_string())?
     }
 
     async fn probe(&self, name: &str, id: &str, which: Which) -> Result<(), String> {
@@ -262,7 +303,12 @@ impl Effect {
         let spec = which.of(container).ok_or("no such probe")?;
         let address = self.address.ok_or("the pod has no address")?;
         let question = probe::question(spec, container, id, address)?;
-        let result = match self.context.machine.probe(&question, probe::timeout(spec)).await {
+        let result = match self
+            .context
+            .machine
+            .probe(&question, probe::timeout(spec))
+            .await
+        {
             Ok(result) => result,
             Err(error) => Err(error.to_string()),
         };

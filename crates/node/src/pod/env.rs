@@ -21,12 +21,7 @@ pub struct Told {
 type Env = BTreeMap<String, String>;
 
 /// The environment of a container, or the first thing that is missing.
-pub fn resolve(
-    index: &Index,
-    pod: &Pod,
-    container: &Container,
-    own: &Told,
-) -> Result<Env, String> {
+pub fn resolve(index: &Index, pod: &Pod, container: &Container, own: &Told) -> Result<Env, String> {
     let mut env = Env::new();
     for source in container.env_from.iter().flatten() {
         include(index, pod, source, &mut env)?;
@@ -79,15 +74,32 @@ fn referenced(
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     if let Some(wanted) = &source.config_map_key_ref {
         let found = index.config_maps.find(namespace, &wanted.name);
-        let value = found.as_ref().and_then(|map| map.data.as_ref()?.get(&wanted.key).cloned());
+        let value = found
+            .as_ref()
+            .and_then(|map| map.data.as_ref()?.get(&wanted.key).cloned());
         let optional = wanted.optional == Some(true);
-        return present("configmap", &wanted.name, &wanted.key, (found.is_some(), optional), value);
+        return present(
+            "configmap",
+            &wanted.name,
+            &wanted.key,
+            (found.is_some(), optional),
+            value,
+        );
     }
     if let Some(wanted) = &source.secret_key_ref {
         let found = index.secrets.find(namespace, &wanted.name);
-        let value = found.as_ref().and_then(|s| s.data.as_ref()?.get(&wanted.key)).map(|v| text(&v.0));
+        let value = found
+            .as_ref()
+            .and_then(|s| s.data.as_ref()?.get(&wanted.key))
+            .map(|v| text(&v.0));
         let optional = wanted.optional == Some(true);
-        return present("secret", &wanted.name, &wanted.key, (found.is_some(), optional), value);
+        return present(
+            "secret",
+            &wanted.name,
+            &wanted.key,
+            (found.is_some(), optional),
+            value,
+        );
     }
     if let Some(field) = &source.field_ref {
         return field_of(pod, field, own).map(Some);
@@ -133,10 +145,18 @@ pub fn field_of(pod: &Pod, field: &ObjectFieldSelector, own: &Told) -> Result<St
         _ => {
             let key = |map: &str| Some(path.strip_prefix(map)?.strip_suffix("']")?.to_owned());
             if let Some(key) = key("metadata.labels['") {
-                Some(meta.labels.as_ref().and_then(|all| all.get(&key).cloned()).unwrap_or_default())
+                Some(
+                    meta.labels
+                        .as_ref()
+                        .and_then(|all| all.get(&key).cloned())
+                        .unwrap_or_default(),
+                )
             } else if let Some(key) = key("metadata.annotations['") {
                 let all = meta.annotations.as_ref();
-                Some(all.and_then(|all| all.get(&key).cloned()).unwrap_or_default())
+                Some(
+                    all.and_then(|all| all.get(&key).cloned())
+                        .unwrap_or_default(),
+                )
             } else {
                 return Err(format!("fieldPath {path:?} is not supported"));
             }
@@ -146,7 +166,10 @@ pub fn field_of(pod: &Pod, field: &ObjectFieldSelector, own: &Told) -> Result<St
 }
 
 fn lines(map: Option<&BTreeMap<String, String>>) -> String {
-    let lines = map.into_iter().flatten().map(|(key, value)| format!("{key}={value:?}\n"));
+    let lines = map
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={value:?}\n"));
     lines.collect()
 }
 
@@ -156,19 +179,37 @@ pub fn resource_of(
     container: &Container,
     field: &ResourceFieldSelector,
 ) -> Result<String, String> {
-    let named = field.container_name.as_deref().filter(|name| !name.is_empty());
+    let named = field
+        .container_name
+        .as_deref()
+        .filter(|name| !name.is_empty());
     let spec = match named {
-        Some(name) => super::spec_of(pod, name).ok_or_else(|| format!("container {name:?} not found"))?,
+        Some(name) => {
+            super::spec_of(pod, name).ok_or_else(|| format!("container {name:?} not found"))?
+        }
         None => container,
     };
     let resources = spec.resources.clone().unwrap_or_default();
-    let (kind, resource) =
-        field.resource.split_once('.').ok_or_else(|| format!("bad resource {:?}", field.resource))?;
-    let list = if kind == "limits" { resources.limits } else { resources.requests };
+    let (kind, resource) = field
+        .resource
+        .split_once('.')
+        .ok_or_else(|| format!("bad resource {:?}", field.resource))?;
+    let list = if kind == "limits" {
+        resources.limits
+    } else {
+        resources.requests
+    };
     let amount = list.and_then(|list| list.get(resource).cloned());
-    let divisor = field.divisor.as_ref().and_then(quantity::milli).filter(|d| *d > 0);
+    let divisor = field
+        .divisor
+        .as_ref()
+        .and_then(quantity::milli)
+        .filter(|d| *d > 0);
     let divisor = divisor.unwrap_or(1000);
-    let value = amount.as_ref().and_then(quantity::milli).unwrap_or_default();
+    let value = amount
+        .as_ref()
+        .and_then(quantity::milli)
+        .unwrap_or_default();
     Ok(value.div_ceil(divisor).to_string())
 }
 
@@ -182,8 +223,9 @@ pub fn expand(text: &str, env: &Env) -> String {
         if let Some(after) = rest.strip_prefix('$') {
             out.push('$');
             rest = after;
-        } else if let Some((name, after)) =
-            rest.strip_prefix('(').and_then(|inner| inner.split_once(')'))
+        } else if let Some((name, after)) = rest
+            .strip_prefix('(')
+            .and_then(|inner| inner.split_once(')'))
             && let Some(value) = env.get(name)
         {
             out.push_str(value);
@@ -220,9 +262,14 @@ mod tests {
         }))
         .unwrap();
         let spec = &pod.spec.as_ref().unwrap().containers[0];
-        let own = Told { address: "10.128.1.2".into(), node: "choreo".into() };
+        let own = Told {
+            address: "10.128.1.2".into(),
+            node: "choreo".into(),
+        };
         let expected = expected.map_err(str::to_owned).map(|all| {
-            all.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Env>()
+            all.iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect::<Env>()
         });
         assert_eq!(resolve(&index, &pod, spec, &own), expected);
     }
@@ -239,20 +286,27 @@ mod tests {
                     {"name": "MEM", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}}],
             "resources": {"limits": {"memory": "64Mi"}}});
         let expected = [
-            ("APP", "web"), ("C_a", "1"), ("C_b", "2"), ("IP", "10.128.1.2"), ("MEM", "64"),
-            ("T", "sec"), ("U", "x-sec-$(NO)-$(T)"),
+            ("APP", "web"),
+            ("C_a", "1"),
+            ("C_b", "2"),
+            ("IP", "10.128.1.2"),
+            ("MEM", "64"),
+            ("T", "sec"),
+            ("U", "x-sec-$(NO)-$(T)"),
         ];
         check(from, Ok(&expected));
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let from = |source: Value| json!({"name": "main", "env": [{"name": "X", "valueFrom": source}]});
+        let from =
+            |source: Value| json!({"name": "main", "env": [{"name": "X", "valueFrom": source}]});
         let missing = from(json!({"configMapKeyRef": {"name": "nope", "key": "a"}}));
         check(missing, Err("configmap \"nope\" not found"));
         let missing = from(json!({"secretKeyRef": {"name": "safe", "key": "z"}}));
         check(missing, Err("couldn't find key z in secret \"safe\""));
-        let optional = from(json!({"configMapKeyRef": {"name": "nope", "key": "a", "optional": true}}));
+        let optional =
+            from(json!({"configMapKeyRef": {"name": "nope", "key": "a", "optional": true}}));
         check(optional, Ok(&[]));
     }
 }

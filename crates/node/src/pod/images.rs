@@ -47,7 +47,11 @@ pub struct FromStore(pub Arc<Store>);
 #[async_trait]
 impl Images for FromStore {
     async fn resolve(&self, request: ImageRequest) -> Result<Image, ImageError> {
-        let ImageRequest { reference, policy, credentials } = request;
+        let ImageRequest {
+            reference,
+            policy,
+            credentials,
+        } = request;
         let (store, runtime) = (Arc::clone(&self.0), Handle::current());
         let found = tokio::task::spawn_blocking(move || {
             runtime.block_on(store.resolve(&reference, policy, credentials))
@@ -85,17 +89,24 @@ pub fn request(index: &Index, pod: &Pod, container: &Container) -> ImageRequest 
     };
     let credentials = secrets(index, pod).find_map(|secret| {
         let document = secret.data.as_ref()?.get(".dockerconfigjson")?;
-        Credentials::from_docker_config(&document.0, &reference).ok().flatten()
+        Credentials::from_docker_config(&document.0, &reference)
+            .ok()
+            .flatten()
     });
-    ImageRequest { reference, policy, credentials }
+    ImageRequest {
+        reference,
+        policy,
+        credentials,
+    }
 }
 
 /// The pull secrets of a pod and of its service account.
 fn secrets<'a>(index: &'a Index, pod: &'a Pod) -> impl Iterator<Item = &'a Secret> + 'a {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let spec = pod.spec.as_ref();
-    let account =
-        spec.and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");
+    let account = spec
+        .and_then(|spec| spec.service_account_name.as_deref())
+        .unwrap_or("default");
     let account = index.service_accounts.find(namespace, account);
     let own = spec.and_then(|spec| spec.image_pull_secrets.as_ref());
     let granted = account.and_then(|account| account.image_pull_secrets.as_ref());

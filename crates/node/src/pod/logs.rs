@@ -88,10 +88,14 @@ pub async fn read(
         restart,
     };
     let since = options.since.and_then(|age| {
-        Timestamp::now().checked_sub(SignedDuration::try_from(age).ok()?).ok()
+        Timestamp::now()
+            .checked_sub(SignedDuration::try_from(age).ok()?)
+            .ok()
     });
     let since = since.max(options.since_time);
-    let backlog = backlog(&run.file).await.map_err(|error| LogError::BadRequest(error.to_string()))?;
+    let backlog = backlog(&run.file)
+        .await
+        .map_err(|error| LogError::BadRequest(error.to_string()))?;
     let mut lines: Vec<Line> = backlog.lines;
     lines.retain(|line| since.is_none_or(|since| line.time.is_none_or(|time| time >= since)));
     if let Some(tail) = options.tail_lines {
@@ -116,7 +120,9 @@ pub async fn read(
 fn choose(pod: &Pod, wanted: Option<&str>) -> Result<String, LogError> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let Some(spec) = &pod.spec else {
-        return Err(LogError::NotFound(format!("pod {name:?} has no containers")));
+        return Err(LogError::NotFound(format!(
+            "pod {name:?} has no containers"
+        )));
     };
     match (wanted, spec.containers.as_slice()) {
         (Some(wanted), _) => match super::spec_of(pod, wanted) {
@@ -127,7 +133,10 @@ fn choose(pod: &Pod, wanted: Option<&str>) -> Result<String, LogError> {
         },
         (None, [only]) => Ok(only.name.clone()),
         (None, several) => {
-            let names: Vec<&str> = several.iter().map(|container| container.name.as_str()).collect();
+            let names: Vec<&str> = several
+                .iter()
+                .map(|container| container.name.as_str())
+                .collect();
             Err(LogError::BadRequest(format!(
                 "a container name must be specified for pod {name}, choose one of: [{}]",
                 names.join(" ")
@@ -142,7 +151,9 @@ fn run(pod: &Pod, container: &str, previous: bool) -> Result<u32, LogError> {
     let lists = status.map(|s| [&s.init_container_statuses, &s.container_statuses]);
     let mut all = lists.into_iter().flatten().flatten().flatten();
     let found = all.find(|status| status.name == container);
-    let restarts = found.map_or(0, |found| u32::try_from(found.restart_count).unwrap_or_default());
+    let restarts = found.map_or(0, |found| {
+        u32::try_from(found.restart_count).unwrap_or_default()
+    });
     let state = found.and_then(|found| found.state.as_ref());
     let waits = state.and_then(|state| state.waiting.as_ref());
     let ran = found.is_some_and(|found| found.last_state.is_some());
@@ -150,9 +161,14 @@ fn run(pod: &Pod, container: &str, previous: bool) -> Result<u32, LogError> {
     if previous {
         // While a container waits to run again, its last run already counts as the previous one.
         let back_off = waits.is_some_and(|w| w.reason.as_deref() == Some("CrashLoopBackOff"));
-        let number = if back_off { Some(restarts) } else { restarts.checked_sub(1) };
+        let number = if back_off {
+            Some(restarts)
+        } else {
+            restarts.checked_sub(1)
+        };
         return number.ok_or_else(|| {
-            let text = format!("previous terminated container {container:?} in pod {name:?} not found");
+            let text =
+                format!("previous terminated container {container:?} in pod {name:?} not found");
             LogError::BadRequest(text)
         });
     }
@@ -187,13 +203,21 @@ impl Line {
         let stamp = String::from_utf8_lossy(stamp.unwrap_or_default()).into_owned();
         let Ok(time) = stamp.parse() else {
             let text = [raw, b"\n".as_slice()].concat();
-            return Self { time: None, stamp: String::new(), text };
+            return Self {
+                time: None,
+                stamp: String::new(),
+                text,
+            };
         };
         let mut text = text.unwrap_or_default().to_vec();
         if tag != Some(b"P") {
             text.push(b'\n');
         }
-        Self { time: Some(time), stamp, text }
+        Self {
+            time: Some(time),
+            stamp,
+            text,
+        }
     }
 
     fn show(self, timestamps: bool) -> Bytes {
@@ -220,7 +244,10 @@ struct Tail {
 impl Tail {
     async fn open(path: &Path) -> io::Result<Option<Self>> {
         match File::open(path).await {
-            Ok(file) => Ok(Some(Self { reader: BufReader::new(file), rest: Vec::new() })),
+            Ok(file) => Ok(Some(Self {
+                reader: BufReader::new(file),
+                rest: Vec::new(),
+            })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -238,7 +265,12 @@ impl Tail {
     /// Whether another file has taken the name of this one.
     async fn is_rotated(&self, path: &Path) -> bool {
         use std::os::unix::fs::MetadataExt as _;
-        let mine = self.reader.get_ref().metadata().await.map(|meta| meta.ino());
+        let mine = self
+            .reader
+            .get_ref()
+            .metadata()
+            .await
+            .map(|meta| meta.ino());
         let named = tokio::fs::metadata(path).await.map(|meta| meta.ino());
         matches!((mine, named), (Ok(mine), Ok(named)) if mine != named)
     }
@@ -297,18 +329,26 @@ impl Run {
     /// Whether nothing more will be written.
     fn is_over(&self) -> bool {
         let index = self.index.read();
-        let Some(pod) = index.pods.get(&self.key) else { return true };
+        let Some(pod) = index.pods.get(&self.key) else {
+            return true;
+        };
         if pod.metadata.uid.as_deref() != Some(&self.uid) {
             return true;
         }
-        let lists =
-            pod.status.as_ref().map(|s| [&s.init_container_statuses, &s.container_statuses]);
+        let lists = pod
+            .status
+            .as_ref()
+            .map(|s| [&s.init_container_statuses, &s.container_statuses]);
         let mut all = lists.into_iter().flatten().flatten().flatten();
-        all.find(|status| status.name == self.container).is_some_and(|status| {
-            let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
-            let number = u32::try_from(status.restart_count).unwrap_or_default();
-            !(runs && number == self.restart)
-        })
+        all.find(|status| status.name == self.container)
+            .is_some_and(|status| {
+                let runs = status
+                    .state
+                    .as_ref()
+                    .is_some_and(|state| state.running.is_some());
+                let number = u32::try_from(status.restart_count).unwrap_or_default();
+                !(runs && number == self.restart)
+            })
     }
 }
 
@@ -350,7 +390,11 @@ mod tests {
         let file = log(folder.path(), "main", 1);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, OUTPUT).unwrap();
-        std::fs::write(log(folder.path(), "main", 0), "2026-01-01T00:00:00Z stdout F zero\n").unwrap();
+        std::fs::write(
+            log(folder.path(), "main", 0),
+            "2026-01-01T00:00:00Z stdout F zero\n",
+        )
+        .unwrap();
         let index = Shared::default();
         index.write().apply(pod.clone());
         let stream = read(&index, folder.path(), &pod, options).await.unwrap();
@@ -361,13 +405,52 @@ mod tests {
     #[tokio::test]
     async fn output_is_put_together() {
         check(LogOptions::default(), "one\ntwo\n").await;
-        check(LogOptions { tail_lines: Some(1), ..LogOptions::default() }, "o\n").await;
-        check(LogOptions { limit_bytes: Some(5), ..LogOptions::default() }, "one\nt").await;
-        check(LogOptions { previous: true, ..LogOptions::default() }, "zero\n").await;
-        check(LogOptions { follow: true, ..LogOptions::default() }, "one\ntwo\n").await;
+        check(
+            LogOptions {
+                tail_lines: Some(1),
+                ..LogOptions::default()
+            },
+            "o\n",
+        )
+        .await;
+        check(
+            LogOptions {
+                limit_bytes: Some(5),
+                ..LogOptions::default()
+            },
+            "one\nt",
+        )
+        .await;
+        check(
+            LogOptions {
+                previous: true,
+                ..LogOptions::default()
+            },
+            "zero\n",
+        )
+        .await;
+        check(
+            LogOptions {
+                follow: true,
+                ..LogOptions::default()
+            },
+            "one\ntwo\n",
+        )
+        .await;
         let since_time = Some("2026-01-01T00:00:01.5Z".parse().unwrap());
-        check(LogOptions { since_time, ..LogOptions::default() }, "o\n").await;
-        let timestamps = LogOptions { timestamps: true, tail_lines: Some(1), ..LogOptions::default() };
+        check(
+            LogOptions {
+                since_time,
+                ..LogOptions::default()
+            },
+            "o\n",
+        )
+        .await;
+        let timestamps = LogOptions {
+            timestamps: true,
+            tail_lines: Some(1),
+            ..LogOptions::default()
+        };
         check(timestamps, "2026-01-01T00:00:02Z o\n").await;
     }
 }

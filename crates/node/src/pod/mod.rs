@@ -20,7 +20,11 @@ use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 /// What a pod says about one of its containers.
 pub fn spec_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
     let spec = pod.spec.as_ref()?;
-    let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let mut all = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers);
     all.find(|container| container.name == name)
 }
 
@@ -45,18 +49,40 @@ impl Source<'_> {
     /// Whether a pod reads it.
     pub fn is_read_by(self, pod: &Pod) -> bool {
         let Some(spec) = &pod.spec else { return false };
-        let mut containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+        let mut containers = spec
+            .init_containers
+            .iter()
+            .flatten()
+            .chain(&spec.containers);
         containers.any(|container| self.is_in_environment(container))
-            || spec.volumes.iter().flatten().any(|volume| self.is_in_volume(volume))
-            || spec.image_pull_secrets.iter().flatten().any(|wanted| self.is_secret(&wanted.name))
+            || spec
+                .volumes
+                .iter()
+                .flatten()
+                .any(|volume| self.is_in_volume(volume))
+            || spec
+                .image_pull_secrets
+                .iter()
+                .flatten()
+                .any(|wanted| self.is_secret(&wanted.name))
     }
 
     fn is_in_environment(self, container: &Container) -> bool {
         let whole = container.env_from.iter().flatten().any(|source| {
-            source.config_map_ref.as_ref().is_some_and(|wanted| self.is_map(&wanted.name))
-                || source.secret_ref.as_ref().is_some_and(|wanted| self.is_secret(&wanted.name))
+            source
+                .config_map_ref
+                .as_ref()
+                .is_some_and(|wanted| self.is_map(&wanted.name))
+                || source
+                    .secret_ref
+                    .as_ref()
+                    .is_some_and(|wanted| self.is_secret(&wanted.name))
         });
-        let mut sources = container.env.iter().flatten().filter_map(|env| env.value_from.as_ref());
+        let mut sources = container
+            .env
+            .iter()
+            .flatten()
+            .filter_map(|env| env.value_from.as_ref());
         whole
             || sources.any(|source| {
                 let map = source.config_map_key_ref.as_ref();
@@ -67,9 +93,18 @@ impl Source<'_> {
     }
 
     fn is_in_volume(self, volume: &Volume) -> bool {
-        let secret = volume.secret.as_ref().and_then(|wanted| wanted.secret_name.as_deref());
-        let mut projected = volume.projected.iter().flat_map(|all| all.sources.iter().flatten());
-        volume.config_map.as_ref().is_some_and(|wanted| self.is_map(&wanted.name))
+        let secret = volume
+            .secret
+            .as_ref()
+            .and_then(|wanted| wanted.secret_name.as_deref());
+        let mut projected = volume
+            .projected
+            .iter()
+            .flat_map(|all| all.sources.iter().flatten());
+        volume
+            .config_map
+            .as_ref()
+            .is_some_and(|wanted| self.is_map(&wanted.name))
             || secret.is_some_and(|name| self.is_secret(name))
             || projected.any(|source| {
                 let map = source.config_map.as_ref();

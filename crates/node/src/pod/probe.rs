@@ -117,7 +117,9 @@ impl Checks {
             Which::Startup => !check.passed,
             Which::Liveness | Which::Readiness => self.startup.passed,
         };
-        check.next.filter(|_| turn && !check.busy && self.verdict.is_none())
+        check
+            .next
+            .filter(|_| turn && !check.busy && self.verdict.is_none())
     }
 
     /// Takes in the outcome of a probe.
@@ -128,10 +130,15 @@ impl Checks {
         result: Result<(), String>,
         now: Timestamp,
     ) {
-        let Some(spec) = which.of(container) else { return };
+        let Some(spec) = which.of(container) else {
+            return;
+        };
         let check = self.get_mut(which);
         check.busy = false;
-        check.next = Some(after(now, i64::from(spec.period_seconds.unwrap_or(10).max(1))));
+        check.next = Some(after(
+            now,
+            i64::from(spec.period_seconds.unwrap_or(10).max(1)),
+        ));
         match result {
             Ok(()) => {
                 check.failures = 0;
@@ -159,7 +166,11 @@ impl Checks {
 
 /// How long a probe may take.
 pub fn timeout(spec: &Spec) -> Duration {
-    Duration::from_secs(u64::try_from(spec.timeout_seconds.unwrap_or(1)).unwrap_or(1).max(1))
+    Duration::from_secs(
+        u64::try_from(spec.timeout_seconds.unwrap_or(1))
+            .unwrap_or(1)
+            .max(1),
+    )
 }
 
 /// What to ask the machine.
@@ -173,11 +184,17 @@ pub fn question(
         return http_question(http, container, address);
     }
     if let Some(tcp) = &spec.tcp_socket {
-        return Ok(Probe::Tcp { address, port: port(&tcp.port, container)? });
+        return Ok(Probe::Tcp {
+            address,
+            port: port(&tcp.port, container)?,
+        });
     }
     if let Some(exec) = &spec.exec {
         let argv = exec.command.clone().unwrap_or_default();
-        return Ok(Probe::Exec { id: id.to_owned(), argv });
+        return Ok(Probe::Exec {
+            id: id.to_owned(),
+            argv,
+        });
     }
     if let Some(grpc) = &spec.grpc {
         let port = u16::try_from(grpc.port).map_err(|_| format!("bad port {}", grpc.port))?;
@@ -192,12 +209,24 @@ pub fn http_question(
     container: &Container,
     address: Ipv4Addr,
 ) -> Result<Probe, String> {
-    let path = http.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".into());
-    let headers = http.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone()));
+    let path = http
+        .path
+        .clone()
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| "/".into());
+    let headers = http
+        .http_headers
+        .iter()
+        .flatten()
+        .map(|h| (h.name.clone(), h.value.clone()));
     Ok(Probe::Http {
         address,
         port: port(&http.port, container)?,
-        path: if path.starts_with('/') { path } else { format!("/{path}") },
+        path: if path.starts_with('/') {
+            path
+        } else {
+            format!("/{path}")
+        },
         headers: headers.collect(),
     })
 }
@@ -239,9 +268,15 @@ mod tests {
         let (spec, now) = (container(), Timestamp::UNIX_EPOCH);
         let mut checks = Checks::begin(&spec, now);
         assert_eq!(checks.due(Which::Startup), Some(now));
-        assert_eq!((checks.due(Which::Liveness), checks.is_started()), (None, false));
+        assert_eq!(
+            (checks.due(Which::Liveness), checks.is_started()),
+            (None, false)
+        );
         checks.note(&spec, Which::Startup, Ok(()), now);
-        assert_eq!((checks.due(Which::Startup), checks.is_started()), (None, true));
+        assert_eq!(
+            (checks.due(Which::Startup), checks.is_started()),
+            (None, true)
+        );
         assert_eq!(checks.due(Which::Readiness), Some(after(now, 3)));
         assert!(!checks.is_ready());
         checks.note(&spec, Which::Readiness, Ok(()), now);
@@ -258,7 +293,10 @@ mod tests {
         checks.note(&spec, Which::Startup, Err("refused".into()), now);
         assert_eq!(checks.verdict, None);
         checks.note(&spec, Which::Startup, Err("refused".into()), now);
-        assert_eq!(checks.verdict.as_deref(), Some("Startup probe failed: refused"));
+        assert_eq!(
+            checks.verdict.as_deref(),
+            Some("Startup probe failed: refused")
+        );
     }
 
     #[test]
@@ -266,6 +304,12 @@ mod tests {
         let spec = container();
         let address = Ipv4Addr::LOCALHOST;
         let probe = question(spec.startup_probe.as_ref().unwrap(), &spec, "id", address);
-        assert_eq!(probe, Ok(Probe::Tcp { address, port: 8080 }));
+        assert_eq!(
+            probe,
+            Ok(Probe::Tcp {
+                address,
+                port: 8080
+            })
+        );
     }
 }

@@ -42,7 +42,9 @@ impl Folders {
 
     /// Where a pod's volumes are.
     pub fn volumes(&self, pod: &Pod) -> PathBuf {
-        self.data.join("volumes").join(pod.metadata.uid.as_deref().unwrap_or_default())
+        self.data
+            .join("volumes")
+            .join(pod.metadata.uid.as_deref().unwrap_or_default())
     }
 
     /// Where a claim's files are; they outlive pods.
@@ -51,7 +53,10 @@ impl Folders {
     }
 
     fn volume(&self, pod: &Pod, name: &str) -> PathBuf {
-        let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let volumes = pod
+            .spec
+            .iter()
+            .flat_map(|spec| spec.volumes.iter().flatten());
         let mut claims = volumes.filter(|volume| volume.name == name);
         match claims.find_map(|volume| volume.persistent_volume_claim.as_ref()) {
             Some(claim) => {
@@ -87,20 +92,27 @@ pub fn build(
     container: &Container,
     start: &Start<'_>,
 ) -> Result<ContainerSpec, String> {
-    let own = Told { address: start.address.to_string(), node: start.node.to_owned() };
+    let own = Told {
+        address: start.address.to_string(),
+        node: start.node.to_owned(),
+    };
     let given = env::resolve(index, pod, container, &own)?;
     let config = &start.image.image.config;
     let hostname = hostname(pod);
     let mut env: BTreeMap<String, String> = BTreeMap::from([
-        ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
+        (
+            "PATH".into(),
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into(),
+        ),
         ("HOSTNAME".into(), hostname),
     ]);
     let own_env = config.env.iter().filter_map(|line| line.split_once('='));
     env.extend(own_env.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let argv = argv(container, start.image, &given)?;
     let mounts = container.volume_mounts.iter().flatten();
-    let mounts: Result<Vec<Mount>, String> =
-        mounts.map(|mount| bind(pod, mount, &given, start.folders)).collect();
+    let mounts: Result<Vec<Mount>, String> = mounts
+        .map(|mount| bind(pod, mount, &given, start.folders))
+        .collect();
     env.extend(given);
     let cwd = container.working_dir.clone().filter(|cwd| !cwd.is_empty());
     let cwd = cwd.or_else(|| Some(config.working_dir.clone()).filter(|cwd| !cwd.is_empty()));
@@ -131,7 +143,9 @@ pub fn log(folder: &Path, container: &str, restart: u32) -> PathBuf {
 /// The name a pod has for itself.
 pub fn hostname(pod: &Pod) -> String {
     let wanted = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
-    let name = wanted.or_else(|| pod.metadata.name.clone()).unwrap_or_default();
+    let name = wanted
+        .or_else(|| pod.metadata.name.clone())
+        .unwrap_or_default();
     let name = name.get(..63).unwrap_or(&name);
     name.trim_end_matches(['-', '.']).to_owned()
 }
@@ -142,7 +156,10 @@ fn argv(
     env: &BTreeMap<String, String>,
 ) -> Result<Vec<String>, String> {
     let config = &image.image.config;
-    let command = container.command.as_ref().filter(|command| !command.is_empty());
+    let command = container
+        .command
+        .as_ref()
+        .filter(|command| !command.is_empty());
     let args = container.args.as_ref().filter(|args| !args.is_empty());
     let expand = |words: &Vec<String>| -> Vec<String> {
         words.iter().map(|word| env::expand(word, env)).collect()
@@ -168,7 +185,10 @@ fn bind(
     env: &BTreeMap<String, String>,
     folders: &Folders,
 ) -> Result<Mount, String> {
-    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let volumes = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten());
     let volume = volumes.into_iter().find(|volume| volume.name == mount.name);
     let volume = volume.ok_or_else(|| format!("volume {:?} does not exist", mount.name))?;
     let sub_path = match (&mount.sub_path, &mount.sub_path_expr) {
@@ -189,18 +209,29 @@ fn bind(
 
 /// The numeric user and group.
 fn user(pod: &Pod, container: &Container, image: &Fetched) -> Result<(u32, u32), String> {
-    let whole = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let whole = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.security_context.as_ref());
     let own = container.security_context.as_ref();
-    let user = own.and_then(|c| c.run_as_user).or_else(|| whole.and_then(|c| c.run_as_user));
-    let group = own.and_then(|c| c.run_as_group).or_else(|| whole.and_then(|c| c.run_as_group));
-    let strict = own.and_then(|c| c.run_as_non_root).or_else(|| whole?.run_as_non_root);
+    let user = own
+        .and_then(|c| c.run_as_user)
+        .or_else(|| whole.and_then(|c| c.run_as_user));
+    let group = own
+        .and_then(|c| c.run_as_group)
+        .or_else(|| whole.and_then(|c| c.run_as_group));
+    let strict = own
+        .and_then(|c| c.run_as_non_root)
+        .or_else(|| whole?.run_as_non_root);
     let text = match user {
         Some(user) => user.to_string(),
         None => image.image.config.user.clone(),
     };
     let (uid, gid) =
         resolve_user(&image.layers, &text).map_err(|error| format!("user {text:?}: {error}"))?;
-    let gid = group.and_then(|group| u32::try_from(group).ok()).unwrap_or(gid);
+    let gid = group
+        .and_then(|group| u32::try_from(group).ok())
+        .unwrap_or(gid);
     if strict == Some(true) && uid == 0 {
         return Err("container has runAsNonRoot and image will run as root".to_owned());
     }

@@ -112,7 +112,11 @@ pub enum State {
 
 impl Default for State {
     fn default() -> Self {
-        Self::Waiting { reason: "", message: String::new(), until: None }
+        Self::Waiting {
+            reason: "",
+            message: String::new(),
+            until: None,
+        }
     }
 }
 
@@ -169,14 +173,17 @@ impl Runtime {
     /// A pod as its status tells: what ran before this node started has ended with the machine.
     pub fn recover(pod: &Pod, now: Timestamp) -> Self {
         let mut runtime = Self::default();
-        let Some(status) = &pod.status else { return runtime };
+        let Some(status) = &pod.status else {
+            return runtime;
+        };
         runtime.started = status.start_time.as_ref().map(|time| time.0);
         let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
         if ended {
             runtime.teardown = Step::Done;
-            runtime.rejected = status.reason.clone().map(|reason| {
-                (reason, status.message.clone().unwrap_or_default())
-            });
+            runtime.rejected = status
+                .reason
+                .clone()
+                .map(|reason| (reason, status.message.clone().unwrap_or_default()));
         }
         for container in status.init_container_statuses.iter().flatten() {
             let mut found = Container::recover(container, now);
@@ -249,12 +256,14 @@ impl Runtime {
 
 impl Container {
     fn recover(status: &ContainerStatus, now: Timestamp) -> Self {
-        let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+        let last = status
+            .last_state
+            .as_ref()
+            .and_then(|state| state.terminated.as_ref());
         let state = status.state.as_ref();
         let running = state.and_then(|state| state.running.as_ref());
         let terminated = state.and_then(|state| state.terminated.as_ref());
-        let waits_to_restart = state
-            .and_then(|state| state.waiting.as_ref()?.reason.as_deref())
+        let waits_to_restart = state.and_then(|state| state.waiting.as_ref()?.reason.as_deref())
             == Some("CrashLoopBackOff");
         let ended = if let Some(running) = running {
             Some(Ended {
@@ -288,7 +297,10 @@ impl Container {
 
     /// Whether something of it is going on.
     pub fn is_busy(&self) -> bool {
-        matches!(self.state, State::Starting(_) | State::Running { .. } | State::Pulling)
+        matches!(
+            self.state,
+            State::Starting(_) | State::Running { .. } | State::Pulling
+        )
     }
 
     fn pulled(&mut self, result: Result<Arc<Fetched>, ImageError>, now: Timestamp) {
@@ -302,7 +314,11 @@ impl Container {
                 let delay = 10_i64 << self.failed_pulls.min(5);
                 self.failed_pulls += 1;
                 let until = crate::workload::after(now, delay.min(300));
-                self.state = State::Waiting { reason, message, until: Some(until) };
+                self.state = State::Waiting {
+                    reason,
+                    message,
+                    until: Some(until),
+                };
             }
         }
     }
@@ -319,17 +335,30 @@ impl Container {
         }
         match result {
             Ok(()) => {
-                self.state = State::Running { id: id.to_owned(), since: now };
+                self.state = State::Running {
+                    id: id.to_owned(),
+                    since: now,
+                };
                 self.stopping = false;
-                self.checks = spec.map(|spec| Checks::begin(spec, now)).unwrap_or_default();
+                self.checks = spec
+                    .map(|spec| Checks::begin(spec, now))
+                    .unwrap_or_default();
             }
             Err(StartFailure::Config(message)) => {
                 let until = Some(crate::workload::after(now, 10));
                 let reason = "CreateContainerConfigError";
-                self.state = State::Waiting { reason, message, until };
+                self.state = State::Waiting {
+                    reason,
+                    message,
+                    until,
+                };
             }
             Err(StartFailure::Machine(message)) => {
-                let exit = Exit { code: 128, out_of_memory: false, error: Some(message) };
+                let exit = Exit {
+                    code: 128,
+                    out_of_memory: false,
+                    error: Some(message),
+                };
                 self.exited(id, &exit, now);
             }
         }
@@ -372,7 +401,6 @@ impl Container {
             crashes => crate::workload::after(ended.at, delay(crashes)),
         }
     }
-
 }
 
 /// The back-off after so many early ends, in seconds.

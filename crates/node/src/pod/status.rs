@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{
         Container as Spec, ContainerState, ContainerStateRunning, ContainerStateTerminated,
-        ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+        ContainerStateWaiting, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec,
+        PodStatus,
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
@@ -16,13 +17,30 @@ use super::{
 
 /// The status of a pod now.
 pub fn compute(inputs: &Inputs<'_>, runtime: &Runtime) -> PodStatus {
-    let Some(spec) = &inputs.pod.spec else { return PodStatus::default() };
-    let view = View { inputs, runtime, spec };
+    let Some(spec) = &inputs.pod.spec else {
+        return PodStatus::default();
+    };
+    let view = View {
+        inputs,
+        runtime,
+        spec,
+    };
     let known = inputs.pod.status.clone().unwrap_or_default();
-    let initial: Vec<_> =
-        spec.init_containers.iter().flatten().map(|c| view.container(c, true)).collect();
-    let main: Vec<_> = spec.containers.iter().map(|c| view.container(c, false)).collect();
-    let address = runtime.address.map(|address| address.to_string()).or(known.pod_ip);
+    let initial: Vec<_> = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .map(|c| view.container(c, true))
+        .collect();
+    let main: Vec<_> = spec
+        .containers
+        .iter()
+        .map(|c| view.container(c, false))
+        .collect();
+    let address = runtime
+        .address
+        .map(|address| address.to_string())
+        .or(known.pod_ip);
     let rejected = runtime.rejected.clone();
     let ready = main.iter().all(|container| container.ready);
     PodStatus {
@@ -61,7 +79,11 @@ impl View<'_> {
                         || container.last_state.is_some()
                         || state.is_some_and(|s| s.running.is_some() || s.terminated.is_some())
                 });
-                if begun && self.is_initialized() { "Running" } else { "Pending" }
+                if begun && self.is_initialized() {
+                    "Running"
+                } else {
+                    "Pending"
+                }
             }
         }
     }
@@ -98,9 +120,21 @@ impl View<'_> {
             None => ("False", waits()),
         };
         let init = if initialized {
-            ("True", if ended == Some(true) { completed() } else { None })
+            (
+                "True",
+                if ended == Some(true) {
+                    completed()
+                } else {
+                    None
+                },
+            )
         } else {
-            let names = self.spec.init_containers.iter().flatten().map(|c| c.name.as_str());
+            let names = self
+                .spec
+                .init_containers
+                .iter()
+                .flatten()
+                .map(|c| c.name.as_str());
             let message = format!("containers with incomplete status: {}", list(names));
             ("False", Some(("ContainersNotInitialized", message)))
         };
@@ -118,17 +152,22 @@ impl View<'_> {
             let known = self.runtime.containers.get(&container.name);
             !known.is_some_and(is_ready)
         });
-        format!("containers with unready status: {}", list(unready.map(|c| c.name.as_str())))
+        format!(
+            "containers with unready status: {}",
+            list(unready.map(|c| c.name.as_str()))
+        )
     }
 
-    fn condition(
-        &self,
-        kind: &str,
-        status: &str,
-        why: Option<(&str, String)>,
-    ) -> PodCondition {
-        let known = self.inputs.pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
-        let same = known.into_iter().find(|known| known.type_ == kind && known.status == status);
+    fn condition(&self, kind: &str, status: &str, why: Option<(&str, String)>) -> PodCondition {
+        let known = self
+            .inputs
+            .pod
+            .status
+            .iter()
+            .flat_map(|s| s.conditions.iter().flatten());
+        let same = known
+            .into_iter()
+            .find(|known| known.type_ == kind && known.status == status);
         let (reason, message) = why.unzip();
         PodCondition {
             type_: kind.to_owned(),
@@ -152,7 +191,10 @@ impl View<'_> {
                     && self.inputs.pod.metadata.deletion_timestamp.is_none()
                     && restarts(self.spec, spec, initial, ended.code) =>
             {
-                (waiting("CrashLoopBackOff", &self.back_off(spec, known)), Some(ended))
+                (
+                    waiting("CrashLoopBackOff", &self.back_off(spec, known)),
+                    Some(ended),
+                )
             }
             State::Ended(ended) => (terminated(ended), before),
             State::Running { since, .. } => (running(*since), before),
@@ -160,13 +202,14 @@ impl View<'_> {
                 (self.waits(spec, known), before)
             }
         };
-        let initial_done =
-            matches!(&known.state, State::Ended(Ended { code: 0, .. }) if initial);
+        let initial_done = matches!(&known.state, State::Ended(Ended { code: 0, .. }) if initial);
         let image = known.image.as_ref();
         ContainerStatus {
             name: spec.name.clone(),
             image: spec.image.clone().unwrap_or_default(),
-            image_id: image.map(|fetched| image_id(&fetched.image)).unwrap_or_default(),
+            image_id: image
+                .map(|fetched| image_id(&fetched.image))
+                .unwrap_or_default(),
             container_id: container_id(known),
             ready: is_ready(known) || initial_done,
             started: Some(is_running(known) && known.checks.is_started()),
@@ -179,13 +222,24 @@ impl View<'_> {
 
     fn back_off(&self, spec: &Spec, known: &Container) -> String {
         let pod = self.inputs.pod.metadata.name.as_deref().unwrap_or_default();
-        let seconds = if known.crashes == 0 { 0 } else { state::delay(known.crashes) };
-        format!("back-off {seconds}s restarting failed container={} pod={pod}", spec.name)
+        let seconds = if known.crashes == 0 {
+            0
+        } else {
+            state::delay(known.crashes)
+        };
+        format!(
+            "back-off {seconds}s restarting failed container={} pod={pod}",
+            spec.name
+        )
     }
 
     /// What a container that has not begun waits for.
     fn waits(&self, spec: &Spec, known: &Container) -> ContainerState {
-        if let State::Waiting { reason, message, until } = &known.state
+        if let State::Waiting {
+            reason,
+            message,
+            until,
+        } = &known.state
             && !reason.is_empty()
         {
             let pulling = *reason == "ErrImagePull" && until.is_some_and(|u| u > self.inputs.now);
@@ -202,8 +256,19 @@ impl View<'_> {
             return waiting("ContainerCreating", problem);
         }
         let initializing = self.spec.init_containers.is_some() && !self.is_initialized();
-        let main = self.spec.containers.iter().any(|container| container.name == spec.name);
-        waiting(if initializing && main { "PodInitializing" } else { "ContainerCreating" }, "")
+        let main = self
+            .spec
+            .containers
+            .iter()
+            .any(|container| container.name == spec.name);
+        waiting(
+            if initializing && main {
+                "PodInitializing"
+            } else {
+                "ContainerCreating"
+            },
+            "",
+        )
     }
 }
 
@@ -221,7 +286,11 @@ fn container_id(known: &Container) -> Option<String> {
         State::Ended(ended) => &ended.id,
         State::Waiting { .. } | State::Pulling | State::Starting(_) => &known.last.as_ref()?.id,
     };
-    Some(if id.is_empty() || id.contains("://") { id.clone() } else { format!("choreo://{id}") })
+    Some(if id.is_empty() || id.contains("://") {
+        id.clone()
+    } else {
+        format!("choreo://{id}")
+    })
 }
 
 fn image_id(image: &crate::image::Image) -> String {
@@ -244,7 +313,9 @@ fn waiting(reason: &str, message: &str) -> ContainerState {
 
 fn running(since: Timestamp) -> ContainerState {
     ContainerState {
-        running: Some(ContainerStateRunning { started_at: Some(Time(since)) }),
+        running: Some(ContainerStateRunning {
+            started_at: Some(Time(since)),
+        }),
         ..ContainerState::default()
     }
 }
@@ -275,8 +346,14 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// The class of service that requests and limits make.
 fn quality(spec: &PodSpec) -> &'static str {
-    let all = spec.init_containers.iter().flatten().chain(&spec.containers);
-    let resources: Vec<_> = all.map(|c| c.resources.clone().unwrap_or_default()).collect();
+    let all = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers);
+    let resources: Vec<_> = all
+        .map(|c| c.resources.clone().unwrap_or_default())
+        .collect();
     let some = |r: &k8s_openapi::api::core::v1::ResourceRequirements| {
         r.limits.as_ref().is_some_and(|l| !l.is_empty())
             || r.requests.as_ref().is_some_and(|l| !l.is_empty())
@@ -285,13 +362,23 @@ fn quality(spec: &PodSpec) -> &'static str {
         return "BestEffort";
     }
     let guaranteed = resources.iter().all(|r| {
-        let Some(limits) = &r.limits else { return false };
-        ["cpu", "memory"].iter().all(|name| limits.contains_key(*name))
+        let Some(limits) = &r.limits else {
+            return false;
+        };
+        ["cpu", "memory"]
+            .iter()
+            .all(|name| limits.contains_key(*name))
             && r.requests.as_ref().is_none_or(|requests| {
-                requests.iter().all(|(name, amount)| limits.get(name) == Some(amount))
+                requests
+                    .iter()
+                    .all(|(name, amount)| limits.get(name) == Some(amount))
             })
     });
-    if guaranteed { "Guaranteed" } else { "Burstable" }
+    if guaranteed {
+        "Guaranteed"
+    } else {
+        "Burstable"
+    }
 }
 
 /// Whether two statuses say the same, times of observation aside.

@@ -32,7 +32,10 @@ pub type Payload = BTreeMap<String, Option<Files>>;
 
 /// What a pod's volumes hold, or the first thing that is missing.
 pub fn payload(index: &Index, pod: &Pod, own: &Told) -> Result<Payload, String> {
-    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let volumes = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten());
     volumes
         .map(|volume| {
             let files = files(index, pod, volume, own)
@@ -51,12 +54,7 @@ struct Source<'a> {
     optional: bool,
 }
 
-fn files(
-    index: &Index,
-    pod: &Pod,
-    volume: &Volume,
-    own: &Told,
-) -> Result<Option<Files>, String> {
+fn files(index: &Index, pod: &Pod, volume: &Volume, own: &Told) -> Result<Option<Files>, String> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     if let Some(map) = &volume.config_map {
         let source = Source {
@@ -66,7 +64,9 @@ fn files(
             mode: mode(map.default_mode),
             optional: map.optional == Some(true),
         };
-        return source.pick(config_map(index, namespace, &map.name)).map(Some);
+        return source
+            .pick(config_map(index, namespace, &map.name))
+            .map(Some);
     }
     if let Some(secret) = &volume.secret {
         let name = secret.secret_name.as_deref().unwrap_or_default();
@@ -80,19 +80,34 @@ fn files(
         return source.pick(secret_data(index, namespace, name)).map(Some);
     }
     if let Some(downward) = &volume.downward_api {
-        return told(pod, downward.items.as_ref(), mode(downward.default_mode), own).map(Some);
+        return told(
+            pod,
+            downward.items.as_ref(),
+            mode(downward.default_mode),
+            own,
+        )
+        .map(Some);
     }
     if let Some(projected) = &volume.projected {
         let mut all = Files::new();
         for projection in projected.sources.iter().flatten() {
-            all.extend(project(index, pod, projection, mode(projected.default_mode), own)?);
+            all.extend(project(
+                index,
+                pod,
+                projection,
+                mode(projected.default_mode),
+                own,
+            )?);
         }
         return Ok(Some(all));
     }
     if let Some(claim) = &volume.persistent_volume_claim
         && index.claims.find(namespace, &claim.claim_name).is_none()
     {
-        return Err(format!("persistentvolumeclaim {:?} not found", claim.claim_name));
+        return Err(format!(
+            "persistentvolumeclaim {:?} not found",
+            claim.claim_name
+        ));
     }
     Ok(None)
 }
@@ -108,13 +123,25 @@ fn project(
     if let Some(map) = &projection.config_map {
         let optional = map.optional == Some(true);
         let items = map.items.as_ref();
-        let source = Source { kind: "configmap", name: &map.name, items, mode, optional };
+        let source = Source {
+            kind: "configmap",
+            name: &map.name,
+            items,
+            mode,
+            optional,
+        };
         return source.pick(config_map(index, namespace, &map.name));
     }
     if let Some(secret) = &projection.secret {
         let optional = secret.optional == Some(true);
         let items = secret.items.as_ref();
-        let source = Source { kind: "secret", name: &secret.name, items, mode, optional };
+        let source = Source {
+            kind: "secret",
+            name: &secret.name,
+            items,
+            mode,
+            optional,
+        };
         return source.pick(secret_data(index, namespace, &secret.name));
     }
     if let Some(downward) = &projection.downward_api {
@@ -127,24 +154,52 @@ type Data = BTreeMap<String, Vec<u8>>;
 
 fn config_map(index: &Index, namespace: &str, name: &str) -> Option<Data> {
     let found = index.config_maps.find(namespace, name)?;
-    let text = found.data.iter().flatten().map(|(k, v)| (k.clone(), v.clone().into_bytes()));
-    let bytes = found.binary_data.iter().flatten().map(|(k, v)| (k.clone(), v.0.clone()));
+    let text = found
+        .data
+        .iter()
+        .flatten()
+        .map(|(k, v)| (k.clone(), v.clone().into_bytes()));
+    let bytes = found
+        .binary_data
+        .iter()
+        .flatten()
+        .map(|(k, v)| (k.clone(), v.0.clone()));
     Some(text.chain(bytes).collect())
 }
 
 fn secret_data(index: &Index, namespace: &str, name: &str) -> Option<Data> {
     let found = index.secrets.find(namespace, name)?;
-    Some(found.data.iter().flatten().map(|(k, v)| (k.clone(), v.0.clone())).collect())
+    Some(
+        found
+            .data
+            .iter()
+            .flatten()
+            .map(|(k, v)| (k.clone(), v.0.clone()))
+            .collect(),
+    )
 }
 
 impl Source<'_> {
     fn pick(&self, data: Option<Data>) -> Result<Files, String> {
-        let Self { kind, name, mode, optional, .. } = *self;
+        let Self {
+            kind,
+            name,
+            mode,
+            optional,
+            ..
+        } = *self;
         let Some(data) = data else {
-            return if optional { Ok(Files::new()) } else { Err(format!("{kind} {name:?} not found")) };
+            return if optional {
+                Ok(Files::new())
+            } else {
+                Err(format!("{kind} {name:?} not found"))
+            };
         };
         let Some(items) = self.items.filter(|items| !items.is_empty()) else {
-            return Ok(data.into_iter().map(|(key, bytes)| (key, File { bytes, mode })).collect());
+            return Ok(data
+                .into_iter()
+                .map(|(key, bytes)| (key, File { bytes, mode }))
+                .collect());
         };
         let mut files = Files::new();
         for item in items {
@@ -155,7 +210,13 @@ impl Source<'_> {
                 return Err(format!("{kind} {name:?} has no key {:?}", item.key));
             };
             let mode = item.mode.map_or(mode, |wanted| self::mode(Some(wanted)));
-            files.insert(inside(&item.path)?, File { bytes: bytes.clone(), mode });
+            files.insert(
+                inside(&item.path)?,
+                File {
+                    bytes: bytes.clone(),
+                    mode,
+                },
+            );
         }
         Ok(files)
     }
@@ -178,18 +239,29 @@ fn told(
             return Err(format!("downwardAPI file {:?} has no source", item.path));
         };
         let mode = item.mode.map_or(mode, |wanted| self::mode(Some(wanted)));
-        files.insert(inside(&item.path)?, File { bytes: text.into_bytes(), mode });
+        files.insert(
+            inside(&item.path)?,
+            File {
+                bytes: text.into_bytes(),
+                mode,
+            },
+        );
     }
     Ok(files)
 }
 
 fn mode(wanted: Option<i32>) -> u32 {
-    wanted.and_then(|mode| u32::try_from(mode).ok()).unwrap_or(0o644) & 0o777
+    wanted
+        .and_then(|mode| u32::try_from(mode).ok())
+        .unwrap_or(0o644)
+        & 0o777
 }
 
 /// A path that cannot leave its volume.
 fn inside(path: &str) -> Result<String, String> {
-    let ordinary = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+    let ordinary = Path::new(path)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
     if ordinary && !path.is_empty() && !path.starts_with("..") {
         Ok(path.to_owned())
     } else {
@@ -255,8 +327,10 @@ fn swap(volume: &Path, files: &Files) -> io::Result<()> {
 
 /// Keeps one link per top-level name, through `..data`.
 fn name(volume: &Path, files: &Files) -> io::Result<()> {
-    let wanted: BTreeSet<&str> =
-        files.keys().filter_map(|path| path.split('/').next()).collect();
+    let wanted: BTreeSet<&str> = files
+        .keys()
+        .filter_map(|path| path.split('/').next())
+        .collect();
     for entry in fs::read_dir(volume)? {
         let entry = entry?;
         let known = entry.file_name();
@@ -289,8 +363,14 @@ pub fn source(volume: &Path, mount: &VolumeMount, sub_path: &str) -> Result<Path
     let root = volume.canonicalize().map_err(|error| error.to_string())?;
     match resolved {
         Ok(path) if path.starts_with(&root) => Ok(path),
-        Ok(_) => Err(format!("subPath {sub_path:?} leaves volume {:?}", mount.name)),
-        Err(_) => Err(format!("subPath {sub_path:?} does not exist in volume {:?}", mount.name)),
+        Ok(_) => Err(format!(
+            "subPath {sub_path:?} leaves volume {:?}",
+            mount.name
+        )),
+        Err(_) => Err(format!(
+            "subPath {sub_path:?} does not exist in volume {:?}",
+            mount.name
+        )),
     }
 }
 
@@ -301,7 +381,13 @@ mod tests {
     fn files(all: &[(&str, &str)]) -> Files {
         all.iter()
             .map(|(path, text)| {
-                ((*path).to_owned(), File { bytes: text.as_bytes().to_vec(), mode: 0o644 })
+                (
+                    (*path).to_owned(),
+                    File {
+                        bytes: text.as_bytes().to_vec(),
+                        mode: 0o644,
+                    },
+                )
             })
             .collect()
     }
@@ -312,7 +398,10 @@ mod tests {
         let payload = |files| Payload::from([("conf".to_owned(), Some(files))]);
         let read = |path: &str| fs::read_to_string(folder.path().join("conf").join(path)).ok();
         write(folder.path(), &payload(files(&[("a", "1"), ("d/b", "2")]))).unwrap();
-        assert_eq!((read("a").unwrap(), read("d/b").unwrap()), ("1".into(), "2".into()));
+        assert_eq!(
+            (read("a").unwrap(), read("d/b").unwrap()),
+            ("1".into(), "2".into())
+        );
         write(folder.path(), &payload(files(&[("a", "3")]))).unwrap();
         assert_eq!((read("a"), read("d/b")), (Some("3".into()), None));
         let left = fs::read_dir(folder.path().join("conf")).unwrap().count();

@@ -95,7 +95,13 @@ impl Worker {
             exits,
             stop,
         };
-        (worker, Handle { changed, exits: sender })
+        (
+            worker,
+            Handle {
+                changed,
+                exits: sender,
+            },
+        )
     }
 
     /// Runs until the pod is gone or the node stops.
@@ -144,17 +150,28 @@ impl Worker {
             let effect = self.effect(pod, &action);
             effects.spawn(effect.perform(action));
         }
-        let inputs = Inputs { now: clock(), ..inputs };
+        let inputs = Inputs {
+            now: clock(),
+            ..inputs
+        };
         let status = status::compute(&inputs, &self.runtime);
         if !status::is_news(pod, &status) {
             return plan.again;
         }
-        let changed = Pod { status: Some(status), ..(**pod).clone() };
+        let changed = Pod {
+            status: Some(status),
+            ..(**pod).clone()
+        };
         match self.context.executor.run(&Write::status(&changed)).await {
             Ok(()) => plan.again,
             Err(error) => {
-                let wait = if is::<()>(&Err(error), "Conflict") { 20 } else { 500 };
-                now.checked_add(jiff::SignedDuration::from_millis(wait)).ok()
+                let wait = if is::<()>(&Err(error), "Conflict") {
+                    20
+                } else {
+                    500
+                };
+                now.checked_add(jiff::SignedDuration::from_millis(wait))
+                    .ok()
             }
         }
     }
@@ -169,14 +186,23 @@ impl Worker {
                 None => Notice::normal(
                     pod,
                     "Scheduled",
-                    format!("Successfully assigned {} to {}", self.key, self.context.node),
+                    format!(
+                        "Successfully assigned {} to {}",
+                        self.key, self.context.node
+                    ),
                 ),
             };
             self.context.executor.notice(&notice).await;
         }
-        let deadline = pod.spec.as_ref().and_then(|spec| decide::deadline(spec, &self.runtime));
+        let deadline = pod
+            .spec
+            .as_ref()
+            .and_then(|spec| decide::deadline(spec, &self.runtime));
         if deadline.is_some_and(|deadline| deadline <= now)
-            && pod.spec.as_ref().is_some_and(|s| decide::outcome(s, &self.runtime).is_none())
+            && pod
+                .spec
+                .as_ref()
+                .is_some_and(|s| decide::outcome(s, &self.runtime).is_none())
         {
             let message = "Pod was active on the node longer than the specified deadline";
             self.runtime.rejected = Some(("DeadlineExceeded".into(), message.into()));
@@ -189,18 +215,31 @@ impl Worker {
             crate::workload::is_active(other) && other.metadata.uid != pod.metadata.uid
         });
         let limit = self.context.max_pods;
-        (others.count() >= limit)
-            .then(|| ("OutOfpods".into(), format!("the node takes {limit} pods and has as many")))
+        (others.count() >= limit).then(|| {
+            (
+                "OutOfpods".into(),
+                format!("the node takes {limit} pods and has as many"),
+            )
+        })
     }
 
     fn inputs<'a>(&self, pod: &'a Pod, now: Timestamp) -> Inputs<'a> {
         let index = self.context.index.read();
         let own = Told {
-            address: self.runtime.address.map(|address| address.to_string()).unwrap_or_default(),
+            address: self
+                .runtime
+                .address
+                .map(|address| address.to_string())
+                .unwrap_or_default(),
             node: self.context.node.clone(),
         };
         let spec = pod.spec.iter();
-        let all = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+        let all = spec.flat_map(|spec| {
+            spec.init_containers
+                .iter()
+                .flatten()
+                .chain(&spec.containers)
+        });
         let problems = all.filter_map(|container| {
             let problem = env::resolve(&index, pod, container, &own).err()?;
             Some((container.name.clone(), problem))

@@ -31,12 +31,17 @@ const CELL_COUNT: u16 = 1 << 15;
 /// Gives a service that needs one its address.
 pub fn decide(index: &Index, key: &Key) -> Decision {
     let mut decision = Decision::default();
-    let Some(service) = index.services.get(key) else { return decision };
+    let Some(service) = index.services.get(key) else {
+        return decision;
+    };
     if !wants_address(service) {
         return decision;
     }
-    let used: BTreeSet<Ipv4Addr> =
-        index.services.iter().filter_map(|service| address(service)).collect();
+    let used: BTreeSet<Ipv4Addr> = index
+        .services
+        .iter()
+        .filter_map(|service| address(service))
+        .collect();
     if let Some(address) = free(&used, key) {
         let text = address.to_string();
         let patch = json!({"spec": {
@@ -53,7 +58,9 @@ pub fn decide(index: &Index, key: &Key) -> Decision {
 }
 
 fn wants_address(service: &Service) -> bool {
-    let Some(spec) = &service.spec else { return false };
+    let Some(spec) = &service.spec else {
+        return false;
+    };
     let kind = spec.type_.as_deref().unwrap_or("ClusterIP");
     service.metadata.deletion_timestamp.is_none()
         && kind != "ExternalName"
@@ -67,7 +74,11 @@ pub fn address(service: &Service) -> Option<Ipv4Addr> {
 
 /// Whether a service is names of pods only.
 pub fn is_headless(service: &Service) -> bool {
-    service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
+    service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.cluster_ip.as_deref())
+        == Some("None")
 }
 
 /// A free address, spread by name so that a service made again tends to get its old one.
@@ -110,7 +121,11 @@ impl Range {
 /// The cell that a namespace remembers.
 pub fn cell(namespace: &Namespace) -> Option<Range> {
     let annotation = namespace.metadata.annotations.as_ref()?.get(CELL)?;
-    annotation.parse().ok().filter(|index| *index < CELL_COUNT).map(|index| Range { index })
+    annotation
+        .parse()
+        .ok()
+        .filter(|index| *index < CELL_COUNT)
+        .map(|index| Range { index })
 }
 
 /// Addresses given to pods and cells given to namespaces, ahead of what the API has recorded.
@@ -126,15 +141,27 @@ impl Ledger {
         if let Some(range) = self.cells.get(namespace) {
             return Some(*range);
         }
-        self.cells.retain(|name, _| index.namespaces.find("", name).is_some());
+        self.cells
+            .retain(|name, _| index.namespaces.find("", name).is_some());
         let mut taken: BTreeSet<u16> = self.cells.values().map(|range| range.index).collect();
-        let recorded = index.namespaces.find("", namespace).and_then(|found| cell(found));
+        let recorded = index
+            .namespaces
+            .find("", namespace)
+            .and_then(|found| cell(found));
         let free = recorded.filter(|range| !taken.contains(&range.index));
         let range = if let Some(range) = free {
             range
         } else {
-            taken.extend(index.namespaces.iter().filter_map(|found| cell(found)).map(|r| r.index));
-            Range { index: (1..CELL_COUNT).find(|number| !taken.contains(number))? }
+            taken.extend(
+                index
+                    .namespaces
+                    .iter()
+                    .filter_map(|found| cell(found))
+                    .map(|r| r.index),
+            );
+            Range {
+                index: (1..CELL_COUNT).find(|number| !taken.contains(number))?,
+            }
         };
         self.cells.insert(namespace.to_owned(), range);
         Some(range)
@@ -148,12 +175,19 @@ impl Ledger {
         }
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let range = self.cell(index, &namespace)?;
-        let mut used: BTreeSet<Ipv4Addr> = self.pods.values().map(|(_, address)| *address).collect();
-        let had = pod_address(pod).filter(|address| range.holds(*address) && !used.contains(address));
+        let mut used: BTreeSet<Ipv4Addr> =
+            self.pods.values().map(|(_, address)| *address).collect();
+        let had =
+            pod_address(pod).filter(|address| range.holds(*address) && !used.contains(address));
         let address = if let Some(address) = had {
             address
         } else {
-            used.extend(index.pods.within(&namespace).filter_map(|other| pod_address(other)));
+            used.extend(
+                index
+                    .pods
+                    .within(&namespace)
+                    .filter_map(|other| pod_address(other)),
+            );
             range.pods().find(|address| !used.contains(address))?
         };
         self.pods.insert(uid, (namespace, address));
@@ -166,10 +200,7 @@ impl Ledger {
     }
 
     /// The cells in use: those of namespaces that exist.
-    pub fn cells<'a>(
-        &'a self,
-        index: &'a Index,
-    ) -> impl Iterator<Item = (&'a String, Range)> + 'a {
+    pub fn cells<'a>(&'a self, index: &'a Index) -> impl Iterator<Item = (&'a String, Range)> + 'a {
         self.cells
             .iter()
             .filter(|(name, _)| index.namespaces.find("", name).is_some())
@@ -245,12 +276,19 @@ mod tests {
             let mut metadata = meta("", name);
             metadata.namespace = None;
             metadata.annotations = cell.map(|cell| [(CELL.to_owned(), cell.to_owned())].into());
-            index.apply(Namespace { metadata, ..Namespace::default() });
+            index.apply(Namespace {
+                metadata,
+                ..Namespace::default()
+            });
         }
         let mut ledger = Ledger::default();
         assert_eq!(ledger.cell(&index, "one"), Some(Range { index: 7 }));
         assert_eq!(ledger.cell(&index, "two"), Some(Range { index: 1 }));
-        assert_eq!(ledger.cell(&index, "three"), Some(Range { index: 2 }), "claimed twice");
+        assert_eq!(
+            ledger.cell(&index, "three"),
+            Some(Range { index: 2 }),
+            "claimed twice"
+        );
         let had = Pod {
             metadata: meta("one", "had"),
             status: Some(PodStatus {
@@ -260,9 +298,18 @@ mod tests {
             ..Pod::default()
         };
         index.apply(had.clone());
-        let fresh = Pod { metadata: meta("one", "fresh"), ..Pod::default() };
-        assert_eq!(ledger.pod(&index, &fresh), Some(Ipv4Addr::new(10, 128, 7, 3)));
+        let fresh = Pod {
+            metadata: meta("one", "fresh"),
+            ..Pod::default()
+        };
+        assert_eq!(
+            ledger.pod(&index, &fresh),
+            Some(Ipv4Addr::new(10, 128, 7, 3))
+        );
         assert_eq!(ledger.pod(&index, &had), Some(Ipv4Addr::new(10, 128, 7, 2)));
-        assert_eq!(ledger.pod(&index, &fresh), Some(Ipv4Addr::new(10, 128, 7, 3)));
+        assert_eq!(
+            ledger.pod(&index, &fresh),
+            Some(Ipv4Addr::new(10, 128, 7, 3))
+        );
     }
 }

@@ -16,7 +16,9 @@ type Labels = Option<BTreeMap<String, String>>;
 
 /// Whether labels are the ones a selector of equalities wants.
 pub fn matches_all(wanted: &BTreeMap<String, String>, labels: &Labels) -> bool {
-    wanted.iter().all(|(key, value)| label(labels, key) == Some(value))
+    wanted
+        .iter()
+        .all(|(key, value)| label(labels, key) == Some(value))
 }
 
 fn label<'a>(labels: &'a Labels, key: &str) -> Option<&'a String> {
@@ -25,7 +27,10 @@ fn label<'a>(labels: &'a Labels, key: &str) -> Option<&'a String> {
 
 /// Whether a label selector takes an object with these labels. An empty one takes all.
 pub fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
-    let equal = selector.match_labels.iter().all(|wanted| matches_all(wanted, labels));
+    let equal = selector
+        .match_labels
+        .iter()
+        .all(|wanted| matches_all(wanted, labels));
     equal
         && selector.match_expressions.iter().flatten().all(|wanted| {
             let value = label(labels, &wanted.key);

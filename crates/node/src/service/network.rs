@@ -43,13 +43,20 @@ pub fn plan(index: &Index, ledger: &Ledger) -> NetworkPlan {
     });
     NetworkPlan {
         cells: cells.collect(),
-        services: index.services.iter().flat_map(|service| rules(index, service)).collect(),
+        services: index
+            .services
+            .iter()
+            .flat_map(|service| rules(index, service))
+            .collect(),
         allow: policy::allows(index, &hosts),
     }
 }
 
 fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
@@ -66,11 +73,16 @@ fn rules(index: &Index, service: &Service) -> Vec<ServiceRule> {
             "UDP" => Protocol::Udp,
             _ => return None,
         };
-        let backends = pods.iter().filter_map(|pod| {
-            Some((address::pod_address(pod)?, slice::target_port(port, pod)?))
-        });
+        let backends = pods
+            .iter()
+            .filter_map(|pod| Some((address::pod_address(pod)?, slice::target_port(port, pod)?)));
         let port = u16::try_from(port.port).ok()?;
-        Some(ServiceRule { address, port, protocol, backends: backends.collect() })
+        Some(ServiceRule {
+            address,
+            port,
+            protocol,
+            backends: backends.collect(),
+        })
     };
     spec.ports.iter().flatten().filter_map(rule).collect()
 }
@@ -96,8 +108,12 @@ fn names(index: &Index, namespace: &str) -> Names {
 /// Whether a namespace may know a service of another one: a policy of one of its pods lets it in.
 fn is_known(index: &Index, service: &Service, namespace: &str) -> bool {
     let home = service.metadata.namespace.as_deref().unwrap_or_default();
-    let Some(spec) = &service.spec else { return false };
-    slice::backing(index, spec, home).iter().any(|pod| policy::knows(index, pod, namespace))
+    let Some(spec) = &service.spec else {
+        return false;
+    };
+    slice::backing(index, spec, home)
+        .iter()
+        .any(|pod| policy::knows(index, pod, namespace))
 }
 
 fn name_service(index: &Index, service: &Service, home: &str, names: &mut Names) {
@@ -113,11 +129,19 @@ fn name_service(index: &Index, service: &Service, home: &str, names: &mut Names)
     }
     let mut all = BTreeSet::new();
     for pod in serving(index, spec, home) {
-        let Some(address) = address::pod_address(pod) else { continue };
+        let Some(address) = address::pod_address(pod) else {
+            continue;
+        };
         all.insert(address);
-        let pod_spec = pod.spec.as_ref().filter(|pod| pod.subdomain.as_deref() == Some(name));
+        let pod_spec = pod
+            .spec
+            .as_ref()
+            .filter(|pod| pod.subdomain.as_deref() == Some(name));
         if let Some(host) = pod_spec.and_then(|pod| pod.hostname.as_deref()) {
-            names.entry(format!("{}.{full}", host.to_lowercase())).or_default().push(address);
+            names
+                .entry(format!("{}.{full}", host.to_lowercase()))
+                .or_default()
+                .push(address);
         }
     }
     names.insert(full, all.into_iter().collect());
@@ -138,35 +162,52 @@ mod tests {
     fn world(policies: &[Value]) -> (Index, Ledger) {
         let mut index = Index::default();
         for (name, cell) in [("shop", "1"), ("other", "2")] {
-            put::<k8s_openapi::api::core::v1::Namespace>(&mut index, json!({"metadata": {
-                "name": name, "uid": name, "labels": {"team": name},
-                "annotations": {address::CELL: cell},
-            }}));
+            put::<k8s_openapi::api::core::v1::Namespace>(
+                &mut index,
+                json!({"metadata": {
+                    "name": name, "uid": name, "labels": {"team": name},
+                    "annotations": {address::CELL: cell},
+                }}),
+            );
         }
-        for (namespace, name, ip) in
-            [("shop", "web", "10.128.1.2"), ("shop", "api", "10.128.1.3"), ("other", "x", "10.128.2.2")]
-        {
-            put::<Pod>(&mut index, json!({
-                "metadata": {"name": name, "namespace": namespace, "uid": name, "labels": {"app": name}},
-                "spec": {"hostname": name, "subdomain": "all", "containers": [
-                    {"name": "main", "ports": [{"name": "http", "containerPort": 8080}]}]},
-                "status": {"phase": "Running", "podIP": ip,
-                    "conditions": [{"type": "Ready", "status": "True"}]},
-            }));
+        for (namespace, name, ip) in [
+            ("shop", "web", "10.128.1.2"),
+            ("shop", "api", "10.128.1.3"),
+            ("other", "x", "10.128.2.2"),
+        ] {
+            put::<Pod>(
+                &mut index,
+                json!({
+                    "metadata": {"name": name, "namespace": namespace, "uid": name, "labels": {"app": name}},
+                    "spec": {"hostname": name, "subdomain": "all", "containers": [
+                        {"name": "main", "ports": [{"name": "http", "containerPort": 8080}]}]},
+                    "status": {"phase": "Running", "podIP": ip,
+                        "conditions": [{"type": "Ready", "status": "True"}]},
+                }),
+            );
         }
-        put::<Service>(&mut index, json!({
-            "metadata": {"name": "api", "namespace": "shop"},
-            "spec": {"clusterIP": "10.96.0.9", "selector": {"app": "api"},
-                "ports": [{"port": 80, "targetPort": "http"}]},
-        }));
-        put::<Service>(&mut index, json!({
-            "metadata": {"name": "all", "namespace": "shop"},
-            "spec": {"clusterIP": "None", "selector": {"app": "web"}},
-        }));
+        put::<Service>(
+            &mut index,
+            json!({
+                "metadata": {"name": "api", "namespace": "shop"},
+                "spec": {"clusterIP": "10.96.0.9", "selector": {"app": "api"},
+                    "ports": [{"port": 80, "targetPort": "http"}]},
+            }),
+        );
+        put::<Service>(
+            &mut index,
+            json!({
+                "metadata": {"name": "all", "namespace": "shop"},
+                "spec": {"clusterIP": "None", "selector": {"app": "web"}},
+            }),
+        );
         for (nth, spec) in policies.iter().enumerate() {
-            put::<k8s_openapi::api::networking::v1::NetworkPolicy>(&mut index, json!({
-                "metadata": {"name": format!("p{nth}"), "namespace": "shop"}, "spec": spec,
-            }));
+            put::<k8s_openapi::api::networking::v1::NetworkPolicy>(
+                &mut index,
+                json!({
+                    "metadata": {"name": format!("p{nth}"), "namespace": "shop"}, "spec": spec,
+                }),
+            );
         }
         let mut ledger = Ledger::default();
         let pods: Vec<Arc<Pod>> = index.pods.iter().cloned().collect();
@@ -180,10 +221,18 @@ mod tests {
         plan.allow
             .iter()
             .map(|allow| {
-                let from = allow.from.as_ref().map_or_else(|| "any".to_owned(), |from| {
-                    from.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-                });
-                let port = allow.port.map_or_else(|| "*".to_owned(), |port| port.to_string());
+                let from = allow.from.as_ref().map_or_else(
+                    || "any".to_owned(),
+                    |from| {
+                        from.iter()
+                            .map(ToString::to_string)
+                            .collect::<Vec<_>>()
+                            .join(",")
+                    },
+                );
+                let port = allow
+                    .port
+                    .map_or_else(|| "*".to_owned(), |port| port.to_string());
                 format!("{from} -> {}:{port}", allow.to)
             })
             .collect()
@@ -195,10 +244,16 @@ mod tests {
         let plan = plan(&index, &ledger);
         let expected = ["10.128.1.2 -> 10.128.1.3:*", "10.128.1.3 -> 10.128.1.2:*"];
         assert_eq!(ways(&plan), expected);
-        assert_eq!(plan.services[0].backends, [(Ipv4Addr::new(10, 128, 1, 3), 8080)]);
+        assert_eq!(
+            plan.services[0].backends,
+            [(Ipv4Addr::new(10, 128, 1, 3), 8080)]
+        );
         let names: Vec<_> = plan.cells["shop"].names.keys().cloned().collect();
-        let expected =
-            ["all.shop.svc.cluster.local", "api.shop.svc.cluster.local", "web.all.shop.svc.cluster.local"];
+        let expected = [
+            "all.shop.svc.cluster.local",
+            "api.shop.svc.cluster.local",
+            "web.all.shop.svc.cluster.local",
+        ];
         assert_eq!(names, expected);
         assert!(plan.cells["other"].names.is_empty());
     }
@@ -213,7 +268,10 @@ mod tests {
             }],
         })]);
         let plan = plan(&index, &ledger);
-        let expected = ["10.128.2.2 -> 10.128.1.3:8080", "10.128.1.3 -> 10.128.1.2:*"];
+        let expected = [
+            "10.128.2.2 -> 10.128.1.3:8080",
+            "10.128.1.3 -> 10.128.1.2:*",
+        ];
         assert_eq!(ways(&plan), expected);
         let names: Vec<_> = plan.cells["other"].names.keys().cloned().collect();
         assert_eq!(names, ["api.shop.svc.cluster.local"]);
@@ -224,7 +282,10 @@ mod tests {
         let (index, ledger) = world(&[json!({"podSelector": {}, "policyTypes": ["Ingress"]})]);
         assert_eq!(ways(&plan(&index, &ledger)), Vec::<String>::new());
         let (index, ledger) = world(&[json!({"podSelector": {}, "ingress": [{}]})]);
-        assert_eq!(ways(&plan(&index, &ledger)), ["any -> 10.128.1.3:*", "any -> 10.128.1.2:*"]);
+        assert_eq!(
+            ways(&plan(&index, &ledger)),
+            ["any -> 10.128.1.3:*", "any -> 10.128.1.2:*"]
+        );
     }
 
     #[test]

@@ -37,7 +37,10 @@ impl Host<'_> {
 
 /// Everything that may enter the pods.
 pub fn allows(index: &Index, hosts: &[Host<'_>]) -> Vec<Allow> {
-    let mut allows: Vec<Allow> = hosts.iter().flat_map(|host| into(index, hosts, host)).collect();
+    let mut allows: Vec<Allow> = hosts
+        .iter()
+        .flat_map(|host| into(index, hosts, host))
+        .collect();
     allows.retain(|allow| allow.from.as_ref().is_none_or(|from| !from.is_empty()));
     allows
 }
@@ -45,13 +48,24 @@ pub fn allows(index: &Index, hosts: &[Host<'_>]) -> Vec<Allow> {
 fn into(index: &Index, hosts: &[Host<'_>], host: &Host<'_>) -> Vec<Allow> {
     let mut selecting = selecting(index, host).peekable();
     if selecting.peek().is_none() {
-        let cell = hosts.iter().filter(|other| other.namespace() == host.namespace());
-        let from = cell.filter(|o| o.address != host.address).map(|other| other.address);
+        let cell = hosts
+            .iter()
+            .filter(|other| other.namespace() == host.namespace());
+        let from = cell
+            .filter(|o| o.address != host.address)
+            .map(|other| other.address);
         let from = Some(from.collect());
-        return vec![Allow { to: host.address, protocol: None, port: None, from }];
+        return vec![Allow {
+            to: host.address,
+            protocol: None,
+            port: None,
+            from,
+        }];
     }
     let rules = selecting.flat_map(|spec| spec.ingress.iter().flatten());
-    rules.flat_map(|rule| admitted(index, hosts, host, rule)).collect()
+    rules
+        .flat_map(|rule| admitted(index, hosts, host, rule))
+        .collect()
 }
 
 /// The policies for what enters a pod.
@@ -67,11 +81,15 @@ fn selecting<'a>(
 }
 
 fn is_ingress(spec: &NetworkPolicySpec) -> bool {
-    spec.policy_types.as_ref().is_none_or(|types| types.iter().any(|kind| kind == "Ingress"))
+    spec.policy_types
+        .as_ref()
+        .is_none_or(|types| types.iter().any(|kind| kind == "Ingress"))
 }
 
 fn takes(spec: &NetworkPolicySpec, pod: &Pod) -> bool {
-    spec.pod_selector.as_ref().is_none_or(|selector| selects(selector, &pod.metadata.labels))
+    spec.pod_selector
+        .as_ref()
+        .is_none_or(|selector| selects(selector, &pod.metadata.labels))
 }
 
 fn admitted(
@@ -83,13 +101,20 @@ fn admitted(
     let peers = rule.from.as_ref().filter(|peers| !peers.is_empty());
     let from = peers.map(|peers| {
         let let_in = hosts.iter().filter(|other| {
-            peers.iter().any(|peer| admits(index, host.namespace(), peer, other))
+            peers
+                .iter()
+                .any(|peer| admits(index, host.namespace(), peer, other))
         });
         let addresses: BTreeSet<_> = let_in.map(|other| other.address).collect();
         addresses.into_iter().collect::<Vec<_>>()
     });
     let Some(ports) = rule.ports.as_ref().filter(|ports| !ports.is_empty()) else {
-        return vec![Allow { to: host.address, protocol: None, port: None, from }];
+        return vec![Allow {
+            to: host.address,
+            protocol: None,
+            port: None,
+            from,
+        }];
     };
     let all = ports.iter().flat_map(|port| port_numbers(port, host.pod));
     all.map(|(protocol, port)| Allow {
@@ -115,12 +140,7 @@ fn admits(index: &Index, namespace: &str, peer: &NetworkPolicyPeer, other: &Host
             .is_none_or(|selector| selects(selector, &other.pod.metadata.labels))
 }
 
-fn admits_namespace(
-    index: &Index,
-    namespace: &str,
-    peer: &NetworkPolicyPeer,
-    other: &str,
-) -> bool {
+fn admits_namespace(index: &Index, namespace: &str, peer: &NetworkPolicyPeer, other: &str) -> bool {
     match &peer.namespace_selector {
         None => namespace == other,
         Some(selector) => index.namespaces.find("", other).is_some_and(|found| {
@@ -139,12 +159,14 @@ pub fn knows(index: &Index, pod: &Pod, other: &str) -> bool {
         .filter_map(|policy: &Arc<NetworkPolicy>| policy.spec.as_ref())
         .filter(|spec| is_ingress(spec) && takes(spec, pod))
         .flat_map(|spec| spec.ingress.iter().flatten());
-    rules.into_iter().any(|rule| match rule.from.as_ref().filter(|peers| !peers.is_empty()) {
-        None => true,
-        Some(peers) => peers.iter().any(|peer| {
-            peer.ip_block.is_none() && admits_namespace(index, namespace, peer, other)
-        }),
-    })
+    rules.into_iter().any(
+        |rule| match rule.from.as_ref().filter(|peers| !peers.is_empty()) {
+            None => true,
+            Some(peers) => peers.iter().any(|peer| {
+                peer.ip_block.is_none() && admits_namespace(index, namespace, peer, other)
+            }),
+        },
+    )
 }
 
 fn port_numbers(port: &NetworkPolicyPort, pod: &Pod) -> Vec<(Protocol, Option<u16>)> {
@@ -174,6 +196,8 @@ fn within(cidr: &str, address: Ipv4Addr) -> bool {
     let (Ok(base), Ok(length)) = (base.parse::<Ipv4Addr>(), length.parse::<u32>()) else {
         return false;
     };
-    let mask = u32::MAX.checked_shl(32_u32.saturating_sub(length)).unwrap_or_default();
+    let mask = u32::MAX
+        .checked_shl(32_u32.saturating_sub(length))
+        .unwrap_or_default();
     u32::from(base) & mask == u32::from(address) & mask
 }

@@ -26,10 +26,17 @@ const MANAGER: &str = "endpointslice-controller.k8s.io";
 /// Keeps the slice of a service.
 pub fn decide(index: &Index, key: &Key) -> Decision {
     let mut decision = Decision::default();
-    let Some(service) = index.services.get(key) else { return decision };
-    let Some(spec) = &service.spec else { return decision };
+    let Some(service) = index.services.get(key) else {
+        return decision;
+    };
+    let Some(spec) = &service.spec else {
+        return decision;
+    };
     if service.metadata.deletion_timestamp.is_some()
-        || spec.selector.as_ref().is_none_or(std::collections::BTreeMap::is_empty)
+        || spec
+            .selector
+            .as_ref()
+            .is_none_or(std::collections::BTreeMap::is_empty)
     {
         return decision;
     }
@@ -59,7 +66,10 @@ fn slice(index: &Index, service: &Service, spec: &ServiceSpec) -> EndpointSlice 
     let ports = spec.ports.iter().flatten().map(|port| EndpointPort {
         app_protocol: port.app_protocol.clone(),
         name: Some(port.name.clone().unwrap_or_default()),
-        port: pods.iter().find_map(|pod| target_port(port, pod)).map(i32::from),
+        port: pods
+            .iter()
+            .find_map(|pod| target_port(port, pod))
+            .map(i32::from),
         protocol: Some(port.protocol.clone().unwrap_or_else(|| "TCP".into())),
     });
     EndpointSlice {
@@ -72,13 +82,21 @@ fn slice(index: &Index, service: &Service, spec: &ServiceSpec) -> EndpointSlice 
         },
         address_type: "IPv4".into(),
         ports: Some(ports.collect()),
-        endpoints: Some(pods.iter().filter_map(|pod| endpoint(pod, spec, &name)).collect()),
+        endpoints: Some(
+            pods.iter()
+                .filter_map(|pod| endpoint(pod, spec, &name))
+                .collect(),
+        ),
     }
 }
 
 /// The pods that a service's selector takes and that have an address.
 pub fn backing<'a>(index: &'a Index, spec: &ServiceSpec, namespace: &'a str) -> Vec<&'a Arc<Pod>> {
-    let Some(selector) = spec.selector.as_ref().filter(|selector| !selector.is_empty()) else {
+    let Some(selector) = spec
+        .selector
+        .as_ref()
+        .filter(|selector| !selector.is_empty())
+    else {
         return Vec::new();
     };
     index

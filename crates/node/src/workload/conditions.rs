@@ -37,14 +37,23 @@ pub fn compute(facts: &Facts<'_>) -> (Vec<DeploymentCondition>, Option<Timestamp
     if let Some(failure) = facts.failure {
         let reason = failure.reason.clone().unwrap_or_default();
         let message = failure.message.clone().unwrap_or_default();
-        conditions.push(condition(facts, "ReplicaFailure", "True", (&reason, &message)));
+        conditions.push(condition(
+            facts,
+            "ReplicaFailure",
+            "True",
+            (&reason, &message),
+        ));
     }
     (conditions, deadline)
 }
 
 fn known<'a>(facts: &Facts<'a>, kind: &str) -> Option<&'a DeploymentCondition> {
     let status = facts.deployment.status.as_ref()?;
-    status.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind)
+    status
+        .conditions
+        .as_ref()?
+        .iter()
+        .find(|condition| condition.type_ == kind)
 }
 
 /// A condition that keeps its times as long as it says the same.
@@ -68,16 +77,24 @@ fn condition(
         last_transition_time: same_status
             .and_then(|known| known.last_transition_time.clone())
             .or_else(|| Some(now.clone())),
-        last_update_time: same.and_then(|known| known.last_update_time.clone()).or(Some(now)),
+        last_update_time: same
+            .and_then(|known| known.last_update_time.clone())
+            .or(Some(now)),
     }
 }
 
 fn available(facts: &Facts<'_>) -> DeploymentCondition {
     if facts.counts.available_replicas.unwrap_or_default() >= facts.min_available {
-        let why = ("MinimumReplicasAvailable", "Deployment has minimum availability.");
+        let why = (
+            "MinimumReplicasAvailable",
+            "Deployment has minimum availability.",
+        );
         condition(facts, "Available", "True", why)
     } else {
-        let why = ("MinimumReplicasUnavailable", "Deployment does not have minimum availability.");
+        let why = (
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        );
         condition(facts, "Available", "False", why)
     }
 }
@@ -89,34 +106,44 @@ fn progressing(facts: &Facts<'_>) -> (Option<DeploymentCondition>, Option<Timest
         let why = ("DeploymentPaused", "Deployment is paused");
         return (Some(condition(facts, "Progressing", "Unknown", why)), None);
     }
-    let seconds = spec.and_then(|spec| spec.progress_deadline_seconds).unwrap_or(600);
+    let seconds = spec
+        .and_then(|spec| spec.progress_deadline_seconds)
+        .unwrap_or(600);
     if seconds == i32::MAX {
         return (None, None);
     }
     let resumed = known.is_none_or(|known| known.reason.as_deref() == Some("DeploymentPaused"));
     let name = facts.current.and_then(|set| set.metadata.name.as_deref());
-    let state = facts.made.map_or_else(|| state(facts, known, seconds), |_| State::Made);
+    let state = facts
+        .made
+        .map_or_else(|| state(facts, known, seconds), |_| State::Made);
     let named = facts.made.or(name).unwrap_or_default();
     let (status, reason, message) = match state {
-        State::Made => {
-            ("True", "NewReplicaSetCreated", format!("Created new replica set \"{named}\""))
-        }
+        State::Made => (
+            "True",
+            "NewReplicaSetCreated",
+            format!("Created new replica set \"{named}\""),
+        ),
         State::Complete => (
             "True",
             "NewReplicaSetAvailable",
             format!("ReplicaSet \"{named}\" has successfully progressed."),
         ),
-        State::Moving => {
-            ("True", "ReplicaSetUpdated", format!("ReplicaSet \"{named}\" is progressing."))
-        }
+        State::Moving => (
+            "True",
+            "ReplicaSetUpdated",
+            format!("ReplicaSet \"{named}\" is progressing."),
+        ),
         State::TimedOut => (
             "False",
             "ProgressDeadlineExceeded",
             format!("ReplicaSet \"{named}\" has timed out progressing."),
         ),
-        State::Same if resumed => {
-            ("True", "FoundNewReplicaSet", format!("Found new replica set \"{named}\""))
-        }
+        State::Same if resumed => (
+            "True",
+            "FoundNewReplicaSet",
+            format!("Found new replica set \"{named}\""),
+        ),
         State::Same => return (known.cloned(), deadline(known, seconds)),
     };
     let mut made = condition(facts, "Progressing", status, (reason, &message));
@@ -140,7 +167,12 @@ enum State {
 fn state(facts: &Facts<'_>, known: Option<&DeploymentCondition>, seconds: i32) -> State {
     let counts = facts.counts;
     let reason = known.and_then(|known| known.reason.as_deref());
-    let replicas = facts.deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let replicas = facts
+        .deployment
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
     let total = counts.replicas.unwrap_or_default();
     let updated = counts.updated_replicas.unwrap_or_default();
     let available = counts.available_replicas.unwrap_or_default();
@@ -157,14 +189,20 @@ fn state(facts: &Facts<'_>, known: Option<&DeploymentCondition>, seconds: i32) -
     match deadline(known, seconds) {
         Some(time) if time <= facts.now => State::TimedOut,
         Some(_) | None => {
-            if reason == Some("ProgressDeadlineExceeded") { State::TimedOut } else { State::Same }
+            if reason == Some("ProgressDeadlineExceeded") {
+                State::TimedOut
+            } else {
+                State::Same
+            }
         }
     }
 }
 
 /// Whether the counts came closer to the goal.
 fn moved(facts: &Facts<'_>) -> bool {
-    let Some(before) = facts.deployment.status.as_ref() else { return false };
+    let Some(before) = facts.deployment.status.as_ref() else {
+        return false;
+    };
     let now = facts.counts;
     let old = |status: &DeploymentStatus| {
         status.replicas.unwrap_or_default() - status.updated_replicas.unwrap_or_default()
@@ -179,5 +217,8 @@ fn deadline(known: Option<&DeploymentCondition>, seconds: i32) -> Option<Timesta
     let known = known.filter(|known| {
         known.status == "True" && known.reason.as_deref() != Some("NewReplicaSetAvailable")
     })?;
-    known.last_update_time.as_ref().map(|time| after(time.0, i64::from(seconds)))
+    known
+        .last_update_time
+        .as_ref()
+        .map(|time| after(time.0, i64::from(seconds)))
 }

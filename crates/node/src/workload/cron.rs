@@ -6,8 +6,9 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-const MONTHS: [&str; 12] =
-    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// Days looked ahead for a match: eight years, so that every 29 February is met.
@@ -61,11 +62,36 @@ struct Field {
 }
 
 const FIELDS: [Field; 5] = [
-    Field { name: "minute", low: 0, high: 59, names: &[] },
-    Field { name: "hour", low: 0, high: 23, names: &[] },
-    Field { name: "day", low: 1, high: 31, names: &[] },
-    Field { name: "month", low: 1, high: 12, names: &MONTHS },
-    Field { name: "weekday", low: 0, high: 7, names: &WEEKDAYS },
+    Field {
+        name: "minute",
+        low: 0,
+        high: 59,
+        names: &[],
+    },
+    Field {
+        name: "hour",
+        low: 0,
+        high: 23,
+        names: &[],
+    },
+    Field {
+        name: "day",
+        low: 1,
+        high: 31,
+        names: &[],
+    },
+    Field {
+        name: "month",
+        low: 1,
+        high: 12,
+        names: &MONTHS,
+    },
+    Field {
+        name: "weekday",
+        low: 0,
+        high: 7,
+        names: &WEEKDAYS,
+    },
 ];
 
 impl Schedule {
@@ -135,7 +161,12 @@ impl Schedule {
         let month = has(self.months, date.month());
         let day = has(self.days, date.day());
         let weekday = has(self.weekdays, date.weekday().to_sunday_zero_offset());
-        month && if self.both { day && weekday } else { day || weekday }
+        month
+            && if self.both {
+                day && weekday
+            } else {
+                day || weekday
+            }
     }
 
     /// The first time of a day that is after `after`. Times that a change of the clock leaves out do
@@ -143,7 +174,9 @@ impl Schedule {
     fn within(&self, date: Date, after: Timestamp) -> Option<Timestamp> {
         let hours = (0..24_i8).filter(|hour| has(self.hours, *hour));
         let times = hours.flat_map(|hour| {
-            (0..60_i8).filter(|minute| has(self.minutes, *minute)).map(move |m| (hour, m))
+            (0..60_i8)
+                .filter(|minute| has(self.minutes, *minute))
+                .map(move |m| (hour, m))
         });
         times
             .filter_map(|(hour, minute)| {
@@ -192,12 +225,17 @@ impl Field {
             (low, if step.is_some() { self.high } else { low })
         };
         (low <= high).then(|| {
-            (low..=high).step_by(usize::from(step.unwrap_or(1))).fold(0, |bits, n| bits | 1 << n)
+            (low..=high)
+                .step_by(usize::from(step.unwrap_or(1)))
+                .fold(0, |bits, n| bits | 1 << n)
         })
     }
 
     fn number(&self, text: &str) -> Option<u8> {
-        let named = self.names.iter().position(|name| text.eq_ignore_ascii_case(name));
+        let named = self
+            .names
+            .iter()
+            .position(|name| text.eq_ignore_ascii_case(name));
         let number = match named {
             Some(position) => u8::try_from(position).ok()? + self.low,
             None => text.parse().ok()?,
@@ -229,26 +267,75 @@ mod tests {
 
     #[test]
     fn every_field_counts() {
-        check("* * * * *", None, "2026-01-01T00:00:30Z", &["2026-01-01T00:01:00Z"]);
-        check("*/15 9-10 * * *", None, "2026-01-01T09:50:00Z", &["2026-01-01T10:00:00Z"]);
-        check("0 0 1 jan,Jul *", None, "2026-01-02T00:00:00Z", &["2026-07-01T00:00:00Z"]);
-        check("30 6 * * mon-fri", None, "2026-01-02T06:30:00Z", &["2026-01-05T06:30:00Z"]);
-        check("0 0 29 2 *", None, "2026-01-01T00:00:00Z", &["2028-02-29T00:00:00Z"]);
-        check("@hourly", None, "2026-01-01T00:00:00Z", &["2026-01-01T01:00:00Z"]);
-        check("0 0 * * 7", None, "2026-01-01T00:00:00Z", &["2026-01-04T00:00:00Z"]);
+        check(
+            "* * * * *",
+            None,
+            "2026-01-01T00:00:30Z",
+            &["2026-01-01T00:01:00Z"],
+        );
+        check(
+            "*/15 9-10 * * *",
+            None,
+            "2026-01-01T09:50:00Z",
+            &["2026-01-01T10:00:00Z"],
+        );
+        check(
+            "0 0 1 jan,Jul *",
+            None,
+            "2026-01-02T00:00:00Z",
+            &["2026-07-01T00:00:00Z"],
+        );
+        check(
+            "30 6 * * mon-fri",
+            None,
+            "2026-01-02T06:30:00Z",
+            &["2026-01-05T06:30:00Z"],
+        );
+        check(
+            "0 0 29 2 *",
+            None,
+            "2026-01-01T00:00:00Z",
+            &["2028-02-29T00:00:00Z"],
+        );
+        check(
+            "@hourly",
+            None,
+            "2026-01-01T00:00:00Z",
+            &["2026-01-01T01:00:00Z"],
+        );
+        check(
+            "0 0 * * 7",
+            None,
+            "2026-01-01T00:00:00Z",
+            &["2026-01-04T00:00:00Z"],
+        );
     }
 
     #[test]
     fn day_and_weekday_are_alternatives_unless_one_is_free() {
-        let days = ["2026-01-02T00:00:00Z", "2026-01-05T00:00:00Z", "2026-01-12T00:00:00Z"];
+        let days = [
+            "2026-01-02T00:00:00Z",
+            "2026-01-05T00:00:00Z",
+            "2026-01-12T00:00:00Z",
+        ];
         check("0 0 2 * 1", None, "2026-01-01T00:00:00Z", &days);
     }
 
     #[test]
     fn zones_and_their_changes_of_the_clock() {
         let berlin = Some("Europe/Berlin");
-        check("0 8 * * *", berlin, "2026-01-01T00:00:00Z", &["2026-01-01T07:00:00Z"]);
-        check("30 2 * * *", berlin, "2026-03-28T12:00:00Z", &["2026-03-30T00:30:00Z"]);
+        check(
+            "0 8 * * *",
+            berlin,
+            "2026-01-01T00:00:00Z",
+            &["2026-01-01T07:00:00Z"],
+        );
+        check(
+            "30 2 * * *",
+            berlin,
+            "2026-03-28T12:00:00Z",
+            &["2026-03-30T00:30:00Z"],
+        );
     }
 
     #[test]
@@ -256,17 +343,38 @@ mod tests {
         let schedule = Schedule::parse("* * * * *", None).unwrap();
         let since = "2020-01-01T00:00:00Z".parse().unwrap();
         let until = "2026-01-01T10:00:20Z".parse().unwrap();
-        assert_eq!(schedule.last(since, until), Some("2026-01-01T10:00:00Z".parse().unwrap()));
+        assert_eq!(
+            schedule.last(since, until),
+            Some("2026-01-01T10:00:00Z".parse().unwrap())
+        );
         assert_eq!(schedule.last(until, until), None);
     }
 
     #[test]
     fn mistakes_are_named() {
-        assert!(matches!(Schedule::parse("* * * *", None), Err(ParseError::Fields(4, _))));
-        for bad in ["60 * * * *", "* 24 * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *"] {
-            assert!(matches!(Schedule::parse(bad, None), Err(ParseError::Field { .. })), "{bad}");
+        assert!(matches!(
+            Schedule::parse("* * * *", None),
+            Err(ParseError::Fields(4, _))
+        ));
+        for bad in [
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "*/0 * * * *",
+            "5-1 * * * *",
+        ] {
+            assert!(
+                matches!(Schedule::parse(bad, None), Err(ParseError::Field { .. })),
+                "{bad}"
+            );
         }
-        assert!(matches!(Schedule::parse("@often", None), Err(ParseError::Macro(_))));
-        assert!(matches!(Schedule::parse("* * * * *", Some("Mars/X")), Err(ParseError::Zone(_))));
+        assert!(matches!(
+            Schedule::parse("@often", None),
+            Err(ParseError::Macro(_))
+        ));
+        assert!(matches!(
+            Schedule::parse("* * * * *", Some("Mars/X")),
+            Err(ParseError::Zone(_))
+        ));
     }
 }

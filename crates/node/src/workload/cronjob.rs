@@ -23,7 +23,9 @@ const SCHEDULED: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 /// What to do about a cron job.
 pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
-    let Some(cron) = index.cron_jobs.get(key) else { return decision };
+    let Some(cron) = index.cron_jobs.get(key) else {
+        return decision;
+    };
     let spec = &cron.spec;
     if cron.metadata.deletion_timestamp.is_some() {
         return decision;
@@ -42,7 +44,10 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         }
     }
     if cron.status.as_ref() != Some(&status) {
-        let changed = CronJob { status: Some(status), ..(**cron).clone() };
+        let changed = CronJob {
+            status: Some(status),
+            ..(**cron).clone()
+        };
         decision.writes.push(Write::status(&changed));
     }
     decision
@@ -93,33 +98,55 @@ fn run(
         .last_schedule_time
         .as_ref()
         .map_or_else(|| created(&cron.metadata), |time| time.0);
-    let Some(due) = schedule.last(since, now) else { return };
-    let running: Vec<_> = jobs.iter().filter(|job| job::finished(job).is_none()).collect();
+    let Some(due) = schedule.last(since, now) else {
+        return;
+    };
+    let running: Vec<_> = jobs
+        .iter()
+        .filter(|job| job::finished(job).is_none())
+        .collect();
     if let Some(seconds) = spec.starting_deadline_seconds
         && after(due, seconds) < now
     {
         let message = format!("Missed scheduled time to start a job: {due}");
-        decision.writes.push(Write::Notice(Notice::warning(cron, "MissSchedule", message)));
+        decision.writes.push(Write::Notice(Notice::warning(
+            cron,
+            "MissSchedule",
+            message,
+        )));
         return;
     }
     match spec.concurrency_policy.as_deref() {
         Some("Forbid") if !running.is_empty() => {
             let message = "Not starting job because prior execution is running and concurrency \
                            policy is Forbid";
-            decision.writes.push(Write::Notice(Notice::normal(cron, "JobAlreadyActive", message)));
+            decision.writes.push(Write::Notice(Notice::normal(
+                cron,
+                "JobAlreadyActive",
+                message,
+            )));
             return;
         }
         Some("Replace") => {
-            decision.writes.extend(running.iter().map(|job| Write::delete(&****job)));
+            decision
+                .writes
+                .extend(running.iter().map(|job| Write::delete(&****job)));
         }
         _ => {}
     }
     let made = make(cron, spec, due);
     let name = made.metadata.name.clone().unwrap_or_default();
-    if jobs.iter().all(|job| job.metadata.name.as_deref() != Some(&name)) {
+    if jobs
+        .iter()
+        .all(|job| job.metadata.name.as_deref() != Some(&name))
+    {
         decision.writes.push(Write::create(&made));
         let message = format!("Created job {name}");
-        decision.writes.push(Write::Notice(Notice::normal(cron, "SuccessfulCreate", message)));
+        decision.writes.push(Write::Notice(Notice::normal(
+            cron,
+            "SuccessfulCreate",
+            message,
+        )));
     }
     status.last_schedule_time = Some(Time(due));
 }
@@ -132,7 +159,11 @@ fn make(cron: &CronJob, spec: &CronJobSpec, due: Timestamp) -> Job {
     annotations.insert(SCHEDULED.into(), due.to_string());
     Job {
         metadata: ObjectMeta {
-            name: Some(format!("{}-{}", name.get(..52).unwrap_or(name), due.as_second() / 60)),
+            name: Some(format!(
+                "{}-{}",
+                name.get(..52).unwrap_or(name),
+                due.as_second() / 60
+            )),
             namespace: cron.metadata.namespace.clone(),
             labels: template.labels,
             annotations: Some(annotations),
@@ -157,8 +188,15 @@ fn prune(spec: &CronJobSpec, jobs: &[&Arc<Job>], decision: &mut Decision) {
             .filter(|job| job.metadata.deletion_timestamp.is_none())
             .collect();
         ended.sort_by_key(|job| (created(&job.metadata), job.metadata.name.clone()));
-        let surplus = ended.len().saturating_sub(usize::try_from(limit).unwrap_or_default());
-        decision.writes.extend(ended.iter().take(surplus).map(|job| Write::delete(&****job)));
+        let surplus = ended
+            .len()
+            .saturating_sub(usize::try_from(limit).unwrap_or_default());
+        decision.writes.extend(
+            ended
+                .iter()
+                .take(surplus)
+                .map(|job| Write::delete(&****job)),
+        );
     }
 }
 
@@ -243,8 +281,14 @@ mod tests {
     fn concurrency_policies() {
         let running = || vec![job(&cron("Forbid"), "2026-01-01T00:01:00Z", None)];
         let now = "2026-01-01T00:02:01Z";
-        assert_eq!(decided(&cron("Forbid"), running(), now).0, Vec::<String>::new());
-        assert_eq!(decided(&cron("Allow"), running(), now).0, ["create restock-29453762"]);
+        assert_eq!(
+            decided(&cron("Forbid"), running(), now).0,
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            decided(&cron("Allow"), running(), now).0,
+            ["create restock-29453762"]
+        );
         let replaced = ["delete restock-29453761", "create restock-29453762"];
         assert_eq!(decided(&cron("Replace"), running(), now).0, replaced);
     }

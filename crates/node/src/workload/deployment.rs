@@ -44,8 +44,12 @@ struct World<'a> {
 /// What to do about a deployment.
 pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
-    let Some(deployment) = index.deployments.get(key) else { return decision };
-    let Some(spec) = &deployment.spec else { return decision };
+    let Some(deployment) = index.deployments.get(key) else {
+        return decision;
+    };
+    let Some(spec) = &deployment.spec else {
+        return decision;
+    };
     if deployment.metadata.deletion_timestamp.is_some() {
         return decision;
     }
@@ -74,9 +78,19 @@ impl<'a> World<'a> {
         });
         let current = position.map(|position| sets.remove(position));
         let old_pods = sets.iter().any(|set| {
-            index.pods.owned_by(&set.metadata).any(|p| !has_succeeded(p) && !has_failed(p))
+            index
+                .pods
+                .owned_by(&set.metadata)
+                .any(|p| !has_succeeded(p) && !has_failed(p))
         });
-        Self { deployment, spec, bounds: Bounds::of(spec), current, old: sets, old_pods }
+        Self {
+            deployment,
+            spec,
+            bounds: Bounds::of(spec),
+            current,
+            old: sets,
+            old_pods,
+        }
     }
 
     fn recreates(&self) -> bool {
@@ -85,11 +99,19 @@ impl<'a> World<'a> {
     }
 
     fn total(&self) -> i32 {
-        self.current.iter().chain(&self.old).map(|set| replicas(set)).sum()
+        self.current
+            .iter()
+            .chain(&self.old)
+            .map(|set| replicas(set))
+            .sum()
     }
 
     fn scale_paused(&self, decision: &mut Decision) {
-        let mut running = self.current.iter().chain(&self.old).filter(|set| replicas(set) > 0);
+        let mut running = self
+            .current
+            .iter()
+            .chain(&self.old)
+            .filter(|set| replicas(set) > 0);
         if let (Some(only), None) = (running.next(), running.next()) {
             self.scale(only, self.bounds.replicas, decision);
         }
@@ -120,14 +142,22 @@ impl<'a> World<'a> {
             return;
         }
         let counts: Vec<Counts> = self.old.iter().map(|set| counts(set)).collect();
-        let now = Counts { replicas: next, available: counts_available(current) };
+        let now = Counts {
+            replicas: next,
+            available: counts_available(current),
+        };
         for (set, next) in self.old.iter().zip(self.bounds.next_old(now, &counts)) {
             self.scale(set, next, decision);
         }
     }
 
     fn annotations(&self, revision: i64) -> BTreeMap<String, String> {
-        let mut all = self.deployment.metadata.annotations.clone().unwrap_or_default();
+        let mut all = self
+            .deployment
+            .metadata
+            .annotations
+            .clone()
+            .unwrap_or_default();
         all.remove(LAST_APPLIED);
         all.insert(REVISION.into(), revision.to_string());
         all.extend(self.size());
@@ -135,25 +165,46 @@ impl<'a> World<'a> {
     }
 
     fn size(&self) -> [(String, String); 2] {
-        let Bounds { replicas, surge, .. } = self.bounds;
-        [(DESIRED.into(), replicas.to_string()), (MAX.into(), (replicas + surge).to_string())]
+        let Bounds {
+            replicas, surge, ..
+        } = self.bounds;
+        [
+            (DESIRED.into(), replicas.to_string()),
+            (MAX.into(), (replicas + surge).to_string()),
+        ]
     }
 
     fn newest_old(&self) -> i64 {
-        self.old.iter().map(|set| revision(&set.metadata)).max().unwrap_or_default()
+        self.old
+            .iter()
+            .map(|set| revision(&set.metadata))
+            .max()
+            .unwrap_or_default()
     }
 
     fn create(&self, replicas: i32, decision: &mut Decision) -> String {
         let meta = &self.deployment.metadata;
         let status = self.deployment.status.as_ref();
-        let collisions = status.and_then(|status| status.collision_count).unwrap_or_default();
+        let collisions = status
+            .and_then(|status| status.collision_count)
+            .unwrap_or_default();
         let hash = template_hash(&self.spec.template, collisions);
-        let name = format!("{}-{hash}", prefix(meta.name.as_deref().unwrap_or_default()));
+        let name = format!(
+            "{}-{hash}",
+            prefix(meta.name.as_deref().unwrap_or_default())
+        );
         let mut template = self.spec.template.clone();
-        let labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
+        let labels = template
+            .metadata
+            .get_or_insert_default()
+            .labels
+            .get_or_insert_default();
         labels.insert(TEMPLATE_HASH.into(), hash.clone());
         let mut selector = self.spec.selector.clone();
-        selector.match_labels.get_or_insert_default().insert(TEMPLATE_HASH.into(), hash);
+        selector
+            .match_labels
+            .get_or_insert_default()
+            .insert(TEMPLATE_HASH.into(), hash);
         let set = ReplicaSet {
             metadata: ObjectMeta {
                 name: Some(name.clone()),
@@ -184,16 +235,21 @@ impl<'a> World<'a> {
     }
 
     fn scale(&self, set: &ReplicaSet, next: i32, decision: &mut Decision) {
-        let sized = set.metadata.annotations.as_ref().is_some_and(|annotations| {
-            self.size().iter().all(|(key, value)| annotations.get(key) == Some(value))
-        });
+        let sized = set
+            .metadata
+            .annotations
+            .as_ref()
+            .is_some_and(|annotations| {
+                self.size()
+                    .iter()
+                    .all(|(key, value)| annotations.get(key) == Some(value))
+            });
         let before = replicas(set);
         if before == next && (sized || next == 0) {
             return;
         }
         let annotations: BTreeMap<String, String> = self.size().into();
-        let patch =
-            json!({"metadata": {"annotations": annotations}, "spec": {"replicas": next}});
+        let patch = json!({"metadata": {"annotations": annotations}, "spec": {"replicas": next}});
         decision.writes.push(Write::merge(set, patch));
         if before != next {
             let name = set.metadata.name.as_deref().unwrap_or_default();
@@ -211,7 +267,9 @@ impl<'a> World<'a> {
         if let Some(current) = self.current
             && revision(&current.metadata) != wanted
         {
-            decision.writes.push(Write::merge(&**current, patch.clone()));
+            decision
+                .writes
+                .push(Write::merge(&**current, patch.clone()));
         }
         if self.current.is_some() && revision(&self.deployment.metadata) != wanted {
             decision.writes.push(Write::merge(self.deployment, patch));
@@ -221,17 +279,33 @@ impl<'a> World<'a> {
             .old
             .iter()
             .filter(|set| replicas(set) == 0 && set.metadata.deletion_timestamp.is_none())
-            .filter(|set| set.status.as_ref().is_none_or(|status| status.replicas == 0))
+            .filter(|set| {
+                set.status
+                    .as_ref()
+                    .is_none_or(|status| status.replicas == 0)
+            })
             .collect();
         idle.sort_by_key(|set| revision(&set.metadata));
-        let surplus = idle.len().saturating_sub(usize::try_from(kept).unwrap_or_default());
-        if self.current.is_some_and(|set| counts_available(set) >= self.bounds.replicas) {
-            decision.writes.extend(idle.iter().take(surplus).map(|set| Write::delete(&****set)));
+        let surplus = idle
+            .len()
+            .saturating_sub(usize::try_from(kept).unwrap_or_default());
+        if self
+            .current
+            .is_some_and(|set| counts_available(set) >= self.bounds.replicas)
+        {
+            decision
+                .writes
+                .extend(idle.iter().take(surplus).map(|set| Write::delete(&****set)));
         }
     }
 
     fn status(&self, made: Option<&str>, now: Timestamp, decision: &mut Decision) {
-        let all = || self.current.iter().chain(&self.old).filter_map(|set| set.status.as_ref());
+        let all = || {
+            self.current
+                .iter()
+                .chain(&self.old)
+                .filter_map(|set| set.status.as_ref())
+        };
         let total: i32 = all().map(|status| status.replicas).sum();
         let available: i32 = all().filter_map(|status| status.available_replicas).sum();
         let current = self.current.and_then(|set| set.status.as_ref());
@@ -242,7 +316,11 @@ impl<'a> World<'a> {
             available_replicas: Some(available),
             unavailable_replicas: Some((self.bounds.replicas.max(total) - available).max(0)),
             observed_generation: self.deployment.metadata.generation,
-            collision_count: self.deployment.status.as_ref().and_then(|s| s.collision_count),
+            collision_count: self
+                .deployment
+                .status
+                .as_ref()
+                .and_then(|s| s.collision_count),
             conditions: None,
             terminating_replicas: None,
         };
@@ -261,7 +339,10 @@ impl<'a> World<'a> {
             decision.look_again(deadline);
         }
         if self.deployment.status.as_ref() != Some(&status) {
-            let changed = Deployment { status: Some(status), ..self.deployment.clone() };
+            let changed = Deployment {
+                status: Some(status),
+                ..self.deployment.clone()
+            };
             decision.writes.push(Write::status(&changed));
         }
     }
@@ -278,20 +359,31 @@ fn without_hash(template: &PodTemplateSpec) -> PodTemplateSpec {
 }
 
 fn replicas(set: &ReplicaSet) -> i32 {
-    set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+    set.spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1)
 }
 
 fn counts_available(set: &ReplicaSet) -> i32 {
-    set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default()
+    set.status
+        .as_ref()
+        .and_then(|status| status.available_replicas)
+        .unwrap_or_default()
 }
 
 fn counts(set: &ReplicaSet) -> Counts {
-    Counts { replicas: replicas(set), available: counts_available(set) }
+    Counts {
+        replicas: replicas(set),
+        available: counts_available(set),
+    }
 }
 
 fn revision(meta: &ObjectMeta) -> i64 {
     let annotation = meta.annotations.as_ref().and_then(|all| all.get(REVISION));
-    annotation.and_then(|text| text.parse().ok()).unwrap_or_default()
+    annotation
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -343,7 +435,10 @@ mod tests {
                     }
                     let given = &patch["metadata"]["annotations"];
                     let given: BTreeMap<String, String> = from_value(given.clone()).unwrap();
-                    set.metadata.annotations.get_or_insert_default().extend(given);
+                    set.metadata
+                        .annotations
+                        .get_or_insert_default()
+                        .extend(given);
                     bump(&mut set.metadata);
                     index.apply(set);
                 }
@@ -359,13 +454,20 @@ mod tests {
     }
 
     fn bump(meta: &mut ObjectMeta) {
-        let version: u64 = meta.resource_version.as_deref().map_or(0, |v| v.parse().unwrap());
+        let version: u64 = meta
+            .resource_version
+            .as_deref()
+            .map_or(0, |v| v.parse().unwrap());
         meta.resource_version = Some((version + 1).to_string());
     }
 
     /// All pods of all replica sets become available.
     fn settle(index: &mut Index) {
-        let sets: Vec<ReplicaSet> = index.replica_sets.iter().map(|set| (**set).clone()).collect();
+        let sets: Vec<ReplicaSet> = index
+            .replica_sets
+            .iter()
+            .map(|set| (**set).clone())
+            .collect();
         for mut set in sets {
             let count = replicas(&set);
             set.status = Some(ReplicaSetStatus {
@@ -387,23 +489,43 @@ mod tests {
 
     fn update(index: &mut Index, image: &str) {
         let mut changed = (**index.deployments.find("ns", "web").unwrap()).clone();
-        changed.spec.as_mut().unwrap().template.spec.as_mut().unwrap().containers[0].image =
-            Some(image.into());
+        changed
+            .spec
+            .as_mut()
+            .unwrap()
+            .template
+            .spec
+            .as_mut()
+            .unwrap()
+            .containers[0]
+            .image = Some(image.into());
         bump(&mut changed.metadata);
         index.apply(changed);
     }
 
     fn sizes(index: &Index) -> Vec<(i64, i32)> {
-        let mut sizes: Vec<_> =
-            index.replica_sets.iter().map(|s| (revision(&s.metadata), replicas(s))).collect();
+        let mut sizes: Vec<_> = index
+            .replica_sets
+            .iter()
+            .map(|s| (revision(&s.metadata), replicas(s)))
+            .collect();
         sizes.sort_unstable();
         sizes
     }
 
     fn progress(index: &Index) -> String {
         let deployment = index.deployments.find("ns", "web").unwrap();
-        let conditions = deployment.status.as_ref().unwrap().conditions.as_ref().unwrap();
-        let progressing = conditions.iter().find(|c| c.type_ == "Progressing").unwrap();
+        let conditions = deployment
+            .status
+            .as_ref()
+            .unwrap()
+            .conditions
+            .as_ref()
+            .unwrap();
+        let progressing = conditions
+            .iter()
+            .find(|c| c.type_ == "Progressing")
+            .unwrap();
         progressing.reason.clone().unwrap()
     }
 
@@ -430,7 +552,12 @@ mod tests {
         step(&mut index, at(NOW));
         assert_eq!(progress(&index), "NewReplicaSetAvailable");
         let settled = step(&mut index, at(NOW)).writes;
-        assert!(settled.iter().all(|write| matches!(write, Write::Merge(..))), "only the revision");
+        assert!(
+            settled
+                .iter()
+                .all(|write| matches!(write, Write::Merge(..))),
+            "only the revision"
+        );
         update(&mut index, "a");
         step(&mut index, at(NOW));
         step(&mut index, at(NOW));
@@ -452,7 +579,11 @@ mod tests {
 
     #[test]
     fn recreate_ends_the_old_before_the_new() {
-        let mut index = world(deployment("a", 2, &json!({"strategy": {"type": "Recreate"}})));
+        let mut index = world(deployment(
+            "a",
+            2,
+            &json!({"strategy": {"type": "Recreate"}}),
+        ));
         step(&mut index, at(NOW));
         settle(&mut index);
         update(&mut index, "b");

@@ -36,8 +36,14 @@ pub fn finished(job: &Job) -> Option<End> {
     let end = conditions
         .iter()
         .find(|c| c.status == "True" && (c.type_ == "Complete" || c.type_ == "Failed"))?;
-    let at = end.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
-    Some(End { well: end.type_ == "Complete", at })
+    let at = end
+        .last_transition_time
+        .as_ref()
+        .map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    Some(End {
+        well: end.type_ == "Complete",
+        at,
+    })
 }
 
 /// A job and its pods.
@@ -57,8 +63,12 @@ struct World<'a> {
 /// What to do about a job.
 pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
-    let Some(job) = index.jobs.get(key) else { return decision };
-    let Some(spec) = &job.spec else { return decision };
+    let Some(job) = index.jobs.get(key) else {
+        return decision;
+    };
+    let Some(spec) = &job.spec else {
+        return decision;
+    };
     if job.metadata.deletion_timestamp.is_some() {
         return decision;
     }
@@ -73,7 +83,10 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         None => world.go_on(&mut decision),
     };
     if job.status.as_ref() != Some(&status) {
-        let changed = Job { status: Some(status), ..(**job).clone() };
+        let changed = Job {
+            status: Some(status),
+            ..(**job).clone()
+        };
         decision.writes.push(Write::status(&changed));
     }
     decision
@@ -81,7 +94,9 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
 
 /// Deletes a job that has been finished long enough.
 fn expire(job: &Job, spec: &JobSpec, end: End, now: Timestamp, decision: &mut Decision) {
-    let Some(seconds) = spec.ttl_seconds_after_finished else { return };
+    let Some(seconds) = spec.ttl_seconds_after_finished else {
+        return;
+    };
     let due = after(end.at, i64::from(seconds));
     if due <= now {
         decision.writes.push(Write::delete(job));
@@ -130,7 +145,11 @@ impl<'a> World<'a> {
         let succeeded = count(pods.iter().filter(|pod| has_succeeded(pod)).count());
         let failed = count(pods.iter().filter(|pod| has_failed(pod)).count());
         let active: Vec<_> = pods.iter().filter(|pod| is_active(pod)).copied().collect();
-        let last_failure = pods.iter().filter(|pod| has_failed(pod)).map(|p| ended(p)).max();
+        let last_failure = pods
+            .iter()
+            .filter(|pod| has_failed(pod))
+            .map(|p| ended(p))
+            .max();
         let leaving = pods
             .iter()
             .filter(|pod| !is_active(pod) && !has_succeeded(pod) && !has_failed(pod))
@@ -161,7 +180,8 @@ impl<'a> World<'a> {
         }
         let limit = self.spec.backoff_limit.unwrap_or(6);
         let template = self.spec.template.spec.as_ref();
-        let restarting = template.and_then(|spec| spec.restart_policy.as_deref()) == Some("OnFailure");
+        let restarting =
+            template.and_then(|spec| spec.restart_policy.as_deref()) == Some("OnFailure");
         let exhausted = restarting && self.restarts > 0 && self.restarts >= limit;
         if self.failed > limit || exhausted {
             return Some(Verdict::BackoffLimit);
@@ -171,12 +191,16 @@ impl<'a> World<'a> {
 
     fn deadline(&self) -> Option<Timestamp> {
         let started = self.job.status.as_ref()?.start_time.as_ref()?.0;
-        self.spec.active_deadline_seconds.map(|seconds| after(started, seconds))
+        self.spec
+            .active_deadline_seconds
+            .map(|seconds| after(started, seconds))
     }
 
     /// Ends what still runs; when nothing does, the job has ended.
     fn end(&self, verdict: Verdict, decision: &mut Decision) -> JobStatus {
-        decision.writes.extend(self.active.iter().map(|pod| Write::delete(&***pod)));
+        decision
+            .writes
+            .extend(self.active.iter().map(|pod| Write::delete(&***pod)));
         let (announced, kind, reason, message) = verdict.words();
         let mut conditions = vec![self.condition(announced, reason, message)];
         let mut status = self.counts();
@@ -197,10 +221,16 @@ impl<'a> World<'a> {
     }
 
     fn suspend(&self, decision: &mut Decision) -> JobStatus {
-        decision.writes.extend(self.active.iter().map(|pod| Write::delete(&***pod)));
+        decision
+            .writes
+            .extend(self.active.iter().map(|pod| Write::delete(&***pod)));
         let mut status = self.counts();
         status.start_time = None;
-        status.conditions = Some(vec![self.condition("Suspended", "JobSuspended", "Job suspended")]);
+        status.conditions = Some(vec![self.condition(
+            "Suspended",
+            "JobSuspended",
+            "Job suspended",
+        )]);
         status
     }
 
@@ -222,14 +252,24 @@ impl<'a> World<'a> {
         let surplus = usize::try_from(-missing).unwrap_or_default();
         let mut ranked = self.active.clone();
         ranked.sort_by_key(|pod| (ready_since(pod).is_some(), created(&pod.metadata)));
-        decision.writes.extend(ranked.iter().take(surplus).map(|pod| Write::delete(&***pod)));
+        decision.writes.extend(
+            ranked
+                .iter()
+                .take(surplus)
+                .map(|pod| Write::delete(&***pod)),
+        );
         let mut status = self.counts();
         status.conditions = None;
-        let started = self.job.status.as_ref().and_then(|status| status.start_time.clone());
+        let started = self
+            .job
+            .status
+            .as_ref()
+            .and_then(|status| status.start_time.clone());
         status.start_time = started.or(Some(Time(self.now)));
-        if let (Some(seconds), Some(start)) =
-            (self.spec.active_deadline_seconds, status.start_time.as_ref())
-        {
+        if let (Some(seconds), Some(start)) = (
+            self.spec.active_deadline_seconds,
+            status.start_time.as_ref(),
+        ) {
             decision.look_again(after(start.0, seconds));
         }
         status
@@ -246,8 +286,11 @@ impl<'a> World<'a> {
         let name = self.job.metadata.name.clone().unwrap_or_default();
         let uid = self.job.metadata.uid.clone().unwrap_or_default();
         for nth in 0..missing {
-            let pod_name =
-                format!("{}-{}", prefix(&name), suffix(&self.job.metadata, self.now, nth));
+            let pod_name = format!(
+                "{}-{}",
+                prefix(&name),
+                suffix(&self.job.metadata, self.now, nth)
+            );
             let message = format!("Created pod: {pod_name}");
             let mut pod = pod_of(self.job, &self.spec.template, pod_name);
             let labels = pod.metadata.labels.get_or_insert_default();
@@ -264,7 +307,11 @@ impl<'a> World<'a> {
     }
 
     fn counts(&self) -> JobStatus {
-        let ready = self.active.iter().filter(|pod| ready_since(pod).is_some()).count();
+        let ready = self
+            .active
+            .iter()
+            .filter(|pod| ready_since(pod).is_some())
+            .count();
         let known = self.job.status.as_ref();
         JobStatus {
             active: Some(count(self.active.len())),
@@ -279,7 +326,11 @@ impl<'a> World<'a> {
 
     /// A condition that is true, since when it first was.
     fn condition(&self, kind: &str, reason: &str, message: &str) -> JobCondition {
-        let known = self.job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let known = self
+            .job
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten());
         let since = known
             .filter(|condition| condition.type_ == kind && condition.status == "True")
             .find_map(|condition| condition.last_transition_time.clone());
@@ -297,9 +348,20 @@ impl<'a> World<'a> {
 
 /// When a pod's containers ended.
 fn ended(pod: &Pod) -> Timestamp {
-    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|status| status.container_statuses.iter().flatten());
     statuses
-        .filter_map(|status| status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref())
+        .filter_map(|status| {
+            status
+                .state
+                .as_ref()?
+                .terminated
+                .as_ref()?
+                .finished_at
+                .as_ref()
+        })
         .map(|time| time.0)
         .max()
         .unwrap_or_else(|| created(&pod.metadata))
@@ -308,7 +370,12 @@ fn ended(pod: &Pod) -> Timestamp {
 fn restarts(pod: &Pod) -> i32 {
     let Some(status) = &pod.status else { return 0 };
     let lists = [&status.init_container_statuses, &status.container_statuses];
-    lists.into_iter().flatten().flatten().map(|container| container.restart_count).sum()
+    lists
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|container| container.restart_count)
+        .sum()
 }
 
 #[cfg(test)]
@@ -341,13 +408,18 @@ mod tests {
         let mut index = Index::default();
         let job = job(spec);
         for (nth, phase) in phases.iter().enumerate() {
-            let pod = pod_of(&job, &job.spec.as_ref().unwrap().template, format!("p{nth}"));
+            let pod = pod_of(
+                &job,
+                &job.spec.as_ref().unwrap().template,
+                format!("p{nth}"),
+            );
             index.apply(with_phase(pod, phase, None));
         }
         let key = Key::of(&job.metadata);
         index.apply(job);
         let decision = decide(&index, &key, at(NOW));
-        let count = |wanted: fn(&Write) -> bool| decision.writes.iter().filter(|w| wanted(w)).count();
+        let count =
+            |wanted: fn(&Write) -> bool| decision.writes.iter().filter(|w| wanted(w)).count();
         let conditions: Vec<String> = decision
             .writes
             .iter()
@@ -360,8 +432,16 @@ mod tests {
             .flatten()
             .map(|condition| condition["type"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(count(|write| matches!(write, Write::Create(..))), expected.0, "made");
-        assert_eq!(count(|write| matches!(write, Write::Delete { .. })), expected.1, "deleted");
+        assert_eq!(
+            count(|write| matches!(write, Write::Create(..))),
+            expected.0,
+            "made"
+        );
+        assert_eq!(
+            count(|write| matches!(write, Write::Delete { .. })),
+            expected.1,
+            "deleted"
+        );
         assert_eq!(conditions, expected.2);
     }
 
@@ -369,7 +449,11 @@ mod tests {
     fn one_pod_is_made_and_its_success_completes() {
         check(JobSpec::default(), &[], (1, 0, &[]));
         check(JobSpec::default(), &["Running"], (0, 0, &[]));
-        check(JobSpec::default(), &["Succeeded"], (0, 0, &["SuccessCriteriaMet", "Complete"]));
+        check(
+            JobSpec::default(),
+            &["Succeeded"],
+            (0, 0, &["SuccessCriteriaMet", "Complete"]),
+        );
     }
 
     #[test]
@@ -380,22 +464,49 @@ mod tests {
             ..JobSpec::default()
         };
         check(spec(), &["Succeeded", "Running"], (1, 0, &[]));
-        check(spec(), &["Succeeded", "Succeeded", "Succeeded", "Succeeded", "Running"], (0, 0, &[]));
+        check(
+            spec(),
+            &[
+                "Succeeded",
+                "Succeeded",
+                "Succeeded",
+                "Succeeded",
+                "Running",
+            ],
+            (0, 0, &[]),
+        );
     }
 
     #[test]
     fn too_many_failures_end_it() {
-        let spec = || JobSpec { backoff_limit: Some(1), ..JobSpec::default() };
+        let spec = || JobSpec {
+            backoff_limit: Some(1),
+            ..JobSpec::default()
+        };
         check(spec(), &["Failed"], (1, 0, &[]));
-        check(spec(), &["Failed", "Failed"], (0, 0, &["FailureTarget", "Failed"]));
-        check(spec(), &["Failed", "Failed", "Running"], (0, 1, &["FailureTarget"]));
+        check(
+            spec(),
+            &["Failed", "Failed"],
+            (0, 0, &["FailureTarget", "Failed"]),
+        );
+        check(
+            spec(),
+            &["Failed", "Failed", "Running"],
+            (0, 1, &["FailureTarget"]),
+        );
     }
 
     #[test]
     fn deadline_and_suspension_end_running_pods() {
-        let late = JobSpec { active_deadline_seconds: Some(60), ..JobSpec::default() };
+        let late = JobSpec {
+            active_deadline_seconds: Some(60),
+            ..JobSpec::default()
+        };
         check(late, &["Running"], (0, 1, &["FailureTarget"]));
-        let suspended = JobSpec { suspend: Some(true), ..JobSpec::default() };
+        let suspended = JobSpec {
+            suspend: Some(true),
+            ..JobSpec::default()
+        };
         check(suspended, &["Running"], (0, 1, &["Suspended"]));
     }
 
@@ -415,7 +526,13 @@ mod tests {
         let key = Key::of(&job.metadata);
         index.apply(job);
         let early = decide(&index, &key, at("2026-01-01T00:00:10Z"));
-        assert_eq!((early.writes.len(), early.again), (0, Some(at("2026-01-01T00:00:30Z"))));
-        assert!(matches!(decide(&index, &key, at(NOW)).writes[..], [Write::Delete { .. }]));
+        assert_eq!(
+            (early.writes.len(), early.again),
+            (0, Some(at("2026-01-01T00:00:30Z")))
+        );
+        assert!(matches!(
+            decide(&index, &key, at(NOW)).writes[..],
+            [Write::Delete { .. }]
+        ));
     }
 }

@@ -61,9 +61,9 @@ pub fn pod_of<K: Kept>(owner: &K, template: &PodTemplateSpec, name: String) -> P
 
 /// FNV-1a, 32 bits.
 pub(crate) fn fnv(bytes: &[u8]) -> u32 {
-    bytes
-        .iter()
-        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// The hash of a pod template as it stands in names and labels.
@@ -77,8 +77,11 @@ pub fn template_hash(template: &impl Serialize, collisions: i32) -> String {
 
 /// Five letters for the name of the `nth` object that `owner` makes at `now`.
 pub fn suffix(owner: &ObjectMeta, now: Timestamp, nth: i32) -> String {
-    let seed =
-        format!("{}/{}/{nth}", owner.uid.as_deref().unwrap_or_default(), now.as_nanosecond());
+    let seed = format!(
+        "{}/{}/{nth}",
+        owner.uid.as_deref().unwrap_or_default(),
+        now.as_nanosecond()
+    );
     let mut rest = fnv(seed.as_bytes());
     (0..5)
         .map(|_| {
@@ -100,7 +103,10 @@ pub fn prefix(name: &str) -> &str {
 }
 
 fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
+    pod.status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or("Pending")
 }
 
 /// Whether a pod has ended well.
@@ -121,8 +127,15 @@ pub fn is_active(pod: &Pod) -> bool {
 /// Since when a pod is ready.
 pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True")?;
-    Some(ready.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0))
+    let ready = conditions
+        .iter()
+        .find(|c| c.type_ == "Ready" && c.status == "True")?;
+    Some(
+        ready
+            .last_transition_time
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+    )
 }
 
 /// From when on a pod counts as available, if it stays ready.
@@ -133,12 +146,15 @@ pub fn available_from(pod: &Pod, min_ready_seconds: Option<i32>) -> Option<Times
 
 /// When an object was made.
 pub fn created(meta: &ObjectMeta) -> Timestamp {
-    meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+    meta.creation_timestamp
+        .as_ref()
+        .map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
 
 /// A time so many seconds later.
 pub fn after(time: Timestamp, seconds: i64) -> Timestamp {
-    time.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+    time.checked_add(SignedDuration::from_secs(seconds))
+        .unwrap_or(Timestamp::MAX)
 }
 
 /// A number, or a percentage of `total`.
@@ -148,7 +164,11 @@ pub fn scaled(value: Option<&IntOrString>, total: i32, round_up: bool) -> Option
         IntOrString::String(text) => {
             let percent: i64 = text.strip_suffix('%')?.trim().parse().ok()?;
             let product = i64::from(total) * percent;
-            let rounded = if round_up { (product + 99) / 100 } else { product / 100 };
+            let rounded = if round_up {
+                (product + 99) / 100
+            } else {
+                product / 100
+            };
             i32::try_from(rounded).ok()
         }
     }
@@ -193,7 +213,10 @@ pub(crate) mod tests {
         let template = PodTemplateSpec::default();
         assert_eq!(template_hash(&template, 0), template_hash(&template, 0));
         assert_ne!(template_hash(&template, 0), template_hash(&template, 1));
-        let meta = ObjectMeta { uid: Some("u".into()), ..ObjectMeta::default() };
+        let meta = ObjectMeta {
+            uid: Some("u".into()),
+            ..ObjectMeta::default()
+        };
         let now = at("2026-01-01T00:00:00Z");
         assert_eq!(suffix(&meta, now, 0).len(), 5);
         assert_ne!(suffix(&meta, now, 0), suffix(&meta, now, 1));

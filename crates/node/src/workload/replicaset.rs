@@ -27,14 +27,22 @@ const KEPT_FAILURES: usize = 10;
 /// What to do about a replica set.
 pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
-    let Some(set) = index.replica_sets.get(key) else { return decision };
+    let Some(set) = index.replica_sets.get(key) else {
+        return decision;
+    };
     if set.metadata.deletion_timestamp.is_some() {
         return decision;
     }
     let pods: Vec<&Arc<Pod>> = index.pods.owned_by(&set.metadata).collect();
-    let (active, failed): (Vec<_>, Vec<_>) =
-        pods.into_iter().filter(|pod| is_active(pod) || has_failed(pod)).partition(|p| is_active(p));
-    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let (active, failed): (Vec<_>, Vec<_>) = pods
+        .into_iter()
+        .filter(|pod| is_active(pod) || has_failed(pod))
+        .partition(|p| is_active(p));
+    let wanted = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
     let missing = wanted - count(active.len());
     if missing > 0 {
         match backed_off(&failed, now) {
@@ -50,13 +58,21 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
 }
 
 fn create(set: &ReplicaSet, missing: i32, now: Timestamp, decision: &mut Decision) {
-    let Some(template) = set.spec.as_ref().and_then(|spec| spec.template.as_ref()) else { return };
+    let Some(template) = set.spec.as_ref().and_then(|spec| spec.template.as_ref()) else {
+        return;
+    };
     let name = set.metadata.name.as_deref().unwrap_or_default();
     for nth in 0..missing.min(500) {
         let name = format!("{}-{}", prefix(name), suffix(&set.metadata, now, nth));
         let message = format!("Created pod: {name}");
-        decision.writes.push(Write::create(&pod_of(set, template, name)));
-        decision.writes.push(Write::Notice(Notice::normal(set, "SuccessfulCreate", message)));
+        decision
+            .writes
+            .push(Write::create(&pod_of(set, template, name)));
+        decision.writes.push(Write::Notice(Notice::normal(
+            set,
+            "SuccessfulCreate",
+            message,
+        )));
     }
 }
 
@@ -64,14 +80,25 @@ fn create(set: &ReplicaSet, missing: i32, now: Timestamp, decision: &mut Decisio
 fn delete(set: &ReplicaSet, active: &[&Arc<Pod>], surplus: usize, decision: &mut Decision) {
     let mut ranked: Vec<_> = active.to_vec();
     ranked.sort_by_key(|pod| {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        (ready_since(pod).is_some(), phase == Some("Running"), Reverse(created(&pod.metadata)))
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        (
+            ready_since(pod).is_some(),
+            phase == Some("Running"),
+            Reverse(created(&pod.metadata)),
+        )
     });
     for pod in ranked.into_iter().take(surplus) {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
         decision.writes.push(Write::delete(&**pod));
         let message = format!("Deleted pod: {name}");
-        decision.writes.push(Write::Notice(Notice::normal(set, "SuccessfulDelete", message)));
+        decision.writes.push(Write::Notice(Notice::normal(
+            set,
+            "SuccessfulDelete",
+            message,
+        )));
     }
 }
 
@@ -88,7 +115,12 @@ fn prune(failed: &[&Arc<Pod>], decision: &mut Decision) {
     oldest.retain(|pod| pod.metadata.deletion_timestamp.is_none());
     oldest.sort_by_key(|pod| created(&pod.metadata));
     let surplus = oldest.len().saturating_sub(KEPT_FAILURES);
-    decision.writes.extend(oldest.into_iter().take(surplus).map(|pod| Write::delete(&**pod)));
+    decision.writes.extend(
+        oldest
+            .into_iter()
+            .take(surplus)
+            .map(|pod| Write::delete(&**pod)),
+    );
 }
 
 fn status(
@@ -99,8 +131,10 @@ fn status(
     decision: &mut Decision,
 ) {
     let min_ready = set.spec.as_ref().and_then(|spec| spec.min_ready_seconds);
-    let times: Vec<Timestamp> =
-        active.iter().filter_map(|pod| available_from(pod, min_ready)).collect();
+    let times: Vec<Timestamp> = active
+        .iter()
+        .filter_map(|pod| available_from(pod, min_ready))
+        .collect();
     if let Some(next) = times.iter().filter(|time| **time > now).min() {
         decision.look_again(*next);
     }
@@ -116,7 +150,10 @@ fn status(
         terminating_replicas: None,
     };
     if set.status.as_ref() != Some(&status) {
-        let changed = ReplicaSet { status: Some(status), ..set.clone() };
+        let changed = ReplicaSet {
+            status: Some(status),
+            ..set.clone()
+        };
         decision.writes.push(Write::status(&changed));
     }
 }
@@ -133,11 +170,20 @@ fn failure(
         return None;
     }
     let status = newest.status.as_ref()?;
-    let known = set.status.iter().flat_map(|status| status.conditions.iter().flatten()).next();
+    let known = set
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .next();
     Some(ReplicaSetCondition {
         type_: "ReplicaFailure".into(),
         status: "True".into(),
-        reason: Some(status.reason.clone().unwrap_or_else(|| "FailedCreate".into())),
+        reason: Some(
+            status
+                .reason
+                .clone()
+                .unwrap_or_else(|| "FailedCreate".into()),
+        ),
         message: status.message.clone(),
         last_transition_time: known
             .and_then(|condition| condition.last_transition_time.clone())
@@ -187,7 +233,11 @@ mod tests {
     }
 
     fn creations(decision: &Decision) -> usize {
-        decision.writes.iter().filter(|w| matches!(w, Write::Create(..))).count()
+        decision
+            .writes
+            .iter()
+            .filter(|w| matches!(w, Write::Create(..)))
+            .count()
     }
 
     fn deletions(decision: &Decision) -> Vec<String> {
@@ -208,7 +258,11 @@ mod tests {
     #[test]
     fn surplus_takes_the_unready_first() {
         let now = at("2026-01-01T00:01:00Z");
-        let pods = [("a", "Running", true), ("b", "Pending", false), ("c", "Running", true)];
+        let pods = [
+            ("a", "Running", true),
+            ("b", "Pending", false),
+            ("c", "Running", true),
+        ];
         let (index, key) = world(2, &pods);
         assert_eq!(deletions(&decide(&index, &key, now)), ["b"]);
     }

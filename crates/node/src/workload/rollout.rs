@@ -30,19 +30,39 @@ impl Bounds {
         let replicas = spec.replicas.unwrap_or(1);
         let strategy = spec.strategy.as_ref();
         if strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate") {
-            return Self { replicas, surge: 0, unavailable: replicas };
+            return Self {
+                replicas,
+                surge: 0,
+                unavailable: replicas,
+            };
         }
         let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
         let quarter = |round_up| {
-            let part = if round_up { (replicas + 3) / 4 } else { replicas / 4 };
+            let part = if round_up {
+                (replicas + 3) / 4
+            } else {
+                replicas / 4
+            };
             part.max(0)
         };
         let surge = scaled(rolling.and_then(|r| r.max_surge.as_ref()), replicas, true)
             .unwrap_or_else(|| quarter(true));
-        let missing = scaled(rolling.and_then(|r| r.max_unavailable.as_ref()), replicas, false)
-            .unwrap_or_else(|| quarter(false));
-        let unavailable = if surge == 0 && missing == 0 { 1 } else { missing.min(replicas) };
-        Self { replicas, surge, unavailable }
+        let missing = scaled(
+            rolling.and_then(|r| r.max_unavailable.as_ref()),
+            replicas,
+            false,
+        )
+        .unwrap_or_else(|| quarter(false));
+        let unavailable = if surge == 0 && missing == 0 {
+            1
+        } else {
+            missing.min(replicas)
+        };
+        Self {
+            replicas,
+            surge,
+            unavailable,
+        }
     }
 
     /// How many pods must be available.
@@ -92,8 +112,18 @@ mod tests {
 
     #[test]
     fn bounds_follow_the_strategy() {
-        let mut spec = DeploymentSpec { replicas: Some(1), ..DeploymentSpec::default() };
-        assert_eq!(Bounds::of(&spec), Bounds { replicas: 1, surge: 1, unavailable: 0 });
+        let mut spec = DeploymentSpec {
+            replicas: Some(1),
+            ..DeploymentSpec::default()
+        };
+        assert_eq!(
+            Bounds::of(&spec),
+            Bounds {
+                replicas: 1,
+                surge: 1,
+                unavailable: 0
+            }
+        );
         spec.strategy = Some(DeploymentStrategy {
             rolling_update: Some(RollingUpdateDeployment {
                 max_surge: Some(IntOrString::Int(0)),
@@ -101,23 +131,71 @@ mod tests {
             }),
             type_: None,
         });
-        assert_eq!(Bounds::of(&spec), Bounds { replicas: 1, surge: 0, unavailable: 1 });
+        assert_eq!(
+            Bounds::of(&spec),
+            Bounds {
+                replicas: 1,
+                surge: 0,
+                unavailable: 1
+            }
+        );
     }
 
     #[test]
     fn old_pods_stay_until_new_ones_are_available() {
-        let bounds = Bounds { replicas: 2, surge: 1, unavailable: 0 };
-        let old = [Counts { replicas: 2, available: 2 }];
+        let bounds = Bounds {
+            replicas: 2,
+            surge: 1,
+            unavailable: 0,
+        };
+        let old = [Counts {
+            replicas: 2,
+            available: 2,
+        }];
         assert_eq!(bounds.next_current(0, 2), 1);
-        assert_eq!(bounds.next_old(Counts { replicas: 1, available: 0 }, &old), [2]);
-        assert_eq!(bounds.next_old(Counts { replicas: 1, available: 1 }, &old), [1]);
+        assert_eq!(
+            bounds.next_old(
+                Counts {
+                    replicas: 1,
+                    available: 0
+                },
+                &old
+            ),
+            [2]
+        );
+        assert_eq!(
+            bounds.next_old(
+                Counts {
+                    replicas: 1,
+                    available: 1
+                },
+                &old
+            ),
+            [1]
+        );
     }
 
     #[test]
     fn broken_old_pods_go_at_once() {
-        let bounds = Bounds { replicas: 1, surge: 1, unavailable: 0 };
-        let old = [Counts { replicas: 1, available: 0 }];
-        assert_eq!(bounds.next_old(Counts { replicas: 1, available: 1 }, &old), [0]);
+        let bounds = Bounds {
+            replicas: 1,
+            surge: 1,
+            unavailable: 0,
+        };
+        let old = [Counts {
+            replicas: 1,
+            available: 0,
+        }];
+        assert_eq!(
+            bounds.next_old(
+                Counts {
+                    replicas: 1,
+                    available: 1
+                },
+                &old
+            ),
+            [0]
+        );
     }
 
     proptest! {
