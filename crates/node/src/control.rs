@@ -426,7 +426,7 @@ async fn reconcile(context: Arc<Context>, work: Work) -> Done {
 }
 
 /// Not yet: the same is tried again soon, on what is known then.
-fn tried(work: &Work, error: &dyn std::error::Error) {
+fn tried(work: &Work, error: &(dyn std::error::Error + 'static)) {
     tracing::debug!(?work, error, "tries again");
 }
 
