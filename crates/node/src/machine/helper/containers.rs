@@ -363,6 +363,8 @@ impl Attendant {
                     *process = Some(pid);
                     if let Some(started) = self.started.take() {
                         let _unheard = started.send(Ok(()));
+                        // The call is answered before the end is told, however soon that comes.
+                        tokio::task::yield_now().await;
                     }
                 }
                 Report::Ended(exit) => return Ok(Some(exit)),

@@ -1,6 +1,10 @@
-//! The image store on disk: packing, loading, hostile archives, removal.
+//! The image store on disk: packing, loading, hostile archives, removal, pulling.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod archives;
+mod pulls;
+mod registry;
 
 use std::{fs, path::Path};
 
