@@ -3,6 +3,7 @@
 //! component's workload declares them.
 
 mod client;
+mod ending;
 mod items;
 mod page;
 mod place;
@@ -10,6 +11,7 @@ mod server;
 
 pub use self::{
     client::{AskError, fetch},
+    ending::ended,
     items::{Item, items, recommend, short},
     page::{Shop, render},
     place::Place,

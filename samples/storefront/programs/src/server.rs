@@ -1,7 +1,14 @@
 //! A server of a few lines: one function from a path to an answer.
 
-use std::{error::Error as StdError, io::Write, net::SocketAddr, sync::Arc, thread};
+use std::{
+    error::Error as StdError,
+    io::Write,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+};
 
+use signal_hook::consts::SIGTERM;
 use tiny_http::{Header, Response, Server};
 
 /// How many requests are answered at a time.
@@ -76,6 +83,11 @@ pub fn serve(
     address: SocketAddr,
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> Result<(), ServeError> {
+    // The first process of a container ignores the wish to end unless it says otherwise.
+    end_when_asked().map_err(|source| ServeError {
+        address,
+        source: Box::new(source),
+    })?;
     let server = Server::http(address).map_err(|source| ServeError { address, source })?;
     let shared = Arc::new((server, answer));
     log(&format!("listening on {address}"));
@@ -90,6 +102,11 @@ pub fn serve(
         let _ = thread.join();
     }
     Ok(())
+}
+
+fn end_when_asked() -> std::io::Result<()> {
+    let always = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(SIGTERM, 0, always).map(drop)
 }
 
 fn work(server: &Server, answer: &impl Fn(&str) -> Answer) {

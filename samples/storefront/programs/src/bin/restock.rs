@@ -1,10 +1,14 @@
 //! Looks at the shelves once and says what runs out.
 
-use std::io::Write;
+use std::{io::Write, process::ExitCode};
 
-use storefront::{AskError, Item, fetch, short};
+use storefront::{AskError, Item, ended, fetch, short};
 
-fn main() -> Result<(), AskError> {
+fn main() -> ExitCode {
+    ended(&look())
+}
+
+fn look() -> Result<(), AskError> {
     let items: Vec<Item> = fetch("CATALOG_URL", "/items")?;
     let mut out = std::io::stdout().lock();
     for item in short(&items) {
