@@ -17,6 +17,8 @@ use crate::{
     machine,
 };
 
+/// The programs of the sample.
+const PROGRAMS: [&str; 4] = ["web", "catalog", "recommendations", "restock"];
 /// A user without rights, on every Linux.
 const NOBODY: u32 = 65534;
 
@@ -98,17 +100,26 @@ impl Choreo {
         // Builds the programs and fetches Envoy.
         built.up_or_skip()?;
         built.down();
+        let choreo = Self::copied();
+        for name in PROGRAMS {
+            let (image, program) = (format!("storefront/{name}:1"), choreo.program(name));
+            choreo
+                .run(&["image", "pack", &image, "--program", &program])
+                .ok();
+        }
+        Some(choreo)
+    }
+
+    /// Everything a user needs who may not be able to read the repository.
+    fn copied() -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let copied = |from: &Path, name: &str| {
-            let to = home.path().join(name);
+        let copy = |from: &Path, to: &str| {
+            let to = home.path().join(to);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
             fs::copy(from, &to).unwrap();
             to
         };
-        let program = copied(&target().join("debug/choreo"), "choreo");
-        let envoy = copied(&cached_envoy(), "envoy");
-        let sample = home.path().join("storefront");
-        fs::create_dir(&sample).unwrap();
         for entry in fs::read_dir(root().join("samples/storefront"))
             .unwrap()
             .map(Result::unwrap)
@@ -118,37 +129,33 @@ impl Choreo {
                 .extension()
                 .is_some_and(|ending| ending == "yaml")
             {
-                fs::copy(entry.path(), sample.join(entry.file_name())).unwrap();
+                copy(
+                    &entry.path(),
+                    &format!("storefront/{}", entry.file_name().display()),
+                );
             }
         }
-        let programs_copy = home.path().join("programs");
-        fs::create_dir(&programs_copy).unwrap();
-        for name in ["web", "catalog", "recommendations", "restock"] {
-            fs::copy(programs().join(name), programs_copy.join(name)).unwrap();
+        for name in PROGRAMS {
+            copy(&programs().join(name), &format!("programs/{name}"));
         }
+        let program = copy(&target().join("debug/choreo"), "choreo");
+        let envoy = Some(copy(&cached_envoy(), "envoy"));
         let data = home.path().join("data");
         fs::create_dir(&data).unwrap();
         chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
+        let (sample, programs) = (home.path().join("storefront"), home.path().join("programs"));
         let (port, internal_port) = ports();
-        let envoy = Some(envoy);
         let user = Some(NOBODY);
-        let choreo = Self {
+        Self {
             home,
             program,
             envoy,
             sample,
-            programs: Some(programs_copy),
+            programs: Some(programs),
             user,
             port,
             internal_port,
-        };
-        for name in ["web", "catalog", "recommendations", "restock"] {
-            let image = format!("storefront/{name}:1");
-            choreo
-                .run(&["image", "pack", &image, "--program", &choreo.program(name)])
-                .ok();
         }
-        Some(choreo)
     }
 
     /// Starts the platform with the sample; returns its process.

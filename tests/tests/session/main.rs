@@ -4,7 +4,11 @@
 //!
 //! Where the machine allows no containers, or Envoy cannot be had, a test says so and passes.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 mod choreo;
 mod http;
@@ -180,21 +184,20 @@ fn promotes(choreo: &Choreo) {
 }
 
 fn deploys_and_rolls_back(choreo: &Choreo) {
+    let binding = ["get", "binding", "catalog-development", "-o", "json"];
     let release = || {
-        let binding = choreo
-            .run(&["get", "binding", "catalog-development", "-o", "json"])
-            .ok()
-            .json();
+        let binding = choreo.run(&binding).ok().json();
         binding["spec"]["releaseName"].as_str().unwrap().to_owned()
     };
     let first = release();
+    let program = choreo.program("catalog");
     choreo
         .run(&[
             "image",
             "pack",
             "storefront/catalog:2",
             "--program",
-            &choreo.program("catalog"),
+            &program,
         ])
         .ok();
     choreo
@@ -202,39 +205,33 @@ fn deploys_and_rolls_back(choreo: &Choreo) {
         .ok();
     let second = release();
     assert_ne!(first, second);
-    choreo
-        .run(&["rollback", "catalog", "--env", "development"])
-        .ok()
-        .has(&first);
+    let back = ["rollback", "catalog", "--env", "development"];
+    choreo.run(&back).ok().has(&first);
     assert_eq!(release(), first);
-    choreo
-        .run(&["rollback", "catalog", "--env", "development"])
-        .fails(7);
-    choreo
-        .run(&[
-            "rollback",
-            "catalog",
-            "--env",
-            "development",
-            "--to",
-            &second,
-        ])
-        .ok();
-    let missing = choreo
-        .run(&[
-            "deploy",
-            "catalog",
-            "--image",
-            "storefront/none:1",
-            "--timeout",
-            "8s",
-        ])
-        .fails(5);
-    missing.says("storefront/none:1");
+    choreo.run(&back).fails(7);
+    rolls_forward(choreo, &second);
+    let deploy = [
+        "deploy",
+        "catalog",
+        "--image",
+        "storefront/none:1",
+        "--timeout",
+        "8s",
+    ];
+    choreo.run(&deploy).fails(5).says("storefront/none:1");
     choreo
         .run(&["status", "storefront"])
         .ok()
         .has("storefront/none:1");
+    rolls_forward(choreo, &second);
+    let items = choreo.get(
+        "development-default.openchoreo.localhost",
+        "/catalog-http/items",
+    );
+    assert_eq!(items.status, 200, "{items:?}");
+}
+
+fn rolls_forward(choreo: &Choreo, release: &str) {
     choreo
         .run(&[
             "rollback",
@@ -242,18 +239,9 @@ fn deploys_and_rolls_back(choreo: &Choreo) {
             "--env",
             "development",
             "--to",
-            &second,
+            release,
         ])
         .ok();
-    assert_eq!(
-        choreo
-            .get(
-                "development-default.openchoreo.localhost",
-                "/catalog-http/items"
-            )
-            .status,
-        200
-    );
 }
 
 fn says_what_is_wrong(choreo: &Choreo) {

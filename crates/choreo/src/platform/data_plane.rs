@@ -7,6 +7,7 @@ use choreo_node::{
     Ended, Node, gateway,
     image::Store,
     machine::{self, LinuxMachine, Machine, Mode},
+    secret,
 };
 use kube::{Api, Client, api::DynamicObject, core::ApiResource, runtime::wait::await_condition};
 use serde_json::Value;
@@ -137,6 +138,9 @@ async fn run(
         () = stop.cancelled() => Ok(()),
         ended = node.ended() => lost(ended),
         ended = gateways => Err(gateway_ended(ended)),
+        _ = secret::run(context.client.clone()) => {
+            Err(Failure::new(Exit::Failed, "secrets are not kept up to date any more"))
+        }
         never = programmed(context, told) => match never {},
     };
     context.pods.ask(None);

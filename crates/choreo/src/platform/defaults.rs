@@ -102,8 +102,14 @@ mod tests {
     #[test]
     fn gateways_are_of_the_class_the_node_serves() {
         let home = read(HOME).unwrap();
-        let class = home.iter().find(|object| object["kind"] == "GatewayClass").unwrap();
-        assert_eq!(class["spec"]["controllerName"], choreo_node::gateway::CONTROLLER);
+        let class = home
+            .iter()
+            .find(|object| object["kind"] == "GatewayClass")
+            .unwrap();
+        assert_eq!(
+            class["spec"]["controllerName"],
+            choreo_node::gateway::CONTROLLER
+        );
     }
 
     #[test]
