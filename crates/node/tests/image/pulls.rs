@@ -85,13 +85,16 @@ async fn by_tag_and_by_digest() {
     assert_eq!(image.layers[1].diff_id, digest(TOP));
     assert_eq!(fs::read(&image.layers[0].blob).unwrap(), BASE);
     assert_eq!(fs::read(&image.layers[1].blob).unwrap(), gzip(TOP));
+    // What is there is not asked for again, not by its digest either.
     let exact = format!("shop/web@{}", world.digest);
-    assert_eq!(world.pull(&exact).await.unwrap().layers, image.layers);
-    assert_eq!(world.store.list().unwrap().len(), 2);
-    // What is there is not asked for again.
     let asked = world.registry.requests("");
     world.pull("shop/web:1").await.unwrap();
+    assert_eq!(world.pull(&exact).await.unwrap().layers, image.layers);
     assert_eq!(world.registry.requests(""), asked);
+    let fresh = Store::open(&world.home.path().join("fresh")).unwrap();
+    let exact = world.registry.reference(&exact);
+    let pulled = fresh.resolve(&exact, PullPolicy::IfNotPresent, None).await;
+    assert_eq!(pulled.unwrap().digest, world.digest);
 }
 
 #[tokio::test]
