@@ -151,7 +151,10 @@ impl<'a> Backends<'a> {
             for endpoint in slice.endpoints.iter().flatten() {
                 // Absent means ready, by the API's definition.
                 if endpoint.conditions.as_ref().and_then(|c| c.ready) != Some(false) {
-                    found.extend(endpoint.addresses.iter().map(|a| (a.clone(), number)));
+                    // Names are not looked up here, and Envoy refuses them in a list of addresses.
+                    let addresses = endpoint.addresses.iter();
+                    let addresses = addresses.filter(|a| a.parse::<std::net::IpAddr>().is_ok());
+                    found.extend(addresses.map(|a| (a.clone(), number)));
                 }
             }
         }

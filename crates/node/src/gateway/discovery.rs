@@ -121,10 +121,7 @@ impl Publisher {
         if let Some(before) = before {
             let before = before.get(service).copied().unwrap_or_default();
             if let Some(refusal) = self.verdict(service, before).await {
-                // A restarted Envoy must find what worked.
-                if let Some(good) = self.current.get(service) {
-                    write(&self.folder, service, good)?;
-                }
+                self.restore(service).await?;
                 self.refused
                     .insert(service.to_owned(), (bytes, refusal.clone()));
                 return Ok(Some(refusal));
@@ -132,6 +129,21 @@ impl Publisher {
         }
         self.current.insert(service.to_owned(), bytes);
         Ok(None)
+    }
+
+    /// Puts back what worked: a restarted Envoy must find it.
+    async fn restore(&self, service: &str) -> Result<()> {
+        let Some(good) = self.current.get(service) else {
+            return Ok(());
+        };
+        let before = self.admin.counters().await.ok();
+        write(&self.folder, service, good)?;
+        // Waited for, or its success would be taken for that of the next offer.
+        if let Some(before) = before {
+            let before = before.get(service).copied().unwrap_or_default();
+            self.verdict(service, before).await;
+        }
+        Ok(())
     }
 
     async fn verdict(&self, service: &str, before: Counters) -> Option<Refusal> {
@@ -221,4 +233,90 @@ fn last_complaint(log: &Path) -> Option<String> {
             .map_or(line, |(_, message)| message)
             .to_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// An Envoy that is killed at the end.
+    struct Running(Child);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn start(folder: &Path, program: &std::ffi::OsStr) -> Running {
+        replace(
+            &folder.join("bootstrap.json"),
+            envoy::bootstrap().to_string().as_bytes(),
+        )
+        .unwrap();
+        let log = fs::File::create(folder.join("log")).unwrap();
+        let started = Command::new(program)
+            .args(["-c", "bootstrap.json", "--disable-hot-restart"])
+            .args(["--concurrency", "1", "--log-level", "warning"])
+            .current_dir(folder)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        Running(started.unwrap())
+    }
+
+    /// A translation whose one route has a regular expression.
+    fn matching(regex: &str) -> Translation {
+        let route =
+            json!({"match": {"safe_regex": {"regex": regex}}, "direct_response": {"status": 200}});
+        let host = json!({"name": "*", "domains": ["*"], "routes": [route]});
+        Translation {
+            listeners: vec![envoy::listener(80)],
+            routes: BTreeMap::from([(80, envoy::route_configuration(80, &[host]))]),
+            ..Translation::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_envoy_refuses_is_told_and_taken_back() {
+        let Some(program) = std::env::var_os("CHOREO_ENVOY") else {
+            println!("skipped: CHOREO_ENVOY does not name an Envoy program");
+            return;
+        };
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().to_owned();
+        let services = ["cds", "lds", "rds-80"].map(str::to_owned);
+        prepare(&folder, &BTreeSet::from(services)).unwrap();
+        let admin = Admin::new(folder.join(envoy::ADMIN_SOCKET));
+        let mut publisher = Publisher::new(folder.clone(), folder.join("log"), admin);
+        let first = publisher.publish(&matching("a"), false).await.unwrap();
+        assert!(first.is_empty());
+        let _envoy = start(&folder, &program);
+        let up = async {
+            while publisher.admin.counters().await.is_err() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(10 * PATIENCE, up).await.unwrap();
+        assert_eq!(publisher.started().await, []);
+
+        let file = folder.join(envoy::discovery_file("rds-80"));
+        let good = fs::read(&file).unwrap();
+        for _ in 0..3 {
+            for bad in ["(", "["] {
+                let refusals = publisher.publish(&matching(bad), true).await.unwrap();
+                assert_eq!(refusals.len(), 1, "{refusals:?}");
+                assert_eq!(refusals[0].service, "rds-80");
+                assert!(refusals[0].message.contains("missing"), "{refusals:?}");
+                assert_eq!(fs::read(&file).unwrap(), good);
+            }
+        }
+        // The next that is good is taken again.
+        let refusals = publisher.publish(&matching("b"), true).await.unwrap();
+        assert_eq!(refusals, []);
+        assert_ne!(fs::read(&file).unwrap(), good);
+    }
 }

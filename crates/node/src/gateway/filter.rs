@@ -115,11 +115,13 @@ impl Filters {
             return Ok(fields);
         };
         if let Some(hostname) = &rewrite.hostname {
+            check_text("hostname", hostname)?;
             fields.insert("host_rewrite_literal".into(), json!(hostname));
         }
         match &rewrite.path {
             None => {}
             Some(path) if path.kind == "ReplaceFullPath" => {
+                check_text("path", &path.replace_full_path)?;
                 let substitution = path.replace_full_path.replace('\\', r"\\");
                 let regex = json!({"pattern": {"regex": "^/.*$"}, "substitution": substitution});
                 fields.insert("regex_rewrite".into(), regex);
@@ -147,6 +149,7 @@ impl Filters {
             fields.insert("scheme_redirect".into(), json!(scheme));
         }
         if let Some(hostname) = &redirect.hostname {
+            check_text("hostname", hostname)?;
             fields.insert("host_redirect".into(), json!(hostname));
         }
         if let Some(port) = port {
@@ -155,6 +158,7 @@ impl Filters {
         match &redirect.path {
             None => {}
             Some(path) if path.kind == "ReplaceFullPath" => {
+                check_text("path", &path.replace_full_path)?;
                 fields.insert("path_redirect".into(), json!(path.replace_full_path));
             }
             Some(path) => fields.extend(prefix_rewrite(path, prefix)?),
@@ -189,6 +193,7 @@ fn prefix_rewrite(
             "ReplacePrefixMatch needs a match of type PathPrefix",
         ));
     };
+    check_text("path", &path.replace_prefix_match)?;
     let new = path.replace_prefix_match.trim_end_matches('/');
     let mut fields = Map::new();
     match (prefix, new) {
@@ -222,10 +227,7 @@ fn headers(
     for (headers, action) in groups {
         for header in headers {
             check_changed(&header.name)?;
-            if header.value.contains(['\r', '\n', '\0']) {
-                let message = format!("the value of header {} is not well-formed", header.name);
-                return Err(Problem::unsupported(message));
-            }
+            check_text("header value", &header.value)?;
             // In Envoy a percent sign begins a variable.
             let value = header.value.replace('%', "%%");
             added.push(json!({
@@ -246,6 +248,16 @@ fn headers(
             format!("{direction}_headers_to_remove"),
             json!(changes.remove),
         );
+    }
+    Ok(())
+}
+
+/// Checks what becomes part of a header: Envoy refuses line ends there, and with them all routes.
+fn check_text(what: &str, value: &str) -> Result<(), Problem> {
+    if value.contains(['\r', '\n', '\0']) {
+        return Err(Problem::unsupported(format!(
+            "{what} {value:?} is not well-formed"
+        )));
     }
     Ok(())
 }

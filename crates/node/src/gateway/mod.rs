@@ -13,6 +13,7 @@ mod envoy;
 mod filter;
 mod hostname;
 pub mod objects;
+mod regular;
 mod relay;
 mod route;
 mod run;

@@ -412,9 +412,11 @@ pub struct GrantTo {
 /// `/service/method`.
 pub fn grpc(object: &DynamicObject) -> Option<Resource<Route>> {
     let mut object = object.clone();
-    let rules = object.data["spec"]["rules"].as_array_mut();
-    for rule in rules.into_iter().flatten() {
-        for found in rule["matches"].as_array_mut().into_iter().flatten() {
+    // By pointers: an index would add what is missing as null, which is no list.
+    let rules = object.data.pointer_mut("/spec/rules");
+    for rule in rules.and_then(|r| r.as_array_mut()).into_iter().flatten() {
+        let matches = rule.pointer_mut("/matches");
+        for found in matches.and_then(|m| m.as_array_mut()).into_iter().flatten() {
             if let Some(method) = found.as_object_mut().and_then(|m| m.remove("method")) {
                 found["path"] = grpc_path(&method);
             }

@@ -8,12 +8,14 @@ use super::{
     backend::{Backends, Referrer},
     filter,
     objects::{BackendRef, Match, Resource, Route, Rule, ValueMatch},
+    regular,
     status::Problem,
 };
 
 /// The name of a cluster that does not exist: Envoy answers 500 for it.
 const NO_CLUSTER: &str = "-";
-const MAX_REGEX: usize = 1024;
+/// The Gateway API's limit.
+const MAX_PATH: usize = 1024;
 
 /// An Envoy route and where it stands among those of its host.
 #[derive(Debug, Clone)]
@@ -291,10 +293,8 @@ fn path_of(wanted: &Match) -> (&str, &str) {
 
 fn condition(wanted: &Match) -> Result<Value, Problem> {
     let (kind, path) = path_of(wanted);
-    if kind != "RegularExpression" && !path.starts_with('/') {
-        return Err(Problem::unsupported(format!(
-            "path {path:?} does not start with /"
-        )));
+    if kind != "RegularExpression" {
+        check_path(path)?;
     }
     let mut condition = match kind {
         "Exact" => json!({"path": path}),
@@ -319,6 +319,7 @@ fn condition(wanted: &Match) -> Result<Value, Problem> {
     }
     let mut params = Vec::new();
     for param in distinct(&wanted.query_params, str::to_owned) {
+        check_token("query parameter", &param.name)?;
         params.push(json!({"name": param.name, "string_match": string_match(param)?}));
     }
     if !params.is_empty() {
@@ -350,16 +351,24 @@ fn string_match(wanted: &ValueMatch) -> Result<Value, Problem> {
 
 /// A regular expression that Envoy will take: one that it refuses would hold up every other route.
 fn safe_regex(text: &str) -> Result<Value, Problem> {
-    // Syntax of this library that RE2 does not have.
-    let foreign = ["&&", "--", "~~", "(?x", "\\u", "\\U", "\\<", "\\>", "\\b{"];
-    let fits = text.len() <= MAX_REGEX
-        && !foreign.iter().any(|syntax| text.contains(syntax))
-        && regex::Regex::new(text).is_ok();
-    if fits {
-        Ok(json!({"regex": text}))
+    if regular::is_re2(text) {
+        return Ok(json!({"regex": text}));
+    }
+    Err(Problem::unsupported(format!(
+        "{text:?} is not a regular expression the gateway understands (RE2, up to {} bytes)",
+        regular::MAX_LENGTH
+    )))
+}
+
+/// Checks a path to compare with: the characters that the Gateway API allows, for Envoy does not take
+/// all others.
+fn check_path(path: &str) -> Result<(), Problem> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-/._~!$&'()*+,;=:@%".contains(&b);
+    if path.starts_with('/') && path.len() <= MAX_PATH && path.bytes().all(plain) {
+        Ok(())
     } else {
         Err(Problem::unsupported(format!(
-            "{text:?} is not a regular expression the gateway understands (RE2, up to {MAX_REGEX} bytes)"
+            "path {path:?} is not well-formed"
         )))
     }
 }

@@ -82,6 +82,8 @@ pub fn translate(input: &Input) -> Translation {
 struct Point<'a> {
     gateway: &'a Resource<Gateway>,
     listener: &'a Listener,
+    /// In lower case: Envoy refuses hosts that differ in case alone.
+    hostname: String,
     problem: Option<Problem>,
     attached: i32,
     hosts: BTreeMap<String, Vec<Ordered>>,
@@ -89,7 +91,7 @@ struct Point<'a> {
 
 impl Point<'_> {
     fn hostname(&self) -> &str {
-        self.listener.hostname.as_deref().unwrap_or("*")
+        &self.hostname
     }
 }
 
@@ -100,6 +102,11 @@ fn attachment_points(input: &Input) -> Vec<Point<'_>> {
             let mut point = Point {
                 gateway,
                 listener,
+                hostname: listener
+                    .hostname
+                    .as_deref()
+                    .filter(|hostname| !hostname.is_empty())
+                    .map_or_else(|| "*".to_owned(), str::to_ascii_lowercase),
                 problem: None,
                 attached: 0,
                 hosts: BTreeMap::new(),

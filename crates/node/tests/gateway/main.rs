@@ -8,6 +8,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod translation;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -187,6 +189,14 @@ fn envoy() -> Option<PathBuf> {
     found
 }
 
+/// A backend that a weight gives its share, and whose answers tell.
+fn share(name: &str, weight: u32) -> Value {
+    json!({
+        "name": "web", "port": 80, "weight": weight,
+        "filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "x-share", "value": name}]}}],
+    })
+}
+
 fn route(generation: i64, prefix: &str) -> Value {
     json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
@@ -216,6 +226,10 @@ fn route(generation: i64, prefix: &str) -> Value {
                 {
                     "matches": [{"path": {"type": "Exact", "value": "/moved"}, "queryParams": [{"name": "q", "value": "1"}]}],
                     "filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https", "hostname": "new.test", "statusCode": 301, "path": {"type": "ReplaceFullPath", "replaceFullPath": "/there"}}}],
+                },
+                {
+                    "matches": [{"path": {"value": "/shares"}}],
+                    "backendRefs": [share("most", 3), share("some", 1), share("none", 0)],
                 },
                 {
                     "matches": [{"path": {"type": "PathPrefix", "value": "/broken"}}],
@@ -261,7 +275,7 @@ fn objects(backend: SocketAddr) -> BTreeMap<&'static str, Vec<Value>> {
     ])
 }
 
-/// Answers every request with its own head.
+/// Answers every request with its own head; after an upgrade, all bytes with themselves.
 async fn echo(listener: TcpListener) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -272,6 +286,13 @@ async fn echo(listener: TcpListener) {
                     Ok(byte) => head.push(byte),
                     Err(_) => return,
                 }
+            }
+            if head.windows(9).any(|word| word == b"websocket") {
+                let switch = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+                stream.write_all(switch).await.unwrap();
+                let (mut from, mut to) = stream.split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+                return;
             }
             let answer = format!(
                 "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
@@ -347,6 +368,40 @@ async fn requests_are_matched(address: SocketAddr) {
         answer.contains("access-control-allow-origin: http://a.test"),
         "{answer}"
     );
+}
+
+async fn an_upgraded_connection_carries_both_ways(address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = "GET /web-http/live HTTP/1.1\r\nhost: dev.openchoreo.localhost\r\nconnection: Upgrade\r\n\
+        upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", head.escape_ascii());
+    for message in [&b"one"[..], &[0, 255, 1]] {
+        stream.write_all(message).await.unwrap();
+        let mut answer = vec![0; message.len()];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, message);
+    }
+    // The end of one side reaches the other, and comes back.
+    stream.shutdown().await.unwrap();
+    assert_eq!(stream.read_to_end(&mut head).await.unwrap(), 0);
+}
+
+async fn weights_share_requests(address: SocketAddr) {
+    let mut shares: BTreeMap<String, u32> = BTreeMap::new();
+    for _ in 0..160 {
+        let answer = get(address, "GET /shares HTTP/1.1").await;
+        let (_, rest) = answer.split_once("x-share: ").unwrap();
+        let name = rest.lines().next().unwrap().to_owned();
+        *shares.entry(name).or_default() += 1;
+    }
+    // 120 to 40 on average; these bounds are five standard deviations away.
+    assert_eq!(shares.len(), 2, "{shares:?}");
+    assert!((12..=68).contains(&shares["some"]), "{shares:?}");
 }
 
 async fn changes_take_effect(address: SocketAddr, routes: &mpsc::UnboundedSender<Value>) {
@@ -432,6 +487,8 @@ async fn requests_reach_their_backends() {
 
     let check = async {
         requests_are_matched(address).await;
+        an_upgraded_connection_carries_both_ways(address).await;
+        weights_share_requests(address).await;
         changes_take_effect(address, &routes).await;
         a_killed_envoy_comes_back(address, &pid).await;
     };

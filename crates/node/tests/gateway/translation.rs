@@ -1,0 +1,419 @@
+//! What `translate` makes of objects, held to tables: each file in `cases` has objects and what is
+//! expected of them. A real Envoy checks what comes out of all of them.
+//!
+//! A case adds its objects to those of `base.yaml`, or replaces one of the same kind and name.
+//! - `order`: the routes of each host of a port, first match first, as `<match> -> <where to>`;
+//! - `statuses`: `ok`, or the reasons of what is not;
+//! - `listeners`: of a Gateway, the same and the number of attached routes;
+//! - `parts`: parts of Envoy's configuration, by their JSON pointers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use choreo_node::gateway::{
+    Input, Translation,
+    objects::{Resource, grpc},
+    translate,
+};
+use kube::api::DynamicObject;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Case {
+    objects: Vec<Value>,
+    order: BTreeMap<String, Vec<String>>,
+    statuses: BTreeMap<String, Vec<String>>,
+    listeners: BTreeMap<String, String>,
+    parts: BTreeMap<String, Value>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gateway/cases")
+}
+
+fn read(path: &Path) -> Case {
+    let text = fs::read_to_string(path).unwrap();
+    serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// All cases, by their names.
+fn cases() -> BTreeMap<String, Case> {
+    let files = fs::read_dir(folder()).unwrap().map(|f| f.unwrap().path());
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    files
+        .map(|path| (name(&path), read(&path)))
+        .filter(|(name, _)| name != "base")
+        .collect()
+}
+
+fn object<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+    serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("{e}: {value}"))
+}
+
+fn input(case: &Case) -> Input {
+    let mut objects = BTreeMap::new();
+    for value in read(&folder().join("base.yaml"))
+        .objects
+        .iter()
+        .chain(&case.objects)
+    {
+        let meta = &value["metadata"];
+        let key = [&value["kind"], &meta["namespace"], &meta["name"]].map(ToString::to_string);
+        objects.insert(key, value.clone());
+    }
+    let mut input = Input {
+        ports: BTreeSet::from([80, 81]),
+        ..Input::default()
+    };
+    for value in objects.into_values() {
+        let read = || object::<DynamicObject>(&value);
+        match value["kind"].as_str().unwrap() {
+            "GatewayClass" => input.classes.extend(Resource::read(&read())),
+            "Gateway" => input.gateways.extend(Resource::read(&read())),
+            "HTTPRoute" => input.http_routes.extend(Resource::read(&read())),
+            "GRPCRoute" => input.grpc_routes.extend(grpc(&read())),
+            "ReferenceGrant" => input.grants.extend(Resource::read(&read())),
+            "Service" => input.services.push(object(&value)),
+            "EndpointSlice" => input.slices.push(object(&value)),
+            "Namespace" => {
+                let labels = object(&value["metadata"]["labels"]);
+                input
+                    .namespaces
+                    .insert(object(&value["metadata"]["name"]), labels);
+            }
+            other => panic!("{other}"),
+        }
+    }
+    input
+}
+
+/// The routes of each host, as `host:port`.
+fn order(translation: &Translation) -> BTreeMap<String, Vec<String>> {
+    let mut found = BTreeMap::new();
+    for (port, configuration) in &translation.routes {
+        for host in configuration["virtual_hosts"].as_array().unwrap() {
+            let routes = host["routes"].as_array().unwrap();
+            let name = format!("{}:{port}", host["name"].as_str().unwrap());
+            found.insert(name, routes.iter().map(line).collect());
+        }
+    }
+    found
+}
+
+/// A route as `<match> -> <where to>`.
+fn line(route: &Value) -> String {
+    let wanted = &route["match"];
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let mut words = match wanted {
+        w if w["path"].is_string() => vec![format!("= {}", text(&w["path"]))],
+        w if w["safe_regex"].is_object() => vec![format!("~ {}", text(&w["safe_regex"]["regex"]))],
+        w if w["prefix"].is_string() => vec![text(&w["prefix"])],
+        w => vec![text(&w["path_separated_prefix"])],
+    };
+    for list in ["headers", "query_parameters"] {
+        for one in wanted[list].as_array().into_iter().flatten() {
+            let value = &one["string_match"];
+            let (sign, value) = match &value["exact"] {
+                Value::Null => ("~", &value["safe_regex"]["regex"]),
+                exact => ("=", exact),
+            };
+            words.push(format!("{}{sign}{}", text(&one["name"]), text(value)));
+        }
+    }
+    let target = if route["redirect"].is_object() {
+        "redirect".to_owned()
+    } else if route["direct_response"].is_object() {
+        route["direct_response"]["status"].to_string()
+    } else if let Some(clusters) = route["route"]["weighted_clusters"]["clusters"].as_array() {
+        let shares = clusters
+            .iter()
+            .map(|c| format!("{} {}", c["weight"], text(&c["name"])));
+        shares.collect::<Vec<_>>().join(", ")
+    } else {
+        text(&route["route"]["cluster"])
+    };
+    format!("{} -> {target}", words.join(" "))
+}
+
+/// What is not as it should be among conditions, or `ok`.
+fn faults(conditions: &Value) -> String {
+    let bad: Vec<String> = conditions
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|c| (c["status"] == "True") == (c["type"] == "Conflicted"))
+        .map(|c| {
+            format!(
+                "{} {}",
+                c["type"].as_str().unwrap(),
+                c["reason"].as_str().unwrap()
+            )
+        })
+        .collect();
+    if bad.is_empty() {
+        "ok".to_owned()
+    } else {
+        bad.join(", ")
+    }
+}
+
+/// Faults of all objects (of routes: towards each parent), and of all listeners.
+fn told(translation: &Translation) -> (BTreeMap<String, Vec<String>>, BTreeMap<String, String>) {
+    let (mut objects, mut listeners) = (BTreeMap::new(), BTreeMap::new());
+    for status in &translation.statuses {
+        let name = format!("{} {}/{}", status.kind, status.namespace, status.name);
+        let value = &status.value;
+        let states = match value["parents"].as_array() {
+            Some(parents) => parents.iter().map(|p| faults(&p["conditions"])).collect(),
+            None => vec![faults(&value["conditions"])],
+        };
+        for listener in value["listeners"].as_array().into_iter().flatten() {
+            let key = format!("{}/{}", status.name, listener["name"].as_str().unwrap());
+            let faults = faults(&listener["conditions"]);
+            listeners.insert(
+                key,
+                format!("{faults}, {} attached", listener["attachedRoutes"]),
+            );
+        }
+        objects.insert(name, states);
+    }
+    (objects, listeners)
+}
+
+/// Compares what a case names, and nothing else.
+fn check<T: PartialEq + std::fmt::Debug>(
+    case: &str,
+    expected: &BTreeMap<String, T>,
+    actual: &BTreeMap<String, T>,
+) {
+    for (name, expected) in expected {
+        assert_eq!(
+            actual.get(name),
+            Some(expected),
+            "{case}: {name} of {actual:#?}"
+        );
+    }
+}
+
+#[test]
+fn objects_become_configuration_and_statuses() {
+    let cases = cases();
+    assert!(cases.len() >= 8, "the cases are not where they should be");
+    for (name, case) in cases {
+        let translation = translate(&input(&case));
+        check(&name, &case.order, &order(&translation));
+        let (statuses, listeners) = told(&translation);
+        check(&name, &case.statuses, &statuses);
+        check(&name, &case.listeners, &listeners);
+        let whole = json!({
+            "listeners": translation.listeners,
+            "routes": translation.routes,
+            "clusters": translation.clusters,
+        });
+        for (pointer, expected) in &case.parts {
+            assert_eq!(
+                whole.pointer(pointer),
+                Some(expected),
+                "{name}: {pointer} of {whole:#}"
+            );
+        }
+    }
+}
+
+/// A resource without the type that only discovery wants.
+fn plain(resource: &Value) -> Value {
+    let mut resource = resource.clone();
+    resource.as_object_mut().unwrap().remove("@type");
+    resource
+}
+
+/// A bootstrap that holds what otherwise is discovered.
+fn fixed(translation: &Translation) -> Value {
+    let routes = translation.routes.values();
+    let pairs = translation.listeners.iter().zip(routes);
+    let listeners: Vec<Value> = pairs
+        .map(|(listener, routes)| {
+            let mut listener = plain(listener);
+            let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+            manager.as_object_mut().unwrap().remove("rds");
+            manager["route_config"] = plain(routes);
+            listener
+        })
+        .collect();
+    let clusters: Vec<Value> = translation.clusters.iter().map(plain).collect();
+    json!({
+        "node": {"id": "test", "cluster": "test"},
+        "static_resources": {"listeners": listeners, "clusters": clusters},
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": {
+            "re2.max_program_size.error_level": 100_000,
+        }}]},
+    })
+}
+
+fn validate(envoy: &Path, name: &str, translation: &Translation) -> Result<(), String> {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("envoy.json");
+    fs::write(&file, fixed(translation).to_string()).unwrap();
+    let done = std::process::Command::new(envoy)
+        .args(["--mode", "validate", "-l", "warning", "-c"])
+        .arg(&file)
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    if done.status.success() {
+        return Ok(());
+    }
+    Err(format!("{name}: {}", String::from_utf8_lossy(&done.stderr)))
+}
+
+/// Values that a route may hold, each of which Envoy must either get in a form it takes or not at all.
+fn hostile() -> Vec<Value> {
+    let regexes = [
+        "",
+        "a**",
+        "a{2}{3}",
+        "a{1001}",
+        "(a{500}){500}",
+        "[a[bc]]",
+        "[[:alpha:]]+",
+        "[]a]",
+        "[^]]",
+        "\\p{Cn}",
+        "\\p{Lu}\\p{Thai}\\p{Hangul}\\p{Co}\\p{Devanagari}",
+        "\\p{Alphabetic}",
+        "(?P<a.b>c)",
+        "\\pL",
+        "\\p{Greek}+",
+        "\\x{41}",
+        "(?P<n>a)",
+        "(?<n>a)",
+        "a+?",
+        "a??",
+        "x*+",
+        "(?i)a",
+        "(?R)a",
+        "\\Qa\\E",
+        "a\\",
+        "^*",
+        "(",
+        "\\b\\B",
+        "(?U)a*",
+        "\\z",
+        "\\A",
+        "\\Z",
+        "\\1",
+        "[a&&b]",
+        "(?m)^a$",
+        "(?u)a",
+        "(?-u)a",
+        "\\h",
+        "\\R",
+        "\\e",
+        "\\a",
+        "\\cA",
+        "\\07",
+        "\\x7f",
+        "{",
+        "a{",
+        "a{,3}",
+        "(?#c)a",
+        "\\N",
+        "\\C",
+        "\\K",
+        "(?>a)",
+        "(?=a)",
+        "[z-a]",
+        "\u{e9}+",
+        "a|*",
+        "a{3,2}",
+        "\\-",
+        "\\/",
+        "\\ ",
+        "\\&",
+    ];
+    let paths = [
+        "/", "//", "/a?b", "/a#b", "/a b", "/a\nb", "/a/", "/%", "/\u{e9}", "x", "/a//",
+    ];
+    let names = ["", "a b", ":path", "host", "x-a"];
+    let values = ["", "a\nb", "%REQ(a)%", "\u{7f}", "\u{e9}", "a\0b"];
+    let mut matches = Vec::new();
+    for regex in regexes {
+        let kind = "RegularExpression";
+        matches.push(json!({"path": {"type": kind, "value": regex}}));
+        matches.push(json!({"headers": [{"type": kind, "name": "x-a", "value": regex}]}));
+    }
+    for path in paths {
+        for kind in ["Exact", "PathPrefix"] {
+            matches.push(json!({"path": {"type": kind, "value": path}}));
+        }
+    }
+    for name in names {
+        matches.push(json!({"headers": [{"name": name, "value": "1"}]}));
+        matches.push(json!({"queryParams": [{"name": name, "value": ""}]}));
+        matches.push(json!({"method": name}));
+    }
+    for value in values {
+        matches.push(json!({"headers": [{"name": "x-a", "value": value}]}));
+        matches.push(json!({"queryParams": [{"name": "a", "value": value}]}));
+    }
+    let mut rules: Vec<Value> = matches
+        .into_iter()
+        .map(|m| json!({"matches": [m], "backendRefs": [{"name": "web", "port": 80}]}))
+        .collect();
+    for value in values.into_iter().chain(names).chain(paths) {
+        let path = |kind: &str, field: &str| json!({"type": kind, field: value});
+        let paths = [
+            path("ReplaceFullPath", "replaceFullPath"),
+            path("ReplacePrefixMatch", "replacePrefixMatch"),
+        ];
+        let mut filters = vec![
+            json!({"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-a", "value": value}]}}),
+            json!({"type": "ResponseHeaderModifier", "responseHeaderModifier": {"add": [{"name": value, "value": "1"}], "remove": [value]}}),
+            json!({"type": "URLRewrite", "urlRewrite": {"hostname": value}}),
+            json!({"type": "RequestRedirect", "requestRedirect": {"hostname": value}}),
+            json!({"type": "RequestRedirect", "requestRedirect": {"scheme": value}}),
+            json!({"type": "CORS", "cors": {"allowOrigins": [value], "allowHeaders": [value]}}),
+        ];
+        for path in paths {
+            filters.push(json!({"type": "URLRewrite", "urlRewrite": {"path": path}}));
+            filters.push(json!({"type": "RequestRedirect", "requestRedirect": {"path": path}}));
+        }
+        rules.extend(
+            filters
+                .into_iter()
+                .map(|f| json!({"filters": [f], "backendRefs": [{"name": "web", "port": 80}]})),
+        );
+    }
+    rules
+}
+
+#[test]
+fn envoy_takes_every_translation() {
+    let Some(envoy) = super::envoy() else { return };
+    let mut refused = Vec::new();
+    for (name, case) in cases() {
+        refused.extend(validate(&envoy, &name, &translate(&input(&case))).err());
+    }
+    let of = |rules: &[Value]| Case {
+        objects: vec![json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"namespace": "cell", "name": "hostile"},
+            "spec": {"parentRefs": [{"name": "g", "namespace": "plane"}], "rules": rules},
+        })],
+        ..Case::default()
+    };
+    // All at once; which one it was is only asked when it matters.
+    let rules = hostile();
+    if validate(&envoy, "all", &translate(&input(&of(&rules)))).is_err() {
+        for rule in &rules {
+            let translation = translate(&input(&of(std::slice::from_ref(rule))));
+            refused.extend(validate(&envoy, &rule.to_string(), &translation).err());
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
