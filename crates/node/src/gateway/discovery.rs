@@ -280,10 +280,11 @@ mod tests {
         }
     }
 
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     #[tokio::test]
     async fn what_envoy_refuses_is_told_and_taken_back() {
         let Some(program) = std::env::var_os("CHOREO_ENVOY") else {
-            println!("skipped: CHOREO_ENVOY does not name an Envoy program");
+            eprintln!("skipped: CHOREO_ENVOY does not name an Envoy program");
             return;
         };
         let home = tempfile::tempdir().unwrap();

@@ -297,7 +297,8 @@ impl<'a> Remote<'a> {
     /// A failure in the middle of a blob: of its digest, or of the connection.
     fn stream_error(&self, digest: &Digest, cause: &io::Error) -> Error {
         let text = chain(cause);
-        if text.to_lowercase().contains("digest") {
+        // The library's words; the text may also hold an image's name, which has no capitals.
+        if text.contains("Invalid digest") {
             Error::corrupt(format!("blob {digest}"), text)
         } else {
             self.unreachable(text)
