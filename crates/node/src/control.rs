@@ -287,6 +287,8 @@ impl Control {
                 concerned(&index, change)
             } else if index.is_complete() {
                 self.complete = true;
+                let uids = index.pods.iter().filter_map(|pod| pod.metadata.uid.clone());
+                self.context.folders.sweep(&uids.collect());
                 everything(&index)
             } else {
                 return;

@@ -59,7 +59,10 @@ impl Effect {
         }
     }
 
+    /// Removes the folders, then the object: who sees it gone finds nothing of it left. A pod that
+    /// ran to its end kept its logs until now.
     async fn remove(&self) -> Report {
+        self.context.clean(&self.pod).await;
         if let Err(error) = self.context.executor.run(&Write::remove(&*self.pod)).await {
             tracing::warn!(%error, "the pod's object cannot be removed yet");
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -328,9 +331,6 @@ impl Effect {
             Err(error) => return Err(error.to_string()),
         }
         self.context.network.release(&uid);
-        if self.pod.metadata.deletion_timestamp.is_some() {
-            self.context.clean(&self.pod).await;
-        }
         Ok(())
     }
 }

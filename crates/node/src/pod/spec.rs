@@ -1,7 +1,7 @@
 //! One container, complete, as the machine wants it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
     path::{Path, PathBuf},
 };
@@ -45,6 +45,25 @@ impl Folders {
         self.data
             .join("volumes")
             .join(pod.metadata.uid.as_deref().unwrap_or_default())
+    }
+
+    /// Removes what pods left that went away while nobody looked: all but those of `known` uids.
+    pub fn sweep(&self, known: &BTreeSet<String>) {
+        for parent in ["pods", "volumes"] {
+            let Ok(entries) = std::fs::read_dir(self.data.join(parent)) else {
+                continue;
+            };
+            for entry in entries.flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let uid = name.rsplit('_').next().unwrap_or_default();
+                if known.contains(uid) {
+                    continue;
+                }
+                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                    tracing::warn!(%error, folder = %entry.path().display(), "removing");
+                }
+            }
+        }
     }
 
     /// Where a claim's files are; they outlive pods.
@@ -243,4 +262,29 @@ fn limits(resources: Option<&ResourceRequirements>) -> (Option<u64>, Option<u64>
     let limits = resources.and_then(|resources| resources.limits.as_ref());
     let amount = |name: &str| limits.and_then(|limits| quantity::milli(limits.get(name)?));
     (amount("memory").map(|milli| milli / 1000), amount("cpu"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_sweep_leaves_what_known_pods_have() {
+        let data = tempfile::tempdir().unwrap();
+        let folders = Folders {
+            data: data.path().to_owned(),
+        };
+        for kept in ["pods/ns_web_u-1/main", "volumes/u-1/x", "claims/ns_disk"] {
+            fs::create_dir_all(data.path().join(kept)).unwrap();
+        }
+        for gone in ["pods/ns_old_u-2/main", "volumes/u-2/x"] {
+            fs::create_dir_all(data.path().join(gone)).unwrap();
+        }
+        folders.sweep(&BTreeSet::from(["u-1".to_owned()]));
+        let left = |parent: &str| fs::read_dir(data.path().join(parent)).unwrap().count();
+        assert_eq!((left("pods"), left("volumes"), left("claims")), (1, 1, 1));
+        assert!(data.path().join("pods/ns_web_u-1").exists());
+    }
 }

@@ -277,14 +277,13 @@ impl Worker {
 
     /// Cleans up after a pod whose object went away without waiting for its end.
     async fn vanished(&self) {
-        if self.runtime.teardown == super::state::Step::Done {
-            return;
+        if self.runtime.teardown != super::state::Step::Done {
+            match self.context.machine.delete_pod(&self.uid).await {
+                Ok(()) | Err(crate::machine::Error::NotFound { .. }) => {}
+                Err(error) => tracing::warn!(%error, pod = %self.key, "removing a pod's frame"),
+            }
+            self.context.network.release(&self.uid);
         }
-        match self.context.machine.delete_pod(&self.uid).await {
-            Ok(()) | Err(crate::machine::Error::NotFound { .. }) => {}
-            Err(error) => tracing::warn!(%error, pod = %self.key, "removing a pod's frame"),
-        }
-        self.context.network.release(&self.uid);
         let pod = Pod {
             metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
                 namespace: Some(self.key.namespace.clone()),
