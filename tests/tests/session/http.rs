@@ -31,7 +31,7 @@ pub(crate) fn get(port: u16, host: &str, path: &str, patience: Duration) -> Answ
     stream.set_read_timeout(Some(patience)).unwrap();
     write!(
         stream,
-        "GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut text = Vec::new();

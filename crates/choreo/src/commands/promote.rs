@@ -102,13 +102,17 @@ pub(crate) async fn bind(
     environment: &str,
     release: &str,
 ) -> Result {
+    let namespace = component.namespace();
     let existing = bindings
         .iter()
         .find(|binding| binding.spec.environment == environment);
-    let name = existing.map_or_else(
-        || format!("{}-{environment}", component.name()),
-        |binding| binding.name().to_owned(),
-    );
+    if let Some(binding) = existing {
+        // A merge: what files say about the binding besides must stay.
+        let change = json!({"spec": {"releaseName": release}});
+        store::merge::<ReleaseBindingSpec>(client, namespace, binding.name(), change).await?;
+        return Ok(());
+    }
+    let name = format!("{}-{environment}", component.name());
     let spec = json!({
         "owner": {
             "projectName": component.spec.owner.project_name,
@@ -117,9 +121,8 @@ pub(crate) async fn bind(
         "environment": environment,
         "releaseName": release,
     });
-    store::apply::<ReleaseBindingSpec>(client, component.namespace(), &name, spec)
-        .await
-        .map(drop)
+    store::apply::<ReleaseBindingSpec>(client, namespace, &name, spec).await?;
+    Ok(())
 }
 
 /// Makes the project's cell in an environment, unless it is there.
