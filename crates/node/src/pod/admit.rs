@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    fn check(spec: Value, expected: Option<&str>) {
+    fn check(spec: &Value, expected: Option<&str>) {
         let pod: Pod = from_value(json!({"metadata": {}, "spec": spec})).unwrap();
         let message = refuse(&pod).map(|(_, message)| message);
         let starts = message
@@ -105,24 +105,24 @@ mod tests {
     #[test]
     fn what_would_open_the_host_is_refused() {
         let main = json!([{"name": "main"}]);
-        check(json!({"containers": main}), None);
+        check(&json!({"containers": main}), None);
         check(
-            json!({"containers": main, "hostNetwork": true}),
+            &json!({"containers": main, "hostNetwork": true}),
             Some("spec.hostNetwork"),
         );
         let volumes = json!([{"name": "v", "hostPath": {"path": "/"}}]);
         check(
-            json!({"containers": main, "volumes": volumes}),
+            &json!({"containers": main, "volumes": volumes}),
             Some("volume \"v\""),
         );
         let volumes = json!([{"name": "v", "nfs": {"path": "/", "server": "s"}}]);
         check(
-            json!({"containers": main, "volumes": volumes}),
+            &json!({"containers": main, "volumes": volumes}),
             Some("volume \"v\""),
         );
         let privileged = json!([{"name": "main", "securityContext": {"privileged": true}}]);
         check(
-            json!({"containers": privileged}),
+            &json!({"containers": privileged}),
             Some("container \"main\""),
         );
     }

@@ -249,7 +249,7 @@ mod tests {
 
     use super::*;
 
-    fn check(container: Value, expected: Result<&[(&str, &str)], &str>) {
+    fn check(container: &Value, expected: Result<&[(&str, &str)], &str>) {
         let mut index = Index::default();
         let meta = |name: &str| json!({"name": name, "namespace": "ns"});
         let map = json!({"metadata": meta("conf"), "data": {"a": "1", "b": "2"}});
@@ -294,7 +294,7 @@ mod tests {
             ("T", "sec"),
             ("U", "x-sec-$(NO)-$(T)"),
         ];
-        check(from, Ok(&expected));
+        check(&from, Ok(&expected));
     }
 
     #[test]
@@ -302,11 +302,11 @@ mod tests {
         let from =
             |source: Value| json!({"name": "main", "env": [{"name": "X", "valueFrom": source}]});
         let missing = from(json!({"configMapKeyRef": {"name": "nope", "key": "a"}}));
-        check(missing, Err("configmap \"nope\" not found"));
+        check(&missing, Err("configmap \"nope\" not found"));
         let missing = from(json!({"secretKeyRef": {"name": "safe", "key": "z"}}));
-        check(missing, Err("couldn't find key z in secret \"safe\""));
+        check(&missing, Err("couldn't find key z in secret \"safe\""));
         let optional =
             from(json!({"configMapKeyRef": {"name": "nope", "key": "a", "optional": true}}));
-        check(optional, Ok(&[]));
+        check(&optional, Ok(&[]));
     }
 }
