@@ -176,20 +176,28 @@ impl Choreo {
         Some(())
     }
 
+    /// Starts the platform as it was left: applies nothing.
+    pub(crate) fn up_again(&self) {
+        self.start_with(&[]).ok();
+    }
+
     fn start(&self) -> Outcome {
+        self.start_with(&[&self.sample()])
+    }
+
+    fn start_with(&self, paths: &[&str]) -> Outcome {
         let (port, internal) = (self.port.to_string(), self.internal_port.to_string());
-        let sample = self.sample();
-        self.run(&[
+        let mut words = vec![
             "up",
-            &sample,
             "--detach",
             "--output",
             "json",
             "--gateway-port",
             &port,
-            "--internal-gateway-port",
-            &internal,
-        ])
+        ];
+        words.extend(["--internal-gateway-port", &internal]);
+        words.extend(paths);
+        self.run(&words)
     }
 
     /// Stops the platform.

@@ -62,7 +62,7 @@ fn killed_while_deploying() {
         .ok();
     machine::kill(pid);
     machine::gone(&running);
-    choreo.up();
+    choreo.up_again();
     let workload = choreo
         .run(&["get", "workload", "catalog", "-o", "json"])
         .ok()
