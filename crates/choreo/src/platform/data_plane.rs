@@ -7,7 +7,7 @@ use choreo_node::{
     Ended, Node, gateway,
     image::Store,
     machine::{self, LinuxMachine, Machine, Mode},
-    secret,
+    pod, secret,
 };
 use kube::{Api, Client, api::DynamicObject, core::ApiResource, runtime::wait::await_condition};
 use serde_json::Value;
@@ -121,6 +121,10 @@ async fn run(
     stop: &CancellationToken,
 ) -> Result {
     let folder = &context.settings.folder;
+    // Before anything is called ready: what the statuses tell is of a machine that is gone.
+    pod::restart::mark(&context.client).await.map_err(|error| {
+        Failure::new(Exit::Failed, "the pods of the last run cannot be read").because(error)
+    })?;
     let machine = Box::pin(machine(folder)).await?;
     let store = Store::open(&folder.images()).map_err(|error| {
         Failure::new(Exit::Failed, "the images of this machine cannot be used").because(error)

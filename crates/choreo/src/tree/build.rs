@@ -123,17 +123,13 @@ fn binding_state(snapshot: &Snapshot, binding: &ReleaseBinding) -> (State, Strin
         return (State::Off, "no release yet".to_owned());
     }
     let (state, detail) = own_state(binding, &binding.status.conditions);
+    let component = &binding.spec.owner.component_name;
+    let environment = &binding.spec.environment;
     if state == State::Ready {
-        return (state, achieved(snapshot, binding));
+        return reason::restarting(&snapshot.pods, component, environment)
+            .unwrap_or_else(|| (state, achieved(snapshot, binding)));
     }
-    match reason::of_pods(
-        &snapshot.pods,
-        &binding.spec.owner.component_name,
-        &binding.spec.environment,
-    ) {
-        Some((state, detail)) => (state, detail),
-        None => (state, detail),
-    }
+    reason::of_pods(&snapshot.pods, component, environment).unwrap_or((state, detail))
 }
 
 /// What a ready binding offers: its addresses, or its schedule.

@@ -1,8 +1,9 @@
 //! Why pods do not run: the deepest cause there is, in the words of whoever noticed it.
 
 use choreo_model::labels;
+use choreo_node::pod::restart::REASON as RESTARTED;
 use k8s_openapi::{
-    api::core::v1::{ContainerStatus, Pod},
+    api::core::v1::{ContainerStatus, Pod, PodCondition},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
@@ -15,6 +16,50 @@ pub(crate) fn of_pods(pods: &[Pod], component: &str, environment: &str) -> Optio
         .filter(|item| item.state != State::Ready && !item.detail.is_empty())
         .max_by_key(|item| item.state)
         .map(|item| (item.state, format!("pod {}: {}", item.name, item.detail)))
+}
+
+/// What a component waits for whose pods start again after a restart of the platform: for a moment
+/// its stored conditions still tell of the run before.
+pub(crate) fn restarting(
+    pods: &[Pod],
+    component: &str,
+    environment: &str,
+) -> Option<(State, String)> {
+    let mine = || {
+        pods.iter()
+            .filter(|pod| belongs(&pod.metadata, component, environment))
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+    };
+    if mine().any(is_ready) {
+        return None;
+    }
+    let pod = mine().find(|pod| was_restarted(pod))?;
+    let item = item(pod);
+    (item.state == State::Waiting).then(|| {
+        let detail = format!("pod {}: {}", item.name, item.detail);
+        (State::Waiting, detail)
+    })
+}
+
+fn ready(pod: &Pod) -> Option<&PodCondition> {
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    conditions.find(|condition| condition.type_ == "Ready")
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    ready(pod).is_some_and(|condition| condition.status == "True")
+}
+
+fn was_restarted(pod: &Pod) -> bool {
+    let marked = ready(pod).and_then(|condition| condition.reason.as_deref()) == Some(RESTARTED);
+    let statuses = pod.status.iter();
+    let mut containers = statuses.flat_map(|status| status.container_statuses.iter().flatten());
+    marked
+        || containers.any(|container| {
+            let last = container.last_state.as_ref();
+            let ended = last.and_then(|last| last.terminated.as_ref());
+            ended.and_then(|ended| ended.reason.as_deref()) == Some(RESTARTED)
+        })
 }
 
 /// The pods of a component in an environment that do not run as they should.
@@ -182,6 +227,17 @@ mod tests {
             why(&waiting("ContainerCreating", "")).unwrap().0,
             State::Waiting
         );
+    }
+
+    #[test]
+    fn a_restarted_component_waits_for_its_pods() {
+        let waits = |status: &Value| restarting(&[pod(status)], "catalog", "development");
+        let ready = |status: &str, reason: &str| json!({"phase": "Running", "conditions": [{"type": "Ready", "status": status, "reason": reason}]});
+        let (state, detail) = waits(&ready("False", "NodeRestarted")).unwrap();
+        assert_eq!(state, State::Waiting);
+        assert!(detail.contains("NodeRestarted"), "{detail}");
+        assert_eq!(waits(&ready("True", "")), None);
+        assert_eq!(waits(&ready("False", "ContainersNotReady")), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod images;
 pub mod logs;
 pub mod probe;
 pub mod quantity;
+pub mod restart;
 pub mod spec;
 pub mod state;
 pub mod status;

@@ -269,7 +269,7 @@ impl Container {
             Some(Ended {
                 id: status.container_id.clone().unwrap_or_default(),
                 code: 137,
-                reason: "NodeRestarted".into(),
+                reason: super::restart::REASON.into(),
                 message: Some("the node was restarted while the container ran".into()),
                 since: running.started_at.as_ref().map_or(now, |time| time.0),
                 at: now,
