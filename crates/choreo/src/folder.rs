@@ -197,7 +197,7 @@ impl Folder {
 
     /// Forgets what ran here.
     pub(crate) fn forget(&self) {
-        // Whether it is still there does not matter: nobody holds the lock any more.
+        // Whether it was there does not matter.
         let _ = fs::remove_file(self.state());
     }
 

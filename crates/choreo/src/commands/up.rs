@@ -49,6 +49,8 @@ pub(crate) fn run(folder: &Folder, args: &Up, verbose: u8) -> Result {
     let Some(lock) = folder.take()? else {
         return super::wait_for(join(folder, args, &documents));
     };
+    // A platform that was killed could not take its words back.
+    folder.forget();
     if args.detach {
         drop(lock);
         return detach(folder, args, &documents, verbose);
