@@ -331,8 +331,11 @@ fn programs() -> PathBuf {
         .unwrap_or_else(|| folder.join("release"))
 }
 
-/// Where the launcher keeps Envoy.
+/// The Envoy that the launcher uses: the one it is told, or the one it keeps.
 fn cached_envoy() -> PathBuf {
+    if let Some(told) = std::env::var_os("CHOREO_ENVOY") {
+        return PathBuf::from(told);
+    }
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let folder = cache.or(home).unwrap().join("choreo");
