@@ -14,16 +14,16 @@ use crate::{
 pub(crate) async fn run(folder: &Folder, args: &Status) -> Result {
     let client = client::connect(folder).await?;
     let namespace = &args.namespace.namespace;
-    if let Some(project) = &args.project {
-        // Says which projects there are when this one is not.
-        store::get::<ProjectSpec>(&client, namespace, project).await?;
-    }
     let snapshot = tree::collect(&client, namespace).await?;
     let items = tree::build(&snapshot, args.project.as_deref());
+    if let (Some(project), []) = (&args.project, items.as_slice()) {
+        // Says which projects there are.
+        store::get::<ProjectSpec>(&client, namespace, project).await?;
+    }
     match args.output {
         Format::Json => terminal::json(&items),
         Format::Text if items.is_empty() => {
-            terminal::note(format!("no projects in namespace {namespace}"));
+            terminal::note(format!("nothing in namespace {namespace}"));
             Ok(())
         }
         Format::Text => terminal::print(&tree::draw(&items, terminal::coloured())),

@@ -1,5 +1,7 @@
 //! From a snapshot to the tree. No clock, no client.
 
+use std::collections::BTreeSet;
+
 use choreo_model::{
     Component, Object, Project, ProjectReleaseBinding, ReleaseBinding, Spec,
     release::{BindingState, EndpointStatus, EndpointUrl},
@@ -9,15 +11,39 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{Item, Snapshot, State, reason, schedule};
 
-/// The projects of a snapshot, or one of them.
+/// The projects of a snapshot, or one of them. Those that only components speak of are shown too:
+/// otherwise nothing would say what such a component waits for.
 pub(crate) fn build(snapshot: &Snapshot, project: Option<&str>) -> Vec<Item> {
-    let wanted = |one: &&Project| project.is_none_or(|name| one.name() == name);
-    snapshot
-        .projects
-        .iter()
-        .filter(wanted)
-        .map(|project| of_project(snapshot, project))
-        .collect()
+    let wanted = |name: &str| project.is_none_or(|only| only == name);
+    let known: BTreeSet<&str> = snapshot.projects.iter().map(Object::name).collect();
+    let owners = snapshot.components.iter();
+    let missing: BTreeSet<&str> = owners
+        .map(|component| component.spec.owner.project_name.as_str())
+        .filter(|name| !known.contains(name))
+        .collect();
+    let found = (snapshot.projects.iter())
+        .filter(|project| wanted(project.name()))
+        .map(|project| of_project(snapshot, project));
+    let lost = (missing.into_iter())
+        .filter(|name| wanted(name))
+        .map(|name| of_missing_project(snapshot, name));
+    found.chain(lost).collect()
+}
+
+fn of_missing_project(snapshot: &Snapshot, name: &str) -> Item {
+    Item {
+        kind: "project".to_owned(),
+        name: name.to_owned(),
+        state: State::Failed,
+        detail: format!("Project \"{name}\" not found"),
+        children: components(snapshot, name).collect(),
+    }
+}
+
+fn components<'a>(snapshot: &'a Snapshot, project: &'a str) -> impl Iterator<Item = Item> + 'a {
+    (snapshot.components.iter())
+        .filter(move |component| component.spec.owner.project_name == project)
+        .map(|one| component(snapshot, one))
 }
 
 /// The bindings of a component, without anything around them.
@@ -40,11 +66,7 @@ fn of_project(snapshot: &Snapshot, project: &Project) -> Item {
         .filter(|binding| binding.spec.owner.project_name == project.name())
         .map(of_cell)
         .collect();
-    let owned = snapshot
-        .components
-        .iter()
-        .filter(|component| component.spec.owner.project_name == project.name());
-    children.extend(owned.map(|one| component(snapshot, one)));
+    children.extend(components(snapshot, project.name()));
     let (state, detail) = own_state(project, &project.status.conditions);
     Item {
         kind: "project".to_owned(),

@@ -128,6 +128,23 @@ shop                                 Failed
     }
 
     #[test]
+    fn a_component_of_no_project_is_shown() {
+        let mut snapshot = snapshot();
+        snapshot.projects.clear();
+        snapshot.bindings.clear();
+        snapshot.components = objects(json!([{"metadata": {"name": "catalog"}, "spec": {
+            "owner": {"projectName": "shop"},
+            "componentType": {"kind": "ClusterComponentType", "name": "deployment/service"}},
+            "status": {"conditions": condition("False", "ProjectNotFound", "no project")}}]));
+        let text = draw(&build(&snapshot, None), false);
+        assert!(
+            text.starts_with("shop        Failed   Project \"shop\" not found\n"),
+            "{text}"
+        );
+        assert!(text.contains("no project"), "{text}");
+    }
+
+    #[test]
     fn other_projects_are_left_out() {
         assert_eq!(build(&snapshot(), Some("other")), []);
     }
