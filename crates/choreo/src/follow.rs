@@ -1,6 +1,8 @@
 //! Following components until they are ready: one row per component and environment, looked at again
 //! whenever something changes.
 
+use std::collections::BTreeSet;
+
 use choreo_model::Component;
 use futures::stream::select_all;
 use kube::Client;
@@ -93,13 +95,33 @@ pub(crate) fn lines(rows: &[Row], coloured: bool) -> Vec<String> {
         .collect()
 }
 
-/// Shows the components of namespaces until they are ready or time is up; forever without a deadline.
+/// What to follow.
+pub(crate) struct Scope {
+    /// The namespaces whose components are shown.
+    pub(crate) namespaces: Vec<String>,
+    /// The components that are waited for, as `project/component`; all when there are none.
+    pub(crate) components: BTreeSet<String>,
+}
+
+impl Scope {
+    /// The rows that are waited for and not ready.
+    pub(crate) fn open<'a>(&'a self, rows: &'a [Row]) -> impl Iterator<Item = &'a Row> {
+        rows.iter().filter(|row| {
+            (self.components.is_empty() || self.components.contains(&row.component))
+                && !settled(std::slice::from_ref(row))
+        })
+    }
+}
+
+/// Shows the components of namespaces until those waited for are ready or time is up; forever
+/// without a deadline.
 pub(crate) async fn follow(
     client: &Client,
-    namespaces: &[String],
+    scope: &Scope,
     view: &mut View,
     deadline: Option<Instant>,
 ) -> Result<Vec<Row>> {
+    let namespaces = &scope.namespaces;
     let mut changes = select_all(
         namespaces
             .iter()
@@ -114,7 +136,7 @@ pub(crate) async fn follow(
             found.extend(rows(&tree::collect(client, namespace).await?));
         }
         view.block(lines(&found, terminal::coloured()))?;
-        if deadline.is_some() && settled(&found) {
+        if deadline.is_some() && scope.open(&found).next().is_none() {
             return Ok(found);
         }
         if !waiting::next(&mut changes, end).await {
@@ -153,5 +175,13 @@ mod tests {
         );
         assert!(!settled(&rows));
         assert!(settled(&rows[..1]));
+        let scope = |components: &[&str]| Scope {
+            namespaces: Vec::new(),
+            components: components.iter().map(|one| (*one).to_owned()).collect(),
+        };
+        assert_eq!(scope(&[]).open(&rows).count(), 1);
+        assert_eq!(scope(&["shop/web"]).open(&rows).count(), 1);
+        let others = scope(&["shop/catalog"]);
+        assert_eq!(others.open(&rows).count(), 0, "others are not waited for");
     }
 }

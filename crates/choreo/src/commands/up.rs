@@ -24,7 +24,7 @@ use crate::{
     exit::Exit,
     failure::{self, Failure, Result},
     folder::{Folder, Lock, Running},
-    follow::{self, Row},
+    follow::{self, Row, Scope},
     manifest::{self, Document},
     platform::{Part, Parts, Platform, Settings, Signals, log_to},
     terminal::{self, Style},
@@ -141,11 +141,11 @@ async fn show(
         parts.changed().await.map_err(|_| ended())?;
     }
     let deadline = Some(tokio::time::Instant::now() + args.timeout);
-    let namespaces = namespaces(documents);
-    let rows = follow::follow(&client, &namespaces, view, deadline).await?;
+    let scope = scope(documents);
+    let rows = follow::follow(&client, &scope, view, deadline).await?;
     finish(args, &running, &rows)?;
     tokio::select! {
-        rows = follow::follow(&client, &namespaces, view, None) => rows.map(drop),
+        rows = follow::follow(&client, &scope, view, None) => rows.map(drop),
         failed = fatal(&mut parts) => Err(failed),
     }
 }
@@ -187,6 +187,20 @@ fn api_line(running: &Running) -> String {
     view::part("API", "ready", Style::Good, &detail)
 }
 
+/// What the files speak of: components of others may be broken without holding these up.
+fn scope(documents: &[Document]) -> Scope {
+    let components = documents.iter().filter(|one| one.kind() == "Component");
+    let label = |one: &Document| {
+        let object = one.object();
+        let project = object.pointer("/spec/owner/projectName")?.as_str()?;
+        Some(format!("{project}/{}", one.name()))
+    };
+    Scope {
+        namespaces: namespaces(documents),
+        components: components.filter_map(label).collect(),
+    }
+}
+
 /// The namespaces the files speak of.
 fn namespaces(documents: &[Document]) -> Vec<String> {
     let ours = documents
@@ -225,17 +239,16 @@ async fn settle(
     (view, deadline): (&mut View, tokio::time::Instant),
 ) -> Result {
     apply_all(client, documents, "default", false).await?;
-    let rows = follow::follow(client, &namespaces(documents), view, Some(deadline)).await?;
+    let scope = scope(documents);
+    let rows = follow::follow(client, &scope, view, Some(deadline)).await?;
     finish(args, running, &rows)?;
-    if follow::settled(&rows) {
-        return Ok(());
-    }
-    let open = rows
-        .iter()
-        .filter(|row| !follow::settled(std::slice::from_ref(row)));
-    let names: Vec<String> = open
+    let names: Vec<String> = scope
+        .open(&rows)
         .map(|row| format!("{} {}: {}", row.component, row.environment, row.detail))
         .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
     Err(Failure::new(
         Exit::NotReady,
         format!("not ready in time: {}", names.join("; ")),
