@@ -15,7 +15,7 @@ use choreo_model::{
 };
 use serde_json::json;
 
-use super::{Context, Obstacle, apply, changed, delete_all, hold, let_go, metadata, some_of};
+use super::{Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata, some_of};
 use crate::decision::{Decision, Write};
 use crate::key::By;
 
@@ -331,7 +331,7 @@ fn finalize(context: &Context<'_>, component: &Component) -> Decision {
         .view
         .members::<ComponentReleaseSpec>(By::Component, &of);
     let workloads = context.view.members::<WorkloadSpec>(By::Component, &of);
-    let mut writes: Vec<Write> = delete_all(bindings.iter().copied())
+    let writes: Vec<Write> = delete_all(bindings.iter().copied())
         .chain(delete_all(releases.iter().copied()))
         .chain(delete_all(workloads.iter().copied()))
         .collect();
@@ -340,29 +340,17 @@ fn finalize(context: &Context<'_>, component: &Component) -> Decision {
         .chain(super::names(releases))
         .chain(super::names(workloads))
         .collect();
-    if waits.is_empty() {
-        writes.extend(let_go(component, finalizers::COMPONENT));
-        return Decision {
-            manager: MANAGER,
-            writes,
-            ..Decision::default()
-        };
-    }
-    let old = &component.status;
-    let finalizing = conditions::yes(
-        types::FINALIZING,
-        reasons::COMPONENT_FINALIZING,
-        format!("waiting for {} to be deleted", some_of(&waits)),
-    );
-    let status = ComponentStatus {
-        observed_generation: component.generation(),
-        conditions: context.conditions(component, &old.conditions, vec![finalizing]),
-        latest_release: old.latest_release.clone(),
-    };
-    Decision {
+    let deletion = Finalizing {
         manager: MANAGER,
+        finalizer: finalizers::COMPONENT,
+        reason: reasons::COMPONENT_FINALIZING,
         writes,
-        status: changed(old, &status),
-        ..Decision::default()
-    }
+        waits,
+    };
+    let old = &component.status;
+    deletion.decide(component, |new| ComponentStatus {
+        observed_generation: component.generation(),
+        conditions: context.conditions(component, &old.conditions, new),
+        latest_release: old.latest_release.clone(),
+    })
 }

@@ -18,7 +18,7 @@ use choreo_model::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::rendering::{self, Rendering};
-use super::{Context, Obstacle, changed, hold, let_go, readiness, some_of};
+use super::{Context, Finalizing, Obstacle, changed, hold, readiness, some_of};
 use crate::decision::{Decision, Write};
 use crate::key::By;
 
@@ -416,34 +416,19 @@ fn status(
 
 fn finalize(context: &Context<'_>, binding: &ReleaseBinding) -> Decision {
     let rendered = own_rendered(context, binding);
-    let mut writes = rendering::delete(&rendered);
-    if rendered.is_empty() {
-        writes.extend(let_go(binding, finalizers::RELEASE_BINDING));
-        return Decision {
-            manager: MANAGER,
-            writes,
-            ..Decision::default()
-        };
-    }
+    let writes = rendering::delete(&rendered);
+    let deletion = Finalizing {
+        manager: MANAGER,
+        finalizer: finalizers::RELEASE_BINDING,
+        reason: reasons::FINALIZING,
+        writes,
+        waits: super::names(rendered),
+    };
     let old = &binding.status;
-    let finalizing = conditions::yes(
-        types::FINALIZING,
-        reasons::FINALIZING,
-        format!(
-            "waiting for {} to be deleted",
-            some_of(&super::names(rendered))
-        ),
-    );
-    let status = ReleaseBindingStatus {
+    deletion.decide(binding, |new| ReleaseBindingStatus {
         observed_generation: binding.generation(),
-        conditions: context.conditions(binding, &old.conditions, vec![finalizing]),
+        conditions: context.conditions(binding, &old.conditions, new),
         last_spec_update_time: old.last_spec_update_time.clone(),
         ..ReleaseBindingStatus::default()
-    };
-    Decision {
-        manager: MANAGER,
-        writes,
-        status: changed(old, &status),
-        ..Decision::default()
-    }
+    })
 }

@@ -128,6 +128,39 @@ fn let_go<T: Spec>(object: &Object<T>, finalizer: &str) -> Option<Write> {
     ))
 }
 
+/// How a deletion goes on: what is deleted now, and what it waits for before the finalizer goes.
+struct Finalizing {
+    manager: &'static str,
+    finalizer: &'static str,
+    reason: &'static str,
+    writes: Vec<Write>,
+    waits: Vec<String>,
+}
+
+impl Finalizing {
+    /// The decision; `status` makes the object's status of the condition that tells what it waits for.
+    fn decide<T: Spec>(
+        mut self,
+        object: &Object<T>,
+        status: impl FnOnce(Vec<Condition>) -> T::Status,
+    ) -> Decision {
+        let status = if self.waits.is_empty() {
+            self.writes.extend(let_go(object, self.finalizer));
+            None
+        } else {
+            let message = format!("waiting for {} to be deleted", some_of(&self.waits));
+            let condition = conditions::yes(conditions::types::FINALIZING, self.reason, message);
+            changed(&object.status, &status(vec![condition]))
+        };
+        Decision {
+            manager: self.manager,
+            writes: self.writes,
+            status,
+            ..Decision::default()
+        }
+    }
+}
+
 fn finalizers_of<T: Spec>(object: &Object<T>, finalizers: Vec<String>) -> Write {
     Write::Finalizers {
         key: key_of(object),

@@ -11,7 +11,7 @@ use choreo_model::shared::LatestRelease;
 use choreo_model::{Project, ProjectReleaseBinding, finalizers, labels, names};
 use serde_json::json;
 
-use super::{Context, Obstacle, apply, changed, delete_all, hold, let_go, metadata, some_of};
+use super::{Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata};
 use crate::decision::{Decision, Event, Write};
 use crate::key::By;
 
@@ -196,29 +196,17 @@ fn finalize(context: &Context<'_>, project: &Project) -> Decision {
         writes.extend(delete_all(releases.iter().copied()));
         super::names(releases)
     };
-    if waits.is_empty() {
-        writes.extend(let_go(project, finalizers::PROJECT));
-        return Decision {
-            manager: MANAGER,
-            writes,
-            ..Decision::default()
-        };
-    }
-    let old = &project.status;
-    let finalizing = conditions::yes(
-        types::FINALIZING,
-        reasons::PROJECT_FINALIZING,
-        format!("waiting for {} to be deleted", some_of(&waits)),
-    );
-    let status = ProjectStatus {
-        observed_generation: project.generation(),
-        conditions: context.conditions(project, &old.conditions, vec![finalizing]),
-        latest_release: old.latest_release.clone(),
-    };
-    Decision {
+    let deletion = Finalizing {
         manager: MANAGER,
+        finalizer: finalizers::PROJECT,
+        reason: reasons::PROJECT_FINALIZING,
         writes,
-        status: changed(old, &status),
-        ..Decision::default()
-    }
+        waits,
+    };
+    let old = &project.status;
+    deletion.decide(project, |new| ProjectStatus {
+        observed_generation: project.generation(),
+        conditions: context.conditions(project, &old.conditions, new),
+        latest_release: old.latest_release.clone(),
+    })
 }

@@ -11,7 +11,7 @@ use choreo_model::{ProjectReleaseBinding, RenderedRelease, finalizers, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::rendering::{self, Rendering};
-use super::{Context, Obstacle, changed, hold, let_go, readiness, some_of};
+use super::{Context, Finalizing, Obstacle, changed, hold, readiness};
 use crate::decision::{Decision, Write};
 use crate::key::By;
 
@@ -243,33 +243,18 @@ fn finalize(context: &Context<'_>, binding: &ProjectReleaseBinding) -> Decision 
         .view
         .members::<RenderedReleaseSpec>(By::ComponentEnvironment, &of);
     rendered.retain(|rendered| rendering::is_owned(rendered, binding));
-    let mut writes = rendering::delete(&rendered);
-    if rendered.is_empty() {
-        writes.extend(let_go(binding, finalizers::PROJECT_RELEASE_BINDING));
-        return Decision {
-            manager: MANAGER,
-            writes,
-            ..Decision::default()
-        };
-    }
-    let old = &binding.status;
-    let finalizing = conditions::yes(
-        types::FINALIZING,
-        reasons::FINALIZING,
-        format!(
-            "waiting for {} to be deleted",
-            some_of(&super::names(rendered))
-        ),
-    );
-    let status = ProjectReleaseBindingStatus {
-        observed_generation: binding.generation(),
-        conditions: context.conditions(binding, &old.conditions, vec![finalizing]),
-        namespace: old.namespace.clone(),
-    };
-    Decision {
+    let writes = rendering::delete(&rendered);
+    let deletion = Finalizing {
         manager: MANAGER,
+        finalizer: finalizers::PROJECT_RELEASE_BINDING,
+        reason: reasons::FINALIZING,
         writes,
-        status: changed(old, &status),
-        ..Decision::default()
-    }
+        waits: super::names(rendered),
+    };
+    let old = &binding.status;
+    deletion.decide(binding, |new| ProjectReleaseBindingStatus {
+        observed_generation: binding.generation(),
+        conditions: context.conditions(binding, &old.conditions, new),
+        namespace: old.namespace.clone(),
+    })
 }
