@@ -1,13 +1,21 @@
 //! Watches: they feed the index and tell what changed.
 
-use std::time::Duration;
+use std::{fmt::Debug, hash::Hash, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use kube::{
     Api, Client,
-    runtime::{WatchStreamExt, watcher},
+    runtime::{
+        WatchStreamExt, reflector,
+        reflector::{Store, store::Writer},
+        watcher,
+    },
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Change, Kept, Shared};
@@ -83,4 +91,31 @@ impl Feed {
             }
         }
     }
+}
+
+/// Keeps the objects of one kind current in a store and tells when any of them changed.
+pub fn store<K>(
+    api: Api<K>,
+    kind: K::DynamicType,
+    changed: &Arc<Notify>,
+    tasks: &mut JoinSet<()>,
+) -> Store<K>
+where
+    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K::DynamicType: Clone + Eq + Hash + Send + Sync,
+{
+    let writer = Writer::new(kind);
+    let store = writer.as_reader();
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let mut events = Box::pin(reflector(writer, events));
+    let changed = Arc::clone(changed);
+    tasks.spawn(async move {
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(_) => changed.notify_one(),
+                Err(error) => tracing::warn!(%error, "a watch broke"),
+            }
+        }
+    });
+    store
 }

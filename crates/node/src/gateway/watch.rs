@@ -1,8 +1,7 @@
 //! The objects the gateways depend on, kept current by watches.
 
-use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use futures::StreamExt as _;
 use k8s_openapi::api::{
     core::v1::{Namespace, Service},
     discovery::v1::EndpointSlice,
@@ -10,14 +9,11 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Resource as _,
     api::{ApiResource, DynamicObject, GroupVersionKind},
-    runtime::{
-        WatchStreamExt as _, reflector,
-        reflector::{Store, store::Writer},
-        watcher,
-    },
+    runtime::{reflector, reflector::Store},
 };
-use serde::de::DeserializeOwned;
 use tokio::{sync::Notify, task::JoinSet};
+
+use crate::watch;
 
 use super::{
     GROUP, Input,
@@ -58,7 +54,7 @@ impl Watches {
         let mut dynamic = |kind: &str| {
             let resource = resource(kind);
             let api = Api::all_with(client.clone(), &resource);
-            follow(api, resource, &changed, &mut tasks)
+            watch::store(api, resource, &changed, &mut tasks)
         };
         let (classes, gateways) = (dynamic("GatewayClass"), dynamic("Gateway"));
         let (http_routes, grpc_routes) = (dynamic("HTTPRoute"), dynamic("GRPCRoute"));
@@ -69,9 +65,9 @@ impl Watches {
             http_routes,
             grpc_routes,
             grants,
-            namespaces: follow(Api::all(client.clone()), (), &changed, &mut tasks),
-            services: follow(Api::all(client.clone()), (), &changed, &mut tasks),
-            slices: follow(Api::all(client.clone()), (), &changed, &mut tasks),
+            namespaces: watch::store(Api::all(client.clone()), (), &changed, &mut tasks),
+            services: watch::store(Api::all(client.clone()), (), &changed, &mut tasks),
+            slices: watch::store(Api::all(client.clone()), (), &changed, &mut tasks),
             changed,
             tasks,
         }
@@ -170,30 +166,4 @@ where
         .iter()
         .map(|object| K::clone(object))
         .collect()
-}
-
-fn follow<K>(
-    api: Api<K>,
-    kind: K::DynamicType,
-    changed: &Arc<Notify>,
-    tasks: &mut JoinSet<()>,
-) -> Store<K>
-where
-    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Clone + Eq + Hash + Send + Sync,
-{
-    let writer = Writer::new(kind);
-    let store = writer.as_reader();
-    let events = watcher(api, watcher::Config::default()).default_backoff();
-    let mut events = Box::pin(reflector(writer, events));
-    let changed = Arc::clone(changed);
-    tasks.spawn(async move {
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(_) => changed.notify_one(),
-                Err(error) => tracing::warn!(%error, "a watch of the gateway broke"),
-            }
-        }
-    });
-    store
 }

@@ -6,24 +6,19 @@
 
 mod plan;
 
-use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
-    runtime::{
-        WatchStreamExt as _, reflector,
-        reflector::{Store, store::Writer},
-        watcher,
-    },
+    runtime::{reflector, reflector::Store},
 };
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::{sync::Notify, task::JoinSet};
 
 use self::plan::{Outcome, Sources, plan};
+use crate::watch;
 
 const GROUP: &str = "external-secrets.io";
 const MANAGER: &str = "choreo-secrets";
@@ -66,7 +61,7 @@ impl Controller {
         let mut dynamic = |kind: &str| {
             let resource = resource(kind);
             let api = Api::all_with(client.clone(), &resource);
-            follow(api, resource, &changed, &mut tasks)
+            watch::store(api, resource, &changed, &mut tasks)
         };
         let wanted = dynamic("ExternalSecret");
         let cluster_stores = dynamic("ClusterSecretStore");
@@ -75,7 +70,7 @@ impl Controller {
             wanted,
             cluster_stores,
             stores,
-            secrets: follow(Api::all(client.clone()), (), &changed, &mut tasks),
+            secrets: watch::store(Api::all(client.clone()), (), &changed, &mut tasks),
             client,
             changed,
             tasks,
@@ -166,32 +161,6 @@ impl Controller {
 fn resource(kind: &str) -> ApiResource {
     let plural = format!("{}s", kind.to_lowercase());
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, "v1", kind), &plural)
-}
-
-fn follow<K>(
-    api: Api<K>,
-    kind: K::DynamicType,
-    changed: &Arc<Notify>,
-    tasks: &mut JoinSet<()>,
-) -> Store<K>
-where
-    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Clone + Eq + Hash + Send + Sync,
-{
-    let writer = Writer::new(kind);
-    let store = writer.as_reader();
-    let events = watcher(api, watcher::Config::default()).default_backoff();
-    let mut events = Box::pin(reflector(writer, events));
-    let changed = Arc::clone(changed);
-    tasks.spawn(async move {
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(_) => changed.notify_one(),
-                Err(error) => tracing::warn!(%error, "a watch of secrets broke"),
-            }
-        }
-    });
-    store
 }
 
 /// Objects by namespace and name.
