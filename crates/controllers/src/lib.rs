@@ -21,7 +21,7 @@ mod view;
 mod watch;
 
 pub use act::Executor;
-pub use decide::decide;
+pub use decide::{Obstacle, Release, decide, release};
 pub use decision::{Decision, Event, Home, Write};
 pub use index::{Change, Index};
 pub use key::Key;

@@ -11,12 +11,14 @@ use choreo_model::project::ProjectSpec;
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::traits::TraitSpec;
 use choreo_model::{
-    Component, ComponentType, Object, ReleaseBinding, Workload, finalizers, labels, names,
+    Component, ComponentType, Object, ReleaseBinding, Spec, Workload, finalizers, labels, names,
 };
 use serde_json::json;
 
-use super::{Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata, some_of};
-use crate::decision::{Decision, Write};
+use super::{
+    Context, Finalizing, Obstacle, Release, apply, changed, delete_all, hold, metadata, some_of,
+};
+use crate::decision::{Decision, Home, Write};
 use crate::key::By;
 
 const MANAGER: &str = "component-controller";
@@ -87,20 +89,32 @@ impl Deployment {
 
 /// What to make of the component; nothing when it is not deployed by itself.
 fn plan(context: &Context<'_>, component: &Component) -> Result<Option<Deployment>, Obstacle> {
-    let type_ = component_type(context, component)?;
-    check_workflow(component, type_)?;
-    let workload = workload(context, component)?;
-    let (release, spec) = freeze(context, component, type_, workload)?;
+    let release = release(context, component)?;
     let environment = root_environment(context, component)?;
     if !component.spec.auto_deploy {
         return Ok(None);
     }
-    Ok(Some(deploy(
-        context,
-        component,
-        (release, spec),
-        environment,
-    )))
+    Ok(Some(deploy(context, component, release, environment)))
+}
+
+/// The component as it is now, frozen, under the name its content gives it.
+pub(super) fn release(context: &Context<'_>, component: &Component) -> Result<Release, Obstacle> {
+    let type_ = component_type(context, component)?;
+    check_workflow(component, type_)?;
+    let workload = workload(context, component)?;
+    let (name, spec) = freeze(context, component, type_, workload)?;
+    let labels = [
+        (labels::PROJECT, spec.owner.project_name.as_str()),
+        (labels::COMPONENT, spec.owner.component_name.as_str()),
+    ];
+    let metadata = metadata(context.namespace(), &name, &labels);
+    let object = json!({
+        "apiVersion": choreo_model::API_VERSION,
+        "kind": ComponentReleaseSpec::KIND,
+        "metadata": metadata,
+        "spec": spec,
+    });
+    Ok(Release { name, object })
 }
 
 fn component_type<'a>(
@@ -235,26 +249,17 @@ fn root_environment<'a>(context: &Context<'a>, component: &Component) -> Result<
 fn deploy(
     context: &Context<'_>,
     component: &Component,
-    (name, spec): (String, ComponentReleaseSpec),
+    Release { name, object }: Release,
     environment: &str,
 ) -> Deployment {
-    let namespace = context.namespace();
     let mut writes = Vec::new();
     if context
         .view
-        .get::<ComponentReleaseSpec>(namespace, &name)
+        .get::<ComponentReleaseSpec>(context.namespace(), &name)
         .is_none()
     {
-        let owner = &spec.owner;
-        let labels = [
-            (labels::PROJECT, owner.project_name.as_str()),
-            (labels::COMPONENT, owner.component_name.as_str()),
-        ];
-        writes.extend(apply(
-            "ComponentRelease",
-            &metadata(namespace, &name, &labels),
-            &spec,
-        ));
+        let home = Home::Control;
+        writes.push(Write::Apply { home, object });
     }
     let (binding, write) = bind(context, component, &name, environment);
     let bound = write.is_none();

@@ -179,9 +179,11 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
     let (mut conditions, writes) = match synced {
         Err(obstacle) => (Outcome::obstructed(&obstacle).conditions, Vec::new()),
         Ok((there, write)) => {
-            let mut all = vec![is_synced(context, &name, there)];
+            let held = held(&compiled, there);
+            let writes = write.filter(|_| held.is_none()).into_iter().collect();
+            let mut all = vec![held.unwrap_or_else(|| is_synced(context, &name, there))];
             all.extend(there.map(|there| readiness::of_component(there, workload)));
-            (all, write.into_iter().collect())
+            (all, writes)
         }
     };
     conditions.insert(1, connections_resolved(&compiled));
@@ -191,6 +193,36 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         conditions,
         compiled,
     }
+}
+
+/// Why the rendered release is not written: an address it is to carry is not known. Written
+/// without it, the component would start, lack what it declared, and roll out a second time.
+/// Addresses of its own are told all the same, so components that need each other both go on.
+fn held(compiled: &Compiled, there: Option<&RenderedRelease>) -> Option<Condition> {
+    if compiled.pending_connections.is_empty() {
+        return None;
+    }
+    let meanwhile = match there {
+        Some(_) => "what runs stays as it is until then",
+        None => "nothing is deployed until then",
+    };
+    let message = format!("waiting for {}; {meanwhile}", pending(compiled));
+    Some(conditions::no(
+        types::RELEASE_SYNCED,
+        reasons::CONNECTIONS_PENDING,
+        message,
+    ))
+}
+
+/// The connections whose address is not known, and why.
+fn pending(compiled: &Compiled) -> String {
+    let named: Vec<String> = (compiled.pending_connections.iter())
+        .map(|one| {
+            let (project, component, endpoint) = (&one.project, &one.component, &one.endpoint);
+            format!("{project}/{component} {endpoint} ({})", one.reason)
+        })
+        .collect();
+    some_of(&named)
 }
 
 fn is_synced(context: &Context<'_>, name: &str, there: Option<&RenderedRelease>) -> Condition {
@@ -219,32 +251,25 @@ fn is_synced(context: &Context<'_>, name: &str, there: Option<&RenderedRelease>)
 
 fn connections_resolved(compiled: &Compiled) -> Condition {
     let type_ = types::CONNECTIONS_RESOLVED;
-    let (resolved, pending) = (
+    let (resolved, waiting) = (
         compiled.resolved_connections.len(),
         compiled.pending_connections.len(),
     );
-    match (pending, resolved) {
+    match (waiting, resolved) {
         (0, 0) => conditions::yes(type_, reasons::NO_CONNECTIONS, "No connections to resolve"),
         (0, all) => conditions::yes(
             type_,
             reasons::ALL_CONNECTIONS_RESOLVED,
             format!("All {all} connections resolved"),
         ),
-        (pending, resolved) => {
-            let why: Vec<String> = compiled
-                .pending_connections
-                .iter()
-                .map(|one| one.reason.clone())
-                .collect();
-            conditions::no(
-                type_,
-                reasons::CONNECTIONS_PENDING,
-                format!(
-                    "{pending} connections pending, {resolved} resolved: {}",
-                    some_of(&why)
-                ),
-            )
-        }
+        (count, resolved) => conditions::no(
+            type_,
+            reasons::CONNECTIONS_PENDING,
+            format!(
+                "{count} connections pending, {resolved} resolved: {}",
+                pending(compiled)
+            ),
+        ),
     }
 }
 

@@ -52,6 +52,31 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     decision
 }
 
+/// A component frozen as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    /// The release's name, which its content gives it.
+    pub name: String,
+    /// The `ComponentRelease`.
+    pub object: Value,
+}
+
+/// The release of the component of `key` as the index knows it: the same that the component's
+/// controller makes by itself when the component has autoDeploy.
+pub fn release(index: &Index, key: &Key) -> Result<Release, Obstacle> {
+    let view = View::new(index);
+    let context = Context {
+        view: &view,
+        key,
+        now: Time(Timestamp::UNIX_EPOCH),
+    };
+    let component = view.own(key).ok_or_else(|| {
+        let message = format!("Component \"{}\" not found", key.name);
+        Obstacle::new(conditions::reasons::COMPONENT_NOT_FOUND, message)
+    })?;
+    component::release(&context, component)
+}
+
 /// Everything a decision may look at.
 struct Context<'a> {
     view: &'a View<'a>,
@@ -59,11 +84,14 @@ struct Context<'a> {
     now: Time,
 }
 
-/// Why an object is not as wanted yet: a reason and a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Obstacle {
-    reason: &'static str,
-    message: String,
+/// Why an object is not as wanted yet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Obstacle {
+    /// The reason of a condition.
+    pub reason: &'static str,
+    /// What is in the way, for a person.
+    pub message: String,
 }
 
 impl Obstacle {

@@ -1,0 +1,100 @@
+//! Bindings: rendered, and put on a plane.
+
+use super::*;
+
+#[test]
+fn a_binding_becomes_a_rendered_release() {
+    let mut world = World::new(&shop());
+    world.settle(&ALL);
+    let conditions = world.status("ReleaseBinding", "web-development");
+    assert_eq!(
+        conditions,
+        [
+            "ReleaseSynced True ReleaseSynced: RenderedRelease \"web-development\" is up to date",
+            "ConnectionsResolved True NoConnections: No connections to resolve",
+            "ResourceDependenciesReady True NoResourceDependencies: No resource dependencies to \
+             resolve",
+            "ResourcesReady False ResourcesProgressing: RenderedRelease \"web-development\" is \
+             not applied yet",
+            "Ready False ResourcesProgressing: RenderedRelease \"web-development\" is not \
+             applied yet",
+        ]
+    );
+}
+
+#[test]
+fn objects_wait_for_their_namespace_and_continue() {
+    let mut world = World::new(&shop());
+    world.settle(&ALL);
+    let waiting = world.status("RenderedRelease", "web-development");
+    assert!(waiting[0].starts_with("ResourcesApplied False ApplyPending: waiting for namespace"));
+
+    let cell = choreo_model::names::cell_namespace("default", "shop", "development");
+    let woken = world.put(json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": cell },
+    }));
+    assert!(woken.contains(&Key::new("RenderedRelease", "default", "web-development")));
+    let decision = world.decide("RenderedRelease", "web-development");
+    let applied = decision.writes.iter().filter(|write| {
+        matches!(
+            write,
+            Write::Apply {
+                home: Home::Plane(0),
+                ..
+            }
+        )
+    });
+    assert_eq!(applied.count(), 3, "Deployment, Service, NetworkPolicy");
+}
+
+#[test]
+fn an_edit_wakes_only_whom_it_concerns() {
+    let mut world = World::new(&shop());
+    world.add(&format!("{COMPONENT}{WORKLOAD}").replace("web", "api"));
+    world.settle(&[
+        ("Component", "web"),
+        ("Component", "api"),
+        ("Project", "shop"),
+    ]);
+    let woken = world.add(&WORKLOAD.replace("web:1", "web:2"));
+    assert!(woken.contains(&Key::new("Component", "default", "web")));
+    assert!(!woken.contains(&Key::new("Component", "default", "api")));
+    // The same again is no change.
+    assert_eq!(
+        world.add(&WORKLOAD.replace("web:1", "web:2")),
+        BTreeSet::new()
+    );
+}
+
+#[test]
+fn a_failing_container_is_the_reason_of_its_component() {
+    let mut world = World::new(&shop());
+    world.settle(&ALL);
+    world.decide("RenderedRelease", "web-development");
+    let woken = world.put(json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "web-1", "namespace": "cell", "labels": {
+            "openchoreo.dev/namespace": "default", "openchoreo.dev/project": "shop",
+            "openchoreo.dev/component": "web", "openchoreo.dev/environment": "development",
+        }},
+        "status": { "containerStatuses": [{ "name": "main", "state": { "waiting": {
+            "reason": "ImagePullBackOff", "message": "no such image",
+        }}}]},
+    }));
+    assert!(woken.contains(&Key::new("RenderedRelease", "default", "web-development")));
+    let status = world
+        .decide("RenderedRelease", "web-development")
+        .status
+        .unwrap();
+    let resources = status["resources"].as_array().unwrap();
+    let deployment = resources
+        .iter()
+        .find(|one| one["kind"] == "Deployment")
+        .unwrap();
+    assert_eq!(deployment["healthStatus"], "Degraded");
+    assert_eq!(
+        deployment["message"],
+        "container \"main\": ImagePullBackOff: no such image"
+    );
+}

@@ -1,0 +1,86 @@
+//! Components: released and bound.
+
+use super::*;
+
+#[test]
+fn a_component_says_what_it_lacks() {
+    check(
+        COMPONENT,
+        "Component",
+        "web",
+        &[
+            "Ready False WorkloadNotFound: Workload for component \"web\" not found, waiting for \
+         workload to be created",
+        ],
+    );
+    check(
+        &format!("{COMPONENT}{WORKLOAD}"),
+        "Component",
+        "web",
+        &["Ready False ProjectNotFound: Project \"shop\" not found"],
+    );
+    check(
+        &COMPONENT.replace("service", "absent"),
+        "Component",
+        "web",
+        &["Ready False ComponentTypeNotFound: ClusterComponentType \"absent\" not found"],
+    );
+    let mut manual = World::new(&shop().replace("autoDeploy: true", "autoDeploy: false"));
+    assert!(manual.status("Component", "web")[0].starts_with("Ready True Reconciled"));
+}
+
+#[test]
+fn a_component_is_released_and_bound_once() {
+    let mut world = World::new(&shop());
+    let writes: Vec<String> = world
+        .decide("Component", "web")
+        .writes
+        .iter()
+        .map(words)
+        .collect();
+    assert_eq!(writes.len(), 3, "{writes:?}");
+    assert_eq!(
+        writes[0],
+        "finalizers web [\"openchoreo.dev/component-cleanup\"]"
+    );
+    assert!(writes[1].starts_with("apply ComponentRelease web-"));
+    assert_eq!(writes[2], "apply ReleaseBinding web-development");
+    world.settle(&[("Component", "web")]);
+    let again = world.decide("Component", "web");
+    assert!(
+        again
+            .writes
+            .iter()
+            .all(|write| matches!(write, Write::Finalizers { .. }))
+    );
+}
+
+#[test]
+fn a_binding_moved_by_hand_stays_until_the_next_release() {
+    let mut world = World::new(&shop());
+    let first = world.decide("Component", "web");
+    assert!(first.status.unwrap()["latestRelease"].is_null());
+    world.settle(&[("Component", "web")]);
+    let status = world.decide("Component", "web").status.unwrap();
+    let mut component = documents(COMPONENT).remove(0);
+    component["status"] = status;
+    world.put(component);
+    let moves = |world: &mut World| {
+        let decision = world.decide("Component", "web");
+        let binding = |write: &&Write| words(write).starts_with("apply ReleaseBinding");
+        decision.writes.iter().filter(binding).count()
+    };
+    world.add(
+        "apiVersion: openchoreo.dev/v1alpha1
+kind: ReleaseBinding
+metadata: {name: web-development, namespace: default}
+spec:
+  owner: {projectName: shop, componentName: web}
+  environment: development
+  releaseName: web-older
+",
+    );
+    assert_eq!(moves(&mut world), 0, "a rollback is obeyed");
+    world.add(&WORKLOAD.replace("image: ", "image: newer/"));
+    assert_eq!(moves(&mut world), 1, "a new release is bound");
+}

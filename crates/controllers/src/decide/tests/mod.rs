@@ -1,0 +1,243 @@
+//! Decisions on small worlds written as YAML, without a runtime.
+
+mod binding;
+mod component;
+mod connections;
+mod deletion;
+mod project;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::decision::{Decision, Home, Write};
+use crate::index::{Change, Index};
+use crate::key::Key;
+
+/// A world: an index and a clock that stands still.
+struct World {
+    index: Index,
+    /// Objects of the platform as they were last stored.
+    stored: BTreeMap<Key, Value>,
+    made: u32,
+}
+
+impl World {
+    /// The defaults of a platform and the documents of `yaml`.
+    fn new(yaml: &str) -> Self {
+        let mut world = Self {
+            index: Index::default(),
+            stored: BTreeMap::new(),
+            made: 0,
+        };
+        for default in choreo_model::defaults() {
+            world.add(default.yaml);
+        }
+        world.add(yaml);
+        world
+    }
+
+    fn add(&mut self, yaml: &str) -> BTreeSet<Key> {
+        documents(yaml)
+            .into_iter()
+            .flat_map(|one| self.put(one))
+            .collect()
+    }
+
+    /// Stores an object as an API would: with an identifier, a version and a generation.
+    fn put(&mut self, mut object: Value) -> BTreeSet<Key> {
+        self.made += 1;
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let uid = format!("uid-{}-{name}", object["kind"].as_str().unwrap());
+        object["metadata"]["uid"] = json!(uid);
+        object["metadata"]["resourceVersion"] = json!(self.made.to_string());
+        if object["metadata"]["generation"].is_null() {
+            object["metadata"]["generation"] = json!(1);
+        }
+        if let Some(kind) = choreo_model::find(object["kind"].as_str().unwrap()) {
+            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+            let key = Key::new(kind.kind, namespace, &name);
+            self.stored.insert(key, object.clone());
+            self.index.apply(Change::Applied(object))
+        } else {
+            self.index.apply(Change::LiveApplied(0, object))
+        }
+    }
+
+    fn decide(&mut self, kind: &'static str, name: &str) -> Decision {
+        let namespace = if kind.starts_with("Cluster") {
+            ""
+        } else {
+            "default"
+        };
+        let key = Key::new(kind, namespace, name);
+        let decision = super::decide(&self.index, &key, Timestamp::UNIX_EPOCH);
+        self.index.remember(&key, &decision);
+        decision
+    }
+
+    /// Does what decisions ask for, until none of them asks for anything.
+    fn settle(&mut self, keys: &[(&'static str, &str)]) {
+        for _ in 0..20 {
+            let mut quiet = true;
+            for (kind, name) in keys {
+                let decision = self.decide(kind, name);
+                for write in &decision.writes {
+                    quiet &= !self.act(write);
+                }
+            }
+            if quiet {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    /// The same, and keeps the statuses they report, so that objects hear of each other.
+    fn live(&mut self, keys: &[(&'static str, &str)]) {
+        for _ in 0..20 {
+            let mut quiet = true;
+            for (kind, name) in keys {
+                let decision = self.decide(kind, name);
+                for write in &decision.writes {
+                    quiet &= !self.act(write);
+                }
+                let stored = self.stored.get(&Key::new(kind, "default", name)).cloned();
+                if let (Some(mut object), Some(status)) = (stored, decision.status) {
+                    object["status"] = status;
+                    self.put(object);
+                    quiet = false;
+                }
+            }
+            if quiet {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    /// A condition of a stored object in a few words.
+    fn condition(&self, kind: &'static str, name: &str, type_: &str) -> String {
+        let status = &self.stored[&Key::new(kind, "default", name)]["status"];
+        let mut conditions = status["conditions"].as_array().into_iter().flatten();
+        let found = conditions.find(|one| one["type"] == type_);
+        found.map_or_else(String::new, condition)
+    }
+
+    /// Carries a write out; says whether it changed anything.
+    fn act(&mut self, write: &Write) -> bool {
+        match write {
+            Write::Apply {
+                home: Home::Control,
+                object,
+            } => {
+                self.put(object.clone());
+                true
+            }
+            Write::Apply {
+                home: Home::Plane(_),
+                ..
+            }
+            | Write::Delete { .. }
+            | Write::Finalizers { .. } => false,
+        }
+    }
+
+    fn status(&mut self, kind: &'static str, name: &str) -> Vec<String> {
+        let decision = self.decide(kind, name);
+        let status = decision.status.unwrap_or_default();
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().map(condition).collect()
+    }
+}
+
+/// A condition in a few words.
+fn condition(one: &Value) -> String {
+    let text = |name: &str| one[name].as_str().unwrap_or_default();
+    format!(
+        "{} {} {}: {}",
+        text("type"),
+        text("status"),
+        text("reason"),
+        text("message")
+    )
+}
+
+/// The objects of a YAML text.
+fn documents(yaml: &str) -> Vec<Value> {
+    let mut documents = serde_saphyr::from_multiple::<Value>(yaml).unwrap();
+    documents.retain(|one| !one.is_null());
+    documents
+}
+
+/// A write in a few words.
+fn words(write: &Write) -> String {
+    let title = |object: &Value| {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap();
+        format!("{} {}", text("/kind"), text("/metadata/name"))
+    };
+    match write {
+        Write::Apply { object, .. } => format!("apply {}", title(object)),
+        Write::Delete { object, .. } => format!("delete {}", title(object)),
+        Write::Finalizers {
+            key, finalizers, ..
+        } => {
+            format!("finalizers {} {finalizers:?}", key.name)
+        }
+    }
+}
+
+/// Asserts the conditions that a decision reports, in a world of the defaults and `yaml`.
+fn check(yaml: &str, kind: &'static str, name: &str, expected: &[&str]) {
+    assert_eq!(World::new(yaml).status(kind, name), expected);
+}
+
+/// Asserts the writes that a decision asks for, in a world of the defaults and `yaml`.
+fn check_writes(yaml: &str, kind: &'static str, name: &str, expected: &[&str]) {
+    let decision = World::new(yaml).decide(kind, name);
+    let writes: Vec<String> = decision.writes.iter().map(words).collect();
+    assert_eq!(writes, expected);
+}
+
+const COMPONENT: &str = r"
+apiVersion: openchoreo.dev/v1alpha1
+kind: Component
+metadata: { name: web, namespace: default }
+spec:
+  owner: { projectName: shop }
+  componentType: { kind: ClusterComponentType, name: deployment/service }
+  autoDeploy: true
+";
+
+const WORKLOAD: &str = r"
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Workload
+metadata: { name: web, namespace: default }
+spec:
+  owner: { projectName: shop, componentName: web }
+  container: { image: example.org/web:1 }
+  endpoints: { http: { type: HTTP, port: 8080 } }
+";
+
+const PROJECT: &str = r"
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Project
+metadata: { name: shop, namespace: default, finalizers: [openchoreo.dev/project-cleanup] }
+spec:
+  deploymentPipelineRef: { name: default }
+  type: { kind: ClusterProjectType, name: default }
+";
+
+fn shop() -> String {
+    format!("{COMPONENT}{WORKLOAD}{PROJECT}")
+}
+
+const ALL: [(&str, &str); 4] = [
+    ("Project", "shop"),
+    ("Component", "web"),
+    ("ReleaseBinding", "web-development"),
+    ("ProjectReleaseBinding", "shop-development"),
+];
