@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "choreo-controllers",
         ],
     ),
+    ("choreo-bench", &[]),
     ("storefront", &[]),
     ("choreo-tests", &[]),
 ];

@@ -1,0 +1,80 @@
+//! What the kernel says about processes.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Memory of one process, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Everything resident, pages of the program's file included.
+    pub(crate) resident: u64,
+    /// What no other process shares and no file backs.
+    pub(crate) anonymous: u64,
+}
+
+/// The memory of a process.
+pub(crate) fn memory(pid: u32) -> io::Result<Memory> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
+    Ok(Memory {
+        resident: field(&text, "Rss"),
+        anonymous: field(&text, "Anonymous"),
+    })
+}
+
+/// A field of `smaps_rollup`, which counts in units of 1024 bytes.
+fn field(text: &str, name: &str) -> u64 {
+    text.lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .filter_map(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .map(|kilobytes| kilobytes * 1024)
+        .next()
+        .unwrap_or_default()
+}
+
+/// The processes whose arguments contain a word and name something in a folder.
+pub(crate) fn with_arguments(word: &str, folder: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        if let Some(pid) = pid_of(&path) {
+            // A process may end while it is looked at.
+            let arguments = fs::read(path.join("cmdline")).unwrap_or_default();
+            let mut arguments = arguments.split(|byte| *byte == 0);
+            let is_word = arguments.any(|one| one == word.as_bytes());
+            let names_folder =
+                arguments.any(|one| one.starts_with(folder.as_os_str().as_encoded_bytes()));
+            if is_word && names_folder {
+                found.push(pid);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn pid_of(path: &Path) -> Option<u32> {
+    PathBuf::from(path.file_name()?).to_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_bytes() {
+        let text =
+            "55d0-7ffe ---p 00000000 00:00 0  [rollup]\nRss:    2048 kB\nAnonymous:   4 kB\n";
+        assert_eq!(field(text, "Rss"), 2 << 20);
+        assert_eq!(field(text, "Anonymous"), 4096);
+        assert_eq!(field(text, "Swap"), 0);
+    }
+
+    #[test]
+    fn this_process_has_memory() {
+        let memory = memory(std::process::id()).unwrap();
+        assert!(memory.resident > memory.anonymous && memory.anonymous > 0);
+    }
+}
