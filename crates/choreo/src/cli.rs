@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Status(Status),
     /// Show what a component prints
     Logs(Logs),
-    /// Roll out another image of a component
+    /// Release a component as it is now, or with another image, and roll it out
     Deploy(Deploy),
     /// Bring a component's release to the next environment
     Promote(Promote),
@@ -262,14 +262,17 @@ pub(crate) struct Wait {
     pub(crate) timeout: Duration,
 }
 
-/// Roll out another image.
+/// Release a component.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Deploy {
     /// The component
     pub(crate) component: String,
-    /// The image
+    /// Image to deploy [default: the one its workload names]
     #[arg(long, value_name = "REFERENCE")]
-    pub(crate) image: String,
+    pub(crate) image: Option<String>,
+    /// Environment, one that nothing is promoted to [default: the first of the project's pipeline]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,
@@ -289,6 +292,9 @@ pub(crate) struct Promote {
     /// Environment to take it from [default: the one before in the pipeline]
     #[arg(long, value_name = "ENVIRONMENT")]
     pub(crate) from: Option<String>,
+    /// Promote it although it is not ready where it comes from
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use choreo_model::Component;
-use futures::stream::select_all;
+use futures::{Stream, stream::select_all};
 use kube::Client;
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::{
     terminal::{self, paint},
     tree::{self, Snapshot, State},
     view::View,
-    waiting,
+    waiting, width,
 };
 
 /// A row about a component in an environment.
@@ -27,6 +27,14 @@ pub(crate) struct Row {
     pub(crate) state: State,
     /// An address, a schedule, or the reason.
     pub(crate) detail: String,
+}
+
+impl Row {
+    /// The row in a sentence.
+    pub(crate) fn words(&self) -> String {
+        let place = format!("{} {}", self.component, self.environment);
+        format!("{}: {}", place.trim_end(), width::one_line(&self.detail))
+    }
 }
 
 /// One row per component and environment it has a release in.
@@ -66,29 +74,24 @@ fn of_component(snapshot: &Snapshot, component: &Component) -> Vec<Row> {
 }
 
 /// Whether nothing is left to wait for.
-pub(crate) fn settled(rows: &[Row]) -> bool {
-    rows.iter()
-        .all(|row| matches!(row.state, State::Ready | State::Off))
+fn settled(row: &Row) -> bool {
+    matches!(row.state, State::Ready | State::Off)
 }
 
 /// Rows as lines.
 pub(crate) fn lines(rows: &[Row], coloured: bool) -> Vec<String> {
-    let width = |of: fn(&Row) -> &str| {
-        rows.iter()
-            .map(|row| of(row).chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let (first, second) = (width(|row| &row.component), width(|row| &row.environment));
+    let widest = |of: fn(&Row) -> &str| rows.iter().map(|row| width::visible(of(row))).max();
+    let first = widest(|row| &row.component).unwrap_or(0);
+    let second = widest(|row| &row.environment).unwrap_or(0);
     rows.iter()
         .map(|row| {
             let (word, style) = tree::word(row.state);
             let line = format!(
-                "  {:<first$}  {:<second$}  {} {}",
-                row.component,
-                row.environment,
+                "  {}  {}  {} {}",
+                width::pad(&row.component, first),
+                width::pad(&row.environment, second),
                 paint(&format!("{word:<7}"), style, coloured),
-                row.detail,
+                width::one_line(&row.detail),
             );
             line.trim_end().to_owned()
         })
@@ -99,17 +102,60 @@ pub(crate) fn lines(rows: &[Row], coloured: bool) -> Vec<String> {
 pub(crate) struct Scope {
     /// The namespaces whose components are shown.
     pub(crate) namespaces: Vec<String>,
-    /// The components that are waited for, as `project/component`; all when there are none.
-    pub(crate) components: BTreeSet<String>,
+    /// The components that are waited for.
+    pub(crate) awaited: Awaited,
 }
 
-impl Scope {
-    /// The rows that are waited for and not ready.
-    pub(crate) fn open<'a>(&'a self, rows: &'a [Row]) -> impl Iterator<Item = &'a Row> {
-        rows.iter().filter(|row| {
-            (self.components.is_empty() || self.components.contains(&row.component))
-                && !settled(std::slice::from_ref(row))
-        })
+/// Which components are waited for.
+#[derive(Debug, Clone)]
+pub(crate) enum Awaited {
+    /// These, as `project/component`.
+    These(BTreeSet<String>),
+    /// All except those in trouble from the beginning, which nobody asked to mend.
+    AllButBroken,
+}
+
+/// What following came to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Followed {
+    /// Every row.
+    pub(crate) rows: Vec<Row>,
+    /// Those waited for that are not ready.
+    pub(crate) open: Vec<Row>,
+    /// Those in trouble from the beginning, and still.
+    pub(crate) broken: Vec<Row>,
+}
+
+impl Awaited {
+    /// Sorts rows by whether they are waited for. `broken`: what was in trouble at the beginning.
+    fn sort(&self, rows: Vec<Row>, broken: &BTreeSet<(String, String)>) -> Followed {
+        let mut followed = Followed::default();
+        for row in &rows {
+            let place = (row.component.clone(), row.environment.clone());
+            let is_awaited = match self {
+                Self::These(components) => components.contains(&row.component),
+                Self::AllButBroken => true,
+            };
+            if row.state == State::Failed && broken.contains(&place) {
+                followed.broken.push(row.clone());
+            } else if is_awaited && !settled(row) {
+                followed.open.push(row.clone());
+            }
+        }
+        followed.rows = rows;
+        followed
+    }
+
+    /// What of the first rows is given up.
+    fn broken(&self, rows: &[Row]) -> BTreeSet<(String, String)> {
+        match self {
+            Self::These(_) => BTreeSet::new(),
+            Self::AllButBroken => rows
+                .iter()
+                .filter(|row| row.state == State::Failed)
+                .map(|row| (row.component.clone(), row.environment.clone()))
+                .collect(),
+        }
     }
 }
 
@@ -120,7 +166,7 @@ pub(crate) async fn follow(
     scope: &Scope,
     view: &mut View,
     deadline: Option<Instant>,
-) -> Result<Vec<Row>> {
+) -> Result<Followed> {
     let namespaces = &scope.namespaces;
     let mut changes = select_all(
         namespaces
@@ -130,17 +176,35 @@ pub(crate) async fn follow(
     // Far enough away to be never.
     let end =
         deadline.unwrap_or_else(|| Instant::now() + std::time::Duration::from_hours(24 * 365));
+    let mut broken = None;
     loop {
         let mut found = Vec::new();
         for namespace in namespaces {
             found.extend(rows(&tree::collect(client, namespace).await?));
         }
         view.block(lines(&found, terminal::coloured()))?;
-        if deadline.is_some() && scope.open(&found).next().is_none() {
-            return Ok(found);
+        let broken = broken.get_or_insert_with(|| scope.awaited.broken(&found));
+        let followed = scope.awaited.sort(found, broken);
+        if deadline.is_some() && followed.open.is_empty() {
+            return Ok(followed);
         }
-        if !waiting::next(&mut changes, end).await {
-            return Ok(found);
+        if !change(&mut changes, end, view).await? {
+            return Ok(followed);
+        }
+    }
+}
+
+/// Waits for the next change, while the view follows the size of the terminal.
+async fn change(
+    changes: &mut (impl Stream<Item = ()> + Unpin),
+    end: Instant,
+    view: &mut View,
+) -> Result<bool> {
+    let mut next = std::pin::pin!(waiting::next(changes, end));
+    loop {
+        tokio::select! {
+            changed = &mut next => return Ok(changed),
+            drawn = view.follow_size() => drawn?,
         }
     }
 }
@@ -173,15 +237,58 @@ mod tests {
                 "  shop/web                   Waiting waiting for its first release",
             ]
         );
-        assert!(!settled(&rows));
-        assert!(settled(&rows[..1]));
-        let scope = |components: &[&str]| Scope {
-            namespaces: Vec::new(),
-            components: components.iter().map(|one| (*one).to_owned()).collect(),
-        };
-        assert_eq!(scope(&[]).open(&rows).count(), 1);
-        assert_eq!(scope(&["shop/web"]).open(&rows).count(), 1);
-        let others = scope(&["shop/catalog"]);
-        assert_eq!(others.open(&rows).count(), 0, "others are not waited for");
+    }
+
+    fn row(component: &str, state: State) -> Row {
+        Row {
+            component: component.to_owned(),
+            environment: "development".to_owned(),
+            state,
+            detail: String::new(),
+        }
+    }
+
+    fn open(awaited: &Awaited, first: &[Row], now: &[Row]) -> Vec<String> {
+        let followed = awaited.sort(now.to_vec(), &awaited.broken(first));
+        followed.open.into_iter().map(|row| row.component).collect()
+    }
+
+    #[test]
+    fn only_what_files_describe_is_waited_for() {
+        let rows = [
+            row("shop/web", State::Failed),
+            row("shop/old", State::Waiting),
+        ];
+        let these = |name: &str| Awaited::These(BTreeSet::from([name.to_owned()]));
+        assert_eq!(open(&these("shop/web"), &rows, &rows), ["shop/web"]);
+        assert_eq!(open(&these("shop/new"), &rows, &rows), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_broken_before_is_not_waited_for() {
+        let all = Awaited::AllButBroken;
+        let first = [
+            row("shop/web", State::Waiting),
+            row("shop/old", State::Failed),
+        ];
+        assert_eq!(open(&all, &first, &first), ["shop/web"]);
+        let later = [
+            row("shop/web", State::Failed),
+            row("shop/old", State::Failed),
+        ];
+        assert_eq!(
+            open(&all, &first, &later),
+            ["shop/web"],
+            "what failed since is"
+        );
+        let mending = [
+            row("shop/web", State::Ready),
+            row("shop/old", State::Waiting),
+        ];
+        assert_eq!(
+            open(&all, &first, &mending),
+            ["shop/old"],
+            "and what somebody mends"
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource;
 use kube::{Client, core::ApiResource};
+use serde_json::Value;
 
 use crate::{
     exit::Exit,
@@ -27,6 +28,13 @@ impl Resource {
         } else {
             format!("{kind}.{}", self.api.group)
         }
+    }
+
+    /// An item of a list, which comes without its type.
+    pub(crate) fn typed(&self, mut item: Value) -> Value {
+        item["apiVersion"] = Value::from(self.api.api_version.as_str());
+        item["kind"] = Value::from(self.api.kind.as_str());
+        item
     }
 
     /// The path of the collection, in a namespace or in all.

@@ -9,16 +9,21 @@ mod failure;
 mod folder;
 mod follow;
 mod kinds;
+mod manager;
 mod manifest;
 mod pipeline;
 mod platform;
 mod report;
+mod rollout;
 mod store;
 mod table;
 mod terminal;
+#[cfg(test)]
+mod testing;
 mod tree;
 mod view;
 mod waiting;
+mod width;
 
 use std::process::ExitCode;
 

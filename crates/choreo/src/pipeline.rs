@@ -17,26 +17,14 @@ pub(crate) fn source(
     from: Option<&str>,
     deployed: &[&str],
 ) -> Result<String> {
-    let environments = pipeline.environments();
-    if !environments.contains(&to) {
-        return Err(Failure::new(
-            Exit::NotFound,
-            format!("the project's pipeline has no environment `{to}`"),
-        )
-        .hint(format!("it has: {}", environments.join(", "))));
-    }
-    let sources: Vec<&str> = environments
-        .iter()
-        .copied()
-        .filter(|source| pipeline.allows(source, to))
-        .collect();
+    let sources = sources(pipeline, to)?;
     if sources.is_empty() {
         return Err(Failure::new(
             Exit::Conflict,
             format!("components start in {to}; nothing is promoted there"),
         )
         .hint(format!(
-            "`choreo deploy {component} --image ...` puts a new release there"
+            "`choreo deploy {component} --env {to}` puts a new release there"
         )));
     }
     if let Some(from) = from {
@@ -63,6 +51,44 @@ pub(crate) fn source(
         )
         .hint("say which with --from")),
     }
+}
+
+/// Decides where `component` is deployed without a promotion: `wanted`, or the first environment.
+pub(crate) fn start(
+    pipeline: &DeploymentPipelineSpec,
+    component: &str,
+    wanted: Option<&str>,
+) -> Result<String> {
+    let Some(wanted) = wanted else {
+        return pipeline
+            .root_environment()
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                let message = "the project's pipeline has no environment to start in";
+                Failure::new(Exit::Invalid, message)
+                    .hint("name an environment in promotionPaths of its DeploymentPipeline")
+            });
+    };
+    if sources(pipeline, wanted)?.is_empty() {
+        return Ok(wanted.to_owned());
+    }
+    let message = format!("releases come to {wanted} by promotion");
+    Err(Failure::new(Exit::Conflict, message).hint(format!(
+        "`choreo promote {component} --to {wanted}`; {}",
+        way(pipeline, wanted)
+    )))
+}
+
+/// The environments from which releases are promoted to `to`, which must be one of the pipeline.
+fn sources<'a>(pipeline: &'a DeploymentPipelineSpec, to: &str) -> Result<Vec<&'a str>> {
+    let mut environments = pipeline.environments();
+    if !environments.contains(&to) {
+        let message = format!("the project's pipeline has no environment `{to}`");
+        let hint = format!("it has: {}", environments.join(", "));
+        return Err(Failure::new(Exit::NotFound, message).hint(hint));
+    }
+    environments.retain(|source| pipeline.allows(source, to));
+    Ok(environments)
 }
 
 fn chosen(
@@ -167,6 +193,20 @@ mod tests {
             "Conflict: catalog cannot go to production yet: it has no release in staging or sandbox \
              (the allowed path is development -> staging -> production)"
         );
+    }
+
+    #[test]
+    fn deployments_start_where_nothing_is_promoted_to() {
+        let check = |wanted| {
+            start(&pipeline(), "catalog", wanted)
+                .map_err(|failure| format!("{:?} {}", failure.exit(), failure.help().unwrap()))
+        };
+        assert_eq!(check(None), Ok("development".to_owned()));
+        assert_eq!(check(Some("development")), Ok("development".to_owned()));
+        let way =
+            "`choreo promote catalog --to staging`; the allowed path is development -> staging";
+        assert_eq!(check(Some("staging")), Err(format!("Conflict {way}")));
+        assert!(check(Some("moon")).is_err_and(|why| why.starts_with("NotFound it has: ")));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use kube::{
 use serde_json::Value;
 
 use crate::{
-    commands::{MANAGER, api},
+    commands::api,
     exit::Exit,
     failure::{Failure, Result},
     kinds::{self, Resource},
@@ -65,9 +65,9 @@ pub(crate) async fn get<T: Spec>(
 /// Writes fields of an object, making it if it is not there.
 pub(crate) async fn apply<T: Spec>(
     client: &Client,
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
     spec: Value,
+    manager: &str,
 ) -> Result<Object<T>> {
     let object = serde_json::json!({
         "apiVersion": choreo_model::API_VERSION,
@@ -75,28 +75,38 @@ pub(crate) async fn apply<T: Spec>(
         "metadata": {"name": name, "namespace": namespace},
         "spec": spec,
     });
-    patch(client, namespace, name, &Patch::Apply(object)).await
+    put(client, (namespace, name), object, manager).await
+}
+
+/// Writes an object, making it if it is not there.
+pub(crate) async fn put<T: Spec>(
+    client: &Client,
+    place: (&str, &str),
+    object: Value,
+    manager: &str,
+) -> Result<Object<T>> {
+    patch(client, place, &Patch::Apply(object), manager).await
 }
 
 /// Changes fields of an object that exists.
 pub(crate) async fn merge<T: Spec>(
     client: &Client,
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
     change: Value,
+    manager: &str,
 ) -> Result<Object<T>> {
-    patch(client, namespace, name, &Patch::Merge(change)).await
+    patch(client, (namespace, name), &Patch::Merge(change), manager).await
 }
 
 async fn patch<T: Spec>(
     client: &Client,
-    namespace: &str,
-    name: &str,
+    (namespace, name): (&str, &str),
     patch: &Patch<Value>,
+    manager: &str,
 ) -> Result<Object<T>> {
     let params = PatchParams {
         force: matches!(patch, Patch::Apply(_)),
-        field_manager: Some(MANAGER.to_owned()),
+        field_manager: Some(manager.to_owned()),
         ..PatchParams::default()
     };
     typed(

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::terminal::{Style, paint};
+use crate::{
+    terminal::{Style, paint},
+    width,
+};
 
 /// Asks the API for columns instead of objects.
 pub(crate) const ACCEPT: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
@@ -116,7 +119,7 @@ pub(crate) fn align(lines: &[Vec<String>], faint_first: bool) -> String {
             lines
                 .iter()
                 .filter_map(|line| line.get(at))
-                .map(|cell| cell.chars().count())
+                .map(|cell| width::visible(cell))
                 .max()
         })
         .map(Option::unwrap_or_default)
@@ -126,7 +129,7 @@ pub(crate) fn align(lines: &[Vec<String>], faint_first: bool) -> String {
         let padded: Vec<String> = line
             .iter()
             .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}", width = *width))
+            .map(|(cell, columns)| width::pad(cell, *columns))
             .collect();
         let joined = padded.join("   ");
         let style = if faint_first && number == 0 {

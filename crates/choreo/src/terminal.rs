@@ -24,6 +24,19 @@ pub(crate) enum Style {
     Strong,
 }
 
+/// Columns and rows of the terminal on standard output; of the environment shells keep where it does
+/// not tell; small without either.
+pub(crate) fn size() -> (usize, usize) {
+    let told = terminal_size::terminal_size_of(io::stdout());
+    let told = told.map(|(columns, rows)| (usize::from(columns.0), usize::from(rows.0)));
+    let number = |name: &str, usual: usize| {
+        let text = std::env::var(name).ok();
+        text.and_then(|text| text.parse().ok()).unwrap_or(usual)
+    };
+    told.filter(|(columns, rows)| *columns > 0 && *rows > 0)
+        .unwrap_or_else(|| (number("COLUMNS", 80), number("LINES", 24)))
+}
+
 /// Whether standard output is a terminal on which colours are welcome.
 pub(crate) fn coloured() -> bool {
     static COLOURED: OnceLock<bool> = OnceLock::new();

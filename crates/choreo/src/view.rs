@@ -3,100 +3,113 @@
 
 use std::io::IsTerminal;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::{
     failure::Result,
     terminal::{self, Style, paint},
+    width,
 };
 
 /// Shows rows: the whole block again and again on a terminal, what is new elsewhere.
 #[derive(Debug)]
 pub(crate) struct View {
-    live: bool,
+    /// Tells when the terminal gets another size; nothing when the block is not drawn in place.
+    resizes: Option<Signal>,
     quiet: bool,
-    shown: Vec<String>,
+    /// The block, with nothing cut off.
+    block: Vec<String>,
+    /// The block as it stands on the terminal.
+    drawn: Vec<String>,
 }
 
 impl View {
     /// A view on standard output; a quiet one shows nothing, for scripts that want the outcome only.
+    /// Needs a runtime.
     pub(crate) fn new(quiet: bool) -> Self {
+        let live = std::io::stdout().is_terminal() && !quiet;
+        let resizes = live.then(|| signal(SignalKind::window_change()).ok());
         Self {
-            live: std::io::stdout().is_terminal() && !quiet,
+            resizes: resizes.flatten(),
             quiet,
-            shown: Vec::new(),
+            block: Vec::new(),
+            drawn: Vec::new(),
         }
     }
 
-    /// Shows lines that stay.
+    fn is_live(&self) -> bool {
+        self.resizes.is_some()
+    }
+
+    /// Shows a line that stays.
     pub(crate) fn line(&mut self, text: &str) -> Result {
         if self.quiet {
             return Ok(());
         }
-        let block = std::mem::take(&mut self.shown);
-        if self.live {
-            terminal::print(&format!("{}{text}\n", self.erase(block.len())))?;
-            return self.block(block);
+        if self.is_live() {
+            return self.draw(&format!("{text}\n"));
         }
-        self.shown = block;
         terminal::line(text)
     }
 
     /// Shows the state of everything that may still change.
     pub(crate) fn block(&mut self, lines: Vec<String>) -> Result {
-        if self.quiet || lines == self.shown {
+        if self.quiet || lines == self.block {
             return Ok(());
         }
-        if self.live {
-            let mut text = self.erase(self.shown.len());
-            let (width, height) = size();
-            let hidden = lines.len().saturating_sub(height);
-            self.shown = lines
-                .iter()
-                .skip(hidden)
-                .map(|line| cut(line, width))
-                .collect();
-            self.shown.iter().for_each(|line| text.extend([line, "\n"]));
-            return terminal::print(&text);
+        let before = std::mem::replace(&mut self.block, lines);
+        if self.is_live() {
+            return self.draw("");
         }
-        for line in lines.iter().filter(|line| !self.shown.contains(line)) {
-            terminal::line(line)?;
-        }
-        self.shown = lines;
-        Ok(())
+        let new = self.block.iter().filter(|line| !before.contains(line));
+        new.into_iter().try_for_each(terminal::line)
     }
 
-    /// Moves to the beginning of the block and clears it.
-    fn erase(&self, lines: usize) -> String {
-        if lines == 0 || !self.live {
-            String::new()
-        } else {
-            format!("\x1b[{lines}A\x1b[J")
-        }
+    /// Waits until the terminal has another size, and draws the block as it fits then.
+    pub(crate) async fn follow_size(&mut self) -> Result {
+        match &mut self.resizes {
+            Some(resizes) => resizes.recv().await,
+            None => std::future::pending().await,
+        };
+        self.draw("")
+    }
+
+    /// Clears the block and draws it again below `above`.
+    fn draw(&mut self, above: &str) -> Result {
+        let size = terminal::size();
+        let mut text = erase(&self.drawn, size.0);
+        text.push_str(above);
+        self.drawn = fit(&self.block, size);
+        self.drawn.iter().for_each(|line| text.extend([line, "\n"]));
+        terminal::print(&text)
     }
 }
 
-/// Columns and rows a block may take, from the environment shells keep; careful without it.
-fn size() -> (usize, usize) {
-    let number = |name: &str, usual: usize| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(usual)
-    };
-    (
-        number("COLUMNS", 200),
-        number("LINES", 40).saturating_sub(6).max(8),
-    )
+/// Moves to the beginning of lines and clears them. A terminal that became narrower since has wrapped
+/// them.
+fn erase(lines: &[String], columns: usize) -> String {
+    let rows: usize = lines
+        .iter()
+        .map(|line| width::visible(line).div_ceil(columns.max(1)).max(1))
+        .sum();
+    if rows == 0 {
+        String::new()
+    } else {
+        format!("\x1b[{rows}A\x1b[J")
+    }
 }
 
-/// A line that does not wrap; marks of colour do not count.
-fn cut(line: &str, width: usize) -> String {
-    let plain = line.chars().count();
-    if plain <= width || line.contains('\x1b') {
-        return line.to_owned();
+/// The lines of a block that fit on a terminal, none of which wraps. The cursor needs a row, too.
+fn fit(lines: &[String], (columns, rows): (usize, usize)) -> Vec<String> {
+    let room = rows.saturating_sub(1).max(1);
+    let cut = |line: &String| width::cut(line, columns);
+    if lines.len() <= room {
+        return lines.iter().map(cut).collect();
     }
-    let mut text: String = line.chars().take(width.saturating_sub(1)).collect();
-    text.push('…');
-    text
+    let hidden = lines.len() - (room - 1);
+    let more = format!("  … {hidden} more; `choreo status` shows all");
+    let shown = lines.iter().skip(hidden);
+    std::iter::once(&more).chain(shown).map(cut).collect()
 }
 
 /// A row about a part of the platform.
@@ -117,5 +130,31 @@ mod tests {
             part("API", "ready", Style::Plain, "https://x"),
             "  API        ready   https://x"
         );
+    }
+
+    fn lines(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_block_fits_the_terminal() {
+        let block = lines(&["one", "two", "three", "a longer line"]);
+        assert_eq!(fit(&block, (80, 24)), block);
+        assert_eq!(fit(&block, (6, 24)), ["one", "two", "three", "a lon…"]);
+        let more = "  … 2 more; `choreo status` shows all";
+        assert_eq!(fit(&block, (80, 4)), [more, "three", "a longer line"]);
+        assert_eq!(fit(&block, (80, 1)).len(), 1);
+    }
+
+    #[test]
+    fn wrapped_lines_are_cleared_whole() {
+        let drawn = lines(&["12345678", "1"]);
+        assert_eq!(erase(&drawn, 8), "\x1b[2A\x1b[J");
+        assert_eq!(
+            erase(&drawn, 4),
+            "\x1b[3A\x1b[J",
+            "made narrower, the first takes two rows"
+        );
+        assert_eq!(erase(&[], 4), "");
     }
 }

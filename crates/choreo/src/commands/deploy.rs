@@ -1,63 +1,126 @@
-//! `choreo deploy`: another image of a component becomes a new release where components start.
+//! `choreo deploy`: a component as it is now, or with another image, becomes a release where components
+//! start. Whether it has autoDeploy makes no difference: the release is the one its controller makes,
+//! by the same function, and whoever comes second finds it made.
 
-use choreo_model::{
-    Component, ReleaseBinding, Workload,
-    application::{ComponentSpec, WorkloadSpec},
-};
-use kube::Client;
+use choreo_controllers::{Change, Index, Key, Obstacle, Release};
+use choreo_model::{Component, Workload, application::WorkloadSpec, release::ComponentReleaseSpec};
+use kube::{Client, api::ListParams};
 use serde_json::json;
 
-use super::promote;
+use super::api;
 use crate::{
     cli::Deploy,
     client,
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
-    store, terminal, waiting,
+    kinds, manager, pipeline, rollout, store, terminal,
 };
 
 /// Runs `choreo deploy`.
 pub(crate) async fn run(folder: &Folder, args: &Deploy) -> Result {
-    let client = client::connect(folder).await?;
-    let namespace = &args.namespace.namespace;
-    let component = store::get::<ComponentSpec>(&client, namespace, &args.component).await?;
-    let environment = promote::first_environment(&client, &component).await?;
-    let workload = workload_of(&client, &component).await?;
-    let before = release_in(
-        &promote::bindings_of(&client, &component).await?,
-        &environment,
-    );
-    if workload.spec.template.container.image == args.image && before.is_some() {
-        return terminal::line(format!("{} already has {}", component.name(), args.image));
-    }
-    let change = json!({"spec": {"container": {"image": args.image}}});
-    store::merge::<WorkloadSpec>(&client, namespace, workload.name(), change).await?;
-    terminal::line(format!("{} gets {}", component.name(), args.image))?;
-    if !component.spec.auto_deploy {
-        terminal::note(format!(
-            "{} has autoDeploy off: its bindings keep their release until they are changed",
-            component.name()
-        ));
-        return Ok(());
-    }
-    if args.wait.no_wait {
-        return Ok(());
-    }
-    let changed = |binding: &ReleaseBinding| {
-        !binding.spec.release_name.is_empty() && Some(&binding.spec.release_name) != before.as_ref()
-    };
-    let place = (namespace.as_str(), component.name(), environment.as_str());
-    let item = waiting::until_ready(&client, place, changed, args.wait.timeout).await?;
-    terminal::line(format!("{} {environment} Ready {}", component.name(), item.detail).trim_end())
+    deploy(&client::connect(folder).await?, args).await
 }
 
-fn release_in(bindings: &[ReleaseBinding], environment: &str) -> Option<String> {
-    bindings
-        .iter()
-        .find(|binding| binding.spec.environment == environment)
-        .map(|binding| binding.spec.release_name.clone())
-        .filter(|release| !release.is_empty())
+async fn deploy(client: &Client, args: &Deploy) -> Result {
+    let component = rollout::component(client, &args.namespace.namespace, &args.component).await?;
+    let pipeline = rollout::pipeline_of(client, &component).await?;
+    let name = component.name();
+    let environment = pipeline::start(&pipeline.spec, name, args.env.as_deref())?;
+    let bindings = rollout::bindings_of(client, &component).await?;
+    rollout::check_deployed(&bindings, &environment)?;
+    let release = freeze(client, &component, args.image.as_deref()).await?;
+    let before = rollout::release_in(&bindings, &environment);
+    if before == Some(release.name.as_str()) {
+        terminal::line(format!(
+            "{name} {environment}: has {} already",
+            release.name
+        ))?;
+    } else {
+        keep(client, &component, &release).await?;
+        let place = (environment.as_str(), release.name.as_str());
+        rollout::bind(client, &component, &bindings, place, manager::DEPLOY).await?;
+        let before = before.unwrap_or("nothing");
+        terminal::line(format!(
+            "{name} {environment}: {before} -> {}",
+            release.name
+        ))?;
+    }
+    rollout::rolled_out(client, &component, &environment, &release.name, &args.wait).await
+}
+
+/// Gives the workload its image and freezes the component. A component of which no release can be
+/// made is left as it is.
+async fn freeze(client: &Client, component: &Component, image: Option<&str>) -> Result<Release> {
+    let workload = workload_of(client, component).await?;
+    let mut index = index(client, component.namespace()).await?;
+    let key = Key::new("Component", component.namespace(), component.name());
+    let old = &workload.spec.template.container.image;
+    let Some(image) = image.filter(|image| image != old) else {
+        return choreo_controllers::release(&index, &key).map_err(refused);
+    };
+    let mut wanted = workload.clone();
+    image.clone_into(&mut wanted.spec.template.container.image);
+    learn(&mut index, &wanted)?;
+    choreo_controllers::release(&index, &key).map_err(refused)?;
+    let change = json!({"spec": {"container": {"image": image}}});
+    let place = (workload.namespace(), workload.name());
+    let changed = store::merge::<WorkloadSpec>(client, place, change, manager::DEPLOY).await?;
+    terminal::line(format!("{}: image {old} -> {image}", component.name()))?;
+    learn(&mut index, &changed)?;
+    choreo_controllers::release(&index, &key).map_err(refused)
+}
+
+/// Everything that goes into a release.
+async fn index(client: &Client, namespace: &str) -> Result<Index> {
+    let mut index = Index::default();
+    let kinds = [
+        "Component",
+        "Workload",
+        "ComponentType",
+        "ClusterComponentType",
+        "Trait",
+        "ClusterTrait",
+    ];
+    for resource in kinds.iter().filter_map(|kind| kinds::platform(kind)) {
+        let api = api(client, &resource, namespace);
+        for object in api.list(&ListParams::default()).await? {
+            let object = serde_json::to_value(object).map_err(unreadable)?;
+            index.apply(Change::Applied(resource.typed(object)));
+        }
+    }
+    Ok(index)
+}
+
+fn learn(index: &mut Index, workload: &Workload) -> Result {
+    let object = serde_json::to_value(workload).map_err(unreadable)?;
+    index.apply(Change::Applied(object));
+    Ok(())
+}
+
+fn unreadable(error: serde_json::Error) -> Failure {
+    Failure::new(Exit::Failed, "an object cannot be read").because(error)
+}
+
+/// Stores a release, unless it is there: its name stands for its content.
+async fn keep(client: &Client, component: &Component, release: &Release) -> Result {
+    let (namespace, name) = (component.namespace(), release.name.as_str());
+    let there = store::find::<ComponentReleaseSpec>(client, namespace, name).await?;
+    if there.is_none() {
+        let object = release.object.clone();
+        store::put::<ComponentReleaseSpec>(client, (namespace, name), object, manager::DEPLOY)
+            .await?;
+    }
+    Ok(())
+}
+
+fn refused(obstacle: Obstacle) -> Failure {
+    let exit = if obstacle.reason.ends_with("NotFound") {
+        Exit::NotFound
+    } else {
+        Exit::Invalid
+    };
+    Failure::new(exit, "no release can be made of it, nothing was changed").because(obstacle)
 }
 
 /// The one workload of a component.
@@ -79,5 +142,128 @@ async fn workload_of(client: &Client, component: &Component) -> Result<Workload>
             format!("component {name} has {count} workloads"),
         )
         .hint("delete all but one")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cli::{Namespace, Wait},
+        testing::Api,
+    };
+
+    const SHOP: &str = "
+apiVersion: openchoreo.dev/v1alpha1
+kind: Project
+metadata: {name: shop}
+spec:
+  deploymentPipelineRef: {name: default}
+  type: {kind: ClusterProjectType, name: default}
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Component
+metadata: {name: web}
+spec:
+  owner: {projectName: shop}
+  autoDeploy: false
+  componentType: {kind: ClusterComponentType, name: deployment/service}
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Workload
+metadata: {name: web}
+spec:
+  owner: {projectName: shop, componentName: web}
+  container: {image: 'web:1'}
+";
+
+    fn to(image: Option<&str>, env: Option<&str>) -> Deploy {
+        Deploy {
+            component: "web".to_owned(),
+            image: image.map(str::to_owned),
+            env: env.map(str::to_owned),
+            namespace: Namespace {
+                namespace: "default".to_owned(),
+            },
+            wait: Wait {
+                no_wait: true,
+                timeout: std::time::Duration::ZERO,
+            },
+        }
+    }
+
+    async fn image(api: &Api, release: &str) -> String {
+        let found = store::get::<ComponentReleaseSpec>(&api.client, "default", release).await;
+        found.unwrap().spec.workload.container.image
+    }
+
+    /// The release in development.
+    async fn release(api: &Api) -> Option<String> {
+        let component = rollout::component(&api.client, "default", "web")
+            .await
+            .unwrap();
+        let bindings = rollout::bindings_of(&api.client, &component).await.unwrap();
+        rollout::release_in(&bindings, "development").map(str::to_owned)
+    }
+
+    #[tokio::test]
+    async fn without_auto_deploy_a_release_is_made_and_bound() {
+        let api = Api::start().await;
+        api.apply(SHOP).await.unwrap();
+        deploy(&api.client, &to(None, None)).await.unwrap();
+        let first = release(&api).await.unwrap();
+        assert_eq!(image(&api, &first).await, "web:1");
+        deploy(&api.client, &to(Some("web:2"), None)).await.unwrap();
+        let second = release(&api).await.unwrap();
+        assert_eq!(image(&api, &second).await, "web:2");
+        deploy(&api.client, &to(Some("web:1"), None)).await.unwrap();
+        assert_eq!(
+            release(&api).await.unwrap(),
+            first,
+            "the same content is the same release"
+        );
+        api.stop().await;
+    }
+
+    #[tokio::test]
+    async fn the_release_is_the_one_the_controller_makes() {
+        let api = Api::with_controllers().await;
+        let auto = SHOP.replace("autoDeploy: false", "autoDeploy: true");
+        api.apply(&auto).await.unwrap();
+        deploy(&api.client, &to(Some("web:2"), None)).await.unwrap();
+        let mine = release(&api).await.unwrap();
+        let latest = api.until("Component", "web", |component| {
+            let name = &component["status"]["latestRelease"]["name"];
+            name.as_str()
+                .filter(|name| *name == mine)
+                .map(str::to_owned)
+        });
+        assert_eq!(latest.await, mine);
+        assert_eq!(release(&api).await.unwrap(), mine);
+        api.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_released_changes_nothing() {
+        let api = Api::start().await;
+        let wrong = SHOP.replace("name: deployment/service", "name: deployment/absent");
+        api.apply(&wrong).await.unwrap();
+        let failure = deploy(&api.client, &to(Some("web:2"), None))
+            .await
+            .unwrap_err();
+        assert_eq!(failure.exit(), Exit::NotFound);
+        assert!(
+            failure.with_causes().contains("\"absent\" not found"),
+            "{failure}"
+        );
+        let workload = store::get::<WorkloadSpec>(&api.client, "default", "web")
+            .await
+            .unwrap();
+        assert_eq!(workload.spec.template.container.image, "web:1");
+        let failure = deploy(&api.client, &to(None, Some("staging")))
+            .await
+            .unwrap_err();
+        assert_eq!(failure.exit(), Exit::Conflict);
+        api.stop().await;
     }
 }

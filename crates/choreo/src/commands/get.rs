@@ -186,7 +186,7 @@ async fn objects(client: &Client, resources: &[Resource], names: &[String], args
                     .as_array_mut()
                     .map(std::mem::take)
                     .unwrap_or_default();
-                items.extend(list.into_iter().map(|item| typed(item, resource)));
+                items.extend(list.into_iter().map(|item| resource.typed(item)));
             } else {
                 items.push(found);
             }
@@ -235,13 +235,6 @@ async fn follow_objects(
         }
     }
     Ok(())
-}
-
-/// Items of a list come without their type.
-fn typed(mut item: Value, resource: &Resource) -> Value {
-    item["apiVersion"] = Value::from(resource.api.api_version.as_str());
-    item["kind"] = Value::from(resource.api.kind.as_str());
-    item
 }
 
 /// Leaves out who wrote which field: nobody reads that here.

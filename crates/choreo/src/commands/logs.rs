@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use choreo_model::{application::ComponentSpec, labels};
+use choreo_model::labels;
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -12,24 +12,25 @@ use kube::{
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::promote;
 use crate::{
     cli::Logs,
     client,
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
-    store, terminal,
+    pipeline, rollout, terminal,
 };
 
 /// Runs `choreo logs`.
 pub(crate) async fn run(folder: &Folder, args: &Logs) -> Result {
     let client = client::connect(folder).await?;
     let namespace = &args.namespace.namespace;
-    let component = store::get::<ComponentSpec>(&client, namespace, &args.component).await?;
-    let environment = match &args.env {
-        Some(environment) => environment.clone(),
-        None => promote::first_environment(&client, &component).await?,
+    let component = rollout::component(&client, namespace, &args.component).await?;
+    let environment = if let Some(environment) = &args.env {
+        environment.clone()
+    } else {
+        let pipeline = rollout::pipeline_of(&client, &component).await?;
+        pipeline::start(&pipeline.spec, component.name(), None)?
     };
     let selector = format!(
         "{}={namespace},{}={},{}={},{}={environment}",

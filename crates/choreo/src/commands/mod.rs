@@ -17,7 +17,9 @@ use std::future::Future;
 use clap::CommandFactory;
 use serde_json::json;
 
-pub(crate) use self::apply::{MANAGER, api, apply_all};
+#[cfg(test)]
+pub(crate) use self::apply::Change;
+pub(crate) use self::apply::{api, apply_all};
 use crate::{
     cli::{Cli, Command, Format, OutputOnly},
     exit::Exit,

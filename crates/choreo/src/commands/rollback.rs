@@ -1,45 +1,53 @@
 //! `choreo rollback`: an environment goes back to an earlier release of a component.
 
-use choreo_model::{ComponentRelease, application::ComponentSpec, release::ComponentReleaseSpec};
+use choreo_model::{ComponentRelease, ReleaseBinding, release::ComponentReleaseSpec};
 
-use super::promote;
 use crate::{
     cli::Rollback,
     client,
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
-    store, terminal,
+    manager, rollout, store, terminal,
 };
 
 /// Runs `choreo rollback`.
 pub(crate) async fn run(folder: &Folder, args: &Rollback) -> Result {
     let client = client::connect(folder).await?;
     let namespace = &args.namespace.namespace;
-    let component = store::get::<ComponentSpec>(&client, namespace, &args.component).await?;
-    let bindings = promote::bindings_of(&client, &component).await?;
-    let current = bindings
-        .iter()
-        .find(|binding| binding.spec.environment == args.env)
-        .map(|binding| binding.spec.release_name.as_str())
-        .filter(|release| !release.is_empty())
-        .ok_or_else(|| {
-            let message = format!("{} has no release in {}", args.component, args.env);
-            Failure::new(Exit::NotFound, message)
-        })?;
+    let component = rollout::component(&client, namespace, &args.component).await?;
+    let bindings = rollout::bindings_of(&client, &component).await?;
+    let current =
+        rollout::release_in(&bindings, &args.env).ok_or_else(|| nowhere(&bindings, args))?;
+    rollout::check_deployed(&bindings, &args.env)?;
     let mut releases = store::list::<ComponentReleaseSpec>(&client, namespace).await?;
     releases.retain(|release| {
         release.spec.owner.component_name == component.name()
             && release.spec.owner.project_name == component.spec.owner.project_name
     });
     let release = target(releases, current, args)?;
-    promote::bind(&client, &component, &bindings, &args.env, &release).await?;
-    terminal::line(format!(
-        "{} {}: {current} -> {release}",
-        component.name(),
-        args.env
-    ))?;
-    promote::rolled_out(&client, &component, &args.env, &release, &args.wait).await
+    let place = (args.env.as_str(), release.as_str());
+    rollout::bind(&client, &component, &bindings, place, manager::ROLLBACK).await?;
+    let name = component.name();
+    terminal::line(format!("{name} {}: {current} -> {release}", args.env))?;
+    rollout::rolled_out(&client, &component, &args.env, &release, &args.wait).await
+}
+
+/// What to say about an environment without a release, which may be a name mistyped.
+fn nowhere(bindings: &[ReleaseBinding], args: &Rollback) -> Failure {
+    let message = format!("{} has no release in {}", args.component, args.env);
+    let failure = Failure::new(Exit::NotFound, message);
+    let bound = bindings
+        .iter()
+        .filter(|binding| !binding.spec.release_name.is_empty());
+    let environments: Vec<&str> = bound
+        .map(|binding| binding.spec.environment.as_str())
+        .collect();
+    if environments.is_empty() {
+        failure.hint("it is not deployed anywhere yet")
+    } else {
+        failure.hint(format!("it has one in: {}", environments.join(", ")))
+    }
 }
 
 /// The release to go back to: the named one, or the one made before the current.

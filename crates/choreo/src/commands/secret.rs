@@ -11,14 +11,13 @@ use kube::{
 };
 use serde_json::json;
 
-use super::MANAGER;
 use crate::{
     cli::{Format, OutputOnly, Secret},
     client,
     exit::Exit,
     failure::{self, Failure, Result},
     folder::Folder,
-    table, terminal,
+    manager, table, terminal,
 };
 
 /// Where the embedded home looks for values.
@@ -80,7 +79,7 @@ async fn set(api: &Api<Stored>, name: &str, key: &str, value: ByteString) -> Res
             ..Stored::default()
         };
         let params = PostParams {
-            field_manager: Some(MANAGER.to_owned()),
+            field_manager: Some(manager::SECRET.to_owned()),
             ..PostParams::default()
         };
         api.create(&params, &secret).await?;
@@ -139,7 +138,7 @@ async fn remove(api: &Api<Stored>, name: &str, key: Option<&str>) -> Result {
 
 fn params() -> PatchParams {
     PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
+        field_manager: Some(manager::SECRET.to_owned()),
         ..PatchParams::default()
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     exit::Exit,
     failure::{self, Failure, Result},
     folder::{Folder, Lock, Running},
-    follow::{self, Row, Scope},
+    follow::{self, Awaited, Followed, Row, Scope},
     manifest::{self, Document},
     platform::{Part, Parts, Platform, Settings, Signals, log_to},
     terminal::{self, Style},
@@ -127,7 +127,7 @@ async fn show(
     view.line(&api_line(&running))?;
     let client = platform.client();
     let mut parts = platform.parts.clone();
-    apply_all(&client, documents, "default", false).await?;
+    apply(&client, documents, view).await?;
     loop {
         let now = parts.borrow_and_update().clone();
         if let Some(fatal) = now.fatal {
@@ -142,10 +142,10 @@ async fn show(
     }
     let deadline = Some(tokio::time::Instant::now() + args.timeout);
     let scope = scope(documents);
-    let rows = follow::follow(&client, &scope, view, deadline).await?;
-    finish(args, &running, &rows)?;
+    let followed = follow::follow(&client, &scope, view, deadline).await?;
+    finish(args, &running, &followed)?;
     tokio::select! {
-        rows = follow::follow(&client, &scope, view, None) => rows.map(drop),
+        followed = follow::follow(&client, &scope, view, None) => followed.map(drop),
         failed = fatal(&mut parts) => Err(failed),
     }
 }
@@ -187,7 +187,18 @@ fn api_line(running: &Running) -> String {
     view::part("API", "ready", Style::Good, &detail)
 }
 
-/// What the files speak of: components of others may be broken without holding these up.
+/// Applies the files and tells which fields they take back.
+async fn apply(client: &Client, documents: &[Document], view: &mut View) -> Result {
+    for change in apply_all(client, documents, "default", false).await? {
+        for line in change.taken_lines() {
+            view.line(&format!("  {}{line}", change.object))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the files speak of: components of others may be broken without holding these up. Without
+/// files, all that was there.
 fn scope(documents: &[Document]) -> Scope {
     let components = documents.iter().filter(|one| one.kind() == "Component");
     let label = |one: &Document| {
@@ -197,7 +208,11 @@ fn scope(documents: &[Document]) -> Scope {
     };
     Scope {
         namespaces: namespaces(documents),
-        components: components.filter_map(label).collect(),
+        awaited: if documents.is_empty() {
+            Awaited::AllButBroken
+        } else {
+            Awaited::These(components.filter_map(label).collect())
+        },
     }
 }
 
@@ -238,29 +253,36 @@ async fn settle(
     documents: &[Document],
     (view, deadline): (&mut View, tokio::time::Instant),
 ) -> Result {
-    apply_all(client, documents, "default", false).await?;
+    apply(client, documents, view).await?;
     let scope = scope(documents);
-    let rows = follow::follow(client, &scope, view, Some(deadline)).await?;
-    finish(args, running, &rows)?;
-    let names: Vec<String> = scope
-        .open(&rows)
-        .map(|row| format!("{} {}: {}", row.component, row.environment, row.detail))
-        .collect();
-    if names.is_empty() {
+    let followed = follow::follow(client, &scope, view, Some(deadline)).await?;
+    finish(args, running, &followed)?;
+    if followed.open.is_empty() {
         return Ok(());
     }
+    let open = followed.open.iter().map(Row::words);
     Err(Failure::new(
         Exit::NotReady,
-        format!("not ready in time: {}", names.join("; ")),
+        format!(
+            "not ready in {}s: {}",
+            args.timeout.as_secs(),
+            open.collect::<Vec<_>>().join("; ")
+        ),
     )
     .hint("the platform goes on; `choreo status` shows how far it is"))
 }
 
 /// Prints the outcome for scripts, if one asked.
-fn finish(args: &Up, running: &Running, rows: &[Row]) -> Result {
+fn finish(args: &Up, running: &Running, followed: &Followed) -> Result {
+    for row in &followed.broken {
+        terminal::note(format!(
+            "  not waited for, as it was in trouble before: {}",
+            row.words()
+        ));
+    }
     match args.output {
         Format::Text => Ok(()),
-        Format::Json => terminal::json(&json!({"platform": running, "components": rows})),
+        Format::Json => terminal::json(&json!({"platform": running, "components": followed.rows})),
     }
 }
 

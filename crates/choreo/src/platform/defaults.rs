@@ -59,7 +59,7 @@ fn with_ports(mut object: Value, settings: &Settings) -> Value {
     object
 }
 
-async fn one(client: &Client, object: Value) -> Result {
+pub(crate) async fn one(client: &Client, object: Value) -> Result {
     let text = |pointer: &str| {
         object
             .pointer(pointer)

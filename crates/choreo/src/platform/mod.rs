@@ -10,12 +10,14 @@ mod telemetry;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use choreo_apiserver::{Credentials, Server};
+use choreo_apiserver::{Credentials, PodAccess, Server};
 use choreo_controllers::{Controllers, Planes};
 use kube::Client;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(test)]
+pub(crate) use self::defaults::one as apply_default;
 pub(crate) use self::{signals::Signals, telemetry::log_to};
 use crate::{
     exit::Exit,
@@ -113,7 +115,7 @@ impl Platform {
         let listener = listen(&settings).await?;
         let address = listener.local_addr().map_err(failure::io("listening"))?;
         let pods = Arc::new(pods::Pods::default());
-        let server = open(&settings.folder, Arc::clone(&pods)).await?;
+        let server = open(&settings.folder, Arc::<pods::Pods>::clone(&pods)).await?;
         let stop = CancellationToken::new();
         let api = format!("https://{address}");
         let credentials = credentials(&settings.folder, &api)?;
@@ -191,7 +193,7 @@ fn remember(folder: &Folder, address: SocketAddr) -> Result {
 }
 
 /// Opening reads the whole store, which is work for a thread that may wait.
-async fn open(folder: &Folder, pods: Arc<pods::Pods>) -> Result<Server> {
+pub(crate) async fn open(folder: &Folder, pods: Arc<dyn PodAccess>) -> Result<Server> {
     let mut definitions: Vec<_> = choreo_model::registry()
         .iter()
         .map(choreo_model::Kind::crd)

@@ -1,7 +1,10 @@
 //! The tree as text.
 
 use super::{Item, State};
-use crate::terminal::{Style, paint};
+use crate::{
+    terminal::{Style, paint},
+    width,
+};
 
 /// Draws items with the lines between them: name, state, detail, in columns.
 pub(crate) fn draw(items: &[Item], coloured: bool) -> String {
@@ -10,16 +13,17 @@ pub(crate) fn draw(items: &[Item], coloured: bool) -> String {
         lines.push((label(item, 0), item));
         below(item, "", 1, &mut lines);
     }
-    let width = lines
+    let columns = lines
         .iter()
-        .map(|(label, _)| label.chars().count())
+        .map(|(label, _)| width::visible(label))
         .max()
         .unwrap_or(0);
     let mut text = String::new();
     for (label, item) in lines {
         let (word, style) = word(item.state);
         let state = paint(&format!("{word:<8}"), style, coloured);
-        let line = format!("{label:<width$}  {state} {}", item.detail);
+        let (label, detail) = (width::pad(&label, columns), width::one_line(&item.detail));
+        let line = format!("{label}  {state} {detail}");
         text.extend([line.trim_end(), "\n"]);
     }
     text

@@ -1,0 +1,149 @@
+//! Rolling releases out: where a component is bound, moving a binding, waiting until it runs. What
+//! `deploy`, `promote` and `rollback` have in common.
+
+use choreo_model::{
+    Component, DeploymentPipeline, ReleaseBinding,
+    application::ComponentSpec,
+    names,
+    platform::DeploymentPipelineSpec,
+    project::{ProjectReleaseBindingSpec, ProjectSpec},
+    release::{BindingState, ReleaseBindingSpec},
+};
+use kube::Client;
+use serde_json::json;
+
+use crate::{
+    cli::Wait,
+    exit::Exit,
+    failure::{Failure, Result},
+    store, terminal, waiting,
+};
+
+/// The pipeline of a component's project.
+pub(crate) async fn pipeline_of(
+    client: &Client,
+    component: &Component,
+) -> Result<DeploymentPipeline> {
+    let namespace = component.namespace();
+    let project =
+        store::get::<ProjectSpec>(client, namespace, &component.spec.owner.project_name).await?;
+    let name = &project.spec.deployment_pipeline_ref.name;
+    store::get::<DeploymentPipelineSpec>(client, namespace, name).await
+}
+
+/// The component of that name.
+pub(crate) async fn component(client: &Client, namespace: &str, name: &str) -> Result<Component> {
+    store::get::<ComponentSpec>(client, namespace, name).await
+}
+
+/// A component's bindings.
+pub(crate) async fn bindings_of(
+    client: &Client,
+    component: &Component,
+) -> Result<Vec<ReleaseBinding>> {
+    let mut bindings = store::list::<ReleaseBindingSpec>(client, component.namespace()).await?;
+    bindings.retain(|binding| {
+        binding.spec.owner.project_name == component.spec.owner.project_name
+            && binding.spec.owner.component_name == component.name()
+    });
+    Ok(bindings)
+}
+
+/// The binding of an environment.
+pub(crate) fn binding_in<'a>(
+    bindings: &'a [ReleaseBinding],
+    environment: &str,
+) -> Option<&'a ReleaseBinding> {
+    bindings
+        .iter()
+        .find(|binding| binding.spec.environment == environment)
+}
+
+/// The release in an environment.
+pub(crate) fn release_in<'a>(bindings: &'a [ReleaseBinding], environment: &str) -> Option<&'a str> {
+    binding_in(bindings, environment)
+        .map(|binding| binding.spec.release_name.as_str())
+        .filter(|release| !release.is_empty())
+}
+
+/// Refuses what could not come to run: a release in an environment where the component is undeployed.
+pub(crate) fn check_deployed(bindings: &[ReleaseBinding], environment: &str) -> Result {
+    let undeployed = |binding: &&ReleaseBinding| binding.spec.state == BindingState::Undeploy;
+    let Some(binding) = binding_in(bindings, environment).filter(undeployed) else {
+        return Ok(());
+    };
+    let name = &binding.spec.owner.component_name;
+    let message = format!("{name} is undeployed in {environment}");
+    Err(Failure::new(Exit::Conflict, message).hint(format!(
+        "set spec.state of ReleaseBinding {} to Active first",
+        binding.name()
+    )))
+}
+
+/// Puts a release into an environment, in the binding that is there or in a new one.
+pub(crate) async fn bind(
+    client: &Client,
+    component: &Component,
+    bindings: &[ReleaseBinding],
+    (environment, release): (&str, &str),
+    manager: &str,
+) -> Result {
+    let namespace = component.namespace();
+    if let Some(binding) = binding_in(bindings, environment) {
+        // A merge: what files say about the binding besides must stay.
+        let change = json!({"spec": {"releaseName": release}});
+        let name = binding.name();
+        store::merge::<ReleaseBindingSpec>(client, (namespace, name), change, manager).await?;
+        return Ok(());
+    }
+    let name = names::component_binding(component.name(), environment);
+    let spec = json!({
+        "owner": {
+            "projectName": component.spec.owner.project_name,
+            "componentName": component.name(),
+        },
+        "environment": environment,
+        "releaseName": release,
+    });
+    store::apply::<ReleaseBindingSpec>(client, (namespace, &name), spec, manager).await?;
+    Ok(())
+}
+
+/// Makes the project's cell in an environment, unless it is there.
+pub(crate) async fn bind_project(
+    client: &Client,
+    component: &Component,
+    environment: &str,
+    manager: &str,
+) -> Result {
+    let namespace = component.namespace();
+    let project = &component.spec.owner.project_name;
+    let bound = store::list::<ProjectReleaseBindingSpec>(client, namespace).await?;
+    let there = bound.iter().any(|binding| {
+        binding.spec.owner.project_name == *project && binding.spec.environment == environment
+    });
+    if there {
+        return Ok(());
+    }
+    let name = format!("{project}-{environment}");
+    let spec = json!({"owner": {"projectName": project}, "environment": environment});
+    store::apply::<ProjectReleaseBindingSpec>(client, (namespace, &name), spec, manager).await?;
+    Ok(())
+}
+
+/// Waits until a release runs, unless told not to.
+pub(crate) async fn rolled_out(
+    client: &Client,
+    component: &Component,
+    environment: &str,
+    release: &str,
+    wait: &Wait,
+) -> Result {
+    if wait.no_wait {
+        return Ok(());
+    }
+    let place = (component.namespace(), component.name(), environment);
+    let wanted = |binding: &ReleaseBinding| binding.spec.release_name == release;
+    let item = waiting::until_ready(client, place, wanted, wait.timeout).await?;
+    terminal::line(format!("{} {environment} Ready {}", component.name(), item.detail).trim_end())
+}

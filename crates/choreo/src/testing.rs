@@ -1,0 +1,99 @@
+//! The embedded API for tests, in the process, with the platform's defaults.
+
+use std::{sync::Arc, time::Duration};
+
+use choreo_apiserver::{NoPods, Server};
+use choreo_controllers::{Controllers, Planes};
+use kube::{Client, runtime::wait::await_condition};
+use serde_json::Value;
+
+use crate::{
+    commands::{self, Change},
+    failure::Result,
+    folder::Folder,
+    kinds, manifest, platform,
+};
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running API.
+pub(crate) struct Api {
+    pub(crate) client: Client,
+    server: Server,
+    controllers: Option<Controllers>,
+    folder: tempfile::TempDir,
+}
+
+impl Api {
+    /// An API of which nobody takes notice.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Folder::resolve(Some(folder.path())).unwrap();
+        let server = platform::open(&place, Arc::new(NoPods)).await.unwrap();
+        let client = server.client();
+        for default in choreo_model::defaults() {
+            for object in serde_saphyr::from_multiple::<Value>(default.yaml).unwrap() {
+                platform::apply_default(&client, object).await.unwrap();
+            }
+        }
+        Self {
+            client,
+            server,
+            controllers: None,
+            folder,
+        }
+    }
+
+    /// An API with the platform's controllers.
+    pub(crate) async fn with_controllers() -> Self {
+        let mut api = Self::start().await;
+        let planes = Planes::all(api.client.clone());
+        api.controllers = Some(Controllers::start(api.client.clone(), planes));
+        api
+    }
+
+    /// Ends it.
+    pub(crate) async fn stop(self) {
+        if let Some(controllers) = self.controllers {
+            controllers.stop().await;
+        }
+        self.server.close().await;
+    }
+
+    /// What `choreo apply` does with a file.
+    pub(crate) async fn apply(&self, yaml: &str) -> Result<Vec<Change>> {
+        self.file(yaml, false).await
+    }
+
+    /// What `choreo apply --dry-run` does with a file.
+    pub(crate) async fn rehearse(&self, yaml: &str) -> Result<Vec<Change>> {
+        self.file(yaml, true).await
+    }
+
+    async fn file(&self, yaml: &str, dry_run: bool) -> Result<Vec<Change>> {
+        let file = self.folder.path().join("file.yaml");
+        std::fs::write(&file, yaml).unwrap();
+        let documents = manifest::read(&[file])?;
+        commands::apply_all(&self.client, &documents, "default", dry_run).await
+    }
+
+    /// Waits until an object tells something.
+    pub(crate) async fn until<T>(
+        &self,
+        kind: &str,
+        name: &str,
+        tells: impl Fn(&Value) -> Option<T> + Send,
+    ) -> T {
+        let resource = kinds::platform(kind).unwrap();
+        let api = commands::api(&self.client, &resource, "default");
+        let told = |object: &_| tells(&serde_json::to_value(object).unwrap());
+        let condition = |object: Option<&_>| object.and_then(told).is_some();
+        let waiting = await_condition(api, name, condition);
+        let object = tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .unwrap()
+            .unwrap();
+        object.as_ref().and_then(told).unwrap()
+    }
+}
