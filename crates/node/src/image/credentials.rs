@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use oci_client::{Reference, secrets::RegistryAuth};
+use oci_client::secrets::RegistryAuth;
 use serde::Deserialize;
 
-use super::{Error, Result, store::bad_reference};
+use super::{Error, Result, reference};
 
 /// A user and password, or a token, for one registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Credentials {
         // The parser's message could quote the document, which is secret.
         let document: Document = serde_json::from_slice(document)
             .map_err(|_| Error::corrupt("the pull secret", "it is not a docker configuration"))?;
-        let image = Reference::try_from(reference).map_err(|e| bad_reference(reference, &e))?;
+        let image = reference::parse(reference)?;
         let full = format!("{}/{}", image.registry(), image.repository());
         let found = document
             .auths

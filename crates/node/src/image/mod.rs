@@ -12,6 +12,7 @@ mod credentials;
 mod layout;
 mod pack;
 mod pull;
+mod reference;
 mod store;
 mod user;
 

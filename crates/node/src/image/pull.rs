@@ -17,7 +17,8 @@ use oci_client::{
 use super::{
     Credentials, Error, Image, PullPolicy, Result, Store,
     layout::{self, Descriptor, Digest, Index, Manifest},
-    store::{Adding, Origin, bad_reference},
+    reference,
+    store::{Adding, Origin},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -214,7 +215,7 @@ impl<'a> Remote<'a> {
     fn new(asked: &'a str, credentials: Option<&Credentials>) -> Result<Self> {
         // Already installed is as good: every part of the program uses the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let reference = Reference::try_from(asked).map_err(|e| bad_reference(asked, &e))?;
+        let reference = reference::parse(asked)?;
         let registry = reference.resolve_registry().to_owned();
         let config = ClientConfig {
             protocol: if is_loopback(&registry) {

@@ -18,6 +18,7 @@ use oci_client::Reference;
 use super::{
     Error, Image, Layer, Result, Summary, blob,
     layout::{self, Descriptor, Digest, ImageConfig, Index, Manifest},
+    reference,
 };
 
 /// Where an image came from.
@@ -109,7 +110,7 @@ impl Store {
 
     /// The image of a reference if the store has it, and where it came from.
     pub(super) fn local(&self, reference: &str) -> Result<Option<(Image, Origin)>> {
-        let wanted = Reference::try_from(reference).map_err(|e| bad_reference(reference, &e))?;
+        let wanted = reference::parse(reference)?;
         let entry = self.index()?.manifests.into_iter().find(|d| {
             name_of(d).as_deref() == Some(&wanted.whole())
                 || wanted
@@ -347,16 +348,7 @@ pub(super) fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
 
 /// The full form of a reference: registry, repository, tag or digest.
 pub(super) fn normal(reference: &str) -> Result<String> {
-    Reference::try_from(reference)
-        .map(|r| r.whole())
-        .map_err(|e| bad_reference(reference, &e))
-}
-
-pub(super) fn bad_reference(reference: &str, reason: &impl std::fmt::Display) -> Error {
-    Error::Reference {
-        reference: reference.to_owned(),
-        reason: reason.to_string(),
-    }
+    reference::parse(reference).map(|reference| reference.whole())
 }
 
 fn name_of(entry: &Descriptor) -> Option<String> {
@@ -367,7 +359,7 @@ fn same_name(entry: &Descriptor, wanted: &Reference) -> bool {
     entry
         .annotations
         .get(layout::REF_NAME)
-        .and_then(|name| Reference::try_from(name.as_str()).ok())
+        .and_then(|name| reference::parse(name.as_str()).ok())
         .is_some_and(|name| {
             name.registry() == wanted.registry() && name.repository() == wanted.repository()
         })
