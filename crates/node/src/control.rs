@@ -20,7 +20,7 @@ use crate::{
     index::{Any, Change, Index, Key, controller},
     machine::Event,
     pod::{
-        Source,
+        Source, claimed_by,
         worker::{Context, Handle, Worker},
     },
     service::{address, matches_all, slice},
@@ -49,6 +49,10 @@ pub enum Work {
     Pod(Key),
     /// The network.
     Network,
+    /// Folders of pods and claims that went away while nobody looked.
+    Leftovers,
+    /// Folders of claims that neither exist nor are used any more.
+    Claims,
 }
 
 /// Whom a change concerns.
@@ -67,6 +71,7 @@ fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
             work.extend([Work::Placement(key.clone()), Work::Pod(key), Work::Network]);
             work.extend(owner(&pod.metadata));
             work.extend(services_of(index, pod));
+            work.extend(claimed_by(pod).next().map(|_| Work::Claims));
         }
         Any::Deployment(it) => _ = work.insert(Work::Deployment(Key::of(&it.metadata))),
         Any::ReplicaSet(it) => {
@@ -94,6 +99,7 @@ fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
             Source::Secret(name).is_read_by(pod)
         })),
         Any::PersistentVolumeClaim(it) => {
+            work.insert(Work::Claims);
             work.extend(readers(index, &it.metadata, |pod, _| {
                 pod.spec.as_ref().is_some_and(|spec| spec.volumes.is_some())
             }));
@@ -140,7 +146,7 @@ fn readers(index: &Index, meta: &ObjectMeta, reads: impl Fn(&Pod, &str) -> bool)
 
 /// Everything there is to look at, for the beginning.
 pub fn everything(index: &Index) -> BTreeSet<Work> {
-    let mut work = BTreeSet::from([Work::Network]);
+    let mut work = BTreeSet::from([Work::Leftovers, Work::Network]);
     let mut all: Vec<Any> = Vec::new();
     all.extend(index.deployments.iter().cloned().map(Any::Deployment));
     all.extend(index.replica_sets.iter().cloned().map(Any::ReplicaSet));
@@ -164,7 +170,7 @@ fn decide(index: &Index, work: &Work, node: &str, now: Timestamp) -> Decision {
         Work::Address(key) => address::decide(index, key),
         Work::Endpoints(key) => slice::decide(index, key),
         Work::Placement(key) => crate::node::place(index, key, node),
-        Work::Pod(_) | Work::Network => Decision::default(),
+        Work::Pod(_) | Work::Network | Work::Leftovers | Work::Claims => Decision::default(),
     }
 }
 
@@ -287,8 +293,6 @@ impl Control {
                 concerned(&index, change)
             } else if index.is_complete() {
                 self.complete = true;
-                let uids = index.pods.iter().filter_map(|pod| pod.metadata.uid.clone());
-                self.context.folders.sweep(&uids.collect());
                 everything(&index)
             } else {
                 return;
@@ -328,7 +332,9 @@ impl Control {
                 | Work::Address(_)
                 | Work::Endpoints(_)
                 | Work::Placement(_)
-                | Work::Network => self.start(work),
+                | Work::Network
+                | Work::Leftovers
+                | Work::Claims => self.start(work),
             }
         }
     }
@@ -395,8 +401,33 @@ impl Control {
     }
 }
 
+/// The folders in which a piece of work looks for strays.
+fn swept(work: &Work) -> Option<&'static [&'static str]> {
+    match work {
+        Work::Leftovers => Some(&["pods", "volumes", "claims"]),
+        Work::Claims => Some(&["claims"]),
+        Work::Deployment(_)
+        | Work::ReplicaSet(_)
+        | Work::Job(_)
+        | Work::CronJob(_)
+        | Work::Address(_)
+        | Work::Endpoints(_)
+        | Work::Placement(_)
+        | Work::Pod(_)
+        | Work::Network => None,
+    }
+}
+
 /// Decides about one thing and does what was decided.
 async fn reconcile(context: Arc<Context>, work: Work) -> Done {
+    if let Some(parents) = swept(&work) {
+        context.sweep(parents).await;
+        return Done {
+            work,
+            again: None,
+            failed: false,
+        };
+    }
     if work == Work::Network {
         let failed = context
             .network

@@ -8,7 +8,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -60,6 +60,7 @@ impl Fake {
                 mode: Mode::Rootless,
                 limits: false,
                 user_ids: 1,
+                notes: Vec::new(),
             },
             events: broadcast::channel(1024).0,
             running: Mutex::default(),
@@ -147,6 +148,15 @@ impl Machine for Fake {
     }
     async fn unpack(&self, _: &LayerSource) -> Result<PathBuf> {
         Ok(PathBuf::from("/"))
+    }
+    async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
+        Ok(())
+    }
+    async fn remove_folder(&self, folder: &Path) -> Result<()> {
+        if folder.exists() {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+        Ok(())
     }
     async fn run_process(&self, _: &Process) -> Result<()> {
         Ok(())

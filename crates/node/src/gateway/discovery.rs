@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -186,14 +187,32 @@ impl Publisher {
     }
 }
 
-/// Makes the folders of some services, so that Envoy can watch them.
+/// Makes the folder as Envoy needs it, without what an earlier run left in it.
+///
+/// Envoy is a user of its own: it may read what it watches, and write in one folder. That everybody
+/// else could is nothing to them, because the data folder is its owner's only.
 pub(super) fn prepare(folder: &Path, services: &BTreeSet<String>) -> Result<()> {
+    let made = |made: &Path, mode| {
+        fs::create_dir_all(made)
+            .and_then(|()| fs::set_permissions(made, fs::Permissions::from_mode(mode)))
+            .map_err(|cause| failed(format!("create {}", made.display()), cause))
+    };
+    made(folder, 0o711)?;
     for service in services {
-        let made = folder.join(service);
-        fs::create_dir_all(&made)
-            .map_err(|cause| failed(format!("create {}", made.display()), cause))?;
+        made(&folder.join(service), 0o755)?;
     }
-    Ok(())
+    let live = folder.join(envoy::WRITABLE);
+    // Most often there is none.
+    let _ = fs::rename(
+        folder.join(envoy::ACCESS_LOG),
+        folder.join(envoy::OLD_ACCESS_LOG),
+    );
+    match fs::remove_dir_all(&live) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+            Err(failed(format!("empty {}", live.display()), cause))
+        }
+        _ => made(&live, 0o700),
+    }
 }
 
 fn write(folder: &Path, service: &str, bytes: &[u8]) -> Result<()> {
@@ -204,6 +223,7 @@ fn write(folder: &Path, service: &str, bytes: &[u8]) -> Result<()> {
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("new");
     fs::write(&temporary, bytes)
+        .and_then(|()| fs::set_permissions(&temporary, fs::Permissions::from_mode(0o644)))
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(|cause| failed(format!("write {}", path.display()), cause))
 }

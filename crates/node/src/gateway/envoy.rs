@@ -5,13 +5,17 @@ use serde_json::{Value, json};
 
 use super::relay::socket_name;
 
+/// What Envoy may write, relative to the folder: it is a user of its own.
+pub(super) const WRITABLE: &str = "live";
 /// The admin interface's socket, relative to the folder.
-pub(super) const ADMIN_SOCKET: &str = "admin.sock";
+pub(super) const ADMIN_SOCKET: &str = "live/admin.sock";
 /// The access log, relative to the folder.
-pub(super) const ACCESS_LOG: &str = "access.log";
+pub(super) const ACCESS_LOG: &str = "live/access.log";
+/// The access log before.
+pub(super) const OLD_ACCESS_LOG: &str = "access.log.1";
 
-/// Owner only.
-const SOCKET_MODE: u32 = 0o600;
+/// Envoy, and the platform's user, whose group the writable folder hands on.
+const SOCKET_MODE: u32 = 0o660;
 
 /// The file of a discovery service. Each has a folder of its own: Envoy reads its file again at each
 /// rename in that folder, so its counters of attempts count our writes and nothing else.

@@ -71,7 +71,7 @@ pub fn bind(settings: Settings) -> Result<Bound> {
 
 /// The name of the socket of a gateway port, relative to the gateway's folder.
 pub(super) fn socket_name(port: u16) -> String {
-    format!("{port}.sock")
+    format!("{}/{port}.sock", super::envoy::WRITABLE)
 }
 
 /// A folder held open, through which its sockets are reached by a path of bounded length: the path of

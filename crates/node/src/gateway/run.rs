@@ -16,9 +16,9 @@ use tokio::{
 use super::{
     Bound, Error, Input, Result, Settings, Status, Translation,
     admin::Admin,
-    discovery::{Publisher, Refusal, failed, prepare, replace},
+    discovery::{Publisher, Refusal, prepare, replace},
     envoy,
-    relay::{self, Sockets, socket_name},
+    relay::{self, Sockets},
     translate,
     watch::{Watches, resource},
 };
@@ -66,9 +66,7 @@ pub async fn run(client: Client, machine: Arc<dyn Machine>, bound: Bound) -> Res
     }
 }
 
-/// Makes the folder as Envoy needs it, without what an earlier run left in it.
 fn set_up(settings: &Settings) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = &settings.folder;
     let mut services: BTreeSet<String> = settings
         .listen
@@ -77,13 +75,6 @@ fn set_up(settings: &Settings) -> Result<()> {
         .collect();
     services.extend(["lds".to_owned(), "cds".to_owned()]);
     prepare(folder, &services)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
-        .map_err(|cause| failed(format!("protect {}", folder.display()), cause))?;
-    let stale = settings.listen.keys().map(|p| socket_name(*p));
-    for socket in stale.chain([envoy::ADMIN_SOCKET.to_owned()]) {
-        // Most often there is none.
-        let _ = fs::remove_file(folder.join(socket));
-    }
     replace(
         &folder.join(BOOTSTRAP),
         envoy::bootstrap().to_string().as_bytes(),
@@ -94,12 +85,8 @@ fn set_up(settings: &Settings) -> Result<()> {
 /// folder's own is.
 fn process(settings: &Settings) -> Process {
     let program = settings.envoy.to_string_lossy();
-    let folder = settings.folder.to_string_lossy();
     let argv = [
-        "/usr/bin/env",
-        "-C",
-        &folder,
-        &program,
+        program.as_ref(),
         "-c",
         BOOTSTRAP,
         "--concurrency",
@@ -114,6 +101,8 @@ fn process(settings: &Settings) -> Process {
     Process {
         name: PROCESS.to_owned(),
         argv: argv.map(str::to_owned).to_vec(),
+        folder: settings.folder.clone(),
+        writable: envoy::WRITABLE.into(),
         log: settings.folder.join(ENVOY_LOG),
     }
 }
@@ -177,7 +166,7 @@ async fn bound_logs(folder: &Path, admin: &Admin) -> Result<()> {
     let (access, own) = (folder.join(envoy::ACCESS_LOG), folder.join(ENVOY_LOG));
     loop {
         tokio::time::sleep(LOG_CHECK).await;
-        if too_long(&access) && fs::rename(&access, folder.join("access.log.1")).is_ok() {
+        if too_long(&access) && fs::rename(&access, folder.join(envoy::OLD_ACCESS_LOG)).is_ok() {
             // An Envoy that is not there opens it anew when it is.
             let _ = admin.reopen_logs().await;
         }

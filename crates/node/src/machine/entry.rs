@@ -16,6 +16,7 @@ pub fn entry() {
     let path = PathBuf::from(argument);
     let code = match name.to_str() {
         Some(linux::HELPER) => helper::run(&path),
+        Some(helper::PROGRAM) => helper::run_program(&path),
         Some(container::CONTAINER) => container::run_container(&path),
         Some(container::EXEC) => container::run_exec(&path),
         _ => return,

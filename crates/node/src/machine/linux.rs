@@ -271,6 +271,16 @@ impl Machine for LinuxMachine {
         Ok(folder)
     }
 
+    async fn give_folder(&self, folder: &Path, group: u32) -> Result<()> {
+        let folder = folder.to_owned();
+        self.done(Call::GiveFolder { folder, group }).await
+    }
+
+    async fn remove_folder(&self, folder: &Path) -> Result<()> {
+        let folder = folder.to_owned();
+        self.done(Call::RemoveFolder { folder }).await
+    }
+
     async fn run_process(&self, process: &Process) -> Result<()> {
         self.done(Call::RunProcess(process.clone())).await
     }

@@ -14,7 +14,12 @@ mod linux;
 mod network;
 mod protocol;
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -43,6 +48,28 @@ pub struct Info {
     pub limits: bool,
     /// How many user ids containers may use (1: only the root of the container).
     pub user_ids: u32,
+    /// What it cannot do, why, and what would help; one sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Info {
+    /// Whether a container may run as this user and group, or why it may not.
+    pub fn check_user(&self, (uid, gid): (u32, u32)) -> std::result::Result<(), String> {
+        if uid < self.user_ids && gid < self.user_ids {
+            return Ok(());
+        }
+        Err(match self.user_ids {
+            1 => format!(
+                "the container is to run as user {uid}:{gid}, but only user 0 is available: run the \
+                 platform as root, or install newuidmap and grant this user a range in /etc/subuid \
+                 and /etc/subgid"
+            ),
+            count => format!(
+                "the container is to run as user {uid}:{gid}, but only users below {count} are \
+                 available: grant this user a larger range in /etc/subuid and /etc/subgid"
+            ),
+        })
+    }
 }
 
 /// The whole network the machine should have. Applying it is idempotent; what is not in it goes away.
@@ -146,6 +173,10 @@ pub struct ContainerSpec {
     pub cwd: PathBuf,
     /// Numeric user and group.
     pub user: (u32, u32),
+    /// Groups it is in besides its own.
+    pub groups: Vec<u32>,
+    /// What its root may do (`CAP_CHOWN` ...), and what no process of it can exceed.
+    pub capabilities: BTreeSet<String>,
     /// Whether the root file system may not be written.
     pub read_only_root: bool,
     /// Files and folders of the pod.
@@ -243,12 +274,18 @@ pub struct LayerSource {
 }
 
 /// A long-running helper program inside the machine's network (the gateway's Envoy).
+///
+/// It runs as a user of its own without any rights, and can write to nothing but its own folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
     /// Unique name; running a process of the same name again replaces it.
     pub name: String,
     /// Program and arguments.
     pub argv: Vec<String>,
+    /// Where it runs. What it needs of it has to be readable for everyone, its parents need not be.
+    pub folder: PathBuf,
+    /// The folder it may write, by its name in `folder`; made if it is missing.
+    pub writable: PathBuf,
     /// Where its output goes.
     pub log: PathBuf,
 }
@@ -340,6 +377,10 @@ pub trait Machine: Send + Sync + 'static {
     ) -> Result<std::result::Result<(), String>>;
     /// Unpacks a layer unless it is there, and returns its folder.
     async fn unpack(&self, layer: &LayerSource) -> Result<PathBuf>;
+    /// Gives a folder of a pod and all in it to a group of users inside containers.
+    async fn give_folder(&self, folder: &Path, group: u32) -> Result<()>;
+    /// Removes a folder of a pod, whatever owners its containers gave to what is in it.
+    async fn remove_folder(&self, folder: &Path) -> Result<()>;
     /// Runs a program in the machine's own network namespace.
     async fn run_process(&self, process: &Process) -> Result<()>;
     /// Ends everything.

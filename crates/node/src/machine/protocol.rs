@@ -41,6 +41,13 @@ pub(super) enum Call {
         timeout: Duration,
     },
     Unpack(LayerSource),
+    GiveFolder {
+        folder: PathBuf,
+        group: u32,
+    },
+    RemoveFolder {
+        folder: PathBuf,
+    },
     RunProcess(Process),
     Shutdown,
 }

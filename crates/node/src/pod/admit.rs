@@ -1,6 +1,8 @@
 //! What this machine refuses to run, told in one sentence instead of run differently.
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SeccompProfile};
+
+use super::security;
 
 /// Why a pod cannot run here: reason and message.
 pub fn refuse(pod: &Pod) -> Option<(String, String)> {
@@ -23,12 +25,23 @@ fn frame(spec: &PodSpec) -> Option<String> {
         ("hostPID", spec.host_pid),
         ("hostIPC", spec.host_ipc),
     ];
-    let (field, _) = shared
-        .into_iter()
-        .find(|(_, wanted)| *wanted == Some(true))?;
-    Some(format!(
-        "spec.{field}: pods of this node never share the host's namespaces"
-    ))
+    if let Some((field, _)) = shared.into_iter().find(|(_, wanted)| *wanted == Some(true)) {
+        return Some(format!(
+            "spec.{field}: pods of this node never share the host's namespaces"
+        ));
+    }
+    if spec.share_process_namespace == Some(true) {
+        return Some(
+            "spec.shareProcessNamespace: each container of this node has processes of its own"
+                .to_owned(),
+        );
+    }
+    let context = spec.security_context.as_ref()?;
+    if context.sysctls.as_ref().is_some_and(|all| !all.is_empty()) {
+        return Some("spec.securityContext.sysctls: this node sets none for pods".to_owned());
+    }
+    let problem = seccomp(context.seccomp_profile.as_ref()?)?;
+    Some(format!("spec.securityContext.seccompProfile: {problem}"))
 }
 
 fn volume(volume: &k8s_openapi::api::core::v1::Volume) -> Option<String> {
@@ -57,34 +70,31 @@ fn container(container: &Container) -> Option<String> {
     let name = &container.name;
     if context.privileged == Some(true) {
         return Some(format!(
-            "container {name:?}: privileged containers would own the machine"
+            "container {name:?}: securityContext.privileged: containers of this node are never \
+             privileged, they would own the machine"
         ));
     }
-    let added = context.capabilities.as_ref()?.add.as_ref()?;
-    let first = added.iter().find(|capability| !is_harmless(capability))?;
+    if context.proc_mount.as_deref() == Some("Unmasked") {
+        return Some(format!(
+            "container {name:?}: securityContext.procMount: parts of /proc are always hidden here"
+        ));
+    }
+    if let Some(problem) = context.seccomp_profile.as_ref().and_then(seccomp) {
+        return Some(format!(
+            "container {name:?}: securityContext.seccompProfile: {problem}"
+        ));
+    }
+    let refused = security::refused_capability(container)?;
     Some(format!(
-        "container {name:?}: capability {first} cannot be given"
+        "container {name:?}: securityContext.capabilities.add: {refused} leads out of the container \
+         and is never given here"
     ))
 }
 
-/// Capabilities that containers have anyway, or that stay inside the pod.
-fn is_harmless(capability: &str) -> bool {
-    let known = [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "NET_BIND_SERVICE",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_CHROOT",
-        "AUDIT_WRITE",
-        "MKNOD",
-    ];
-    known.contains(&capability.trim_start_matches("CAP_"))
+/// A profile of one's own cannot be obeyed; the runtime's default, which only asks for less, is
+/// taken for what this node has.
+fn seccomp(profile: &SeccompProfile) -> Option<&'static str> {
+    (profile.type_ == "Localhost").then_some("this node filters no system calls")
 }
 
 #[cfg(test)]
@@ -120,10 +130,44 @@ mod tests {
             &json!({"containers": main, "volumes": volumes}),
             Some("volume \"v\""),
         );
-        let privileged = json!([{"name": "main", "securityContext": {"privileged": true}}]);
         check(
-            &json!({"containers": privileged}),
-            Some("container \"main\""),
+            &json!({"containers": main, "shareProcessNamespace": true}),
+            Some("spec.shareProcessNamespace"),
+        );
+        let sysctls = json!([{"name": "kernel.msgmax", "value": "1"}]);
+        check(
+            &json!({"containers": main, "securityContext": {"sysctls": sysctls}}),
+            Some("spec.securityContext.sysctls"),
+        );
+    }
+
+    #[test]
+    fn rights_that_cannot_be_given_are_named() {
+        let check = |context: Value, expected: Option<&str>| {
+            let pod = json!({"metadata": {}, "spec": {
+                "containers": [{"name": "main", "securityContext": context}],
+            }});
+            let message = refuse(&from_value(pod).unwrap()).map(|(_, message)| message);
+            match expected {
+                None => assert_eq!(message, None),
+                Some(field) => assert!(
+                    message.as_ref().unwrap().contains(field),
+                    "{message:?} lacks {field}"
+                ),
+            }
+        };
+        check(json!({"privileged": true}), Some("privileged"));
+        check(json!({"procMount": "Unmasked"}), Some("procMount"));
+        check(
+            json!({"capabilities": {"add": ["NET_ADMIN"]}}),
+            Some("capabilities.add: NET_ADMIN"),
+        );
+        let local = json!({"type": "Localhost", "localhostProfile": "a.json"});
+        check(json!({"seccompProfile": local}), Some("seccompProfile"));
+        check(json!({"seccompProfile": {"type": "RuntimeDefault"}}), None);
+        check(
+            json!({"privileged": false, "capabilities": {"add": ["SETPCAP"]}}),
+            None,
         );
     }
 }

@@ -1,6 +1,6 @@
 //! What actions do: everything a pod has done to the machine and to its folder.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{LifecycleHandler, Pod};
 use tokio::time::Instant;
@@ -9,6 +9,7 @@ use super::{
     decide::Action,
     images::{self, ImageError},
     probe::{self, Which},
+    security,
     spec::{self, Start},
     spec_of,
     state::{Fetched, Report, StartFailure},
@@ -121,16 +122,8 @@ impl Effect {
 
     async fn materialise(&self, payload: Payload) -> Report {
         let folder = self.context.folders.volumes(&self.pod);
-        let namespace = self.pod.metadata.namespace.clone().unwrap_or_default();
-        let volumes = self
-            .pod
-            .spec
-            .iter()
-            .flat_map(|spec| spec.volumes.iter().flatten());
-        let claims: Vec<_> = volumes
-            .filter_map(|volume| volume.persistent_volume_claim.as_ref())
-            .map(|claim| self.context.folders.claim(&namespace, &claim.claim_name))
-            .collect();
+        let claims = self.context.folders.claims(&self.pod);
+        let given = claims.clone();
         let written = payload.clone();
         let done = tokio::task::spawn_blocking(move || {
             for claim in claims {
@@ -139,13 +132,31 @@ impl Effect {
             volume::write(&folder, &written)
         });
         let problem = match done.await {
-            Ok(Ok(())) => return Report::Volumes(Ok(payload)),
+            Ok(Ok(())) => match self.give_volumes(given).await {
+                Ok(()) => return Report::Volumes(Ok(payload)),
+                Err(error) => error.to_string(),
+            },
             Ok(Err(error)) => format!("writing volumes: {error}"),
             Err(error) => format!("writing volumes: {error}"),
         };
         self.tell(Notice::warning(&*self.pod, "FailedMount", &problem))
             .await;
         Report::Volumes(Err(problem))
+    }
+
+    /// Gives the pod's files to the group it asks for.
+    async fn give_volumes(&self, claims: Vec<PathBuf>) -> crate::machine::Result<()> {
+        let Some(group) = security::volumes_group(&self.pod) else {
+            return Ok(());
+        };
+        let own = self.context.folders.volumes(&self.pod);
+        for folder in std::iter::once(own)
+            .filter(|own| own.exists())
+            .chain(claims)
+        {
+            self.context.machine.give_folder(&folder, group).await?;
+        }
+        Ok(())
     }
 
     async fn pull(&self, name: &str) -> Result<Arc<Fetched>, ImageError> {
@@ -230,6 +241,8 @@ impl Effect {
         };
         let built = spec::build(&self.context.index.read(), &self.pod, container, &start);
         let built = built.map_err(StartFailure::Config)?;
+        let possible = self.context.machine.info().check_user(built.user);
+        possible.map_err(StartFailure::Config)?;
         if let Some(parent) = built.log.parent() {
             let made = tokio::fs::create_dir_all(parent).await;
             made.map_err(|error| {

@@ -8,6 +8,7 @@ pub mod logs;
 pub mod probe;
 pub mod quantity;
 pub mod restart;
+pub mod security;
 pub mod spec;
 pub mod state;
 pub mod status;
@@ -27,6 +28,15 @@ pub fn spec_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
         .flatten()
         .chain(&spec.containers);
     all.find(|container| container.name == name)
+}
+
+/// The names of the claims whose volumes a pod has.
+pub fn claimed_by(pod: &Pod) -> impl Iterator<Item = &str> {
+    let volumes = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.filter_map(|volume| Some(volume.persistent_volume_claim.as_ref()?.claim_name.as_str()))
 }
 
 /// An object that pods read.

@@ -6,11 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements, VolumeMount};
+use k8s_openapi::api::core::v1::{
+    Container, PersistentVolumeClaim, Pod, ResourceRequirements, VolumeMount,
+};
 
 use super::{
     env::{self, Told},
-    quantity,
+    quantity, security,
     state::Fetched,
     volume,
 };
@@ -19,6 +21,10 @@ use crate::{
     index::Index,
     machine::{ContainerSpec, Mount},
 };
+
+/// How many processes and threads a container may have: enough for any program, and no host fails
+/// from it.
+const PROCESSES: u64 = 8192;
 
 /// The folders of a pod on the host.
 #[derive(Debug, Clone)]
@@ -47,23 +53,39 @@ impl Folders {
             .join(pod.metadata.uid.as_deref().unwrap_or_default())
     }
 
-    /// Removes what pods left that went away while nobody looked: all but those of `known` uids.
-    pub fn sweep(&self, known: &BTreeSet<String>) {
-        for parent in ["pods", "volumes"] {
-            let Ok(entries) = std::fs::read_dir(self.data.join(parent)) else {
-                continue;
-            };
-            for entry in entries.flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let uid = name.rsplit('_').next().unwrap_or_default();
-                if known.contains(uid) {
-                    continue;
-                }
-                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                    tracing::warn!(%error, folder = %entry.path().display(), "removing");
-                }
-            }
-        }
+    /// The folders of pods that are not known, and of claims that are neither known nor used, in some
+    /// of the folders for `pods`, `volumes` and `claims`.
+    pub fn strays(&self, index: &Index, parents: &[&str]) -> Vec<PathBuf> {
+        let claims = index.claims.iter().map(|claim| self.claim_of(claim));
+        let used = index.pods.iter().flat_map(|pod| self.claims(pod));
+        let kept: BTreeSet<PathBuf> = index
+            .pods
+            .iter()
+            .flat_map(|pod| [self.logs(pod), self.volumes(pod)])
+            .chain(claims)
+            .chain(used)
+            .collect();
+        let found = parents
+            .iter()
+            .filter_map(|parent| std::fs::read_dir(self.data.join(parent)).ok())
+            .flat_map(|entries| entries.flatten().map(|entry| entry.path()));
+        found.filter(|path| !kept.contains(path)).collect()
+    }
+
+    /// The folders of the claims that a pod uses.
+    pub fn claims(&self, pod: &Pod) -> Vec<PathBuf> {
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        super::claimed_by(pod)
+            .map(|claim| self.claim(namespace, claim))
+            .collect()
+    }
+
+    fn claim_of(&self, claim: &PersistentVolumeClaim) -> PathBuf {
+        let meta = &claim.metadata;
+        self.claim(
+            meta.namespace.as_deref().unwrap_or_default(),
+            meta.name.as_deref().unwrap_or_default(),
+        )
     }
 
     /// Where a claim's files are; they outlive pods.
@@ -145,11 +167,13 @@ pub fn build(
         env,
         cwd: cwd.map_or_else(|| PathBuf::from("/"), PathBuf::from),
         user: user(pod, container, start.image)?,
+        groups: security::groups(pod)?,
+        capabilities: security::capabilities(container),
         read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),
         mounts: mounts?,
         memory: limits.0,
         cpu_millis: limits.1,
-        pids: None,
+        pids: Some(PROCESSES),
         log: log(&start.folders.logs(pod), &container.name, start.restart),
     })
 }
@@ -268,23 +292,37 @@ fn limits(resources: Option<&ResourceRequirements>) -> (Option<u64>, Option<u64>
 mod tests {
     use std::fs;
 
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn a_sweep_leaves_what_known_pods_have() {
+    fn strays_are_what_neither_pods_nor_claims_have() {
         let data = tempfile::tempdir().unwrap();
         let folders = Folders {
             data: data.path().to_owned(),
         };
-        for kept in ["pods/ns_web_u-1/main", "volumes/u-1/x", "claims/ns_disk"] {
-            fs::create_dir_all(data.path().join(kept)).unwrap();
+        let kept = [
+            "pods/ns_web_u-1/main",
+            "volumes/u-1/x",
+            "claims/ns_disk",
+            "claims/ns_used",
+        ];
+        let strays = ["claims/ns_old", "pods/ns_old_u-2", "volumes/u-2"];
+        for folder in kept.iter().chain(&strays) {
+            fs::create_dir_all(data.path().join(folder)).unwrap();
         }
-        for gone in ["pods/ns_old_u-2/main", "volumes/u-2/x"] {
-            fs::create_dir_all(data.path().join(gone)).unwrap();
-        }
-        folders.sweep(&BTreeSet::from(["u-1".to_owned()]));
-        let left = |parent: &str| fs::read_dir(data.path().join(parent)).unwrap().count();
-        assert_eq!((left("pods"), left("volumes"), left("claims")), (1, 1, 1));
-        assert!(data.path().join("pods/ns_web_u-1").exists());
+        let mut index = Index::default();
+        let volume = json!({"name": "v", "persistentVolumeClaim": {"claimName": "used"}});
+        let pod = json!({
+            "metadata": {"namespace": "ns", "name": "web", "uid": "u-1"},
+            "spec": {"containers": [], "volumes": [volume]},
+        });
+        let claim = json!({"metadata": {"namespace": "ns", "name": "disk"}});
+        index.apply::<Pod>(serde_json::from_value(pod).unwrap());
+        index.apply::<PersistentVolumeClaim>(serde_json::from_value(claim).unwrap());
+        let mut found = folders.strays(&index, &["pods", "volumes", "claims"]);
+        found.sort();
+        assert_eq!(found, strays.map(|stray| data.path().join(stray)));
     }
 }

@@ -1,6 +1,6 @@
 //! One task per pod: it looks, decides, starts effects and writes the status, until the pod is gone.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -49,14 +49,27 @@ pub struct Context {
 }
 
 impl Context {
+    /// Removes what was left by pods and claims that are gone.
+    pub async fn sweep(&self, parents: &[&str]) {
+        let strays = {
+            let index = self.index.read();
+            self.folders.strays(&index, parents)
+        };
+        for stray in strays {
+            self.discard(&stray).await;
+        }
+    }
+
+    async fn discard(&self, folder: &Path) {
+        if let Err(error) = self.machine.remove_folder(folder).await {
+            tracing::warn!(%error, folder = %folder.display(), "what a pod left cannot be removed");
+        }
+    }
+
     /// Removes the folders of a pod that is gone.
     pub async fn clean(&self, pod: &Pod) {
         for folder in [self.folders.logs(pod), self.folders.volumes(pod)] {
-            match tokio::fs::remove_dir_all(&folder).await {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(%error, folder = %folder.display(), "removing"),
-            }
+            self.discard(&folder).await;
         }
     }
 }

@@ -89,6 +89,12 @@ impl Machine for Children {
     async fn unpack(&self, _: &LayerSource) -> Result<PathBuf> {
         unimplemented!()
     }
+    async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
+        unimplemented!()
+    }
+    async fn remove_folder(&self, _: &Path) -> Result<()> {
+        unimplemented!()
+    }
     async fn run_process(&self, process: &Process) -> Result<()> {
         let log = std::fs::File::options()
             .create(true)
@@ -97,6 +103,7 @@ impl Machine for Children {
             .unwrap();
         let mut child = tokio::process::Command::new(&process.argv[0])
             .args(&process.argv[1..])
+            .current_dir(&process.folder)
             .stdin(std::process::Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -478,6 +485,7 @@ async fn requests_reach_their_backends() {
             mode: Mode::Root,
             limits: false,
             user_ids: 1,
+            notes: Vec::new(),
         },
         events: broadcast::channel(16).0,
         running: tokio::sync::Mutex::default(),

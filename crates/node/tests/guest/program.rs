@@ -22,6 +22,8 @@ fn main() {
         }
         ["exit", code] => exit(code.parse().unwrap()),
         ["eat"] => eat(),
+        ["threads", most] => println!("{}", threads(most.parse().unwrap())),
+        ["burn"] => println!("{}", burn(Duration::from_secs(1)).as_millis()),
         ["sleep"] => loop {
             std::thread::sleep(PATIENCE);
         },
@@ -69,6 +71,22 @@ fn get(address: Ipv4Addr, port: u16) {
             exit(1);
         }
     }
+}
+
+/// How many threads there can be, this one included.
+fn threads(most: usize) -> usize {
+    let sleeper = || std::thread::Builder::new().spawn(|| std::thread::sleep(PATIENCE));
+    1 + (1..most).map_while(|_| sleeper().ok()).count()
+}
+
+/// Processor time that can be had in a while.
+fn burn(length: Duration) -> Duration {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < length {
+        std::hint::spin_loop();
+    }
+    let spent = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    Duration::from_nanos(spent.split(' ').next().unwrap().parse().unwrap())
 }
 
 fn eat() {

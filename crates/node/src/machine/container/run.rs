@@ -37,7 +37,6 @@ pub(in crate::machine) fn run(job: &Path) -> i32 {
 }
 
 fn hold(job: &Job) -> Result<Exit, String> {
-    check_user(job)?;
     let plain = |error: io::Error| error.to_string();
     let mut log = Log::open(&job.spec.log)
         .map_err(|error| format!("cannot write the log {}: {error}", job.spec.log.display()))?;
@@ -58,24 +57,6 @@ fn hold(job: &Job) -> Result<Exit, String> {
         code,
         out_of_memory: killed_for_memory,
         error: None,
-    })
-}
-
-fn check_user(job: &Job) -> Result<(), String> {
-    let (uid, gid) = job.spec.user;
-    let outside = uid >= job.user_ids || gid >= job.user_ids;
-    if !outside {
-        return Ok(());
-    }
-    Err(match job.user_ids {
-        1 => format!(
-            "the image runs as user {uid}:{gid}, but only user 0 is available: run the platform as \
-             root, or install newuidmap and grant this user a range in /etc/subuid and /etc/subgid"
-        ),
-        count => format!(
-            "the image runs as user {uid}:{gid}, but only users below {count} are available: grant \
-             this user a larger range in /etc/subuid and /etc/subgid"
-        ),
     })
 }
 

@@ -12,20 +12,6 @@ use serde_json::{Value, json};
 use super::{ContainerSpec, Job};
 use crate::machine::Mount;
 
-/// What the root of a container may do: container runtimes' default without raw packets, devices and
-/// anything of the system.
-const CAPABILITIES: [&str; 9] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETUID",
-];
-
 const MASKED: [&str; 9] = [
     "/proc/acpi",
     "/proc/kcore",
@@ -90,15 +76,17 @@ fn process(spec: &ContainerSpec, around: Surroundings) -> Value {
     };
     json!({
         "terminal": false,
-        "user": { "uid": spec.user.0, "gid": spec.user.1 },
+        "user": {
+            "uid": spec.user.0, "gid": spec.user.1, "additionalGids": spec.groups,
+        },
         "args": spec.argv,
         "env": env.collect::<Vec<_>>(),
         "cwd": cwd,
         "noNewPrivileges": true,
         "capabilities": {
-            "bounding": CAPABILITIES,
-            "effective": CAPABILITIES,
-            "permitted": CAPABILITIES,
+            "bounding": spec.capabilities,
+            "effective": spec.capabilities,
+            "permitted": spec.capabilities,
         },
         "rlimits": [
             { "type": "RLIMIT_NOFILE", "soft": around.open_files, "hard": around.open_files },
@@ -261,6 +249,8 @@ mod tests {
                 env: [("A".to_owned(), "b".to_owned())].into(),
                 cwd: "/app".into(),
                 user: (1000, 1001),
+                groups: vec![7],
+                capabilities: ["CAP_CHOWN".to_owned()].into(),
                 read_only_root: true,
                 mounts: ["hosts", "hostname", "resolv.conf"]
                     .map(|name| Mount {

@@ -4,7 +4,7 @@ use std::{
     fs, io,
     io::Write as _,
     os::{fd::AsFd, unix::net::UnixStream},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use nix::{
     unistd::{ForkResult, Pid, fork, geteuid},
 };
 
-use super::{Layout, identity, mounts, serve};
+use super::{Layout, advice, identity, mounts, serve};
 use crate::machine::{
     Info, Mode,
     cgroup::Cgroups,
@@ -63,6 +63,8 @@ pub(in crate::machine) fn run(folder: &Path) -> i32 {
 pub(in crate::machine) struct Footing {
     pub(in crate::machine) info: Info,
     pub(in crate::machine) cgroups: Option<Cgroups>,
+    /// The control group to show to the container runtime as the root of all.
+    groups_to_mount: Option<PathBuf>,
     pub(in crate::machine) layout: Layout,
 }
 
@@ -81,52 +83,39 @@ fn refuse(mut socket: &UnixStream, refusal: Refusal) {
 }
 
 fn step<T>(name: &str, outcome: Result<T, impl Into<io::Error>>) -> Result<T, Refusal> {
-    outcome.map_err(|error| Refusal {
-        step: name.to_owned(),
-        cause: error.into().to_string(),
-        advice: advice(),
-    })
+    outcome.map_err(|error| refusal(name, &error.into()))
 }
 
-/// Which setting of this host forbids namespaces, if one does.
-fn advice() -> Option<String> {
-    let forbidden = |key: &str, value: &str| {
-        fs::read_to_string(Path::new("/proc/sys").join(key)).is_ok_and(|now| now.trim() == value)
-    };
-    let advice = if geteuid().is_root() && !in_user_namespace() {
-        "root needs CAP_SYS_ADMIN, which container runtimes take away"
-    } else if forbidden("kernel/unprivileged_userns_clone", "0") {
-        "user namespaces are off: set sysctl kernel.unprivileged_userns_clone=1, or run as root"
-    } else if forbidden("user/max_user_namespaces", "0") {
-        "user namespaces are off: raise sysctl user.max_user_namespaces, or run as root"
-    } else if forbidden("kernel/apparmor_restrict_unprivileged_userns", "1") {
-        "AppArmor restricts user namespaces: set sysctl \
-         kernel.apparmor_restrict_unprivileged_userns=0, or run as root"
-    } else {
-        return None;
-    };
-    Some(advice.to_owned())
-}
-
-fn in_user_namespace() -> bool {
-    fs::read_to_string("/proc/self/uid_map")
-        .is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"])
+fn refusal(step: &str, error: &io::Error) -> Refusal {
+    Refusal {
+        step: step.to_owned(),
+        advice: advice::of_this_host(error),
+        cause: error.to_string(),
+    }
 }
 
 fn stand(folder: &Path, socket: &UnixStream) -> Result<i32, Refusal> {
     let layout = Layout::new(folder);
-    let mode = if geteuid().is_root() {
+    // The root of a container without rights over its host is a plain user there.
+    let mode = if geteuid().is_root() && !identity::in_user_namespace() {
         Mode::Root
     } else {
         Mode::Rootless
     };
+    let mut notes = Vec::new();
+    // Before the user namespace, in which nobody but this user's processes can be moved.
+    let cgroups = Cgroups::find(folder, mode == Mode::Root)
+        .map_err(|reason| notes.push(format!("limits of resources are not enforced: {reason}")))
+        .ok();
     let user_ids = match mode {
         Mode::Root => u32::MAX,
-        Mode::Rootless => step("making a user namespace", identity::become_root())?,
+        Mode::Rootless => {
+            let identity = identity::become_root();
+            let identity = identity.map_err(|(step, error)| refusal(step, &error))?;
+            notes.extend(identity.note);
+            identity.ids
+        }
     };
-    let cgroups = (mode == Mode::Root)
-        .then(|| Cgroups::find(folder))
-        .flatten();
     let spaces = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNET
@@ -138,10 +127,14 @@ fn stand(folder: &Path, socket: &UnixStream) -> Result<i32, Refusal> {
         mode,
         limits: cgroups.is_some(),
         user_ids,
+        notes,
     };
     let footing = Footing {
         info,
-        cgroups,
+        groups_to_mount: cgroups
+            .as_ref()
+            .and_then(|groups| groups.to_mount().map(Path::to_owned)),
+        cgroups: cgroups.map(Cgroups::mounted),
         layout,
     };
     #[expect(unsafe_code, reason = "processes of new namespaces come from fork")]
@@ -222,12 +215,21 @@ fn prepare(footing: &Footing) -> Result<(), Refusal> {
     )?;
     step("making mounts private", mounts::make_private())?;
     let run = footing.layout.run();
+    let groups = footing.groups_to_mount.as_deref();
     match footing.info.mode {
-        Mode::Rootless => step("making a root of its own", mounts::enter_small_root(&run))?,
-        Mode::Root => step("mounting /proc", mounts::mount_proc(Path::new("/proc")))?,
-    }
-    if footing.cgroups.is_none() && footing.info.mode == Mode::Root {
-        step("hiding control groups", mounts::hide_cgroups())?;
+        Mode::Rootless => step(
+            "making a root of its own",
+            mounts::enter_small_root(&run, groups),
+        )?,
+        Mode::Root => {
+            step("mounting /proc", mounts::mount_proc(Path::new("/proc")))?;
+            if footing.cgroups.is_none() {
+                step("hiding control groups", mounts::hide_cgroups())?;
+            } else if let Some(groups) = groups {
+                let shown = mounts::bind(groups, Path::new(mounts::CGROUPS));
+                step("mounting control groups", shown)?;
+            }
+        }
     }
     step("mounting the run folder", mounts::mount_memory(&run))?;
     for folder in [footing.layout.state(), footing.layout.containers()] {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{ChildStdin, Command as ProcessCommand, Stdio},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,7 +25,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{pods::check_name, reaper::pid_of, serve::Context};
+use super::{pods::check_name, reaper::pid_of, serve::Context, volumes};
 use crate::machine::{
     ContainerSpec, Error, Event, ExecOutcome, Exit, PodSandbox, Result,
     container::{CONTAINER, Command, EXEC, Job, KILL, Outcome, Report, TERMINATE},
@@ -207,7 +207,7 @@ impl Containers {
         job: &Job,
     ) -> io::Result<oneshot::Receiver<std::result::Result<(), String>>> {
         for folder in [&job.bundle, &job.writable] {
-            remove_folder(folder)?;
+            volumes::remove(folder)?;
         }
         let file = write_job(&job.bundle, "job.json", job)?;
         let (reports, writer) = io::pipe()?;
@@ -378,13 +378,15 @@ fn receiver(pipe: io::PipeReader) -> io::Result<pipe::Receiver> {
     pipe::Receiver::from_owned_fd(pipe.into())
 }
 
-fn holder(kind: &str, job: &Path) -> ProcessCommand {
+/// This program again, as a process of its own with something to do.
+pub(super) fn holder(kind: &str, job: &Path) -> ProcessCommand {
     let mut command = ProcessCommand::new(SELF);
     command.arg(kind).arg(job).env_clear();
     command
 }
 
-fn write_job<T: Serialize>(folder: &Path, name: &str, job: &T) -> io::Result<std::path::PathBuf> {
+/// Writes down what such a process is to do.
+pub(super) fn write_job<T: Serialize>(folder: &Path, name: &str, job: &T) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let path = folder.join(name);
     fs::write(&path, serde_json::to_vec(job)?)?;
@@ -401,16 +403,9 @@ fn remove_traces(context: &Context, id: &str) -> io::Result<()> {
     ];
     folders
         .iter()
-        .try_for_each(|folder| remove_folder(folder))?;
+        .try_for_each(|folder| volumes::remove(folder))?;
     if let Some(cgroups) = &context.cgroups {
         cgroups.remove_container(id);
     }
     Ok(())
-}
-
-fn remove_folder(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -3,6 +3,7 @@
 //! Its outer process stays in the host's process namespace, waits, and cleans up behind the inner
 //! one, which is process 1 of the machine. Both end when the platform's end of the socket closes.
 
+mod advice;
 mod bootstrap;
 mod containers;
 mod identity;
@@ -10,12 +11,17 @@ mod mounts;
 mod pods;
 mod probe;
 mod processes;
+mod program;
 mod reaper;
 mod serve;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 
+use super::{Info, Mode};
+
 pub(super) use bootstrap::run;
+pub(super) use program::{PROGRAM, run as run_program};
 
 /// Where things are inside the data folder.
 #[derive(Debug, Clone)]
@@ -30,12 +36,12 @@ impl Layout {
         }
     }
 
-    /// Unpacked layers. Owners differ between the modes, so each has its own.
-    pub(super) fn layers(&self, rootless: bool) -> PathBuf {
-        self.folder.join(if rootless {
-            "layers-rootless"
-        } else {
-            "layers"
+    /// Unpacked layers. Which owners files can have differs, and with it the folder.
+    pub(super) fn layers(&self, info: &Info) -> PathBuf {
+        self.folder.join(match (info.mode, info.user_ids) {
+            (Mode::Root, _) => "layers",
+            (Mode::Rootless, 1) => "layers-rootless",
+            (Mode::Rootless, _) => "layers-rootless-users",
         })
     }
 
@@ -62,6 +68,11 @@ impl Layout {
     /// The frame of a container: job, mount point, OCI bundle.
     pub(super) fn bundle(&self, id: &str) -> PathBuf {
         self.run().join("bundles").join(id)
+    }
+
+    /// What supervised programs are started with.
+    pub(super) fn programs(&self) -> PathBuf {
+        self.run().join("programs")
     }
 
     /// State of the container runtime.

@@ -12,6 +12,9 @@ use std::{
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+/// Where the container runtime looks for control groups.
+pub(super) const CGROUPS: &str = "/sys/fs/cgroup";
+
 const NONE: Option<&str> = None;
 
 /// Cuts the mounts of this namespace off from the host's.
@@ -44,9 +47,14 @@ pub(super) fn mount_memory(target: &Path) -> io::Result<()> {
     )?)
 }
 
+/// Shows a folder at another place.
+pub(super) fn bind(source: &Path, target: &Path) -> io::Result<()> {
+    Ok(mount(Some(source), target, NONE, MsFlags::MS_BIND, NONE)?)
+}
+
 /// Hides cgroup hierarchies that cannot be written.
 pub(super) fn hide_cgroups() -> io::Result<()> {
-    let cgroups = Path::new("/sys/fs/cgroup");
+    let cgroups = Path::new(CGROUPS);
     while umount2(cgroups, MntFlags::MNT_DETACH).is_ok() {}
     if cgroups.is_dir() {
         mount_memory(cgroups)
@@ -57,8 +65,9 @@ pub(super) fn hide_cgroups() -> io::Result<()> {
 
 /// Moves into a small root with the host's top-level folders, a fresh /proc and an empty /sys.
 ///
-/// `at` is an empty folder of the host on which the new root is made.
-pub(super) fn enter_small_root(at: &Path) -> io::Result<()> {
+/// `at` is an empty folder of the host on which the new root is made; `groups` is the control group
+/// that is seen as the root of all, if there is one.
+pub(super) fn enter_small_root(at: &Path, groups: Option<&Path>) -> io::Result<()> {
     fs::create_dir_all(at)?;
     mount(
         Some("tmpfs"),
@@ -75,7 +84,11 @@ pub(super) fn enter_small_root(at: &Path) -> io::Result<()> {
         }
     }
     fs::create_dir_all(at.join("proc"))?;
-    fs::create_dir_all(at.join("sys/fs/cgroup"))?;
+    let cgroups = at.join(CGROUPS.trim_start_matches('/'));
+    fs::create_dir_all(&cgroups)?;
+    if let Some(groups) = groups {
+        bind(groups, &cgroups)?;
+    }
     // The kernel allows a fresh /proc only while the host's is in sight: before leaving.
     mount_proc(&at.join("proc"))?;
     std::env::set_current_dir(at)?;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::OpenOptions,
+    io,
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -11,7 +12,13 @@ use std::{
 use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{sync::watch, time::timeout};
 
-use super::{reaper::pid_of, serve::Context};
+use super::{
+    containers::{holder, write_job},
+    pods::check_name,
+    program,
+    reaper::pid_of,
+    serve::Context,
+};
 use crate::machine::{Error, Event, Process, Result};
 
 /// How long a replaced program may take to end.
@@ -47,7 +54,8 @@ impl Processes {
         }
         let name = process.name.clone();
         let doing = || format!("starting {name}");
-        let mut command = command(&process).map_err(|error| Error::failed(doing(), error))?;
+        let mut command =
+            command(&self.context, &process).map_err(|error| Error::failed(doing(), error))?;
         let (child, exited) = self
             .context
             .reaper
@@ -100,18 +108,24 @@ impl Processes {
     }
 }
 
-fn command(process: &Process) -> std::io::Result<Command> {
-    let (program, arguments) = process
-        .argv
-        .split_first()
-        .ok_or_else(|| std::io::Error::new(std::io::ErrorKind::InvalidInput, "no program"))?;
+/// This program, which becomes the other one once it has given up its rights.
+fn command(context: &Context, process: &Process) -> io::Result<Command> {
+    check_name(&process.name)?;
+    if process.argv.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program"));
+    }
+    let job = program::Job {
+        process: process.clone(),
+        user_ids: context.info.user_ids,
+    };
+    let name = format!("{}.json", process.name);
+    let file = write_job(&context.layout.programs(), &name, &job)?;
     let log = OpenOptions::new()
         .create(true)
         .append(true)
         .open(&process.log)?;
-    let mut command = Command::new(program);
+    let mut command = holder(program::PROGRAM, &file);
     command
-        .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);

@@ -1,6 +1,8 @@
 //! The helper's loop: reads requests, does them, each in a task of its own, and answers.
 
-use std::{io, os::unix::net::UnixStream as StdUnixStream, sync::Arc, time::Duration};
+use std::{
+    io, os::unix::net::UnixStream as StdUnixStream, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use serde::Serialize;
 use tokio::{
@@ -14,7 +16,7 @@ use tokio::{
 
 use super::{
     Layout, bootstrap::Footing, containers::Containers, pods::Pods, probe, processes::Processes,
-    reaper::Reaper,
+    reaper::Reaper, volumes,
 };
 use crate::machine::{
     Error, Event, Info, LayerSource, NetworkPlan, PodSandbox, Probe, Result,
@@ -174,6 +176,13 @@ impl Helper {
                 .map(Answer::Exec),
             Call::Probe { probe, timeout } => self.probe(probe, timeout).await.map(Answer::Probe),
             Call::Unpack(source) => self.unpack(source).await,
+            Call::GiveFolder { folder, group } => {
+                give_folder(&self.context.info, folder, group).await
+            }
+            Call::RemoveFolder { folder } => {
+                let doing = format!("removing {}", folder.display());
+                blocking(doing, move || volumes::remove(&folder)).await
+            }
             Call::RunProcess(process) => self.processes.run(process).await.map(|()| Answer::Done),
             Call::Shutdown => {
                 self.end(GRACE).await;
@@ -231,7 +240,7 @@ impl Helper {
     async fn unpack(&self, source: LayerSource) -> Result<Answer> {
         // One at a time: two calls for one layer must not unpack it twice.
         let _turn = self.unpacking.lock().await;
-        let layers = self.context.layout.layers(self.context.rootless());
+        let layers = self.context.layout.layers(&self.context.info);
         let owners = layer::Owners {
             limit: self.context.info.user_ids,
             rootless: self.context.rootless(),
@@ -247,4 +256,29 @@ impl Helper {
     async fn end(&self, grace: Duration) {
         tokio::join!(self.containers.end(grace), self.processes.end(grace));
     }
+}
+
+/// Gives a folder to a group, if there is more than one.
+async fn give_folder(info: &Info, folder: PathBuf, group: u32) -> Result<Answer> {
+    let doing = format!("giving {} to group {group}", folder.display());
+    if info.user_ids == 1 {
+        // The only user there is owns everything.
+        return Ok(Answer::Done);
+    }
+    info.check_user((0, group))
+        .map_err(|error| Error::failed(&doing, error))?;
+    blocking(doing, move || volumes::give(&folder, group)).await
+}
+
+/// Does something that takes its time.
+async fn blocking(
+    doing: String,
+    work: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Result<Answer> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)
+        .flatten()
+        .map(|()| Answer::Done)
+        .map_err(|error| Error::failed(doing, error))
 }

@@ -3,6 +3,9 @@
 //! All groups of a platform are under one group named for its data folder, in every hierarchy, so
 //! that a later start finds what a killed one left.
 
+mod find;
+mod unified;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -14,49 +17,87 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::{find::Found, unified::Base};
 use super::short_digest;
-
-/// Controllers without which limits are not offered.
-const NEEDED: [&str; 3] = ["memory", "cpu", "pids"];
-
-/// One mounted hierarchy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Hierarchy {
-    mount: PathBuf,
-    /// `None`: the unified hierarchy of version 2.
-    controllers: Option<Vec<String>>,
-}
 
 /// The groups of one platform.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Cgroups {
     name: String,
     mounts: Vec<PathBuf>,
+    /// The group that the container runtime is to see as the root, if it is not.
+    #[serde(default)]
+    base: Option<Base>,
 }
 
 impl Cgroups {
-    /// Finds the hierarchies and removes what a dead platform of the same folder left.
-    ///
-    /// `None` when they cannot be written or lack a needed controller.
-    pub(super) fn find(folder: &Path) -> Option<Self> {
-        let table = fs::read_to_string("/proc/self/mounts").ok()?;
-        let hierarchies = hierarchies(&table);
-        let groups = Self {
-            name: group_name(folder),
-            mounts: hierarchies
-                .iter()
-                .map(|hierarchy| hierarchy.mount.clone())
-                .collect(),
+    /// Finds where limits can be set and removes what a dead platform of the same folder left; or
+    /// says why they cannot, and what to do.
+    pub(super) fn find(folder: &Path, root: bool) -> Result<Self, String> {
+        let table = |name: &str| {
+            let path = Path::new("/proc/self").join(name);
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
         };
-        groups.remove();
-        let usable = NEEDED.iter().all(|controller| {
-            hierarchies.iter().any(|hierarchy| {
-                offers(hierarchy, controller)
-                    && fs::create_dir_all(hierarchy.mount.join(&groups.name)).is_ok()
-            })
-        });
-        groups.remove();
-        usable.then_some(groups)
+        let name = group_name(folder);
+        let groups = match find::find(&table("mountinfo")?, &table("cgroup")?)? {
+            Found::Separate(_) if !root => {
+                return Err(
+                    "this host has control groups of version 1, which only root can \
+                            use; run the platform as root"
+                        .to_owned(),
+                );
+            }
+            Found::Separate(mounts) => Self {
+                name,
+                mounts,
+                base: None,
+            },
+            Found::Unified { mount, own } => {
+                let base = Base::prepare(&mount, &own, &name, root)?;
+                Self {
+                    name,
+                    mounts: vec![base.folder.clone()],
+                    base: (base.folder != mount).then_some(base),
+                }
+            }
+        };
+        groups.remove_groups();
+        match groups.try_out() {
+            Ok(()) => Ok(groups),
+            Err(error) => {
+                groups.remove();
+                Err(format!("control groups cannot be written: {error}"))
+            }
+        }
+    }
+
+    fn try_out(&self) -> io::Result<()> {
+        for mount in &self.mounts {
+            let group = mount.join(&self.name);
+            match fs::create_dir(&group).and_then(|()| fs::remove_dir(&group)) {
+                // A hierarchy without any needed controller may be out of reach.
+                Err(_) if self.mounts.len() > 1 && !is_needed(mount) => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The folder that has to be mounted where the container runtime looks, if another is there.
+    pub(super) fn to_mount(&self) -> Option<&Path> {
+        self.base.as_ref().map(|base| base.folder.as_path())
+    }
+
+    /// The same groups once [`Self::to_mount`] is mounted.
+    pub(super) fn mounted(self) -> Self {
+        let Some(base) = self.base else {
+            return self;
+        };
+        Self {
+            name: self.name,
+            mounts: vec![find::MOUNT.into()],
+            base: Some(base.at(find::MOUNT.as_ref())),
+        }
     }
 
     /// The group of a container, from the root of every hierarchy.
@@ -84,8 +125,15 @@ impl Cgroups {
         }
     }
 
-    /// Ends what is left in all groups and removes them.
+    /// Ends what is left in all groups, removes them and leaves everything as it was found.
     pub(super) fn remove(&self) {
+        self.remove_groups();
+        if let Some(base) = &self.base {
+            base.release();
+        }
+    }
+
+    fn remove_groups(&self) {
         for mount in &self.mounts {
             // A leftover is tried again at the next start.
             let _left = remove_tree(&mount.join(&self.name));
@@ -98,31 +146,10 @@ fn group_name(folder: &Path) -> String {
     format!("choreo-{digest}")
 }
 
-fn hierarchies(mounts: &str) -> Vec<Hierarchy> {
-    mounts
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            let (mount, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
-            let controllers = match kind {
-                "cgroup" => Some(options.split(',').map(str::to_owned).collect()),
-                "cgroup2" => None,
-                _ => return None,
-            };
-            Some(Hierarchy {
-                mount: PathBuf::from(mount),
-                controllers,
-            })
-        })
-        .collect()
-}
-
-fn offers(hierarchy: &Hierarchy, controller: &str) -> bool {
-    match &hierarchy.controllers {
-        Some(controllers) => controllers.iter().any(|one| one == controller),
-        None => fs::read_to_string(hierarchy.mount.join("cgroup.controllers"))
-            .is_ok_and(|all| all.split_whitespace().any(|one| one == controller)),
-    }
+/// Whether a hierarchy of version 1 has limits that are promised, as its name tells.
+fn is_needed(mount: &Path) -> bool {
+    let name = mount.file_name().unwrap_or_default().to_string_lossy();
+    name.split(',').any(|one| find::NEEDED.contains(&one))
 }
 
 fn counter(text: &str, name: &str) -> u64 {
@@ -169,18 +196,6 @@ fn kill_all(group: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hierarchies_of_both_versions_are_found() {
-        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n\
-                      cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0\n\
-                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0\n";
-        let found = hierarchies(mounts);
-        assert_eq!(found.len(), 2);
-        assert!(offers(&found[0], "memory"));
-        assert!(!offers(&found[0], "cpu"));
-        assert_eq!(found[1].controllers, None);
-    }
 
     #[test]
     fn kills_are_counted_in_both_formats() {
