@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::{
     index::{Index, Key},
-    machine::{Info, Mode},
+    machine::Info,
     write::{Decision, Write, is},
 };
 
@@ -97,10 +97,11 @@ fn status(known: Option<NodeStatus>, name: &str, info: &Info, max_pods: u32) -> 
         ("cpu".to_owned(), Quantity(cores.to_string())),
         ("pods".to_owned(), Quantity(max_pods.to_string())),
     ]);
-    let mode = match info.mode {
-        Mode::Root => "root",
-        Mode::Rootless => "rootless",
-    };
+    let mut message = format!("the machine runs ({})", info.summary());
+    for note in &info.notes {
+        message.push_str("; ");
+        message.push_str(note);
+    }
     NodeStatus {
         addresses: Some(vec![NodeAddress {
             type_: "Hostname".into(),
@@ -112,7 +113,7 @@ fn status(known: Option<NodeStatus>, name: &str, info: &Info, max_pods: u32) -> 
             type_: "Ready".into(),
             status: "True".into(),
             reason: Some("MachineReady".into()),
-            message: Some(format!("the machine runs ({mode})")),
+            message: Some(message),
             last_heartbeat_time: Some(now.clone()),
             last_transition_time: since.or(Some(now)),
         }]),

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 use choreo_node::{
     Ended, Node, gateway,
     image::Store,
-    machine::{self, LinuxMachine, Machine, Mode},
+    machine::{self, LinuxMachine, Machine},
     pod, secret,
 };
 use kube::{Api, Client, api::DynamicObject, core::ApiResource, runtime::wait::await_condition};
@@ -177,12 +177,13 @@ async fn machine(folder: &Folder) -> Result<Arc<dyn Machine>> {
     }
 }
 
+/// What the data plane is, in a line; why it can do no more goes to the log.
 fn described(machine: &dyn Machine) -> String {
-    let mode = match machine.info().mode {
-        Mode::Root => "root",
-        Mode::Rootless => "rootless",
-    };
-    format!("embedded, {mode}")
+    let info = machine.info();
+    for note in &info.notes {
+        tracing::warn!("{note}");
+    }
+    format!("embedded, {}", info.summary())
 }
 
 fn lost(ended: Ended) -> Result {

@@ -53,6 +53,17 @@ pub struct Info {
 }
 
 impl Info {
+    /// The kind of machine in a few words; [`Self::notes`] tell the rest.
+    pub fn summary(&self) -> String {
+        let mut words = vec![match self.mode {
+            Mode::Root => "root",
+            Mode::Rootless => "rootless",
+        }];
+        words.extend((!self.limits).then_some("no limits of resources"));
+        words.extend((self.user_ids == 1).then_some("one user id"));
+        words.join(", ")
+    }
+
     /// Whether a container may run as this user and group, or why it may not.
     pub fn check_user(&self, (uid, gid): (u32, u32)) -> std::result::Result<(), String> {
         if uid < self.user_ids && gid < self.user_ids {
