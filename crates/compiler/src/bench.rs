@@ -1,10 +1,14 @@
 //! Where templates are evaluated: collects what goes wrong and, when asked, where things come from.
 
 use crate::diagnostic::{Code, Diagnostic, dotted};
+use crate::dialect::DIALECT;
+use crate::programs::{Parsed, Programs, Read, Sheet};
 use crate::result::Origin;
+use crate::schema::Schema;
 use choreo_model::shared::TargetPlane;
-use choreo_template::{Context, Dialect, Entry, Output, Recorder, Silent, Template, Trace};
+use choreo_template::{Context, Entry, Output, Recorder, Silent, Template, Trace};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// A trace that can be emptied.
 pub(crate) trait Ledger: Trace + Default {
@@ -52,23 +56,45 @@ pub(crate) struct Recipe<'a> {
 }
 
 /// The evaluator of one compilation.
+#[derive(Default)]
 pub(crate) struct Bench<L> {
-    dialect: &'static Dialect,
+    /// What was parsed before of the documents that are read here, by their names.
+    sheets: Vec<(String, Arc<Sheet>)>,
     ledger: L,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 impl<L: Ledger> Bench<L> {
-    pub(crate) fn new(dialect: &'static Dialect) -> Self {
-        Self {
-            dialect,
-            ledger: L::default(),
-            diagnostics: Vec::new(),
+    /// Takes what `programs` has of the document `content`, which sites call `object`.
+    pub(crate) fn open<T>(&mut self, programs: &Programs, object: &str, content: &T)
+    where
+        T: PartialEq + Clone + Send + Sync + 'static,
+    {
+        if self.sheet(object).is_none() {
+            let sheet = programs.sheet(object, content);
+            self.sheets.push((object.to_owned(), sheet));
         }
     }
 
-    pub(crate) fn context<'v>(&self) -> Context<'static, 'v> {
-        Context::new(self.dialect)
+    fn sheet(&self, object: &str) -> Option<&Sheet> {
+        let found = self.sheets.iter().find(|(name, _)| name == object);
+        found.map(|(_, sheet)| sheet.as_ref())
+    }
+
+    /// The template that is written at `site`.
+    fn parsed(&self, site: Site<'_>, value: &Value) -> Arc<Parsed> {
+        match self.sheet(site.object) {
+            Some(sheet) => sheet.template(site.pointer, value),
+            None => Arc::new(Template::parse(&DIALECT, value, site.pointer)),
+        }
+    }
+
+    /// The schema that is written in `field` of `object`.
+    pub(crate) fn schema(&self, object: &str, field: &str, value: &Value) -> Arc<Read> {
+        match self.sheet(object) {
+            Some(sheet) => sheet.schema(field, value),
+            None => Arc::new(Schema::read(value)),
+        }
     }
 
     /// Notes an error.
@@ -84,8 +110,10 @@ impl<L: Ledger> Bench<L> {
         value: &Value,
         context: &Context<'_, '_>,
     ) -> Option<Output> {
-        let result = Template::parse(self.dialect, value, site.pointer)
-            .and_then(|template| template.eval(context, &mut self.ledger));
+        let result = match self.parsed(site, value).as_ref() {
+            Ok(template) => template.eval(context, &mut self.ledger),
+            Err(faults) => Err(faults.clone()),
+        };
         match result {
             Ok(output) => Some(output),
             Err(faults) => {

@@ -5,16 +5,16 @@ use crate::configurations;
 use crate::connections::{self, Connections};
 use crate::context::{self, Variables};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::dialect::dialect;
 use crate::network_policy::{self, Subject};
 use crate::parameters::{self, Section};
+use crate::programs::Programs;
 use crate::release::embedded_reference;
 use crate::result::Compiled;
 use crate::snapshot::{ComponentSnapshot, Provider};
 use crate::{endpoints, finish, traits, validations};
 use choreo_model::application::Container;
 use choreo_model::reference::TraitRef;
-use choreo_model::release::BindingState;
+use choreo_model::release::{BindingState, FrozenComponentType};
 use choreo_model::shared::TargetPlane;
 use choreo_model::traits::TraitSpec;
 use choreo_model::{labels, names};
@@ -22,16 +22,16 @@ use choreo_template::{Context, Recorder, Silent};
 use serde_json::{Value, json};
 
 /// Renders one binding of a component.
-pub fn compile_component(snapshot: &ComponentSnapshot<'_>) -> Compiled {
-    compile::<Silent>(snapshot)
+pub fn compile_component(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> Compiled {
+    compile::<Silent>(snapshot, programs)
 }
 
 /// The same, with where every field came from.
-pub fn explain_component(snapshot: &ComponentSnapshot<'_>) -> Compiled {
-    compile::<Recorder>(snapshot)
+pub fn explain_component(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> Compiled {
+    compile::<Recorder>(snapshot, programs)
 }
 
-fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>) -> Compiled {
+fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> Compiled {
     let overrides = snapshot.binding.spec.workload_overrides.as_ref();
     let container = configurations::merged(&snapshot.release.workload.container, overrides);
     let mut compiled = Compiled {
@@ -47,20 +47,28 @@ fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>) -> Compiled {
     }
     compiled.secret_reference_names = configurations::secret_reference_names(&container);
     let connections = connect(snapshot, &mut compiled);
-    match dialect() {
-        Ok(dialect) => {
-            let pipeline = Pipeline {
-                snapshot,
-                bench: Bench::<L>::new(dialect),
-            };
-            pipeline.run(&container, &connections, &mut compiled);
-        }
-        Err(message) => {
-            let error = Diagnostic::error(Code::Internal, "", "", message);
-            compiled.diagnostics.push(error);
-        }
-    }
+    let pipeline = Pipeline {
+        snapshot,
+        bench: bench::<L>(snapshot, programs),
+    };
+    pipeline.run(&container, &connections, &mut compiled);
     compiled
+}
+
+/// A bench with everything that was parsed before of the type and the traits.
+fn bench<L: Ledger>(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> Bench<L> {
+    let mut bench = Bench::default();
+    let frozen = &snapshot.release.component_type;
+    bench.open(programs, &type_object(frozen), frozen);
+    for one in &snapshot.release.traits {
+        bench.open(programs, &format!("{}/{}", one.kind, one.name), one);
+    }
+    bench
+}
+
+fn type_object(frozen: &FrozenComponentType) -> String {
+    let name = frozen.name.rsplit('/').next().unwrap_or(&frozen.name);
+    format!("{}/{name}", frozen.kind)
 }
 
 fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connections {
@@ -106,7 +114,7 @@ struct Pipeline<'a, L> {
 impl<'a, L: Ledger> Pipeline<'a, L> {
     fn run(mut self, container: &Container, connections: &Connections, compiled: &mut Compiled) {
         let variables = self.variables(container, connections);
-        let mut context = self.bench.context();
+        let mut context = Context::new();
         variables.bind(&mut context);
         let mut drafts = Vec::new();
         let object = self.type_object();
@@ -138,9 +146,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
     }
 
     fn type_object(&self) -> String {
-        let frozen = &self.snapshot.release.component_type;
-        let name = frozen.name.rsplit('/').next().unwrap_or(&frozen.name);
-        format!("{}/{name}", frozen.kind)
+        type_object(&self.snapshot.release.component_type)
     }
 
     fn binding_object(&self) -> String {
@@ -163,6 +169,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         let given = format!("Component/{component}");
         let profile = snapshot.release.component_profile.as_ref();
         let parameters = parameters::checked(
+            &mut self.bench,
             spec.parameters.as_ref(),
             profile.and_then(|profile| profile.parameters.as_ref()),
             Section {
@@ -171,9 +178,9 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
                 given: &given,
                 field: "spec.parameters",
             },
-            &mut self.bench.diagnostics,
         );
         let configs = parameters::checked(
+            &mut self.bench,
             spec.environment_configs.as_ref(),
             snapshot
                 .binding
@@ -186,7 +193,6 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
                 given: &binding,
                 field: "spec.componentTypeEnvironmentConfigs",
             },
-            &mut self.bench.diagnostics,
         );
         variables.set("parameters", parameters);
         variables.set("environmentConfigs", configs);
@@ -311,8 +317,8 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
                 given,
                 field,
             };
-            let diagnostics = &mut self.bench.diagnostics;
-            let checked = parameters::checked(section.as_ref(), value, section_site, diagnostics);
+            let checked =
+                parameters::checked(&mut self.bench, section.as_ref(), value, section_site);
             variables.set(name, checked);
         }
         variables.set(

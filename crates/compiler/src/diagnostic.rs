@@ -40,8 +40,6 @@ pub enum Code {
     SecretReference,
     /// A project's type makes no namespace for its cell.
     NamespaceMissing,
-    /// The compiler itself could not be set up.
-    Internal,
 }
 
 /// One finding.

@@ -1,7 +1,6 @@
 //! The template language as component and project types see it.
 
 use choreo_template::{Dialect, Helper};
-use std::sync::LazyLock;
 
 const fn helper(receiver: &'static str, name: &'static str, keyed: bool) -> Helper {
     Helper {
@@ -40,11 +39,5 @@ const HELPERS: &[Helper] = &[
     ENDPOINT_RESOURCES,
 ];
 
-// Programs are kept for the life of the process: a cache of a pure function of their text.
-static DIALECT: LazyLock<Result<Dialect, String>> =
-    LazyLock::new(|| Dialect::new(HELPERS).map_err(|error| error.to_string()));
-
-/// The language, or why there is none.
-pub(crate) fn dialect() -> Result<&'static Dialect, &'static str> {
-    DIALECT.as_ref().map_err(String::as_str)
-}
+/// The language.
+pub(crate) const DIALECT: Dialect = Dialect::new(HELPERS);

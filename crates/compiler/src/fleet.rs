@@ -5,6 +5,7 @@
 use crate::component::compile_component;
 use crate::connections;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::programs::Programs;
 use crate::project::compile_project;
 use crate::release::{self, AnyTrait};
 use crate::result::Compiled;
@@ -41,6 +42,7 @@ pub struct Fleet {
     data_planes: Vec<DataPlane>,
     secret_references: Vec<SecretReference>,
     diagnostics: Vec<Diagnostic>,
+    programs: Programs,
 }
 
 /// One rendered binding.
@@ -130,7 +132,7 @@ impl Fleet {
                 .iter()
                 .map(|binding| {
                     let snapshot = self.component_snapshot(binding).ok();
-                    snapshot.map(|snapshot| compile_component(&snapshot).endpoints)
+                    snapshot.map(|snapshot| compile_component(&snapshot, &self.programs).endpoints)
                 })
                 .collect();
             for (binding, endpoints) in self.bindings.iter_mut().zip(endpoints) {
@@ -152,7 +154,7 @@ impl Fleet {
                     environment: environment.to_owned(),
                     project: project.to_owned(),
                     component: None,
-                    compiled: compile_project(&snapshot),
+                    compiled: compile_project(&snapshot, &self.programs),
                 });
             }
         }
@@ -167,7 +169,7 @@ impl Fleet {
                     environment: environment.to_owned(),
                     project: snapshot.project.name().to_owned(),
                     component: Some(component.to_owned()),
-                    compiled: compile_component(&snapshot),
+                    compiled: compile_component(&snapshot, &self.programs),
                 });
             }
         }

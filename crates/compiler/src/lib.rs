@@ -24,6 +24,7 @@ mod endpoints;
 mod finish;
 mod network_policy;
 mod parameters;
+mod programs;
 mod project;
 mod protocol_schema;
 mod result;
@@ -32,6 +33,7 @@ mod validations;
 
 pub use component::{compile_component, explain_component};
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use programs::Programs;
 pub use project::{compile_project, explain_project};
 pub use result::{Compiled, Origin, Rendered};
 pub use snapshot::{ComponentSnapshot, ProjectSnapshot};

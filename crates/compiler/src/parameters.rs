@@ -1,9 +1,11 @@
 //! What a type's schemas make of the values given for them.
 
+use crate::bench::{Bench, Ledger};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::schema::Schema;
+use crate::programs::Read;
 use choreo_model::shared::SchemaSection;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// Where a section is declared and where its values are given, for messages.
 #[derive(Debug, Clone, Copy)]
@@ -19,13 +21,14 @@ pub(crate) struct Section<'a> {
 }
 
 /// The values with defaults, validated. Without a schema nothing may be given, so it is `{}`.
-pub(crate) fn checked(
+pub(crate) fn checked<L: Ledger>(
+    bench: &mut Bench<L>,
     section: Option<&SchemaSection>,
     value: Option<&Value>,
     site: Section<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
 ) -> Value {
-    let Some(schema) = read(section, site, diagnostics) else {
+    let read = read(bench, section, site);
+    let Some(Ok(schema)) = read.as_deref() else {
         return Value::Object(Map::new());
     };
     let mut value = given(value);
@@ -35,7 +38,7 @@ pub(crate) fn checked(
             "" => site.field.to_owned(),
             below => format!("{}.{below}", site.field),
         };
-        diagnostics.push(Diagnostic::error(
+        bench.diagnostics.push(Diagnostic::error(
             Code::Parameters,
             site.given,
             field,
@@ -46,14 +49,14 @@ pub(crate) fn checked(
 }
 
 /// The values with defaults, as they are otherwise: what projects do.
-pub(crate) fn filled(
+pub(crate) fn filled<L: Ledger>(
+    bench: &mut Bench<L>,
     section: Option<&SchemaSection>,
     value: Option<&Value>,
     site: Section<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
 ) -> Value {
     let mut value = given(value);
-    if let Some(schema) = read(section, site, diagnostics) {
+    if let Some(Ok(schema)) = read(bench, section, site).as_deref() {
         schema.fill(&mut value);
     }
     value
@@ -66,23 +69,22 @@ fn given(value: Option<&Value>) -> Value {
     }
 }
 
-fn read(
+/// The section's schema; what is wrong with it is noted.
+fn read<L: Ledger>(
+    bench: &mut Bench<L>,
     section: Option<&SchemaSection>,
     site: Section<'_>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Schema> {
+) -> Option<Arc<Read>> {
     let schema = section?.open_api_v3_schema.as_ref()?;
-    match Schema::read(schema) {
-        Ok(schema) => Some(schema),
-        Err(violation) => {
-            let field = format!("{}.openAPIV3Schema{}", site.schema_field, violation.field);
-            diagnostics.push(Diagnostic::error(
-                Code::Schema,
-                site.declared,
-                field,
-                violation.message,
-            ));
-            None
-        }
+    let read = bench.schema(site.declared, site.schema_field, schema);
+    if let Err(violation) = read.as_ref() {
+        let field = format!("{}.openAPIV3Schema{}", site.schema_field, violation.field);
+        bench.diagnostics.push(Diagnostic::error(
+            Code::Schema,
+            site.declared,
+            field,
+            violation.message.as_str(),
+        ));
     }
+    Some(read)
 }

@@ -2,27 +2,27 @@
 
 use crate::bench::{Bench, Draft, Ledger, Recipe, Site};
 use crate::context;
-use crate::diagnostic::{Code, Diagnostic};
-use crate::dialect::dialect;
+use crate::diagnostic::Code;
 use crate::finish::{self, text};
 use crate::parameters::{self, Section};
+use crate::programs::Programs;
 use crate::result::Compiled;
 use crate::snapshot::ProjectSnapshot;
 use crate::validations;
 use choreo_model::names;
-use choreo_template::{Recorder, Silent};
+use choreo_template::{Context, Recorder, Silent};
 
 /// Renders one binding of a project.
-pub fn compile_project(snapshot: &ProjectSnapshot<'_>) -> Compiled {
-    compile::<Silent>(snapshot)
+pub fn compile_project(snapshot: &ProjectSnapshot<'_>, programs: &Programs) -> Compiled {
+    compile::<Silent>(snapshot, programs)
 }
 
 /// The same, with where every field came from.
-pub fn explain_project(snapshot: &ProjectSnapshot<'_>) -> Compiled {
-    compile::<Recorder>(snapshot)
+pub fn explain_project(snapshot: &ProjectSnapshot<'_>, programs: &Programs) -> Compiled {
+    compile::<Recorder>(snapshot, programs)
 }
 
-fn compile<L: Ledger>(snapshot: &ProjectSnapshot<'_>) -> Compiled {
+fn compile<L: Ledger>(snapshot: &ProjectSnapshot<'_>, programs: &Programs) -> Compiled {
     let namespace = names::cell_namespace(
         snapshot.binding.namespace(),
         snapshot.project.name(),
@@ -32,14 +32,12 @@ fn compile<L: Ledger>(snapshot: &ProjectSnapshot<'_>) -> Compiled {
         namespace,
         ..Compiled::default()
     };
-    let mut bench = match dialect() {
-        Ok(dialect) => Bench::<L>::new(dialect),
-        Err(message) => {
-            let error = Diagnostic::error(Code::Internal, "", "", message);
-            compiled.diagnostics.push(error);
-            return compiled;
-        }
-    };
+    let mut bench = Bench::<L>::default();
+    bench.open(
+        programs,
+        &type_object(snapshot),
+        &snapshot.release.project_type,
+    );
     let drafts = render(snapshot, &mut bench, &compiled.namespace);
     compiled.diagnostics.append(&mut bench.diagnostics);
     if !compiled.has_errors() {
@@ -48,13 +46,18 @@ fn compile<L: Ledger>(snapshot: &ProjectSnapshot<'_>) -> Compiled {
     compiled
 }
 
+fn type_object(snapshot: &ProjectSnapshot<'_>) -> String {
+    let frozen = &snapshot.release.project_type;
+    format!("{}/{}", frozen.kind, frozen.name)
+}
+
 fn render<L: Ledger>(
     snapshot: &ProjectSnapshot<'_>,
     bench: &mut Bench<L>,
     namespace: &str,
 ) -> Vec<Draft> {
     let frozen = &snapshot.release.project_type;
-    let object = format!("{}/{}", frozen.kind, frozen.name);
+    let object = type_object(snapshot);
     let mut variables = context::project(snapshot);
     for (name, section, value, given) in [
         (
@@ -77,11 +80,10 @@ fn render<L: Ledger>(
             given: &given,
             field: &field,
         };
-        let diagnostics = &mut bench.diagnostics;
-        let value = parameters::filled(section.as_ref(), value.as_ref(), site, diagnostics);
+        let value = parameters::filled(bench, section.as_ref(), value.as_ref(), site);
         variables.set(name, value);
     }
-    let mut context = bench.context();
+    let mut context = Context::new();
     variables.bind(&mut context);
     let rules = ("validations", frozen.spec.validations.as_slice());
     validations::before(bench, &object, rules, &context);

@@ -2,7 +2,8 @@
 
 use choreo_compiler::fleet::Fleet;
 use choreo_compiler::{
-    Code, Compiled, compile_component, compile_project, explain_component, explain_project, release,
+    Code, Compiled, Programs, compile_component, compile_project, explain_component,
+    explain_project, release,
 };
 use choreo_model::{Component, ComponentType, Workload};
 use proptest::prelude::*;
@@ -39,9 +40,9 @@ fn compiled(fleet: &Fleet, name: &str, explain: bool) -> Compiled {
     let binding = binding.expect("a binding");
     let snapshot = fleet.component_snapshot(binding).expect("a snapshot");
     if explain {
-        explain_component(&snapshot)
+        explain_component(&snapshot, &Programs::default())
     } else {
-        compile_component(&snapshot)
+        compile_component(&snapshot, &Programs::default())
     }
 }
 
@@ -58,8 +59,8 @@ fn explaining_changes_nothing() {
     for binding in fleet.project_bindings() {
         let snapshot = fleet.project_snapshot(binding).expect("a snapshot");
         assert_eq!(
-            compile_project(&snapshot).objects,
-            explain_project(&snapshot).objects
+            compile_project(&snapshot, &Programs::default()).objects,
+            explain_project(&snapshot, &Programs::default()).objects
         );
     }
 }

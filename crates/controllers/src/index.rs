@@ -64,6 +64,8 @@ pub struct Index {
     readers: BTreeMap<Target, BTreeMap<Key, bool>>,
     /// Planes of their own, by `kind/namespace/name`; any other is the first.
     homes: BTreeMap<String, usize>,
+    /// What was parsed of types and traits.
+    pub(crate) programs: choreo_compiler::Programs,
 }
 
 impl Index {

@@ -29,6 +29,11 @@ impl<'a> View<'a> {
         self.reads.into_inner()
     }
 
+    /// What was parsed of types and traits; a cache, so reading it is not recorded.
+    pub(crate) fn programs(&self) -> &'a choreo_compiler::Programs {
+        &self.index.programs
+    }
+
     /// The object decided about: its own changes wake it anyway.
     pub(crate) fn own<T: Kept>(&self, key: &Key) -> Option<&'a Object<T>> {
         let place = (key.namespace.clone(), key.name.clone());

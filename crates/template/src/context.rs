@@ -1,16 +1,16 @@
 //! What expressions can see.
 
-use crate::comprehension::FUEL;
-use crate::functions::Fuel;
-use crate::{Dialect, Helper, MAX_ITERATIONS, value};
-use serde_json::Value;
+use crate::Helper;
+use crate::budget::Budget;
+use crate::value::{self, Value};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::rc::Rc;
 
-/// Variables and helper results, borrowed from JSON. All scopes of a context share its fuel.
+/// Variables and helper results, borrowed from JSON. All scopes of a context share its budget.
 pub struct Context<'p, 'v> {
-    scope: cel::Context<'p, 'v>,
+    parent: Option<&'p Self>,
+    variables: Vec<(String, Value<'v>)>,
+    budget: Rc<Budget>,
 }
 
 impl fmt::Debug for Context<'_, '_> {
@@ -19,35 +19,70 @@ impl fmt::Debug for Context<'_, '_> {
     }
 }
 
-impl<'v> Context<'_, 'v> {
-    /// An empty context for templates parsed with `dialect`.
-    pub fn new(dialect: &Dialect) -> Self {
-        let mut scope = cel::Context::with_env(Arc::clone(dialect.env()));
-        let fuel = Fuel(Arc::new(AtomicU64::new(MAX_ITERATIONS)));
-        scope.add_variable_as_val(FUEL, Box::new(fuel));
-        Self { scope }
+impl Default for Context<'_, '_> {
+    fn default() -> Self {
+        Self::new()
     }
+}
 
-    /// Binds the variable `name`.
-    pub fn bind(&mut self, name: &str, value: &'v Value) {
-        self.scope
-            .add_variable_as_val(name, value::from_json(value));
-    }
-
-    /// Sets what `helper` returns (or, if it takes an argument, the map it looks it up in).
-    pub fn bind_helper(&mut self, helper: &Helper, value: &'v Value) {
-        self.scope
-            .add_variable_as_val(helper.variable(), value::from_json(value));
-    }
-
-    /// A scope inside this one: what is bound there hides what is bound here.
-    pub fn scope<'b>(&'b self) -> Context<'b, 'v> {
-        Context {
-            scope: self.scope.new_inner_scope(),
+impl<'p, 'v> Context<'p, 'v> {
+    /// An empty context with a budget of its own.
+    pub fn new() -> Self {
+        Self {
+            parent: None,
+            variables: Vec::new(),
+            budget: Rc::default(),
         }
     }
 
-    pub(crate) fn cel(&self) -> &cel::Context<'_, 'v> {
-        &self.scope
+    /// Binds the variable `name`.
+    pub fn bind(&mut self, name: &str, value: &'v serde_json::Value) {
+        self.set(name.to_owned(), value::from_json(value));
+    }
+
+    /// Sets what `helper` returns (or, if it takes an argument, the map it looks it up in).
+    pub fn bind_helper(&mut self, helper: &Helper, value: &'v serde_json::Value) {
+        self.set(helper.variable(), value::from_json(value));
+    }
+
+    /// A scope inside this one: what is bound there hides what is bound here.
+    pub fn scope<'b>(&'b self) -> Context<'b, 'v>
+    where
+        'p: 'b,
+    {
+        Context {
+            parent: Some(self),
+            variables: Vec::new(),
+            budget: Rc::clone(&self.budget),
+        }
+    }
+
+    pub(crate) fn set(&mut self, name: String, value: Value<'v>) {
+        match self.variables.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.variables.push((name, value)),
+        }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<Value<'v>> {
+        let own = self.variables.iter().find(|(known, _)| known == name);
+        match (own, self.parent) {
+            (Some((_, value)), _) => Some(value.clone()),
+            (None, Some(parent)) => parent.find(name),
+            (None, None) => None,
+        }
+    }
+
+    /// The names that can be written, for suggestions.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let own = self.variables.iter().map(|(name, _)| name.clone());
+        let outer = self.parent.map(Context::names).unwrap_or_default();
+        own.filter(|name| !name.starts_with('@'))
+            .chain(outer)
+            .collect()
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 }

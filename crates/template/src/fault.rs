@@ -14,11 +14,56 @@ pub struct Fault {
     pub range: Range<usize>,
     /// The expression's source, without `${` and `}`.
     pub expression: String,
+    /// Bytes of the expression's source that the problem is about.
+    pub part: Range<usize>,
     /// What could be done about it, when that is known.
     pub hint: Option<String>,
 }
 
+/// Why an expression has no value, before it is known where it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure(Box<Cause>);
+
+#[derive(Debug, Clone)]
+struct Cause {
+    message: String,
+    hint: Option<String>,
+    span: Option<Range<usize>>,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(Box::new(Cause {
+            message: message.into(),
+            hint: None,
+            span: None,
+        }))
+    }
+
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// The same at `span`, unless a place further inside is known.
+    pub(crate) fn at(mut self, span: &Range<usize>) -> Self {
+        self.0.span.get_or_insert_with(|| span.clone());
+        self
+    }
+
+    pub(crate) fn into_parts(self) -> (String, Option<String>, Option<Range<usize>>) {
+        (self.0.message, self.0.hint, self.0.span)
+    }
+}
+
 /// Joins `segment` to a JSON pointer.
 pub(crate) fn join(path: &str, segment: &str) -> String {
-    format!("{path}/{}", segment.replace('~', "~0").replace('/', "~1"))
+    if segment.contains(['~', '/']) {
+        return format!("{path}/{}", segment.replace('~', "~0").replace('/', "~1"));
+    }
+    let mut joined = String::with_capacity(path.len() + 1 + segment.len());
+    joined.push_str(path);
+    joined.push('/');
+    joined.push_str(segment);
+    joined
 }

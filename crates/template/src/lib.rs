@@ -5,25 +5,32 @@
 //! times. It knows no kinds and no Kubernetes: what a platform adds to the language comes in as
 //! data, through [`Helper`] and [`Context::bind`].
 //!
-//! Evaluation is deterministic (maps are walked in key order) and bounded: every iteration of a
-//! comprehension burns fuel, and expressions, nesting and output have limits.
+//! The language is CEL: [`syntax`] reads it, [`check`] tells what cannot work before anything is
+//! evaluated, [`eval`] evaluates it, and [`library`] holds its functions. It is our own because
+//! evaluation must be deterministic (maps are walked in key order) and bounded in steps, memory and
+//! depth whatever is written, and because every mistake should be told where it stands.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "an operation is defined for few of many types and nodes; all others are refused alike"
+)]
 
-mod arithmetic;
-mod comprehension;
+mod budget;
+mod check;
 mod context;
 mod dialect;
+mod eval;
 mod fault;
-mod functions;
+mod library;
 pub mod name;
 mod scan;
-mod size;
 pub mod source;
+mod syntax;
 mod template;
 mod trace;
 mod value;
-mod variables;
 
+pub use check::{Fields, Scope, Type};
 pub use context::Context;
 pub use dialect::{Dialect, Helper};
 pub use fault::Fault;
@@ -32,13 +39,11 @@ pub use trace::{Entry, Recorder, Silent, Trace};
 
 /// The longest expression that is parsed, in bytes.
 pub const MAX_EXPRESSION: usize = 32 * 1024;
-/// How deep an expression may nest: operators in a row, and brackets, which count double.
-pub const MAX_NESTING: usize = 100;
-/// How deep the tree of an expression may be, with its macros expanded.
-pub const MAX_TREE: usize = 40;
-/// How many iterations all comprehensions of one [`Context`] may make together.
-pub const MAX_ITERATIONS: u64 = 1_000_000;
-/// How many values one expression may produce.
-pub const MAX_VALUES: usize = 100_000;
+/// How deep the tree of an expression may be, and how deep its brackets.
+pub const MAX_NESTING: usize = 96;
+/// How many steps all expressions of one [`Context`] may take together.
+pub const MAX_STEPS: usize = 1_000_000;
+/// How many bytes all expressions of one [`Context`] may make together, intermediate ones included.
+pub const MAX_OUTPUT: usize = 32 << 20;
 /// How deep values may nest, in templates and in what expressions produce.
 pub const MAX_DEPTH: usize = 64;

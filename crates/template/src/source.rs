@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn expressions_are_found() {
-        let dialect = Dialect::new(&[]).expect("a dialect");
+        let dialect = Dialect::new(&[]);
         let source = Source::read(TEXT).expect("YAML");
         let documents: Vec<Value> = serde_saphyr::from_multiple(TEXT).expect("YAML");
         let mut faults = Template::parse(&dialect, &documents[1], "").expect_err("fails");
@@ -189,7 +189,7 @@ mod tests {
         let template = Template::parse(&dialect, &rest, "").expect("parses");
         faults.extend(
             template
-                .eval(&Context::new(&dialect), &mut Silent)
+                .eval(&Context::new(), &mut Silent)
                 .expect_err("fails"),
         );
         let mut found: Vec<_> = faults

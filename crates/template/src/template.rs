@@ -1,17 +1,20 @@
 //! A JSON value with expressions in it: parsed once, evaluated often.
 
-use crate::dialect::Program;
-use crate::fault::join;
+use crate::check::{self, Scope, Type};
+use crate::eval::evaluate;
+use crate::fault::{Failure, join};
 use crate::scan::{self, Piece};
+use crate::syntax::ast::Expr;
+use crate::syntax::{self, Mistake};
 use crate::trace::Entry;
-use crate::{Context, Dialect, Fault, MAX_DEPTH, Trace, value, variables};
-use cel::ExecutionError;
+use crate::{Context, Dialect, Fault, MAX_DEPTH, Trace, value};
 use serde_json::{Map, Value};
 use std::ops::Range;
 
 /// A parsed template.
 #[derive(Debug, Clone)]
 pub struct Template {
+    path: String,
     root: Node,
 }
 
@@ -20,7 +23,8 @@ pub type Output = Option<Value>;
 
 #[derive(Debug, Clone)]
 enum Node {
-    Constant(Value),
+    /// A value without expressions, and what it weighs in the budget.
+    Constant(Value, usize),
     Whole(Expression),
     Text(Vec<Part>),
     List(Vec<Self>),
@@ -35,7 +39,7 @@ enum Part {
 
 #[derive(Debug, Clone)]
 struct Expression {
-    program: Program,
+    program: Expr,
     source: String,
     path: String,
     range: Range<usize>,
@@ -51,25 +55,54 @@ impl Template {
         };
         let root = parser.node(value, path, MAX_DEPTH);
         if parser.faults.is_empty() {
-            Ok(Self { root })
+            Ok(Self {
+                path: path.to_owned(),
+                root,
+            })
         } else {
             Err(parser.faults)
         }
     }
 
-    /// Reports every use of a variable that is not one of `known`.
-    pub fn check(&self, known: &[&str]) -> Vec<Fault> {
+    /// Everything about the template's expressions that cannot work with what `scope` declares.
+    pub fn check(&self, scope: &Scope<'_>) -> Vec<Fault> {
         let mut faults = Vec::new();
         self.root.visit(&mut |expression| {
-            for name in variables::free(&expression.program) {
-                if !known.contains(&name) {
-                    let mut fault = expression.fault(format!("there is no variable {name:?} here"));
-                    fault.hint = Some(format!("known here: {}", known.join(", ")));
-                    faults.push(fault);
-                }
-            }
+            let (_, mistakes) = check::infer(&expression.program, scope);
+            faults.extend(
+                mistakes
+                    .into_iter()
+                    .map(|mistake| expression.mistaken(mistake)),
+            );
         });
+        self.root.check_parts(scope, &mut faults);
         faults
+    }
+
+    /// The type of what the template evaluates to.
+    pub fn type_of(&self, scope: &Scope<'_>) -> Type {
+        match &self.root {
+            Node::Constant(value, _) => Type::of_json(value),
+            Node::Whole(expression) => check::infer(&expression.program, scope).0,
+            Node::Text(_) => Type::String,
+            Node::List(_) => Type::List(Box::new(Type::Dyn)),
+            Node::Map(_) => Type::Map(Box::new(Type::String), Box::new(Type::Dyn)),
+        }
+    }
+
+    /// A fault of the whole template, placed at its only expression when it is one.
+    pub fn fault(&self, message: String) -> Fault {
+        match &self.root {
+            Node::Whole(expression) => expression.fault(message),
+            _ => Fault {
+                message,
+                path: self.path.clone(),
+                range: 0..0,
+                expression: String::new(),
+                part: 0..0,
+                hint: None,
+            },
+        }
     }
 
     /// Evaluates the template, reporting every expression that fails.
@@ -81,6 +114,7 @@ impl Template {
         let mut evaluation = Evaluation {
             context,
             trace,
+            path: &self.path,
             faults: Vec::new(),
         };
         let output = evaluation.node(&self.root, &mut String::new());
@@ -99,15 +133,58 @@ impl Expression {
             path: self.path.clone(),
             range: self.range.clone(),
             expression: self.source.clone(),
+            part: 0..self.source.len(),
             hint: None,
         }
+    }
+
+    fn mistaken(&self, mistake: Mistake) -> Fault {
+        let mut fault = self.fault(mistake.message);
+        fault.part = mistake.span;
+        fault.hint = mistake.hint;
+        fault
+    }
+
+    fn failed(&self, failure: Failure) -> Fault {
+        let (message, hint, span) = failure.into_parts();
+        let mut fault = self.fault(message);
+        fault.part = span.unwrap_or(fault.part);
+        fault.hint = hint;
+        fault
     }
 }
 
 impl Node {
+    fn constant(value: Value) -> Self {
+        let weight = value::weight(&value);
+        Self::Constant(value, weight)
+    }
+
+    /// Reports what a text cannot hold, and keys that are no strings.
+    fn check_parts(&self, scope: &Scope<'_>, faults: &mut Vec<Fault>) {
+        match self {
+            Self::Constant(..) | Self::Whole(_) | Self::Text(_) => {}
+            Self::List(items) => items
+                .iter()
+                .for_each(|item| item.check_parts(scope, faults)),
+            Self::Map(entries) => {
+                for (key, value) in entries {
+                    if let Self::Whole(expression) = key {
+                        let found = check::infer(&expression.program, scope).0;
+                        if !found.may_be(&Type::String) {
+                            let message = format!("a key must be a string, found {found}");
+                            faults.push(expression.fault(message));
+                        }
+                    }
+                    value.check_parts(scope, faults);
+                }
+            }
+        }
+    }
+
     fn visit(&self, visit: &mut impl FnMut(&Expression)) {
         match self {
-            Self::Constant(_) => {}
+            Self::Constant(..) => {}
             Self::Whole(expression) => visit(expression),
             Self::Text(parts) => parts.iter().for_each(|part| match part {
                 Part::Text(_) => {}
@@ -122,7 +199,7 @@ impl Node {
     }
 
     const fn is_constant(&self) -> bool {
-        matches!(self, Self::Constant(_))
+        matches!(self, Self::Constant(..))
     }
 }
 
@@ -136,7 +213,7 @@ impl Parser<'_> {
         if depth == 0 {
             let message = format!("the template nests deeper than {MAX_DEPTH} levels");
             self.fault(message, path, 0..0, String::new());
-            return Node::Constant(Value::Null);
+            return Node::constant(Value::Null);
         }
         let node = match value {
             Value::String(text) => return self.text(text, path),
@@ -156,17 +233,17 @@ impl Parser<'_> {
                     })
                     .collect(),
             ),
-            Value::Null | Value::Bool(_) | Value::Number(_) => Node::Constant(Value::Null),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Node::constant(Value::Null),
         };
         let constant = match &node {
             Node::List(items) => items.iter().all(Node::is_constant),
             Node::Map(entries) => entries
                 .iter()
                 .all(|(k, v)| k.is_constant() && v.is_constant()),
-            Node::Constant(_) | Node::Whole(_) | Node::Text(_) => true,
+            Node::Constant(..) | Node::Whole(_) | Node::Text(_) => true,
         };
         if constant {
-            Node::Constant(value.clone())
+            Node::constant(value.clone())
         } else {
             node
         }
@@ -174,7 +251,7 @@ impl Parser<'_> {
 
     fn text(&mut self, text: &str, path: &str) -> Node {
         if !text.contains("${") {
-            return Node::Constant(Value::from(text));
+            return Node::constant(Value::from(text));
         }
         let pieces = match scan::pieces(text) {
             Ok(pieces) => pieces,
@@ -182,13 +259,13 @@ impl Parser<'_> {
                 let message = "an expression inside an expression must be quoted".to_owned();
                 let source = text[nested.range.clone()].to_owned();
                 self.fault(message, path, nested.range, source);
-                return Node::Constant(Value::Null);
+                return Node::constant(Value::Null);
             }
         };
         if let Some(range) = whole(text, &pieces) {
             return self
                 .expression(text, range, path)
-                .map_or(Node::Constant(Value::Null), Node::Whole);
+                .map_or_else(|| Node::constant(Value::Null), Node::Whole);
         }
         let parts: Vec<Part> = pieces
             .into_iter()
@@ -200,23 +277,31 @@ impl Parser<'_> {
             })
             .collect();
         match parts.as_slice() {
-            [] => Node::Constant(Value::from(text)),
-            [Part::Text(all)] => Node::Constant(Value::from(all.as_str())),
+            [] => Node::constant(Value::from(text)),
+            [Part::Text(all)] => Node::constant(Value::from(all.as_str())),
             _ => Node::Text(parts),
         }
     }
 
     fn expression(&mut self, text: &str, range: Range<usize>, path: &str) -> Option<Expression> {
         let source = &text[range.start + 2..range.end - 1];
-        match self.dialect.program(source) {
+        match syntax::parse(source, self.dialect.helpers()) {
             Ok(program) => Some(Expression {
                 program,
                 source: source.to_owned(),
                 path: path.to_owned(),
                 range,
             }),
-            Err(message) => {
-                self.fault(message, path, range, source.to_owned());
+            Err(mistakes) => {
+                self.faults
+                    .extend(mistakes.into_iter().map(|mistake| Fault {
+                        message: mistake.message,
+                        path: path.to_owned(),
+                        range: range.clone(),
+                        expression: source.to_owned(),
+                        part: mistake.span,
+                        hint: mistake.hint,
+                    }));
                 None
             }
         }
@@ -227,6 +312,7 @@ impl Parser<'_> {
             message,
             path: path.to_owned(),
             range,
+            part: 0..expression.len(),
             expression,
             hint: None,
         });
@@ -249,13 +335,15 @@ fn whole(text: &str, pieces: &[Piece]) -> Option<Range<usize>> {
 struct Evaluation<'c, 'p, 'v, T> {
     context: &'c Context<'p, 'v>,
     trace: &'c mut T,
+    /// Where the template is written.
+    path: &'c str,
     faults: Vec<Fault>,
 }
 
 impl<T: Trace> Evaluation<'_, '_, '_, T> {
     fn node(&mut self, node: &Node, output: &mut String) -> Output {
         match node {
-            Node::Constant(value) => Some(value.clone()),
+            Node::Constant(value, weight) => self.pay(*weight).then(|| value.clone()),
             Node::Whole(expression) => self.expression(expression, output),
             Node::Text(parts) => Some(Value::from(self.text(parts, output))),
             Node::List(items) => {
@@ -329,16 +417,35 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
                 expression: expression.source.clone(),
             });
         }
-        let result = cel::Value::resolve_val(&expression.program, self.context.cel())
-            .map_err(|error| explain(&error))
-            .and_then(|value| value::to_json(value.as_ref()).map_err(|message| (message, None)));
+        let budget = self.context.budget();
+        let result = evaluate(&expression.program, self.context)
+            .and_then(|value| value::to_json(&value, budget));
         match result {
             Ok(output) => output,
-            Err((message, hint)) => {
-                let mut fault = expression.fault(message);
-                fault.hint = hint;
-                self.faults.push(fault);
+            Err(failure) => {
+                self.faults.push(expression.failed(failure));
                 Some(Value::Null)
+            }
+        }
+    }
+
+    /// Pays for `weight` bytes of output; once there is nothing left, that is the only fault.
+    fn pay(&mut self, weight: usize) -> bool {
+        match self.context.budget().grow(weight) {
+            Ok(()) => true,
+            Err(failure) => {
+                if self.faults.is_empty() {
+                    let (message, hint, _) = failure.into_parts();
+                    self.faults.push(Fault {
+                        message,
+                        path: self.path.to_owned(),
+                        range: 0..0,
+                        expression: String::new(),
+                        part: 0..0,
+                        hint,
+                    });
+                }
+                false
             }
         }
     }
@@ -347,7 +454,11 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
         let mut text = String::new();
         for part in parts {
             match part {
-                Part::Text(literal) => text.push_str(literal),
+                Part::Text(literal) => {
+                    if self.pay(literal.len()) {
+                        text.push_str(literal);
+                    }
+                }
                 Part::Expression(expression) => match self.expression(expression, output) {
                     Some(Value::String(value)) => text.push_str(&value),
                     Some(value) => text.push_str(&value.to_string()),
@@ -362,21 +473,6 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
         }
         text
     }
-}
-
-/// The crate's error in our words, and what to do about it.
-fn explain(error: &ExecutionError) -> (String, Option<String>) {
-    if let ExecutionError::NoSuchKey(key) = error {
-        let hint = format!("use has(...) or .?{key}.orValue(...) if it may be missing");
-        return (format!("there is no field {key:?}"), Some(hint));
-    }
-    if let ExecutionError::UndeclaredReference(name) = error {
-        return (format!("there is no variable or function {name:?}"), None);
-    }
-    if let ExecutionError::FunctionError { function, message } = error {
-        return (format!("{function}: {message}"), None);
-    }
-    (error.to_string(), None)
 }
 
 #[cfg(test)]

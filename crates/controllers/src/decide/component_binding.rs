@@ -147,7 +147,7 @@ fn release<'a>(
 }
 
 fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) -> Outcome {
-    let compiled = compile_component(&ComponentSnapshot {
+    let snapshot = ComponentSnapshot {
         release: input.release,
         binding,
         component: input.component,
@@ -157,7 +157,8 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         secret_references: secret_references(context, binding, input.release),
         providers: providers(context, binding, input.release),
         notification_channel: None,
-    });
+    };
+    let compiled = compile_component(&snapshot, context.view.programs());
     let owner = &binding.spec.owner;
     let name = names::component_binding(&owner.component_name, &binding.spec.environment);
     let synced = rendering::check(&compiled).and_then(|()| {

@@ -78,13 +78,14 @@ fn plan<'a>(
                 format!("Project \"{project}\" not found"),
             )
         })?;
-    let compiled = compile_project(&ProjectSnapshot {
+    let snapshot = ProjectSnapshot {
         release,
         binding,
         project,
         environment,
         data_plane,
-    });
+    };
+    let compiled = compile_project(&snapshot, context.view.programs());
     check(&compiled)?;
     let rendering = Rendering {
         name,

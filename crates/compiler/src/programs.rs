@@ -1,0 +1,174 @@
+//! What was parsed once: the templates and schemas of types and traits.
+//!
+//! The cache belongs to whoever compiles, and changes nothing but speed: an entry is found by the
+//! content it was made of, never by a name alone.
+
+use crate::dialect::DIALECT;
+use crate::schema::{Schema, Violation};
+use choreo_template::{Fault, Template};
+use serde_json::Value;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// How many documents are kept; the one not used for longest makes room.
+const KEPT: usize = 512;
+
+/// Parsed templates and schemas, kept between compilations. Clones share what they keep.
+#[derive(Clone, Default)]
+pub struct Programs {
+    shelf: Arc<Mutex<Shelf>>,
+}
+
+impl fmt::Debug for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Programs").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Shelf {
+    kept: BTreeMap<String, Vec<Kept>>,
+    count: usize,
+    clock: u64,
+}
+
+struct Kept {
+    content: Box<dyn Any + Send + Sync>,
+    sheet: Arc<Sheet>,
+    used: u64,
+}
+
+impl Programs {
+    /// What is parsed of the document `content`, which is called `name`.
+    pub(crate) fn sheet<T>(&self, name: &str, content: &T) -> Arc<Sheet>
+    where
+        T: PartialEq + Clone + Send + Sync + 'static,
+    {
+        // A panic elsewhere leaves nothing here that is worse than an empty cache.
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.clock += 1;
+        let now = shelf.clock;
+        let same = |kept: &&mut Kept| {
+            kept.content
+                .downcast_ref::<T>()
+                .is_some_and(|known| known == content)
+        };
+        if let Some(found) = shelf
+            .kept
+            .get_mut(name)
+            .and_then(|all| all.iter_mut().find(same))
+        {
+            found.used = now;
+            return Arc::clone(&found.sheet);
+        }
+        if shelf.count >= KEPT {
+            shelf.drop_oldest();
+        }
+        let sheet = Arc::new(Sheet::default());
+        let kept = Kept {
+            content: Box::new(content.clone()),
+            sheet: Arc::clone(&sheet),
+            used: now,
+        };
+        shelf.kept.entry(name.to_owned()).or_default().push(kept);
+        shelf.count += 1;
+        sheet
+    }
+}
+
+impl Shelf {
+    fn drop_oldest(&mut self) {
+        let oldest = self.kept.values().flatten().map(|kept| kept.used).min();
+        self.kept.retain(|_, all| {
+            all.retain(|kept| Some(kept.used) != oldest);
+            !all.is_empty()
+        });
+        self.count = self.kept.values().map(Vec::len).sum();
+    }
+}
+
+/// A template, or why it is none.
+pub(crate) type Parsed = Result<Template, Vec<Fault>>;
+/// A schema, or why it is none.
+pub(crate) type Read = Result<Schema, Violation>;
+
+/// What is parsed of one document, by place; filled as it is asked for.
+#[derive(Default)]
+pub(crate) struct Sheet {
+    templates: RwLock<BTreeMap<String, Arc<Parsed>>>,
+    schemas: RwLock<BTreeMap<String, Arc<Read>>>,
+}
+
+impl Sheet {
+    /// The template that `value`, the document's value at `pointer`, is.
+    pub(crate) fn template(&self, pointer: &str, value: &Value) -> Arc<Parsed> {
+        once(&self.templates, pointer, || {
+            Template::parse(&DIALECT, value, pointer)
+        })
+    }
+
+    /// The schema that `value`, the document's value at `field`, is.
+    pub(crate) fn schema(&self, field: &str, value: &Value) -> Arc<Read> {
+        once(&self.schemas, field, || Schema::read(value))
+    }
+}
+
+fn once<P>(
+    known: &RwLock<BTreeMap<String, Arc<P>>>,
+    place: &str,
+    make: impl FnOnce() -> P,
+) -> Arc<P> {
+    let found = known
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(place)
+        .cloned();
+    found.unwrap_or_else(|| {
+        let made = Arc::new(make());
+        let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(place.to_owned(), Arc::clone(&made));
+        made
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_the_same_is_parsed_once() {
+        let programs = Programs::default();
+        let first = programs.sheet("Trait/a", &json!({"a": "${1}"}));
+        assert!(Arc::ptr_eq(
+            &first,
+            &programs.sheet("Trait/a", &json!({"a": "${1}"}))
+        ));
+        assert!(!Arc::ptr_eq(
+            &first,
+            &programs.sheet("Trait/a", &json!({"a": "${2}"}))
+        ));
+        assert!(!Arc::ptr_eq(
+            &first,
+            &programs.sheet("Trait/b", &json!({"a": "${1}"}))
+        ));
+        let template = first.template("/a", &json!("${1}"));
+        assert!(Arc::ptr_eq(
+            &template,
+            &first.template("/a", &json!("${1}"))
+        ));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_fits() {
+        let programs = Programs::default();
+        let first = programs.sheet("Trait/a", &json!(0));
+        for number in 1..=KEPT {
+            programs.sheet("Trait/a", &json!(number));
+        }
+        assert!(!Arc::ptr_eq(&first, &programs.sheet("Trait/a", &json!(0))));
+        assert_eq!(programs.shelf.lock().unwrap().count, KEPT);
+    }
+}

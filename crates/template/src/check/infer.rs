@@ -1,0 +1,463 @@
+//! The type of an expression, and every mistake in it.
+
+use super::types::NoField;
+use super::{Scope, Type, calls};
+use crate::eval::is_type_name;
+use crate::syntax::ast::{
+    Bind, BindKind, Entry, Expr, Item, Kind, Literal, Loop, LoopKind, Operator,
+};
+use crate::syntax::{Mistake, meant};
+use std::ops::Range;
+
+/// The type of `expr` in `scope`, and what cannot work in it.
+pub(crate) fn infer(expr: &Expr, scope: &Scope<'_>) -> (Type, Vec<Mistake>) {
+    let mut checker = Checker {
+        mistakes: Vec::new(),
+    };
+    let found = checker.infer(expr, scope);
+    (found, checker.mistakes)
+}
+
+pub(super) struct Checker {
+    mistakes: Vec<Mistake>,
+}
+
+impl Checker {
+    pub(super) fn mistake(&mut self, span: &Range<usize>, message: String, hint: Option<String>) {
+        self.mistakes
+            .push(Mistake::new(span.clone(), message).with_hint(hint));
+    }
+
+    /// Notes that something of type `found` stands where `wanted` should.
+    fn want(&mut self, wanted: &Type, found: &Type, span: &Range<usize>) {
+        if !found.may_be(wanted) {
+            self.mistake(
+                span,
+                format!("{wanted} is wanted here, found {found}"),
+                None,
+            );
+        }
+    }
+
+    pub(super) fn infer(&mut self, expr: &Expr, scope: &Scope<'_>) -> Type {
+        match &expr.kind {
+            Kind::Literal(literal) => literal_type(literal),
+            Kind::Variable(name) => self.variable(name, &expr.span, scope),
+            Kind::Helper { variable, key } => {
+                self.helper(variable, key.as_deref(), &expr.span, scope)
+            }
+            Kind::Select {
+                operand,
+                field,
+                optional,
+            } => {
+                if is_type_name(expr) {
+                    return Type::Type;
+                }
+                let operand = self.infer(operand, scope);
+                let found = self.field(&operand, &field.name, &field.span);
+                looked_up(&operand, found, *optional)
+            }
+            Kind::Has { operand, field } => {
+                let operand = self.infer(operand, scope);
+                self.field(&operand, &field.name, &field.span);
+                Type::Bool
+            }
+            Kind::Index {
+                operand,
+                index,
+                optional,
+            } => {
+                let operand = self.infer(operand, scope);
+                let by = self.infer(index, scope);
+                let item = self.item(&operand, &by, index, &expr.span);
+                looked_up(&operand, item, *optional)
+            }
+            Kind::Call {
+                name,
+                overloads,
+                args,
+            } => calls::call(self, (name, overloads), args, &expr.span, scope),
+            Kind::Not(operand) => self.truth(operand, scope),
+            Kind::Negate(operand) => self.negated(operand, scope),
+            Kind::And(left, right) | Kind::Or(left, right) => {
+                self.truth(left, scope);
+                self.truth(right, scope)
+            }
+            Kind::Binary(operator, left, right) => {
+                let (left, right) = (self.infer(left, scope), self.infer(right, scope));
+                self.binary(*operator, &left, &right, &expr.span)
+            }
+            Kind::Conditional(parts) => self.conditional(parts, &expr.span, scope),
+            Kind::List(items) => self.list(items, scope),
+            Kind::Map(entries) => self.map(entries, scope),
+            Kind::Loop(inner) => self.walk(inner, scope),
+            Kind::Bind(inner) => self.bind(inner, scope),
+        }
+    }
+
+    fn variable(&mut self, name: &str, span: &Range<usize>, scope: &Scope<'_>) -> Type {
+        if let Some(found) = scope.find(name) {
+            return found.clone();
+        }
+        if crate::eval::type_value(name).is_some() {
+            return Type::Type;
+        }
+        let names = scope.names();
+        let hint = meant(name, names.iter().copied())
+            .unwrap_or_else(|| format!("known here: {}", names.join(", ")));
+        let message = format!("there is no variable {name:?} here");
+        self.mistake(span, message, (!names.is_empty()).then_some(hint));
+        Type::Dyn
+    }
+
+    fn helper(
+        &mut self,
+        variable: &str,
+        key: Option<&Expr>,
+        span: &Range<usize>,
+        scope: &Scope<'_>,
+    ) -> Type {
+        if let Some(key) = key {
+            let found = self.infer(key, scope);
+            self.want(&Type::String, &found, &key.span);
+        }
+        scope.find(variable).cloned().unwrap_or_else(|| {
+            self.mistake(span, crate::dialect::missing(variable), None);
+            Type::Dyn
+        })
+    }
+
+    fn field(&mut self, operand: &Type, name: &str, span: &Range<usize>) -> Type {
+        match operand.field(name) {
+            Ok(found) => found,
+            Err(NoField::Unknown(fields)) => {
+                let known = || fields.known.keys().map(String::as_str);
+                let hint = meant(name, known()).or_else(|| {
+                    let all: Vec<&str> = known().take(12).collect();
+                    (!all.is_empty()).then(|| format!("there are: {}", all.join(", ")))
+                });
+                self.mistake(span, format!("there is no field {name:?}"), hint);
+                Type::Dyn
+            }
+            Err(NoField::Plain(other)) => {
+                let message = format!("{other} has no fields, so there is no {name:?}");
+                self.mistake(span, message, None);
+                Type::Dyn
+            }
+        }
+    }
+
+    fn item(&mut self, operand: &Type, by: &Type, index: &Expr, span: &Range<usize>) -> Type {
+        match operand {
+            Type::Dyn | Type::Free => Type::Dyn,
+            Type::List(item) => {
+                self.want(&Type::Int, by, &index.span);
+                item.as_ref().clone()
+            }
+            Type::Map(key, value) => {
+                self.want(key, by, &index.span);
+                value.as_ref().clone()
+            }
+            Type::Object(_) => {
+                if let Kind::Literal(Literal::String(name)) = &index.kind {
+                    return self.field(operand, name, &index.span);
+                }
+                self.want(&Type::String, by, &index.span);
+                Type::Dyn
+            }
+            Type::Optional(inner) => {
+                let item = self.item(inner, by, index, span);
+                Type::Optional(Box::new(item))
+            }
+            other => {
+                self.mistake(span, format!("{other} cannot be indexed"), None);
+                Type::Dyn
+            }
+        }
+    }
+
+    fn truth(&mut self, operand: &Expr, scope: &Scope<'_>) -> Type {
+        let found = self.infer(operand, scope);
+        if !matches!(found, Type::Bool | Type::Dyn | Type::Free) {
+            let message = format!("must be true or false, found {found}");
+            self.mistake(&operand.span, message, None);
+        }
+        Type::Bool
+    }
+
+    fn negated(&mut self, operand: &Expr, scope: &Scope<'_>) -> Type {
+        let found = self.infer(operand, scope);
+        if !matches!(found, Type::Int | Type::Double | Type::Duration) && !found.is_open() {
+            self.mistake(
+                &operand.span,
+                format!("- cannot be applied to {found}"),
+                None,
+            );
+            return Type::Dyn;
+        }
+        found
+    }
+
+    fn binary(
+        &mut self,
+        operator: Operator,
+        left: &Type,
+        right: &Type,
+        span: &Range<usize>,
+    ) -> Type {
+        let result = match operator {
+            Operator::Equal | Operator::NotEqual => left.may_be(right).then_some(Type::Bool),
+            Operator::Less
+            | Operator::LessOrEqual
+            | Operator::Greater
+            | Operator::GreaterOrEqual => ordered(left, right).then_some(Type::Bool),
+            Operator::In => within(left, right).then_some(Type::Bool),
+            Operator::Add
+            | Operator::Subtract
+            | Operator::Multiply
+            | Operator::Divide
+            | Operator::Modulo => computed(operator, left, right),
+        };
+        if let Some(result) = result {
+            return result;
+        }
+        let sign = operator.as_str();
+        let message = match operator {
+            Operator::Equal | Operator::NotEqual => {
+                format!("{left} and {right} are never equal")
+            }
+            _ => format!("{sign} cannot be applied to {left}, {right}"),
+        };
+        let texts = (*left == Type::String) != (*right == Type::String);
+        let hint = (operator == Operator::Add && texts)
+            .then(|| "use string(...) to make a string of the other side".to_owned());
+        self.mistake(span, message, hint);
+        match operator {
+            Operator::Add
+            | Operator::Subtract
+            | Operator::Multiply
+            | Operator::Divide
+            | Operator::Modulo => Type::Dyn,
+            _ => Type::Bool,
+        }
+    }
+
+    fn conditional(&mut self, parts: &[Expr; 3], span: &Range<usize>, scope: &Scope<'_>) -> Type {
+        let [condition, yes, no] = parts;
+        self.truth(condition, scope);
+        let (yes, no) = (self.infer(yes, scope), self.infer(no, scope));
+        if !yes.may_be(&no) {
+            let message = format!("the sides of ? : differ: {yes} and {no}");
+            self.mistake(
+                span,
+                message,
+                Some("use dyn(...) if that is meant".to_owned()),
+            );
+        }
+        yes.join(&no)
+    }
+
+    fn given(&mut self, value: &Expr, optional: bool, scope: &Scope<'_>) -> Type {
+        let found = self.infer(value, scope);
+        match (optional, found) {
+            (false, found) => found,
+            (true, Type::Optional(inner)) => *inner,
+            (true, found) => {
+                let wanted = Type::Optional(Box::new(Type::Dyn));
+                self.want(&wanted, &found, &value.span);
+                Type::Dyn
+            }
+        }
+    }
+
+    fn list(&mut self, items: &[Item], scope: &Scope<'_>) -> Type {
+        let found = items
+            .iter()
+            .map(|item| self.given(&item.value, item.optional, scope));
+        let joined = found.reduce(|left, right| left.join(&right));
+        Type::list(joined.unwrap_or(Type::Free))
+    }
+
+    fn map(&mut self, entries: &[Entry], scope: &Scope<'_>) -> Type {
+        let mut joined: Option<(Type, Type)> = None;
+        for entry in entries {
+            let key = self.infer(&entry.key, scope);
+            if !matches!(key, Type::String | Type::Int | Type::UInt | Type::Bool) && !key.is_open()
+            {
+                let message = format!("{key} cannot be a key");
+                self.mistake(&entry.key.span, message, None);
+            }
+            let value = self.given(&entry.value, entry.optional, scope);
+            joined = Some(match joined {
+                None => (key, value),
+                Some((keys, values)) => (keys.join(&key), values.join(&value)),
+            });
+        }
+        let (key, value) = joined.unwrap_or((Type::Free, Type::Free));
+        Type::Map(Box::new(key), Box::new(value))
+    }
+
+    fn bind(&mut self, inner: &Bind, scope: &Scope<'_>) -> Type {
+        let value = self.infer(&inner.value, scope);
+        let bound = match (inner.kind, value) {
+            (BindKind::Plain, value) => value,
+            (BindKind::Optional | BindKind::Flat, Type::Optional(held)) => *held,
+            (BindKind::Optional | BindKind::Flat, found) => {
+                let wanted = Type::Optional(Box::new(Type::Dyn));
+                self.want(&wanted, &found, &inner.value.span);
+                Type::Dyn
+            }
+        };
+        let mut inside = scope.scope();
+        inside.declare(&inner.name, bound);
+        let body = self.infer(&inner.body, &inside);
+        match inner.kind {
+            BindKind::Plain => body,
+            BindKind::Optional => Type::Optional(Box::new(body)),
+            BindKind::Flat => {
+                let wanted = Type::Optional(Box::new(Type::Dyn));
+                self.want(&wanted, &body, &inner.body.span);
+                body
+            }
+        }
+    }
+
+    fn walk(&mut self, inner: &Loop, scope: &Scope<'_>) -> Type {
+        let range = self.infer(&inner.range, scope);
+        let (first, second, key) = self.variables(&range, inner);
+        let mut inside = scope.scope();
+        inside.declare(&inner.first, first.clone());
+        if let Some(name) = &inner.second {
+            inside.declare(name, second);
+        }
+        if let Some(filter) = &inner.filter {
+            self.truth(filter, &inside);
+        }
+        match inner.kind {
+            LoopKind::All | LoopKind::Exists | LoopKind::ExistsOne => {
+                self.truth(&inner.body, &inside)
+            }
+            LoopKind::Filter => {
+                self.truth(&inner.body, &inside);
+                Type::list(first)
+            }
+            LoopKind::List => Type::list(self.infer(&inner.body, &inside)),
+            LoopKind::Map => {
+                let body = self.infer(&inner.body, &inside);
+                Type::Map(Box::new(key), Box::new(body))
+            }
+            LoopKind::Entries => {
+                let body = self.infer(&inner.body, &inside);
+                let wanted = Type::Map(Box::new(Type::Dyn), Box::new(Type::Dyn));
+                self.want(&wanted, &body, &inner.body.span);
+                body
+            }
+            LoopKind::Sort => {
+                self.infer(&inner.body, &inside);
+                Type::list(first)
+            }
+        }
+    }
+
+    /// The types of a loop's variables, and of the keys it walks.
+    fn variables(&mut self, range: &Type, inner: &Loop) -> (Type, Type, Type) {
+        let two = inner.second.is_some();
+        match range {
+            Type::Dyn | Type::Free => (Type::Dyn, Type::Dyn, Type::Dyn),
+            Type::List(item) if two => (Type::Int, item.as_ref().clone(), Type::Int),
+            Type::List(item) => (item.as_ref().clone(), Type::Dyn, Type::Int),
+            Type::Map(key, value) => {
+                let key = key.as_ref().clone();
+                (key.clone(), value.as_ref().clone(), key)
+            }
+            Type::Object(fields) => {
+                let values = fields.known.values().chain(&fields.other).cloned();
+                let value = values.reduce(|left, right| left.join(&right));
+                (Type::String, value.unwrap_or(Type::Dyn), Type::String)
+            }
+            other => {
+                let message = format!("a list or a map is wanted, found {other}");
+                self.mistake(&inner.range.span, message, None);
+                (Type::Dyn, Type::Dyn, Type::Dyn)
+            }
+        }
+    }
+}
+
+/// The type of what is looked up: optional when the look-up is, once, or when what it is looked up
+/// in is.
+fn looked_up(operand: &Type, found: Type, optional: bool) -> Type {
+    match (optional, &found) {
+        (true, Type::Optional(_)) if matches!(operand, Type::Optional(_)) => found,
+        (true, _) => Type::Optional(Box::new(found)),
+        (false, _) => found,
+    }
+}
+
+const fn literal_type(literal: &Literal) -> Type {
+    match literal {
+        Literal::Null => Type::Null,
+        Literal::Bool(_) => Type::Bool,
+        Literal::Int(_) => Type::Int,
+        Literal::UInt(_) => Type::UInt,
+        Literal::Double(_) => Type::Double,
+        Literal::String(_) => Type::String,
+        Literal::Bytes(_) => Type::Bytes,
+    }
+}
+
+fn ordered(left: &Type, right: &Type) -> bool {
+    let has_order = |one: &Type| {
+        one.is_open()
+            || one.is_number()
+            || matches!(
+                one,
+                Type::Bool | Type::String | Type::Bytes | Type::Duration | Type::Timestamp
+            )
+    };
+    has_order(left) && has_order(right) && left.may_be(right)
+}
+
+fn within(left: &Type, right: &Type) -> bool {
+    match right {
+        Type::Dyn | Type::Free => true,
+        Type::List(item) => left.may_be(item),
+        Type::Map(key, _) => left.may_be(key),
+        Type::Object(_) => left.may_be(&Type::String),
+        _ => false,
+    }
+}
+
+fn computed(operator: Operator, left: &Type, right: &Type) -> Option<Type> {
+    use Type as T;
+    let result = match (operator, left, right) {
+        (Operator::Modulo, T::Double, _) | (Operator::Modulo, _, T::Double) => return None,
+        (_, T::Dyn | T::Free | T::Int | T::UInt, T::Dyn | T::Free)
+        | (_, T::Dyn | T::Free, T::Int | T::UInt) => T::Dyn,
+        (_, T::Double, other) | (_, other, T::Double) if other.is_number() || other.is_open() => {
+            T::Double
+        }
+        (_, T::Int, T::Int) => T::Int,
+        (_, T::UInt, T::UInt) => T::UInt,
+        (Operator::Add, T::String, T::String | T::Dyn | T::Free)
+        | (Operator::Add, T::Dyn | T::Free, T::String) => T::String,
+        (Operator::Add, T::Bytes, T::Bytes | T::Dyn | T::Free)
+        | (Operator::Add, T::Dyn | T::Free, T::Bytes) => T::Bytes,
+        (Operator::Add, T::List(left), T::List(right)) => T::list(left.join(right)),
+        (Operator::Add, list @ T::List(_), T::Dyn | T::Free)
+        | (Operator::Add, T::Dyn | T::Free, list @ T::List(_)) => list.join(&T::list(T::Dyn)),
+        (Operator::Add, T::Timestamp, T::Duration) | (Operator::Add, T::Duration, T::Timestamp) => {
+            T::Timestamp
+        }
+        (Operator::Add | Operator::Subtract, T::Duration, T::Duration)
+        | (Operator::Subtract, T::Timestamp, T::Timestamp) => T::Duration,
+        (Operator::Subtract, T::Timestamp, T::Duration) => T::Timestamp,
+        (Operator::Add | Operator::Subtract, T::Timestamp | T::Duration, T::Dyn | T::Free)
+        | (Operator::Add | Operator::Subtract, T::Dyn | T::Free, T::Timestamp | T::Duration) => {
+            T::Dyn
+        }
+        _ => return None,
+    };
+    Some(result)
+}

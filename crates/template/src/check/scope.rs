@@ -1,0 +1,58 @@
+//! What expressions may name, and of which type it is.
+
+use super::Type;
+use crate::Helper;
+use std::collections::BTreeMap;
+
+/// Declarations, and those around them.
+#[derive(Debug, Clone, Default)]
+pub struct Scope<'p> {
+    parent: Option<&'p Self>,
+    variables: BTreeMap<String, Type>,
+}
+
+impl<'p> Scope<'p> {
+    /// A scope that declares nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A scope inside this one: what is declared there hides what is declared here.
+    pub fn scope<'b>(&'b self) -> Scope<'b>
+    where
+        'p: 'b,
+    {
+        Scope {
+            parent: Some(self),
+            variables: BTreeMap::new(),
+        }
+    }
+
+    /// Declares the variable `name`.
+    pub fn declare(&mut self, name: &str, type_: Type) {
+        self.variables.insert(name.to_owned(), type_);
+    }
+
+    /// Declares what `helper` returns.
+    pub fn declare_helper(&mut self, helper: &Helper, type_: Type) {
+        self.variables.insert(helper.variable(), type_);
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Type> {
+        let own = self.variables.get(name);
+        own.or_else(|| self.parent.and_then(|parent| parent.find(name)))
+    }
+
+    /// The names that can be written.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let own = self.variables.keys().map(String::as_str);
+        let outer = self.parent.map(Scope::names).unwrap_or_default();
+        let mut names: Vec<&str> = own
+            .filter(|name| !name.starts_with('@'))
+            .chain(outer)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}

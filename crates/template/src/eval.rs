@@ -1,0 +1,534 @@
+//! From a tree and what it can see to a value.
+
+use crate::budget::Budget;
+use crate::context::Context;
+use crate::fault::Failure;
+use crate::library::{self, Called, Overload};
+use crate::syntax::ast::{Bind, BindKind, Entry, Expr, Item, Kind, Loop, LoopKind};
+use crate::syntax::meant;
+use crate::value::{Key, List, Map, Value};
+use std::collections::BTreeMap;
+
+/// The most arguments a function takes.
+pub(crate) const MAX_ARGUMENTS: usize = 4;
+
+/// What `expr` comes to in `context`.
+pub(crate) fn evaluate<'e>(expr: &'e Expr, context: &'e Context<'e, 'e>) -> Called<'e> {
+    let mut interpreter = Interpreter {
+        context,
+        budget: context.budget(),
+        locals: Vec::new(),
+    };
+    interpreter.eval(expr)
+}
+
+struct Interpreter<'e> {
+    context: &'e Context<'e, 'e>,
+    budget: &'e Budget,
+    /// What loops and bindings name, the innermost last.
+    locals: Vec<(&'e str, Value<'e>)>,
+}
+
+impl<'e> Interpreter<'e> {
+    fn eval(&mut self, expr: &'e Expr) -> Called<'e> {
+        self.step(expr).map_err(|failure| failure.at(&expr.span))
+    }
+
+    fn step(&mut self, expr: &'e Expr) -> Called<'e> {
+        self.budget.step(1)?;
+        match &expr.kind {
+            Kind::Literal(literal) => Ok(literal.value()),
+            Kind::Variable(name) => self.variable(name),
+            Kind::Helper { variable, key } => self.helper(variable, key.as_deref()),
+            Kind::Select {
+                operand,
+                field,
+                optional,
+            } => {
+                if let Some(named) = type_named(expr) {
+                    return Ok(Value::Type(named));
+                }
+                let operand = self.eval(operand)?;
+                let failure = |operand: &Value<'e>| no_field(operand, &field.name);
+                look_up(
+                    operand,
+                    *optional,
+                    |value| value.field(&field.name),
+                    failure,
+                )
+                .map_err(|failure| failure.at(&field.span))
+            }
+            Kind::Has { operand, field } => {
+                has(&self.eval(operand)?, &field.name).map_err(|failure| failure.at(&field.span))
+            }
+            Kind::Index {
+                operand,
+                index,
+                optional,
+            } => {
+                let operand = self.eval(operand)?;
+                let index = self.eval(index)?;
+                let failure = |operand: &Value<'e>| no_item(operand, &index);
+                look_up(operand, *optional, |value| value.item(&index), failure)
+            }
+            Kind::Call {
+                name,
+                overloads,
+                args,
+            } => self.call(name, overloads, args),
+            Kind::Not(operand) => self.truth(operand).map(|truth| Value::Bool(!truth)),
+            Kind::Negate(operand) => library::negate(&self.eval(operand)?),
+            Kind::And(left, right) => self.connect(false, left, right),
+            Kind::Or(left, right) => self.connect(true, left, right),
+            Kind::Binary(operator, left, right) => {
+                let left = self.eval(left)?;
+                let right = self.eval(right)?;
+                library::binary(*operator, &left, &right, self.budget)
+            }
+            Kind::Conditional(parts) => {
+                let [condition, yes, no] = parts.as_ref();
+                let truth = self.truth(condition)?;
+                self.eval(if truth { yes } else { no })
+            }
+            Kind::List(items) => self.list(items),
+            Kind::Map(entries) => self.map(entries),
+            Kind::Loop(inner) => self.walk(inner),
+            Kind::Bind(inner) => self.bind(inner),
+        }
+    }
+
+    fn call(
+        &mut self,
+        name: &str,
+        overloads: &[&'static Overload],
+        args: &'e [Expr],
+    ) -> Called<'e> {
+        let mut values = [const { Value::Null }; MAX_ARGUMENTS];
+        for (value, arg) in values.iter_mut().zip(args) {
+            *value = self.eval(arg)?;
+        }
+        let count = args.len().min(MAX_ARGUMENTS);
+        library::call(name, overloads, &values[..count], self.budget)
+    }
+
+    fn variable(&self, name: &str) -> Called<'e> {
+        let local = self.locals.iter().rev().find(|(local, _)| *local == name);
+        if let Some((_, value)) = local {
+            return Ok(value.clone());
+        }
+        self.context
+            .find(name)
+            .or_else(|| type_value(name))
+            .ok_or_else(|| {
+                let failure = Failure::new(format!("there is no variable {name:?}"));
+                let names = self.context.names();
+                match meant(name, names.iter().map(String::as_str)) {
+                    Some(hint) => failure.with_hint(hint),
+                    None => failure,
+                }
+            })
+    }
+
+    fn helper(&mut self, variable: &str, key: Option<&'e Expr>) -> Called<'e> {
+        let result = self
+            .context
+            .find(variable)
+            .ok_or_else(|| no_helper(variable))?;
+        let Some(key) = key else {
+            return Ok(result);
+        };
+        let key = self.eval(key)?;
+        look_up(
+            result,
+            true,
+            |value| value.item(&key),
+            |value| no_item(value, &key),
+        )
+    }
+
+    fn truth(&mut self, expr: &'e Expr) -> Result<bool, Failure> {
+        match self.eval(expr)? {
+            Value::Bool(truth) => Ok(truth),
+            other => {
+                let message = format!("must be true or false, found {}", other.type_name());
+                Err(Failure::new(message).at(&expr.span))
+            }
+        }
+    }
+
+    /// `&&` or `||`: one side that decides makes the other's failure irrelevant.
+    fn connect(&mut self, decisive: bool, left: &'e Expr, right: &'e Expr) -> Called<'e> {
+        let left = self.truth(left);
+        if left.as_ref().is_ok_and(|left| *left == decisive) {
+            return Ok(Value::Bool(decisive));
+        }
+        let right = self.truth(right);
+        if right.as_ref().is_ok_and(|right| *right == decisive) {
+            return Ok(Value::Bool(decisive));
+        }
+        left?;
+        right.map(Value::Bool)
+    }
+
+    fn list(&mut self, items: &'e [Item]) -> Called<'e> {
+        self.budget.grow(items.len() * size_of::<Value<'_>>())?;
+        let mut list = Vec::with_capacity(items.len());
+        for item in items {
+            let value = self.eval(&item.value)?;
+            list.extend(given(value, item.optional, &item.value)?);
+        }
+        Ok(Value::list(list))
+    }
+
+    fn map(&mut self, entries: &'e [Entry]) -> Called<'e> {
+        self.budget
+            .grow(entries.len() * 2 * size_of::<Value<'_>>())?;
+        let mut map = BTreeMap::new();
+        for entry in entries {
+            let key = self.eval(&entry.key)?;
+            let Some(key) = Key::of(&key).filter(|_| !matches!(key, Value::Double(_))) else {
+                let message = format!("a {} cannot be a key", key.type_name());
+                return Err(Failure::new(message).at(&entry.key.span));
+            };
+            let value = self.eval(&entry.value)?;
+            let Some(value) = given(value, entry.optional, &entry.value)? else {
+                continue;
+            };
+            if map.contains_key(&key) {
+                let message = format!("the key {key} appears twice");
+                return Err(Failure::new(message).at(&entry.key.span));
+            }
+            map.insert(key, value);
+        }
+        Ok(Value::map(map))
+    }
+
+    fn bind(&mut self, inner: &'e Bind) -> Called<'e> {
+        let value = self.eval(&inner.value)?;
+        let value = match (inner.kind, value) {
+            (BindKind::Plain, value) => value,
+            (_, Value::Optional(None)) => return Ok(Value::none()),
+            (_, Value::Optional(Some(held))) => held.as_ref().clone(),
+            (_, other) => {
+                let message = format!("an optional is wanted, found {}", other.type_name());
+                return Err(Failure::new(message).at(&inner.value.span));
+            }
+        };
+        self.locals.push((&inner.name, value));
+        let result = self.eval(&inner.body);
+        self.locals.pop();
+        match (inner.kind, result?) {
+            (BindKind::Optional, value) => Ok(Value::some(value)),
+            (BindKind::Plain, value) | (BindKind::Flat, value @ Value::Optional(_)) => Ok(value),
+            (BindKind::Flat, other) => {
+                let message = format!("an optional is wanted, found {}", other.type_name());
+                Err(Failure::new(message).at(&inner.body.span))
+            }
+        }
+    }
+
+    /// Evaluates `expr` for one step of a loop.
+    fn within(&mut self, inner: &'e Loop, pair: &Pair<'e>, expr: &'e Expr) -> Called<'e> {
+        let depth = self.locals.len();
+        self.locals.push((&inner.first, pair.0.clone()));
+        if let Some(second) = &inner.second {
+            self.locals.push((second, pair.1.clone()));
+        }
+        let result = self.eval(expr);
+        self.locals.truncate(depth);
+        result
+    }
+
+    fn test(&mut self, inner: &'e Loop, pair: &Pair<'e>, expr: &'e Expr) -> Result<bool, Failure> {
+        match self.within(inner, pair, expr)? {
+            Value::Bool(truth) => Ok(truth),
+            other => {
+                let message = format!("must be true or false, found {}", other.type_name());
+                Err(Failure::new(message).at(&expr.span))
+            }
+        }
+    }
+
+    fn walk(&mut self, inner: &'e Loop) -> Called<'e> {
+        let range = self.eval(&inner.range)?;
+        let pairs = pairs(&range, inner.second.is_some()).ok_or_else(|| {
+            let message = format!("a list or a map is wanted, found {}", range.type_name());
+            Failure::new(message).at(&inner.range.span)
+        })?;
+        self.budget.step(pairs.len())?;
+        match inner.kind {
+            LoopKind::All => self.decide(inner, &pairs, false),
+            LoopKind::Exists => self.decide(inner, &pairs, true),
+            LoopKind::ExistsOne => {
+                let mut found = 0_usize;
+                for pair in &pairs {
+                    found += usize::from(self.test(inner, pair, &inner.body)?);
+                }
+                Ok(Value::Bool(found == 1))
+            }
+            LoopKind::Filter => {
+                let mut kept = Vec::new();
+                for pair in pairs {
+                    if self.test(inner, &pair, &inner.body)? {
+                        kept.push(pair.0);
+                    }
+                }
+                self.made(kept)
+            }
+            LoopKind::List => {
+                let made = self.transform(inner, pairs)?;
+                self.made(made.into_iter().map(|(_, value)| value).collect())
+            }
+            LoopKind::Map => {
+                let made = self.transform(inner, pairs)?;
+                self.budget.grow(made.len() * 2 * size_of::<Value<'_>>())?;
+                let entries = made
+                    .into_iter()
+                    .filter_map(|(key, value)| Some((Key::of(&key)?, value)));
+                Ok(Value::map(entries.collect()))
+            }
+            LoopKind::Entries => self.entries(inner, pairs),
+            LoopKind::Sort => {
+                let mut keyed = Vec::with_capacity(pairs.len());
+                for pair in pairs {
+                    let key = self.within(inner, &pair, &inner.body)?;
+                    keyed.push((key, pair.0));
+                }
+                library::sorted(keyed, self.budget)
+            }
+        }
+    }
+
+    fn made(&self, items: Vec<Value<'e>>) -> Called<'e> {
+        self.budget.grow(items.len() * size_of::<Value<'_>>())?;
+        Ok(Value::list(items))
+    }
+
+    /// `all` and `exists`: one item that decides makes the failures of others irrelevant.
+    fn decide(&mut self, inner: &'e Loop, pairs: &[Pair<'e>], decisive: bool) -> Called<'e> {
+        let mut failed = None;
+        for pair in pairs {
+            match self.test(inner, pair, &inner.body) {
+                Ok(truth) if truth == decisive => return Ok(Value::Bool(decisive)),
+                Ok(_) => {}
+                Err(failure) => failed = Some(failure),
+            }
+        }
+        failed.map_or(Ok(Value::Bool(!decisive)), Err)
+    }
+
+    /// What the body makes of each item that the filter lets pass, with its key.
+    fn transform(
+        &mut self,
+        inner: &'e Loop,
+        pairs: Vec<Pair<'e>>,
+    ) -> Result<Vec<Pair<'e>>, Failure> {
+        let mut made = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let kept = match &inner.filter {
+                Some(filter) => self.test(inner, &pair, filter)?,
+                None => true,
+            };
+            if kept {
+                let value = self.within(inner, &pair, &inner.body)?;
+                made.push((pair.0, value));
+            }
+        }
+        Ok(made)
+    }
+
+    fn entries(&mut self, inner: &'e Loop, pairs: Vec<Pair<'e>>) -> Called<'e> {
+        let mut all = BTreeMap::new();
+        for (_, entry) in self.transform(inner, pairs)? {
+            let Value::Map(entry) = entry else {
+                let message = format!("each entry must be a map, found {}", entry.type_name());
+                return Err(Failure::new(message).at(&inner.body.span));
+            };
+            self.budget.grow(entry.len() * 2 * size_of::<Value<'_>>())?;
+            for (key, value) in entry.entries() {
+                if all.contains_key(&key) {
+                    let message = format!("the key {key} is made twice");
+                    return Err(Failure::new(message).at(&inner.body.span));
+                }
+                all.insert(key, value);
+            }
+        }
+        Ok(Value::map(all))
+    }
+}
+
+/// What is said of a helper where its variable is not.
+fn no_helper(variable: &str) -> Failure {
+    Failure::new(crate::dialect::missing(variable))
+}
+
+/// What a loop sees of one step: the item, or the key and the value.
+type Pair<'e> = (Value<'e>, Value<'e>);
+
+fn pairs<'e>(range: &Value<'e>, two: bool) -> Option<Vec<Pair<'e>>> {
+    let pairs = match range {
+        Value::List(list) if two => {
+            let indices = (0_i64..).map(Value::Int);
+            indices.zip(list.iter()).collect()
+        }
+        Value::List(list) => list.iter().map(|item| (item, Value::Null)).collect(),
+        Value::Map(map) => {
+            let entries = map.entries().into_iter();
+            entries.map(|(key, value)| (key.value(), value)).collect()
+        }
+        _ => return None,
+    };
+    Some(pairs)
+}
+
+/// What an element of a literal adds: nothing, when it is an optional without a value.
+fn given<'e>(value: Value<'e>, optional: bool, expr: &Expr) -> Result<Option<Value<'e>>, Failure> {
+    match (optional, value) {
+        (false, value) => Ok(Some(value)),
+        (true, Value::Optional(held)) => Ok(held.map(|held| held.as_ref().clone())),
+        (true, other) => {
+            let message = format!("an optional is wanted after ?, found {}", other.type_name());
+            Err(Failure::new(message).at(&expr.span))
+        }
+    }
+}
+
+/// The type that a qualified name stands for.
+fn type_named(expr: &Expr) -> Option<&'static str> {
+    let Kind::Select { operand, field, .. } = &expr.kind else {
+        return None;
+    };
+    let name = match field.name.as_str() {
+        "Duration" => "google.protobuf.Duration",
+        "Timestamp" => "google.protobuf.Timestamp",
+        _ => return None,
+    };
+    match &operand.kind {
+        Kind::Select {
+            operand: root,
+            field: package,
+            ..
+        } if package.name == "protobuf" => {
+            matches!(&root.kind, Kind::Variable(root) if root == "google").then_some(name)
+        }
+        _ => None,
+    }
+}
+
+/// Whether `expr` is the qualified name of a type.
+pub(crate) fn is_type_name(expr: &Expr) -> bool {
+    type_named(expr).is_some()
+}
+
+/// The type that `name` stands for.
+pub(crate) fn type_value<'e>(name: &str) -> Option<Value<'e>> {
+    const TYPES: [&str; 12] = [
+        "bool",
+        "int",
+        "uint",
+        "double",
+        "string",
+        "bytes",
+        "list",
+        "map",
+        "null_type",
+        "type",
+        "optional_type",
+        "dyn",
+    ];
+    TYPES
+        .into_iter()
+        .find(|known| *known == name)
+        .map(Value::Type)
+}
+
+impl Value<'_> {
+    fn field(&self, name: &str) -> Option<Self> {
+        match self {
+            Self::Map(map) => map.field(name),
+            _ => None,
+        }
+    }
+
+    fn item(&self, index: &Value<'_>) -> Option<Self> {
+        match self {
+            Self::Map(map) => map.get(&Key::of(index)?),
+            Self::List(list) => list.get(position(index)?),
+            _ => None,
+        }
+    }
+}
+
+fn position(index: &Value<'_>) -> Option<usize> {
+    match Key::of(index)? {
+        Key::Int(index) => usize::try_from(index).ok(),
+        Key::UInt(index) => usize::try_from(index).ok(),
+        Key::Bool(_) | Key::String(_) => None,
+    }
+}
+
+/// Looks something up in `operand`: in what it holds when it is optional, and then the result is
+/// optional too.
+fn look_up<'e>(
+    operand: Value<'e>,
+    optional: bool,
+    find: impl Fn(&Value<'e>) -> Option<Value<'e>>,
+    failure: impl Fn(&Value<'e>) -> Failure,
+) -> Called<'e> {
+    match operand {
+        Value::Optional(None) => Ok(Value::none()),
+        Value::Optional(Some(held)) => Ok(find(&held).map_or_else(Value::none, Value::some)),
+        operand if optional => match operand {
+            Value::Map(_) | Value::List(_) => {
+                Ok(find(&operand).map_or_else(Value::none, Value::some))
+            }
+            other => Err(failure(&other)),
+        },
+        operand => find(&operand).ok_or_else(|| failure(&operand)),
+    }
+}
+
+fn has<'e>(operand: &Value<'e>, name: &str) -> Called<'e> {
+    match operand {
+        Value::Map(map) => Ok(Value::Bool(map.field(name).is_some())),
+        Value::Optional(None) => Ok(Value::Bool(false)),
+        Value::Optional(Some(held)) => has(held, name),
+        other => Err(no_field(other, name)),
+    }
+}
+
+fn no_field(operand: &Value<'_>, name: &str) -> Failure {
+    let Value::Map(map) = operand else {
+        let message = format!(
+            "a {} has no fields, so there is no {name:?}",
+            operand.type_name()
+        );
+        return Failure::new(message);
+    };
+    let names = map.names();
+    let hint = meant(name, names.iter().map(String::as_str))
+        .unwrap_or_else(|| format!("use has(...) or .?{name}.orValue(...) if it may be missing"));
+    Failure::new(format!("there is no field {name:?}")).with_hint(hint)
+}
+
+fn no_item(operand: &Value<'_>, index: &Value<'_>) -> Failure {
+    match (operand, Key::of(index)) {
+        (Value::Map(_), Some(Key::String(name))) => no_field(operand, name.as_str()),
+        (Value::Map(Map::Json(_) | Map::Shared(_)), Some(key)) => {
+            Failure::new(format!("there is no key {key}"))
+        }
+        (Value::List(list), Some(Key::Int(_) | Key::UInt(_))) => outside(list, index),
+        _ => {
+            let (found, by) = (operand.type_name(), index.type_name());
+            Failure::new(format!("a {found} cannot be indexed by a {by}"))
+        }
+    }
+}
+
+fn outside(list: &List<'_>, index: &Value<'_>) -> Failure {
+    let index = Key::of(index)
+        .map(|key| key.to_string())
+        .unwrap_or_default();
+    Failure::new(format!("index {index} is outside a list of {}", list.len()))
+        .with_hint("use list[?index].orValue(...) if it may be missing")
+}

@@ -1,0 +1,252 @@
+//! Every function of the language: its signatures, for whoever checks, and what it does.
+
+mod arithmetic;
+mod convert;
+mod encoders;
+mod format;
+mod lists;
+mod math;
+mod optionals;
+mod platform;
+mod sets;
+mod strings;
+pub(crate) mod time;
+
+pub(crate) use arithmetic::{binary, negate};
+pub(crate) use lists::sorted;
+
+use crate::budget::Budget;
+use crate::fault::Failure;
+use crate::value::Value;
+use std::fmt;
+
+/// What evaluates a call.
+pub(crate) type Run = for<'e> fn(&[Value<'e>], &Budget) -> Called<'e>;
+/// What a call comes to.
+pub(crate) type Called<'e> = Result<Value<'e>, Failure>;
+
+/// One way to call a function.
+#[derive(Debug)]
+pub(crate) struct Overload {
+    pub(crate) name: &'static str,
+    /// Whether the first argument stands before the dot.
+    pub(crate) method: bool,
+    pub(crate) params: &'static [Sig],
+    pub(crate) result: Sig,
+    pub(crate) run: Run,
+}
+
+/// The type of a parameter or result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sig {
+    Any,
+    Bool,
+    Int,
+    UInt,
+    Double,
+    String,
+    Bytes,
+    Duration,
+    Timestamp,
+    Type,
+    /// The same type wherever it appears in one signature.
+    A,
+    List(&'static Self),
+    Map(&'static Self, &'static Self),
+    Optional(&'static Self),
+}
+
+impl Sig {
+    pub(crate) const LIST: Self = Self::List(&Self::A);
+    pub(crate) const MAP: Self = Self::Map(&Self::Any, &Self::Any);
+    pub(crate) const OPTIONAL: Self = Self::Optional(&Self::A);
+
+    /// Whether `value` may be passed.
+    fn accepts(self, value: &Value<'_>) -> bool {
+        match self {
+            Self::Any | Self::A => true,
+            Self::Bool => matches!(value, Value::Bool(_)),
+            Self::Int => matches!(value, Value::Int(_)),
+            Self::UInt => matches!(value, Value::UInt(_)),
+            Self::Double => matches!(value, Value::Double(_)),
+            Self::String => matches!(value, Value::String(_)),
+            Self::Bytes => matches!(value, Value::Bytes(_)),
+            Self::Duration => matches!(value, Value::Duration(_)),
+            Self::Timestamp => matches!(value, Value::Timestamp(_)),
+            Self::Type => matches!(value, Value::Type(_)),
+            Self::List(_) => matches!(value, Value::List(_)),
+            Self::Map(..) => matches!(value, Value::Map(_)),
+            Self::Optional(_) => matches!(value, Value::Optional(_)),
+        }
+    }
+}
+
+impl fmt::Display for Sig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any | Self::A => "any",
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::UInt => "uint",
+            Self::Double => "double",
+            Self::String => "string",
+            Self::Bytes => "bytes",
+            Self::Duration => "duration",
+            Self::Timestamp => "timestamp",
+            Self::Type => "type",
+            Self::List(_) => "list",
+            Self::Map(..) => "map",
+            Self::Optional(_) => "optional",
+        })
+    }
+}
+
+const fn function(name: &'static str, params: &'static [Sig], result: Sig, run: Run) -> Overload {
+    Overload {
+        name,
+        method: false,
+        params,
+        result,
+        run,
+    }
+}
+
+const fn method(name: &'static str, params: &'static [Sig], result: Sig, run: Run) -> Overload {
+    Overload {
+        name,
+        method: true,
+        params,
+        result,
+        run,
+    }
+}
+
+impl Overload {
+    /// How it is called, for hints.
+    pub(crate) fn usage(&self) -> String {
+        let texts: Vec<String> = self.params.iter().map(ToString::to_string).collect();
+        match (self.method, texts.split_first()) {
+            (true, Some((receiver, rest))) => {
+                format!("{receiver}.{}({})", self.name, rest.join(", "))
+            }
+            _ => format!("{}({})", self.name, texts.join(", ")),
+        }
+    }
+}
+
+const LIBRARIES: [&[Overload]; 10] = [
+    convert::FUNCTIONS,
+    encoders::FUNCTIONS,
+    format::FUNCTIONS,
+    lists::FUNCTIONS,
+    math::FUNCTIONS,
+    optionals::FUNCTIONS,
+    platform::FUNCTIONS,
+    sets::FUNCTIONS,
+    strings::FUNCTIONS,
+    time::FUNCTIONS,
+];
+
+fn all() -> impl Iterator<Item = &'static Overload> {
+    LIBRARIES.into_iter().flatten()
+}
+
+/// The ways to call `name`.
+pub(crate) fn overloads(name: &str, method: bool) -> Vec<&'static Overload> {
+    all()
+        .filter(|one| one.method == method && one.name == name)
+        .collect()
+}
+
+/// The names of all functions, or of all methods.
+pub(crate) fn names(method: bool) -> impl Iterator<Item = &'static str> {
+    all()
+        .filter(move |one| one.method == method)
+        .map(|one| one.name)
+}
+
+/// How many arguments a function takes at least that takes any number, as one list.
+pub(crate) fn variadic(name: &str) -> Option<usize> {
+    match name {
+        "oc_merge" => Some(2),
+        "oc_generate_name" | "oc_dns_label" | "math.greatest" | "math.least" => Some(1),
+        _ => None,
+    }
+}
+
+/// Calls the overload that fits `args`. Where only a double will do, a whole number is one.
+pub(crate) fn call<'e>(
+    name: &str,
+    overloads: &[&'static Overload],
+    args: &[Value<'e>],
+    budget: &Budget,
+) -> Called<'e> {
+    let fitting = |args: &[Value<'e>]| {
+        overloads.iter().find(|overload| {
+            overload
+                .params
+                .iter()
+                .zip(args)
+                .all(|(param, arg)| param.accepts(arg))
+        })
+    };
+    if let Some(overload) = fitting(args) {
+        return (overload.run)(args, budget);
+    }
+    for overload in overloads {
+        let mut widened = args.to_vec();
+        for (param, arg) in overload.params.iter().zip(&mut widened) {
+            if *param == Sig::Double
+                && let Some(double) = arithmetic::widened(arg)
+            {
+                *arg = Value::Double(double);
+            }
+        }
+        if overload
+            .params
+            .iter()
+            .zip(&widened)
+            .all(|(param, arg)| param.accepts(arg))
+        {
+            return (overload.run)(&widened, budget);
+        }
+    }
+    Err(misfit(name, overloads, args))
+}
+
+fn misfit(name: &str, overloads: &[&'static Overload], args: &[Value<'_>]) -> Failure {
+    let found: Vec<&str> = args.iter().map(Value::type_name).collect();
+    let usage: Vec<String> = overloads.iter().map(|one| one.usage()).collect();
+    let message = format!("{name} cannot be applied to {}", found.join(", "));
+    Failure::new(message).with_hint(format!("it is called as {}", usage.join(" or ")))
+}
+
+/// What a function says to arguments that its signature should have kept away.
+fn unfit<'e>() -> Called<'e> {
+    Err(Failure::new("the arguments do not fit the function"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_tell_overloads_apart() {
+        let all: Vec<_> = all().collect();
+        for (index, one) in all.iter().enumerate() {
+            let same = |other: &&&Overload| {
+                other.name == one.name && other.method == one.method && other.params == one.params
+            };
+            assert!(
+                !all[..index].iter().any(|other| same(&other)),
+                "{}",
+                one.usage()
+            );
+            assert!(
+                one.params.len() <= crate::eval::MAX_ARGUMENTS,
+                "{}",
+                one.usage()
+            );
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! JSON in, by reference; JSON out, within the budget.
+
+use super::{Key, List, Map, Text, Value};
+use crate::MAX_DEPTH;
+use crate::budget::Budget;
+use crate::fault::Failure;
+use serde_json::{Number, Value as Json};
+
+/// What one value of JSON weighs besides its text, roughly as in memory.
+const NODE: usize = 32;
+
+/// The value of `json`, borrowing everything.
+pub(crate) fn from_json(json: &Json) -> Value<'_> {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => from_number(number),
+        Json::String(text) => Value::String(Text::Borrowed(text)),
+        Json::Array(items) => Value::List(List::Json(items)),
+        Json::Object(map) => Value::Map(Map::Json(map)),
+    }
+}
+
+/// Whole numbers are ints, however they were written: that is what people count with.
+fn from_number(number: &Number) -> Value<'static> {
+    if let Some(int) = number.as_i64() {
+        return Value::Int(int);
+    }
+    if let Some(uint) = number.as_u64() {
+        return Value::UInt(uint);
+    }
+    let double = number.as_f64().unwrap_or(f64::NAN);
+    whole(double).map_or(Value::Double(double), Value::Int)
+}
+
+/// The integer a double stands for exactly.
+pub(crate) fn whole(double: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "checked to be whole and small enough"
+    )]
+    (double.fract() == 0.0 && double.abs() <= EXACT).then_some(double as i64)
+}
+
+/// What `json` weighs in the budget.
+pub(crate) fn weight(json: &Json) -> usize {
+    let below: usize = match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(weight).sum(),
+        Json::Object(map) => map
+            .iter()
+            .map(|(key, value)| key.len() + weight(value))
+            .sum(),
+    };
+    below + NODE
+}
+
+/// A result as JSON; `None` when it is to be left out.
+pub(crate) fn to_json(value: &Value<'_>, budget: &Budget) -> Result<Option<Json>, Failure> {
+    convert(value, MAX_DEPTH, budget)
+}
+
+fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Json>, Failure> {
+    if depth == 0 {
+        let message = format!("the result nests deeper than {MAX_DEPTH} levels");
+        return Err(Failure::new(message));
+    }
+    budget.grow(NODE)?;
+    let json = match value {
+        Value::Omit | Value::Optional(None) => return Ok(None),
+        Value::Optional(Some(inner)) => return convert(inner, depth - 1, budget),
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(*value),
+        Value::Int(value) => Json::from(*value),
+        Value::UInt(value) => Json::from(*value),
+        Value::Double(value) => double(*value)?,
+        Value::String(text) => {
+            budget.grow(text.as_str().len())?;
+            Json::from(text.as_str())
+        }
+        Value::List(List::Json(items)) => {
+            budget.grow(items.iter().map(weight).sum())?;
+            Json::Array(items.to_vec())
+        }
+        Value::Map(Map::Json(map)) => {
+            budget.grow(
+                map.iter()
+                    .map(|(key, value)| key.len() + weight(value))
+                    .sum(),
+            )?;
+            Json::Object((*map).clone())
+        }
+        Value::List(List::Shared(items)) => {
+            let items = items
+                .iter()
+                .filter_map(|item| convert(item, depth - 1, budget).transpose());
+            Json::Array(items.collect::<Result<_, _>>()?)
+        }
+        Value::Map(Map::Shared(map)) => {
+            let entries = map
+                .iter()
+                .filter_map(|(key, value)| entry(key, value, depth, budget).transpose());
+            Json::Object(entries.collect::<Result<_, _>>()?)
+        }
+        Value::Bytes(_) => {
+            let hint = "use string(...) or base64.encode(...)";
+            return Err(Failure::new("bytes cannot be rendered").with_hint(hint));
+        }
+        Value::Duration(_) | Value::Timestamp(_) | Value::Type(_) => {
+            let message = format!("a value of type {} cannot be rendered", value.type_name());
+            return Err(Failure::new(message).with_hint("use string(...)"));
+        }
+    };
+    Ok(Some(json))
+}
+
+fn entry(
+    key: &Key<'_>,
+    value: &Value<'_>,
+    depth: usize,
+    budget: &Budget,
+) -> Result<Option<(String, Json)>, Failure> {
+    let Some(value) = convert(value, depth - 1, budget)? else {
+        return Ok(None);
+    };
+    let key = key.to_string();
+    budget.grow(key.len())?;
+    Ok(Some((key, value)))
+}
+
+fn double(value: f64) -> Result<Json, Failure> {
+    match whole(value) {
+        Some(int) => Ok(Json::from(int)),
+        None => Number::from_f64(value)
+            .map(Json::Number)
+            .ok_or_else(|| Failure::new(format!("{value} cannot be rendered as a number"))),
+    }
+}

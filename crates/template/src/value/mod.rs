@@ -1,0 +1,295 @@
+//! What expressions compute with. JSON is borrowed, never copied in.
+
+mod json;
+mod order;
+
+pub(crate) use json::{from_json, to_json, weight, whole};
+pub(crate) use order::{compare, equals};
+
+use crate::library::time::Moment;
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+#[derive(Debug, Clone)]
+pub(crate) enum Value<'v> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    UInt(u64),
+    Double(f64),
+    String(Text<'v>),
+    Bytes(Rc<[u8]>),
+    List(List<'v>),
+    Map(Map<'v>),
+    Optional(Option<Rc<Self>>),
+    Duration(Moment),
+    Timestamp(Moment),
+    /// What `type(...)` returns: the name of a type.
+    Type(&'static str),
+    /// What `oc_omit()` returns: the place it is assigned to goes away.
+    Omit,
+}
+
+/// A string, borrowed or shared.
+#[derive(Debug, Clone)]
+pub(crate) enum Text<'v> {
+    Borrowed(&'v str),
+    Shared(Rc<str>),
+}
+
+impl Text<'_> {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Borrowed(text) => text,
+            Self::Shared(text) => text,
+        }
+    }
+}
+
+/// A list, borrowed from JSON or made by an expression.
+#[derive(Debug, Clone)]
+pub(crate) enum List<'v> {
+    Json(&'v [Json]),
+    Shared(Rc<[Value<'v>]>),
+}
+
+impl<'v> List<'v> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Json(items) => items.len(),
+            Self::Shared(items) => items.len(),
+        }
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<Value<'v>> {
+        match self {
+            Self::Json(items) => items.get(index).map(from_json),
+            Self::Shared(items) => items.get(index).cloned(),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Value<'v>> + '_ {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+}
+
+/// A map, borrowed from JSON or made by an expression; always walked in the order of its keys.
+#[derive(Debug, Clone)]
+pub(crate) enum Map<'v> {
+    Json(&'v serde_json::Map<String, Json>),
+    Shared(Rc<BTreeMap<Key<'v>, Value<'v>>>),
+}
+
+impl<'v> Map<'v> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Json(map) => map.len(),
+            Self::Shared(map) => map.len(),
+        }
+    }
+
+    pub(crate) fn get(&self, key: &Key<'_>) -> Option<Value<'v>> {
+        match (self, key) {
+            (Self::Json(map), Key::String(name)) => map.get(name.as_str()).map(from_json),
+            (Self::Json(_), Key::Bool(_) | Key::Int(_) | Key::UInt(_)) => None,
+            (Self::Shared(map), key) => map.get(key).cloned(),
+        }
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<Value<'v>> {
+        match self {
+            Self::Json(map) => map.get(name).map(from_json),
+            Self::Shared(map) => map.get(&Key::String(Text::Borrowed(name))).cloned(),
+        }
+    }
+
+    pub(crate) fn entries(&self) -> Vec<(Key<'v>, Value<'v>)> {
+        match self {
+            Self::Json(map) => {
+                let mut entries: Vec<_> = map
+                    .iter()
+                    .map(|(key, value)| (Key::String(Text::Borrowed(key)), from_json(value)))
+                    .collect();
+                if !entries.is_sorted_by(|(left, _), (right, _)| left <= right) {
+                    entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+                }
+                entries
+            }
+            Self::Shared(map) => map
+                .iter()
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+        }
+    }
+
+    /// The names of its fields, for suggestions.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.entries()
+            .into_iter()
+            .map(|(key, _)| key.to_string())
+            .collect()
+    }
+}
+
+/// The key of a map. Whole numbers are equal whatever their type.
+#[derive(Debug, Clone)]
+pub(crate) enum Key<'v> {
+    Bool(bool),
+    Int(i64),
+    UInt(u64),
+    String(Text<'v>),
+}
+
+impl<'v> Key<'v> {
+    /// The key that `value` is, if it can be one.
+    pub(crate) fn of(value: &Value<'v>) -> Option<Self> {
+        match value {
+            Value::Bool(value) => Some(Self::Bool(*value)),
+            Value::Int(value) => Some(Self::Int(*value)),
+            Value::UInt(value) => Some(Self::UInt(*value)),
+            Value::Double(value) => whole(*value).map(Self::Int),
+            Value::String(text) => Some(Self::String(text.clone())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn value(&self) -> Value<'v> {
+        match self {
+            Self::Bool(value) => Value::Bool(*value),
+            Self::Int(value) => Value::Int(*value),
+            Self::UInt(value) => Value::UInt(*value),
+            Self::String(text) => Value::String(text.clone()),
+        }
+    }
+
+    fn rank(&self) -> (u8, i128) {
+        match self {
+            Self::Bool(value) => (0, i128::from(*value)),
+            Self::Int(value) => (1, i128::from(*value)),
+            Self::UInt(value) => (1, i128::from(*value)),
+            Self::String(_) => (2, 0),
+        }
+    }
+}
+
+impl Ord for Key<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        match (self, other) {
+            (Self::String(left), Self::String(right)) => left.as_str().cmp(right.as_str()),
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+}
+
+impl PartialOrd for Key<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Key<'_> {}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(key) => key.fmt(f),
+            Self::Int(key) => key.fmt(f),
+            Self::UInt(key) => key.fmt(f),
+            Self::String(key) => f.write_str(key.as_str()),
+        }
+    }
+}
+
+impl<'v> Value<'v> {
+    /// The name of its type, as `type(...)` has it.
+    pub(crate) const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null_type",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::UInt(_) => "uint",
+            Self::Double(_) => "double",
+            Self::String(_) => "string",
+            Self::Bytes(_) => "bytes",
+            Self::List(_) => "list",
+            Self::Map(_) => "map",
+            Self::Optional(_) => "optional_type",
+            Self::Duration(_) => "google.protobuf.Duration",
+            Self::Timestamp(_) => "google.protobuf.Timestamp",
+            Self::Type(_) => "type",
+            Self::Omit => "omit",
+        }
+    }
+
+    pub(crate) fn list(items: Vec<Self>) -> Self {
+        Self::List(List::Shared(items.into()))
+    }
+
+    pub(crate) fn map(entries: BTreeMap<Key<'v>, Self>) -> Self {
+        Self::Map(Map::Shared(Rc::new(entries)))
+    }
+
+    pub(crate) fn some(value: Self) -> Self {
+        Self::Optional(Some(Rc::new(value)))
+    }
+
+    pub(crate) const fn none() -> Self {
+        Self::Optional(None)
+    }
+
+    /// Whether it is what its type starts with: empty, zero, false.
+    pub(crate) fn is_zero(&self) -> bool {
+        match self {
+            Self::Null | Self::Omit => true,
+            Self::Bool(value) => !value,
+            Self::Int(value) => *value == 0,
+            Self::UInt(value) => *value == 0,
+            Self::Double(value) => *value == 0.0,
+            Self::String(text) => text.as_str().is_empty(),
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::List(list) => list.len() == 0,
+            Self::Map(map) => map.len() == 0,
+            Self::Optional(inner) => inner.is_none(),
+            Self::Duration(moment) | Self::Timestamp(moment) => moment.is_zero(),
+            Self::Type(_) => false,
+        }
+    }
+}
+
+impl<'v> From<&'v str> for Value<'v> {
+    fn from(text: &'v str) -> Self {
+        Self::String(Text::Borrowed(text))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::String(Text::Shared(text.into()))
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<f64> for Value<'_> {
+    fn from(value: f64) -> Self {
+        Self::Double(value)
+    }
+}
