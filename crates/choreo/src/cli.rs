@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     name = "choreo",
     version,
     propagate_version = true,
+    arg_required_else_help = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {
@@ -26,7 +27,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Folder that holds everything the platform keeps [default: ~/.local/share/choreo]
-    #[arg(long, global = true, env = "CHOREO_DATA", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "CHOREO_DATA",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
     pub(crate) data: Option<PathBuf>,
     /// Say more on standard error; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -46,7 +53,7 @@ pub(crate) enum Command {
     Delete(Delete),
     /// Show objects of any kind
     Get(Get),
-    /// Show a project: components, bindings, objects and why something is not ready
+    /// Show projects: components, bindings, objects and why something is not ready
     Status(Status),
     /// Show what a component prints
     Logs(Logs),
@@ -118,7 +125,12 @@ pub(crate) struct Up {
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
     /// The Envoy program used as gateway
-    #[arg(long, env = "CHOREO_ENVOY", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "CHOREO_ENVOY",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
     pub(crate) envoy: Option<PathBuf>,
     /// How long to wait until everything is ready
     #[arg(long, default_value = "2m", value_parser = seconds, value_name = "TIME")]
@@ -213,11 +225,11 @@ pub(crate) struct Get {
     pub(crate) selector: Option<String>,
 }
 
-/// Show a project.
+/// Show a project or a component.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Status {
-    /// The project; all of the namespace without
-    pub(crate) project: Option<String>,
+    /// A project, a component, or PROJECT/COMPONENT; all of the namespace without
+    pub(crate) name: Option<String>,
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,
@@ -241,7 +253,7 @@ pub(crate) struct Logs {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Only the last lines of each pod
-    #[arg(long, value_name = "LINES")]
+    #[arg(long, value_name = "LINES", value_parser = lines)]
     pub(crate) tail: Option<i64>,
     /// Of the container before the last restart
     #[arg(short, long, conflicts_with = "follow")]
@@ -356,10 +368,10 @@ pub(crate) struct Pack {
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     pub(crate) entrypoint: Vec<String>,
     /// A variable of the image
-    #[arg(long = "set", value_name = "NAME=VALUE")]
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<String>,
     /// Numeric user and group the image runs as, as 1000:1000
-    #[arg(long, value_name = "UID:GID")]
+    #[arg(long, value_name = "UID:GID", value_parser = user)]
     pub(crate) user: Option<String>,
 }
 
@@ -406,6 +418,32 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is too long"))
 }
 
+/// Reads a number of lines.
+fn lines(text: &str) -> Result<i64, String> {
+    let count = text.parse::<u32>();
+    count
+        .map(i64::from)
+        .map_err(|_| "write a number, as 100".to_owned())
+}
+
+/// Reads `NAME=VALUE`.
+fn variable(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        Some(_) | None => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+/// Reads `UID` or `UID:GID`.
+fn user(text: &str) -> Result<String, String> {
+    let numbers = text.splitn(2, ':').map(str::parse::<u32>);
+    if numbers.clone().all(|number| number.is_ok()) {
+        Ok(text.to_owned())
+    } else {
+        Err("write numbers, as 1000 or 1000:1000".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -415,6 +453,14 @@ mod tests {
     #[test]
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_images_are_made_of() {
+        assert!(variable("A=b=c").is_ok() && variable("A=").is_ok());
+        assert!(variable("A").is_err() && variable("=b").is_err());
+        assert!(user("1000").is_ok() && user("0:5").is_ok());
+        assert!(user("bob").is_err() && user("1:").is_err());
     }
 
     #[test]

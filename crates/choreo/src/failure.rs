@@ -116,9 +116,17 @@ impl From<kube::Error> for Failure {
                 404 => Exit::NotFound,
                 409 => Exit::Conflict,
                 400 | 413 | 415 | 422 => Exit::Invalid,
+                507 => Exit::Machine,
                 _ => Exit::Failed,
             };
             return Self::new(exit, status.message);
+        }
+        if matches!(error, kube::Error::BuildRequest(_)) {
+            return Self::new(
+                Exit::Invalid,
+                "a name has characters that names cannot have",
+            )
+            .hint("names are made of lower-case letters, digits, `-` and `.`");
         }
         if is_refused(&error) {
             return Self::new(Exit::NotRunning, "the platform does not answer")

@@ -111,8 +111,9 @@ pub(crate) struct Scope {
 pub(crate) enum Awaited {
     /// These, as `project/component`.
     These(BTreeSet<String>),
-    /// All except those in trouble from the beginning, which nobody asked to mend.
-    AllButBroken,
+    /// All except these in these environments, as long as they are in trouble: nobody asked to mend
+    /// them.
+    AllBut(BTreeSet<(String, String)>),
 }
 
 /// What following came to.
@@ -126,17 +127,32 @@ pub(crate) struct Followed {
     pub(crate) broken: Vec<Row>,
 }
 
+impl Row {
+    fn place(&self) -> (String, String) {
+        (self.component.clone(), self.environment.clone())
+    }
+}
+
 impl Awaited {
-    /// Sorts rows by whether they are waited for. `broken`: what was in trouble at the beginning.
-    fn sort(&self, rows: Vec<Row>, broken: &BTreeSet<(String, String)>) -> Followed {
+    /// All except what is in trouble now.
+    pub(crate) async fn all_but_broken(client: &Client, namespaces: &[String]) -> Result<Self> {
+        Ok(Self::all_but(&look(client, namespaces).await?))
+    }
+
+    fn all_but(rows: &[Row]) -> Self {
+        let broken = rows.iter().filter(|row| row.state == State::Failed);
+        Self::AllBut(broken.map(Row::place).collect())
+    }
+
+    /// Sorts rows by whether they are waited for.
+    fn sort(&self, rows: Vec<Row>) -> Followed {
         let mut followed = Followed::default();
         for row in &rows {
-            let place = (row.component.clone(), row.environment.clone());
-            let is_awaited = match self {
-                Self::These(components) => components.contains(&row.component),
-                Self::AllButBroken => true,
+            let (is_awaited, was_broken) = match self {
+                Self::These(components) => (components.contains(&row.component), false),
+                Self::AllBut(broken) => (true, broken.contains(&row.place())),
             };
-            if row.state == State::Failed && broken.contains(&place) {
+            if was_broken && row.state == State::Failed {
                 followed.broken.push(row.clone());
             } else if is_awaited && !settled(row) {
                 followed.open.push(row.clone());
@@ -145,18 +161,14 @@ impl Awaited {
         followed.rows = rows;
         followed
     }
+}
 
-    /// What of the first rows is given up.
-    fn broken(&self, rows: &[Row]) -> BTreeSet<(String, String)> {
-        match self {
-            Self::These(_) => BTreeSet::new(),
-            Self::AllButBroken => rows
-                .iter()
-                .filter(|row| row.state == State::Failed)
-                .map(|row| (row.component.clone(), row.environment.clone()))
-                .collect(),
-        }
+async fn look(client: &Client, namespaces: &[String]) -> Result<Vec<Row>> {
+    let mut found = Vec::new();
+    for namespace in namespaces {
+        found.extend(rows(&tree::collect(client, namespace).await?));
     }
+    Ok(found)
 }
 
 /// Shows the components of namespaces until those waited for are ready or time is up; forever
@@ -176,15 +188,10 @@ pub(crate) async fn follow(
     // Far enough away to be never.
     let end =
         deadline.unwrap_or_else(|| Instant::now() + std::time::Duration::from_hours(24 * 365));
-    let mut broken = None;
     loop {
-        let mut found = Vec::new();
-        for namespace in namespaces {
-            found.extend(rows(&tree::collect(client, namespace).await?));
-        }
+        let found = look(client, namespaces).await?;
         view.block(lines(&found, terminal::coloured()))?;
-        let broken = broken.get_or_insert_with(|| scope.awaited.broken(&found));
-        let followed = scope.awaited.sort(found, broken);
+        let followed = scope.awaited.sort(found);
         if deadline.is_some() && followed.open.is_empty() {
             return Ok(followed);
         }
@@ -248,9 +255,9 @@ mod tests {
         }
     }
 
-    fn open(awaited: &Awaited, first: &[Row], now: &[Row]) -> Vec<String> {
-        let followed = awaited.sort(now.to_vec(), &awaited.broken(first));
-        followed.open.into_iter().map(|row| row.component).collect()
+    fn open(awaited: &Awaited, now: &[Row]) -> Vec<String> {
+        let open = awaited.sort(now.to_vec()).open.into_iter();
+        open.map(|row| row.component).collect()
     }
 
     #[test]
@@ -260,35 +267,31 @@ mod tests {
             row("shop/old", State::Waiting),
         ];
         let these = |name: &str| Awaited::These(BTreeSet::from([name.to_owned()]));
-        assert_eq!(open(&these("shop/web"), &rows, &rows), ["shop/web"]);
-        assert_eq!(open(&these("shop/new"), &rows, &rows), [""; 0]);
+        assert_eq!(open(&these("shop/web"), &rows), ["shop/web"]);
+        assert_eq!(open(&these("shop/new"), &rows), [""; 0]);
     }
 
     #[test]
     fn what_was_broken_before_is_not_waited_for() {
-        let all = Awaited::AllButBroken;
         let first = [
-            row("shop/web", State::Waiting),
+            row("shop/web", State::Ready),
             row("shop/old", State::Failed),
         ];
-        assert_eq!(open(&all, &first, &first), ["shop/web"]);
+        let all = Awaited::all_but(&first);
+        assert_eq!(open(&all, &first), [""; 0]);
         let later = [
             row("shop/web", State::Failed),
             row("shop/old", State::Failed),
         ];
-        assert_eq!(
-            open(&all, &first, &later),
-            ["shop/web"],
-            "what failed since is"
-        );
+        assert_eq!(open(&all, &later), ["shop/web"], "what failed since is");
         let mending = [
             row("shop/web", State::Ready),
             row("shop/old", State::Waiting),
         ];
         assert_eq!(
-            open(&all, &first, &mending),
+            open(&all, &mending),
             ["shop/old"],
-            "and what somebody mends"
+            "and what is being mended"
         );
     }
 }

@@ -66,6 +66,30 @@ pub(crate) fn release_in<'a>(bindings: &'a [ReleaseBinding], environment: &str) 
         .filter(|release| !release.is_empty())
 }
 
+/// The release in an environment where there must be one: its name may be mistyped.
+pub(crate) fn must_have<'a>(
+    bindings: &'a [ReleaseBinding],
+    component: &str,
+    environment: &str,
+) -> Result<&'a str> {
+    if let Some(release) = release_in(bindings, environment) {
+        return Ok(release);
+    }
+    let bound = bindings
+        .iter()
+        .map(|binding| binding.spec.environment.as_str());
+    let others: Vec<&str> = bound
+        .filter(|other| release_in(bindings, other).is_some())
+        .collect();
+    let message = format!("{component} has no release in {environment}");
+    let failure = Failure::new(Exit::NotFound, message);
+    Err(if others.is_empty() {
+        failure.hint(format!("`choreo status {component}` shows why"))
+    } else {
+        failure.hint(format!("it has one in: {}", others.join(", ")))
+    })
+}
+
 /// Refuses what could not come to run: a release in an environment where the component is undeployed.
 pub(crate) fn check_deployed(bindings: &[ReleaseBinding], environment: &str) -> Result {
     let undeployed = |binding: &&ReleaseBinding| binding.spec.state == BindingState::Undeploy;

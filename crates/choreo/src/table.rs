@@ -84,6 +84,13 @@ pub(crate) struct Layout<'a> {
 
 /// Lays out rows under the titles of `columns`.
 pub(crate) fn render(columns: &[Column], rows: &[Row], layout: Layout<'_>) -> String {
+    let lines = lines(columns, rows, layout);
+    let widths = widths(&lines, &[]);
+    align(&lines, &widths, layout.titles && layout.coloured)
+}
+
+/// Rows as lines of cells, the first of which are the titles if they are wanted.
+pub(crate) fn lines(columns: &[Column], rows: &[Row], layout: Layout<'_>) -> Vec<Vec<String>> {
     let shown: Vec<usize> = (0..columns.len())
         .filter(|at| layout.wide || columns[*at].priority == 0)
         .collect();
@@ -108,27 +115,33 @@ pub(crate) fn render(columns: &[Column], rows: &[Row], layout: Layout<'_>) -> St
             .then(|| row.object.metadata.namespace.clone());
         lines.push(namespace.into_iter().chain(cells).collect());
     }
-    align(&lines, layout.titles && layout.coloured)
+    lines
 }
 
-/// Aligns cells in columns, three spaces apart, with no space at the ends of lines.
-pub(crate) fn align(lines: &[Vec<String>], faint_first: bool) -> String {
+/// The width of every column, none narrower than it was `before`.
+pub(crate) fn widths(lines: &[Vec<String>], before: &[usize]) -> Vec<usize> {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns)
+    (0..columns.max(before.len()))
         .map(|at| {
-            lines
-                .iter()
-                .filter_map(|line| line.get(at))
-                .map(|cell| width::visible(cell))
-                .max()
+            let cells = lines.iter().filter_map(|line| line.get(at));
+            let widest = cells.map(|cell| width::visible(cell)).max();
+            widest.max(before.get(at).copied()).unwrap_or_default()
         })
-        .map(Option::unwrap_or_default)
-        .collect();
+        .collect()
+}
+
+/// Lays out lines of cells under titles, the first of them.
+pub(crate) fn aligned(lines: &[Vec<String>], faint_first: bool) -> String {
+    align(lines, &widths(lines, &[]), faint_first)
+}
+
+/// Puts cells in columns, three spaces apart, with no space at the ends of lines.
+pub(crate) fn align(lines: &[Vec<String>], widths: &[usize], faint_first: bool) -> String {
     let mut text = String::new();
     for (number, line) in lines.iter().enumerate() {
         let padded: Vec<String> = line
             .iter()
-            .zip(&widths)
+            .zip(widths)
             .map(|(cell, columns)| width::pad(cell, *columns))
             .collect();
         let joined = padded.join("   ");

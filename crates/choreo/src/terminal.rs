@@ -5,6 +5,8 @@ use std::{
     sync::OnceLock,
 };
 
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
+
 use crate::failure::{self, Result};
 
 /// How a word stands out.
@@ -35,6 +37,25 @@ pub(crate) fn size() -> (usize, usize) {
     };
     told.filter(|(columns, rows)| *columns > 0 && *rows > 0)
         .unwrap_or_else(|| (number("COLUMNS", 80), number("LINES", 24)))
+}
+
+/// Keeps what is typed from being shown, until the value is dropped.
+pub(crate) fn hide_input() -> Option<Hidden> {
+    let before = termios::tcgetattr(io::stdin()).ok()?;
+    let mut silent = before.clone();
+    silent.local_flags.remove(LocalFlags::ECHO);
+    termios::tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &silent).ok()?;
+    Some(Hidden(before))
+}
+
+/// A terminal that does not show what is typed.
+pub(crate) struct Hidden(Termios);
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // There is nothing to be done about a terminal that is gone.
+        let _ = termios::tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &self.0);
+    }
 }
 
 /// Whether standard output is a terminal on which colours are welcome.

@@ -67,7 +67,7 @@ fn list(store: &Store, args: &OutputOnly) -> Result {
                 let digest: String = image.digest.chars().take(19).collect();
                 vec![image.reference, digest, size(image.size)]
             }));
-            terminal::print(&table::align(&lines, terminal::coloured()))
+            terminal::print(&table::aligned(&lines, terminal::coloured()))
         }
     }
 }
@@ -157,22 +157,22 @@ fn inside(program: &Path) -> Result<PathBuf> {
 }
 
 fn failed(error: image::Error) -> Failure {
-    let exit = match &error {
-        image::Error::Reference { .. }
-        | image::Error::Corrupt { .. }
-        | image::Error::Unsupported { .. } => Exit::Invalid,
-        image::Error::NotFound { .. } => Exit::NotFound,
-        image::Error::NoSpace { .. } => Exit::Machine,
-        image::Error::Unauthorized { .. }
-        | image::Error::Unreachable { .. }
-        | image::Error::Io { .. } => Exit::Failed,
-    };
-    let full = exit == Exit::Machine;
-    let failure = Failure::new(exit, "the image store could not do it").because(error);
-    if full {
-        failure.hint("free some space and try again")
-    } else {
-        failure
+    use image::Error;
+    let message = error.to_string();
+    match error {
+        Error::Reference { .. } | Error::Corrupt { .. } | Error::Unsupported { .. } => {
+            Failure::new(Exit::Invalid, message)
+        }
+        Error::NotFound { .. } => {
+            Failure::new(Exit::NotFound, message).hint("`choreo image list` shows what there is")
+        }
+        Error::NoSpace { .. } => {
+            Failure::new(Exit::Machine, message).hint("free some space and try again")
+        }
+        Error::Io { doing, cause } => failure::io(doing)(cause),
+        Error::Unauthorized { .. } | Error::Unreachable { .. } => {
+            Failure::new(Exit::Failed, message)
+        }
     }
 }
 

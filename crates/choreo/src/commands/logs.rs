@@ -8,7 +8,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, LogParams},
-    runtime::{WatchStreamExt, watcher},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -48,11 +51,13 @@ pub(crate) async fn run(folder: &Folder, args: &Logs) -> Result {
         .list(&ListParams::default().labels(&selector))
         .await?;
     if pods.items.is_empty() {
+        let bindings = rollout::bindings_of(&client, &component).await?;
+        rollout::must_have(&bindings, component.name(), &environment)?;
         return Err(Failure::new(
             Exit::NotFound,
             format!("{} has no pods in {environment}", component.name()),
         )
-        .hint("`choreo status` shows why"));
+        .hint(format!("`choreo status {}` shows why", component.name())));
     }
     once(&client, pods.items, args).await
 }
@@ -60,7 +65,8 @@ pub(crate) async fn run(folder: &Folder, args: &Logs) -> Result {
 async fn once(client: &Client, mut pods: Vec<Pod>, args: &Logs) -> Result {
     pods.sort_by_key(|pod| pod.creation_timestamp().map(|time| time.0));
     let many = pods.len() > 1;
-    for pod in pods {
+    let mut silent = Vec::new();
+    for pod in &pods {
         let name = pod.name_any();
         let api = Api::<Pod>::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
         match api.log_stream(&name, &params(args)).await {
@@ -71,41 +77,80 @@ async fn once(client: &Client, mut pods: Vec<Pod>, args: &Logs) -> Result {
                 }
             }
             // A container that has not started has nothing to show; the others still have.
-            Err(kube::Error::Api(status)) if status.code == 400 => {
-                terminal::note(format!("{name}: {}", status.message));
-            }
+            Err(kube::Error::Api(status)) if status.code == 400 => silent.push(status.message),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    if silent.len() < pods.len() {
+        silent.iter().for_each(terminal::note);
+        return Ok(());
+    }
+    let exit = if args.previous {
+        Exit::NotFound
+    } else {
+        Exit::NotReady
+    };
+    Err(
+        Failure::new(exit, silent.join("\n")).hint(if args.previous {
+            "no container has ended and started again".to_owned()
+        } else {
+            format!("`choreo status {}` shows why", args.component)
+        }),
+    )
 }
 
 /// Follows every pod there is, and every pod that comes, until interrupted.
 async fn follow(client: &Client, selector: &str, args: &Logs) -> Result {
     let config = watcher::Config::default().labels(selector);
-    let pods = watcher(Api::<Pod>::all(client.clone()), config)
-        .default_backoff()
-        .applied_objects();
-    let mut pods = std::pin::pin!(pods);
+    let mut pods =
+        std::pin::pin!(watcher(Api::<Pod>::all(client.clone()), config).default_backoff());
     let (lines, mut printed) = mpsc::channel::<String>(256);
     let mut followed = BTreeSet::new();
     let mut readers = JoinSet::new();
+    let mut params = params(args);
     loop {
         tokio::select! {
             Some(line) = printed.recv() => terminal::line(line)?,
-            Some(pod) = pods.next() => {
-                // An interrupted watch begins again by itself.
-                let Ok(pod) = pod else { continue };
+            Some(event) = pods.next() => {
+                let pod = match event {
+                    Ok(Event::Apply(pod) | Event::InitApply(pod)) => pod,
+                    Ok(Event::InitDone) => {
+                        // What starts from now on is shown from its beginning.
+                        params.tail_lines = None;
+                        params.since_seconds = None;
+                        continue;
+                    }
+                    Ok(Event::Init | Event::Delete(_)) => continue,
+                    Err(error) => {
+                        gone(error)?;
+                        continue;
+                    }
+                };
                 for run in started(&pod) {
                     if followed.insert(run) {
-                        let many = followed.len() > 1;
-                        readers.spawn(read(client.clone(), pod.clone(), params(args), many, lines.clone()));
+                        let (client, lines) = (client.clone(), lines.clone());
+                        readers.spawn(read(client, pod.clone(), params.clone(), lines));
                     }
                 }
             }
             Some(_) = readers.join_next(), if !readers.is_empty() => {}
             else => return Ok(()),
         }
+    }
+}
+
+/// An interrupted watch begins again by itself, but not while there is no platform.
+fn gone(error: watcher::Error) -> Result {
+    let (watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause)) =
+        error
+    else {
+        return Ok(());
+    };
+    let failure = Failure::from(cause);
+    if failure.exit() == Exit::NotRunning {
+        Err(failure)
+    } else {
+        Ok(())
     }
 }
 
@@ -125,13 +170,9 @@ fn started(pod: &Pod) -> Vec<String> {
         .collect()
 }
 
-async fn read(
-    client: Client,
-    pod: Pod,
-    params: LogParams,
-    many: bool,
-    lines: mpsc::Sender<String>,
-) {
+/// Reads what a container prints. Pods come and go while they are followed, so each line says of which
+/// it is.
+async fn read(client: Client, pod: Pod, params: LogParams, lines: mpsc::Sender<String>) {
     let name = pod.name_any();
     let api = Api::<Pod>::namespaced(client, &pod.namespace().unwrap_or_default());
     // A pod that ends while it is being read has said all it had to say.
@@ -140,7 +181,7 @@ async fn read(
     };
     let mut stream = stream.lines();
     while let Ok(Some(line)) = stream.try_next().await {
-        if lines.send(prefixed(&name, &line, many)).await.is_err() {
+        if lines.send(prefixed(&name, &line, true)).await.is_err() {
             return;
         }
     }

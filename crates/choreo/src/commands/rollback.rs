@@ -1,6 +1,6 @@
 //! `choreo rollback`: an environment goes back to an earlier release of a component.
 
-use choreo_model::{ComponentRelease, ReleaseBinding, release::ComponentReleaseSpec};
+use choreo_model::{ComponentRelease, release::ComponentReleaseSpec};
 
 use crate::{
     cli::Rollback,
@@ -17,8 +17,7 @@ pub(crate) async fn run(folder: &Folder, args: &Rollback) -> Result {
     let namespace = &args.namespace.namespace;
     let component = rollout::component(&client, namespace, &args.component).await?;
     let bindings = rollout::bindings_of(&client, &component).await?;
-    let current =
-        rollout::release_in(&bindings, &args.env).ok_or_else(|| nowhere(&bindings, args))?;
+    let current = rollout::must_have(&bindings, component.name(), &args.env)?;
     rollout::check_deployed(&bindings, &args.env)?;
     let mut releases = store::list::<ComponentReleaseSpec>(&client, namespace).await?;
     releases.retain(|release| {
@@ -31,23 +30,6 @@ pub(crate) async fn run(folder: &Folder, args: &Rollback) -> Result {
     let name = component.name();
     terminal::line(format!("{name} {}: {current} -> {release}", args.env))?;
     rollout::rolled_out(&client, &component, &args.env, &release, &args.wait).await
-}
-
-/// What to say about an environment without a release, which may be a name mistyped.
-fn nowhere(bindings: &[ReleaseBinding], args: &Rollback) -> Failure {
-    let message = format!("{} has no release in {}", args.component, args.env);
-    let failure = Failure::new(Exit::NotFound, message);
-    let bound = bindings
-        .iter()
-        .filter(|binding| !binding.spec.release_name.is_empty());
-    let environments: Vec<&str> = bound
-        .map(|binding| binding.spec.environment.as_str())
-        .collect();
-    if environments.is_empty() {
-        failure.hint("it is not deployed anywhere yet")
-    } else {
-        failure.hint(format!("it has one in: {}", environments.join(", ")))
-    }
 }
 
 /// The release to go back to: the named one, or the one made before the current.
@@ -90,7 +72,10 @@ fn target(mut releases: Vec<ComponentRelease>, current: &str, args: &Rollback) -
                 Exit::Conflict,
                 format!("{} has no release before {current}", args.component),
             )
-            .hint(format!("its releases, oldest first: {}", names.join(", ")))
+            .hint(format!(
+                "name one with --to; its releases, oldest first: {}",
+                names.join(", ")
+            ))
         })
 }
 

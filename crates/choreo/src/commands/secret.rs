@@ -2,7 +2,12 @@
 //! input or a file, never by an argument that every process of the machine can read, and is never
 //! shown again.
 
-use std::{collections::BTreeMap, fs, io::Read, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, IsTerminal, Read},
+    path::Path,
+};
 
 use k8s_openapi::{ByteString, api::core::v1::Secret as Stored};
 use kube::{
@@ -32,7 +37,7 @@ pub(crate) async fn run(folder: &Folder, command: &Secret) -> Result {
             key,
             from_file,
         } => {
-            let value = value(from_file.as_deref())?;
+            let value = value(from_file.as_deref(), name, key)?;
             set(&api(client::connect(folder).await?), name, key, value).await
         }
         Secret::List(args) => list(&api(client::connect(folder).await?), args).await,
@@ -42,17 +47,23 @@ pub(crate) async fn run(folder: &Folder, command: &Secret) -> Result {
     }
 }
 
-/// Reads a value. The line end a shell adds to a line of text is not part of it.
-fn value(file: Option<&Path>) -> Result<ByteString> {
+/// Reads a value. The line end a shell or a person adds to a line of text is not part of it.
+fn value(file: Option<&Path>, name: &str, key: &str) -> Result<ByteString> {
     if let Some(path) = file {
         return fs::read(path)
             .map(ByteString)
             .map_err(failure::io(format!("reading {}", path.display())));
     }
+    let stdin = std::io::stdin();
     let mut value = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut value)
-        .map_err(failure::io("reading standard input"))?;
+    let read = if stdin.is_terminal() {
+        terminal::note(format!("{key} of {name}, which is not shown, and Enter:"));
+        let _hidden = terminal::hide_input();
+        stdin.lock().read_until(b'\n', &mut value)
+    } else {
+        stdin.lock().read_to_end(&mut value)
+    };
+    read.map_err(failure::io("reading standard input"))?;
     if value.ends_with(b"\n") {
         value.pop();
     }
@@ -66,23 +77,25 @@ fn value(file: Option<&Path>) -> Result<ByteString> {
 
 async fn set(api: &Api<Stored>, name: &str, key: &str, value: ByteString) -> Result {
     let data = BTreeMap::from([(key.to_owned(), value)]);
-    if api.get_metadata_opt(name).await?.is_some() {
-        api.patch(name, &params(), &Patch::Merge(json!({"data": data})))
-            .await?;
-    } else {
-        let secret = Stored {
-            metadata: ObjectMeta {
-                name: Some(name.to_owned()),
-                ..ObjectMeta::default()
-            },
-            data: Some(data),
-            ..Stored::default()
-        };
-        let params = PostParams {
-            field_manager: Some(manager::SECRET.to_owned()),
-            ..PostParams::default()
-        };
-        api.create(&params, &secret).await?;
+    let change = Patch::Merge(json!({"data": data}));
+    let secret = Stored {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        },
+        data: Some(data),
+        ..Stored::default()
+    };
+    let create = PostParams {
+        field_manager: Some(manager::SECRET.to_owned()),
+        ..PostParams::default()
+    };
+    match api.create(&create, &secret).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            api.patch(name, &params(), &change).await?;
+        }
+        Err(error) => return Err(error.into()),
     }
     terminal::line(format!("{name}: {key} is set"))
 }
@@ -111,7 +124,7 @@ async fn list(api: &Api<Stored>, args: &OutputOnly) -> Result {
                 rows.into_iter()
                     .map(|(name, keys)| vec![name, keys.join(",")]),
             );
-            terminal::print(&table::align(&lines, terminal::coloured()))
+            terminal::print(&table::aligned(&lines, terminal::coloured()))
         }
     }
 }
@@ -121,15 +134,19 @@ async fn remove(api: &Api<Stored>, name: &str, key: Option<&str>) -> Result {
         Failure::new(Exit::NotFound, format!("there is no secret `{name}`"))
             .hint("`choreo secret list` shows them")
     })?;
+    let data = stored.data.unwrap_or_default();
     let Some(key) = key else {
         api.delete(name, &DeleteParams::default()).await?;
         return terminal::line(format!("{name} is removed"));
     };
-    if !stored.data.is_some_and(|data| data.contains_key(key)) {
-        return Err(Failure::new(
-            Exit::NotFound,
-            format!("{name} has no key `{key}`"),
-        ));
+    if !data.contains_key(key) {
+        let keys: Vec<&str> = data.keys().map(String::as_str).collect();
+        let failure = Failure::new(Exit::NotFound, format!("{name} has no key `{key}`"));
+        return Err(failure.hint(format!("it has: {}", keys.join(", "))));
+    }
+    if data.len() == 1 {
+        api.delete(name, &DeleteParams::default()).await?;
+        return terminal::line(format!("{name}: {key} was its last key, it is removed"));
     }
     api.patch(name, &params(), &Patch::Merge(json!({"data": {key: null}})))
         .await?;

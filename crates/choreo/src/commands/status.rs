@@ -1,13 +1,15 @@
-//! `choreo status`: the tree of a project.
+//! `choreo status`: the tree of a project, of a component, or of everything.
 
-use choreo_model::project::ProjectSpec;
+use choreo_model::Object;
 
 use crate::{
     cli::{Format, Status},
     client,
-    failure::Result,
+    exit::Exit,
+    failure::{Failure, Result},
     folder::Folder,
-    store, terminal, tree,
+    manifest, terminal,
+    tree::{self, Snapshot},
 };
 
 /// Runs `choreo status`.
@@ -15,10 +17,18 @@ pub(crate) async fn run(folder: &Folder, args: &Status) -> Result {
     let client = client::connect(folder).await?;
     let namespace = &args.namespace.namespace;
     let snapshot = tree::collect(&client, namespace).await?;
-    let items = tree::build(&snapshot, args.project.as_deref());
-    if let (Some(project), []) = (&args.project, items.as_slice()) {
-        // Says which projects there are.
-        store::get::<ProjectSpec>(&client, namespace, project).await?;
+    let items = match &args.name {
+        None => tree::build(&snapshot, None),
+        Some(name) => tree::find(&snapshot, name),
+    };
+    if let (Some(name), []) = (&args.name, items.as_slice()) {
+        return Err(unknown(&snapshot, name, namespace));
+    }
+    if folder.is_full() {
+        let root = folder.root().display();
+        terminal::note(format!(
+            "the disk of {root} is full: nothing can be stored until there is space again"
+        ));
     }
     match args.output {
         Format::Json => terminal::json(&items),
@@ -27,5 +37,18 @@ pub(crate) async fn run(folder: &Folder, args: &Status) -> Result {
             Ok(())
         }
         Format::Text => terminal::print(&tree::draw(&items, terminal::coloured())),
+    }
+}
+
+fn unknown(snapshot: &Snapshot, name: &str, namespace: &str) -> Failure {
+    let message =
+        format!("there is neither a project nor a component `{name}` in namespace {namespace}");
+    let failure = Failure::new(Exit::NotFound, message);
+    let projects: Vec<&str> = snapshot.projects.iter().map(Object::name).collect();
+    let components = snapshot.components.iter().map(Object::name);
+    match manifest::nearest(name, projects.iter().copied().chain(components)) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None if projects.is_empty() => failure.hint("there are no projects there"),
+        None => failure.hint(format!("there are the projects {}", projects.join(", "))),
     }
 }

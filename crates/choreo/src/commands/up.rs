@@ -3,6 +3,7 @@
 
 use std::{
     fs::{self, OpenOptions},
+    io::Write as _,
     os::unix::fs::OpenOptionsExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -24,7 +25,7 @@ use crate::{
     exit::Exit,
     failure::{self, Failure, Result},
     folder::{Folder, Lock, Running},
-    follow::{self, Awaited, Followed, Row, Scope},
+    follow::{self, Awaited, Followed, Scope},
     manifest::{self, Document},
     platform::{Part, Parts, Platform, Settings, Signals, log_to},
     terminal::{self, Style},
@@ -97,12 +98,18 @@ fn settings(folder: &Folder, args: &Up) -> Result<Settings> {
         let message = format!("there is no Envoy at {}", envoy.display());
         return Err(Failure::new(Exit::Machine, message).hint("name another with --envoy"));
     }
+    if args.gateway_port == args.internal_gateway_port {
+        let message = format!("both gateways cannot listen on port {}", args.gateway_port);
+        return Err(Failure::new(Exit::Usage, message)
+            .hint("give them different ports: --gateway-port, --internal-gateway-port"));
+    }
     Ok(Settings {
         folder: folder.clone(),
         listen: args.listen,
         gateway_port: args.gateway_port,
         internal_gateway_port: args.internal_gateway_port,
-        envoy,
+        // The process in the background is elsewhere.
+        envoy: std::path::absolute(&envoy).map_err(failure::io("finding Envoy"))?,
     })
 }
 
@@ -127,6 +134,7 @@ async fn show(
     view.line(&api_line(&running))?;
     let client = platform.client();
     let mut parts = platform.parts.clone();
+    let scope = scope(&client, documents).await?;
     apply(&client, documents, view).await?;
     loop {
         let now = parts.borrow_and_update().clone();
@@ -141,7 +149,6 @@ async fn show(
         parts.changed().await.map_err(|_| ended())?;
     }
     let deadline = Some(tokio::time::Instant::now() + args.timeout);
-    let scope = scope(documents);
     let followed = follow::follow(&client, &scope, view, deadline).await?;
     finish(args, &running, &followed)?;
     tokio::select! {
@@ -198,22 +205,26 @@ async fn apply(client: &Client, documents: &[Document], view: &mut View) -> Resu
 }
 
 /// What the files speak of: components of others may be broken without holding these up. Without
-/// files, all that was there.
-fn scope(documents: &[Document]) -> Scope {
+/// files, all that was there, except what was broken: asked before anything is started again.
+async fn scope(client: &Client, documents: &[Document]) -> Result<Scope> {
+    let namespaces = namespaces(documents);
+    if documents.is_empty() {
+        let awaited = Awaited::all_but_broken(client, &namespaces).await?;
+        return Ok(Scope {
+            namespaces,
+            awaited,
+        });
+    }
     let components = documents.iter().filter(|one| one.kind() == "Component");
     let label = |one: &Document| {
         let object = one.object();
         let project = object.pointer("/spec/owner/projectName")?.as_str()?;
         Some(format!("{project}/{}", one.name()))
     };
-    Scope {
-        namespaces: namespaces(documents),
-        awaited: if documents.is_empty() {
-            Awaited::AllButBroken
-        } else {
-            Awaited::These(components.filter_map(label).collect())
-        },
-    }
+    Ok(Scope {
+        namespaces,
+        awaited: Awaited::These(components.filter_map(label).collect()),
+    })
 }
 
 /// The namespaces the files speak of.
@@ -234,51 +245,52 @@ fn namespaces(documents: &[Document]) -> Vec<String> {
 async fn join(folder: &Folder, args: &Up, documents: &[Document]) -> Result {
     let mut view = View::new(args.output == Format::Json);
     let deadline = tokio::time::Instant::now() + args.timeout;
-    let running = started(folder, deadline, &mut view).await?;
+    let mut shown = Running::default();
+    let at = (folder, deadline);
+    started(at, (&mut view, &mut shown), |_| true).await?;
+    let client = client::connect(folder).await?;
+    let scope = scope(&client, documents).await?;
+    let running = started(at, (&mut view, &mut shown), |running| running.ready).await?;
     if running.pid != std::process::id() && !args.detach {
         view.line(&format!(
             "  choreo {} runs already, as process {}",
             running.version, running.pid
         ))?;
     }
-    let client = client::connect(folder).await?;
-    settle(&client, args, &running, documents, (&mut view, deadline)).await
+    apply(&client, documents, &mut view).await?;
+    settle(&client, args, &running, &scope, (&mut view, deadline)).await
 }
 
-/// Applies the files and waits until what they describe is ready.
+/// Waits until what is to be waited for is ready.
 async fn settle(
     client: &Client,
     args: &Up,
     running: &Running,
-    documents: &[Document],
+    scope: &Scope,
     (view, deadline): (&mut View, tokio::time::Instant),
 ) -> Result {
-    apply(client, documents, view).await?;
-    let scope = scope(documents);
-    let followed = follow::follow(client, &scope, view, Some(deadline)).await?;
+    let followed = follow::follow(client, scope, view, Some(deadline)).await?;
     finish(args, running, &followed)?;
     if followed.open.is_empty() {
         return Ok(());
     }
-    let open = followed.open.iter().map(Row::words);
-    Err(Failure::new(
-        Exit::NotReady,
-        format!(
-            "not ready in {}s: {}",
-            args.timeout.as_secs(),
-            open.collect::<Vec<_>>().join("; ")
-        ),
-    )
-    .hint("the platform goes on; `choreo status` shows how far it is"))
+    let open: Vec<String> = (followed.open.iter())
+        .map(|row| format!("\n  {}", row.words()))
+        .collect();
+    let time = args.timeout.as_secs();
+    let message = format!("not ready after {time}s:{}", open.concat());
+    Err(Failure::new(Exit::NotReady, message)
+        .hint("the platform goes on; `choreo status` shows how far it is"))
 }
 
 /// Prints the outcome for scripts, if one asked.
 fn finish(args: &Up, running: &Running, followed: &Followed) -> Result {
-    for row in &followed.broken {
-        terminal::note(format!(
-            "  not waited for, as it was in trouble before: {}",
-            row.words()
-        ));
+    let broken: Vec<&str> = (followed.broken.iter())
+        .map(|row| row.component.as_str())
+        .collect();
+    if !broken.is_empty() {
+        let names = broken.join(", ");
+        terminal::note(format!("  not waited for, as in trouble before: {names}"));
     }
     match args.output {
         Format::Text => Ok(()),
@@ -286,13 +298,13 @@ fn finish(args: &Up, running: &Running, followed: &Followed) -> Result {
     }
 }
 
-/// Waits until the platform of another process is ready, showing its parts as they come.
+/// Waits until the API of the platform in another process answers and all else is as `wanted`, showing
+/// its parts as they come. `shown`: those that were shown before.
 async fn started(
-    folder: &Folder,
-    deadline: tokio::time::Instant,
-    view: &mut View,
+    (folder, deadline): (&Folder, tokio::time::Instant),
+    (view, shown): (&mut View, &mut Running),
+    wanted: impl Fn(&Running) -> bool,
 ) -> Result<Running> {
-    let mut shown = Running::default();
     loop {
         if let Some(running) = folder.running()? {
             if shown.api.is_empty() {
@@ -311,8 +323,8 @@ async fn started(
                 gateway: part(&running.gateway),
                 fatal: None,
             };
-            tell(&parts, &mut shown, view)?;
-            if running.ready {
+            tell(&parts, shown, view)?;
+            if wanted(&running) {
                 return Ok(running);
             }
         } else if !folder.is_taken()? {
@@ -331,9 +343,9 @@ async fn started(
 /// Starts the platform in a process of its own and joins it.
 fn detach(folder: &Folder, args: &Up, documents: &[Document], verbose: u8) -> Result {
     // Everything that can be said about the settings is said here, where somebody reads it.
-    settings(folder, args)?;
+    let envoy = settings(folder, args)?.envoy;
     let output = folder.root().join("up.out");
-    let mut child = background(folder, args, verbose, &output)?;
+    let mut child = background(folder, args, &envoy, verbose, &output)?;
     while !folder.is_taken()? {
         died(&mut child, &output)?;
         thread::sleep(GLANCE);
@@ -348,15 +360,23 @@ fn detach(folder: &Folder, args: &Up, documents: &[Document], verbose: u8) -> Re
     }
 }
 
-fn background(folder: &Folder, args: &Up, verbose: u8, output: &Path) -> Result<Child> {
+fn background(
+    folder: &Folder,
+    args: &Up,
+    envoy: &Path,
+    verbose: u8,
+    output: &Path,
+) -> Result<Child> {
     let doing = || failure::io(format!("writing {}", output.display()));
-    let file = OpenOptions::new()
+    let mut file = OpenOptions::new()
         .create(true)
         .write(true)
         .truncate(true)
         .mode(0o600)
         .open(output)
         .map_err(doing())?;
+    // A full disk shows here, where it can be said, and what follows has its place on the disk.
+    writeln!(file, "choreo {}", env!("CARGO_PKG_VERSION")).map_err(doing())?;
     let second = file.try_clone().map_err(doing())?;
     let program = std::env::current_exe().map_err(failure::io("finding this program"))?;
     let mut command = Command::new(program);
@@ -370,9 +390,7 @@ fn background(folder: &Folder, args: &Up, verbose: u8, output: &Path) -> Result<
         &args.internal_gateway_port.to_string(),
     ]);
     command.args(["--listen", &args.listen.to_string()]);
-    if let Some(envoy) = &args.envoy {
-        command.arg("--envoy").arg(envoy);
-    }
+    command.arg("--envoy").arg(envoy);
     if verbose > 0 {
         command.arg(format!("-{}", "v".repeat(verbose.into())));
     }

@@ -30,6 +30,28 @@ pub(crate) fn build(snapshot: &Snapshot, project: Option<&str>) -> Vec<Item> {
     found.chain(lost).collect()
 }
 
+/// What a name stands for: a project, or else the components of that name; `project/component` for
+/// one of several.
+pub(crate) fn find(snapshot: &Snapshot, name: &str) -> Vec<Item> {
+    let of_components = |project: Option<&str>, name: &str| {
+        let owner = |component: &Component| component.spec.owner.project_name.clone();
+        let named = snapshot.components.iter().filter(|one| one.name() == name);
+        named
+            .filter(|one| project.is_none_or(|project| owner(one) == project))
+            .map(|one| component(snapshot, one))
+            .collect()
+    };
+    if let Some((project, component)) = name.split_once('/') {
+        return of_components(Some(project), component);
+    }
+    let projects = build(snapshot, Some(name));
+    if projects.is_empty() {
+        of_components(None, name)
+    } else {
+        projects
+    }
+}
+
 fn of_missing_project(snapshot: &Snapshot, name: &str) -> Item {
     Item {
         kind: "project".to_owned(),

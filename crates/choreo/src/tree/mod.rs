@@ -14,7 +14,7 @@ use kube::{Api, Client, api::ListParams};
 use serde::Serialize;
 
 pub(crate) use self::{
-    build::{bindings, build, component},
+    build::{bindings, build, component, find},
     draw::{draw, word},
 };
 use crate::{failure::Result, store};

@@ -143,7 +143,10 @@ fn of_container(container: &ContainerStatus) -> Option<(State, String)> {
                 said(Some(reason), waiting.message.as_deref()),
             ));
         }
-        let mut detail = said(Some(reason), waiting.message.as_deref());
+        // Which container of which pod is said around it.
+        let message = waiting.message.as_deref();
+        let message = message.and_then(|text| text.split(" restarting failed container=").next());
+        let mut detail = said(Some(reason), message);
         if let Some(ending) = last_ending(container) {
             detail = format!("{detail} ({ending})");
         }
@@ -199,7 +202,7 @@ mod tests {
     fn a_crashing_container_tells_its_last_ending() {
         let status = json!({"phase": "Running", "containerStatuses": [{
             "name": "main", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
-            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container=main pod=p"}},
             "lastState": {"terminated": {"exitCode": 7, "reason": "Error"}},
         }]});
         let detail =

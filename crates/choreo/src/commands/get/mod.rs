@@ -1,10 +1,11 @@
 //! `choreo get`: any kind, laid out by the API itself.
 
+mod follow;
+
 use std::fmt::Write as _;
 
-use futures::TryStreamExt;
-use http::Request;
-use kube::{Client, core::WatchEvent};
+use kube::Client;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::delete::kind_and_names;
@@ -15,6 +16,7 @@ use crate::{
     failure::{Failure, Result},
     folder::Folder,
     kinds::{self, Resource},
+    manifest,
     table::{self, Column, Layout, Table},
     terminal,
 };
@@ -24,33 +26,68 @@ pub(crate) async fn run(folder: &Folder, args: &Get) -> Result {
     let client = client::connect(folder).await?;
     let (kind, names) = kind_and_names(&args.target)?;
     let resources = kinds::find(&client, &kind).await?;
-    if args.watch && resources.len() > 1 {
-        return Err(Failure::new(
-            Exit::Usage,
-            format!("`{kind}` are several kinds; watch one at a time"),
-        ));
-    }
+    check(args, &kind, &resources, &names)?;
     match args.output {
         View::Yaml | View::Json => objects(&client, &resources, &names, args).await,
         View::Table | View::Wide | View::Name => columns(&client, &resources, &names, args).await,
     }
 }
 
+/// What the command line says of itself must make sense together.
+fn check(args: &Get, kind: &str, resources: &[Resource], names: &[String]) -> Result {
+    let usage = |message: String| Err(Failure::new(Exit::Usage, message));
+    if args.watch && resources.len() > 1 {
+        return usage(format!("`{kind}` are several kinds; watch one at a time"));
+    }
+    if args.watch && names.len() > 1 {
+        return usage("watch one object at a time, or all of a kind".to_owned());
+    }
+    if args.selector.is_some() && !names.is_empty() {
+        return usage("objects are chosen by name or by --selector, not by both".to_owned());
+    }
+    if args.all_namespaces && !names.is_empty() && resources.iter().any(|one| one.namespaced) {
+        return usage("names are unique in a namespace only; leave out names or -A".to_owned());
+    }
+    Ok(())
+}
+
+/// Asks for an object or a collection. An object that is not there may be a name mistyped.
+async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    (resource, name): (&Resource, Option<&String>),
+    args: &Get,
+    accept: &str,
+) -> Result<T> {
+    let collection = resource.path(namespace(args));
+    let Some(name) = name else {
+        let query = args.selector.as_deref().map(query).unwrap_or_default();
+        return client::get(client, &format!("{collection}{query}"), accept).await;
+    };
+    let path = format!("{collection}/{}", percent(name));
+    let failure = match client::get(client, &path, accept).await {
+        Err(failure) if failure.exit() == Exit::NotFound => failure,
+        other => return other,
+    };
+    let all: Value = client::get(client, &collection, "application/json").await?;
+    let items = all["items"].as_array().into_iter().flatten();
+    let names = items.filter_map(|item| item["metadata"]["name"].as_str());
+    Err(match manifest::nearest(name, names) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure,
+    })
+}
+
 fn namespace(args: &Get) -> Option<&str> {
     (!args.all_namespaces).then_some(args.namespace.namespace.as_str())
 }
 
-/// The addresses to ask: the collection, or each named object.
-fn paths(resource: &Resource, names: &[String], args: &Get) -> Vec<String> {
-    let base = resource.path(namespace(args));
-    let query = args.selector.as_deref().map(query).unwrap_or_default();
+/// What to ask for: the collection, or each named object.
+fn wanted(names: &[String]) -> Vec<Option<&String>> {
     if names.is_empty() {
-        return vec![format!("{base}{query}")];
+        vec![None]
+    } else {
+        names.iter().map(Some).collect()
     }
-    names
-        .iter()
-        .map(|name| format!("{base}/{}", percent(name)))
-        .collect()
 }
 
 fn query(selector: &str) -> String {
@@ -87,8 +124,8 @@ async fn columns(client: &Client, resources: &[Resource], names: &[String], args
             coloured: terminal::coloured(),
         };
         let mut whole = Table::default();
-        for path in paths(resource, names, args) {
-            let part: Table = client::get(client, &path, table::ACCEPT).await?;
+        for name in wanted(names) {
+            let part: Table = ask(client, (resource, name), args, table::ACCEPT).await?;
             whole
                 .rows
                 .get_or_insert_default()
@@ -98,13 +135,21 @@ async fn columns(client: &Client, resources: &[Resource], names: &[String], args
         }
         let definitions = shown(whole.column_definitions.take().unwrap_or_default(), args);
         let rows = whole.rows.take().unwrap_or_default();
-        if !rows.is_empty() {
-            nothing = false;
-            terminal::print(&table::render(&definitions, &rows, layout))?;
-        }
         if args.watch {
             let from = whole.metadata.resource_version;
-            return follow(client, resource, names, args, (&definitions, layout, &from)).await;
+            let request = follow::Request::new(resource, names, args, from);
+            let shown = follow::Columns::new(definitions, &rows, layout)?;
+            return shown.follow(client, request).await;
+        }
+        if !rows.is_empty() {
+            let apart = if nothing || args.output == View::Name {
+                ""
+            } else {
+                "\n"
+            };
+            nothing = false;
+            let text = table::render(&definitions, &rows, layout);
+            terminal::print(&format!("{apart}{text}"))?;
         }
     }
     if nothing && args.output != View::Name {
@@ -123,60 +168,12 @@ fn shown(mut columns: Vec<Column>, args: &Get) -> Vec<Column> {
     columns
 }
 
-async fn follow(
-    client: &Client,
-    resource: &Resource,
-    names: &[String],
-    args: &Get,
-    (columns, layout, from): (&[Column], Layout<'_>, &str),
-) -> Result {
-    let layout = Layout {
-        titles: false,
-        ..layout
-    };
-    let events = client
-        .request_events::<Table>(watch(resource, names, args, from, table::ACCEPT)?)
-        .await?;
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.try_next().await? {
-        match event {
-            WatchEvent::Added(part) | WatchEvent::Modified(part) | WatchEvent::Deleted(part) => {
-                let rows = part.rows.unwrap_or_default();
-                terminal::print(&table::render(columns, &rows, layout))?;
-            }
-            WatchEvent::Bookmark(_) => {}
-            WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
-        }
-    }
-    Ok(())
-}
-
-fn watch(
-    resource: &Resource,
-    names: &[String],
-    args: &Get,
-    from: &str,
-    accept: &str,
-) -> Result<Request<Vec<u8>>> {
-    let mut path = resource.path(namespace(args));
-    path.push_str(
-        &args
-            .selector
-            .as_deref()
-            .map_or_else(|| "?".to_owned(), |selector| query(selector) + "&"),
-    );
-    if let [name] = names {
-        path.extend(["fieldSelector=metadata.name%3D", &percent(name), "&"]);
-    }
-    client::request(&format!("{path}watch=true&resourceVersion={from}"), accept)
-}
-
 async fn objects(client: &Client, resources: &[Resource], names: &[String], args: &Get) -> Result {
     let mut items = Vec::new();
     let mut from = String::new();
     for resource in resources {
-        for path in paths(resource, names, args) {
-            let mut found: Value = client::get(client, &path, "application/json").await?;
+        for name in wanted(names) {
+            let mut found: Value = ask(client, (resource, name), args, "application/json").await?;
             found["metadata"]["resourceVersion"]
                 .as_str()
                 .unwrap_or_default()
@@ -193,6 +190,10 @@ async fn objects(client: &Client, resources: &[Resource], names: &[String], args
         }
     }
     items.iter_mut().for_each(tidy);
+    if let ([resource], true) = (resources, args.watch) {
+        let request = follow::Request::new(resource, names, args, from);
+        return follow::objects(client, items, request, args.output).await;
+    }
     let one = names.len() == 1 && items.len() == 1;
     let whole = match items.pop() {
         Some(only) if one => only,
@@ -201,40 +202,7 @@ async fn objects(client: &Client, resources: &[Resource], names: &[String], args
             json!({"apiVersion": "v1", "kind": "List", "items": items})
         }
     };
-    show(&whole, args.output)?;
-    if args.watch {
-        follow_objects(client, &resources[0], names, args, &from).await
-    } else {
-        Ok(())
-    }
-}
-
-async fn follow_objects(
-    client: &Client,
-    resource: &Resource,
-    names: &[String],
-    args: &Get,
-    from: &str,
-) -> Result {
-    let request = watch(resource, names, args, from, "application/json")?;
-    let events = client.request_events::<Value>(request).await?;
-    let mut events = std::pin::pin!(events);
-    while let Some(event) = events.try_next().await? {
-        match event {
-            WatchEvent::Added(mut object)
-            | WatchEvent::Modified(mut object)
-            | WatchEvent::Deleted(mut object) => {
-                tidy(&mut object);
-                if args.output == View::Yaml {
-                    terminal::line("---")?;
-                }
-                show(&object, args.output)?;
-            }
-            WatchEvent::Bookmark(_) => {}
-            WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),
-        }
-    }
-    Ok(())
+    show(&whole, args.output)
 }
 
 /// Leaves out who wrote which field: nobody reads that here.
