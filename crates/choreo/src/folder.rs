@@ -23,6 +23,9 @@ use crate::{
 /// Raised whenever an older choreo could not read what a newer one wrote.
 const FORMAT: u32 = 1;
 
+/// Bytes below which a disk is as good as full.
+const LITTLE: u64 = 1 << 20;
+
 /// A data folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
@@ -66,7 +69,19 @@ impl Folder {
             })?,
         };
         let root = std::path::absolute(&root).map_err(failure::io("finding the data folder"))?;
-        Ok(Self { root })
+        // One there is, or one that can be made: what stands in the way is a file.
+        match root.ancestors().find(|part| part.exists()) {
+            Some(part) if !part.is_dir() => Err(Failure::new(
+                Exit::Usage,
+                format!(
+                    "{} cannot be the data folder: {} is a file",
+                    root.display(),
+                    part.display()
+                ),
+            )
+            .hint("name a folder with --data")),
+            _ => Ok(Self { root }),
+        }
     }
 
     /// The folder itself.
@@ -127,17 +142,22 @@ impl Folder {
     pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result {
         let doing = || failure::io(format!("writing {}", path.display()));
         let new = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)
-            .map_err(doing())?;
-        file.write_all(bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(doing())?;
-        fs::rename(&new, path).map_err(doing())
+        let write = || {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .write(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&new)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&new, path)
+        };
+        write().map_err(|error| {
+            // Half a file is of use to nobody.
+            let _ = fs::remove_file(&new);
+            doing()(error)
+        })
     }
 
     fn state(&self) -> PathBuf {
@@ -151,12 +171,19 @@ impl Folder {
             .recursive(true)
             .mode(0o700)
             .create(&self.root)
-            .map_err(failure::io(doing))?;
-        let Some(lock) = self.lock()? else {
+            .map_err(failure::io(doing))
+            .map_err(or_another)?;
+        let Some(lock) = self.lock().map_err(or_another)? else {
             return Ok(None);
         };
         self.check_format()?;
         Ok(Some(lock))
+    }
+
+    /// Whether hardly anything can be written any more.
+    pub(crate) fn is_full(&self) -> bool {
+        nix::sys::statvfs::statvfs(&self.root)
+            .is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < LITTLE)
     }
 
     /// What runs on this folder, if anything does.
@@ -221,8 +248,9 @@ impl Folder {
 
     fn check_format(&self) -> Result {
         let path = self.root.join("format");
-        let doing = || failure::io(format!("reading {}", path.display()));
         match fs::read_to_string(&path) {
+            // Nothing in it: the disk was full when an earlier choreo wrote it.
+            Ok(text) if text.is_empty() => Self::mark_format(&path),
             Ok(text) => match text.trim().parse::<u32>() {
                 Ok(format) if format <= FORMAT => Ok(()),
                 _ => Err(Failure::new(
@@ -235,11 +263,22 @@ impl Folder {
                 )
                 .hint("use that version, or another folder with --data")),
             },
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                fs::write(&path, format!("{FORMAT}\n")).map_err(doing())
-            }
-            Err(error) => Err(doing()(error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Self::mark_format(&path),
+            Err(error) => Err(failure::io(format!("reading {}", path.display()))(error)),
         }
+    }
+
+    fn mark_format(path: &Path) -> Result {
+        Self::write_private(path, format!("{FORMAT}\n").as_bytes())
+    }
+}
+
+/// What to do when a folder cannot be written to.
+fn or_another(failure: Failure) -> Failure {
+    if failure.help().is_some() {
+        failure
+    } else {
+        failure.hint("choreo keeps everything in a folder of yours: name one with --data")
     }
 }
 
@@ -308,6 +347,32 @@ mod tests {
         );
         drop(lock);
         assert!(folder.running().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("file");
+        fs::write(&file, "").unwrap();
+        for wrong in [file.clone(), file.join("data")] {
+            let failure = Folder::resolve(Some(&wrong)).unwrap_err();
+            assert!(
+                failure.to_string().ends_with("/file is a file"),
+                "{failure}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_marked_on_a_full_disk_is_marked_again() {
+        let (_temp, folder) = folder();
+        fs::create_dir_all(folder.root()).unwrap();
+        fs::write(folder.root().join("format"), "").unwrap();
+        assert!(folder.take().unwrap().is_some());
+        assert_eq!(
+            fs::read_to_string(folder.root().join("format")).unwrap(),
+            format!("{FORMAT}\n")
+        );
     }
 
     #[test]

@@ -359,19 +359,13 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
 }
 
 fn classify(path: &Path, source: rusqlite::Error) -> Error {
-    let damaged = matches!(
-        source.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    );
-    if damaged {
-        Error::Damaged {
-            path: path.into(),
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::Full { path },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Damaged {
+            path,
             why: source.to_string(),
-        }
-    } else {
-        Error::Database {
-            path: path.into(),
-            source,
-        }
+        },
+        _ => Error::Database { path, source },
     }
 }

@@ -48,6 +48,12 @@ pub enum Error {
         /// Newest format that can be read.
         known: u32,
     },
+    /// There is no room for it.
+    #[error("{}: the disk is full: free some space and start again", path.display())]
+    Full {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The file is damaged.
     #[error("{} is damaged and cannot be read: {why}; restore it from a copy", path.display())]
     Damaged {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Fatal, Part, Parts, Settings, pods::Pods};
+use super::{Fatal, Part, Parts, Settings, engine, pods::Pods};
 use crate::{
     exit::Exit,
     failure::{Failure, Result},
@@ -125,7 +125,12 @@ async fn run(
     pod::restart::mark(&context.client).await.map_err(|error| {
         Failure::new(Exit::Failed, "the pods of the last run cannot be read").because(error)
     })?;
-    let machine = Box::pin(machine(folder)).await?;
+    let (engine, machine) = tokio::join!(
+        engine::check(&context.settings.envoy),
+        Box::pin(machine(folder))
+    );
+    let machine = machine?;
+    engine?;
     let store = Store::open(&folder.images()).map_err(|error| {
         Failure::new(Exit::Failed, "the images of this machine cannot be used").because(error)
     })?;

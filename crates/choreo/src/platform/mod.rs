@@ -4,6 +4,7 @@
 mod admission;
 mod data_plane;
 mod defaults;
+mod engine;
 mod pods;
 mod signals;
 mod telemetry;
@@ -206,16 +207,21 @@ pub(crate) async fn open(folder: &Folder, pods: Arc<dyn PodAccess>) -> Result<Se
     let opened = opened.await.map_err(|error| {
         Failure::new(Exit::Failed, "the API could not be opened").because(error)
     })?;
-    opened.map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            format!(
-                "the API's store in {} cannot be opened",
-                folder.api().display()
-            ),
-        )
-        .because(error)
-    })
+    opened.map_err(|error| not_opened(folder, error))
+}
+
+fn not_opened(folder: &Folder, error: choreo_apiserver::Error) -> Failure {
+    use choreo_apiserver::{Error, store};
+    let exit = match &error {
+        Error::Store(store::Error::Newer { .. } | store::Error::InUse { .. }) => Exit::Conflict,
+        Error::Store(store::Error::Full { .. }) => Exit::Machine,
+        Error::Store(_) | Error::Bootstrap(_) | Error::Credentials(_) => Exit::Failed,
+    };
+    let message = format!(
+        "the API's store in {} cannot be opened",
+        folder.api().display()
+    );
+    Failure::new(exit, message).because(error)
 }
 
 /// Reads or makes certificates and token, and writes how to reach the API, for the owner alone.
