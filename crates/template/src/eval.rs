@@ -38,7 +38,7 @@ impl<'e> Interpreter<'e> {
         self.budget.step(1)?;
         match &expr.kind {
             Kind::Literal(literal) => Ok(literal.value()),
-            Kind::Variable(name) => self.variable(name),
+            Kind::Variable { name, outside } => self.variable(name, *outside),
             Kind::Helper { variable, key } => self.helper(variable, key.as_deref()),
             Kind::Select {
                 operand,
@@ -111,9 +111,9 @@ impl<'e> Interpreter<'e> {
         library::call(name, overloads, &values[..count], self.budget)
     }
 
-    fn variable(&self, name: &str) -> Called<'e> {
+    fn variable(&self, name: &str, outside: bool) -> Called<'e> {
         let local = self.locals.iter().rev().find(|(local, _)| *local == name);
-        if let Some((_, value)) = local {
+        if let Some((_, value)) = local.filter(|_| !outside) {
             return Ok(value.clone());
         }
         self.context
@@ -409,7 +409,8 @@ fn type_named(expr: &Expr) -> Option<&'static str> {
             field: package,
             ..
         } if package.name == "protobuf" => {
-            matches!(&root.kind, Kind::Variable(root) if root == "google").then_some(name)
+            matches!(&root.kind, Kind::Variable { name: root, .. } if root == "google")
+                .then_some(name)
         }
         _ => None,
     }
@@ -422,7 +423,7 @@ pub(crate) fn is_type_name(expr: &Expr) -> bool {
 
 /// The type that `name` stands for.
 pub(crate) fn type_value<'e>(name: &str) -> Option<Value<'e>> {
-    const TYPES: [&str; 12] = [
+    const TYPES: [&str; 11] = [
         "bool",
         "int",
         "uint",
@@ -434,7 +435,6 @@ pub(crate) fn type_value<'e>(name: &str) -> Option<Value<'e>> {
         "null_type",
         "type",
         "optional_type",
-        "dyn",
     ];
     TYPES
         .into_iter()
@@ -477,12 +477,11 @@ fn look_up<'e>(
 ) -> Called<'e> {
     match operand {
         Value::Optional(None) => Ok(Value::none()),
-        Value::Optional(Some(held)) => Ok(find(&held).map_or_else(Value::none, Value::some)),
-        operand if optional => match operand {
-            Value::Map(_) | Value::List(_) => {
-                Ok(find(&operand).map_or_else(Value::none, Value::some))
-            }
-            other => Err(failure(&other)),
+        Value::Optional(Some(held)) => look_up(held.as_ref().clone(), true, find, failure),
+        operand if optional => match find(&operand) {
+            Some(found) => Ok(Value::some(found)),
+            None if matches!(operand, Value::Map(_) | Value::List(_)) => Ok(Value::none()),
+            None => Err(failure(&operand)),
         },
         operand => find(&operand).ok_or_else(|| failure(&operand)),
     }

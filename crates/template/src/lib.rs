@@ -17,6 +17,8 @@
 
 mod budget;
 mod check;
+#[cfg(test)]
+mod conformance;
 mod context;
 mod dialect;
 mod eval;

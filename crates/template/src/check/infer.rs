@@ -42,7 +42,10 @@ impl Checker {
     pub(super) fn infer(&mut self, expr: &Expr, scope: &Scope<'_>) -> Type {
         match &expr.kind {
             Kind::Literal(literal) => literal_type(literal),
-            Kind::Variable(name) => self.variable(name, &expr.span, scope),
+            Kind::Variable { name, outside } => {
+                let scope = if *outside { scope.outside() } else { scope };
+                self.variable(name, &expr.span, scope)
+            }
             Kind::Helper { variable, key } => {
                 self.helper(variable, key.as_deref(), &expr.span, scope)
             }
@@ -309,7 +312,7 @@ impl Checker {
                 Type::Dyn
             }
         };
-        let mut inside = scope.scope();
+        let mut inside = scope.inner();
         inside.declare(&inner.name, bound);
         let body = self.infer(&inner.body, &inside);
         match inner.kind {
@@ -326,7 +329,7 @@ impl Checker {
     fn walk(&mut self, inner: &Loop, scope: &Scope<'_>) -> Type {
         let range = self.infer(&inner.range, scope);
         let (first, second, key) = self.variables(&range, inner);
-        let mut inside = scope.scope();
+        let mut inside = scope.inner();
         inside.declare(&inner.first, first.clone());
         if let Some(name) = &inner.second {
             inside.declare(name, second);

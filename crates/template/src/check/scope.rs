@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub struct Scope<'p> {
     parent: Option<&'p Self>,
     variables: BTreeMap<String, Type>,
+    /// Whether it is that of a loop or binding within an expression.
+    inner: bool,
 }
 
 impl<'p> Scope<'p> {
@@ -25,6 +27,26 @@ impl<'p> Scope<'p> {
         Scope {
             parent: Some(self),
             variables: BTreeMap::new(),
+            inner: false,
+        }
+    }
+
+    /// The scope of a loop or binding within an expression.
+    pub(super) fn inner<'b>(&'b self) -> Scope<'b>
+    where
+        'p: 'b,
+    {
+        Scope {
+            inner: true,
+            ..self.scope()
+        }
+    }
+
+    /// The scope of the whole expression.
+    pub(super) fn outside(&self) -> &Self {
+        match self.parent {
+            Some(parent) if self.inner => parent.outside(),
+            _ => self,
         }
     }
 

@@ -26,7 +26,12 @@ fn range<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
     let [Value::Int(count)] = args else {
         return unfit();
     };
-    charge(usize::try_from(*count).unwrap_or_default(), budget)?;
+    let size = usize::try_from(*count).map_err(|_| {
+        Failure::new(format!(
+            "lists.range({count}) would have less than no items"
+        ))
+    })?;
+    charge(size, budget)?;
     Ok(Value::list((0..*count).map(Value::Int).collect()))
 }
 

@@ -162,15 +162,13 @@ fn last_index_of<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
         _ => return unfit(),
     };
     read(text, budget)?;
-    let end = match limit {
-        None => text.len(),
-        Some(limit) => position(text, limit)?
-            .saturating_add(part.len())
-            .min(text.len()),
-    };
-    let end = (end..=text.len()).find(|end| text.is_char_boundary(*end));
-    let hay = end.and_then(|end| text.get(..end)).unwrap_or(text);
-    let before = hay.rfind(part).and_then(|found| text.get(..found));
+    let last = limit.map_or(Ok(text.len()), |limit| position(text, limit))?;
+    budget.step((last + 1).saturating_mul(part.len() / 64 + 1) / 16)?;
+    let starts = (0..=last)
+        .rev()
+        .filter_map(|start| Some((start, text.get(start..)?)));
+    let found = starts.into_iter().find(|(_, rest)| rest.starts_with(part));
+    let before = found.and_then(|(start, _)| text.get(..start));
     Ok(Value::Int(before.map_or(-1, characters)))
 }
 

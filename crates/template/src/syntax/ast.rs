@@ -16,7 +16,11 @@ pub(crate) struct Expr {
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     Literal(Literal),
-    Variable(String),
+    Variable {
+        name: String,
+        /// Whether loops and bindings around it do not count: it is written with a leading dot.
+        outside: bool,
+    },
     /// The result of a platform helper, kept under this name.
     Helper {
         variable: String,
@@ -191,7 +195,7 @@ impl Kind {
     /// The nodes right below, in the order in which they are written.
     pub(crate) fn children(&self) -> Vec<&Expr> {
         match self {
-            Self::Literal(_) | Self::Variable(_) => Vec::new(),
+            Self::Literal(_) | Self::Variable { .. } => Vec::new(),
             Self::Helper { key, .. } => key.iter().map(AsRef::as_ref).collect(),
             Self::Select { operand, .. }
             | Self::Has { operand, .. }

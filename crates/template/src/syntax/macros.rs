@@ -57,7 +57,10 @@ pub(super) fn method(
         };
         return node(span, kind);
     }
-    if let Kind::Variable(namespace) = &receiver.kind {
+    if let Kind::Variable {
+        name: namespace, ..
+    } = &receiver.kind
+    {
         if namespace == "cel" && name == "bind" && args.len() == 3 {
             return bind(span, args);
         }
@@ -218,7 +221,10 @@ fn opt_map(flat: bool, value: Expr, span: Range<usize>, args: Vec<Expr>) -> Pars
 fn variable(argument: Option<Expr>, span: &Range<usize>) -> Result<String, Mistake> {
     let argument = argument.ok_or_else(|| missing(span))?;
     match argument.kind {
-        Kind::Variable(name) => Ok(name),
+        Kind::Variable {
+            name,
+            outside: false,
+        } => Ok(name),
         _ => Err(Mistake::new(
             argument.span,
             "a variable must be a plain name here",

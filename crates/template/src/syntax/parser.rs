@@ -274,10 +274,13 @@ impl Parser<'_> {
                 node(span.start..end, Kind::Map(entries))
             }
             "." => {
-                // `.x` is `x`, looked up from the outermost scope; there is only that one.
                 self.at += 1;
                 let name = self.field()?;
-                self.named(&name.name, name.span)
+                let mut named = self.named(&name.name, name.span)?;
+                if let Kind::Variable { outside, .. } = &mut named.kind {
+                    *outside = true;
+                }
+                Ok(named)
             }
             _ => Err(self.unexpected("a value")),
         }
@@ -331,7 +334,13 @@ impl Parser<'_> {
             let message = format!("{name} is a reserved word");
             return Err(Mistake::new(span, message));
         }
-        node(span, Kind::Variable(name.to_owned()))
+        node(
+            span,
+            Kind::Variable {
+                name: name.to_owned(),
+                outside: false,
+            },
+        )
     }
 
     fn arguments(&mut self) -> Result<(Vec<Expr>, usize), Mistake> {
@@ -445,7 +454,7 @@ impl Parser<'_> {
 
     /// The helper that `receiver.name` calls with `count` arguments.
     pub(super) fn helper(&self, receiver: &Expr, name: &str, count: usize) -> Option<Helper> {
-        let Kind::Variable(variable) = &receiver.kind else {
+        let Kind::Variable { name: variable, .. } = &receiver.kind else {
             return None;
         };
         self.helpers.iter().copied().find(|helper| {
@@ -455,7 +464,7 @@ impl Parser<'_> {
 
     /// The methods that platforms add to the variable `receiver`.
     pub(super) fn helper_names(&self, receiver: &Expr) -> Vec<&'static str> {
-        let Kind::Variable(variable) = &receiver.kind else {
+        let Kind::Variable { name: variable, .. } = &receiver.kind else {
             return Vec::new();
         };
         let of = self
