@@ -123,15 +123,11 @@ fn component_type<'a>(
 ) -> Result<&'a ComponentType, Obstacle> {
     let reference = &component.spec.component_type;
     let namespace = reference.namespace(context.namespace()).unwrap_or_default();
-    context
-        .view
-        .get::<ComponentTypeSpec>(namespace, reference.type_name())
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::COMPONENT_TYPE_NOT_FOUND,
-                format!("{} \"{}\" not found", reference.kind, reference.type_name()),
-            )
-        })
+    context.find::<ComponentTypeSpec>(
+        namespace,
+        reference.type_name(),
+        reasons::COMPONENT_TYPE_NOT_FOUND,
+    )
 }
 
 /// Workflows are looked at before anything else that may be wrong: a component that may not be
@@ -219,25 +215,14 @@ fn freeze(
 
 fn root_environment<'a>(context: &Context<'a>, component: &Component) -> Result<&'a str, Obstacle> {
     let project = &component.spec.owner.project_name;
-    let project = context
-        .view
-        .get::<ProjectSpec>(context.namespace(), project)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::PROJECT_NOT_FOUND,
-                format!("Project \"{project}\" not found"),
-            )
-        })?;
+    let project =
+        context.find::<ProjectSpec>(context.namespace(), project, reasons::PROJECT_NOT_FOUND)?;
     let name = &project.spec.deployment_pipeline_ref.name;
-    let pipeline = context
-        .view
-        .get::<DeploymentPipelineSpec>(context.namespace(), name)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::DEPLOYMENT_PIPELINE_NOT_FOUND,
-                format!("DeploymentPipeline \"{name}\" not found"),
-            )
-        })?;
+    let pipeline = context.find::<DeploymentPipelineSpec>(
+        context.namespace(),
+        name,
+        reasons::DEPLOYMENT_PIPELINE_NOT_FOUND,
+    )?;
     pipeline.spec.root_environment().ok_or_else(|| {
         Obstacle::new(
             reasons::INVALID_CONFIGURATION,

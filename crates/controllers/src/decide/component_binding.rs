@@ -86,24 +86,13 @@ fn gather<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Result<Input<'
     let release = release(context, binding)?;
     let environment = rendering::environment(context, &binding.spec.environment)?;
     let data_plane = rendering::data_plane(context, environment)?;
-    let component = context
-        .view
-        .get::<ComponentSpec>(namespace, &owner.component_name)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::COMPONENT_NOT_FOUND,
-                format!("Component \"{}\" not found", owner.component_name),
-            )
-        })?;
-    let project = context
-        .view
-        .get::<ProjectSpec>(namespace, &owner.project_name)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::PROJECT_NOT_FOUND,
-                format!("Project \"{}\" not found", owner.project_name),
-            )
-        })?;
+    let component = context.find::<ComponentSpec>(
+        namespace,
+        &owner.component_name,
+        reasons::COMPONENT_NOT_FOUND,
+    )?;
+    let project =
+        context.find::<ProjectSpec>(namespace, &owner.project_name, reasons::PROJECT_NOT_FOUND)?;
     Ok(Input {
         release,
         environment,
@@ -124,15 +113,11 @@ fn release<'a>(
             "spec.releaseName is unset; name a ComponentRelease to deploy this binding",
         ));
     }
-    let release = context
-        .view
-        .get::<ComponentReleaseSpec>(context.namespace(), name)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::COMPONENT_RELEASE_NOT_FOUND,
-                format!("ComponentRelease \"{name}\" not found"),
-            )
-        })?;
+    let release = context.find::<ComponentReleaseSpec>(
+        context.namespace(),
+        name,
+        reasons::COMPONENT_RELEASE_NOT_FOUND,
+    )?;
     let (of, wanted) = (&release.spec.owner, &binding.spec.owner);
     if of != wanted {
         return Err(Obstacle::new(

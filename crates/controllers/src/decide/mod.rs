@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::decision::{Decision, Home, Write};
 use crate::index::Index;
 use crate::key::Key;
-use crate::tables::{Kept, key_of};
+use crate::tables::{Kept, key_of, kind_in};
 use crate::view::View;
 
 pub(crate) use rendered::types_of;
@@ -70,10 +70,8 @@ pub fn release(index: &Index, key: &Key) -> Result<Release, Obstacle> {
         key,
         now: Time(Timestamp::UNIX_EPOCH),
     };
-    let component = view.own(key).ok_or_else(|| {
-        let message = format!("Component \"{}\" not found", key.name);
-        Obstacle::new(conditions::reasons::COMPONENT_NOT_FOUND, message)
-    })?;
+    let reason = conditions::reasons::COMPONENT_NOT_FOUND;
+    let component = context.find(&key.namespace, &key.name, reason)?;
     component::release(&context, component)
 }
 
@@ -103,7 +101,20 @@ impl Obstacle {
     }
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// An object that must be there; `reason` tells that it is not.
+    fn find<T: Kept>(
+        &self,
+        namespace: &str,
+        name: &str,
+        reason: &'static str,
+    ) -> Result<&'a Object<T>, Obstacle> {
+        self.view.get(namespace, name).ok_or_else(|| {
+            let kind = kind_in::<T>(namespace);
+            Obstacle::new(reason, format!("{kind} \"{name}\" not found"))
+        })
+    }
+
     fn namespace(&self) -> &str {
         &self.key.namespace
     }

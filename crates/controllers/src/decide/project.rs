@@ -85,15 +85,11 @@ fn plan(
         .members::<ProjectReleaseBindingSpec>(By::Project, &of);
     writes.extend(bindings.iter().filter_map(|binding| pin(binding, &release)));
     let name = &project.spec.deployment_pipeline_ref.name;
-    let pipeline = context
-        .view
-        .get::<DeploymentPipelineSpec>(context.namespace(), name)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::DEPLOYMENT_PIPELINE_NOT_FOUND,
-                format!("DeploymentPipeline \"{name}\" not found"),
-            )
-        })?;
+    let pipeline = context.find::<DeploymentPipelineSpec>(
+        context.namespace(),
+        name,
+        reasons::DEPLOYMENT_PIPELINE_NOT_FOUND,
+    )?;
     for environment in pipeline.spec.environments() {
         if !bindings
             .iter()
@@ -112,15 +108,11 @@ fn freeze(
 ) -> Result<String, Obstacle> {
     let reference = &project.spec.type_;
     let namespace = reference.namespace(context.namespace()).unwrap_or_default();
-    let type_ = context
-        .view
-        .get::<ProjectTypeSpec>(namespace, &reference.name)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::PROJECT_TYPE_NOT_FOUND,
-                format!("{} \"{}\" not found", reference.kind, reference.name),
-            )
-        })?;
+    let type_ = context.find::<ProjectTypeSpec>(
+        namespace,
+        &reference.name,
+        reasons::PROJECT_TYPE_NOT_FOUND,
+    )?;
     let (name, spec) = release::project_release(project, type_)
         .map_err(|refusal| Obstacle::new(reasons::INVALID_CONFIGURATION, refusal.to_string()))?;
     if context

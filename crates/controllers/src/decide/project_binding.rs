@@ -69,15 +69,8 @@ fn plan<'a>(
     let environment = rendering::environment(context, &binding.spec.environment)?;
     let data_plane = rendering::data_plane(context, environment)?;
     let project = &binding.spec.owner.project_name;
-    let project = context
-        .view
-        .get::<ProjectSpec>(context.namespace(), project)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::PROJECT_NOT_FOUND,
-                format!("Project \"{project}\" not found"),
-            )
-        })?;
+    let project =
+        context.find::<ProjectSpec>(context.namespace(), project, reasons::PROJECT_NOT_FOUND)?;
     let snapshot = ProjectSnapshot {
         release,
         binding,
@@ -116,15 +109,11 @@ fn release<'a>(
             "spec.projectRelease is unset; it is filled as soon as the Project has a release",
         ));
     }
-    let release = context
-        .view
-        .get::<ProjectReleaseSpec>(context.namespace(), name)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::PROJECT_RELEASE_NOT_FOUND,
-                format!("ProjectRelease \"{name}\" not found"),
-            )
-        })?;
+    let release = context.find::<ProjectReleaseSpec>(
+        context.namespace(),
+        name,
+        reasons::PROJECT_RELEASE_NOT_FOUND,
+    )?;
     if release.spec.owner != binding.spec.owner {
         return Err(Obstacle::new(
             reasons::INVALID_RELEASE_CONFIGURATION,

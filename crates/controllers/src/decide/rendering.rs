@@ -18,15 +18,7 @@ pub(super) fn environment<'a>(
     context: &Context<'a>,
     name: &str,
 ) -> Result<&'a Environment, Obstacle> {
-    context
-        .view
-        .get::<EnvironmentSpec>(context.namespace(), name)
-        .ok_or_else(|| {
-            Obstacle::new(
-                reasons::ENVIRONMENT_NOT_FOUND,
-                format!("Environment \"{name}\" not found"),
-            )
-        })
+    context.find::<EnvironmentSpec>(context.namespace(), name, reasons::ENVIRONMENT_NOT_FOUND)
 }
 
 /// The data plane of an environment: the one it names, or the one called `default`.

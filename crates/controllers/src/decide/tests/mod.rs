@@ -79,23 +79,15 @@ impl World {
 
     /// Does what decisions ask for, until none of them asks for anything.
     fn settle(&mut self, keys: &[(&'static str, &str)]) {
-        for _ in 0..20 {
-            let mut quiet = true;
-            for (kind, name) in keys {
-                let decision = self.decide(kind, name);
-                for write in &decision.writes {
-                    quiet &= !self.act(write);
-                }
-            }
-            if quiet {
-                return;
-            }
-        }
-        panic!("the world does not come to rest");
+        self.come_to_rest(keys, false);
     }
 
     /// The same, and keeps the statuses they report, so that objects hear of each other.
     fn live(&mut self, keys: &[(&'static str, &str)]) {
+        self.come_to_rest(keys, true);
+    }
+
+    fn come_to_rest(&mut self, keys: &[(&'static str, &str)], statuses: bool) {
         for _ in 0..20 {
             let mut quiet = true;
             for (kind, name) in keys {
@@ -104,7 +96,8 @@ impl World {
                     quiet &= !self.act(write);
                 }
                 let stored = self.stored.get(&Key::new(kind, "default", name)).cloned();
-                if let (Some(mut object), Some(status)) = (stored, decision.status) {
+                let status = decision.status.filter(|_| statuses);
+                if let (Some(mut object), Some(status)) = (stored, status) {
                     object["status"] = status;
                     self.put(object);
                     quiet = false;
