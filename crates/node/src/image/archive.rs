@@ -265,6 +265,20 @@ fn is_gzip(file: &mut File) -> io::Result<bool> {
     Ok(magic == [0x1f, 0x8b])
 }
 
+/// The tool for an archive that is compressed otherwise than with gzip.
+fn foreign_compression(file: &mut File) -> io::Result<Option<&'static str>> {
+    const KNOWN: [(&[u8], &str); 3] = [
+        (b"BZh", "bunzip2"),
+        (b"\xfd7zXZ\0", "unxz"),
+        (b"\x28\xb5\x2f\xfd", "unzstd"),
+    ];
+    let mut start = Vec::new();
+    file.by_ref().take(6).read_to_end(&mut start)?;
+    file.rewind()?;
+    let known = KNOWN.iter().find(|(magic, _)| start.starts_with(magic));
+    Ok(known.map(|(_, tool)| *tool))
+}
+
 fn hash(reader: impl Read) -> io::Result<Digest> {
     let mut hasher = Sha256::new();
     let mut reader = reader.take(layout::MAX_LAYER + 1);
@@ -307,7 +321,16 @@ impl Members {
         if metadata.is_dir() {
             return Self::folder(path);
         }
+        if !metadata.is_file() {
+            let reason = "it is neither a file nor a folder";
+            return Err(Error::unsupported(path.display().to_string(), reason));
+        }
         let mut file = File::open(path).map_err(|e| Error::io(doing(), e))?;
+        if let Some(tool) = foreign_compression(&mut file).map_err(|e| Error::io(doing(), e))? {
+            let reason =
+                format!("it is compressed in a way that is not read: unpack it with {tool} first");
+            return Err(Error::unsupported(path.display().to_string(), reason));
+        }
         let folder = temporary.join(uuid::Uuid::new_v4().to_string());
         fs::create_dir(&folder).map_err(|e| Error::io(doing(), e))?;
         let mut members = Self {
@@ -336,7 +359,11 @@ impl Members {
         };
         let mut tar = tar::Archive::new(reader.take(MAX_TOTAL));
         for (number, entry) in tar.entries().map_err(bad)?.enumerate() {
-            let mut entry = entry.map_err(bad)?;
+            let mut entry = entry.map_err(|e| match (number, e.kind()) {
+                // The reason quotes the bytes it stumbled over.
+                (0, io::ErrorKind::Other) => Error::unsupported(archive, "it is not a tar archive"),
+                _ => bad(e),
+            })?;
             if number >= MAX_MEMBERS {
                 return Err(Error::unsupported(archive, "it has too many members"));
             }

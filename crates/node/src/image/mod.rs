@@ -14,6 +14,7 @@ mod pack;
 mod pull;
 mod reference;
 mod store;
+mod tls;
 mod user;
 
 use std::{collections::BTreeSet, io, path::PathBuf};
@@ -143,9 +144,9 @@ pub enum Error {
         reason: String,
     },
     /// The disk is full.
-    #[error("no space left to store {what}")]
+    #[error("no space left on the disk to {what}")]
     NoSpace {
-        /// What was written.
+        /// What was being done.
         what: String,
     },
     /// A file could not be read or written.

@@ -19,6 +19,7 @@ use super::{
     layout::{self, Descriptor, Digest, Index, Manifest},
     reference,
     store::{Adding, Origin},
+    tls,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -112,7 +113,7 @@ impl Store {
         credentials: Option<&Credentials>,
         report: Report<'_>,
     ) -> Result<Image> {
-        let remote = Remote::new(reference, credentials)?;
+        let remote = Remote::new(reference, credentials).await?;
         let adding = self.adding()?;
         let (descriptor, bytes) = remote.manifest().await?;
         let manifest: Manifest = layout::parse(&format!("manifest of {reference}"), &bytes)?;
@@ -212,13 +213,13 @@ struct Remote<'a> {
 }
 
 impl<'a> Remote<'a> {
-    fn new(asked: &'a str, credentials: Option<&Credentials>) -> Result<Self> {
+    async fn new(asked: &'a str, credentials: Option<&Credentials>) -> Result<Self> {
         // Already installed is as good: every part of the program uses the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let reference = reference::parse(asked)?;
         let registry = reference.resolve_registry().to_owned();
         let config = ClientConfig {
-            protocol: if is_loopback(&registry) {
+            protocol: if is_loopback(&registry) && !tls::spoken_at(&registry).await {
                 ClientProtocol::HttpsExcept(vec![registry])
             } else {
                 ClientProtocol::Https
@@ -302,7 +303,7 @@ impl<'a> Remote<'a> {
         if text.contains("Invalid digest") {
             Error::corrupt(format!("blob {digest}"), text)
         } else {
-            self.unreachable(text)
+            self.unreachable(trusting(text))
         }
     }
 
@@ -339,7 +340,7 @@ impl<'a> Remote<'a> {
                 format!("the answer for image {}", self.asked),
                 chain(&error),
             ),
-            other => self.unreachable(chain(&other)),
+            other => self.unreachable(trusting(chain(&other))),
         }
     }
 }
@@ -385,7 +386,19 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Registries of this machine speak plain HTTP, as other container tools hold it.
+/// Adds to a failure what to do when a registry's certificate is not trusted.
+fn trusting(mut text: String) -> String {
+    // The words of the one TLS library there is.
+    if text.contains("invalid peer certificate") {
+        text.push_str(
+            "; if the registry's certificate is of an authority of your own, start choreo with \
+             SSL_CERT_FILE=/path/to/authorities.pem",
+        );
+    }
+    text
+}
+
+/// Registries of this machine may speak plain HTTP, as other container tools hold it.
 fn is_loopback(registry: &str) -> bool {
     let host = registry
         .rsplit_once(':')

@@ -274,7 +274,10 @@ impl Store {
             file.sync_all()?;
             fs::rename(&temporary, path)
         };
-        write().map_err(|e| Error::io(format!("write {}", path.display()), e))?;
+        write().map_err(|e| {
+            let _ = fs::remove_file(&temporary);
+            Error::io(format!("write {}", path.display()), e)
+        })?;
         blob::sync_folder(&self.folder)
     }
 

@@ -191,3 +191,32 @@ fn a_layout_with_a_changed_blob_is_refused() {
     }
     assert!(images.list().unwrap().is_empty());
 }
+
+#[test]
+fn what_is_no_archive_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let images = store(home.path());
+    let path = home.path().join("file");
+    let words = b"hello world\n".repeat(1000);
+    let cases: [(&[u8], &str); 6] = [
+        (&words, "it is not a tar archive"),
+        (&gzip(&words), "it is not a tar archive"),
+        (b"", "neither a `docker save` archive nor an OCI layout"),
+        (b"BZh91AY&SY", "with bunzip2 first"),
+        (b"\xfd7zXZ\0\0", "with unxz first"),
+        (b"\x28\xb5\x2f\xfd\0", "with unzstd first"),
+    ];
+    for (bytes, why) in cases {
+        fs::write(&path, bytes).unwrap();
+        let refused = images.load(&path).unwrap_err().to_string();
+        assert!(
+            refused.contains(why) && refused.lines().count() == 1,
+            "{refused}"
+        );
+    }
+    let refused = images.load(std::path::Path::new("/dev/null")).unwrap_err();
+    assert!(
+        refused.to_string().contains("neither a file nor a folder"),
+        "{refused}"
+    );
+}

@@ -5,6 +5,7 @@
 mod archives;
 mod pulls;
 mod registry;
+mod tls;
 
 use std::{fs, path::Path};
 

@@ -12,12 +12,17 @@ use axum::{
     body::{Body, Bytes},
     extract::State,
     http::{Request, StatusCode, header},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Redirect, Response},
+    serve::Listener,
 };
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -43,7 +48,12 @@ pub(crate) struct Registry {
 
 struct Shared {
     address: SocketAddr,
+    scheme: &'static str,
     auth: Auth,
+    /// Where blobs are instead, if not here.
+    elsewhere: Mutex<Option<String>>,
+    /// What every request is answered with.
+    refusal: Mutex<Option<StatusCode>>,
     /// By `repository:tag-or-digest`.
     manifests: Mutex<BTreeMap<String, (&'static str, Bytes)>>,
     blobs: Mutex<BTreeMap<String, Bytes>>,
@@ -59,10 +69,26 @@ impl Drop for Registry {
 
 impl Registry {
     pub(crate) async fn start(auth: Auth) -> Self {
+        Self::start_with(auth, None).await
+    }
+
+    /// One that speaks TLS with this certificate.
+    pub(crate) async fn start_tls(auth: Auth, certificate: ServerConfig) -> Self {
+        Self::start_with(auth, Some(certificate)).await
+    }
+
+    async fn start_with(auth: Auth, certificate: Option<ServerConfig>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shared = Arc::new(Shared {
             address: listener.local_addr().unwrap(),
+            scheme: if certificate.is_some() {
+                "https"
+            } else {
+                "http"
+            },
             auth,
+            elsewhere: Mutex::default(),
+            refusal: Mutex::default(),
             manifests: Mutex::default(),
             blobs: Mutex::default(),
             broken: Mutex::default(),
@@ -71,7 +97,16 @@ impl Registry {
         let app = axum::Router::new()
             .fallback(answer)
             .with_state(Arc::clone(&shared));
-        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let task = match certificate {
+            None => tokio::spawn(async move { axum::serve(listener, app).await.unwrap() }),
+            Some(certificate) => {
+                let listener = Encrypted {
+                    listener,
+                    acceptor: TlsAcceptor::from(Arc::new(certificate)),
+                };
+                tokio::spawn(async move { axum::serve(listener, app).await.unwrap() })
+            }
+        };
         Self { shared, task }
     }
 
@@ -110,6 +145,17 @@ impl Registry {
         self.shared.broken.lock().unwrap().insert(digest.to_owned());
     }
 
+    /// Sends those who want blobs to another registry, as the large ones do.
+    pub(crate) fn redirect_blobs(&self, to: &Self) {
+        let place = format!("{}://{}/v2/any/blobs", to.shared.scheme, to.shared.address);
+        *self.shared.elsewhere.lock().unwrap() = Some(place);
+    }
+
+    /// From now on every request is refused so.
+    pub(crate) fn refuse(&self, with: Option<StatusCode>) {
+        *self.shared.refusal.lock().unwrap() = with;
+    }
+
     /// How often something was asked for.
     pub(crate) fn requests(&self, part: &str) -> usize {
         let requests = self.shared.requests.lock().unwrap();
@@ -117,9 +163,36 @@ impl Registry {
     }
 }
 
+/// Connections that speak TLS; those that do not are dropped.
+struct Encrypted {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Encrypted {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (stream, address) = self.listener.accept().await.unwrap();
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
 async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
     let path = request.uri().path().to_owned();
     shared.requests.lock().unwrap().push(path.clone());
+    if let Some(refusal) = *shared.refusal.lock().unwrap() {
+        return refusal.into_response();
+    }
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -155,8 +228,8 @@ impl Shared {
     fn challenge(&self) -> Response {
         let challenge = match self.auth {
             Auth::Bearer => format!(
-                "Bearer realm=\"http://{}/token\",service=\"test\"",
-                self.address
+                "Bearer realm=\"{}://{}/token\",service=\"test\"",
+                self.scheme, self.address
             ),
             Auth::None | Auth::Basic => "Basic realm=\"test\"".to_owned(),
         };
@@ -174,6 +247,9 @@ impl Shared {
     }
 
     fn blob(&self, digest: &str) -> Response {
+        if let Some(place) = &*self.elsewhere.lock().unwrap() {
+            return Redirect::temporary(&format!("{place}/{digest}")).into_response();
+        }
         let Some(bytes) = self.blobs.lock().unwrap().get(digest).cloned() else {
             return missing("BLOB_UNKNOWN");
         };
