@@ -34,6 +34,8 @@ use crate::{
 
 /// How often another process is looked at that has no way to call.
 const GLANCE: Duration = Duration::from_millis(20);
+/// How long a platform that does not answer any more may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Runs `choreo up`.
 pub(crate) fn run(folder: &Folder, args: &Up, verbose: u8) -> Result {
@@ -352,8 +354,13 @@ fn detach(folder: &Folder, args: &Up, documents: &[Document], verbose: u8) -> Re
     }
     let joined = super::wait_for(join(folder, args, documents));
     match joined {
-        Err(failure) if failure.exit() == Exit::NotRunning => {
-            died(&mut child, &output)?;
+        Err(failure) if matches!(failure.exit(), Exit::NotRunning | Exit::Failed) => {
+            // If it is about to end, what it says is the reason.
+            let start = Instant::now();
+            while start.elapsed() < LAST_WORDS {
+                died(&mut child, &output)?;
+                thread::sleep(GLANCE);
+            }
             Err(failure)
         }
         other => other,
