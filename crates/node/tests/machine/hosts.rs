@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use choreo_node::machine::{LinuxMachine, Settings};
+use choreo_node::machine::{LinuxMachine, Machine as _, Settings};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
@@ -181,7 +181,7 @@ pub(crate) fn say_whether_it_starts(folder: &Path) {
         self_exe: std::env::current_exe().unwrap(),
     };
     match runtime.block_on(LinuxMachine::start(settings)) {
-        Ok(_) => println!("it starts"),
+        Ok(machine) => println!("it starts: {:?}", machine.info()),
         Err(error) => println!("{error}"),
     }
 }

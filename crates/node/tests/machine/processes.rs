@@ -1,6 +1,6 @@
 //! Programs of the platform: kept, replaced, and without rights.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use choreo_node::machine::{Event, Machine as _, Process};
 
@@ -42,11 +42,15 @@ impl World {
 
     /// A program is a user of its own, has no capability, cannot get one, and writes in its folder only.
     pub(crate) async fn processes_have_no_rights(&mut self) {
-        let script = "cat /proc/self/status; \
+        let script = "cat /proc/self/status; /bin/ls $(/bin/readlink -f known) || exit 1; \
                       for file in live/mine /tmp/choreo-not-mine /dev/shm/not-mine theirs; do \
                       { true > $file; } 2> /dev/null && echo wrote $file; done; exit 0";
-        let folder = self.folder.join("program");
-        fs::create_dir(&folder).unwrap();
+        let sealed = self.folder.join("sealed");
+        let folder = sealed.join("program");
+        // Reachable although no one else may go where it is.
+        fs::create_dir_all(folder.join("live")).unwrap();
+        fs::write(folder.join("known"), "").unwrap();
+        fs::set_permissions(&sealed, fs::Permissions::from_mode(0o700)).unwrap();
         let process = Process {
             name: "script".to_owned(),
             argv: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
@@ -74,7 +78,7 @@ impl World {
         assert_eq!(written, ["wrote live/mine"]);
         // What it made can be read, and removed, by who runs the platform.
         fs::read(folder.join("live/mine")).unwrap();
-        fs::remove_dir_all(&folder).unwrap();
+        fs::remove_dir_all(&sealed).unwrap();
     }
 
     async fn exit_of_process(&mut self, wanted: &str) -> i32 {

@@ -43,6 +43,7 @@ pub(super) fn mount_memory(target: &Path) -> io::Result<()> {
         target,
         Some("tmpfs"),
         flags,
+        // Whoever knows a name may use it.
         Some("mode=0711"),
     )?)
 }

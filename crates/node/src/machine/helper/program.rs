@@ -2,18 +2,21 @@
 //! can have: this program, re-executed, gives them up and becomes the other one.
 //!
 //! The program is a user of its own without capabilities and without a way to get any. It sees the
-//! machine's files read-only, except for one folder. It is found, and its folder entered, before the
-//! rights go, so that neither has to be reachable for everyone.
+//! machine's files read-only, except for one folder. It is found, and its folder brought to where it
+//! may go, before the rights are gone, so that neither has to be reachable for everyone.
 
 use std::{
     ffi::CString,
     fs::{self, File},
     io::{self, Write as _},
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{PermissionsExt as _, chown},
+    os::{
+        fd::AsRawFd as _,
+        unix::{
+            ffi::OsStrExt as _,
+            fs::{PermissionsExt as _, chown},
+        },
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::{
@@ -26,6 +29,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::mounts::{bind, mount_memory};
 use crate::machine::Process;
 
 /// Argument that makes this program become another one.
@@ -33,6 +37,8 @@ pub(in crate::machine) const PROGRAM: &str = "node-program";
 
 /// The user that programs are, if the machine has as many. Images use nobody and its neighbours.
 const USER: u32 = 64_085;
+/// A folder that every host has and no program of the platform needs.
+const PLACE: &str = "/tmp";
 /// Exit code of a program that could not be started, as shells have it.
 const NOT_STARTED: i32 = 126;
 
@@ -73,16 +79,9 @@ fn become_program(job: &Job) -> io::Result<()> {
     let program = argv.first().map_or("", String::as_str);
     let program = File::open(program)
         .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
-    let writable = folder.join(writable);
-    give(&writable, job.user())?;
+    give(&folder.join(writable), job.user())?;
     unshare(CloneFlags::CLONE_NEWNS)?;
-    let none: Option<&str> = None;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(none, "/", none, private, none)?;
-    mount(Some(&writable), &writable, none, MsFlags::MS_BIND, none)?;
-    set_read_only(Path::new("/"), true)?;
-    set_read_only(&writable, false)?;
-    chdir(folder)?;
+    enter(folder, writable)?;
     give_up_rights(job)?;
     let words = argv.iter().map(|word| CString::new(word.as_bytes()));
     let words = words.collect::<Result<Vec<_>, _>>()?;
@@ -98,6 +97,27 @@ fn become_program(job: &Job) -> io::Result<()> {
             ),
         )),
     }
+}
+
+/// Moves into the program's folder, mounted where everybody can go, and makes all but its writable
+/// part read-only.
+fn enter(folder: &Path, writable: &Path) -> io::Result<()> {
+    let none: Option<&str> = None;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(none, "/", none, private, none)?;
+    // Held, since it may be in what the next mount hides.
+    let held = File::open(folder)?;
+    let place = Path::new(PLACE);
+    mount_memory(place)?;
+    let place = place.join("program");
+    fs::create_dir(&place)?;
+    let source = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+    bind(&source, &place)?;
+    let writable = place.join(writable);
+    bind(&writable, &writable)?;
+    set_read_only(Path::new("/"), true)?;
+    set_read_only(&writable, false)?;
+    Ok(chdir(&place)?)
 }
 
 /// Makes a folder that the program owns and the platform's user may use as well, through its group.
