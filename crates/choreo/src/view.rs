@@ -65,6 +65,12 @@ impl View {
         new.into_iter().try_for_each(terminal::line)
     }
 
+    /// Leaves the block as it stands: what is shown from now on comes after it.
+    pub(crate) fn leave(&mut self) {
+        self.block.clear();
+        self.drawn.clear();
+    }
+
     /// Waits until the terminal has another size, and draws the block as it fits then.
     pub(crate) async fn follow_size(&mut self) -> Result {
         match &mut self.resizes {

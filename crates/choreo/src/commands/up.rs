@@ -78,6 +78,7 @@ async fn here(folder: &Folder, lock: Lock, args: &Up, documents: &[Document]) ->
         ended = show(folder, &platform, args, documents, &mut view) => ended,
         () = signals.next() => Ok(()),
     };
+    view.leave();
     view.line("  stopping ...")?;
     tokio::select! {
         () = platform.stop() => {}
@@ -152,7 +153,7 @@ async fn show(
     }
     let deadline = Some(tokio::time::Instant::now() + args.timeout);
     let followed = follow::follow(&client, &scope, view, deadline).await?;
-    finish(args, &running, &followed)?;
+    finish(args, &running, &followed, view)?;
     tokio::select! {
         followed = follow::follow(&client, &scope, view, None) => followed.map(drop),
         failed = fatal(&mut parts) => Err(failed),
@@ -272,7 +273,7 @@ async fn settle(
     (view, deadline): (&mut View, tokio::time::Instant),
 ) -> Result {
     let followed = follow::follow(client, scope, view, Some(deadline)).await?;
-    finish(args, running, &followed)?;
+    finish(args, running, &followed, view)?;
     if followed.open.is_empty() {
         return Ok(());
     }
@@ -285,18 +286,24 @@ async fn settle(
         .hint("the platform goes on; `choreo status` shows how far it is"))
 }
 
-/// Prints the outcome for scripts, if one asked.
-fn finish(args: &Up, running: &Running, followed: &Followed) -> Result {
+/// Says what was not waited for, and prints the outcome for scripts, if one asked.
+fn finish(args: &Up, running: &Running, followed: &Followed, view: &mut View) -> Result {
     let broken: Vec<&str> = (followed.broken.iter())
         .map(|row| row.component.as_str())
         .collect();
-    if !broken.is_empty() {
-        let names = broken.join(", ");
-        terminal::note(format!("  not waited for, as in trouble before: {names}"));
-    }
+    let left = format!(
+        "  not waited for, as in trouble before: {}",
+        broken.join(", ")
+    );
     match args.output {
-        Format::Text => Ok(()),
-        Format::Json => terminal::json(&json!({"platform": running, "components": followed.rows})),
+        Format::Json => {
+            if !broken.is_empty() {
+                terminal::note(left);
+            }
+            terminal::json(&json!({"platform": running, "components": followed.rows}))
+        }
+        Format::Text if broken.is_empty() => Ok(()),
+        Format::Text => view.line(&left),
     }
 }
 
