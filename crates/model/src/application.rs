@@ -438,6 +438,19 @@ fn check_dependencies(field: &str, dependencies: &Dependencies, out: &mut Checke
         );
         out.filled(&format!("{field}.endpoints[{index}].name"), &endpoint.name);
     }
+    for (index, resource) in dependencies.resources.iter().enumerate() {
+        let field = format!("{field}.resources[{index}]");
+        out.filled(&format!("{field}.ref"), &resource.reference);
+        for (kind, bindings) in [
+            ("envBindings", &resource.env_bindings),
+            ("fileBindings", &resource.file_bindings),
+        ] {
+            out.at_most(&format!("{field}.{kind}"), bindings.len(), 50);
+            for (output, target) in bindings {
+                out.filled(&format!("{field}.{kind}[{output}]"), target);
+            }
+        }
+    }
     out.unique(
         &format!("{field}.resources"),
         "ref",

@@ -90,6 +90,12 @@ impl Checker {
         }
     }
 
+    pub(crate) fn filled_list<T>(&mut self, field: &str, values: &[T]) {
+        if values.is_empty() {
+            self.add(field, "must not be empty");
+        }
+    }
+
     pub(crate) fn port(&mut self, field: &str, port: u16) {
         if port == 0 {
             self.add(field, "must be between 1 and 65535");
@@ -153,6 +159,18 @@ impl Checker {
         }
     }
 
+    /// The rules that must hold before rendering, which may be written under one of two names.
+    pub(crate) fn rules_before(&mut self, older: &[ValidationRule], rules: &[ValidationRule]) {
+        if !older.is_empty() && !rules.is_empty() {
+            self.add(
+                "validations",
+                "and preRenderValidations are mutually exclusive; use preRenderValidations",
+            );
+        }
+        self.rules("validations", older);
+        self.rules("preRenderValidations", rules);
+    }
+
     pub(crate) fn rules(&mut self, field: &str, rules: &[ValidationRule]) {
         for (index, rule) in rules.iter().enumerate() {
             self.expression(&format!("{field}[{index}].rule"), &rule.rule);
@@ -161,17 +179,13 @@ impl Checker {
     }
 
     pub(crate) fn templates(&mut self, field: &str, templates: &[ResourceTemplate]) {
-        if templates.is_empty() {
-            self.add(field, "must not be empty");
-        }
+        self.filled_list(field, templates);
         self.unique(field, "id", templates.iter().map(|one| &one.id));
         for (index, one) in templates.iter().enumerate() {
             let field = format!("{field}[{index}]");
             self.filled(&format!("{field}.id"), &one.id);
             self.loop_variable(&field, one.for_each.as_ref(), one.var.as_ref());
-            if let Some(condition) = &one.include_when {
-                self.expression(&format!("{field}.includeWhen"), condition);
-            }
+            self.condition(&format!("{field}.includeWhen"), one.include_when.as_ref());
             self.template(&format!("{field}.template"), &one.template);
         }
     }
@@ -221,6 +235,23 @@ impl Checker {
         }
     }
 
+    /// A template of an object of a workflow also says where: in the namespace of its runs.
+    pub(crate) fn namespaced_template(&mut self, field: &str, template: &Value) {
+        self.template(field, template);
+        if template.pointer("/metadata/namespace").is_none() {
+            self.add(
+                format!("{field}.metadata.namespace"),
+                "must be ${metadata.namespace}",
+            );
+        }
+    }
+
+    pub(crate) fn condition(&mut self, field: &str, condition: Option<&String>) {
+        if let Some(condition) = condition {
+            self.expression(field, condition);
+        }
+    }
+
     fn expression(&mut self, field: &str, value: &str) {
         if !is_match(schema::EXPRESSION, value) {
             self.add(
@@ -237,6 +268,10 @@ impl ResourceTemplate {
         self.template.get("kind").and_then(Value::as_str)
     }
 }
+
+/// Kinds that run pods. Components get the one of their type: no other is made, none is taken away.
+pub(crate) const WORKLOAD_KINDS: [&str; 5] =
+    ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job"];
 
 /// Whether `value` matches. The patterns are constants of this crate, held valid by a test.
 fn is_match(pattern: &str, value: &str) -> bool {

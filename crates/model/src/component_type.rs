@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::application::NoStatus;
-use crate::check::{Check, Checker};
+use crate::check::{Check, Checker, WORKLOAD_KINDS};
 use crate::object::{Object, Spec};
 use crate::reference::{TraitRef, WorkflowRef};
 use crate::schema;
-use crate::shared::{ResourceTemplate, SchemaSection, ValidationRule};
+use crate::shared::{ResourceTemplate, SchemaSection, ValidationRule, rules_before};
 use crate::traits::PostRenderValidation;
 
 /// A golden path of one namespace.
@@ -130,11 +130,7 @@ pub struct EmbeddedTrait {
 impl ComponentTypeSpec {
     /// The rules that must hold before rendering, under whichever name they were written.
     pub fn rules_before(&self) -> &[ValidationRule] {
-        if self.pre_render_validations.is_empty() {
-            &self.validations
-        } else {
-            &self.pre_render_validations
-        }
+        rules_before(&self.validations, &self.pre_render_validations)
     }
 }
 
@@ -149,23 +145,21 @@ impl Check for ComponentTypeSpec {
         if let Some(old) = old {
             out.unchanged("workloadType", &self.workload_type, &old.workload_type);
         }
-        if !self.validations.is_empty() && !self.pre_render_validations.is_empty() {
-            out.add(
-                "validations",
-                "and preRenderValidations are mutually exclusive; use preRenderValidations",
-            );
-        }
-        out.rules("validations", &self.validations);
-        out.rules("preRenderValidations", &self.pre_render_validations);
+        out.rules_before(&self.validations, &self.pre_render_validations);
         out.templates("resources", &self.resources);
         self.check_workload(out);
         self.check_traits(out);
         out.unique("allowedWorkflows", "name", self.allowed_workflows.iter());
+        for (index, workflow) in self.allowed_workflows.iter().enumerate() {
+            if out.is_cluster() && !workflow.kind.is_cluster() {
+                out.add(
+                    format!("allowedWorkflows[{index}].kind"),
+                    "must be ClusterWorkflow in a cluster-scoped type",
+                );
+            }
+        }
     }
 }
-
-/// Kinds that run pods: a type makes the one of its workload type and no other.
-const WORKLOAD_KINDS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job"];
 
 impl ComponentTypeSpec {
     fn check_workload(&self, out: &mut Checker) {

@@ -36,6 +36,16 @@ pub mod types {
         NAMESPACE_READY = "NamespaceReady";
         /// The objects were sent to their plane.
         RESOURCES_APPLIED = "ResourcesApplied";
+        /// What components can use of a managed resource is known.
+        OUTPUTS_RESOLVED = "OutputsResolved";
+        /// The run of a workflow is under way.
+        WORKFLOW_RUNNING = "WorkflowRunning";
+        /// The run of a workflow ended well.
+        WORKFLOW_SUCCEEDED = "WorkflowSucceeded";
+        /// The run of a workflow ended badly.
+        WORKFLOW_FAILED = "WorkflowFailed";
+        /// The run of a workflow ended.
+        WORKFLOW_COMPLETED = "WorkflowCompleted";
     }
 }
 
@@ -118,6 +128,27 @@ pub mod reasons {
         DATA_PLANE_CREATED DataPlaneCreated,
         DATA_PLANE_FINALIZING DataplaneFinalizing,
         FINALIZING Finalizing,
+        RESOURCE_TYPE_NOT_FOUND ResourceTypeNotFound,
+        RESOURCE_FINALIZING ResourceFinalizing,
+        RESOURCE_NOT_FOUND ResourceNotFound,
+        RESOURCE_RELEASE_NOT_SET ResourceReleaseNotSet,
+        RESOURCE_RELEASE_NOT_FOUND ResourceReleaseNotFound,
+        OUTPUTS_RESOLVED OutputsResolved,
+        OUTPUT_RESOLUTION_FAILED OutputResolutionFailed,
+        RETAIN_HOLD RetainHold,
+        WORKFLOW_PENDING WorkflowPending,
+        WORKFLOW_RUNNING WorkflowRunning,
+        WORKFLOW_SUCCEEDED WorkflowSucceeded,
+        WORKFLOW_FAILED WorkflowFailed,
+        WORKFLOW_RESOLUTION_FAILED WorkflowResolutionFailed,
+        WORKFLOW_PLANE_NOT_FOUND WorkflowPlaneNotFound,
+        WORKFLOW_PLANE_RESOLUTION_FAILED WorkflowPlaneResolutionFailed,
+        COMPONENT_VALIDATION_FAILED ComponentValidationFailed,
+        WORKFLOW_PLANE_CREATED WorkflowPlaneCreated,
+        OBSERVABILITY_PLANE_CREATED ObservabilityPlaneCreated,
+        SYNC_SUCCEEDED SyncSucceeded,
+        SYNC_NOT_SYNCED SyncNotSynced,
+        SYNC_FAILED SyncFailed,
     }
 }
 

@@ -14,35 +14,24 @@ pub fn defaults() -> &'static [Default] {
     &DEFAULTS
 }
 
-const DEFAULTS: [Default; 7] = [
-    Default {
-        name: "project type",
-        yaml: include_str!("../defaults/project-type.yaml"),
-    },
-    Default {
-        name: "service",
-        yaml: include_str!("../defaults/service.yaml"),
-    },
-    Default {
-        name: "web application",
-        yaml: include_str!("../defaults/web-application.yaml"),
-    },
-    Default {
-        name: "worker",
-        yaml: include_str!("../defaults/worker.yaml"),
-    },
-    Default {
-        name: "scheduled task",
-        yaml: include_str!("../defaults/scheduled-task.yaml"),
-    },
-    Default {
-        name: "environments",
-        yaml: include_str!("../defaults/environments.yaml"),
-    },
-    Default {
-        name: "data plane",
-        yaml: include_str!("../defaults/data-plane.yaml"),
-    },
+/// One document per name; its file is named like it.
+macro_rules! documents {
+    ($($name:literal: $file:literal),* $(,)?) => {
+        [$(Default {
+            name: $name,
+            yaml: include_str!(concat!("../defaults/", $file, ".yaml")),
+        }),*]
+    };
+}
+
+const DEFAULTS: [Default; 7] = documents![
+    "project type": "project-type",
+    "service": "service",
+    "web application": "web-application",
+    "worker": "worker",
+    "scheduled task": "scheduled-task",
+    "environments": "environments",
+    "data plane": "data-plane",
 ];
 
 #[cfg(test)]

@@ -18,3 +18,21 @@ pub const CLUSTER_DATA_PLANE: &str = "openchoreo.dev/clusterdataplane-cleanup";
 pub const ENVIRONMENT: &str = "openchoreo.dev/environment-cleanup";
 /// Of deployment pipelines.
 pub const DEPLOYMENT_PIPELINE: &str = "openchoreo.dev/deployment-pipeline-cleanup";
+/// Of managed resources.
+pub const RESOURCE: &str = "openchoreo.dev/resource-cleanup";
+/// Of resource release bindings.
+pub const RESOURCE_RELEASE_BINDING: &str = "openchoreo.dev/resourcereleasebinding-cleanup";
+/// Of workflow runs.
+pub const WORKFLOW_RUN: &str = "openchoreo.dev/workflowrun-cleanup";
+/// Of workflow planes of one namespace.
+pub const WORKFLOW_PLANE: &str = "openchoreo.dev/workflowplane-cleanup";
+/// Of workflow planes of every namespace.
+pub const CLUSTER_WORKFLOW_PLANE: &str = "openchoreo.dev/clusterworkflowplane-cleanup";
+/// Of observability planes of one namespace.
+pub const OBSERVABILITY_PLANE_OBJECT: &str = "openchoreo.dev/observabilityplane-cleanup";
+/// Of observability planes of every namespace.
+pub const CLUSTER_OBSERVABILITY_PLANE: &str = "openchoreo.dev/clusterobservabilityplane-cleanup";
+/// Of alert rules.
+pub const ALERT_RULE: &str = "openchoreo.dev/alertrule-cleanup";
+/// Of notification channels.
+pub const NOTIFICATION_CHANNEL: &str = "openchoreo.dev/notification-channel-cleanup";

@@ -3,17 +3,25 @@
 use serde_json::{Value, json};
 
 use crate::application::{ComponentSpec, WorkloadSpec};
+use crate::authz::{AuthzRoleBindingSpec, AuthzRoleSpec, ClusterAuthzRoleBindingSpec};
 use crate::check::{self, Violation};
 use crate::component_type::ComponentTypeSpec;
-use crate::object::{GROUP, VERSION};
-use crate::plane::DataPlaneSpec;
+use crate::finalizers;
+use crate::object::{GROUP, Spec, VERSION};
+use crate::observability::{
+    ObservabilityAlertRuleSpec, ObservabilityAlertsNotificationChannelSpec,
+};
+use crate::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use crate::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use crate::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec};
 use crate::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use crate::rendered::RenderedReleaseSpec;
+use crate::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
+use crate::resource_type::ResourceTypeSpec;
 use crate::schema;
 use crate::secret::SecretReferenceSpec;
 use crate::traits::TraitSpec;
+use crate::workflow::{WorkflowRunSpec, WorkflowSpec};
 
 /// Everything that varies per kind.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +46,10 @@ pub struct Kind {
     pub aliases: &'static [&'static str],
     /// Whether objects live in namespaces.
     pub scope: Scope,
+    /// Whether anything is ever reported about an object.
+    pub has_status: bool,
+    /// What keeps a deleted object until all that depends on it is gone, if anything does.
+    pub finalizer: Option<&'static str>,
     /// What a table shows besides the name.
     pub columns: &'static [Column],
     /// The structural schema of a whole object.
@@ -88,8 +100,10 @@ impl Kind {
             "served": true,
             "storage": true,
             "schema": { "openAPIV3Schema": (self.schema)() },
-            "subresources": { "status": {} },
         });
+        if self.has_status {
+            version["subresources"] = json!({ "status": {} });
+        }
         if !columns.is_empty() {
             version["additionalPrinterColumns"] = Value::Array(columns);
         }
@@ -154,12 +168,19 @@ const AGE: Column = Column {
 const PROJECT: Column = column("Project", ".spec.owner.projectName");
 const COMPONENT: Column = column("Component", ".spec.owner.componentName");
 const ENVIRONMENT: Column = column("Environment", ".spec.environment");
+const RESOURCE: Column = column("Resource", ".spec.owner.resourceName");
+const READY: Column = column("Ready", ".status.conditions[?(@.type==\"Ready\")].status");
+const NOTIFICATIONS: Column = Column {
+    name: "Notifications",
+    type_: "integer",
+    json_path: ".status.notificationCount",
+};
 
-/// A row of the registry: specification, scope, names, columns.
+/// A row of the registry: specification, scope, names, finalizer, columns.
 macro_rules! row {
     (
         $Spec:ty, $scope:ident, $kind:literal, $plural:literal, $singular:literal,
-        short $short:expr, aliases $aliases:expr, columns $columns:expr
+        short $short:expr, aliases $aliases:expr, finalizer $finalizer:expr, columns $columns:expr
     ) => {
         Kind {
             group: GROUP,
@@ -170,6 +191,8 @@ macro_rules! row {
             short: &$short,
             aliases: &$aliases,
             scope: Scope::$scope,
+            has_status: <$Spec as Spec>::HAS_STATUS,
+            finalizer: $finalizer,
             columns: &$columns,
             schema: schema::object::<$Spec>,
             check: check::object::<$Spec>,
@@ -179,115 +202,114 @@ macro_rules! row {
 
 const REGISTRY: &[Kind] = &[
     row!(ProjectSpec, Namespaced, "Project", "projects", "project",
-        short ["proj", "projs"], aliases [], columns []),
+        short ["proj", "projs"], aliases [], finalizer Some(finalizers::PROJECT),
+        columns []),
     row!(ComponentSpec, Namespaced, "Component", "components", "component",
-        short ["comp", "comps"], aliases [],
+        short ["comp", "comps"], aliases [], finalizer Some(finalizers::COMPONENT),
         columns [PROJECT, column("ComponentType", ".spec.componentType.name"), AGE]),
     row!(WorkloadSpec, Namespaced, "Workload", "workloads", "workload",
-        short [], aliases ["wl"], columns [PROJECT, COMPONENT, AGE]),
-    row!(ComponentReleaseSpec, Namespaced, "ComponentRelease", "componentreleases",
-        "componentrelease",
-        short [], aliases ["release", "releases", "cr", "crs"],
+        short [], aliases ["wl"], finalizer None,
+        columns [PROJECT, COMPONENT, AGE]),
+    row!(ComponentReleaseSpec, Namespaced, "ComponentRelease", "componentreleases", "componentrelease",
+        short [], aliases ["release", "releases", "cr", "crs"], finalizer None,
         columns [PROJECT, COMPONENT, AGE]),
     row!(ReleaseBindingSpec, Namespaced, "ReleaseBinding", "releasebindings", "releasebinding",
-        short [], aliases ["binding", "bindings", "rb", "rbs"],
+        short [], aliases ["binding", "bindings", "rb", "rbs"], finalizer Some(finalizers::RELEASE_BINDING),
         columns [PROJECT, COMPONENT, ENVIRONMENT, AGE]),
-    row!(RenderedReleaseSpec, Namespaced, "RenderedRelease", "renderedreleases",
-        "renderedrelease",
-        short [], aliases ["rendered", "rr", "rrs"], columns []),
+    row!(RenderedReleaseSpec, Namespaced, "RenderedRelease", "renderedreleases", "renderedrelease",
+        short [], aliases ["rendered", "rr", "rrs"], finalizer Some(finalizers::DATA_PLANE),
+        columns []),
     row!(ProjectReleaseSpec, Namespaced, "ProjectRelease", "projectreleases", "projectrelease",
-        short [], aliases ["pr", "prs"], columns [PROJECT, AGE]),
-    row!(ProjectReleaseBindingSpec, Namespaced, "ProjectReleaseBinding",
-    "projectreleasebindings", "projectreleasebinding",
-    short ["prb", "prbs"], aliases ["cell", "cells"],
-    columns [
-        PROJECT,
-        ENVIRONMENT,
-        column("Release", ".spec.projectRelease"),
-        column("Ready", ".status.conditions[?(@.type==\"Ready\")].status"),
-        AGE,
-    ]),
+        short [], aliases ["pr", "prs"], finalizer None,
+        columns [PROJECT, AGE]),
+    row!(ProjectReleaseBindingSpec, Namespaced, "ProjectReleaseBinding", "projectreleasebindings", "projectreleasebinding",
+        short ["prb", "prbs"], aliases ["cell", "cells"], finalizer Some(finalizers::PROJECT_RELEASE_BINDING),
+        columns [PROJECT, ENVIRONMENT, column("Release", ".spec.projectRelease"), READY, AGE]),
+    row!(ResourceSpec, Namespaced, "Resource", "resources", "resource",
+        short ["res"], aliases [], finalizer Some(finalizers::RESOURCE),
+        columns [PROJECT, column("Type", ".spec.type.name"), AGE]),
+    row!(ResourceReleaseSpec, Namespaced, "ResourceRelease", "resourcereleases", "resourcerelease",
+        short [], aliases [], finalizer None,
+        columns [PROJECT, RESOURCE, AGE]),
+    row!(ResourceReleaseBindingSpec, Namespaced, "ResourceReleaseBinding", "resourcereleasebindings", "resourcereleasebinding",
+        short ["rrb", "rrbs"], aliases [], finalizer Some(finalizers::RESOURCE_RELEASE_BINDING),
+        columns [PROJECT, RESOURCE, ENVIRONMENT, column("Release", ".spec.resourceRelease"), READY, AGE]),
+    row!(WorkflowRunSpec, Namespaced, "WorkflowRun", "workflowruns", "workflowrun",
+        short [], aliases ["run", "runs"], finalizer Some(finalizers::WORKFLOW_RUN),
+        columns []),
     row!(EnvironmentSpec, Namespaced, "Environment", "environments", "environment",
-        short ["env", "envs"], aliases [], columns []),
-    row!(DeploymentPipelineSpec, Namespaced, "DeploymentPipeline", "deploymentpipelines",
-        "deploymentpipeline",
-        short ["deppipe", "deppipes"], aliases ["pipeline", "pipelines"], columns []),
+        short ["env", "envs"], aliases [], finalizer Some(finalizers::ENVIRONMENT),
+        columns []),
+    row!(DeploymentPipelineSpec, Namespaced, "DeploymentPipeline", "deploymentpipelines", "deploymentpipeline",
+        short ["deppipe", "deppipes"], aliases ["pipeline", "pipelines"], finalizer Some(finalizers::DEPLOYMENT_PIPELINE),
+        columns []),
     row!(DataPlaneSpec, Namespaced, "DataPlane", "dataplanes", "dataplane",
-        short ["dp", "dps"], aliases [], columns []),
+        short ["dp", "dps"], aliases [], finalizer Some(finalizers::DATA_PLANE),
+        columns []),
     row!(DataPlaneSpec, Cluster, "ClusterDataPlane", "clusterdataplanes", "clusterdataplane",
-        short ["cdp", "cdps"], aliases [], columns []),
+        short ["cdp", "cdps"], aliases [], finalizer Some(finalizers::CLUSTER_DATA_PLANE),
+        columns []),
+    row!(WorkflowPlaneSpec, Namespaced, "WorkflowPlane", "workflowplanes", "workflowplane",
+        short [], aliases ["wp", "wps"], finalizer Some(finalizers::WORKFLOW_PLANE),
+        columns []),
+    row!(WorkflowPlaneSpec, Cluster, "ClusterWorkflowPlane", "clusterworkflowplanes", "clusterworkflowplane",
+        short ["cwp", "cwps"], aliases [], finalizer Some(finalizers::CLUSTER_WORKFLOW_PLANE),
+        columns []),
+    row!(ObservabilityPlaneSpec, Namespaced, "ObservabilityPlane", "observabilityplanes", "observabilityplane",
+        short [], aliases ["op", "ops"], finalizer Some(finalizers::OBSERVABILITY_PLANE_OBJECT),
+        columns []),
+    row!(ObservabilityPlaneSpec, Cluster, "ClusterObservabilityPlane", "clusterobservabilityplanes", "clusterobservabilityplane",
+        short ["cop", "cops"], aliases [], finalizer Some(finalizers::CLUSTER_OBSERVABILITY_PLANE),
+        columns []),
     row!(ComponentTypeSpec, Namespaced, "ComponentType", "componenttypes", "componenttype",
-        short ["ct", "cts"], aliases [],
+        short ["ct", "cts"], aliases [], finalizer None,
         columns [column("WorkloadType", ".spec.workloadType"), AGE]),
-    row!(ComponentTypeSpec, Cluster, "ClusterComponentType", "clustercomponenttypes",
-        "clustercomponenttype",
-        short ["cct", "ccts"], aliases [],
+    row!(ComponentTypeSpec, Cluster, "ClusterComponentType", "clustercomponenttypes", "clustercomponenttype",
+        short ["cct", "ccts"], aliases [], finalizer None,
         columns [column("WorkloadType", ".spec.workloadType"), AGE]),
     row!(TraitSpec, Namespaced, "Trait", "traits", "trait",
-        short [], aliases [], columns []),
+        short [], aliases [], finalizer None,
+        columns []),
     row!(TraitSpec, Cluster, "ClusterTrait", "clustertraits", "clustertrait",
-        short ["ctrait", "ctraits"], aliases [], columns []),
+        short ["ctrait", "ctraits"], aliases [], finalizer None,
+        columns []),
     row!(ProjectTypeSpec, Namespaced, "ProjectType", "projecttypes", "projecttype",
-        short ["pt", "pts"], aliases [], columns []),
-    row!(ProjectTypeSpec, Cluster, "ClusterProjectType", "clusterprojecttypes",
-        "clusterprojecttype",
-        short ["cpt", "cpts"], aliases [], columns []),
-    row!(SecretReferenceSpec, Namespaced, "SecretReference", "secretreferences",
-        "secretreference",
-        short [], aliases ["secretref", "secretrefs"], columns []),
+        short ["pt", "pts"], aliases [], finalizer None,
+        columns []),
+    row!(ProjectTypeSpec, Cluster, "ClusterProjectType", "clusterprojecttypes", "clusterprojecttype",
+        short ["cpt", "cpts"], aliases [], finalizer None,
+        columns []),
+    row!(ResourceTypeSpec, Namespaced, "ResourceType", "resourcetypes", "resourcetype",
+        short ["rt", "rts"], aliases [], finalizer None,
+        columns []),
+    row!(ResourceTypeSpec, Cluster, "ClusterResourceType", "clusterresourcetypes", "clusterresourcetype",
+        short ["crt", "crts"], aliases [], finalizer None,
+        columns []),
+    row!(WorkflowSpec, Namespaced, "Workflow", "workflows", "workflow",
+        short [], aliases ["wf"], finalizer None,
+        columns []),
+    row!(WorkflowSpec, Cluster, "ClusterWorkflow", "clusterworkflows", "clusterworkflow",
+        short ["cwf", "cwfs"], aliases [], finalizer None,
+        columns []),
+    row!(SecretReferenceSpec, Namespaced, "SecretReference", "secretreferences", "secretreference",
+        short [], aliases ["secretref", "secretrefs"], finalizer None,
+        columns []),
+    row!(ObservabilityAlertRuleSpec, Namespaced, "ObservabilityAlertRule", "observabilityalertrules", "observabilityalertrule",
+        short [], aliases ["alertrule", "alertrules"], finalizer Some(finalizers::ALERT_RULE),
+        columns [column("Severity", ".spec.severity"), column("Enabled", ".spec.enabled"), column("Phase", ".status.phase"), AGE]),
+    row!(ObservabilityAlertsNotificationChannelSpec, Namespaced, "ObservabilityAlertsNotificationChannel", "observabilityalertsnotificationchannels", "observabilityalertsnotificationchannel",
+        short [], aliases ["channel", "channels"], finalizer Some(finalizers::NOTIFICATION_CHANNEL),
+        columns [column("Type", ".spec.type"), AGE, NOTIFICATIONS]),
+    row!(AuthzRoleSpec, Namespaced, "AuthzRole", "authzroles", "authzrole",
+        short [], aliases [], finalizer None,
+        columns [AGE]),
+    row!(AuthzRoleSpec, Cluster, "ClusterAuthzRole", "clusterauthzroles", "clusterauthzrole",
+        short [], aliases [], finalizer None,
+        columns [AGE]),
+    row!(AuthzRoleBindingSpec, Namespaced, "AuthzRoleBinding", "authzrolebindings", "authzrolebinding",
+        short [], aliases [], finalizer None,
+        columns [AGE]),
+    row!(ClusterAuthzRoleBindingSpec, Cluster, "ClusterAuthzRoleBinding", "clusterauthzrolebindings", "clusterauthzrolebinding",
+        short [], aliases [], finalizer None,
+        columns [AGE]),
 ];
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    #[test]
-    fn no_name_means_two_kinds() {
-        let mut seen = BTreeMap::new();
-        for kind in registry() {
-            let names = [kind.plural, kind.singular].into_iter();
-            for name in names
-                .chain(kind.short.iter().copied())
-                .chain(kind.aliases.iter().copied())
-            {
-                if let Some(other) = seen.insert(name, kind.kind) {
-                    panic!("{name} means {other} and {}", kind.kind);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn names_are_found_in_any_case() {
-        assert_eq!(find("Components").unwrap().kind, "Component");
-        assert_eq!(find("COMPS").unwrap().kind, "Component");
-        assert_eq!(
-            find("ClusterDataPlane").unwrap().plural,
-            "clusterdataplanes"
-        );
-        assert_eq!(find("releases").unwrap().kind, "ComponentRelease");
-        assert!(find("pods").is_none());
-    }
-
-    #[test]
-    fn definitions_are_complete() {
-        let crd = find("prb").unwrap().crd();
-        assert_eq!(
-            crd["metadata"]["name"],
-            "projectreleasebindings.openchoreo.dev"
-        );
-        assert_eq!(crd["spec"]["names"]["shortNames"], json!(["prb", "prbs"]));
-        let version = &crd["spec"]["versions"][0];
-        assert_eq!(
-            version["additionalPrinterColumns"]
-                .as_array()
-                .unwrap()
-                .len(),
-            5
-        );
-        assert!(version["subresources"]["status"].is_object());
-        assert_eq!(find("cdp").unwrap().crd()["spec"]["scope"], "Cluster");
-    }
-}

@@ -62,9 +62,23 @@ keys! {
     RESTARTED_AT = "restartedAt";
     /// Annotation: the hash of everything a pod depends on.
     RESOURCE_HASH = "dp-resource-hash";
+    /// `component`: marks workflows that build components.
+    WORKFLOW_TYPE = "workflow-type";
+    /// The run of a workflow that an object of its plane belongs to.
+    WORKFLOW_RUN = "workflowrun";
+    /// The namespace of that run.
+    WORKFLOW_RUN_NAMESPACE = "workflowrun-namespace";
+    /// The notification channel an object of the observability plane belongs to.
+    NOTIFICATION_CHANNEL_NAME = "notification-channel-name";
+    /// Annotation of a run: the workload it built, as JSON.
+    WORKLOAD = "workload";
+    /// Annotation of a run: whether that workload is described in the source.
+    WORKLOAD_FROM_SOURCE = "workload-from-source";
     /// Annotation of a data plane: `cilium` changes the network policies.
     NETWORK_POLICY_PROVIDER = "networkpolicyprovider";
 }
 
 /// What [`MANAGED_BY`] says on every live object.
 pub const RENDERED_RELEASE_CONTROLLER: &str = "renderedrelease-controller";
+/// What [`MANAGED_BY`] says on every object of a workflow's run.
+pub const WORKFLOW_RUN_CONTROLLER: &str = "workflowrun-controller";

@@ -7,40 +7,55 @@
 mod check;
 #[cfg(test)]
 mod check_tests;
+mod json_schema;
 mod kind;
 mod object;
 mod schema;
 
 pub mod application;
+pub mod authz;
 pub mod component_type;
 pub mod conditions;
 pub mod defaults;
 pub mod finalizers;
 pub mod labels;
 pub mod names;
+pub mod observability;
 pub mod plane;
 pub mod platform;
 pub mod project;
 pub mod reference;
 pub mod release;
 pub mod rendered;
+pub mod resource;
+pub mod resource_type;
 pub mod secret;
 pub mod shared;
 pub mod traits;
+pub mod workflow;
 
 pub use check::{Check, Violation};
 pub use defaults::defaults;
+pub use json_schema::json_schema;
 pub use kind::{Column, Kind, Scope, find, registry};
 pub use object::{API_VERSION, GROUP, Object, Spec, VERSION};
 
 pub use application::{Component, Workload};
+pub use authz::{AuthzRole, AuthzRoleBinding, ClusterAuthzRole, ClusterAuthzRoleBinding};
 pub use component_type::{ClusterComponentType, ComponentType};
-pub use plane::{ClusterDataPlane, DataPlane};
+pub use observability::{ObservabilityAlertRule, ObservabilityAlertsNotificationChannel};
+pub use plane::{
+    ClusterDataPlane, ClusterObservabilityPlane, ClusterWorkflowPlane, DataPlane,
+    ObservabilityPlane, WorkflowPlane,
+};
 pub use platform::{DeploymentPipeline, Environment};
 pub use project::{
     ClusterProjectType, Project, ProjectRelease, ProjectReleaseBinding, ProjectType,
 };
 pub use release::{ComponentRelease, ReleaseBinding};
 pub use rendered::RenderedRelease;
+pub use resource::{Resource, ResourceRelease, ResourceReleaseBinding};
+pub use resource_type::{ClusterResourceType, ResourceType};
 pub use secret::SecretReference;
 pub use traits::{ClusterTrait, Trait};
+pub use workflow::{ClusterWorkflow, Workflow, WorkflowRun};

@@ -52,6 +52,25 @@ pub fn project_rendered_release(project: &str, environment: &str) -> String {
     )
 }
 
+/// The name that the objects of a managed resource in an environment share, and its rendered
+/// release.
+pub fn resource_name(resource: &str, environment: &str) -> String {
+    kubernetes_name(
+        OBJECT_LIMIT,
+        &[format!("r_{resource}").as_str(), environment],
+    )
+}
+
+/// The binding of a managed resource when made for it.
+pub fn resource_binding(resource: &str, environment: &str) -> String {
+    format!("{resource}-{environment}")
+}
+
+/// The namespace of workflow runs on their plane.
+pub fn workflow_namespace(namespace: &str) -> String {
+    format!("workflows-{namespace}")
+}
+
 /// The id of an object within a rendered release.
 pub fn manifest_id(kind: &str, name: &str) -> String {
     let id = format!("{}-{name}", kind.to_ascii_lowercase());

@@ -22,6 +22,8 @@ pub trait Spec: Serialize + DeserializeOwned + JsonSchema + Check + Clone + Part
     const KIND: &'static str;
     /// The cluster-scoped kind with the same specification, if there is one.
     const CLUSTER_KIND: Option<&'static str> = None;
+    /// Whether anything is ever reported about an object of this kind.
+    const HAS_STATUS: bool = true;
 }
 
 /// An object of a kind, as stored by an API.

@@ -1,4 +1,4 @@
-//! Data planes: where workloads run and through which gateways they are reached.
+//! Planes: where workloads run and are reached, where workflows run, where both are watched.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
@@ -14,17 +14,34 @@ use crate::shared::AgentConnection;
 pub type DataPlane = Object<DataPlaneSpec>;
 /// A data plane of every namespace.
 pub type ClusterDataPlane = Object<DataPlaneSpec>;
+/// A workflow plane of one namespace.
+pub type WorkflowPlane = Object<WorkflowPlaneSpec>;
+/// A workflow plane of every namespace.
+pub type ClusterWorkflowPlane = Object<WorkflowPlaneSpec>;
+/// An observability plane of one namespace.
+pub type ObservabilityPlane = Object<ObservabilityPlaneSpec>;
+/// An observability plane of every namespace.
+pub type ClusterObservabilityPlane = Object<ObservabilityPlaneSpec>;
 
-/// What a data plane is.
+/// What every plane says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct DataPlaneSpec {
+pub struct Registration {
     /// Identifies the plane to its agents; left out, the name of the object.
     #[serde(rename = "planeID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = schema::DNS_LABEL))]
     pub plane_id: Option<String>,
     /// How agents of the plane prove who they are.
     pub cluster_agent: ClusterAgent,
+}
+
+/// What a data plane is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DataPlaneSpec {
+    /// Which plane it is.
+    #[serde(flatten)]
+    pub registration: Registration,
     /// The gateways of the plane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewaySpec>,
@@ -34,6 +51,47 @@ pub struct DataPlaneSpec {
     /// Where the plane sends logs, metrics and traces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observability_plane_ref: Option<ObservabilityPlaneRef>,
+}
+
+/// What a workflow plane is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkflowPlaneSpec {
+    /// Which plane it is.
+    #[serde(flatten)]
+    pub registration: Registration,
+    /// Where the plane reads secrets from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_store_ref: Option<SecretStoreRef>,
+    /// Where the plane sends logs, metrics and traces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observability_plane_ref: Option<ObservabilityPlaneRef>,
+}
+
+/// What an observability plane is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ObservabilityPlaneSpec {
+    /// Which plane it is.
+    #[serde(flatten)]
+    pub registration: Registration,
+    /// Where its logs, metrics and traces are asked for.
+    #[serde(rename = "observerURL")]
+    #[schemars(length(min = 1))]
+    pub observer_url: String,
+    /// The agent that looks for causes of incidents.
+    #[serde(
+        rename = "rcaAgentURL",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub rca_agent_url: Option<String>,
+    /// The agent that watches costs.
+    #[serde(
+        rename = "finOpsAgentURL",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub fin_ops_agent_url: Option<String>,
 }
 
 /// How agents prove who they are.
@@ -157,10 +215,10 @@ impl GatewaySpec {
     }
 }
 
-/// What was observed of a data plane.
+/// What was observed of a plane.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct DataPlaneStatus {
+pub struct PlaneStatus {
     /// The generation this status is about.
     #[serde(skip_serializing_if = "schema::is_zero")]
     pub observed_generation: i64,
@@ -172,14 +230,53 @@ pub struct DataPlaneStatus {
     pub agent_connection: Option<AgentConnection>,
 }
 
+/// What was observed of a data plane.
+pub type DataPlaneStatus = PlaneStatus;
+
 impl Spec for DataPlaneSpec {
-    type Status = DataPlaneStatus;
+    type Status = PlaneStatus;
     const KIND: &'static str = "DataPlane";
     const CLUSTER_KIND: Option<&'static str> = Some("ClusterDataPlane");
 }
 
+impl Spec for WorkflowPlaneSpec {
+    type Status = PlaneStatus;
+    const KIND: &'static str = "WorkflowPlane";
+    const CLUSTER_KIND: Option<&'static str> = Some("ClusterWorkflowPlane");
+}
+
+impl Spec for ObservabilityPlaneSpec {
+    type Status = PlaneStatus;
+    const KIND: &'static str = "ObservabilityPlane";
+    const CLUSTER_KIND: Option<&'static str> = Some("ClusterObservabilityPlane");
+}
+
 impl Check for DataPlaneSpec {
     fn check(&self, _old: Option<&Self>, out: &mut Checker) {
+        self.registration.check(out);
+        check_observability(self.observability_plane_ref.as_ref(), out);
+        if let Some(gateway) = &self.gateway {
+            gateway.check("gateway", out);
+        }
+    }
+}
+
+impl Check for WorkflowPlaneSpec {
+    fn check(&self, _old: Option<&Self>, out: &mut Checker) {
+        self.registration.check(out);
+        check_observability(self.observability_plane_ref.as_ref(), out);
+    }
+}
+
+impl Check for ObservabilityPlaneSpec {
+    fn check(&self, _old: Option<&Self>, out: &mut Checker) {
+        self.registration.check(out);
+        out.filled("observerURL", &self.observer_url);
+    }
+}
+
+impl Registration {
+    fn check(&self, out: &mut Checker) {
         match &self.plane_id {
             Some(id) => out.dns_label("planeID", id),
             None if out.is_cluster() => out.add("planeID", "is required"),
@@ -192,8 +289,18 @@ impl Check for DataPlaneSpec {
                 "needs exactly one of value and secretKeyRef",
             );
         }
-        if let Some(gateway) = &self.gateway {
-            gateway.check("gateway", out);
-        }
+    }
+}
+
+/// What has no namespace cannot refer to what has one.
+fn check_observability(reference: Option<&ObservabilityPlaneRef>, out: &mut Checker) {
+    let Some(reference) = reference else { return };
+    let field = "observabilityPlaneRef";
+    out.dns_label(&format!("{field}.name"), &reference.name);
+    if out.is_cluster() && !reference.kind.is_cluster() {
+        out.add(
+            format!("{field}.kind"),
+            "must be ClusterObservabilityPlane in a cluster-scoped plane",
+        );
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +10,7 @@ use crate::object::{Object, Spec};
 use crate::plane::GatewaySpec;
 use crate::reference::{DataPlaneRef, EnvironmentRef};
 use crate::schema;
+use crate::shared::{Egress, Observed};
 
 /// A stage that components are promoted through.
 pub type Environment = Object<EnvironmentSpec>;
@@ -31,19 +31,14 @@ pub struct EnvironmentSpec {
     /// Gateways that differ from those of the data plane.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<GatewaySpec>,
+    /// What components may call besides what their connections ask for; left out, what the type
+    /// of their project says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
 }
 
-/// What was observed of an environment.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct EnvironmentStatus {
-    /// The generation this status is about.
-    #[serde(skip_serializing_if = "schema::is_zero")]
-    pub observed_generation: i64,
-    /// `Ready`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-}
+/// What was observed of an environment: `Ready`.
+pub type EnvironmentStatus = Observed;
 
 impl Spec for EnvironmentSpec {
     type Status = EnvironmentStatus;
@@ -120,17 +115,8 @@ impl DeploymentPipelineSpec {
     }
 }
 
-/// What was observed of a pipeline.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DeploymentPipelineStatus {
-    /// The generation this status is about.
-    #[serde(skip_serializing_if = "schema::is_zero")]
-    pub observed_generation: i64,
-    /// `Available`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-}
+/// What was observed of a pipeline: `Available`.
+pub type DeploymentPipelineStatus = Observed;
 
 impl Spec for DeploymentPipelineSpec {
     type Status = DeploymentPipelineStatus;

@@ -10,7 +10,9 @@ use crate::check::{Check, Checker};
 use crate::object::{Object, Spec};
 use crate::reference::{DeploymentPipelineRef, ProjectTypeKind, ProjectTypeRef};
 use crate::schema;
-use crate::shared::{LatestRelease, ProjectOwner, ResourceTemplate, SchemaSection, ValidationRule};
+use crate::shared::{
+    Egress, LatestRelease, ProjectOwner, ResourceTemplate, SchemaSection, ValidationRule,
+};
 
 /// A bounded context: components that are built and promoted together.
 pub type Project = Object<ProjectSpec>;
@@ -85,6 +87,9 @@ pub struct ProjectTypeSpec {
     /// Rules that must hold before rendering.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validations: Vec<ValidationRule>,
+    /// What the components of a cell may call besides what their connections ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     /// The objects a cell is made of; among them its namespace.
     #[schemars(length(min = 1))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]

@@ -95,6 +95,11 @@ twin_reference!(
     #[serde(default)]
 );
 twin_reference!(
+    /// The type of a managed resource.
+    ResourceTypeRef to ResourceTypeKind { ResourceType, ClusterResourceType }
+    #[serde(default)]
+);
+twin_reference!(
     /// A trait.
     TraitRef to TraitKind { Trait, ClusterTrait }
     #[serde(default)]
@@ -109,13 +114,22 @@ twin_reference!(
     DataPlaneRef to DataPlaneKind { DataPlane, ClusterDataPlane }
 );
 twin_reference!(
+    /// A workflow plane.
+    WorkflowPlaneRef to WorkflowPlaneKind { WorkflowPlane, ClusterWorkflowPlane }
+);
+twin_reference!(
     /// An observability plane.
     ObservabilityPlaneRef to ObservabilityPlaneKind { ObservabilityPlane, ClusterObservabilityPlane }
+);
+twin_reference!(
+    /// A role that a binding grants.
+    RoleRef to RoleKind { AuthzRole, ClusterAuthzRole }
 );
 
 implied_kind!(
     ProjectTypeKind::ProjectType,
     ComponentTypeKind::ComponentType,
+    ResourceTypeKind::ResourceType,
     TraitKind::Trait,
     WorkflowKind::ClusterWorkflow,
 );

@@ -29,9 +29,11 @@ pub(crate) fn object<T: Spec>() -> Value {
             "kind": { "type": "string" },
             "metadata": { "type": "object" },
             "spec": spec,
-            "status": of::<T::Status>(),
         },
     });
+    if T::HAS_STATUS {
+        schema["properties"]["status"] = of::<T::Status>();
+    }
     if needs_spec {
         schema["required"] = json!(["spec"]);
     }

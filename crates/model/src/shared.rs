@@ -1,10 +1,11 @@
 //! Values that several kinds are made of.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::check::Checker;
 use crate::schema;
 
 /// The project something belongs to.
@@ -26,6 +27,38 @@ pub struct ComponentOwner {
     /// The name of the component.
     #[schemars(length(min = 1))]
     pub component_name: String,
+}
+
+/// The managed resource something belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceOwner {
+    /// The name of the resource's project.
+    #[schemars(length(min = 1))]
+    pub project_name: String,
+    /// The name of the resource.
+    #[schemars(length(min = 1))]
+    pub resource_name: String,
+}
+
+impl ResourceOwner {
+    pub(crate) fn check(&self, field: &str, out: &mut Checker) {
+        out.filled(&format!("{field}.projectName"), &self.project_name);
+        out.filled(&format!("{field}.resourceName"), &self.resource_name);
+    }
+}
+
+/// What components may call besides what their connections ask for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Egress {
+    /// Nothing.
+    #[default]
+    Closed,
+    /// Anything; for applications whose connections are not declared.
+    Open,
 }
 
 /// A schema for the values that a type or trait takes.
@@ -50,6 +83,14 @@ pub struct ValidationRule {
     /// What to say when it is not.
     #[schemars(length(min = 1))]
     pub message: String,
+}
+
+/// The rules that must hold before rendering, under whichever of their two names they are written.
+pub(crate) fn rules_before<'r>(
+    older: &'r [ValidationRule],
+    rules: &'r [ValidationRule],
+) -> &'r [ValidationRule] {
+    if rules.is_empty() { older } else { rules }
 }
 
 /// The plane an object is sent to.
@@ -150,6 +191,19 @@ pub struct SecretKeyRef {
     pub key: String,
 }
 
+/// A key of a secret or config map on the plane it is used on.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct KeyRef {
+    /// The name of the secret or config map.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(min = 1))]
+    pub key: String,
+}
+
 /// A release that a project or resource made last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LatestRelease {
@@ -157,6 +211,18 @@ pub struct LatestRelease {
     pub name: String,
     /// The hash of what it holds.
     pub hash: String,
+}
+
+/// What is reported about an object that has nothing to report but how it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Observed {
+    /// The generation this status is about.
+    #[serde(skip_serializing_if = "schema::is_zero")]
+    pub observed_generation: i64,
+    /// How the object is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
 }
 
 /// Whether agents of a plane are connected.

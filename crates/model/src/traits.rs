@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::application::NoStatus;
-use crate::check::{Check, Checker};
+use crate::check::{Check, Checker, WORKLOAD_KINDS};
 use crate::object::{Object, Spec};
 use crate::schema;
-use crate::shared::{SchemaSection, TargetPlane, ValidationRule};
+use crate::shared::{SchemaSection, TargetPlane, ValidationRule, rules_before};
 
 /// A trait of one namespace.
 pub type Trait = Object<TraitSpec>;
@@ -205,11 +205,7 @@ pub struct ValidationTarget {
 impl TraitSpec {
     /// The rules that must hold before rendering, under whichever name they were written.
     pub fn rules_before(&self) -> &[ValidationRule] {
-        if self.pre_render_validations.is_empty() {
-            &self.validations
-        } else {
-            &self.pre_render_validations
-        }
+        rules_before(&self.validations, &self.pre_render_validations)
     }
 }
 
@@ -219,19 +215,9 @@ impl Spec for TraitSpec {
     const CLUSTER_KIND: Option<&'static str> = Some("ClusterTrait");
 }
 
-/// Kinds that run pods: a trait may patch but not make them.
-const WORKLOAD_KINDS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job"];
-
 impl Check for TraitSpec {
     fn check(&self, _old: Option<&Self>, out: &mut Checker) {
-        if !self.validations.is_empty() && !self.pre_render_validations.is_empty() {
-            out.add(
-                "validations",
-                "and preRenderValidations are mutually exclusive; use preRenderValidations",
-            );
-        }
-        out.rules("validations", &self.validations);
-        out.rules("preRenderValidations", &self.pre_render_validations);
+        out.rules_before(&self.validations, &self.pre_render_validations);
         self.check_creates(out);
         self.check_patches(out);
         self.check_removes(out);
