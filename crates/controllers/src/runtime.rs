@@ -22,6 +22,7 @@ use crate::index::{Change, Index};
 use crate::key::Key;
 use crate::planes::Planes;
 use crate::queue::{Queue, back_off};
+use crate::tables::Tables;
 use crate::view::View;
 use crate::watch::{self, LIVE_TYPES, Source};
 
@@ -127,7 +128,8 @@ impl Runtime {
     }
 
     fn watch_all(&mut self) {
-        for kind in choreo_model::registry() {
+        let kinds = choreo_model::registry().iter();
+        for kind in kinds.filter(|kind| Tables::has(kind.kind)) {
             self.watch(Source::Platform(kind.kind));
         }
         for home in 0..self.planes.clients().len() {

@@ -99,6 +99,11 @@ macro_rules! tables {
         )*
 
         impl Tables {
+            /// Whether decisions look at objects of `kind`.
+            pub(crate) fn has(kind: &str) -> bool {
+                $(kind == <$Spec>::KIND || Some(kind) == <$Spec>::CLUSTER_KIND ||)* false
+            }
+
             /// Keeps `object`, which is of `kind`.
             pub(crate) fn keep(&mut self, kind: &str, object: Value) -> Result<Touched, Unkept> {
                 $(
