@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::{
     PATIENCE,
+    disk::Disk,
     http::{self, Answer},
     machine,
 };
@@ -32,6 +33,7 @@ pub(crate) struct Choreo {
     user: Option<u32>,
     port: u16,
     internal_port: u16,
+    disk: Option<Disk>,
 }
 
 /// What a command did.
@@ -64,6 +66,14 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The platform's process, as `up` tells it.
+    fn process(&self) -> u32 {
+        let pid = self.json()["platform"]["pid"].as_u64();
+        pid.and_then(|pid| u32::try_from(pid).ok()).unwrap()
+    }
+}
+
 impl Choreo {
     /// As a newcomer has it: the launcher of the repository.
     pub(crate) fn by_launcher() -> Option<Self> {
@@ -82,8 +92,26 @@ impl Choreo {
                 user: None,
                 port,
                 internal_port,
+                disk: None,
             }
         })
+    }
+
+    /// With the data folder on a disk of its own that is soon full.
+    pub(crate) fn on_a_small_disk() -> Option<Self> {
+        if !machine::is_root() {
+            skipped("only root can make a small disk");
+            return None;
+        }
+        let mut choreo = Self::by_launcher()?;
+        fs::create_dir(choreo.data()).unwrap();
+        choreo.disk = Disk::at(&choreo.data());
+        choreo.disk.is_some().then_some(choreo)
+    }
+
+    /// The small disk.
+    pub(crate) fn disk(&self) -> &Disk {
+        self.disk.as_ref().unwrap()
     }
 
     /// As a user without rights, where the tests have some to give up. The user may not be able to
@@ -155,15 +183,13 @@ impl Choreo {
             user,
             port,
             internal_port,
+            disk: None,
         }
     }
 
     /// Starts the platform with the sample; returns its process.
     pub(crate) fn up(&self) -> u32 {
-        self.start().ok().json()["platform"]["pid"]
-            .as_u64()
-            .and_then(|pid| u32::try_from(pid).ok())
-            .unwrap()
+        self.start().ok().process()
     }
 
     fn up_or_skip(&self) -> Option<()> {
@@ -177,8 +203,13 @@ impl Choreo {
     }
 
     /// Starts the platform as it was left: applies nothing.
-    pub(crate) fn up_again(&self) {
-        self.start_with(&[]).ok();
+    pub(crate) fn up_again(&self) -> u32 {
+        self.up_bare().ok().process()
+    }
+
+    /// Tries to start the platform without applying anything.
+    pub(crate) fn up_bare(&self) -> Outcome {
+        self.start_with(&[])
     }
 
     fn start(&self) -> Outcome {
@@ -216,7 +247,10 @@ impl Choreo {
     }
 
     fn command(&self, words: &[&str], input: &str) -> Outcome {
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.disk {
+            None => Command::new(&self.program),
+            Some(disk) => disk.command(&self.program),
+        };
         command
             .args(words)
             .env("CHOREO_DATA", self.data())

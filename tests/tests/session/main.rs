@@ -11,6 +11,7 @@
 )]
 
 mod choreo;
+mod disk;
 mod http;
 mod machine;
 
@@ -78,6 +79,63 @@ fn killed_while_deploying() {
     assert_eq!(items.status, 200, "{items:?}");
     choreo.run(&["delete", "-f", &choreo.sample()]).ok();
     choreo.down();
+}
+
+#[test]
+fn full_disk() {
+    let Some(choreo) = Choreo::on_a_small_disk() else {
+        return;
+    };
+    choreo.disk().fill();
+    choreo.up_bare().fails(8).says("free some space");
+    choreo.disk().free();
+    let pid = choreo.up_again();
+    // Everything that was acknowledged, until nothing is any more.
+    let mut kept = vec![write(&choreo, "first").ok().out];
+    choreo.disk().fill();
+    let refused = (0..)
+        .map(|number| write(&choreo, &format!("more-{number}")))
+        .find(|outcome| {
+            kept.extend((outcome.code == 0).then(|| outcome.out.clone()));
+            outcome.code != 0
+        });
+    refused.unwrap().fails(8).says("free some space");
+    choreo.run(&["status"]).ok().says("is full");
+    let pack = ["image", "pack", "shop/web:1", "--program", "/bin/sh"];
+    choreo.run(&pack).fails(8).says("no space left");
+    assert_eq!(choreo.disk().files("images/tmp"), 0);
+    has_all(&choreo, &kept);
+    // It goes on by itself.
+    choreo.disk().free();
+    kept.push(write(&choreo, "later").ok().out);
+    choreo.run(&pack).ok();
+    choreo.disk().fill();
+    machine::kill(pid);
+    choreo.up_bare().fails(8).says("free some space");
+    choreo.disk().free();
+    choreo.up_again();
+    has_all(&choreo, &kept);
+    choreo.down();
+}
+
+/// Writes an object that takes its place.
+fn write(choreo: &Choreo, name: &str) -> Outcome {
+    let data = "x".repeat(20_000);
+    choreo.apply(&format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{it: {data}}}\n"
+    ))
+}
+
+/// All that was written is there and nothing else, as `apply` told it.
+fn has_all(choreo: &Choreo, written: &[String]) {
+    let names = choreo.run(&["get", "configmaps", "-o", "name"]).ok().out;
+    let mut names: Vec<&str> = names.lines().collect();
+    let mut written: Vec<&str> = (written.iter())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    names.sort_unstable();
+    written.sort_unstable();
+    assert_eq!(names, written);
 }
 
 fn session(choreo: &Choreo) {
