@@ -26,6 +26,16 @@ pub(super) struct Refusal {
     pub(super) message: String,
 }
 
+impl Refusal {
+    /// Nothing is taken, because nobody is there.
+    fn absent() -> Self {
+        Self {
+            service: "lds".to_owned(),
+            message: "Envoy does not start; its log tells why".to_owned(),
+        }
+    }
+}
+
 /// The writer of all discovery files.
 #[derive(Debug)]
 pub(super) struct Publisher {
@@ -37,6 +47,8 @@ pub(super) struct Publisher {
     /// What Envoy refused, and why: it is not offered again.
     refused: BTreeMap<String, (Vec<u8>, Refusal)>,
     clusters: BTreeMap<String, Value>,
+    /// Whether the Envoy that was started last did not come up.
+    absent: bool,
 }
 
 impl Publisher {
@@ -48,6 +60,7 @@ impl Publisher {
             current: BTreeMap::new(),
             refused: BTreeMap::new(),
             clusters: BTreeMap::new(),
+            absent: false,
         }
     }
 
@@ -75,11 +88,12 @@ impl Publisher {
         self.clusters = if refusals.is_empty() { wanted } else { both };
         self.refused
             .retain(|service, _| refusals.iter().any(|r| r.service == *service));
+        refusals.extend(self.absent.then(Refusal::absent));
         Ok(refusals)
     }
 
     /// Waits until a newly started Envoy has read its files, and tells what it did not take.
-    pub(super) async fn started(&self) -> Vec<Refusal> {
+    pub(super) async fn started(&mut self) -> Vec<Refusal> {
         let done = |counters: &BTreeMap<String, Counters>| {
             self.current.keys().all(|service| {
                 counters
@@ -87,11 +101,10 @@ impl Publisher {
                     .is_some_and(|c| c.successes + c.refusals > 0)
             })
         };
-        let Some(counters) = self.wait(done).await else {
-            return vec![Refusal {
-                service: "lds".to_owned(),
-                message: "Envoy did not start".to_owned(),
-            }];
+        let counters = self.wait(done).await;
+        self.absent = counters.is_none();
+        let Some(counters) = counters else {
+            return vec![Refusal::absent()];
         };
         let refused = counters.iter().filter(|(_, c)| c.refusals > 0);
         refused.map(|(service, _)| self.refusal(service)).collect()
@@ -298,6 +311,21 @@ mod tests {
             routes: BTreeMap::from([(80, envoy::route_configuration(80, &[host]))]),
             ..Translation::default()
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_envoy_that_does_not_start_takes_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().to_owned();
+        let services = ["cds", "lds", "rds-80"].map(str::to_owned);
+        prepare(&folder, &BTreeSet::from(services)).unwrap();
+        let admin = Admin::new(folder.join(envoy::ADMIN_SOCKET));
+        let mut publisher = Publisher::new(folder.clone(), folder.join("log"), admin);
+        publisher.publish(&matching("a"), false).await.unwrap();
+        assert_eq!(publisher.started().await, [Refusal::absent()]);
+        // And what follows is not taken either.
+        let refusals = publisher.publish(&matching("b"), true).await.unwrap();
+        assert_eq!(refusals, [Refusal::absent()]);
     }
 
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]

@@ -205,12 +205,20 @@ impl Control {
         let mut refusals = self.publisher.started().await;
         loop {
             self.report(&input, &translation, &refusals).await;
-            if !self.watches.changed().await {
-                return Err(ended);
+            let changed = tokio::select! {
+                going_on = self.watches.changed() => going_on.then_some(true),
+                () = self.started.notified() => Some(false),
+            };
+            match changed {
+                None => return Err(ended),
+                // Another Envoy than the one that took everything.
+                Some(false) => refusals = self.publisher.started().await,
+                Some(true) => {
+                    tokio::time::sleep(DEBOUNCE).await;
+                    (input, translation) = self.translate();
+                    refusals = self.publisher.publish(&translation, true).await?;
+                }
             }
-            tokio::time::sleep(DEBOUNCE).await;
-            (input, translation) = self.translate();
-            refusals = self.publisher.publish(&translation, true).await?;
         }
     }
 

@@ -259,7 +259,7 @@ fn fixed(translation: &Translation) -> Value {
 /// What Envoy has against a translation.
 fn complaint(envoy: &Path, name: &str, translation: &Translation) -> Option<String> {
     let home = tempfile::tempdir().unwrap();
-    std::fs::create_dir(home.path().join("live")).unwrap();
+    fs::create_dir(home.path().join("live")).unwrap();
     let file = home.path().join("envoy.json");
     fs::write(&file, fixed(translation).to_string()).unwrap();
     let done = std::process::Command::new(envoy)

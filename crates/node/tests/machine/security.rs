@@ -116,8 +116,8 @@ impl World {
             .map(|line| line.rsplit(' ').next().unwrap())
             .collect();
         let usual = [
-            "console", "core", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm",
-            "stderr", "stdin", "stdout", "tty", "urandom", "zero",
+            "console", "core", "fd", "full", "kcore", "mqueue", "null", "ptmx", "pts", "random",
+            "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero",
         ];
         let unusual: Vec<_> = devices
             .iter()
