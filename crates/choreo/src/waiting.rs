@@ -23,6 +23,9 @@ use crate::{
 /// Changes that come together are looked at together.
 const BREATH: Duration = Duration::from_millis(40);
 
+/// How long to look whether what became ready stays so.
+const QUIET: Duration = Duration::from_millis(150);
+
 /// A beat whenever something of a namespace may have changed.
 pub(crate) fn changes(client: &Client, namespace: &str) -> impl Stream<Item = ()> + Unpin + use<> {
     let kinds = [
@@ -83,12 +86,19 @@ pub(crate) async fn until_ready(
     let deadline = Instant::now() + time;
     let mut changes = changes(client, namespace);
     let mut shown = String::new();
+    let mut was_ready = false;
     loop {
         let snapshot = tree::collect(client, namespace).await?;
         let item = find(&snapshot, component, environment, &wanted);
         if let Some(item) = item.as_ref().filter(|item| item.state == State::Ready) {
-            return Ok(item.clone());
+            // Health follows what is written by a moment: what is ready twice is ready.
+            if was_ready || !next(&mut changes, Instant::now() + QUIET).await {
+                return Ok(item.clone());
+            }
+            was_ready = true;
+            continue;
         }
+        was_ready = false;
         let reason = item.map_or_else(|| "waiting for the release".to_owned(), |item| item.detail);
         if reason != shown {
             terminal::note(format!("  {component} in {environment}: {reason}"));

@@ -166,10 +166,14 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         Err(obstacle) => (Outcome::obstructed(&obstacle).conditions, Vec::new()),
         Ok((there, write)) => {
             let held = held(&compiled, there);
-            let writes = write.filter(|_| held.is_none()).into_iter().collect();
+            let write = write.filter(|_| held.is_none());
             let mut all = vec![held.unwrap_or_else(|| is_synced(context, &name, there))];
-            all.extend(there.map(|there| readiness::of_component(there, workload)));
-            (all, writes)
+            // What is there tells nothing about what is being written in its place.
+            all.extend(there.map(|there| match write {
+                Some(_) => readiness::not_yet(types::RESOURCES_READY, there),
+                None => readiness::of_component(there, workload),
+            }));
+            (all, write.into_iter().collect())
         }
     };
     conditions.insert(1, connections_resolved(&compiled));

@@ -10,11 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 pub(super) fn not_applied(type_: &str, rendered: &RenderedRelease) -> Option<Condition> {
     let status = &rendered.status;
     if status.observed_generation < rendered.generation() || status.observed_generation == 0 {
-        return Some(conditions::no(
-            type_,
-            reasons::RESOURCES_PROGRESSING,
-            format!("RenderedRelease \"{}\" is not applied yet", rendered.name()),
-        ));
+        return Some(not_yet(type_, rendered));
     }
     let applied = conditions::find(&status.conditions, types::RESOURCES_APPLIED)?;
     match (applied.status.as_str(), applied.reason.as_str()) {
@@ -30,6 +26,12 @@ pub(super) fn not_applied(type_: &str, rendered: &RenderedRelease) -> Option<Con
             applied.message.clone(),
         )),
     }
+}
+
+/// A rendered release that is still to be applied, as a condition of `type_`.
+pub(super) fn not_yet(type_: &str, rendered: &RenderedRelease) -> Condition {
+    let message = format!("RenderedRelease \"{}\" is not applied yet", rendered.name());
+    conditions::no(type_, reasons::RESOURCES_PROGRESSING, message)
 }
 
 /// `ResourcesReady` of a component whose type makes `workload`.

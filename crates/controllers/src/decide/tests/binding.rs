@@ -23,6 +23,30 @@ fn a_binding_becomes_a_rendered_release() {
 }
 
 #[test]
+fn a_release_is_not_ready_because_the_one_before_it_was() {
+    let mut world = World::new(&shop());
+    world.settle(&ALL);
+    let key = Key::new("RenderedRelease", "default", "web-development");
+    let mut rendered = world.stored[&key].clone();
+    rendered["status"] = json!({"observedGeneration": 1, "resources": [{
+        "id": "deployment-web", "group": "apps", "version": "v1", "kind": "Deployment",
+        "name": "web", "namespace": "cell", "healthStatus": "Healthy",
+    }]});
+    world.put(rendered);
+    let ready = |world: &mut World| world.status("ReleaseBinding", "web-development").pop();
+    assert!(ready(&mut world).unwrap().starts_with("Ready True"));
+    world.add(&WORKLOAD.replace("web:1", "web:2"));
+    for write in world.decide("Component", "web").writes {
+        world.act(&write);
+    }
+    let said = ready(&mut world).unwrap();
+    assert!(
+        said.starts_with("Ready False ResourcesProgressing"),
+        "{said}"
+    );
+}
+
+#[test]
 fn objects_wait_for_their_namespace_and_continue() {
     let mut world = World::new(&shop());
     world.settle(&ALL);
