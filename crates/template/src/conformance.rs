@@ -94,9 +94,9 @@ fn play(case: &Json) -> Result<(), String> {
     let source = case["expr"].as_str().unwrap_or_default();
     let wants_error = case.get("evalError").is_some();
     let expr = match syntax::parse(source, &[]) {
-        Ok(expr) => expr,
-        Err(_) if wants_error => return Ok(()),
-        Err(mistakes) => return Err(format!("{mistakes:?}")),
+        (Some(expr), mistakes) if mistakes.is_empty() => expr,
+        _ if wants_error => return Ok(()),
+        (_, mistakes) => return Err(format!("{mistakes:?}")),
     };
     let mut scope = Scope::new();
     for declared in case["typeEnv"].as_array().into_iter().flatten() {

@@ -16,6 +16,8 @@ pub struct Fault {
     pub expression: String,
     /// Bytes of the expression's source that the problem is about.
     pub part: Range<usize>,
+    /// Whether it fails whenever it is reached; otherwise it may well be meant.
+    pub certain: bool,
     /// What could be done about it, when that is known.
     pub hint: Option<String>,
 }

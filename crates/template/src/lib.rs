@@ -25,6 +25,7 @@ mod eval;
 mod fault;
 mod library;
 pub mod name;
+mod references;
 mod scan;
 pub mod source;
 mod syntax;
@@ -36,6 +37,7 @@ pub use check::{Fields, Scope, Type};
 pub use context::Context;
 pub use dialect::{Dialect, Helper};
 pub use fault::Fault;
+pub use references::{Reference, references};
 pub use template::{Output, Template};
 pub use trace::{Entry, Recorder, Silent, Trace};
 

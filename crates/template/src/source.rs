@@ -4,7 +4,6 @@
 //! Templates are evaluated as JSON, long after the text is gone; whoever still has the text asks
 //! here, so nobody pays for positions who does not show them.
 
-use crate::Fault;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 use std::fmt;
@@ -48,16 +47,26 @@ impl<'t> Source<'t> {
         self.place_of(start..start.checked_add(length)?)
     }
 
-    /// Where the expression of `fault` is written; the whole value when it cannot be told.
-    pub fn expression(&self, document: usize, fault: &Fault) -> Option<Place> {
-        let node = self.documents.get(document)?.at(&fault.path)?;
+    /// Where `part` of the expression at `pointer` is written; the whole value when it cannot be
+    /// told, as in text that YAML folds.
+    pub fn expression(
+        &self,
+        document: usize,
+        pointer: &str,
+        expression: &str,
+        part: &Range<usize>,
+    ) -> Option<Place> {
+        let node = self.documents.get(document)?.at(pointer)?;
         let start = offset(&node.referenced)?;
         // Block scalars are placed at their first line, so look from there on.
         let rest = self.text.get(start..)?;
-        let written = format!("${{{}}}", fault.expression);
+        let written = format!("${{{expression}}}");
         match rest.find(&written) {
-            Some(found) => self.place_of(start + found..start + found + written.len()),
-            None => self.place(document, &fault.path),
+            Some(found) => {
+                let start = start + found + "${".len();
+                self.place_of(start + part.start..start + part.end)
+            }
+            None => self.place(document, pointer),
         }
     }
 
@@ -194,13 +203,13 @@ mod tests {
         );
         let mut found: Vec<_> = faults
             .iter()
-            .map(|fault| source.expression(1, fault).expect("a place"))
+            .map(|fault| {
+                let place = source.expression(1, &fault.path, &fault.expression, &fault.part);
+                place.expect("a place")
+            })
             .map(|place| (place.line, place.column, &TEXT[place.bytes]))
             .collect();
         found.sort_unstable();
-        assert_eq!(
-            found,
-            [(6, 8, "${nope}"), (9, 5, "${gone.b}"), (10, 7, "${ 1 + }")]
-        );
+        assert_eq!(found, [(6, 10, "nope"), (9, 7, "gone"), (10, 14, "")]);
     }
 }

@@ -16,6 +16,8 @@ use std::ops::Range;
 pub struct Template {
     path: String,
     root: Node,
+    /// Texts with an expression that is never closed, and so stays text.
+    unclosed: Vec<Fault>,
 }
 
 /// What a template evaluates to: `None` when it asked to be left out.
@@ -49,24 +51,32 @@ impl Template {
     /// Parses `value`, whose place is `path` (a JSON pointer), reporting every expression that
     /// does not parse.
     pub fn parse(dialect: &Dialect, value: &Value, path: &str) -> Result<Self, Vec<Fault>> {
+        match Self::read(dialect, value, path) {
+            (template, faults) if faults.is_empty() => Ok(template),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    /// The same, with what can be looked at where something does not parse. Such a template is for
+    /// [`Template::check`] only.
+    pub fn read(dialect: &Dialect, value: &Value, path: &str) -> (Self, Vec<Fault>) {
         let mut parser = Parser {
             dialect,
             faults: Vec::new(),
+            unclosed: Vec::new(),
         };
         let root = parser.node(value, path, MAX_DEPTH);
-        if parser.faults.is_empty() {
-            Ok(Self {
-                path: path.to_owned(),
-                root,
-            })
-        } else {
-            Err(parser.faults)
-        }
+        let template = Self {
+            path: path.to_owned(),
+            root,
+            unclosed: parser.unclosed,
+        };
+        (template, parser.faults)
     }
 
     /// Everything about the template's expressions that cannot work with what `scope` declares.
     pub fn check(&self, scope: &Scope<'_>) -> Vec<Fault> {
-        let mut faults = Vec::new();
+        let mut faults = self.unclosed.clone();
         self.root.visit(&mut |expression| {
             let (_, mistakes) = check::infer(&expression.program, scope);
             faults.extend(
@@ -100,6 +110,7 @@ impl Template {
                 range: 0..0,
                 expression: String::new(),
                 part: 0..0,
+                certain: true,
                 hint: None,
             },
         }
@@ -134,6 +145,7 @@ impl Expression {
             range: self.range.clone(),
             expression: self.source.clone(),
             part: 0..self.source.len(),
+            certain: true,
             hint: None,
         }
     }
@@ -141,6 +153,7 @@ impl Expression {
     fn mistaken(&self, mistake: Mistake) -> Fault {
         let mut fault = self.fault(mistake.message);
         fault.part = mistake.span;
+        fault.certain = mistake.certain;
         fault.hint = mistake.hint;
         fault
     }
@@ -206,6 +219,7 @@ impl Node {
 struct Parser<'d> {
     dialect: &'d Dialect,
     faults: Vec<Fault>,
+    unclosed: Vec<Fault>,
 }
 
 impl Parser<'_> {
@@ -262,6 +276,11 @@ impl Parser<'_> {
                 return Node::constant(Value::Null);
             }
         };
+        if let Some(Piece::Text(range)) = pieces.last()
+            && let Some(start) = text[range.clone()].find("${")
+        {
+            self.note_unclosed(path, range.start + start..text.len());
+        }
         if let Some(range) = whole(text, &pieces) {
             return self
                 .expression(text, range, path)
@@ -285,26 +304,35 @@ impl Parser<'_> {
 
     fn expression(&mut self, text: &str, range: Range<usize>, path: &str) -> Option<Expression> {
         let source = &text[range.start + 2..range.end - 1];
-        match syntax::parse(source, self.dialect.helpers()) {
-            Ok(program) => Some(Expression {
-                program,
-                source: source.to_owned(),
+        let (program, mistakes) = syntax::parse(source, self.dialect.helpers());
+        self.faults
+            .extend(mistakes.into_iter().map(|mistake| Fault {
+                message: mistake.message,
                 path: path.to_owned(),
-                range,
-            }),
-            Err(mistakes) => {
-                self.faults
-                    .extend(mistakes.into_iter().map(|mistake| Fault {
-                        message: mistake.message,
-                        path: path.to_owned(),
-                        range: range.clone(),
-                        expression: source.to_owned(),
-                        part: mistake.span,
-                        hint: mistake.hint,
-                    }));
-                None
-            }
-        }
+                range: range.clone(),
+                expression: source.to_owned(),
+                part: mistake.span,
+                certain: mistake.certain,
+                hint: mistake.hint,
+            }));
+        program.map(|program| Expression {
+            program,
+            source: source.to_owned(),
+            path: path.to_owned(),
+            range,
+        })
+    }
+
+    fn note_unclosed(&mut self, path: &str, range: Range<usize>) {
+        self.unclosed.push(Fault {
+            message: "the ${ is never closed, so this stays text as it is".to_owned(),
+            path: path.to_owned(),
+            range,
+            part: 0..0,
+            expression: String::new(),
+            certain: false,
+            hint: None,
+        });
     }
 
     fn fault(&mut self, message: String, path: &str, range: Range<usize>, expression: String) {
@@ -314,6 +342,7 @@ impl Parser<'_> {
             range,
             part: 0..expression.len(),
             expression,
+            certain: true,
             hint: None,
         });
     }
@@ -442,6 +471,7 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
                         range: 0..0,
                         expression: String::new(),
                         part: 0..0,
+                        certain: true,
                         hint,
                     });
                 }

@@ -32,6 +32,10 @@ pub(super) fn call(
         let alike = rest.iter().all(|other| other == first);
         return if alike { first.clone() } else { Type::Dyn };
     }
+    if overloads.is_empty() {
+        // There is no such function, which the parser said.
+        return Type::Dyn;
+    }
     let usage: Vec<String> = overloads.iter().map(|one| one.usage()).collect();
     let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
     let message = format!("{name} cannot be applied to {}", texts.join(", "));

@@ -4,22 +4,23 @@ use super::types::NoField;
 use super::{Scope, Type, calls};
 use crate::eval::is_type_name;
 use crate::syntax::ast::{
-    Bind, BindKind, Entry, Expr, Item, Kind, Literal, Loop, LoopKind, Operator,
+    Bind, BindKind, Entry, Expr, Field, Item, Kind, Literal, Loop, LoopKind, Operator,
 };
 use crate::syntax::{Mistake, meant};
 use std::ops::Range;
 
 /// The type of `expr` in `scope`, and what cannot work in it.
 pub(crate) fn infer(expr: &Expr, scope: &Scope<'_>) -> (Type, Vec<Mistake>) {
-    let mut checker = Checker {
-        mistakes: Vec::new(),
-    };
+    let mut checker = Checker::default();
     let found = checker.infer(expr, scope);
     (found, checker.mistakes)
 }
 
+#[derive(Default)]
 pub(super) struct Checker {
     mistakes: Vec<Mistake>,
+    /// Fields that nothing declares and that `has()` asks for: their use is probably meant.
+    asked: Vec<String>,
 }
 
 impl Checker {
@@ -63,7 +64,7 @@ impl Checker {
             }
             Kind::Has { operand, field } => {
                 let operand = self.infer(operand, scope);
-                self.field(&operand, &field.name, &field.span);
+                self.asked_for(&operand, field);
                 Type::Bool
             }
             Kind::Index {
@@ -131,6 +132,17 @@ impl Checker {
         })
     }
 
+    /// A field that is asked for may be missing, also where it is not declared: values are not
+    /// stripped of what their schema does not know.
+    fn asked_for(&mut self, operand: &Type, field: &Field) {
+        if matches!(operand.field(&field.name), Err(NoField::Unknown(_))) {
+            self.asked.push(field.name.clone());
+        }
+        if !operand.declares_nothing() {
+            self.field(operand, &field.name, &field.span);
+        }
+    }
+
     fn field(&mut self, operand: &Type, name: &str, span: &Range<usize>) -> Type {
         match operand.field(name) {
             Ok(found) => found,
@@ -140,7 +152,9 @@ impl Checker {
                     let all: Vec<&str> = known().take(12).collect();
                     (!all.is_empty()).then(|| format!("there are: {}", all.join(", ")))
                 });
-                self.mistake(span, format!("there is no field {name:?}"), hint);
+                let mut mistake = Mistake::new(span.clone(), format!("there is no field {name:?}"));
+                mistake.certain = !self.asked.iter().any(|asked| asked == name);
+                self.mistakes.push(mistake.with_hint(hint));
                 Type::Dyn
             }
             Err(NoField::Plain(other)) => {

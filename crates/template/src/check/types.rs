@@ -95,6 +95,10 @@ impl Type {
         }
     }
 
+    pub(super) fn declares_nothing(&self) -> bool {
+        matches!(self, Self::Object(fields) if fields.known.is_empty())
+    }
+
     pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Dyn | Self::Free)
     }

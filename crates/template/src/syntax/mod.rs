@@ -17,6 +17,8 @@ use std::ops::Range;
 pub(crate) struct Mistake {
     pub(crate) message: String,
     pub(crate) span: Range<usize>,
+    /// Whether it fails whenever it is reached.
+    pub(crate) certain: bool,
     pub(crate) hint: Option<String>,
 }
 
@@ -25,6 +27,7 @@ impl Mistake {
         Self {
             message: message.into(),
             span,
+            certain: true,
             hint: None,
         }
     }

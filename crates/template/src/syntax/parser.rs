@@ -32,13 +32,17 @@ const RESERVED: [&str; 18] = [
 /// What is said about expressions that are too deep.
 const TOO_DEEP: &str = "the expression nests too deep: split it up";
 
-/// Reads `source`. Calls that cannot work whatever they are given are mistakes too.
-pub(crate) fn parse(source: &str, helpers: &[Helper]) -> Result<Expr, Vec<Mistake>> {
+/// Reads `source`, as far as it can be read. Calls that cannot work whatever they are given are
+/// mistakes too, which leave a tree to look at.
+pub(crate) fn parse(source: &str, helpers: &[Helper]) -> (Option<Expr>, Vec<Mistake>) {
     if source.len() > MAX_EXPRESSION {
         let message = format!("the expression is longer than {MAX_EXPRESSION} bytes");
-        return Err(vec![Mistake::new(0..source.len(), message)]);
+        return (None, vec![Mistake::new(0..source.len(), message)]);
     }
-    let tokens = lexer::tokens(source).map_err(|mistake| vec![mistake])?;
+    let tokens = match lexer::tokens(source) {
+        Ok(tokens) => tokens,
+        Err(mistake) => return (None, vec![mistake]),
+    };
     let mut parser = Parser {
         tokens,
         at: 0,
@@ -46,11 +50,12 @@ pub(crate) fn parse(source: &str, helpers: &[Helper]) -> Result<Expr, Vec<Mistak
         helpers,
         mistakes: Vec::new(),
     };
-    let expr = parser.whole().map_err(|mistake| vec![mistake])?;
-    if parser.mistakes.is_empty() {
-        Ok(expr)
-    } else {
-        Err(parser.mistakes)
+    match parser.whole() {
+        Ok(expr) => (Some(expr), parser.mistakes),
+        Err(mistake) => {
+            parser.mistakes.push(mistake);
+            (None, parser.mistakes)
+        }
     }
 }
 
