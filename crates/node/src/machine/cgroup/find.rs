@@ -99,11 +99,10 @@ pub(super) fn missing(controllers: &str) -> Vec<&'static str> {
         .collect()
 }
 
-/// What to write to a group's `cgroup.subtree_control`: `+` gives the controllers on, `-` takes them.
-pub(super) fn switch(sign: char) -> String {
-    NEEDED
-        .map(|controller| format!("{sign}{controller}"))
-        .join(" ")
+/// What to write to a group's `cgroup.subtree_control` to switch controllers on (`+`) or off (`-`).
+pub(super) fn switch<'a>(sign: char, controllers: impl IntoIterator<Item = &'a str>) -> String {
+    let each = controllers.into_iter().map(|one| format!("{sign}{one}"));
+    each.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -170,6 +169,7 @@ mod tests {
     fn controllers_are_compared_as_words() {
         assert_eq!(missing("cpuset cpu io memory hugetlb pids"), [""; 0]);
         assert_eq!(missing("cpuset memory pids\n"), ["cpu"]);
-        assert_eq!(switch('+'), "+memory +cpu +pids");
+        assert_eq!(switch('+', NEEDED), "+memory +cpu +pids");
+        assert_eq!(switch('-', "cpu io\n".split_whitespace()), "-cpu -io");
     }
 }

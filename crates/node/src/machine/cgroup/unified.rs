@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::find::{missing, switch};
+use super::find::{NEEDED, missing, switch};
 
 /// How to get a group of one's own, for those who have none.
 const DELEGATE: &str = "start it with: systemd-run --user --scope -p Delegate=yes choreo up";
@@ -105,7 +105,7 @@ impl Base {
         fs::create_dir_all(aside).map_err(failed)?;
         move_all(&self.folder, aside).map_err(failed)?;
         let control = self.folder.join("cgroup.subtree_control");
-        if let Err(error) = fs::write(control, switch('+')) {
+        if let Err(error) = fs::write(control, switch('+', NEEDED)) {
             self.release();
             return Err(failed(error));
         }
@@ -118,9 +118,12 @@ impl Base {
         let Some(aside) = self.aside.as_ref().filter(|aside| aside.exists()) else {
             return;
         };
+        let control = self.folder.join("cgroup.subtree_control");
+        // The container runtime switches on whatever there is.
+        let on = read(&control).unwrap_or_default();
         // Others may have groups here by now, and then things stay as they are: a group without
         // limits costs nothing.
-        let _kept = fs::write(self.folder.join("cgroup.subtree_control"), switch('-'))
+        let _kept = fs::write(&control, switch('-', on.split_whitespace()))
             .and_then(|()| move_all(aside, &self.folder))
             .and_then(|()| fs::remove_dir(aside));
     }
