@@ -1,7 +1,7 @@
 //! The running gateway: watches lead to translations, translations to files and statuses; Envoy is kept
 //! running beside it, and its logs bounded.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path, sync::Arc, time::Duration};
 
 use kube::{
     Api, Client,
@@ -27,6 +27,8 @@ use crate::machine::{self, Event, Machine, Process};
 const PROCESS: &str = "gateway";
 const BOOTSTRAP: &str = "bootstrap.json";
 const ENVOY_LOG: &str = "envoy.log";
+/// Between two tries to write to a full disk.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 /// A burst of changes is one translation.
 const DEBOUNCE: Duration = Duration::from_millis(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -216,8 +218,21 @@ impl Control {
                 Some(true) => {
                     tokio::time::sleep(DEBOUNCE).await;
                     (input, translation) = self.translate();
-                    refusals = self.publisher.publish(&translation, true).await?;
+                    refusals = self.publish(&translation).await?;
                 }
+            }
+        }
+    }
+
+    /// Hands a translation to Envoy, as soon as the disk has space for it: what Envoy has stays good.
+    async fn publish(&mut self, translation: &Translation) -> Result<Vec<Refusal>> {
+        loop {
+            match self.publisher.publish(translation, true).await {
+                Err(Error::Io { doing, cause }) if cause.kind() == ErrorKind::StorageFull => {
+                    tracing::warn!(doing, %cause, "the gateway stays as it is until it can be written");
+                    tokio::time::sleep(FULL_PAUSE).await;
+                }
+                other => return other,
             }
         }
     }
