@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use choreo_model::Component;
+use choreo_model::{Component, ReleaseBinding, conditions, release::ReleaseBindingSpec};
 use futures::{Stream, stream::select_all};
 use kube::Client;
 use tokio::time::Instant;
 
 use crate::{
     failure::Result,
+    store,
     terminal::{self, paint},
     tree::{self, Snapshot, State},
     view::View,
@@ -134,14 +135,15 @@ impl Row {
 }
 
 impl Awaited {
-    /// All except what is in trouble now.
+    /// All except what is not ready now. Bindings are asked, not pods: those of a platform that is
+    /// just starting tell nothing yet.
     pub(crate) async fn all_but_broken(client: &Client, namespaces: &[String]) -> Result<Self> {
-        Ok(Self::all_but(&look(client, namespaces).await?))
-    }
-
-    fn all_but(rows: &[Row]) -> Self {
-        let broken = rows.iter().filter(|row| row.state == State::Failed);
-        Self::AllBut(broken.map(Row::place).collect())
+        let mut broken = in_trouble(&look(client, namespaces).await?);
+        for namespace in namespaces {
+            let bindings = store::list::<ReleaseBindingSpec>(client, namespace).await?;
+            broken.extend(bindings.iter().filter(|it| !is_ready(it)).map(place));
+        }
+        Ok(Self::AllBut(broken))
     }
 
     /// Sorts rows by whether they are waited for.
@@ -161,6 +163,23 @@ impl Awaited {
         followed.rows = rows;
         followed
     }
+}
+
+/// The places of rows in trouble.
+fn in_trouble(rows: &[Row]) -> BTreeSet<(String, String)> {
+    let broken = rows.iter().filter(|row| row.state == State::Failed);
+    broken.map(Row::place).collect()
+}
+
+fn is_ready(binding: &ReleaseBinding) -> bool {
+    let ready = conditions::find(&binding.status.conditions, conditions::types::READY);
+    ready.is_some_and(|ready| ready.status == "True")
+}
+
+fn place(binding: &ReleaseBinding) -> (String, String) {
+    let owner = &binding.spec.owner;
+    let component = format!("{}/{}", owner.project_name, owner.component_name);
+    (component, binding.spec.environment.clone())
 }
 
 async fn look(client: &Client, namespaces: &[String]) -> Result<Vec<Row>> {
@@ -277,7 +296,7 @@ mod tests {
             row("shop/web", State::Ready),
             row("shop/old", State::Failed),
         ];
-        let all = Awaited::all_but(&first);
+        let all = Awaited::AllBut(in_trouble(&first));
         assert_eq!(open(&all, &first), [""; 0]);
         let later = [
             row("shop/web", State::Failed),
