@@ -48,7 +48,7 @@ impl<'t> Source<'t> {
     }
 
     /// Where `part` of the expression at `pointer` is written; the whole value when it cannot be
-    /// told, as in text that YAML folds.
+    /// told. The expression may be written with `${}` around it or without.
     pub fn expression(
         &self,
         document: usize,
@@ -58,14 +58,15 @@ impl<'t> Source<'t> {
     ) -> Option<Place> {
         let node = self.documents.get(document)?.at(pointer)?;
         let start = offset(&node.referenced)?;
-        // Block scalars are placed at their first line, so look from there on.
         let rest = self.text.get(start..)?;
-        let written = format!("${{{expression}}}");
-        match rest.find(&written) {
-            Some(found) => {
-                let start = start + found + "${".len();
-                self.place_of(start + part.start..start + part.end)
-            }
+        let found = spelled(
+            rest,
+            &format!("${{{expression}}}"),
+            part.start + 2..part.end + 2,
+        )
+        .or_else(|| spelled(rest, expression, part.clone()));
+        match found {
+            Some(found) => self.place_of(start + found.start..start + found.end),
             None => self.place(document, pointer),
         }
     }
@@ -79,6 +80,58 @@ impl<'t> Source<'t> {
             bytes,
         })
     }
+}
+
+/// Where `part` of `value` stands in `text`, which spells `value` somewhere the way YAML does:
+/// lines indented and folded, quotes and backslashes doubled or escaped.
+fn spelled(text: &str, value: &str, part: Range<usize>) -> Option<Range<usize>> {
+    let first = value.chars().next()?;
+    let starts = text.char_indices().filter(|(_, c)| *c == first);
+    starts
+        .into_iter()
+        .find_map(|(start, _)| spelled_at(text, start, value, &part))
+}
+
+fn spelled_at(text: &str, start: usize, value: &str, part: &Range<usize>) -> Option<Range<usize>> {
+    let (mut at, mut read) = (start, 0);
+    let (mut from, mut to) = (None, None);
+    while read <= value.len() {
+        if read >= part.start {
+            from.get_or_insert(at);
+        }
+        if read >= part.end {
+            to.get_or_insert(at);
+        }
+        let (rest, wanted) = (&text[at..], &value[read..]);
+        let Some(c) = wanted.chars().next() else {
+            break;
+        };
+        if c.is_whitespace() {
+            let trimmed = rest.trim_start();
+            if trimmed.len() == rest.len() {
+                return None;
+            }
+            at += rest.len() - trimmed.len();
+            read += wanted.len() - wanted.trim_start().len();
+            continue;
+        }
+        at += spelling(rest, c)?;
+        read += c.len_utf8();
+    }
+    Some(from?..to?)
+}
+
+/// How many bytes at the start of `text` stand for `c`, if they do.
+fn spelling(text: &str, c: char) -> Option<usize> {
+    let escaped = match c {
+        '\'' => text.starts_with("''").then_some(2),
+        '"' | '\\' => text
+            .strip_prefix('\\')
+            .filter(|rest| rest.starts_with(c))
+            .map(|_| 2),
+        _ => None,
+    };
+    escaped.or_else(|| text.starts_with(c).then(|| c.len_utf8()))
 }
 
 fn offset(location: &Location) -> Option<usize> {
@@ -185,6 +238,27 @@ mod tests {
         assert_eq!(&TEXT[place.bytes], "'é ${nope}'");
         assert_eq!(source.place(1, "/spec/list/2"), None);
         assert_eq!(source.place(2, ""), None);
+    }
+
+    #[test]
+    fn expressions_are_found_however_yaml_writes_them() {
+        let text = "a: >-\n  ${f(x,\n    nope)}\nb: '${has(a.b) ? ''x'' : nope}'\nc: \"${\\\"x\\\" + nope}\"\nd: nope == 1\n";
+        let source = Source::read(text).expect("YAML");
+        let value: Value = serde_saphyr::from_str(text).expect("YAML");
+        for (name, line, column) in [("a", 3, 5), ("b", 4, 26), ("c", 5, 15), ("d", 6, 4)] {
+            let value = value[name].as_str().expect("a text");
+            let inner = value
+                .strip_prefix("${")
+                .and_then(|text| text.strip_suffix('}'));
+            let expression = inner.unwrap_or(value);
+            let start = expression.find("nope").expect("there");
+            let place = source.expression(0, &format!("/{name}"), expression, &(start..start + 4));
+            let place = place.expect("a place");
+            assert_eq!(
+                (place.line, place.column, &text[place.bytes]),
+                (line, column, "nope")
+            );
+        }
     }
 
     #[test]

@@ -442,7 +442,8 @@ impl Parser<'_> {
                 unknown(name, method, named)
             } else {
                 let usage: Vec<String> = all.iter().map(|one| one.usage()).collect();
-                let message = format!("{name} is not called with {given} arguments");
+                let plural = if given == 1 { "" } else { "s" };
+                let message = format!("{name} is not called with {given} argument{plural}");
                 Mistake::new(named, message)
                     .with_hint(Some(format!("it is called as {}", usage.join(" or "))))
             };
