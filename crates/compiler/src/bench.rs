@@ -2,10 +2,11 @@
 
 use crate::diagnostic::{Code, Diagnostic, dotted};
 use crate::dialect::DIALECT;
+use crate::origin::{Cause, Looped, Origin, Trail, Writing};
 use crate::programs::{Parsed, Programs, Read, Sheet};
-use crate::result::Origin;
 use crate::schema::Schema;
-use choreo_model::shared::TargetPlane;
+use choreo_model::shared::{ResourceTemplate, TargetPlane};
+use choreo_model::traits::TraitCreate;
 use choreo_template::{Context, Entry, Output, Recorder, Silent, Template, Trace};
 use serde_json::Value;
 use std::sync::Arc;
@@ -41,7 +42,27 @@ pub(crate) struct Draft {
     pub(crate) id: String,
     pub(crate) plane: TargetPlane,
     pub(crate) object: Value,
-    pub(crate) origins: Vec<Origin>,
+    /// Where its fields come from; only when somebody asked.
+    pub(crate) trail: Option<Trail>,
+}
+
+impl Draft {
+    /// Lets `change` change the object, and follows what it did. What it adds comes from `value`,
+    /// whose own trail is known, or from `origin`.
+    pub(crate) fn change<R>(
+        &mut self,
+        origin: impl FnOnce() -> Origin,
+        value: Option<(&Value, &Trail)>,
+        change: impl FnOnce(&mut Value) -> R,
+    ) -> R {
+        let Some(trail) = &mut self.trail else {
+            return change(&mut self.object);
+        };
+        let before = self.object.clone();
+        let result = change(&mut self.object);
+        trail.follow((&before, &self.object), origin(), value);
+        result
+    }
 }
 
 /// What a resource of a type and a creation of a trait have in common.
@@ -55,6 +76,32 @@ pub(crate) struct Recipe<'a> {
     pub(crate) template: &'a Value,
 }
 
+impl<'a> From<&'a ResourceTemplate> for Recipe<'a> {
+    fn from(resource: &'a ResourceTemplate) -> Self {
+        Self {
+            id: &resource.id,
+            plane: resource.target_plane,
+            include_when: resource.include_when.as_deref(),
+            for_each: resource.for_each.as_deref(),
+            var: resource.var.as_deref(),
+            template: &resource.template,
+        }
+    }
+}
+
+impl<'a> From<&'a TraitCreate> for Recipe<'a> {
+    fn from(create: &'a TraitCreate) -> Self {
+        Self {
+            id: "",
+            plane: create.target_plane,
+            include_when: create.include_when.as_deref(),
+            for_each: create.for_each.as_deref(),
+            var: create.var.as_deref(),
+            template: &create.template,
+        }
+    }
+}
+
 /// The evaluator of one compilation.
 #[derive(Default)]
 pub(crate) struct Bench<L> {
@@ -62,6 +109,10 @@ pub(crate) struct Bench<L> {
     sheets: Vec<(String, Arc<Sheet>)>,
     ledger: L,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// The instance of the trait that is being applied.
+    pub(crate) instance: Option<String>,
+    /// The loop that is being run.
+    looped: Option<Looped>,
 }
 
 impl<L: Ledger> Bench<L> {
@@ -165,9 +216,16 @@ impl<L: Ledger> Bench<L> {
         };
         for (index, item) in self.items(site, for_each, context).iter().enumerate() {
             let mut scope = context.scope();
-            scope.bind(var.unwrap_or("item"), item);
+            let variable = var.unwrap_or("item");
+            scope.bind(variable, item);
+            self.looped = L::ENABLED.then(|| Looped {
+                expression: unwrapped(for_each).to_owned(),
+                variable: variable.to_owned(),
+                index,
+            });
             run(self, &scope, Some(index));
         }
+        self.looped = None;
     }
 
     /// A list as it is; a map as a list of `{key, value}`, sorted by key.
@@ -222,7 +280,7 @@ impl<L: Ledger> Bench<L> {
                 let Some(Some(object)) = bench.eval(at, recipe.template, scope) else {
                     return;
                 };
-                let origins = bench.origins(site.object);
+                let trail = bench.trail(Cause::Template, at, (recipe.template, &object));
                 drafts.push(Draft {
                     id: index.map_or_else(
                         || recipe.id.to_owned(),
@@ -230,38 +288,52 @@ impl<L: Ledger> Bench<L> {
                     ),
                     plane: recipe.plane,
                     object,
-                    origins,
+                    trail,
                 });
             },
         );
     }
 
-    /// What the last evaluation recorded.
-    fn origins(&mut self, source: &str) -> Vec<Origin> {
-        self.ledger
-            .drain()
-            .into_iter()
-            .map(|entry| Origin {
-                output: entry.output,
-                source: source.to_owned(),
-                field: dotted(&entry.path),
-                range: Some(entry.range),
-                expression: Some(entry.expression),
-            })
-            .collect()
+    /// Forgets what was recorded so far.
+    pub(crate) fn forget(&mut self) {
+        self.ledger.drain();
     }
 
-    /// Notes that `path` of `draft` was changed by what is written at `site`.
-    pub(crate) fn note(&mut self, draft: &mut Draft, path: &str, site: Site<'_>) {
-        self.ledger.drain();
-        if L::ENABLED {
-            draft.origins.push(Origin {
-                output: path.to_owned(),
-                source: site.object.to_owned(),
-                field: dotted(site.pointer),
-                range: None,
-                expression: None,
-            });
+    /// Where `output` comes from, which the last evaluation made of `template` at `site`.
+    pub(crate) fn trail(
+        &mut self,
+        cause: Cause,
+        site: Site<'_>,
+        (template, output): (&Value, &Value),
+    ) -> Option<Trail> {
+        let entries = self.ledger.drain();
+        L::ENABLED.then(|| {
+            let writing = Writing {
+                origin: self.origin(cause, site),
+                pointer: site.pointer,
+                entries,
+            };
+            Trail::of_template(&writing, template, output)
+        })
+    }
+
+    /// What is written at `site`, as the origin of fields.
+    pub(crate) fn origin(&self, cause: Cause, site: Site<'_>) -> Origin {
+        Origin {
+            source: site.object.to_owned(),
+            instance: self.instance.clone(),
+            field: dotted(site.pointer),
+            looped: self.looped.clone(),
+            ..Origin::platform(cause)
         }
     }
+}
+
+/// An expression without `${` and `}`.
+fn unwrapped(text: &str) -> &str {
+    let inner = text.trim().strip_prefix("${");
+    inner
+        .and_then(|inner| inner.strip_suffix('}'))
+        .unwrap_or(text)
+        .trim()
 }

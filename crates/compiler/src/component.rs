@@ -6,6 +6,7 @@ use crate::connections::{self, Connections};
 use crate::context::{self, Variables};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::network_policy::{self, Subject};
+use crate::origin::{Cause, Origin, Trail};
 use crate::parameters::{self, Section};
 use crate::programs::Programs;
 use crate::release::embedded_reference;
@@ -102,6 +103,7 @@ fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connect
 /// A trait as a component uses it.
 struct Use<'a> {
     object: String,
+    instance: String,
     spec: &'a TraitSpec,
     variables: Variables,
 }
@@ -207,15 +209,8 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
                 object,
                 pointer: &pointer,
             };
-            let recipe = Recipe {
-                id: &resource.id,
-                plane: resource.target_plane,
-                include_when: resource.include_when.as_deref(),
-                for_each: resource.for_each.as_deref(),
-                var: resource.var.as_deref(),
-                template: &resource.template,
-            };
-            self.bench.make(site, recipe, context, drafts);
+            self.bench
+                .make(site, Recipe::from(resource), context, drafts);
         }
     }
 
@@ -327,6 +322,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         );
         Some(Use {
             object,
+            instance: instance.to_owned(),
             spec: &frozen.spec,
             variables,
         })
@@ -343,9 +339,11 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             };
             validations::before(&mut self.bench, &used.object, rules, &scope);
             if self.bench.diagnostics.len() == before {
+                self.bench.instance = Some(used.instance.clone());
                 traits::apply(&mut self.bench, &used.object, used.spec, &scope, drafts);
             }
         }
+        self.bench.instance = None;
     }
 
     fn validate(
@@ -395,11 +393,12 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             Some("cilium") => network_policy::cilium(subject),
             _ => network_policy::kubernetes(subject),
         };
+        let trail = L::ENABLED.then(|| Trail::whole(&policy, Origin::platform(Cause::Policy)));
         drafts.push(Draft {
             id: String::new(),
             plane: TargetPlane::DataPlane,
             object: policy,
-            origins: Vec::new(),
+            trail,
         });
         finish::identify(&mut drafts);
         finish::hand_over(drafts, compiled);

@@ -4,6 +4,7 @@
 use crate::bench::{Bench, Draft, Ledger, Site};
 use crate::canonical;
 use crate::diagnostic::Code;
+use crate::origin::{Cause, Origin};
 use crate::result::{Compiled, Rendered};
 use choreo_model::labels;
 use choreo_model::names::manifest_id;
@@ -22,15 +23,18 @@ pub(crate) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
 /// Merges `labels` onto every object; the platform's win.
 pub(crate) fn label(drafts: &mut [Draft], labels: &BTreeMap<&'static str, String>) {
     for draft in drafts {
-        let Some(metadata) = field(&mut draft.object, "metadata") else {
-            continue;
-        };
-        let Some(map) = map_field(metadata, "labels") else {
-            continue;
-        };
-        for (key, value) in labels {
-            map.insert((*key).to_owned(), Value::from(value.as_str()));
-        }
+        draft.change(
+            || Origin::platform(Cause::Label),
+            None,
+            |object| {
+                let map =
+                    field(object, "metadata").and_then(|metadata| map_field(metadata, "labels"));
+                let Some(map) = map else { return };
+                for (key, value) in labels {
+                    map.insert((*key).to_owned(), Value::from(value.as_str()));
+                }
+            },
+        );
     }
 }
 
@@ -50,13 +54,19 @@ pub(crate) fn hash_pods(drafts: &mut [Draft]) {
             .collect();
         others.sort_unstable();
         let hash = canonical::hash(&others.join("\n"));
-        let metadata = field(&mut draft.object, "spec")
-            .and_then(|spec| map_field(spec, "template"))
-            .and_then(|template| map_field(template, "metadata"));
-        if let Some(annotations) = metadata.and_then(|metadata| map_field(metadata, "annotations"))
-        {
-            annotations.insert(labels::RESOURCE_HASH.to_owned(), Value::from(hash));
-        }
+        draft.change(
+            || Origin::platform(Cause::Hash),
+            None,
+            |object| {
+                let annotations = field(object, "spec")
+                    .and_then(|spec| map_field(spec, "template"))
+                    .and_then(|template| map_field(template, "metadata"))
+                    .and_then(|metadata| map_field(metadata, "annotations"));
+                if let Some(annotations) = annotations {
+                    annotations.insert(labels::RESOURCE_HASH.to_owned(), Value::from(hash));
+                }
+            },
+        );
     }
 }
 
@@ -123,9 +133,7 @@ pub(crate) fn identify(drafts: &mut [Draft]) {
 /// Hands the objects over.
 pub(crate) fn hand_over(drafts: Vec<Draft>, compiled: &mut Compiled) {
     for draft in drafts {
-        if !draft.origins.is_empty() {
-            compiled.provenance.insert(draft.id.clone(), draft.origins);
-        }
+        compiled.provenance.extend(draft.trail);
         compiled.objects.push(Rendered {
             id: draft.id,
             target_plane: draft.plane,

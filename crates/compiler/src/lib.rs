@@ -23,6 +23,8 @@ mod dialect;
 mod endpoints;
 mod finish;
 mod network_policy;
+mod origin;
+mod parallel;
 mod parameters;
 mod programs;
 mod project;
@@ -33,7 +35,8 @@ mod validations;
 
 pub use component::{compile_component, explain_component};
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use origin::{Cause, Looped, Made, Origin, Trail, leaves};
 pub use programs::Programs;
 pub use project::{compile_project, explain_project};
-pub use result::{Compiled, Origin, Rendered};
+pub use result::{Compiled, Rendered};
 pub use snapshot::{ComponentSnapshot, ProjectSnapshot};

@@ -1,14 +1,13 @@
 //! What a compilation returns.
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::origin::{Made, Trail};
 use choreo_model::release::{
     ConnectionTarget, EndpointStatus, PendingConnection, PendingResourceDependency,
     ResolvedConnection, ResourceDependencyTarget,
 };
 use choreo_model::shared::TargetPlane;
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// One object for one plane.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,21 +18,6 @@ pub struct Rendered {
     pub target_plane: TargetPlane,
     /// The object.
     pub object: Value,
-}
-
-/// Where a field of a rendered object came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// JSON pointer into the rendered object.
-    pub output: String,
-    /// The object it is written in, as `Kind/name`.
-    pub source: String,
-    /// The field it is written in.
-    pub field: String,
-    /// Bytes of that field, for expressions.
-    pub range: Option<Range<usize>>,
-    /// The expression, if it is one.
-    pub expression: Option<String>,
 }
 
 /// Everything there is to know about one binding.
@@ -59,8 +43,9 @@ pub struct Compiled {
     pub secret_reference_names: Vec<String>,
     /// What is wrong.
     pub diagnostics: Vec<Diagnostic>,
-    /// Where each object's fields came from, by id; filled only when asked for.
-    pub provenance: BTreeMap<String, Vec<Origin>>,
+    /// Where the fields of each object come from, in the order of the objects; empty unless asked
+    /// for.
+    pub provenance: Vec<Trail>,
 }
 
 impl Compiled {
@@ -78,26 +63,9 @@ impl Compiled {
             .filter(move |rendered| rendered.target_plane == plane)
     }
 
-    /// What `pointer` of object `id` came from, the nearest first: origins of the field itself, of
-    /// what it is part of, and of what it is made of.
-    pub fn origins_of(&self, id: &str, pointer: &str) -> Vec<&Origin> {
-        let all = self
-            .provenance
-            .get(id)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let mut related: Vec<&Origin> = all
-            .iter()
-            .filter(|origin| within(pointer, &origin.output) || within(&origin.output, pointer))
-            .collect();
-        related.sort_by_key(|origin| origin.output.len().abs_diff(pointer.len()));
-        related
+    /// What made the leaf `pointer` of object `id`.
+    pub fn made(&self, id: &str, pointer: &str) -> Option<&Made> {
+        let index = self.objects.iter().position(|one| one.id == id)?;
+        self.provenance.get(index)?.at(pointer)
     }
-}
-
-/// Whether the place `inner` is `outer` or inside it.
-fn within(inner: &str, outer: &str) -> bool {
-    inner
-        .strip_prefix(outer)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

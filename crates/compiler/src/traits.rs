@@ -3,6 +3,7 @@
 use crate::bench::{Bench, Draft, Ledger, Recipe, Site};
 use crate::diagnostic::Code;
 use crate::finish::text;
+use crate::origin::Cause;
 use crate::pointer::{Change, Path};
 use choreo_model::shared::TargetPlane;
 use choreo_model::traits::{PatchOp, PatchOperation, PatchTarget, TraitPatch, TraitSpec};
@@ -22,11 +23,7 @@ pub(crate) fn apply<L: Ledger>(
         let id = format!("{object} creates[{index}]");
         let recipe = Recipe {
             id: &id,
-            plane: create.target_plane,
-            include_when: create.include_when.as_deref(),
-            for_each: create.for_each.as_deref(),
-            var: create.var.as_deref(),
-            template: &create.template,
+            ..Recipe::from(create)
         };
         let site = Site {
             object,
@@ -136,23 +133,25 @@ fn operate<L: Ledger>(
             return None;
         }
     };
-    let value = match (operation.op, &operation.value) {
-        (PatchOp::Remove, _) => None,
+    bench.forget();
+    let (value, trail) = match (operation.op, &operation.value) {
+        (PatchOp::Remove, _) => (None, None),
         (_, None) => {
             bench.fail(Code::Patch, site, "needs a value");
             return None;
         }
-        (_, Some(value)) => {
+        (_, Some(template)) => {
             let pointer = format!("{}/value", site.pointer);
             let at = Site {
                 pointer: &pointer,
                 ..site
             };
             // A value that asks to be left out leaves nothing to do.
-            let Some(value) = bench.eval(at, value, context)? else {
+            let Some(value) = bench.eval(at, template, context)? else {
                 return Some(());
             };
-            Some(value)
+            let trail = bench.trail(Cause::Patch, at, (template, &value));
+            (Some(value), trail)
         }
     };
     let change = match (operation.op, &value) {
@@ -160,13 +159,17 @@ fn operate<L: Ledger>(
         (PatchOp::Replace, Some(value)) => Change::Replace(value),
         (PatchOp::Remove, _) | (_, None) => Change::Remove,
     };
-    if let Err(misfit) = path.apply(&mut draft.object, change) {
+    let applied = draft.change(
+        || bench.origin(Cause::Patch, site),
+        value.as_ref().zip(trail.as_ref()),
+        |object| path.apply(object, change),
+    );
+    if let Err(misfit) = applied {
         let kind = text(&draft.object, "/kind");
         let name = text(&draft.object, "/metadata/name");
         let message = format!("does not fit {kind}/{name}: {misfit}");
         bench.fail(Code::Patch, site, message);
         return None;
     }
-    bench.note(draft, &written, site);
     Some(())
 }

@@ -1,0 +1,198 @@
+//! The files that objects were read from, so that whatever is said about an object can name its
+//! line.
+
+use crate::diagnostic::Excerpt;
+use choreo_template::source::{Place, Source, Unreadable};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Files of manifests.
+#[derive(Debug, Clone, Default)]
+pub struct Library {
+    files: Vec<File>,
+    /// Where the objects called `Kind/name` are written.
+    shelf: BTreeMap<String, Vec<Volume>>,
+}
+
+#[derive(Debug, Clone)]
+struct File {
+    name: String,
+    text: Arc<str>,
+}
+
+#[derive(Debug, Clone)]
+struct Volume {
+    /// None for objects without a namespace.
+    namespace: Option<String>,
+    file: usize,
+    document: usize,
+    /// JSON pointer to the object inside its document.
+    root: String,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The name of the file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The bytes.
+    pub bytes: Range<usize>,
+}
+
+impl Library {
+    /// Reads a file. Objects without a namespace, of kinds that have one, are given `namespace`;
+    /// the items of a `List` stand for themselves.
+    pub fn read(
+        &mut self,
+        name: &str,
+        text: Arc<str>,
+        namespace: &str,
+    ) -> Result<Vec<Value>, Unreadable> {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(Box::new)?;
+        let file = self.files.len();
+        let mut objects = Vec::new();
+        for (document, value) in documents.into_iter().enumerate() {
+            for (root, mut object) in unpacked(value) {
+                settle(&mut object, namespace);
+                let volume = Volume {
+                    namespace: object["metadata"]["namespace"].as_str().map(str::to_owned),
+                    file,
+                    document,
+                    root,
+                };
+                self.shelf.entry(title(&object)).or_default().push(volume);
+                objects.push(object);
+            }
+        }
+        self.files.push(File {
+            name: name.to_owned(),
+            text,
+        });
+        Ok(objects)
+    }
+
+    /// The text of the file called `name`.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let found = self.files.iter().find(|file| file.name == name);
+        found.map(|file| file.text.as_ref())
+    }
+
+    /// Where `pointer` of `object`, called `Kind/name`, is written; the nearest thing around it
+    /// that is, when it is not; the part of its expression, when that can be found. Of several
+    /// objects with that name it is the one in `namespace`, or the one without.
+    pub fn spot(
+        &self,
+        (namespace, object): (&str, &str),
+        pointer: &str,
+        excerpt: Option<&Excerpt>,
+    ) -> Option<Spot> {
+        let volume = self.volume(namespace, object)?;
+        let file = self.files.get(volume.file)?;
+        let source = Source::read(&file.text).ok()?;
+        let within = format!("{}{pointer}", volume.root);
+        let part = excerpt.and_then(|one| {
+            source.expression(volume.document, &within, &one.expression, &one.part)
+        });
+        let place = match part {
+            Some(place) => place,
+            None => nearest(&source, volume, within)?,
+        };
+        Some(Spot {
+            file: file.name.clone(),
+            line: place.line,
+            column: place.column,
+            bytes: place.bytes,
+        })
+    }
+
+    fn volume(&self, namespace: &str, object: &str) -> Option<&Volume> {
+        let all = self.shelf.get(object)?;
+        // What was read last holds.
+        let of = |wanted: Option<&str>| {
+            let mut found = all.iter().rev();
+            found.find(|one| one.namespace.as_deref() == wanted)
+        };
+        of(Some(namespace)).or_else(|| of(None))
+    }
+}
+
+fn nearest(source: &Source<'_>, volume: &Volume, mut pointer: String) -> Option<Place> {
+    loop {
+        if let Some(found) = source.place(volume.document, &pointer) {
+            return Some(found);
+        }
+        if pointer.len() <= volume.root.len() {
+            return None;
+        }
+        pointer.truncate(pointer.rfind('/')?);
+    }
+}
+
+/// The object that `value` is, or those it lists, with their places in it.
+fn unpacked(mut value: Value) -> Vec<(String, Value)> {
+    if value["apiVersion"] == "v1" && value["kind"] == "List" {
+        let items = value.get_mut("items").map(Value::take);
+        if let Some(Value::Array(items)) = items {
+            let place = |(index, item)| (format!("/items/{index}"), item);
+            return items.into_iter().enumerate().map(place).collect();
+        }
+    }
+    if value.is_object() {
+        vec![(String::new(), value)]
+    } else {
+        Vec::new()
+    }
+}
+
+/// `Kind/name`.
+fn title(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    format!(
+        "{}/{}",
+        text(&object["kind"]),
+        text(&object["metadata"]["name"])
+    )
+}
+
+/// Gives an object of the platform the namespace it has when it names none.
+fn settle(object: &mut Value, namespace: &str) {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let known = choreo_model::registry().iter().find(|row| row.kind == kind);
+    let namespaced = known.is_some_and(|row| row.scope == choreo_model::Scope::Namespaced);
+    if namespaced && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        metadata
+            .entry("namespace")
+            .or_insert_with(|| json!(namespace));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "kind: Project\nmetadata: {name: a}\nspec:\n  x: ${ y }\n---\napiVersion: v1\nkind: List\nitems:\n- kind: Trait\n  metadata: {name: b, namespace: acme}\n";
+
+    fn spot(object: (&str, &str), pointer: &str) -> Option<(usize, usize)> {
+        let mut library = Library::default();
+        library
+            .read("a.yaml", TEXT.into(), "default")
+            .expect("YAML");
+        let spot = library.spot(object, pointer, None)?;
+        Some((spot.line, spot.column))
+    }
+
+    #[test]
+    fn fields_are_found_where_they_are_written() {
+        assert_eq!(spot(("default", "Project/a"), "/spec/x"), Some((4, 6)));
+        assert_eq!(spot(("default", "Project/a"), "/spec/z/1"), Some((4, 3)));
+        assert_eq!(spot(("acme", "Trait/b"), "/metadata/name"), Some((10, 20)));
+        assert_eq!(spot(("other", "Trait/b"), ""), None);
+    }
+}

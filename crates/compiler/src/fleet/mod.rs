@@ -1,0 +1,489 @@
+//! A folder's worth of objects, rendered without an API: what the controllers would make of it.
+//!
+//! Used where nothing runs: to render offline, to compare two states of a platform, and in tests.
+//! Everything is found by name, so that a fleet of thousands is rendered in seconds.
+
+mod library;
+mod references;
+mod settle;
+mod table;
+
+pub use library::{Library, Spot};
+
+use self::table::Table;
+use crate::component::compile_component;
+use crate::configurations;
+use crate::connections;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::parallel;
+use crate::programs::Programs;
+use crate::project::compile_project;
+use crate::result::Compiled;
+use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ReleaseBinding};
+use choreo_model::application::{ComponentSpec, WorkloadSpec};
+use choreo_model::component_type::ComponentTypeSpec;
+use choreo_model::plane::DataPlaneSpec;
+use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
+use choreo_model::project::{
+    ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec,
+};
+use choreo_model::reference::DataPlaneRef;
+use choreo_model::release::{ComponentReleaseSpec, ConnectionTarget, ReleaseBindingSpec};
+use choreo_model::secret::SecretReferenceSpec;
+use choreo_model::shared::ComponentOwner;
+use choreo_model::traits::TraitSpec;
+use choreo_model::{
+    DataPlane, Object, ProjectReleaseBinding, SecretReference, Spec, Workload, names,
+};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Specifications by namespace and name.
+type Specs<T> = BTreeMap<String, BTreeMap<String, T>>;
+
+/// The objects.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    components: Table<ComponentSpec>,
+    workloads: Table<WorkloadSpec>,
+    component_types: Table<ComponentTypeSpec>,
+    traits: Table<TraitSpec>,
+    projects: Table<ProjectSpec>,
+    project_types: Table<ProjectTypeSpec>,
+    project_bindings: Table<ProjectReleaseBindingSpec>,
+    bindings: Table<ReleaseBindingSpec>,
+    releases: Specs<ComponentReleaseSpec>,
+    project_releases: Specs<ProjectReleaseSpec>,
+    environments: Table<EnvironmentSpec>,
+    pipelines: Table<DeploymentPipelineSpec>,
+    data_planes: Table<DataPlaneSpec>,
+    secret_references: Table<SecretReferenceSpec>,
+    /// The names of the bindings of a component to an environment.
+    places: BTreeMap<Place, BTreeSet<String>>,
+    /// The names of the workloads of a component, by namespace, project and component.
+    images: BTreeMap<[String; 3], BTreeSet<String>>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// A component in an environment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place([String; 4]);
+
+impl Place {
+    fn new(namespace: &str, owner: &ComponentOwner, environment: &str) -> Self {
+        let of = [
+            namespace,
+            &owner.project_name,
+            &owner.component_name,
+            environment,
+        ];
+        Self(of.map(str::to_owned))
+    }
+}
+
+impl From<&ConnectionTarget> for Place {
+    fn from(target: &ConnectionTarget) -> Self {
+        let of = [
+            &target.namespace,
+            &target.project,
+            &target.component,
+            &target.environment,
+        ];
+        Self(of.map(String::clone))
+    }
+}
+
+/// One rendered binding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RenderedBinding {
+    /// The namespace of the binding.
+    pub namespace: String,
+    /// The name of the binding.
+    pub name: String,
+    /// The name its rendered release has.
+    pub release: String,
+    /// The environment it is bound to.
+    pub environment: String,
+    /// The project.
+    pub project: String,
+    /// The component; none for the binding of a project.
+    pub component: Option<String>,
+    /// What was rendered.
+    pub compiled: Compiled,
+}
+
+/// A binding of either kind, and what compiling it needs.
+#[derive(Debug, Clone)]
+pub(crate) enum Snapshot<'a> {
+    Component(ComponentSnapshot<'a>),
+    Project(ProjectSnapshot<'a>),
+}
+
+impl Fleet {
+    /// Reads manifests. Kinds the compiler does not look at are passed over; what cannot be read is
+    /// in [`Fleet::diagnostics`]. An object without a uid gets `uid:Kind/name`.
+    pub fn read(manifests: impl IntoIterator<Item = Value>) -> Self {
+        let mut fleet = Self::default();
+        fleet.apply(manifests);
+        fleet
+    }
+
+    /// Puts manifests in the place of the objects that have their names. What controllers have said
+    /// about an object stays: its identifier, its status and the release it is bound to.
+    pub fn apply(&mut self, manifests: impl IntoIterator<Item = Value>) {
+        for manifest in manifests {
+            self.add(manifest);
+        }
+    }
+
+    /// What was wrong so far.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    fn add(&mut self, manifest: Value) {
+        let kind = text(&manifest, "/kind");
+        let name = text(&manifest, "/metadata/name");
+        let read = match kind.as_str() {
+            "Component" => put(&mut self.components, manifest),
+            "Workload" => read(manifest).map(|workload| self.add_workload(workload)),
+            "ComponentType" | "ClusterComponentType" => put(&mut self.component_types, manifest),
+            "Trait" | "ClusterTrait" => put(&mut self.traits, manifest),
+            "Project" => put(&mut self.projects, manifest),
+            "ProjectType" | "ClusterProjectType" => put(&mut self.project_types, manifest),
+            "ProjectReleaseBinding" => read(manifest).map(|binding| self.add_cell(binding)),
+            "ReleaseBinding" => read(manifest).map(|binding| self.add_binding(binding)),
+            "Environment" => put(&mut self.environments, manifest),
+            "DeploymentPipeline" => put(&mut self.pipelines, manifest),
+            "DataPlane" | "ClusterDataPlane" => put(&mut self.data_planes, manifest),
+            "SecretReference" => put(&mut self.secret_references, manifest),
+            "ComponentRelease" => keep(&mut self.releases, manifest),
+            "ProjectRelease" => keep(&mut self.project_releases, manifest),
+            _ => Ok(()),
+        };
+        if let Err(message) = read {
+            let object = format!("{kind}/{name}");
+            self.fail(Code::Manifest, object, message);
+        }
+    }
+
+    fn add_workload(&mut self, workload: Workload) {
+        let owner = &workload.spec.owner;
+        let of = [
+            workload.namespace(),
+            &owner.project_name,
+            &owner.component_name,
+        ];
+        let names = self.images.entry(of.map(str::to_owned)).or_default();
+        names.insert(workload.name().to_owned());
+        place(&mut self.workloads, workload);
+    }
+
+    fn add_binding(&mut self, mut binding: ReleaseBinding) {
+        let (namespace, name) = (binding.namespace(), binding.name().to_owned());
+        let at = Place::new(namespace, &binding.spec.owner, &binding.spec.environment);
+        if let Some(there) = self.bindings.get(namespace, &name)
+            && binding.spec.release_name.is_empty()
+        {
+            binding
+                .spec
+                .release_name
+                .clone_from(&there.spec.release_name);
+        }
+        self.places.entry(at).or_default().insert(name);
+        place(&mut self.bindings, binding);
+    }
+
+    fn add_cell(&mut self, mut binding: ProjectReleaseBinding) {
+        let there = self
+            .project_bindings
+            .get(binding.namespace(), binding.name());
+        if let Some(there) = there
+            && binding.spec.project_release.is_empty()
+        {
+            binding
+                .spec
+                .project_release
+                .clone_from(&there.spec.project_release);
+        }
+        place(&mut self.project_bindings, binding);
+    }
+
+    /// Renders every binding that names a release.
+    pub fn render(&self) -> Vec<RenderedBinding> {
+        let names = self.names();
+        let names: Vec<&Name> = names.iter().collect();
+        let rendered = parallel::map(&names, Programs::default, |programs, name| {
+            let snapshot = self.snapshot(name)?.ok()?;
+            Some(snapshot.rendered(snapshot.compile(programs)))
+        });
+        rendered.into_iter().flatten().collect()
+    }
+
+    /// The names of all bindings: of projects first, as their cells are needed first.
+    pub(crate) fn names(&self) -> BTreeSet<Name> {
+        let cells = self.project_bindings.iter().map(|binding| Name {
+            of: Bound::Project,
+            namespace: binding.namespace().to_owned(),
+            name: binding.name().to_owned(),
+        });
+        let components = self.bindings.iter().map(|binding| Name {
+            of: Bound::Component,
+            namespace: binding.namespace().to_owned(),
+            name: binding.name().to_owned(),
+        });
+        cells.chain(components).collect()
+    }
+
+    /// What compiling a binding needs, or what is missing; nothing when there is no such binding.
+    pub(crate) fn snapshot(&self, wanted: &Name) -> Option<Result<Snapshot<'_>, String>> {
+        match wanted.of {
+            Bound::Project => {
+                let binding = self.project_bindings.get(&wanted.namespace, &wanted.name)?;
+                Some(self.project_snapshot(binding).map(Snapshot::Project))
+            }
+            Bound::Component => {
+                let binding = self.bindings.get(&wanted.namespace, &wanted.name)?;
+                Some(self.component_snapshot(binding).map(Snapshot::Component))
+            }
+        }
+    }
+
+    /// The bindings of components, by namespace and name.
+    pub fn bindings(&self) -> impl Iterator<Item = &ReleaseBinding> {
+        self.bindings.iter()
+    }
+
+    /// The bindings of projects, by namespace and name.
+    pub fn project_bindings(&self) -> impl Iterator<Item = &ProjectReleaseBinding> {
+        self.project_bindings.iter()
+    }
+
+    /// What compiling `binding` needs, or what is missing for it.
+    pub fn component_snapshot<'a>(
+        &'a self,
+        binding: &'a ReleaseBinding,
+    ) -> Result<ComponentSnapshot<'a>, String> {
+        let namespace = binding.namespace();
+        let spec = &binding.spec;
+        let release = self.release_of(binding)?;
+        let environment = self.environments.find(Some(namespace), &spec.environment)?;
+        let owner = &spec.owner;
+        let places: BTreeSet<Place> = self.targets(binding).iter().map(Place::from).collect();
+        Ok(ComponentSnapshot {
+            release,
+            binding,
+            component: self
+                .components
+                .find(Some(namespace), &owner.component_name)?,
+            project: self.projects.find(Some(namespace), &owner.project_name)?,
+            environment,
+            data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
+            secret_references: self.secret_references_of(binding, release),
+            providers: places.iter().flat_map(|place| self.bound(place)).collect(),
+            notification_channel: None,
+        })
+    }
+
+    /// What compiling `binding` needs, or what is missing for it.
+    pub fn project_snapshot<'a>(
+        &'a self,
+        binding: &'a ProjectReleaseBinding,
+    ) -> Result<ProjectSnapshot<'a>, String> {
+        let namespace = binding.namespace();
+        let spec = &binding.spec;
+        let environment = self.environments.find(Some(namespace), &spec.environment)?;
+        let releases = self.project_releases.get(namespace);
+        Ok(ProjectSnapshot {
+            release: releases
+                .and_then(|releases| releases.get(&spec.project_release))
+                .ok_or_else(|| table::missing("ProjectRelease", &spec.project_release))?,
+            binding,
+            project: self
+                .projects
+                .find(Some(namespace), &spec.owner.project_name)?,
+            environment,
+            data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
+        })
+    }
+
+    /// The workloads of a component.
+    pub(crate) fn workloads_of(
+        &self,
+        namespace: &str,
+        project: &str,
+        component: &str,
+    ) -> Vec<&Workload> {
+        let of = [namespace, project, component].map(str::to_owned);
+        let names = self.images.get(&of).into_iter().flatten();
+        names
+            .filter_map(|name| self.workloads.get(namespace, name))
+            .filter(|workload| {
+                let owner = &workload.spec.owner;
+                owner.project_name == project && owner.component_name == component
+            })
+            .collect()
+    }
+
+    /// The bindings of a component to an environment.
+    fn bound(&self, place: &Place) -> Vec<&ReleaseBinding> {
+        let names = self.places.get(place).into_iter().flatten();
+        names
+            .filter_map(|name| self.bindings.get(&place.0[0], name))
+            .filter(|binding| {
+                let spec = &binding.spec;
+                *place == Place::new(binding.namespace(), &spec.owner, &spec.environment)
+            })
+            .collect()
+    }
+
+    /// The endpoints of others that a binding asks for.
+    fn targets(&self, binding: &ReleaseBinding) -> Vec<ConnectionTarget> {
+        let release = self.release_of(binding);
+        release.map_or_else(
+            |_| Vec::new(),
+            |release| connections::targets(binding.namespace(), &binding.spec, &release.workload),
+        )
+    }
+
+    fn secret_references_of(
+        &self,
+        binding: &ReleaseBinding,
+        release: &ComponentReleaseSpec,
+    ) -> Vec<&SecretReference> {
+        let overrides = binding.spec.workload_overrides.as_ref();
+        let container = configurations::merged(&release.workload.container, overrides);
+        configurations::secret_reference_names(&container)
+            .iter()
+            .filter_map(|name| self.secret_references.get(binding.namespace(), name))
+            .collect()
+    }
+
+    fn data_plane(
+        &self,
+        namespace: &str,
+        reference: Option<&DataPlaneRef>,
+    ) -> Result<&DataPlane, String> {
+        let planes = &self.data_planes;
+        match reference {
+            Some(reference) => planes.find(reference.namespace(namespace), &reference.name),
+            None => planes
+                .find(Some(namespace), "default")
+                .or_else(|_| planes.find(None, "default")),
+        }
+    }
+
+    fn fail(&mut self, code: Code, object: String, message: String) {
+        let error = Diagnostic::error(code, object, "", message);
+        if !self.diagnostics.contains(&error) {
+            self.diagnostics.push(error);
+        }
+    }
+}
+
+/// Whose binding it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bound {
+    Project,
+    Component,
+}
+
+/// The name of a binding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "objects have a name, as in manifests"
+)]
+pub(crate) struct Name {
+    pub(crate) of: Bound,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Snapshot<'_> {
+    pub(crate) fn compile(&self, programs: &Programs) -> Compiled {
+        match self {
+            Self::Component(snapshot) => compile_component(snapshot, programs),
+            Self::Project(snapshot) => compile_project(snapshot, programs),
+        }
+    }
+
+    /// `compiled` with the names of what it was made of.
+    pub(crate) fn rendered(&self, compiled: Compiled) -> RenderedBinding {
+        match self {
+            Self::Component(snapshot) => {
+                let component = snapshot.component.name();
+                let environment = snapshot.environment.name();
+                RenderedBinding {
+                    namespace: snapshot.binding.namespace().to_owned(),
+                    name: snapshot.binding.name().to_owned(),
+                    release: names::component_binding(component, environment),
+                    environment: environment.to_owned(),
+                    project: snapshot.project.name().to_owned(),
+                    component: Some(component.to_owned()),
+                    compiled,
+                }
+            }
+            Self::Project(snapshot) => {
+                let project = snapshot.project.name();
+                let environment = snapshot.environment.name();
+                RenderedBinding {
+                    namespace: snapshot.binding.namespace().to_owned(),
+                    name: snapshot.binding.name().to_owned(),
+                    release: names::project_rendered_release(project, environment),
+                    environment: environment.to_owned(),
+                    project: project.to_owned(),
+                    component: None,
+                    compiled,
+                }
+            }
+        }
+    }
+}
+
+/// What stands for the identifier that an API would give.
+fn stand_in(kind: &str, name: &str) -> String {
+    format!("uid:{kind}/{name}")
+}
+
+/// The object that `manifest` is, identified.
+fn read<T: Spec>(mut manifest: Value) -> Result<Object<T>, String> {
+    let (kind, name) = (text(&manifest, "/kind"), text(&manifest, "/metadata/name"));
+    if text(&manifest, "/metadata/uid").is_empty()
+        && let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        metadata.insert("uid".to_owned(), json!(stand_in(&kind, &name)));
+    }
+    serde_json::from_value(manifest).map_err(|error| error.to_string())
+}
+
+fn put<T: Spec>(table: &mut Table<T>, manifest: Value) -> Result<(), String> {
+    place(table, read(manifest)?);
+    Ok(())
+}
+
+/// Puts `object` in its place, with what was known of it there.
+fn place<T: Spec>(table: &mut Table<T>, mut object: Object<T>) {
+    if let Some(there) = table.get(object.namespace(), object.name()) {
+        object.metadata.uid.clone_from(&there.metadata.uid);
+        if object.status == T::Status::default() {
+            object.status = there.status.clone();
+        }
+    }
+    table.put(object);
+}
+
+fn keep<T: Spec>(specs: &mut Specs<T>, manifest: Value) -> Result<(), String> {
+    let object: Object<T> = read(manifest)?;
+    let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
+    specs
+        .entry(namespace)
+        .or_default()
+        .insert(name, object.spec);
+    Ok(())
+}
+
+fn text(manifest: &Value, pointer: &str) -> String {
+    let text = manifest.pointer(pointer).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}

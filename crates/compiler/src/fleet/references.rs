@@ -1,0 +1,136 @@
+//! What objects name that is not there. Controllers would wait for it; files can be put right.
+
+use super::Fleet;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::release;
+use choreo_model::{Component, Environment, Project, ReleaseBinding, Workload};
+use std::collections::BTreeSet;
+
+impl Fleet {
+    /// Every reference of an object that leads nowhere.
+    pub fn missing(&self) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        for project in self.projects.iter() {
+            self.project_references(project, &mut found);
+        }
+        for component in self.components.iter() {
+            self.component_references(component, &mut found);
+        }
+        for workload in self.workloads.iter() {
+            self.workload_references(workload, &mut found);
+        }
+        for binding in self.bindings.iter() {
+            self.binding_references(binding, &mut found);
+        }
+        for environment in self.environments.iter() {
+            self.environment_references(environment, &mut found);
+        }
+        found
+    }
+
+    fn project_references(&self, project: &Project, found: &mut Vec<Diagnostic>) {
+        let object = format!("Project/{}", project.name());
+        let namespace = project.namespace();
+        let reference = &project.spec.type_;
+        let type_ = self
+            .project_types
+            .find(reference.namespace(namespace), &reference.name);
+        note(found, &object, "spec.type.name", type_);
+        let pipeline = self.pipeline(project);
+        let environments = pipeline.as_ref().map(|one| one.environments());
+        for environment in environments.unwrap_or_default() {
+            let name = &project.spec.deployment_pipeline_ref.name;
+            let there = self.environments.find(Some(namespace), environment);
+            let object = format!("DeploymentPipeline/{name}");
+            note(found, &object, "spec.promotionPaths", there);
+        }
+        note(found, &object, "spec.deploymentPipelineRef.name", pipeline);
+    }
+
+    fn component_references(&self, component: &Component, found: &mut Vec<Diagnostic>) {
+        let object = format!("Component/{}", component.name());
+        let namespace = component.namespace();
+        let owner = &component.spec.owner.project_name;
+        let project = self.projects.find(Some(namespace), owner);
+        note(found, &object, "spec.owner.projectName", project);
+        let reference = &component.spec.component_type;
+        let type_ = self
+            .component_types
+            .find(reference.namespace(namespace), reference.type_name());
+        let references = type_
+            .as_ref()
+            .map(|type_| release::trait_references(component, type_));
+        for reference in references.unwrap_or_default() {
+            let own = &component.spec.traits;
+            let at = own.iter().position(|own| own.reference == reference);
+            let field = at.map_or_else(
+                || "spec.componentType".to_owned(),
+                |index| format!("spec.traits[{index}].name"),
+            );
+            let there = self
+                .traits
+                .find(reference.namespace(namespace), &reference.name);
+            note(found, &object, &field, there);
+        }
+        note(found, &object, "spec.componentType.name", type_);
+        let workloads = self.workloads_of(namespace, owner, component.name()).len();
+        if workloads != 1 {
+            let message =
+                format!("there must be one Workload for the component, found {workloads}");
+            found.push(Diagnostic::error(Code::Reference, object, "", message));
+        }
+    }
+
+    fn workload_references(&self, workload: &Workload, found: &mut Vec<Diagnostic>) {
+        let object = format!("Workload/{}", workload.name());
+        let namespace = workload.namespace();
+        let owner = &workload.spec.owner;
+        let component = self.components.find(Some(namespace), &owner.component_name);
+        note(found, &object, "spec.owner.componentName", component);
+        let dependencies = workload.spec.template.dependencies.iter();
+        for (index, dependency) in dependencies.flat_map(|all| &all.endpoints).enumerate() {
+            let field = format!("spec.dependencies.endpoints[{index}]");
+            let project = dependency.project.as_ref().unwrap_or(&owner.project_name);
+            let names = self.workloads_of(namespace, project, &dependency.component);
+            let endpoints: Option<BTreeSet<&String>> = names
+                .first()
+                .map(|provider| provider.spec.template.endpoints.keys().collect());
+            let message = match endpoints {
+                None => format!("component {project}/{} not found", dependency.component),
+                Some(known) if !known.contains(&dependency.name) => format!(
+                    "component {project}/{} has no endpoint {:?}",
+                    dependency.component, dependency.name
+                ),
+                Some(_) => continue,
+            };
+            let warning = Diagnostic::error(Code::Connection, object.as_str(), field, message);
+            found.push(warning.into_warning());
+        }
+    }
+
+    fn binding_references(&self, binding: &ReleaseBinding, found: &mut Vec<Diagnostic>) {
+        let object = format!("ReleaseBinding/{}", binding.name());
+        let namespace = Some(binding.namespace());
+        let owner = &binding.spec.owner;
+        let component = self.components.find(namespace, &owner.component_name);
+        note(found, &object, "spec.owner.componentName", component);
+        let environment = self.environments.find(namespace, &binding.spec.environment);
+        note(found, &object, "spec.environment", environment);
+    }
+
+    fn environment_references(&self, environment: &Environment, found: &mut Vec<Diagnostic>) {
+        let object = format!("Environment/{}", environment.name());
+        let reference = environment.spec.data_plane_ref.as_ref();
+        let plane = self.data_plane(environment.namespace(), reference);
+        note(found, &object, "spec.dataPlaneRef", plane);
+    }
+}
+
+fn note<T>(found: &mut Vec<Diagnostic>, object: &str, field: &str, there: Result<T, String>) {
+    if let Err(message) = there {
+        let error = Diagnostic::error(Code::Reference, object, field, message);
+        if !found.contains(&error) {
+            found.push(error);
+        }
+    }
+}
