@@ -6,6 +6,7 @@
 //! an error there are no objects, so nothing half-rendered is ever applied.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod check;
 pub mod connections;
 pub mod diagnostic;
 pub mod fleet;

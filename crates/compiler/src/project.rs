@@ -97,15 +97,7 @@ fn render<L: Ledger>(
             object: &object,
             pointer: &pointer,
         };
-        let recipe = Recipe {
-            id: &resource.id,
-            plane: resource.target_plane,
-            include_when: resource.include_when.as_deref(),
-            for_each: resource.for_each.as_deref(),
-            var: resource.var.as_deref(),
-            template: &resource.template,
-        };
-        bench.make(site, recipe, &context, &mut drafts);
+        bench.make(site, Recipe::from(resource), &context, &mut drafts);
     }
     finish::check(bench, &object, &drafts);
     check_namespace(bench, &object, &drafts, namespace);

@@ -44,6 +44,11 @@ impl Schema {
         Ok(Self { root })
     }
 
+    /// The schema itself, references followed.
+    pub(crate) const fn root(&self) -> &Value {
+        &self.root
+    }
+
     /// Fills in defaults the way Kubernetes does: a nested default appears only where its parent
     /// is present.
     pub fn fill(&self, value: &mut Value) {

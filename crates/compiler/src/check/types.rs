@@ -1,0 +1,319 @@
+//! The types that schemas stand for, and what is wrong with schemas.
+
+use crate::schema::Schema;
+use choreo_template::{Fields, Type};
+use regex::Regex;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// The types that a schema can name.
+const NAMES: [&str; 6] = ["object", "array", "string", "integer", "number", "boolean"];
+/// Keywords that structural schemas do not have.
+const UNSUPPORTED: [&str; 9] = [
+    "additionalItems",
+    "definitions",
+    "dependencies",
+    "discriminator",
+    "id",
+    "patternProperties",
+    "readOnly",
+    "writeOnly",
+    "xml",
+];
+
+/// What a section without a schema takes: nothing.
+pub(super) fn nothing() -> Type {
+    Type::object::<String>([])
+}
+
+/// The type of a whole section: only the fields it declares can be named.
+pub(super) fn section(schema: &Schema) -> Type {
+    let found = of(schema.root());
+    if found == Type::map(Type::Dyn) {
+        return nothing();
+    }
+    found
+}
+
+/// What a loop over `range` binds: an item of a list, or `{key, value}` of a map.
+pub(super) fn item(range: &Type) -> Option<Type> {
+    let entry =
+        |key: &Type, value: &Type| Type::object([("key", key.clone()), ("value", value.clone())]);
+    match range {
+        Type::Dyn | Type::Free => Some(Type::Dyn),
+        Type::List(item) => Some(item.as_ref().clone()),
+        Type::Map(key, value) => Some(entry(key, value)),
+        Type::Object(fields) => {
+            let mut all = fields.known.values().chain(&fields.other);
+            let first = all.next().cloned().unwrap_or(Type::Dyn);
+            let value = if all.all(|other| *other == first) {
+                first
+            } else {
+                Type::Dyn
+            };
+            Some(entry(&Type::String, &value))
+        }
+        Type::Null
+        | Type::Bool
+        | Type::Int
+        | Type::UInt
+        | Type::Double
+        | Type::String
+        | Type::Bytes
+        | Type::Duration
+        | Type::Timestamp
+        | Type::Type
+        | Type::Optional(_) => None,
+    }
+}
+
+/// The type of what satisfies `schema`, references followed.
+fn of(schema: &Value) -> Type {
+    let is = |keyword: &str| schema.get(keyword) == Some(&Value::Bool(true));
+    if is("x-kubernetes-int-or-string") {
+        return Type::Dyn;
+    }
+    match schema.get("type").and_then(Value::as_str) {
+        Some("object") => object(schema),
+        None if schema.get("properties").is_some() => object(schema),
+        Some("array") => Type::list(schema.get("items").map_or(Type::Dyn, of)),
+        Some("string") => match schema.get("format").and_then(Value::as_str) {
+            // What these hold is text when it is rendered, whatever a checker may think.
+            Some("byte" | "date" | "date-time" | "duration") => Type::Dyn,
+            _ => Type::String,
+        },
+        Some("integer") => Type::Int,
+        Some("number") => Type::Double,
+        Some("boolean") => Type::Bool,
+        // Described only by alternatives, or not at all.
+        _ => Type::Dyn,
+    }
+}
+
+fn object(schema: &Value) -> Type {
+    let other = match schema.get("additionalProperties") {
+        Some(inner @ Value::Object(_)) => Some(of(inner)),
+        Some(Value::Bool(true)) => Some(Type::Dyn),
+        _ => (schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)))
+            .then_some(Type::Dyn),
+    };
+    let properties = schema.get("properties").and_then(Value::as_object);
+    match properties.filter(|properties| !properties.is_empty()) {
+        None => Type::map(other.unwrap_or(Type::Dyn)),
+        Some(properties) => {
+            let known = properties
+                .iter()
+                .map(|(name, field)| (name.clone(), of(field)));
+            Type::Object(Arc::new(Fields {
+                known: known.collect(),
+                other,
+            }))
+        }
+    }
+}
+
+/// Something wrong with a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// JSON pointer into the schema.
+    pub(super) pointer: String,
+    pub(super) message: String,
+    /// Whether the schema cannot be used with it.
+    pub(super) fatal: bool,
+}
+
+/// Everything wrong with `schema` as it is written, references apart.
+pub(super) fn problems(schema: &Value) -> Vec<Problem> {
+    let mut found = Problems(Vec::new());
+    found.schema(schema, "");
+    found.0
+}
+
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn note(&mut self, pointer: impl Into<String>, fatal: bool, message: impl Into<String>) {
+        self.0.push(Problem {
+            pointer: pointer.into(),
+            message: message.into(),
+            fatal,
+        });
+    }
+
+    fn schema(&mut self, schema: &Value, at: &str) {
+        let Some(keywords) = schema.as_object() else {
+            return self.note(at, true, "a schema must be an object");
+        };
+        for keyword in UNSUPPORTED {
+            if keywords.contains_key(keyword) {
+                self.note(
+                    format!("{at}/{keyword}"),
+                    true,
+                    "is not supported in structural schemas",
+                );
+            }
+        }
+        self.type_name(keywords, at);
+        self.shapes(keywords, at);
+        if keywords.contains_key("properties")
+            && keywords
+                .get("additionalProperties")
+                .is_some_and(Value::is_object)
+        {
+            let message = "properties and additionalProperties exclude each other";
+            self.note(format!("{at}/additionalProperties"), false, message);
+        }
+        for (keyword, inner) in keywords {
+            let at = format!("{at}/{keyword}");
+            match (keyword.as_str(), inner) {
+                ("properties" | "$defs", Value::Object(fields)) => {
+                    for (name, field) in fields {
+                        let name = name.replace('~', "~0").replace('/', "~1");
+                        self.schema(field, &format!("{at}/{name}"));
+                    }
+                }
+                ("items" | "not", _) | ("additionalProperties", Value::Object(_)) => {
+                    self.schema(inner, &at);
+                }
+                ("allOf" | "anyOf" | "oneOf", Value::Array(branches)) => {
+                    for (index, branch) in branches.iter().enumerate() {
+                        self.schema(branch, &format!("{at}/{index}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn type_name(&mut self, keywords: &Map<String, Value>, at: &str) {
+        let Some(name) = keywords.get("type") else {
+            return;
+        };
+        if !name.as_str().is_some_and(|name| NAMES.contains(&name)) {
+            let message = format!("{name} is no type: use one of {}", NAMES.join(", "));
+            self.note(format!("{at}/type"), true, message);
+        }
+    }
+
+    /// Keywords whose value cannot be what it has to be.
+    fn shapes(&mut self, keywords: &Map<String, Value>, at: &str) {
+        for (keyword, value) in keywords {
+            let wanted = match keyword.as_str() {
+                "properties" | "$defs" if !value.is_object() => "an object",
+                "allOf" | "anyOf" | "oneOf" | "enum" if !value.is_array() => "a list",
+                "required" if !is_texts(value) => "a list of names",
+                "minimum" | "maximum" | "multipleOf" if !value.is_number() => "a number",
+                "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties"
+                | "maxProperties"
+                    if !value.is_u64() =>
+                {
+                    "a whole number"
+                }
+                "exclusiveMinimum" | "exclusiveMaximum" | "nullable" | "uniqueItems"
+                    if !value.is_boolean() =>
+                {
+                    "true or false"
+                }
+                "pattern" if !value.is_string() => "a regular expression",
+                _ => continue,
+            };
+            self.note(format!("{at}/{keyword}"), true, format!("must be {wanted}"));
+        }
+        let pattern = keywords.get("pattern").and_then(Value::as_str);
+        if let Some(Err(error)) = pattern.map(Regex::new) {
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default();
+            let reason = reason.trim_start_matches("error: ");
+            self.note(
+                format!("{at}/pattern"),
+                false,
+                format!("cannot be used: {reason}"),
+            );
+        }
+        self.default(keywords, at);
+    }
+
+    /// A default that its own schema refuses makes every value that is left out an error.
+    fn default(&mut self, keywords: &Map<String, Value>, at: &str) {
+        let (Some(default), false) = (keywords.get("default"), keywords.contains_key("$ref"))
+        else {
+            return;
+        };
+        let Ok(schema) = Schema::read(&Value::Object(keywords.clone())) else {
+            return;
+        };
+        let mut filled = default.clone();
+        schema.fill(&mut filled);
+        if let Some(violation) = schema.validate(&filled).first() {
+            let field = violation.field.as_str();
+            let place = if field.is_empty() {
+                String::new()
+            } else {
+                format!(" {field}")
+            };
+            let message = format!("does not satisfy its schema:{place} {}", violation.message);
+            self.note(format!("{at}/default"), false, message);
+        }
+    }
+}
+
+fn is_texts(value: &Value) -> bool {
+    value
+        .as_array()
+        .is_some_and(|items| items.iter().all(Value::is_string))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn type_of(schema: &Value) -> Type {
+        section(&Schema::read(schema).expect("a schema"))
+    }
+
+    #[test]
+    fn schemas_are_types() {
+        let schema = json!({"type": "object", "$defs": {"Size": {"type": "integer"}}, "properties": {
+            "a": {"type": "array", "items": {"$ref": "#/$defs/Size"}},
+            "b": {"type": "object", "additionalProperties": {"type": "boolean"}},
+            "c": {"type": "object"},
+            "d": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            "e": {"type": "string", "format": "date-time"},
+        }});
+        let expected = Type::object([
+            ("a", Type::list(Type::Int)),
+            ("b", Type::map(Type::Bool)),
+            ("c", Type::map(Type::Dyn)),
+            ("d", Type::Dyn),
+            ("e", Type::Dyn),
+        ]);
+        assert_eq!(type_of(&schema), expected);
+        assert_eq!(type_of(&json!({"type": "object"})), nothing());
+    }
+
+    #[test]
+    fn what_no_schema_can_have_is_found() {
+        let schema = json!({"type": "object", "properties": {
+            "a": {"type": "text"},
+            "b": {"type": "string", "pattern": "["},
+            "c": {"type": "integer", "minimum": 3, "default": 1},
+            "d": {"type": "object", "definitions": {}, "required": "x"},
+        }});
+        let found: Vec<(String, bool)> = problems(&schema)
+            .into_iter()
+            .map(|problem| (problem.pointer, problem.fatal))
+            .collect();
+        let expected = [
+            ("/properties/a/type", true),
+            ("/properties/b/pattern", false),
+            ("/properties/c/default", false),
+            ("/properties/d/definitions", true),
+            ("/properties/d/required", true),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(pointer, fatal)| (pointer.to_owned(), fatal))
+        );
+    }
+}
