@@ -9,6 +9,7 @@
 pub mod check;
 pub mod connections;
 pub mod diagnostic;
+pub mod explain;
 pub mod fleet;
 pub mod pointer;
 pub mod release;

@@ -11,13 +11,13 @@ mod table;
 pub use library::{Library, Spot};
 
 use self::table::Table;
-use crate::component::compile_component;
+use crate::component::{compile_component, explain_component};
 use crate::configurations;
 use crate::connections;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::parallel;
 use crate::programs::Programs;
-use crate::project::compile_project;
+use crate::project::{compile_project, explain_project};
 use crate::result::Compiled;
 use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ReleaseBinding};
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
@@ -400,7 +400,29 @@ pub(crate) struct Name {
     pub(crate) name: String,
 }
 
+impl Name {
+    /// The binding `name` of a component, or else of a project.
+    pub(crate) fn new(component: bool, namespace: &str, name: &str) -> Self {
+        Self {
+            of: if component {
+                Bound::Component
+            } else {
+                Bound::Project
+            },
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+}
+
 impl Snapshot<'_> {
+    pub(crate) fn explain(&self, programs: &Programs) -> Compiled {
+        match self {
+            Self::Component(snapshot) => explain_component(snapshot, programs),
+            Self::Project(snapshot) => explain_project(snapshot, programs),
+        }
+    }
+
     pub(crate) fn compile(&self, programs: &Programs) -> Compiled {
         match self {
             Self::Component(snapshot) => compile_component(snapshot, programs),

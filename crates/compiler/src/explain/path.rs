@@ -1,0 +1,149 @@
+//! Field paths the way people write them.
+
+use crate::origin::join;
+use serde_json::Value;
+
+/// Where a path that leads nowhere ends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no {wanted} in {within}; there is: {there}")]
+pub struct Missing {
+    /// The part that is not there.
+    pub wanted: String,
+    /// The last part that is.
+    pub within: String,
+    /// What that holds.
+    pub there: String,
+}
+
+/// The JSON pointer into `object` that `path` means: `.spec.containers[0].image`,
+/// `containers[name=main]`, `labels["a.b/c"]`, and keys with dots without quotes too.
+pub fn locate(object: &Value, path: &str) -> Result<String, Missing> {
+    let mut segments = segments(path).into_iter().peekable();
+    let (mut value, mut pointer) = (object, String::new());
+    while let Some(mut segment) = segments.next() {
+        loop {
+            if let Some((name, inner)) = child(value, &segment) {
+                pointer = join(&pointer, &name);
+                value = inner;
+                break;
+            }
+            // A key may have dots of its own.
+            match segments.peek() {
+                Some(next) if value.is_object() => segment = format!("{segment}.{next}"),
+                _ => return Err(missing(value, &segment, &pointer)),
+            }
+            segments.next();
+        }
+    }
+    Ok(pointer)
+}
+
+fn child<'v>(value: &'v Value, segment: &str) -> Option<(String, &'v Value)> {
+    match value {
+        Value::Object(fields) => Some((segment.to_owned(), fields.get(segment)?)),
+        Value::Array(items) => {
+            let index = match segment.split_once('=') {
+                Some((key, wanted)) => items
+                    .iter()
+                    .position(|item| item.get(key).is_some_and(|found| is(found, wanted)))?,
+                None => segment.parse().ok()?,
+            };
+            Some((index.to_string(), items.get(index)?))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+fn is(found: &Value, wanted: &str) -> bool {
+    found.as_str().map_or_else(
+        || found.to_string().as_str() == wanted,
+        |text| text == wanted,
+    )
+}
+
+fn missing(value: &Value, segment: &str, pointer: &str) -> Missing {
+    let there = match value {
+        Value::Object(fields) => fields.keys().cloned().collect::<Vec<_>>().join(", "),
+        Value::Array(items) => format!("a list of {}", items.len()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    };
+    let within = crate::diagnostic::dotted(pointer);
+    Missing {
+        wanted: segment.to_owned(),
+        within: if within.is_empty() {
+            "the object".to_owned()
+        } else {
+            within
+        },
+        there,
+    }
+}
+
+/// The parts of a path: dots and brackets separate them, quotes keep them together.
+fn segments(path: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut segment = String::new();
+    let mut quote = None;
+    let mut inside = false;
+    for character in path.chars() {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '[') => {
+                found.push(std::mem::take(&mut segment));
+                inside = true;
+            }
+            (None, ']') => {
+                found.push(std::mem::take(&mut segment));
+                inside = false;
+            }
+            (None, '.') if !inside => found.push(std::mem::take(&mut segment)),
+            (Some(_) | None, _) => segment.push(character),
+        }
+    }
+    found.push(segment);
+    found.retain(|segment| !segment.is_empty());
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[track_caller]
+    fn check(path: &str, expected: &str) {
+        let object = json!({
+            "metadata": {"labels": {"a.b/c": "x"}},
+            "spec": {"containers": [{"name": "main"}, {"name": "other", "image": "i"}]},
+        });
+        let found = locate(&object, path).unwrap_or_else(|missing| missing.to_string());
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn paths_lead_where_people_mean() {
+        check(".spec.containers[1].image", "/spec/containers/1/image");
+        check("spec.containers.1.image", "/spec/containers/1/image");
+        check(
+            "spec.containers[name=other].image",
+            "/spec/containers/1/image",
+        );
+        check("metadata.labels[\"a.b/c\"]", "/metadata/labels/a.b~1c");
+        check("metadata.labels['a.b/c']", "/metadata/labels/a.b~1c");
+        check("metadata.labels.a.b/c", "/metadata/labels/a.b~1c");
+        check(".", "");
+    }
+
+    #[test]
+    fn what_is_there_instead_is_told() {
+        check(
+            ".spec.replicas",
+            "there is no replicas in spec; there is: containers",
+        );
+        check(
+            "spec.containers[7]",
+            "there is no 7 in spec.containers; there is: a list of 2",
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! The way from rendered fields back to what somebody wrote.
+
+use choreo_compiler::explain::locate;
+use choreo_compiler::fleet::Fleet;
+use serde_json::Value;
+use std::path::Path;
+
+fn fleet() -> Fleet {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let manifests = [
+        "platform.yaml",
+        "connections/input.yaml",
+        "traits/input.yaml",
+    ]
+    .into_iter()
+    .flat_map(|file| {
+        let text = std::fs::read_to_string(folder.join(file)).expect("a file");
+        serde_saphyr::from_multiple::<Value>(&text).expect("YAML")
+    });
+    let mut fleet = Fleet::read(manifests);
+    fleet.settle();
+    fleet
+}
+
+/// The sentence about a field of the first object of `kind`.
+#[track_caller]
+fn check(binding: &str, kind: &str, path: &str, expected: &str) {
+    let fleet = fleet();
+    let explained = fleet.explain("acme", binding, true).expect("a binding");
+    let object = explained
+        .objects()
+        .iter()
+        .find(|one| one.object["kind"] == kind);
+    let object = object.expect("an object");
+    let pointer = locate(&object.object, path).expect("a field");
+    let found: Vec<String> = explained
+        .leaves(&object.id, &pointer)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(found, [expected]);
+}
+
+#[test]
+fn values_are_followed_to_who_gave_them() {
+    check(
+        "basket-test",
+        "Deployment",
+        ".spec.template.spec.containers[name=main].image",
+        "spec.template.spec.containers[0].image is \"example.org/basket:1\": \
+         set by Workload/basket in spec.container.image",
+    );
+}
+
+#[test]
+fn defaults_are_named() {
+    check(
+        "web-test",
+        "Deployment",
+        "spec.template.spec.containers[1].resources.limits.memory",
+        "spec.template.spec.containers[1].resources.limits.memory is \"32Mi\": the default that \
+         ClusterTrait/sidecar declares in \
+         spec.environmentConfigs.openAPIV3Schema.properties.memory.default",
+    );
+}
+
+#[test]
+fn what_traits_do_is_told() {
+    check(
+        "web-test",
+        "Deployment",
+        "spec.template.spec.containers[1].securityContext.readOnlyRootFilesystem",
+        "spec.template.spec.containers[1].securityContext.readOnlyRootFilesystem is true: \
+         patched by ClusterTrait/sidecar at spec.patches[0].operations[1]",
+    );
+    check(
+        "web-test",
+        "Deployment",
+        "spec.template.spec.containers[0].args[0]",
+        "spec.template.spec.containers[0].args[0] is \"--behind=tap\": \
+         set by Component/web in spec.traits[0].instanceName",
+    );
+}
+
+#[test]
+fn what_is_the_platforms_own_is_told() {
+    check(
+        "basket-test",
+        "Deployment",
+        "metadata.labels.openchoreo.dev/component",
+        "metadata.labels[\"openchoreo.dev/component\"] is \"basket\": a label that the platform \
+         puts on every object, and made by the platform of the name of Component/basket",
+    );
+    check(
+        "basket-test",
+        "NetworkPolicy",
+        "spec.policyTypes[0]",
+        "spec.policyTypes[0] is \"Ingress\": part of the network policy that the platform makes \
+         for the component, and set by Workload/basket in spec.endpoints",
+    );
+}
