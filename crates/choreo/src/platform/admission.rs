@@ -1,9 +1,11 @@
 //! The rules of the platform's kinds, at the door of the API.
 
 use choreo_apiserver::{Admission, AdmissionRequest, Admitted, Denied, Operation, Violation};
+use choreo_compiler::{Diagnostic, check};
+use choreo_model::Kind;
 use serde_json::Value;
 
-/// The checks of the registry.
+/// The checks of the registry, and those of the language.
 pub(super) struct Rules;
 
 impl Admission for Rules {
@@ -34,21 +36,31 @@ impl Admission for Rules {
                 warnings: Vec::new(),
             });
         };
-        let causes: Vec<Violation> = (kind.check)(&object, old)
-            .into_iter()
-            .map(|found| Violation {
-                field: found.field,
-                message: found.message,
-            })
-            .collect();
-        if causes.is_empty() {
-            Ok(Admitted {
-                object,
-                warnings: Vec::new(),
-            })
-        } else {
-            Err(Denied { causes })
-        }
+        let warnings = rules(kind, &object, old)?;
+        Ok(Admitted { object, warnings })
+    }
+}
+
+/// What the kind and the language have against `object`: warnings, unless something is an error.
+fn rules(kind: &Kind, object: &Value, old: Option<&Value>) -> Result<Vec<String>, Denied> {
+    let mut causes: Vec<Violation> = (kind.check)(object, old)
+        .into_iter()
+        .map(|found| Violation {
+            field: found.field,
+            message: found.message,
+        })
+        .collect();
+    let (errors, warnings): (Vec<_>, Vec<_>) = check::object(object, old)
+        .into_iter()
+        .partition(Diagnostic::is_error);
+    causes.extend(errors.into_iter().map(|error| Violation {
+        message: error.explained(),
+        field: error.field,
+    }));
+    if causes.is_empty() {
+        Ok(warnings.iter().map(ToString::to_string).collect())
+    } else {
+        Err(Denied { causes })
     }
 }
 
@@ -81,6 +93,54 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn admit(object: &Value, old: Option<&Value>) -> Result<Vec<String>, Denied> {
+        rules(choreo_model::find("componenttype").unwrap(), object, old)
+    }
+
+    fn type_with(name: &str) -> Value {
+        json!({
+            "apiVersion": "openchoreo.dev/v1alpha1", "kind": "ComponentType",
+            "metadata": { "name": "web", "namespace": "default" },
+            "spec": { "workloadType": "proxy", "resources": [{
+                "id": "one",
+                "template": { "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name } },
+            }]},
+        })
+    }
+
+    #[test]
+    fn a_mistake_in_a_type_is_refused_with_the_expression_underlined() {
+        let denied = admit(&type_with("${metadata.nam}"), None).unwrap_err();
+        assert_eq!(denied.causes.len(), 1);
+        assert_eq!(
+            denied.causes[0].field,
+            "spec.resources[0].template.metadata.name"
+        );
+        let lines: Vec<&str> = denied.causes[0].message.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "there is no field \"nam\" (did you mean name?)",
+                "    ${metadata.nam}",
+                "               ^^^",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_may_be_meant_is_only_warned_of() {
+        let warnings = admit(&type_with("a${metadata.name"), None).unwrap();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    }
+
+    #[test]
+    fn what_was_accepted_before_stays_accepted_as_it_is() {
+        let old = type_with("${metadata.nam}");
+        let mut labelled = old.clone();
+        labelled["metadata"]["labels"] = json!({ "a": "b" });
+        assert!(admit(&labelled, Some(&old)).is_ok());
+    }
 
     #[test]
     fn a_binding_keeps_its_release() {
