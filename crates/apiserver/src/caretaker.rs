@@ -195,7 +195,8 @@ async fn collect(core: &Core, kind: &Arc<Served>, place: &Place, stored: &Stored
     }
     let uid = Some(&*stored.head.uid);
     if there == 0 && leaving > 0 {
-        return delete_as_server(core, kind, place, Some(Propagation::Foreground), uid).await;
+        let policy = onwards(core, &stored.head.uid);
+        return delete_as_server(core, kind, place, policy, uid).await;
     }
     if there == 0 {
         return delete_as_server(core, kind, place, None, uid).await;
@@ -205,6 +206,12 @@ async fn collect(core: &Core, kind: &Arc<Served>, place: &Place, stored: &Stored
     }
     let keep = |uid: &str| owner(core, place, uid).is_some_and(|owner| !leaves_last(&owner));
     amend(core, kind, place, |object| retain_owners(object, keep)).await
+}
+
+/// How a dependent of a foreground deletion goes: likewise, if it has dependents of its own.
+fn onwards(core: &Core, uid: &str) -> Option<Propagation> {
+    let dependents = core.cache.dependents(uid);
+    (!dependents.is_empty()).then_some(Propagation::Foreground)
 }
 
 /// The owner of this UID, if it is where an owner of `place` can be.
@@ -233,7 +240,11 @@ fn retain_owners(object: &mut Value, keep: impl Fn(&str) -> bool) -> bool {
     };
     let before = owners.len();
     owners.retain(|owner| owner.get("uid").and_then(Value::as_str).is_some_and(&keep));
-    before != owners.len()
+    let (changed, none) = (before != owners.len(), owners.is_empty());
+    if none {
+        metadata_mut(object).remove("ownerReferences");
+    }
+    changed
 }
 
 fn without_finalizer(object: &mut Value, gone: &str) -> bool {
@@ -269,7 +280,11 @@ async fn drop_dependents(core: &Core, kind: &Served, place: &Place, stored: &Sto
             .get(&dependent)
             .is_none_or(|object| object.head.deleting);
         if let Some(kind) = catalog.stored(&dependent.0).filter(|_| !going) {
-            let policy = Some(Propagation::Foreground);
+            let uid = core
+                .cache
+                .get(&dependent)
+                .map(|object| object.head.uid.clone());
+            let policy = uid.and_then(|uid| onwards(core, &uid));
             delete_as_server(core, kind, &dependent, policy, None).await?;
         }
     }

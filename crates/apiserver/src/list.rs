@@ -41,33 +41,51 @@ pub(crate) struct Page {
     pub(crate) remaining: Option<usize>,
 }
 
-/// Where the next page begins.
+/// Where the next page begins, in the words of Kubernetes' own tokens.
 #[derive(Deserialize, Serialize)]
 struct Token {
-    /// Version of the first page; 0 to go on with whatever there is now.
-    v: u64,
-    /// Last object of the page before.
-    n: Box<str>,
-    o: Box<str>,
+    #[serde(rename = "v")]
+    encoding: String,
+    /// Version of the first page; -1 to go on with whatever there is now.
+    #[serde(rename = "rv")]
+    version: i64,
+    /// The key behind that of the last object of the page before.
+    start: String,
 }
+
+/// The encoding of tokens.
+const ENCODING: &str = "meta.k8s.io/v1";
+/// The least that can be behind a key.
+const BEHIND: char = '\0';
 
 impl Token {
     fn read(text: &str) -> Result<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
-        bytes
+        let token: Option<Self> = bytes
             .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .ok_or_else(|| Failure::bad_request("continue key is not valid"))
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        token
+            .filter(|token| token.encoding == ENCODING)
+            .ok_or_else(|| {
+                Failure::bad_request("invalid continue token: continue key is not valid")
+            })
     }
 
-    fn write(version: u64, last: &Name) -> String {
+    fn write(version: i64, last: &Name) -> String {
         let token = Self {
-            v: version,
-            n: last.namespace.clone(),
-            o: last.name.clone(),
+            encoding: ENCODING.to_owned(),
+            version,
+            start: format!("{}/{}{BEHIND}", last.namespace, last.name),
         };
         // Numbers and strings always serialise.
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
+    }
+
+    /// The last object of the page before.
+    fn last(&self) -> Name {
+        let key = self.start.trim_end_matches(BEHIND);
+        let (namespace, name) = key.split_once('/').unwrap_or(("", key));
+        Name::new(namespace, name)
     }
 }
 
@@ -90,10 +108,7 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
         text => Some(Token::read(text)?),
     };
     let snapshot = snapshot(core, kind, namespace, query, token.as_ref())?;
-    let after = token.map(|token| Name {
-        namespace: token.n,
-        name: token.o,
-    });
+    let after = token.as_ref().map(Token::last);
     let version = snapshot.version;
     let mut objects = snapshot.objects;
     if let Some(after) = &after {
@@ -114,7 +129,7 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
         page.resume = page
             .objects
             .last()
-            .map(|last| Token::write(version, &last.name));
+            .map(|last| Token::write(version.try_into().unwrap_or(i64::MAX), &last.name));
         page.remaining = query.selector.is_empty().then_some(remaining);
     }
     Ok(page)
@@ -135,18 +150,13 @@ fn snapshot(
             let why = "specifying resource version is not allowed when using continue";
             return Err(Failure::bad_request(why));
         }
-        if token.v == 0 {
+        let Ok(version) = u64::try_from(token.version) else {
             return Ok(shelf.now(namespace, committed));
-        }
-        let last = Name {
-            namespace: token.n.clone(),
-            name: token.o.clone(),
         };
         return shelf
-            .then(namespace, token.v)
-            .map_err(|Forgotten(_)| Failure::list_expired(Token::write(0, &last)));
+            .then(namespace, version)
+            .map_err(|Forgotten(_)| Failure::list_expired(Token::write(-1, &token.last())));
     }
-    check_match(query, wanted)?;
     if wanted > committed {
         return Err(Failure::version_too_large(wanted, committed));
     }
@@ -156,23 +166,4 @@ fn snapshot(
             .map_err(|Forgotten(oldest)| Failure::version_expired(wanted, oldest));
     }
     Ok(shelf.now(namespace, committed))
-}
-
-fn check_match(query: &Query, wanted: u64) -> Result<()> {
-    let forbidden = |message| {
-        Err(Failure::invalid_options(
-            "ListOptions",
-            "resourceVersionMatch",
-            message,
-        ))
-    };
-    match query.matching {
-        Some(_) if query.version.is_empty() => forbidden(
-            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-        ),
-        Some(Match::Exact) if wanted == 0 => forbidden(
-            "Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-        ),
-        _ => Ok(()),
-    }
 }

@@ -4,6 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{resource::Resource, schema::Cause};
 
+/// The group of options and partial objects.
+const META: &str = "meta.k8s.io";
+
 /// Result of anything a request asks for.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -68,16 +71,13 @@ impl Failure {
 
     /// No such path.
     pub(crate) fn no_route() -> Self {
-        Self::new(
-            404,
-            "NotFound",
-            "the server could not find the requested resource",
-        )
+        let message = "the server could not find the requested resource";
+        Self::new(404, "NotFound", message).because(Vec::new())
     }
 
     pub(crate) fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource";
-        Self::new(405, "MethodNotAllowed", message)
+        Self::new(405, "MethodNotAllowed", message).because(Vec::new())
     }
 
     pub(crate) fn already_exists(resource: &Resource, name: &str) -> Self {
@@ -93,6 +93,17 @@ impl Failure {
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
+    /// The object is not the one that a client meant. Kubernetes names the kind here.
+    pub(crate) fn precondition(resource: &Resource, name: &str, why: &str) -> Self {
+        let kind = &resource.kind;
+        let message = format!("Operation cannot be fulfilled on {kind} {name:?}: {why}");
+        let mut failure = Self::new(409, "Conflict", message).about(resource, name);
+        if let Some(details) = &mut failure.details {
+            details.kind.clone_from(kind);
+        }
+        failure
+    }
+
     /// Somebody else wrote in between.
     pub(crate) fn modified(resource: &Resource, name: &str) -> Self {
         Self::conflict(
@@ -100,6 +111,20 @@ impl Failure {
             name,
             "the object has been modified; please apply your changes to the latest version and try again",
         )
+    }
+
+    /// What is applied does not fit the schema. Kubernetes takes this for its own failure.
+    pub(crate) fn untyped(resource: &Resource, field: &str, why: &str) -> Self {
+        let Resource {
+            group,
+            version,
+            kind,
+            ..
+        } = resource;
+        let message = format!(
+            "failed to create typed patch object (/; {group}/{version}, Kind={kind}): .{field}: {why}"
+        );
+        Self::new(500, "", message)
     }
 
     /// Server-side apply met fields of other managers.
@@ -113,12 +138,7 @@ impl Failure {
         } else {
             format!("{}.{}", resource.kind, resource.group)
         };
-        let each: Vec<String> = causes.iter().map(sentence).collect();
-        let all = match each.as_slice() {
-            [one] => one.clone(),
-            many => format!("[{}]", many.join(", ")),
-        };
-        let message = format!("{kind} {name:?} is invalid: {all}");
+        let message = format!("{kind} {name:?} is invalid: {}", sentences(&causes));
         let mut failure = Self::new(422, "Invalid", message)
             .about(resource, name)
             .because(causes);
@@ -143,21 +163,26 @@ impl Failure {
     }
 
     /// The query of a request is wrong.
-    pub(crate) fn invalid_options(kind: &str, field: &str, message: &str) -> Self {
-        let text = format!("{kind} \"\" is invalid: {field}: {message}");
-        let mut failure = Self::new(422, "Invalid", text).because(vec![cause(
-            "FieldValueForbidden",
-            field,
-            message,
-        )]);
-        if let Some(details) = &mut failure.details {
-            kind.clone_into(&mut details.kind);
-        }
+    pub(crate) fn invalid_options(kind: &str, causes: Vec<Cause>) -> Self {
+        let text = format!("{kind}.{META} \"\" is invalid: {}", sentences(&causes));
+        let mut failure = Self::new(422, "Invalid", text).because(causes);
+        let details = failure.details.get_or_insert_default();
+        kind.clone_into(&mut details.kind);
+        META.clone_into(&mut details.group);
         failure
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
+    }
+
+    /// Fields are unknown or given twice, and the client wants neither.
+    pub(crate) fn not_strict(resource: &Resource, problems: &[String]) -> Self {
+        let Resource { version, kind, .. } = resource;
+        Self::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
+            problems.join(", ")
+        ))
     }
 
     /// The request is well-formed but cannot be carried out on this object.
@@ -284,8 +309,11 @@ impl Failure {
         let mut metadata = Map::new();
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
         if let Some(details) = &self.details {
             if let Some(resume) = &details.resume {
                 metadata.insert("continue".into(), json!(resume));
@@ -329,6 +357,20 @@ fn cause_value(cause: &Cause) -> Value {
         value["field"] = json!(cause.field);
     }
     value
+}
+
+/// Every cause once, in one text.
+fn sentences(causes: &[Cause]) -> String {
+    let mut each: Vec<String> = Vec::with_capacity(causes.len());
+    for text in causes.iter().map(sentence) {
+        if !each.contains(&text) {
+            each.push(text);
+        }
+    }
+    match each.as_slice() {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(", ")),
+    }
 }
 
 fn sentence(cause: &Cause) -> String {

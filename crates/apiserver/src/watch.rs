@@ -79,6 +79,7 @@ pub(crate) fn watch(
         shelf,
         changed,
         form: query.form,
+        begun: false,
         stop,
     };
     let batches = stream::unfold(watcher, Watcher::next);
@@ -106,6 +107,8 @@ struct Watcher {
     phase: Phase,
     changed: Receiver<u64>,
     form: Form,
+    /// Whether an object was sent.
+    begun: bool,
     stop: CancellationToken,
 }
 
@@ -137,16 +140,15 @@ impl Watcher {
         let snapshot = self.shelf.now(&self.namespace, self.cache.version());
         self.position = snapshot.version;
         let mut frames = Vec::new();
-        for object in snapshot
-            .objects
-            .iter()
-            .filter(|object| self.selector.matches(object))
-        {
+        for object in &snapshot.objects {
+            if !self.selector.matches(object) {
+                continue;
+            }
             if let Err(failure) = self.send(&mut frames, "ADDED", object) {
                 return self.fail(&failure);
             }
         }
-        if start == Start::Initial {
+        if start == Start::Initial && self.bookmarks {
             self.bookmark(&mut frames, true);
         }
         frames
@@ -216,7 +218,7 @@ impl Watcher {
         frames
     }
 
-    fn send_event(&self, frames: &mut Vec<Bytes>, event: &Event) -> Result<()> {
+    fn send_event(&mut self, frames: &mut Vec<Bytes>, event: &Event) -> Result<()> {
         let Some(kind) = self.kind_of(event) else {
             return Ok(());
         };
@@ -248,8 +250,9 @@ impl Watcher {
         }
     }
 
-    fn send(&self, frames: &mut Vec<Bytes>, kind: &'static str, object: &Stored) -> Result<()> {
-        let body = self.form.event(&self.kind, object)?;
+    fn send(&mut self, frames: &mut Vec<Bytes>, kind: &'static str, object: &Stored) -> Result<()> {
+        let body = self.form.event(&self.kind, object, !self.begun)?;
+        self.begun = true;
         frames.push(match kind {
             "ADDED" => Bytes::from_static(b"{\"type\":\"ADDED\",\"object\":"),
             "MODIFIED" => Bytes::from_static(b"{\"type\":\"MODIFIED\",\"object\":"),

@@ -154,8 +154,17 @@ fn without_managed(object: &Value) -> Value {
     object
 }
 
-/// Records what a plain write changes: `old` is the stored object, `new` the one to store.
-pub(crate) fn track(node: Node<'_>, old: Option<&Value>, new: &mut Value, manager: Manager<'_>) {
+/// What a plain write starts from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Before<'a> {
+    /// Nothing but what objects of the kind always have.
+    Empty(Option<&'a Value>),
+    /// The stored object.
+    Stored(&'a Value),
+}
+
+/// Records what a plain write changes in `new`, the object to store.
+pub(crate) fn track(node: Node<'_>, before: Before<'_>, new: &mut Value, manager: Manager<'_>) {
     let given = metadata(new).get("managedFields").and_then(Value::as_array);
     // A single empty entry is how clients ask to forget all managers.
     let forget = given.is_some_and(
@@ -165,12 +174,21 @@ pub(crate) fn track(node: Node<'_>, old: Option<&Value>, new: &mut Value, manage
         metadata_mut(new).remove("managedFields");
         return;
     }
+    let nothing = Value::Object(Map::new());
+    let (old, stored) = match before {
+        Before::Empty(empty) => (empty.unwrap_or(&nothing), Vec::new()),
+        Before::Stored(old) => (old, entries(old)),
+    };
     let mut kept = match given {
         Some(list) if !list.is_empty() => entries(new),
-        _ => old.map(entries).unwrap_or_default(),
+        // What nobody owns stays so until somebody applies.
+        _ if stored.is_empty() && matches!(before, Before::Stored(_)) => {
+            metadata_mut(new).remove("managedFields");
+            return;
+        }
+        _ => stored,
     };
-    let empty = Value::Object(Map::new());
-    let mut difference = compare(node, old.unwrap_or(&empty), new);
+    let mut difference = compare(node, old, new);
     difference.changed = strip(difference.changed);
     difference.removed = strip(difference.removed);
     if !difference.is_empty() {
@@ -236,12 +254,12 @@ pub(crate) fn apply(
     let empty = Value::Object(Map::new());
     let difference = compare(node, before.as_ref().unwrap_or(&empty), &merged);
     take_over(&mut entries, &strip(difference.changed), force)?;
-    let unchanged = last.filter(|last| {
-        last.fields == wanted
-            && last.api_version == manager.api_version
-            && before.as_ref() == Some(&merged)
-    });
-    entries.push(unchanged.unwrap_or_else(|| Entry::new(manager, true, wanted)));
+    let mut entry = Entry::new(manager, true, wanted);
+    if before.as_ref() == Some(&merged) {
+        // Nothing but ownership changes, and that has no time.
+        entry.time = last.map(|last| last.time).unwrap_or_default();
+    }
+    entries.push(entry);
     write(&mut merged, entries);
     Ok(merged)
 }
@@ -371,10 +389,20 @@ mod tests {
     fn plain_updates_are_tracked() {
         let schema = schema();
         let mut created = json!({"metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}});
-        track(schema.root(), None, &mut created, manager("one"));
+        track(
+            schema.root(),
+            Before::Empty(None),
+            &mut created,
+            manager("one"),
+        );
         let mut updated = created.clone();
         updated["data"]["a"] = json!("2");
-        track(schema.root(), Some(&created), &mut updated, manager("two"));
+        track(
+            schema.root(),
+            Before::Stored(&created),
+            &mut updated,
+            manager("two"),
+        );
         let owners: Vec<_> = entries(&updated)
             .into_iter()
             .map(|entry| (entry.manager, entry.fields.paths()))

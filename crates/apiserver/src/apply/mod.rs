@@ -5,4 +5,4 @@ mod managed;
 mod merge;
 mod typed;
 
-pub(crate) use managed::{Manager, apply, track};
+pub(crate) use managed::{Before, Manager, apply, track};

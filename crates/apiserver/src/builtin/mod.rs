@@ -5,6 +5,7 @@ mod checks;
 mod columns;
 mod defaults;
 mod definitions;
+mod empty;
 mod merge;
 mod read;
 mod rows;
@@ -31,7 +32,15 @@ pub fn resources() -> Vec<Resource> {
 pub fn default(resource: &Resource, object: &mut Value, old: Option<&Value>) {
     if let Some(row) = row(resource) {
         (row.default)(object, old);
+        if let Some(empty) = empty::empty(resource) {
+            empty::fill(object, empty);
+        }
     }
+}
+
+/// An object of a built-in kind of which nothing is set: what creation starts from.
+pub(crate) fn empty(resource: &Resource) -> Option<&'static Value> {
+    row(resource).and_then(|_| empty::empty(resource))
 }
 
 /// Rules that a schema cannot express (`old` is the stored object on updates).

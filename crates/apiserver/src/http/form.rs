@@ -51,15 +51,19 @@ impl Form {
         }
     }
 
-    /// An object of a watch event.
-    pub(crate) fn event(&self, kind: &Served, object: &Stored) -> Result<Bytes> {
-        self.object(kind, object)
+    /// An object of a watch event. Only the first table of a watch has columns.
+    pub(crate) fn event(&self, kind: &Served, object: &Stored, first: bool) -> Result<Bytes> {
+        if first || !matches!(self, Self::Table { .. }) {
+            return self.object(kind, object);
+        }
+        let mut table = self.tree(kind, in_version(kind, object)?);
+        table["columnDefinitions"] = Value::Null;
+        bytes(&table)
     }
 
     /// The object of a bookmark.
     pub(crate) fn bookmark(&self, kind: &Served, version: u64, initial: bool) -> Value {
-        let mut metadata =
-            json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": version.to_string()});
         if initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

@@ -6,6 +6,7 @@ mod discovery;
 pub(crate) mod form;
 mod negotiate;
 mod objects;
+mod options;
 mod path;
 mod query;
 mod reviews;

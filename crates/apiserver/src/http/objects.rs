@@ -1,34 +1,31 @@
 //! Requests about objects.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use http::{HeaderMap, Method, Response, header, request::Parts};
+use http::{HeaderMap, Method, Response, request::Parts};
 use jiff::Timestamp;
-use serde_json::Value;
 
-use super::{Api, answer, answer::Body, form::Form, negotiate, path::Objects, query::Query};
+use super::{
+    Api, answer, answer::Body, form::Form, negotiate, options, path::Objects, query::Query,
+};
 use crate::{
     access::{LogOptions, PodError},
-    list::{self, Match},
+    list,
     patch::{Format, Patch},
     registry::Served,
-    rest::{
-        self, Call, DeleteOptions, Deleted, Edit, Options, Outcome, Part, Propagation, Unknown,
-    },
+    rest::{self, Call, DeleteOptions, Deleted, Edit, Options, Outcome, Part, Unknown},
     selector::Selector,
     status::{Failure, Result, deleted},
-    watch::{self, Start},
+    watch,
 };
-
-/// A watch without a timeout of its own ends after half an hour to an hour.
-const WATCH_LEAST: u64 = 1800;
 
 /// One request about objects, as far as it is understood.
 struct Ask<'a> {
     api: &'a Api,
     kind: Arc<Served>,
+    method: Method,
     headers: &'a HeaderMap,
     query: &'a Query,
     path: Objects,
@@ -53,6 +50,7 @@ pub(super) async fn answer(
     let ask = Ask {
         api,
         kind,
+        method: parts.method.clone(),
         headers: &parts.headers,
         query,
         path,
@@ -69,7 +67,7 @@ impl Ask<'_> {
     async fn dispatch(&self, method: &Method) -> Result<Response<Body>> {
         if self.path.name.is_empty() {
             return match *method {
-                Method::GET if self.query.flag("watch") => self.watch(),
+                Method::GET if self.path.watch || self.query.flag("watch") => self.watch(),
                 Method::GET => self.list(),
                 Method::POST => self.create().await,
                 Method::DELETE => self.delete_collection().await,
@@ -90,6 +88,7 @@ impl Ask<'_> {
             _ => return Err(Failure::no_route()),
         }
         match *method {
+            Method::GET if self.path.watch => self.watch(),
             Method::GET => self.get(),
             Method::PUT => self.replace().await,
             Method::PATCH => self.patch().await,
@@ -104,6 +103,11 @@ impl Ask<'_> {
 
     fn get(&self) -> Result<Response<Body>> {
         let form = self.form()?;
+        let wanted = list::parse_version(self.query.get("resourceVersion"))?;
+        let committed = self.api.core.cache.version();
+        if wanted > committed {
+            return Err(Failure::version_too_large(wanted, committed));
+        }
         let stored = self
             .api
             .core
@@ -120,40 +124,26 @@ impl Ask<'_> {
             self.query.get("labelSelector"),
             self.query.get("fieldSelector"),
         );
+        if self.path.watch && !self.path.name.is_empty() {
+            let one = format!("metadata.name={}", self.path.name);
+            return Selector::parse(&self.kind, labels, &one);
+        }
         Selector::parse(&self.kind, labels, fields)
     }
 
     fn list(&self) -> Result<Response<Body>> {
         let form = self.form()?;
-        if self.query.find("sendInitialEvents").is_some() {
-            let message = "Forbidden: sendInitialEvents is forbidden for list";
-            return Err(Failure::invalid_options(
-                "ListOptions",
-                "sendInitialEvents",
-                message,
-            ));
-        }
-        let query = list::Query {
-            selector: self.selector()?,
-            limit: usize::try_from(self.query.number("limit")?.unwrap_or(0)).unwrap_or(usize::MAX),
-            resume: self.query.get("continue").to_owned(),
-            version: self.query.get("resourceVersion").to_owned(),
-            matching: matching(self.query)?,
-        };
+        let query = options::list(self.query, self.selector()?)?;
         let page = list::list(&self.api.core, &self.kind, &self.path.namespace, &query)?;
         Ok(answer::frames(200, form.list(&self.kind, &page)?))
     }
 
     fn watch(&self) -> Result<Response<Body>> {
-        let timeout = self
-            .query
-            .seconds("timeoutSeconds")?
-            .filter(|timeout| !timeout.is_zero());
         let query = watch::Query {
             selector: self.selector()?,
-            start: start(self.query)?,
+            start: options::start(self.query)?,
             bookmarks: self.query.flag("allowWatchBookmarks"),
-            timeout: timeout.unwrap_or_else(watch_time),
+            timeout: options::watch_time(self.query)?,
             form: self.form()?,
         };
         let stop = self.api.stop.clone();
@@ -163,55 +153,7 @@ impl Ask<'_> {
     }
 
     fn options(&self) -> Result<Options> {
-        if self
-            .query
-            .all("dryRun")
-            .any(|value| value != "All" && !value.is_empty())
-        {
-            let message = "Unsupported value: supported values: \"All\"";
-            return Err(Failure::invalid_options(
-                "Options.meta.k8s.io",
-                "dryRun",
-                message,
-            ));
-        }
-        let unknown = match self.query.get("fieldValidation") {
-            "" | "Warn" => Unknown::Warn,
-            "Ignore" => Unknown::Ignore,
-            "Strict" => Unknown::Refuse,
-            _ => {
-                let message =
-                    "Unsupported value: supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"";
-                let kind = "Options.meta.k8s.io";
-                return Err(Failure::invalid_options(kind, "fieldValidation", message));
-            }
-        };
-        Ok(Options {
-            dry_run: self.query.get("dryRun") == "All",
-            manager: self.manager(),
-            unknown,
-            force: self.query.flag("force"),
-        })
-    }
-
-    /// Who writes: what the query says, or the program of the User-Agent.
-    fn manager(&self) -> String {
-        let given = self.query.get("fieldManager");
-        if !given.is_empty() {
-            return given.chars().take(128).collect();
-        }
-        let agent = self
-            .headers
-            .get(header::USER_AGENT)
-            .and_then(|value| value.to_str().ok());
-        let program = agent
-            .and_then(|agent| agent.split('/').next())
-            .unwrap_or_default();
-        if program.is_empty() {
-            "unknown".into()
-        } else {
-            program.chars().take(128).collect()
-        }
+        options::write(&self.method, self.headers, self.query)
     }
 
     fn part(&self) -> Part {
@@ -243,10 +185,7 @@ impl Ask<'_> {
         match call.options.unknown {
             Unknown::Refuse if !duplicates.is_empty() => {
                 let texts: Vec<_> = texts.collect();
-                Err(Failure::bad_request(format!(
-                    "strict decoding error: {}",
-                    texts.join(", ")
-                )))
+                Err(Failure::not_strict(call.kind, &texts))
             }
             Unknown::Warn => {
                 call.warnings.extend(texts);
@@ -299,25 +238,7 @@ impl Ask<'_> {
 
     fn edit(&self, call: &mut Call<'_>) -> Result<Edit> {
         let format = negotiate::patch(self.headers, self.kind.builtin)?;
-        let wrong = |field, message| {
-            Err(Failure::invalid_options(
-                "PatchOptions.meta.k8s.io",
-                field,
-                message,
-            ))
-        };
-        if format == Format::Apply && self.query.get("fieldManager").is_empty() {
-            return wrong(
-                "fieldManager",
-                "Required value: is required for apply patch",
-            );
-        }
-        if format != Format::Apply && self.query.find("force").is_some() {
-            return wrong(
-                "force",
-                "Forbidden: may not be specified for non-apply patch",
-            );
-        }
+        options::patch(format, self.query)?;
         let body = negotiate::patch_body(format, &self.body)?;
         Self::duplicates(call, &body.duplicates)?;
         match format {
@@ -346,64 +267,21 @@ impl Ask<'_> {
         Ok(warned(answer::json(200, &scale), &call))
     }
 
-    fn delete_options(&self) -> Result<DeleteOptions> {
-        let body = negotiate::optional(self.headers, &self.body)?;
-        let text = |pointer: &str, query: &str| {
-            let given = body.pointer(pointer).and_then(Value::as_str);
-            given
-                .or_else(|| self.query.find(query))
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
-        };
-        let orphans = body.get("orphanDependents").and_then(Value::as_bool);
-        let propagation = match text("/propagationPolicy", "propagationPolicy").as_deref() {
-            None => orphans.map(|orphans| {
-                if orphans {
-                    Propagation::Orphan
-                } else {
-                    Propagation::Background
-                }
-            }),
-            Some("Background") => Some(Propagation::Background),
-            Some("Foreground") => Some(Propagation::Foreground),
-            Some("Orphan") => Some(Propagation::Orphan),
-            Some(_) => {
-                let message = "Unsupported value: supported values: \"Foreground\", \"Background\", \"Orphan\"";
-                let kind = "DeleteOptions.meta.k8s.io";
-                return Err(Failure::invalid_options(kind, "propagationPolicy", message));
-            }
-        };
-        let grace = body.get("gracePeriodSeconds").and_then(Value::as_i64);
-        let grace = match grace {
-            Some(grace) => Some(grace),
-            None => self
-                .query
-                .number("gracePeriodSeconds")?
-                .and_then(|grace| grace.try_into().ok()),
-        };
-        Ok(DeleteOptions {
-            grace,
-            propagation,
-            uid: text("/preconditions/uid", ""),
-            version: text("/preconditions/resourceVersion", ""),
-        })
-    }
-
-    /// The options of a write; deletions may name a dry run in their body.
-    fn options_of_deletion(&self) -> Result<Options> {
+    fn delete_options(&self) -> Result<(Options, DeleteOptions)> {
+        let wanted = options::deletion(self.headers, self.query, &self.body)?;
         let mut options = self.options()?;
-        let body = negotiate::optional(self.headers, &self.body)?;
-        options.dry_run |= body
-            .pointer("/dryRun/0")
-            .is_some_and(|value| value == "All");
-        Ok(options)
+        options.dry_run |= wanted.dry_run;
+        Ok((options, wanted))
     }
 
     async fn delete(&self) -> Result<Response<Body>> {
         self.form()?;
-        let options = self.options_of_deletion()?;
+        let (options, wanted) = self.delete_options()?;
         let mut call = self.call(&options);
-        match rest::delete(&mut call, &self.delete_options()?).await? {
+        match rest::delete(&mut call, &wanted).await? {
+            Deleted::Gone(stored) if returned(&self.kind) => {
+                self.written(200, &call, Outcome::Stored(stored))
+            }
             Deleted::Gone(stored) => {
                 let status = deleted(&self.kind, &self.path.name, &stored.head.uid);
                 Ok(warned(answer::json(200, &status), &call))
@@ -417,14 +295,13 @@ impl Ask<'_> {
         if self.kind.namespaced && self.path.namespace.is_empty() {
             return Err(Failure::method_not_allowed());
         }
-        let options = self.options_of_deletion()?;
+        let (options, wanted) = self.delete_options()?;
         let mut call = self.call(&options);
         let query = list::Query {
             selector: self.selector()?,
             ..list::Query::default()
         };
         let page = list::list(&self.api.core, &self.kind, &self.path.namespace, &query)?;
-        let wanted = self.delete_options()?;
         let objects = rest::delete_collection(&mut call, page.objects, &wanted).await?;
         let version = self.api.core.cache.version();
         let page = list::Page {
@@ -454,12 +331,12 @@ impl Ask<'_> {
         let options = LogOptions {
             container: text("container"),
             follow: self.query.flag("follow"),
-            tail_lines: self.query.number("tailLines")?,
+            tail_lines: self.query.count("tailLines")?,
             previous: self.query.flag("previous"),
             timestamps: self.query.flag("timestamps"),
             since: self.query.seconds("sinceSeconds")?,
             since_time: text("sinceTime"),
-            limit_bytes: self.query.number("limitBytes")?,
+            limit_bytes: self.query.count("limitBytes")?,
         };
         let stream = self.api.core.pods.logs(namespace, pod, options).await;
         let stream = stream.map_err(|error| match error {
@@ -472,88 +349,34 @@ impl Ask<'_> {
     }
 }
 
+/// Whether a deletion is answered by what was deleted instead of a word about it.
+fn returned(kind: &Served) -> bool {
+    let core = [
+        "namespaces",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "pods",
+        "podtemplates",
+        "resourcequotas",
+        "serviceaccounts",
+        "services",
+    ];
+    let storage = [
+        "csidrivers",
+        "csinodes",
+        "storageclasses",
+        "volumeattachments",
+    ];
+    match kind.group.as_str() {
+        "" => core.contains(&kind.plural.as_str()),
+        "storage.k8s.io" => storage.contains(&kind.plural.as_str()),
+        _ => false,
+    }
+}
+
 fn warned(mut response: Response<Body>, call: &Call<'_>) -> Response<Body> {
     call.warnings
         .iter()
         .for_each(|text| answer::warn(&mut response, text));
     response
-}
-
-/// Spread, so that many watches do not all come back at once.
-fn watch_time() -> Duration {
-    use rand::RngExt as _;
-    Duration::from_secs(rand::rng().random_range(WATCH_LEAST..2 * WATCH_LEAST))
-}
-
-fn matching(query: &Query) -> Result<Option<Match>> {
-    match query.get("resourceVersionMatch") {
-        "" => Ok(None),
-        "NotOlderThan" => Ok(Some(Match::NotOlderThan)),
-        "Exact" => Ok(Some(Match::Exact)),
-        _ => {
-            let message = "Unsupported value: supported values: \"Exact\", \"NotOlderThan\", \"\"";
-            Err(Failure::invalid_options(
-                "ListOptions",
-                "resourceVersionMatch",
-                message,
-            ))
-        }
-    }
-}
-
-/// Where a watch begins.
-fn start(query: &Query) -> Result<Start> {
-    let forbidden = |field, message| Err(Failure::invalid_options("ListOptions", field, message));
-    let matching = matching(query)?;
-    let version = list::parse_version(query.get("resourceVersion"))?;
-    match query.find("sendInitialEvents") {
-        None if matching.is_some() => forbidden(
-            "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        ),
-        Some(_) if matching != Some(Match::NotOlderThan) => forbidden(
-            "resourceVersionMatch",
-            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ),
-        Some(_) if query.flag("sendInitialEvents") && !query.flag("allowWatchBookmarks") => {
-            forbidden(
-                "sendInitialEvents",
-                "Forbidden: sendInitialEvents requires setting allowWatchBookmarks to true",
-            )
-        }
-        Some(_) if query.flag("sendInitialEvents") => Ok(Start::Initial),
-        Some(_) if version == 0 => Ok(Start::Fresh),
-        None if version == 0 => Ok(Start::Now),
-        _ => Ok(Start::After(version)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(query: &str, expected: Option<Start>) {
-        let query = Query::parse(query).unwrap();
-        assert_eq!(start(&query).ok(), expected, "{query:?}");
-    }
-
-    #[test]
-    fn watches_begin_where_asked() {
-        check("watch=1", Some(Start::Now));
-        check("resourceVersion=0", Some(Start::Now));
-        check("resourceVersion=7", Some(Start::After(7)));
-        check("sendInitialEvents=true", None);
-        check("resourceVersionMatch=NotOlderThan", None);
-        check(
-            "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true",
-            Some(Start::Initial),
-        );
-        check("resourceVersion=x", None);
-    }
-
-    #[test]
-    fn matches_are_checked() {
-        let query = Query::parse("resourceVersionMatch=Sometimes").unwrap();
-        assert_eq!(matching(&query).unwrap_err().code, 422);
-    }
 }

@@ -36,6 +36,8 @@ pub(crate) struct Objects {
     /// Empty for collections.
     pub(crate) name: String,
     pub(crate) subresource: String,
+    /// `/api/v1/watch/...`, as watches were asked for once.
+    pub(crate) watch: bool,
 }
 
 impl Route {
@@ -58,11 +60,27 @@ impl Route {
             ["apis", group] => Self::Group((*group).to_owned()),
             ["openapi", "v3"] => Self::OpenApiIndex,
             ["openapi", "v3", rest @ ..] => Self::OpenApi(rest.join("/")),
-            ["api", version, rest @ ..] => within("", version, rest),
-            ["apis", group, version, rest @ ..] => within(group, version, rest),
+            ["api", version, rest @ ..] => maybe_watch("", version, rest),
+            ["apis", group, version, rest @ ..] => maybe_watch(group, version, rest),
             _ => Self::Unknown,
         }
     }
+}
+
+fn maybe_watch(group: &str, version: &str, rest: &[&str]) -> Route {
+    let ["watch", rest @ ..] = rest else {
+        return within(group, version, rest);
+    };
+    let watched = within(group, version, rest);
+    if let Route::Objects(objects) = watched
+        && objects.subresource.is_empty()
+    {
+        return Route::Objects(Objects {
+            watch: true,
+            ..objects
+        });
+    }
+    Route::Unknown
 }
 
 fn within(group: &str, version: &str, rest: &[&str]) -> Route {
@@ -119,6 +137,7 @@ mod tests {
             plural,
             name,
             subresource,
+            watch: false,
         };
         assert_eq!(Route::parse(path), Route::Objects(objects), "{path}");
     }

@@ -49,7 +49,7 @@ impl Query {
         )
     }
 
-    pub(crate) fn number(&self, key: &str) -> Result<Option<u64>> {
+    pub(crate) fn number(&self, key: &str) -> Result<Option<i64>> {
         match self.find(key) {
             None | Some("") => Ok(None),
             Some(text) => text.parse().map(Some).map_err(|_| {
@@ -58,8 +58,14 @@ impl Query {
         }
     }
 
+    /// A number of things; less than none is none.
+    pub(crate) fn count(&self, key: &str) -> Result<Option<u64>> {
+        let number = self.number(key)?;
+        Ok(number.map(|number| number.try_into().unwrap_or(0)))
+    }
+
     pub(crate) fn seconds(&self, key: &str) -> Result<Option<Duration>> {
-        Ok(self.number(key)?.map(Duration::from_secs))
+        Ok(self.count(key)?.map(Duration::from_secs))
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Outcome, seconds};
 use crate::{
-    apply,
+    apply, builtin,
     core::namespaces,
     object::{Name, meta_str, metadata_mut},
     status::{Failure, Result},
@@ -21,7 +21,7 @@ const DRAWS: usize = 8;
 
 /// Creates the object a client sent.
 pub(crate) async fn create(call: &mut Call<'_>, mut object: Value) -> Result<Outcome> {
-    call.check_type(&object)?;
+    call.check_type(&mut object)?;
     call.prune(&mut object)?;
     if !meta_str(&object, "resourceVersion").is_empty() {
         let why = "resourceVersion should not be set on objects to be created";
@@ -67,7 +67,7 @@ pub(super) async fn insert(call: &mut Call<'_>, mut object: Value, track: bool) 
         let version = call.kind.api_version();
         apply::track(
             call.kind.schema.root(),
-            None,
+            apply::Before::Empty(builtin::empty(call.kind)),
             &mut object,
             call.manager(&version),
         );

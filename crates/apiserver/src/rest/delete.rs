@@ -41,6 +41,8 @@ pub(crate) struct DeleteOptions {
     pub(crate) propagation: Option<Propagation>,
     pub(crate) uid: Option<String>,
     pub(crate) version: Option<String>,
+    /// Asked for in the body.
+    pub(crate) dry_run: bool,
 }
 
 /// What a deletion led to.
@@ -69,6 +71,9 @@ async fn attempt(call: &mut Call<'_>, options: &DeleteOptions) -> Result<Deleted
     call.admit(old.clone(), Some(&old), true)?;
     let mut new = old.clone();
     let wait = mark(call, &mut new, options);
+    if !wait && is_pod(call) {
+        end_now(call, &mut new);
+    }
     if !wait && call.options.dry_run {
         return Ok(Deleted::Gone(stored));
     }
@@ -100,9 +105,15 @@ fn check(call: &Call<'_>, stored: &Stored, options: &DeleteOptions) -> Result<()
     ] {
         if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). \
+                 The object might have been {}",
+                if what == "UID" {
+                    "deleted and then recreated"
+                } else {
+                    "modified"
+                }
             );
-            return Err(Failure::conflict(call.kind, call.name, &why));
+            return Err(Failure::precondition(call.kind, call.name, &why));
         }
     }
     Ok(())
@@ -165,16 +176,28 @@ fn set_finalizers(call: &Call<'_>, object: &mut Value, options: &DeleteOptions) 
     metadata_mut(object).insert("finalizers".into(), json!(list));
 }
 
+fn is_pod(call: &Call<'_>) -> bool {
+    call.kind.group.is_empty() && call.kind.plural == "pods"
+}
+
+/// The last state of a pod says that its time is over.
+fn end_now(call: &Call<'_>, pod: &mut Value) {
+    let metadata = metadata_mut(pod);
+    metadata
+        .entry("deletionTimestamp")
+        .or_insert_with(|| json!(seconds(call.now)));
+    metadata.insert("deletionGracePeriodSeconds".into(), json!(0));
+}
+
 /// How long the object's node has to end it. Only pods on a node take time.
 fn grace(call: &Call<'_>, object: &Value, options: &DeleteOptions) -> i64 {
-    let is_pod = call.kind.group.is_empty() && call.kind.plural == "pods";
     let on_node = object
         .pointer("/spec/nodeName")
         .and_then(Value::as_str)
         .is_some_and(|node| !node.is_empty());
     let phase = object.pointer("/status/phase").and_then(Value::as_str);
     let ended = matches!(phase, Some("Succeeded" | "Failed"));
-    if !is_pod || !on_node || ended {
+    if !is_pod(call) || !on_node || ended {
         return 0;
     }
     let own = object

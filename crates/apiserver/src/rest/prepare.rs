@@ -23,14 +23,24 @@ impl Call<'_> {
         }
     }
 
-    /// The body must be of the kind and version of the path.
-    pub(super) fn check_type(&self, object: &Value) -> Result<()> {
-        let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
-        let (version, kind) = (text("apiVersion"), text("kind"));
+    /// The body must be of the kind and version of the path. Of built-in kinds, a body
+    /// need not say what it is.
+    pub(super) fn check_type(&self, object: &mut Value) -> Result<()> {
         let expected = self.kind.api_version();
-        if !object.is_object() || !object.get("metadata").is_none_or(Value::is_object) {
+        let is_object = object.get("metadata").is_none_or(Value::is_object);
+        let Some(fields) = object.as_object_mut().filter(|_| is_object) else {
             return Err(Failure::bad_request("the body is not a Kubernetes object"));
+        };
+        if self.kind.builtin {
+            for (key, known) in [("apiVersion", &expected), ("kind", &self.kind.kind)] {
+                let given = fields.entry(key).or_insert(Value::Null);
+                if given.is_null() || given == "" {
+                    *given = json!(known);
+                }
+            }
         }
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (version, kind) = (text("apiVersion"), text("kind"));
         if kind.is_empty() {
             return Err(Failure::bad_request("Object 'Kind' is missing"));
         }
@@ -46,6 +56,32 @@ impl Call<'_> {
             )));
         }
         Ok(())
+    }
+
+    /// What is applied must say what it is.
+    pub(super) fn check_applied_type(&self, config: &mut Value) -> Result<()> {
+        let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (version, kind) = (text("apiVersion"), text("kind"));
+        if version == self.kind.api_version() && kind == self.kind.kind {
+            return self.check_type(config);
+        }
+        let slash = if version.contains('/') { "" } else { "/" };
+        Err(Failure::bad_request(format!(
+            "invalid object type: {slash}{version}, Kind={kind}"
+        )))
+    }
+
+    /// What is applied must not name fields that there are not: nobody could own them.
+    pub(super) fn check_fields(&self, config: &mut Value) -> Result<()> {
+        let unknown = self.kind.schema.prune(config);
+        match unknown.first() {
+            None => Ok(()),
+            Some(field) => Err(Failure::untyped(
+                self.kind,
+                field,
+                "field not declared in schema",
+            )),
+        }
     }
 
     /// The namespace of the body must be that of the path.
@@ -75,13 +111,7 @@ impl Call<'_> {
             Unknown::Ignore => {}
             Unknown::Warn => self.warnings.extend(texts),
             Unknown::Refuse => {
-                return Err(Failure::bad_request(format!(
-                    "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
-                    self.kind.kind,
-                    self.kind.version,
-                    self.kind.kind,
-                    texts.join(", ")
-                )));
+                return Err(Failure::not_strict(self.kind, &texts));
             }
         }
         Ok(())

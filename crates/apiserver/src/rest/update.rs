@@ -72,20 +72,20 @@ fn check(call: &mut Call<'_>, edit: &mut Edit) -> Result<()> {
             call.check_namespace(object)?;
             check_name(call, object)?;
             if !call.kind.builtin && meta_str(object, "resourceVersion").is_empty() {
-                let message = "Invalid value: 0x0: must be specified for an update";
+                let message = "Invalid value: 0: must be specified for an update";
                 let field = "metadata.resourceVersion";
                 return Err(Failure::invalid_field(call.kind, call.name, field, message));
             }
             call.prune(object)
         }
         Edit::Apply(config) => {
-            call.check_type(config)?;
+            call.check_applied_type(config)?;
             call.check_namespace(config)?;
             if meta_str(config, "name").is_empty() {
                 metadata_mut(config).insert("name".into(), json!(call.name));
             }
             check_name(call, config)?;
-            call.prune(config)?;
+            call.check_fields(config)?;
             restrict(call, config);
             Ok(())
         }
@@ -96,6 +96,12 @@ fn check_name(call: &Call<'_>, object: &Value) -> Result<()> {
     let name = meta_str(object, "name");
     if name == call.name {
         return Ok(());
+    }
+    if name.is_empty() {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            call.name
+        )));
     }
     Err(Failure::bad_request(format!(
         "the name of the object ({name}) does not match the name on the URL ({})",
@@ -143,7 +149,12 @@ async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
     if !matches!(edit, Edit::Apply(_)) {
         let version = call.kind.api_version();
         let node = call.kind.schema.root();
-        apply::track(node, Some(&old), &mut new, call.manager(&version));
+        apply::track(
+            node,
+            apply::Before::Stored(&old),
+            &mut new,
+            call.manager(&version),
+        );
     }
     if new == old {
         return Ok((Outcome::Stored(stored), false));
@@ -197,7 +208,7 @@ fn edited(call: &mut Call<'_>, edit: &Edit, old: &Value) -> Result<Value> {
         Edit::Replace(object) => Ok(object.clone()),
         Edit::Patch(patch) => {
             let mut new = patch.apply(node, old)?;
-            call.check_type(&new)?;
+            call.check_type(&mut new)?;
             check_name(call, &new)?;
             call.check_namespace(&mut new)?;
             call.prune(&mut new)?;
@@ -306,7 +317,12 @@ fn check_finalizers(call: &Call<'_>, old: &Value, new: &Value) -> Result<()> {
         return Ok(());
     }
     let why = format!(
-        "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added
+            .iter()
+            .map(|finalizer| format!("{finalizer:?}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     let causes = vec![Cause::forbidden("metadata.finalizers", &why)];
     Err(Failure::invalid(call.kind, call.name, causes))

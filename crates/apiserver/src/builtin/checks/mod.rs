@@ -51,31 +51,44 @@ fn meta(rule: Name, object: &Value) -> Vec<Cause> {
     );
     annotations(&mut causes, object);
     for (position, finalizer) in list(object, "metadata.finalizers").iter().enumerate() {
-        let finalizer = finalizer.as_str().unwrap_or_default();
+        let words = finalizer.as_str().unwrap_or_default();
         let field = format!("metadata.finalizers[{position}]");
-        broken(&mut causes, &field, finalizer, names::qualified(finalizer));
+        broken(&mut causes, &field, words, names::qualified(words));
+        if !words.contains('/') && !STANDARD.contains(&words) && names::qualified(words).is_none() {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            causes.push(Cause::invalid(&field, finalizer, why));
+        }
     }
     owners(&mut causes, object);
     causes
 }
+
+/// Finalizers that need no domain.
+const STANDARD: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
 fn owners(causes: &mut Vec<Cause>, object: &Value) {
     let owners = list(object, "metadata.ownerReferences");
     let controllers = owners
         .iter()
         .filter(|owner| has(owner, "controller") && owner["controller"] == true);
-    if controllers.count() > 1 {
-        let words = "Only one reference can have Controller set to true";
+    let names: Vec<String> = controllers
+        .map(|owner| format!("{}/{}", text(owner, "kind"), text(owner, "name")))
+        .collect();
+    if let [first, second, ..] = names.as_slice() {
+        let words = format!(
+            "Only one reference can have Controller set to true. \
+             Found \"true\" in references for {first} and {second}"
+        );
         causes.push(Cause::invalid(
             "metadata.ownerReferences",
             at(object, "metadata.ownerReferences"),
-            words,
+            &words,
         ));
     }
-    for (position, owner) in owners.iter().enumerate() {
+    for owner in owners {
         for key in ["apiVersion", "kind", "name", "uid"] {
             if text(owner, key).is_empty() {
-                let field = format!("metadata.ownerReferences[{position}].{key}");
+                let field = format!("metadata.ownerReferences.{key}");
                 causes.push(Cause::invalid(
                     &field,
                     &Value::from(""),
@@ -195,7 +208,7 @@ mod tests {
         assert_eq!(
             fields(&json!({"metadata": {"name": "a", "ownerReferences": [
                 {"apiVersion": "v1", "kind": "K", "name": "n"}]}})),
-            ["metadata.ownerReferences[0].uid"]
+            ["metadata.ownerReferences.uid"]
         );
     }
 }
