@@ -2,13 +2,22 @@
 
 use crate::fault::Failure;
 use crate::{MAX_OUTPUT, MAX_STEPS};
-use std::cell::Cell;
+use regex::{Regex, RegexBuilder};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+/// How large a pattern may become, in bytes of its automaton.
+const MAX_PATTERN: usize = 1 << 18;
+/// What a pattern costs to prepare, in steps.
+const PATTERN: usize = 20_000;
 
 /// The steps and bytes that are left; shared by all scopes of a context.
 #[derive(Debug)]
 pub(crate) struct Budget {
     steps: Cell<usize>,
     bytes: Cell<usize>,
+    /// Patterns that were prepared: a loop asks for the same one again and again.
+    patterns: RefCell<BTreeMap<String, Regex>>,
 }
 
 impl Default for Budget {
@@ -16,6 +25,7 @@ impl Default for Budget {
         Self {
             steps: Cell::new(MAX_STEPS),
             bytes: Cell::new(MAX_OUTPUT),
+            patterns: RefCell::default(),
         }
     }
 }
@@ -30,6 +40,23 @@ impl Budget {
                 "too many steps: all expressions together may take {MAX_STEPS}"
             ))
         })
+    }
+
+    /// The pattern `text`, prepared once.
+    pub(crate) fn pattern(&self, text: &str) -> Result<Regex, Failure> {
+        if let Some(known) = self.patterns.borrow().get(text) {
+            return Ok(known.clone());
+        }
+        self.step(PATTERN)?;
+        let pattern = RegexBuilder::new(text)
+            .size_limit(MAX_PATTERN)
+            .dfa_size_limit(MAX_PATTERN)
+            .build()
+            .map_err(|error| Failure::new(format!("the pattern cannot be used: {error}")))?;
+        self.patterns
+            .borrow_mut()
+            .insert(text.to_owned(), pattern.clone());
+        Ok(pattern)
     }
 
     /// Takes `count` bytes of memory.

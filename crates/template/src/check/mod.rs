@@ -11,3 +11,6 @@ mod types;
 pub(crate) use infer::infer;
 pub use scope::Scope;
 pub use types::{Fields, Type};
+
+#[cfg(test)]
+mod tests;

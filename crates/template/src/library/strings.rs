@@ -5,7 +5,6 @@ use super::{Called, Overload, Sig, function, method, unfit};
 use crate::budget::Budget;
 use crate::fault::Failure;
 use crate::value::Value;
-use regex::RegexBuilder;
 
 const S: &[Sig] = &[Sig::String];
 const SS: &[Sig] = &[Sig::String, Sig::String];
@@ -58,11 +57,6 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     function("strings.quote", S, Sig::String, quote),
 ];
 
-/// How large a pattern may become, in bytes of its automaton.
-const MAX_PATTERN: usize = 1 << 20;
-/// What a pattern costs to prepare, in steps.
-const PATTERN: usize = 1_000;
-
 /// Pays for looking at `text` once.
 fn read(text: &str, budget: &Budget) -> Result<(), Failure> {
     budget.step(text.len() / 64)
@@ -97,13 +91,8 @@ fn matches<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
     let [Value::String(text), Value::String(pattern)] = args else {
         return unfit();
     };
-    budget.step(PATTERN)?;
-    read(text.as_str(), budget)?;
-    let pattern = RegexBuilder::new(pattern.as_str())
-        .size_limit(MAX_PATTERN)
-        .dfa_size_limit(MAX_PATTERN)
-        .build()
-        .map_err(|error| Failure::new(format!("the pattern cannot be used: {error}")))?;
+    budget.step(text.as_str().len() / 16 + 1)?;
+    let pattern = budget.pattern(pattern.as_str())?;
     Ok(Value::Bool(pattern.is_match(text.as_str())))
 }
 

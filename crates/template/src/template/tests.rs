@@ -249,6 +249,23 @@ fn evaluation_is_bounded() {
     );
 }
 
+/// A pattern is prepared once however often it is asked for, and not without end.
+#[test]
+fn patterns_are_bounded() {
+    check(
+        json!("${lists.range(500).all(i, string(i).matches('^[0-9]+$'))}"),
+        json!(true),
+    );
+    check_fault(
+        json!("${lists.range(500).all(i, 'x'.matches('(\\\\w{0,20})' + string(i)))}"),
+        "",
+    );
+    check_fault(
+        json!("${'x'.matches('(((a{50}){50}){50}){50}')}"),
+        "cannot be used",
+    );
+}
+
 /// Constants are paid for as well: a loop over the template cannot multiply them without end.
 #[test]
 fn the_output_of_one_context_is_bounded() {
