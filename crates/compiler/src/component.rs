@@ -12,7 +12,7 @@ use crate::programs::Programs;
 use crate::release::embedded_reference;
 use crate::result::Compiled;
 use crate::snapshot::{ComponentSnapshot, Provider};
-use crate::{endpoints, finish, traits, validations};
+use crate::{endpoints, finish, resource_dependencies, traits, validations};
 use choreo_model::application::Container;
 use choreo_model::reference::TraitRef;
 use choreo_model::release::{BindingState, FrozenComponentType};
@@ -78,12 +78,10 @@ fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connect
     compiled.connection_targets = connections::targets(namespace, binding, workload);
     compiled.resource_dependency_targets =
         connections::resource_targets(namespace, binding, workload);
-    compiled.pending_resource_dependencies =
-        connections::pending_resources(&compiled.resource_dependency_targets);
     compiled
         .diagnostics
         .extend(connections::shut(binding, workload));
-    let connections = connections::resolve(&compiled.connection_targets, |target| {
+    let mut connections = connections::resolve(&compiled.connection_targets, |target| {
         snapshot
             .providers
             .iter()
@@ -91,6 +89,14 @@ fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connect
             .filter(|provider| connections::provides(provider, target))
             .collect()
     });
+    connections.resources = resource_dependencies::resolve(
+        workload,
+        &compiled.resource_dependency_targets,
+        &snapshot.resources,
+    );
+    compiled
+        .pending_resource_dependencies
+        .clone_from(&connections.resources.pending);
     compiled
         .resolved_connections
         .clone_from(&connections.resolved);
@@ -380,26 +386,24 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         finish::hash_pods(&mut drafts);
         finish::sort(&mut drafts);
         let selector = context::component_labels(snapshot);
-        let subject = Subject {
+        let egress = snapshot.environment.spec.egress;
+        let policies = network_policy::policies(&Subject {
             component: snapshot.component.name(),
             cell: &compiled.namespace,
             selector: &selector,
-            endpoints: &workload.endpoints,
-        };
-        let provider = snapshot
-            .data_plane
-            .annotation(labels::NETWORK_POLICY_PROVIDER);
-        let policy = match provider {
-            Some("cilium") => network_policy::cilium(subject),
-            _ => network_policy::kubernetes(subject),
-        };
-        let trail = L::ENABLED.then(|| Trail::whole(&policy, Origin::platform(Cause::Policy)));
-        drafts.push(Draft {
+            workload,
+            calls: &compiled.connection_targets,
+            egress: egress.or(snapshot.project_egress).unwrap_or_default(),
+            provider: snapshot
+                .data_plane
+                .annotation(labels::NETWORK_POLICY_PROVIDER),
+        });
+        drafts.extend(policies.into_iter().map(|policy| Draft {
             id: String::new(),
             plane: TargetPlane::DataPlane,
+            trail: L::ENABLED.then(|| Trail::whole(&policy, Origin::platform(Cause::Policy))),
             object: policy,
-            trail,
-        });
+        }));
         finish::identify(&mut drafts);
         finish::hand_over(drafts, compiled);
     }

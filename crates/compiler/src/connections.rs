@@ -1,21 +1,24 @@
 //! Connections: the addresses of other components' endpoints, and the variables that carry them.
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::resource_dependencies::{Item, Resources};
 use crate::snapshot::Provider;
 use choreo_model::application::{DependencyVisibility, EndpointDependency, WorkloadTemplate};
 use choreo_model::release::{
-    BindingState, ConnectionTarget, EndpointUrl, PendingConnection, PendingResourceDependency,
-    ReleaseBindingSpec, ResolvedConnection, ResourceDependencyTarget,
+    BindingState, ConnectionTarget, EndpointUrl, PendingConnection, ReleaseBindingSpec,
+    ResolvedConnection, ResourceDependencyTarget,
 };
 use serde_json::{Map, Value, json};
 
 /// The connections of one component, with their addresses as far as they are known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Connections {
     /// Those whose address is known.
     pub resolved: Vec<ResolvedConnection>,
     /// Those whose address is not known, and why.
     pub pending: Vec<PendingConnection>,
+    /// The managed resources of the component, which need no address.
+    pub(crate) resources: Resources,
 }
 
 /// The endpoints of others that a workload asks for, when bound by `binding` in `namespace`.
@@ -43,22 +46,6 @@ pub fn resource_targets(
             project: binding.owner.project_name.clone(),
             resource: dependency.reference.clone(),
             environment: binding.environment.clone(),
-        })
-        .collect()
-}
-
-/// Managed resources are no part of this platform yet: each dependency on one waits, visibly.
-pub fn pending_resources(targets: &[ResourceDependencyTarget]) -> Vec<PendingResourceDependency> {
-    targets
-        .iter()
-        .map(|target| PendingResourceDependency {
-            namespace: target.namespace.clone(),
-            project: target.project.clone(),
-            resource: target.resource.clone(),
-            reason: format!(
-                "ResourceReleaseBinding not found for resource {:?}",
-                target.resource
-            ),
         })
         .collect()
 }
@@ -215,12 +202,16 @@ pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -
         }));
         all.extend(variables);
     }
+    let resources = &connections.resources.items;
+    all.extend(resources.iter().flat_map(|item| item.variables.clone()));
+    let mounts = resources.iter().flat_map(|item| &item.mounts);
+    let volumes = resources.iter().flat_map(|item| &item.volumes);
     json!({
         "items": items,
-        "resources": [],
+        "resources": resources.iter().map(Item::value).collect::<Vec<_>>(),
         "envVars": all,
-        "volumeMounts": [],
-        "volumes": [],
+        "volumeMounts": mounts.collect::<Vec<_>>(),
+        "volumes": volumes.collect::<Vec<_>>(),
     })
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn component_labels(snapshot: &ComponentSnapshot<'_>) -> BTreeMap<&'s
     labels
 }
 
-fn project_labels(
+pub(crate) fn project_labels(
     namespace: &str,
     (project, uid): (&str, &str),
     environment: &Environment,
@@ -164,7 +164,7 @@ fn project_metadata(snapshot: &ProjectSnapshot<'_>) -> Value {
 }
 
 /// `dataplane`, `environment` and, if there is one, `gateway`.
-fn set_places(
+pub(crate) fn set_places(
     variables: &mut Variables,
     environment: &Environment,
     plane: &DataPlane,

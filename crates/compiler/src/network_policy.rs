@@ -1,28 +1,53 @@
-//! Who may call a component: the network policy that every component gets.
+//! Who may call a component and whom it may call: the network policies that every component gets.
 //!
-//! Ports are those the pods listen on, since that is what a policy is matched against; the port of
-//! the Service in front may differ.
+//! What comes in and what goes out are objects of their own. Ports are those the pods listen on,
+//! since that is what a policy is matched against; the port of the Service in front may differ.
 
 use crate::context::protocol;
-use choreo_model::application::{EndpointType, Visibility, WorkloadEndpoint};
+use choreo_model::application::{EndpointType, Visibility, WorkloadEndpoint, WorkloadTemplate};
 use choreo_model::labels;
 use choreo_model::names::{LABEL_LIMIT, OBJECT_LIMIT, kubernetes_name};
+use choreo_model::release::ConnectionTarget;
+use choreo_model::shared::Egress;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const POD_NAMESPACE: &str = "k8s:io.kubernetes.pod.namespace";
+/// What cluster name servers are labelled with, and where they run.
+const NAME_SERVER: (&str, &str) = ("k8s-app", "kube-dns");
+const NAME_SERVER_NAMESPACE: &str = "kube-system";
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
-/// What a policy is made of.
+/// What policies are made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) component: &'a str,
     pub(crate) cell: &'a str,
     pub(crate) selector: &'a BTreeMap<&'static str, String>,
-    pub(crate) endpoints: &'a BTreeMap<String, WorkloadEndpoint>,
+    pub(crate) workload: &'a WorkloadTemplate,
+    /// The endpoints of others that the component asks for, whether their addresses are known or
+    /// not.
+    pub(crate) calls: &'a [ConnectionTarget],
+    pub(crate) egress: Egress,
+    /// What enforces policies on the data plane, if it says so.
+    pub(crate) provider: Option<&'a str>,
+}
+
+/// The policies of a component: who may call it, and, unless it may call anyone, whom it may call.
+pub(crate) fn policies(subject: &Subject<'_>) -> Vec<Value> {
+    let is_closed = subject.egress == Egress::Closed;
+    match subject.provider {
+        Some("cilium") => std::iter::once(cilium(subject))
+            .chain(is_closed.then(|| cilium_egress(subject)))
+            .collect(),
+        _ => std::iter::once(kubernetes(subject))
+            .chain(is_closed.then(|| kubernetes_egress(subject)))
+            .collect(),
+    }
 }
 
 /// The policy as Kubernetes has it.
-pub(crate) fn kubernetes(subject: Subject<'_>) -> Value {
+fn kubernetes(subject: &Subject<'_>) -> Value {
     let mut ingress = Vec::new();
     for (who, endpoints) in subject.rules() {
         let from = match who {
@@ -46,11 +71,42 @@ pub(crate) fn kubernetes(subject: Subject<'_>) -> Value {
     if !ingress.is_empty() {
         spec["ingress"] = Value::Array(ingress);
     }
-    subject.object("networking.k8s.io/v1", "NetworkPolicy", &spec)
+    subject.object(KUBERNETES, "openchoreo", &spec)
+}
+
+/// Whom the component may call, as Kubernetes has it: name servers, and what it asks for. Which
+/// ports of those it reaches is for their own policies to say.
+fn kubernetes_egress(subject: &Subject<'_>) -> Value {
+    let (key, value) = NAME_SERVER;
+    let mut egress = vec![json!({
+        "to": [{
+            "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: NAME_SERVER_NAMESPACE}},
+            "podSelector": {"matchLabels": {key: value}},
+        }],
+        "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
+    })];
+    let peers = subject.peers().into_iter().map(|peer| {
+        let mut to = json!({"podSelector": {"matchLabels": peer.labels()}});
+        if !subject.is_own(&peer) {
+            to["namespaceSelector"] = json!({"matchLabels": peer.cell()});
+        }
+        json!({"to": [to]})
+    });
+    egress.extend(peers);
+    if subject.uses_resources() {
+        let selector = json!({"matchExpressions": [is_no_component()]});
+        egress.push(json!({"to": [{"podSelector": selector}]}));
+    }
+    let spec = json!({
+        "podSelector": {"matchLabels": subject.selector},
+        "policyTypes": ["Egress"],
+        "egress": egress,
+    });
+    subject.object(KUBERNETES, "egress-openchoreo", &spec)
 }
 
 /// The policy as Cilium has it, which also shows the requests of HTTP endpoints.
-pub(crate) fn cilium(subject: Subject<'_>) -> Value {
+fn cilium(subject: &Subject<'_>) -> Value {
     let mut ingress = Vec::new();
     for (who, endpoints) in subject.rules() {
         let from = match who {
@@ -69,11 +125,70 @@ pub(crate) fn cilium(subject: Subject<'_>) -> Value {
         "endpointSelector": {"matchLabels": subject.selector},
         "ingress": ingress,
     });
-    if subject.endpoints.is_empty() {
+    if subject.workload.endpoints.is_empty() {
         // An empty list alone does not make Cilium deny; this does.
         spec["enableDefaultDeny"] = json!({"ingress": true});
     }
-    subject.object("cilium.io/v2", "CiliumNetworkPolicy", &spec)
+    subject.object(CILIUM, "openchoreo", &spec)
+}
+
+/// Whom the component may call, as Cilium has it, which also shows the names that are asked for.
+fn cilium_egress(subject: &Subject<'_>) -> Value {
+    let (key, value) = NAME_SERVER;
+    let key = format!("k8s:{key}");
+    let mut egress = vec![json!({
+        "toEndpoints": [{"matchLabels": {POD_NAMESPACE: NAME_SERVER_NAMESPACE, key: value}}],
+        "toPorts": [{
+            "ports": [{"port": "53", "protocol": "ANY"}],
+            "rules": {"dns": [{"matchPattern": "*"}]},
+        }],
+    })];
+    let peers = subject.peers().into_iter().map(|peer| {
+        let mut to = json!({"matchLabels": peer.labels()});
+        if !subject.is_own(&peer) {
+            to["matchExpressions"] = json!([exists(POD_NAMESPACE)]);
+        }
+        json!({"toEndpoints": [to]})
+    });
+    egress.extend(peers);
+    if subject.uses_resources() {
+        egress.push(json!({"toEndpoints": [{"matchExpressions": [is_no_component()]}]}));
+    }
+    let spec = json!({
+        "endpointSelector": {"matchLabels": subject.selector},
+        "egress": egress,
+    });
+    subject.object(CILIUM, "egress-openchoreo", &spec)
+}
+
+const KUBERNETES: (&str, &str) = ("networking.k8s.io/v1", "NetworkPolicy");
+const CILIUM: (&str, &str) = ("cilium.io/v2", "CiliumNetworkPolicy");
+
+/// A component that is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Peer<'a> {
+    namespace: &'a str,
+    project: &'a str,
+    component: &'a str,
+    environment: &'a str,
+}
+
+impl Peer<'_> {
+    /// What its pods are labelled with.
+    fn labels(&self) -> BTreeMap<&'static str, &str> {
+        let mut labels = self.cell();
+        labels.insert(labels::COMPONENT, self.component);
+        labels
+    }
+
+    /// What its cell is labelled with.
+    fn cell(&self) -> BTreeMap<&'static str, &str> {
+        BTreeMap::from([
+            (labels::NAMESPACE, self.namespace),
+            (labels::PROJECT, self.project),
+            (labels::ENVIRONMENT, self.environment),
+        ])
+    }
 }
 
 /// Who calls.
@@ -88,13 +203,14 @@ impl<'a> Subject<'a> {
     /// Callers, and the endpoints they may call; callers of nothing are left out.
     fn rules(&self) -> Vec<(Who, Vec<&'a WorkloadEndpoint>)> {
         let with = |wanted: &[Visibility]| -> Vec<&'a WorkloadEndpoint> {
-            self.endpoints
+            self.workload
+                .endpoints
                 .values()
                 .filter(|endpoint| endpoint.visibility.iter().any(|one| wanted.contains(one)))
                 .collect()
         };
         let rules = [
-            (Who::Cell, self.endpoints.values().collect()),
+            (Who::Cell, self.workload.endpoints.values().collect()),
             (Who::Namespace, with(&[Visibility::Namespace])),
             (
                 Who::Gateways,
@@ -115,10 +231,36 @@ impl<'a> Subject<'a> {
             .collect()
     }
 
-    fn object(&self, api_version: &str, kind: &str, spec: &Value) -> Value {
-        let name = format!("openchoreo-{}", self.component);
+    /// The components that are called, each once.
+    fn peers(&self) -> BTreeSet<Peer<'a>> {
+        let calls = self.calls.iter();
+        calls
+            .map(|call| Peer {
+                namespace: &call.namespace,
+                project: &call.project,
+                component: &call.component,
+                environment: &call.environment,
+            })
+            .collect()
+    }
+
+    /// Whether `peer` is of the same cell.
+    fn is_own(&self, peer: &Peer<'_>) -> bool {
+        let own = self.selector.get(labels::PROJECT);
+        own.is_some_and(|project| project == peer.project)
+    }
+
+    fn uses_resources(&self) -> bool {
+        let dependencies = self.workload.dependencies.as_ref();
+        dependencies.is_some_and(|dependencies| !dependencies.resources.is_empty())
+    }
+
+    /// A policy whose name begins with `prefix`. One prefix never begins with another and a `-`,
+    /// so that no two components have policies of one name.
+    fn object(&self, (api_version, kind): (&str, &str), prefix: &str, spec: &Value) -> Value {
+        let name = format!("{prefix}-{}", self.component);
         let name = if name.len() > OBJECT_LIMIT {
-            kubernetes_name(LABEL_LIMIT, &["openchoreo", self.component])
+            kubernetes_name(LABEL_LIMIT, &[prefix, self.component])
         } else {
             name
         };
@@ -129,6 +271,11 @@ impl<'a> Subject<'a> {
             "spec": spec,
         })
     }
+}
+
+/// What pods of managed resources have in common: they are of the cell, and of no component.
+fn is_no_component() -> Value {
+    json!({"key": labels::COMPONENT, "operator": "DoesNotExist"})
 }
 
 fn exists(key: &str) -> Value {

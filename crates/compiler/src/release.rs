@@ -12,9 +12,12 @@ use choreo_model::reference::{TraitKind, TraitRef};
 use choreo_model::release::{
     ComponentProfile, ComponentReleaseSpec, FrozenComponentType, FrozenTrait,
 };
-use choreo_model::shared::{ComponentOwner, ProjectOwner};
+use choreo_model::resource::{FrozenResourceType, ResourceReleaseSpec};
+use choreo_model::shared::{ComponentOwner, ProjectOwner, ResourceOwner};
 use choreo_model::traits::TraitSpec;
-use choreo_model::{Component, ComponentType, Object, Project, ProjectType, Workload};
+use choreo_model::{
+    Component, ComponentType, Object, Project, ProjectType, Resource, ResourceType, Workload,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -134,6 +137,30 @@ pub fn project_release(
         "parameters": spec.parameters,
     });
     Ok((name(project.name(), &content), spec))
+}
+
+/// Freezes a managed resource.
+pub fn resource_release(
+    resource: &Resource,
+    type_: &ResourceType,
+) -> Result<(String, ResourceReleaseSpec), Refusal> {
+    let spec = ResourceReleaseSpec {
+        owner: ResourceOwner {
+            project_name: resource.spec.owner.project_name.clone(),
+            resource_name: resource.name().to_owned(),
+        },
+        resource_type: FrozenResourceType {
+            kind: resource.spec.type_.kind,
+            name: resource.spec.type_.name.clone(),
+            spec: type_.spec.clone(),
+        },
+        parameters: resource.spec.parameters.clone(),
+    };
+    let content = json!({
+        "resourceType": value(&spec.resource_type)?,
+        "parameters": spec.parameters,
+    });
+    Ok((name(resource.name(), &content), spec))
 }
 
 /// The hash at the end of a release's name.

@@ -2,8 +2,12 @@
 
 use choreo_model::project::ProjectReleaseSpec;
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec, ReleaseBindingStatus};
+use choreo_model::rendered::ResourceStatus;
+use choreo_model::resource::ResourceReleaseSpec;
+use choreo_model::shared::Egress;
 use choreo_model::{
-    Component, DataPlane, Environment, Object, Project, ProjectReleaseBinding, SecretReference,
+    Component, DataPlane, Environment, Object, Project, ProjectReleaseBinding, Resource,
+    ResourceReleaseBinding, SecretReference, Workflow, WorkflowPlane, WorkflowRun,
 };
 
 /// A binding of a component to an environment.
@@ -29,6 +33,12 @@ pub struct ComponentSnapshot<'a> {
     /// Bindings that may provide what [`connections::targets`](crate::connections::targets) lists;
     /// those of other components or environments do no harm.
     pub providers: Vec<&'a ReleaseBinding>,
+    /// Bindings that may serve what
+    /// [`connections::resource_targets`](crate::connections::resource_targets) lists; those of
+    /// other resources or environments do no harm.
+    pub resources: Vec<&'a ResourceReleaseBinding>,
+    /// What the type of the project says of calls that no connection asks for.
+    pub project_egress: Option<Egress>,
     /// The environment's default notification channel.
     pub notification_channel: Option<&'a str>,
 }
@@ -46,6 +56,38 @@ pub struct ProjectSnapshot<'a> {
     pub environment: &'a Environment,
     /// The data plane of the environment.
     pub data_plane: &'a DataPlane,
+}
+
+/// What rendering one [`ResourceReleaseBinding`] needs.
+#[derive(Debug, Clone)]
+pub struct ResourceSnapshot<'a> {
+    /// The frozen release the binding names.
+    pub release: &'a ResourceReleaseSpec,
+    /// The binding.
+    pub binding: &'a ResourceReleaseBinding,
+    /// The resource.
+    pub resource: &'a Resource,
+    /// The project of the resource.
+    pub project: &'a Project,
+    /// The environment of the binding.
+    pub environment: &'a Environment,
+    /// The data plane of the environment.
+    pub data_plane: &'a DataPlane,
+    /// What was observed of the live objects, by the ids of their templates.
+    pub observed: &'a [ResourceStatus],
+}
+
+/// What rendering one [`WorkflowRun`] needs.
+#[derive(Debug, Clone)]
+pub struct WorkflowSnapshot<'a> {
+    /// The workflow the run names; the cluster-scoped kind has the same type.
+    pub workflow: &'a Workflow,
+    /// The run.
+    pub run: &'a WorkflowRun,
+    /// The plane of the workflow.
+    pub plane: &'a WorkflowPlane,
+    /// The secret references of the run's namespace; those not used do no harm.
+    pub secret_references: Vec<&'a SecretReference>,
 }
 
 /// What a provider offers: the part of a binding that connections look at.

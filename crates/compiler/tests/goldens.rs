@@ -115,6 +115,7 @@ fn compare_releases(
         };
         let objects = rendered.compiled.objects_for(TargetPlane::DataPlane);
         let ours: Vec<Value> = objects
+            .filter(|one| !is_addition(&one.id))
             .map(|one| json!({"id": one.id, "object": one.object}))
             .map(neutral)
             .collect();
@@ -217,6 +218,13 @@ fn neutral_text(text: String) -> String {
         Some((stem, hash)) if secret && hash.len() == 8 => format!("{stem}-<hash>"),
         _ => text,
     }
+}
+
+/// Whether the object `id` is of a kind that the reference has none of: policies for what goes out.
+fn is_addition(id: &str) -> bool {
+    ["networkpolicy", "ciliumnetworkpolicy"]
+        .into_iter()
+        .any(|kind| id.starts_with(&format!("{kind}-egress-openchoreo-")))
 }
 
 /// What we decided to do differently, applied to what the reference rendered.

@@ -281,6 +281,8 @@ impl Fleet {
             data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
             secret_references: self.secret_references_of(binding, release),
             providers: places.iter().flat_map(|place| self.bound(place)).collect(),
+            resources: Vec::new(),
+            project_egress: None,
             notification_channel: None,
         })
     }

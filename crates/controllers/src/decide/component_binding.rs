@@ -141,6 +141,8 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         data_plane: input.data_plane,
         secret_references: secret_references(context, binding, input.release),
         providers: providers(context, binding, input.release),
+        resources: Vec::new(),
+        project_egress: None,
         notification_channel: None,
     };
     let compiled = compile_component(&snapshot, context.view.programs());
