@@ -5,6 +5,7 @@ mod follow;
 mod given;
 mod path;
 
+pub(crate) use given::type_object;
 pub use path::{Missing, locate};
 
 use crate::diagnostic::dotted;

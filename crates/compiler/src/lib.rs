@@ -11,6 +11,7 @@ pub mod connections;
 pub mod diagnostic;
 pub mod explain;
 pub mod fleet;
+pub mod plan;
 pub mod pointer;
 pub mod release;
 pub mod schema;

@@ -14,7 +14,7 @@ use choreo_model::{
 pub type ReleaseBinding = Object<ReleaseBindingSpec>;
 
 /// What rendering one [`ReleaseBinding`] needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ComponentSnapshot<'a> {
     /// The frozen release the binding names.
     pub release: &'a ComponentReleaseSpec,
@@ -44,7 +44,7 @@ pub struct ComponentSnapshot<'a> {
 }
 
 /// What rendering one [`ProjectReleaseBinding`] needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ProjectSnapshot<'a> {
     /// The frozen release the binding names.
     pub release: &'a ProjectReleaseSpec,

@@ -78,7 +78,7 @@ fn what_traits_do_is_told() {
         "Deployment",
         "spec.template.spec.containers[0].args[0]",
         "spec.template.spec.containers[0].args[0] is \"--behind=tap\": \
-         set by Component/web in spec.traits[0].instanceName",
+         set by Component/web in spec.traits[1].instanceName",
     );
 }
 

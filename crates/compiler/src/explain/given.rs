@@ -64,7 +64,7 @@ impl Explained<'_> {
 }
 
 /// The name of the type of a component, as `Kind/name`.
-pub(super) fn type_object(snapshot: &ComponentSnapshot<'_>) -> String {
+pub(crate) fn type_object(snapshot: &ComponentSnapshot<'_>) -> String {
     let frozen = &snapshot.release.component_type;
     let name = frozen.name.rsplit('/').next().unwrap_or(&frozen.name);
     format!("{}/{name}", frozen.kind)

@@ -113,7 +113,7 @@ pub struct RenderedBinding {
 }
 
 /// A binding of either kind, and what compiling it needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Snapshot<'a> {
     Component(ComponentSnapshot<'a>),
     Project(ProjectSnapshot<'a>),
@@ -249,6 +249,40 @@ impl Fleet {
         }
     }
 
+    /// Kind, namespace and name of every release.
+    pub(crate) fn release_names(&self) -> BTreeSet<(&'static str, &str, &str)> {
+        let components = of_specs(&self.releases)
+            .map(|(namespace, name)| (ComponentReleaseSpec::KIND, namespace, name));
+        let projects = of_specs(&self.project_releases)
+            .map(|(namespace, name)| (ProjectReleaseSpec::KIND, namespace, name));
+        components.chain(projects).collect()
+    }
+
+    /// Every binding, by kind, namespace and name.
+    pub(crate) fn bound_releases(&self) -> BTreeMap<(&'static str, &str, &str), BoundRelease<'_>> {
+        let components = self.bindings.iter().map(|one| {
+            let place = (one.kind(), one.namespace(), one.name());
+            (
+                place,
+                BoundRelease {
+                    release: one.spec.release_name.as_str(),
+                    environment: one.spec.environment.as_str(),
+                },
+            )
+        });
+        let cells = self.project_bindings.iter().map(|one| {
+            let place = (one.kind(), one.namespace(), one.name());
+            (
+                place,
+                BoundRelease {
+                    release: one.spec.project_release.as_str(),
+                    environment: one.spec.environment.as_str(),
+                },
+            )
+        });
+        components.chain(cells).collect()
+    }
+
     /// The bindings of components, by namespace and name.
     pub fn bindings(&self) -> impl Iterator<Item = &ReleaseBinding> {
         self.bindings.iter()
@@ -281,8 +315,6 @@ impl Fleet {
             data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
             secret_references: self.secret_references_of(binding, release),
             providers: places.iter().flat_map(|place| self.bound(place)).collect(),
-            resources: Vec::new(),
-            project_egress: None,
             notification_channel: None,
         })
     }
@@ -381,6 +413,19 @@ impl Fleet {
             self.diagnostics.push(error);
         }
     }
+}
+
+/// The release that a binding names, if it does, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BoundRelease<'a> {
+    pub(crate) release: &'a str,
+    pub(crate) environment: &'a str,
+}
+
+fn of_specs<T>(specs: &Specs<T>) -> impl Iterator<Item = (&str, &str)> {
+    specs
+        .iter()
+        .flat_map(|(namespace, specs)| specs.keys().map(|name| (namespace.as_str(), name.as_str())))
 }
 
 /// Whose binding it is.

@@ -1,0 +1,217 @@
+//! Differences of objects, down to fields.
+
+use super::effect::{self, Effect};
+use super::inputs::InputChange;
+use crate::diagnostic::dotted;
+use crate::finish::text;
+use crate::origin::join;
+use crate::result::Rendered;
+use choreo_model::shared::TargetPlane;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What happens to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Action {
+    /// It is made.
+    Add,
+    /// It is changed.
+    Change,
+    /// It is taken away.
+    Remove,
+}
+
+/// What happens to one object.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectChange {
+    /// What happens to it.
+    pub action: Action,
+    /// What that does to what runs.
+    pub effect: Effect,
+    /// The kind of the object.
+    pub kind: String,
+    /// Its API version.
+    pub api_version: String,
+    /// Its namespace on the data plane.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The fields that change; none when it is made or taken away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldChange>,
+    /// Its id within the binding.
+    #[serde(skip)]
+    pub(crate) id: String,
+    /// The object as it will be, or was when it is taken away.
+    #[serde(skip)]
+    pub(crate) object: Value,
+}
+
+/// What happens to one field.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldChange {
+    /// The field.
+    pub field: String,
+    /// What it was, if it was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What it will be, if it will be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+    /// What that does to what runs.
+    pub effect: Effect,
+    /// What was changed for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<InputChange>,
+    /// The field as JSON pointer.
+    #[serde(skip)]
+    pub(crate) pointer: String,
+}
+
+/// What happens from the objects `before` to those `after`.
+pub(super) fn objects(before: &[Rendered], after: &[Rendered]) -> Vec<ObjectChange> {
+    let (mut old, new) = (by_identity(before), by_identity(after));
+    let mut changes = Vec::new();
+    for (identity, one) in new {
+        match old.remove(&identity) {
+            None => changes.push(change(Action::Add, one, Vec::new())),
+            Some(was) if was.object == one.object => {}
+            Some(was) => {
+                let mut fields = Vec::new();
+                differences(
+                    &was.object,
+                    &one.object,
+                    String::new(),
+                    &mut |pointer, a, b| {
+                        fields.push(field(&one.object, pointer, a, b));
+                    },
+                );
+                changes.push(change(Action::Change, one, fields));
+            }
+        }
+    }
+    let gone = old.into_values();
+    changes.extend(gone.map(|one| change(Action::Remove, one, Vec::new())));
+    changes
+}
+
+/// Objects by what tells them apart. Of one that was rendered twice the last is what is applied.
+fn by_identity(objects: &[Rendered]) -> BTreeMap<[&str; 5], &Rendered> {
+    objects.iter().map(|one| (identity(one), one)).collect()
+}
+
+/// Kind, group, namespace, name and plane.
+fn identity(one: &Rendered) -> [&str; 5] {
+    let api_version = text(&one.object, "/apiVersion");
+    let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    let plane = match one.target_plane {
+        TargetPlane::DataPlane => "data",
+        TargetPlane::ObservabilityPlane => "observability",
+    };
+    [
+        text(&one.object, "/kind"),
+        group,
+        text(&one.object, "/metadata/namespace"),
+        text(&one.object, "/metadata/name"),
+        plane,
+    ]
+}
+
+fn change(action: Action, one: &Rendered, fields: Vec<FieldChange>) -> ObjectChange {
+    let object = &one.object;
+    let of_fields = fields.iter().map(|field| field.effect).max();
+    let string = |pointer| text(object, pointer).to_owned();
+    ObjectChange {
+        action,
+        effect: match action {
+            Action::Add => Effect::None,
+            Action::Change => of_fields.unwrap_or(Effect::None),
+            Action::Remove => effect::of_removal(object),
+        },
+        kind: string("/kind"),
+        api_version: string("/apiVersion"),
+        namespace: string("/metadata/namespace"),
+        name: string("/metadata/name"),
+        fields,
+        id: one.id.clone(),
+        object: object.clone(),
+    }
+}
+
+fn field(
+    object: &Value,
+    pointer: String,
+    before: Option<&Value>,
+    after: Option<&Value>,
+) -> FieldChange {
+    FieldChange {
+        field: dotted(&pointer),
+        before: before.cloned(),
+        after: after.cloned(),
+        effect: effect::of_field(object, &pointer),
+        reasons: Vec::new(),
+        pointer,
+    }
+}
+
+/// Calls `tell` with every place where `before` and `after` differ, and what stands there. Lists
+/// of named things are compared by name.
+pub(super) fn differences(
+    before: &Value,
+    after: &Value,
+    at: String,
+    tell: &mut impl FnMut(String, Option<&Value>, Option<&Value>),
+) {
+    match (before, after) {
+        (a, b) if a == b => {}
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, value) in new {
+                let at = join(&at, key);
+                match old.get(key) {
+                    Some(was) => differences(was, value, at, tell),
+                    None => tell(at, None, Some(value)),
+                }
+            }
+            for (key, value) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
+                tell(join(&at, key), Some(value), None);
+            }
+        }
+        (Value::Array(old), Value::Array(new)) => {
+            for (index, pair) in pairs(old, new).into_iter().enumerate() {
+                match pair {
+                    (Some(was), Some(value)) => {
+                        differences(was, value, format!("{at}/{index}"), tell);
+                    }
+                    (was, value) => tell(format!("{at}/{index}"), was, value),
+                }
+            }
+        }
+        (a, b) => tell(at, Some(a), Some(b)),
+    }
+}
+
+/// The items of two lists side by side: those that are named by name, others by their place. What
+/// is only in `old` comes last.
+fn pairs<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(Option<&'v Value>, Option<&'v Value>)> {
+    let named = |items: &[Value]| {
+        items
+            .iter()
+            .all(|item| item.get("name").is_some_and(Value::is_string))
+    };
+    if !(named(old) && named(new)) {
+        let count = old.len().max(new.len());
+        return (0..count)
+            .map(|index| (old.get(index), new.get(index)))
+            .collect();
+    }
+    let was = |wanted: &Value| old.iter().find(|item| item["name"] == wanted["name"]);
+    let is = |wanted: &Value| new.iter().any(|item| item["name"] == wanted["name"]);
+    let came = new.iter().map(|item| (was(item), Some(item)));
+    let gone = old.iter().filter(|item| !is(item));
+    came.chain(gone.map(|item| (Some(item), None))).collect()
+}

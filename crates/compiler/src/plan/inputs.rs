@@ -1,0 +1,269 @@
+//! What differs between what one binding is made of in two fleets.
+
+use super::difference::differences;
+use crate::diagnostic::dotted;
+use crate::explain::type_object;
+use crate::fleet::{Bound, Name, Snapshot};
+use crate::snapshot::{ComponentSnapshot, ProjectSnapshot};
+use choreo_model::component_type::ComponentTypeSpec;
+use choreo_model::release::FrozenTrait;
+use choreo_model::{Object, Spec};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A field of an object that a plan starts from, and that differs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct InputChange {
+    /// The object, as `Kind/name`.
+    pub object: String,
+    /// Its field; empty when the object as a whole comes or goes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub field: String,
+}
+
+/// A binding in one of two fleets.
+type Side<'a> = Option<Result<Snapshot<'a>, String>>;
+
+/// The differences of what many bindings share, so that they are looked for once.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    types: RefCell<BTreeMap<String, Remembered<ComponentTypeSpec>>>,
+    traits: RefCell<BTreeMap<String, Remembered<FrozenTrait>>>,
+}
+
+/// What differed between two things.
+type Remembered<T> = (T, T, Arc<[InputChange]>);
+
+/// Everything that differs between what the binding `name` is made of, sorted.
+pub(super) fn changes(
+    name: &Name,
+    (old, new): (Side<'_>, Side<'_>),
+    memory: &Memory,
+) -> Vec<InputChange> {
+    let kind = match name.of {
+        Bound::Project => "ProjectReleaseBinding",
+        Bound::Component => "ReleaseBinding",
+    };
+    let mut found = Found::default();
+    match (old, new) {
+        (Some(Ok(Snapshot::Component(old))), Some(Ok(Snapshot::Component(new)))) => {
+            component(&old, &new, memory, &mut found);
+        }
+        (Some(Ok(Snapshot::Project(old))), Some(Ok(Snapshot::Project(new)))) => {
+            project(&old, &new, &mut found);
+        }
+        _ => found.note(format!("{kind}/{}", name.name), ""),
+    }
+    found.0.into_iter().collect()
+}
+
+#[derive(Default)]
+struct Found(BTreeSet<InputChange>);
+
+impl Found {
+    fn note(&mut self, object: String, pointer: &str) {
+        let field = dotted(pointer);
+        self.0.insert(InputChange { object, field });
+    }
+
+    /// Notes what differs between `old` and `new`, which are at `root` of `object`.
+    fn compare<T: Serialize + PartialEq>(&mut self, object: &str, root: &str, old: &T, new: &T) {
+        if old != new {
+            self.values(object, root, &json!(old), &json!(new));
+        }
+    }
+
+    fn values(&mut self, object: &str, root: &str, old: &Value, new: &Value) {
+        differences(old, new, root.to_owned(), &mut |pointer, _, _| {
+            self.note(object.to_owned(), &pointer);
+        });
+    }
+
+    /// Notes what differs between two objects of one kind that are used in the same place.
+    fn objects<T: Spec>(&mut self, old: &Object<T>, new: &Object<T>) {
+        let title = |one: &Object<T>| format!("{}/{}", one.kind(), one.name());
+        if title(old) != title(new) {
+            return self.note(title(new), "");
+        }
+        self.compare(&title(new), "/spec", &old.spec, &new.spec);
+        let annotations = |one: &Object<T>| one.metadata.annotations.clone().unwrap_or_default();
+        self.compare(
+            &title(new),
+            "/metadata/annotations",
+            &annotations(old),
+            &annotations(new),
+        );
+        if old.uid() != new.uid() {
+            self.note(title(new), "/metadata/uid");
+        }
+    }
+
+    fn all(&mut self, changes: &[InputChange]) {
+        self.0.extend(changes.iter().cloned());
+    }
+}
+
+fn component(
+    old: &ComponentSnapshot<'_>,
+    new: &ComponentSnapshot<'_>,
+    memory: &Memory,
+    found: &mut Found,
+) {
+    release(old, new, memory, found);
+    let binding = format!("ReleaseBinding/{}", new.binding.name());
+    let said = |snapshot: &ComponentSnapshot<'_>| {
+        let mut spec = snapshot.binding.spec.clone();
+        spec.release_name.clear();
+        spec
+    };
+    found.compare(&binding, "/spec", &said(old), &said(new));
+    found.objects(old.environment, new.environment);
+    found.objects(old.data_plane, new.data_plane);
+    if old.component.uid() != new.component.uid() {
+        found.note(
+            format!("Component/{}", new.component.name()),
+            "/metadata/uid",
+        );
+    }
+    if old.project.uid() != new.project.uid() {
+        found.note(format!("Project/{}", new.project.name()), "/metadata/uid");
+    }
+    for reference in &new.secret_references {
+        let was = old
+            .secret_references
+            .iter()
+            .find(|one| one.name() == reference.name());
+        match was {
+            Some(was) => found.objects(was, reference),
+            None => found.note(format!("SecretReference/{}", reference.name()), ""),
+        }
+    }
+    for provider in &new.providers {
+        let title = format!("ReleaseBinding/{}", provider.name());
+        let was = old
+            .providers
+            .iter()
+            .find(|one| one.name() == provider.name());
+        match was {
+            Some(was) => found.compare(
+                &title,
+                "/status/endpoints",
+                &was.status.endpoints,
+                &provider.status.endpoints,
+            ),
+            None => found.note(title, ""),
+        }
+    }
+}
+
+/// What differs between what releases were cut of.
+fn release(
+    old: &ComponentSnapshot<'_>,
+    new: &ComponentSnapshot<'_>,
+    memory: &Memory,
+    found: &mut Found,
+) {
+    let (was, is) = (old.release, new.release);
+    let type_ = type_object(new);
+    if type_object(old) == type_ {
+        let (was, is) = (&was.component_type.spec, &is.component_type.spec);
+        let changes = remembered(&memory.types, &type_, was, is);
+        found.all(&changes);
+    } else {
+        let component = format!("Component/{}", new.component.name());
+        found.note(component, "/spec/componentType");
+    }
+    for frozen in &is.traits {
+        let title = format!("{}/{}", frozen.kind, frozen.name);
+        let known = was
+            .traits
+            .iter()
+            .find(|one| one.kind == frozen.kind && one.name == frozen.name);
+        if let Some(known) = known {
+            let changes = remembered(&memory.traits, &title, known, frozen);
+            found.all(&changes);
+        }
+    }
+    let component = format!("Component/{}", new.component.name());
+    let profile = |release: &choreo_model::release::ComponentReleaseSpec| {
+        release.component_profile.clone().unwrap_or_default()
+    };
+    found.compare(&component, "/spec", &profile(was), &profile(is));
+    let workload = format!("Workload/{}", new.component.name());
+    found.compare(&workload, "/spec", &was.workload, &is.workload);
+}
+
+/// What differs between `old` and `new`, both called `title`; known when it was asked before.
+fn remembered<T: Described>(
+    memory: &RefCell<BTreeMap<String, Remembered<T>>>,
+    title: &str,
+    old: &T,
+    new: &T,
+) -> Arc<[InputChange]> {
+    if old == new {
+        return Arc::default();
+    }
+    if let Some((was, is, found)) = memory.borrow().get(title)
+        && was == old
+        && is == new
+    {
+        return Arc::clone(found);
+    }
+    let mut found = Found::default();
+    found.values(title, "/spec", &old.spec(), &new.spec());
+    let found: Arc<[InputChange]> = found.0.into_iter().collect();
+    let entry = (old.clone(), new.clone(), Arc::clone(&found));
+    memory.borrow_mut().insert(title.to_owned(), entry);
+    found
+}
+
+/// Something frozen in releases, of which there is an object.
+trait Described: Clone + PartialEq {
+    /// The specification of the object.
+    fn spec(&self) -> Value;
+}
+
+impl Described for ComponentTypeSpec {
+    fn spec(&self) -> Value {
+        json!(self)
+    }
+}
+
+impl Described for FrozenTrait {
+    fn spec(&self) -> Value {
+        json!(self.spec)
+    }
+}
+
+fn project(old: &ProjectSnapshot<'_>, new: &ProjectSnapshot<'_>, found: &mut Found) {
+    let (was, is) = (old.release, new.release);
+    let type_ = format!("{}/{}", is.project_type.kind, is.project_type.name);
+    let (old_spec, new_spec) = (&was.project_type.spec, &is.project_type.spec);
+    found.compare(&type_, "/spec", old_spec, new_spec);
+    let project = format!("Project/{}", new.project.name());
+    found.compare(
+        &project,
+        "/spec/parameters",
+        &was.parameters,
+        &is.parameters,
+    );
+    if old.project.uid() != new.project.uid() {
+        found.note(project, "/metadata/uid");
+    }
+    let said = |snapshot: &ProjectSnapshot<'_>| snapshot.binding.spec.environment_configs.clone();
+    let binding = format!("ProjectReleaseBinding/{}", new.binding.name());
+    found.compare(&binding, "/spec/environmentConfigs", &said(old), &said(new));
+    let annotations =
+        |one: &ProjectSnapshot<'_>| one.binding.metadata.annotations.clone().unwrap_or_default();
+    found.compare(
+        &binding,
+        "/metadata/annotations",
+        &annotations(old),
+        &annotations(new),
+    );
+    found.objects(old.environment, new.environment);
+    found.objects(old.data_plane, new.data_plane);
+}

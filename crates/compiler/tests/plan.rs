@@ -1,0 +1,226 @@
+//! What changes would do: told whole, once, with the reason, and nothing more.
+
+use choreo_compiler::fleet::Fleet;
+use choreo_compiler::plan::{Action, Effect, Plan, plan};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn read(file: &str) -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+    let text = std::fs::read_to_string(folder.join(file)).expect("a file");
+    serde_saphyr::from_multiple::<Value>(&text).expect("YAML")
+}
+
+fn manifests() -> Vec<Value> {
+    [
+        "platform.yaml",
+        "connections/input.yaml",
+        "traits/input.yaml",
+    ]
+    .into_iter()
+    .flat_map(read)
+    .collect()
+}
+
+fn settled(manifests: impl IntoIterator<Item = Value>) -> Fleet {
+    let mut fleet = Fleet::read(manifests);
+    fleet.bind_cells();
+    fleet.settle();
+    fleet
+}
+
+fn find<'v>(manifests: &'v mut [Value], kind: &str, name: &str) -> &'v mut Value {
+    let mut found = manifests
+        .iter_mut()
+        .filter(|one| one["kind"] == kind && one["metadata"]["name"] == name);
+    found.next().expect("a manifest")
+}
+
+/// What `change` would do.
+fn planned(change: impl FnOnce(&mut [Value])) -> Plan {
+    let mut changed = manifests();
+    change(&mut changed);
+    let before = settled(manifests());
+    let mut after = before.clone();
+    after.apply(changed);
+    after.bind_cells();
+    after.settle();
+    let plan = plan(&before, &after);
+    let sizes: usize = plan.groups.iter().map(|group| group.size).sum();
+    assert_eq!(sizes, plan.changed);
+    plan
+}
+
+/// The fields that change, with what that does and the first reason.
+fn told(plan: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for group in &plan.groups {
+        for object in &group.objects {
+            let action = match object.action {
+                Action::Add => "+",
+                Action::Change => "~",
+                Action::Remove => "-",
+            };
+            lines.push(format!(
+                "{}x {action} {} {}",
+                group.size,
+                object.kind,
+                object.effect.as_str()
+            ));
+            for field in &object.fields {
+                let reasons: Vec<String> = field
+                    .reasons
+                    .iter()
+                    .map(|one| format!("{} {}", one.object, one.field))
+                    .collect();
+                lines.push(format!("  {}: {}", field.field, reasons.join(", ")));
+            }
+        }
+    }
+    lines
+}
+
+#[test]
+fn nothing_changes_by_itself() {
+    let plan = planned(|_| {});
+    assert!(plan.is_empty(), "{plan:?}");
+    assert_eq!(plan.effect(), None);
+}
+
+#[test]
+fn what_an_environment_gets_rolls_or_scales() {
+    let plan = planned(|manifests| {
+        let binding = find(manifests, "ReleaseBinding", "basket-test");
+        binding["spec"]["componentTypeEnvironmentConfigs"]["replicas"] = json!(7);
+    });
+    assert_eq!(
+        told(&plan),
+        [
+            "1x ~ Deployment no effect on pods",
+            "  spec.replicas: ReleaseBinding/basket-test \
+             spec.componentTypeEnvironmentConfigs.replicas",
+        ]
+    );
+    assert!(plan.releases.is_empty() && plan.moves.is_empty());
+}
+
+#[test]
+fn a_changed_image_is_a_release_that_rolls_pods() {
+    let plan = planned(|manifests| {
+        let workload = find(manifests, "Workload", "basket");
+        workload["spec"]["container"]["image"] = json!("example.org/basket:2");
+    });
+    assert_eq!(
+        told(&plan),
+        [
+            "1x ~ Deployment rolls pods",
+            "  spec.template.spec.containers[0].image: Workload/basket spec.container.image",
+        ]
+    );
+    assert_eq!(plan.releases.len(), 1);
+    let moved = &plan.moves[0];
+    assert_eq!((moved.name.as_str(), plan.moves.len()), ("basket-test", 1));
+    assert_eq!(moved.to.as_ref(), Some(&plan.releases[0].name));
+    assert_ne!(moved.from, moved.to);
+}
+
+#[test]
+fn what_a_type_changes_for_all_is_one_group() {
+    let plan = planned(|manifests| {
+        let type_ = find(manifests, "ClusterComponentType", "api");
+        let template = &mut type_["spec"]["resources"][0]["template"];
+        template["spec"]["minReadySeconds"] = json!(5);
+    });
+    let [group] = plan.groups.as_slice() else {
+        panic!("{:?}", told(&plan))
+    };
+    assert!(group.size > 2, "{group:?}");
+    assert_eq!(group.effect, Effect::None);
+    assert_eq!(group.reasons[0].object, "ClusterComponentType/api");
+}
+
+#[test]
+fn what_goes_away_is_told() {
+    let mut fewer = manifests();
+    fewer.retain(|one| {
+        let name = one["metadata"]["name"].as_str().unwrap_or_default();
+        !name.starts_with("basket")
+    });
+    let plan = plan(&settled(manifests()), &settled(fewer));
+    let group = &plan.groups[0];
+    assert_eq!(group.effect, Effect::Deletes);
+    assert!(group.objects.iter().all(|one| one.action == Action::Remove));
+}
+
+#[test]
+fn mistakes_stop_nothing_that_runs() {
+    let plan = planned(|manifests| {
+        let type_ = find(manifests, "ClusterComponentType", "api");
+        type_["spec"]["resources"][0]["template"]["spec"]["replicas"] = json!("${nope}");
+    });
+    assert!(plan.groups.is_empty() && plan.has_errors());
+    assert!(plan.introduced[0].message.contains("nope"), "{plan:?}");
+}
+
+/// Many components of a few types.
+fn crowd(components: usize) -> Vec<Value> {
+    let mut all = read("platform.yaml");
+    for number in 0..components {
+        let name = format!("c{number}");
+        let owner = json!({"projectName": "shop", "componentName": name});
+        all.push(json!({
+            "kind": "Component", "metadata": {"name": name, "namespace": "acme"},
+            "spec": {
+                "owner": {"projectName": "shop"}, "autoDeploy": true,
+                "componentType": {"kind": "ClusterComponentType", "name": "deployment/api"},
+            },
+        }));
+        all.push(json!({
+            "kind": "Workload", "metadata": {"name": name, "namespace": "acme"},
+            "spec": {
+                "owner": owner, "container": {"image": format!("example.org/{name}:1")},
+                "endpoints": {"web": {"type": "HTTP", "port": 80, "visibility": ["external"]}},
+            },
+        }));
+    }
+    all
+}
+
+#[test]
+fn a_thousand_components_are_one_group() {
+    let before = settled(crowd(1000));
+    let mut changed = read("platform.yaml");
+    let type_ = find(&mut changed, "ClusterComponentType", "api");
+    type_["spec"]["resources"][0]["template"]["spec"]["template"]["spec"]["hostname"] = json!("x");
+    let mut after = before.clone();
+    after.apply(changed);
+    after.settle();
+    let plan = plan(&before, &after);
+    assert_eq!(
+        (plan.changed, plan.groups.len()),
+        (1000, 1),
+        "{:?}",
+        told(&plan)
+    );
+    assert_eq!(plan.effect(), Some(Effect::RollsPods));
+    assert_eq!((plan.releases.len(), plan.moves.len()), (1000, 1000));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// The order in which objects are found changes nothing about a plan.
+    #[test]
+    fn order_does_not_matter(shuffled in Just(manifests()).prop_shuffle(), replicas in 1..9) {
+        let change = |mut manifests: Vec<Value>| {
+            let binding = find(&mut manifests, "ReleaseBinding", "basket-test");
+            binding["spec"]["componentTypeEnvironmentConfigs"]["replicas"] = json!(replicas);
+            settled(manifests)
+        };
+        let sorted = plan(&settled(manifests()), &change(manifests()));
+        let mixed = plan(&settled(shuffled.clone()), &change(shuffled));
+        prop_assert_eq!(sorted.digest(), mixed.digest());
+        prop_assert_eq!(sorted, mixed);
+    }
+}
