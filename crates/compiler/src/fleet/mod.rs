@@ -30,7 +30,7 @@ use choreo_model::project::{
 use choreo_model::reference::DataPlaneRef;
 use choreo_model::release::{ComponentReleaseSpec, ConnectionTarget, ReleaseBindingSpec};
 use choreo_model::secret::SecretReferenceSpec;
-use choreo_model::shared::ComponentOwner;
+use choreo_model::shared::{ComponentOwner, Egress};
 use choreo_model::traits::TraitSpec;
 use choreo_model::{
     DataPlane, Object, ProjectReleaseBinding, SecretReference, Spec, Workload, names,
@@ -315,6 +315,8 @@ impl Fleet {
             data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
             secret_references: self.secret_references_of(binding, release),
             providers: places.iter().flat_map(|place| self.bound(place)).collect(),
+            resources: Vec::new(),
+            project_egress: self.egress_of(namespace, &owner.project_name),
             notification_channel: None,
         })
     }
@@ -339,6 +341,13 @@ impl Fleet {
             environment,
             data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
         })
+    }
+
+    /// What the type of a project says of calls that no connection asks for.
+    fn egress_of(&self, namespace: &str, project: &str) -> Option<Egress> {
+        let reference = &self.projects.get(namespace, project)?.spec.type_;
+        let place = reference.namespace(namespace).unwrap_or_default();
+        self.project_types.get(place, &reference.name)?.spec.egress
     }
 
     /// The workloads of a component.
