@@ -199,3 +199,136 @@ fn volume_name(reference: &str, source: Source, name: &str) -> String {
     let key = format!("{reference}:{}:{name}", source.name());
     format!("r-{}", names::fnv1a(&key))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMESPACE: &str = "acme";
+
+    fn binding(name: &str, status: &Value) -> ResourceReleaseBinding {
+        let binding = json!({
+            "metadata": {"name": name, "namespace": NAMESPACE, "generation": 2},
+            "spec": {
+                "owner": {"projectName": "shop", "resourceName": "db"},
+                "environment": "development",
+            },
+            "status": status,
+        });
+        serde_json::from_value(binding).expect("a binding")
+    }
+
+    fn ready(about: i64, says: &str) -> Value {
+        json!({
+            "conditions": [{
+                "type": "Ready", "status": says, "reason": "Ready", "message": "",
+                "observedGeneration": about, "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+            "outputs": [
+                {"name": "host", "value": "db.cell"},
+                {"name": "password", "secretKeyRef": {"name": "db-creds", "key": "password"}},
+                {"name": "ca", "secretKeyRef": {"name": "db-creds", "key": "ca.crt"}},
+                {"name": "database", "configMapKeyRef": {"name": "db-config", "key": "database"}},
+            ],
+        })
+    }
+
+    fn resolved(dependency: &Value, bindings: &[ResourceReleaseBinding]) -> Resources {
+        let workload = json!({
+            "container": {"image": "i"},
+            "dependencies": {"resources": [dependency]},
+        });
+        let workload = serde_json::from_value(workload).expect("a workload");
+        let target = ResourceDependencyTarget {
+            namespace: NAMESPACE.to_owned(),
+            project: "shop".to_owned(),
+            resource: "db".to_owned(),
+            environment: "development".to_owned(),
+        };
+        resolve(&workload, &[target], &bindings.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_workload_gets_variables_and_files() {
+        let dependency = json!({
+            "ref": "db",
+            "envBindings": {"host": "DB_HOST", "password": "DB_PASSWORD", "database": "DB_NAME"},
+            "fileBindings": {
+                "ca": "/etc/db/ca.crt", "password": "/etc/db/password", "database": "/etc/db/name",
+            },
+        });
+        let found = resolved(&dependency, &[binding("db-development", &ready(2, "True"))]);
+        assert_eq!(found.pending, []);
+        let [item] = found.items.as_slice() else {
+            panic!("{found:?}")
+        };
+        let secret = |key: &str| json!({"secretKeyRef": {"name": "db-creds", "key": key}});
+        let config = json!({"configMapKeyRef": {"name": "db-config", "key": "database"}});
+        let mount = |volume: &str, path: &str, key: &str| json!({"name": volume, "mountPath": path, "subPath": key});
+        assert_eq!(
+            item.value(),
+            json!({
+                "ref": "db",
+                "envVars": [
+                    {"name": "DB_NAME", "valueFrom": config},
+                    {"name": "DB_HOST", "value": "db.cell"},
+                    {"name": "DB_PASSWORD", "valueFrom": secret("password")},
+                ],
+                "volumeMounts": [
+                    mount("r-a3243279", "/etc/db/ca.crt", "ca.crt"),
+                    mount("r-02264abc", "/etc/db/name", "database"),
+                    mount("r-a3243279", "/etc/db/password", "password"),
+                ],
+                "volumes": [
+                    {"name": "r-02264abc", "configMap": {"name": "db-config"}},
+                    {"name": "r-a3243279", "secret": {"secretName": "db-creds"}},
+                ],
+            })
+        );
+    }
+
+    #[track_caller]
+    fn check_pending(dependency: &Value, bindings: &[ResourceReleaseBinding], reason: &str) {
+        let found = resolved(dependency, bindings);
+        assert_eq!(found.items, []);
+        let reasons: Vec<&str> = found
+            .pending
+            .iter()
+            .map(|one| one.reason.as_str())
+            .collect();
+        assert_eq!(reasons, [reason]);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_told() {
+        let host = json!({"ref": "db", "envBindings": {"host": "DB_HOST"}});
+        let there = binding("db-development", &ready(2, "True"));
+        check_pending(
+            &host,
+            &[],
+            "ResourceReleaseBinding not found for resource \"db\"",
+        );
+        check_pending(
+            &host,
+            &[there.clone(), binding("other", &ready(2, "True"))],
+            "multiple ResourceReleaseBindings found for resource \"db\"",
+        );
+        for status in [json!({}), ready(2, "False"), ready(1, "True")] {
+            check_pending(
+                &host,
+                &[binding("db-development", &status)],
+                "ResourceReleaseBinding \"db-development\" is not ready",
+            );
+        }
+        check_pending(
+            &json!({"ref": "db", "envBindings": {"port": "DB_PORT"}}),
+            std::slice::from_ref(&there),
+            "output \"port\" is not resolved; there are [host, password, ca, database]",
+        );
+        check_pending(
+            &json!({"ref": "db", "fileBindings": {"host": "/etc/host"}}),
+            std::slice::from_ref(&there),
+            "output \"host\" is a plain value, which no file can come of: use envBindings",
+        );
+    }
+}
