@@ -9,6 +9,7 @@
 mod archive;
 mod blob;
 mod credentials;
+mod interpreter;
 mod layout;
 mod pack;
 mod pull;

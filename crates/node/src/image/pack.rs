@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Config, Error, Result, Store, Summary,
+    Config, Error, Result, Store, Summary, interpreter,
     layout::{self, Descriptor, ImageConfig, Manifest, RootFs},
     store::Origin,
 };
@@ -87,6 +87,7 @@ fn archive(files: &[File], out: &mut impl Write) -> Result<()> {
             ));
         }
     }
+    check_loaders(&by_target)?;
     let folders: BTreeSet<&Path> = by_target
         .keys()
         .flat_map(|target| target.ancestors().skip(1))
@@ -110,6 +111,27 @@ fn archive(files: &[File], out: &mut impl Write) -> Result<()> {
             .map_err(|e| Error::io(doing(), e))?;
     }
     tar.finish().map_err(|e| Error::io("finish the layer", e))
+}
+
+/// Refuses programs whose loader is not in the image: they would end in "no such file" when started.
+fn check_loaders(files: &BTreeMap<PathBuf, &File>) -> Result<()> {
+    for file in files.values().filter(|file| file.mode & 0o111 != 0) {
+        let doing = || format!("pack {}", file.source.display());
+        let loader = Source::open(&file.source)
+            .and_then(|mut source| interpreter::of(&mut source))
+            .map_err(|e| Error::io(doing(), e))?;
+        if let Some(loader) = loader
+            && !files.contains_key(&relative(&loader)?)
+        {
+            let missing = format!(
+                "it needs shared libraries and their loader {}, which are not in the image: build it \
+                 without any (for Rust: RUSTFLAGS='-C target-feature=+crt-static')",
+                loader.display()
+            );
+            return Err(Error::unsupported(doing(), missing));
+        }
+    }
+    Ok(())
 }
 
 fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {

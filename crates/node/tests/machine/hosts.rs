@@ -65,6 +65,7 @@ pub(crate) fn run_as_others(scratch: &Path) {
     let folder = scratch.join("several-ids");
     let status = place.command("granted", &folder).status().unwrap();
     assert!(status.success(), "with several ids: {status}");
+    folders_of_layers_are_refused(&place, &scratch.join("layered"));
     user_namespaces_are_forbidden(&place, &scratch.join("forbidden"));
 }
 
@@ -88,36 +89,13 @@ pub(crate) fn be_granted_users(folder: &Path) {
         say("several user ids skipped: newuidmap is not installed");
         return;
     }
-    unshare(CloneFlags::CLONE_NEWNS).unwrap();
-    let none: Option<&str> = None;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(none, "/", none, private, none).unwrap();
-    // A layer over /etc, since the files need not exist.
     let layer = folder.with_file_name("etc");
-    fs::create_dir_all(&layer).unwrap();
-    mount(Some("tmpfs"), &layer, Some("tmpfs"), MsFlags::empty(), none).unwrap();
-    let (upper, work) = (layer.join("upper"), layer.join("work"));
-    for part in [&upper, &work] {
-        fs::create_dir(part).unwrap();
-        fs::set_permissions(part, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    for name in ["subuid", "subgid"] {
-        fs::write(upper.join(name), GRANT).unwrap();
-    }
-    let options = format!(
-        "lowerdir=/etc,upperdir={},workdir={}",
-        upper.display(),
-        work.display()
-    );
-    let flags = MsFlags::empty();
-    mount(
-        Some("overlay"),
-        "/etc",
-        Some("overlay"),
-        flags,
-        Some(options.as_str()),
-    )
-    .unwrap();
+    // The files need not exist.
+    cover(Path::new("/etc"), &layer, |upper| {
+        for name in ["subuid", "subgid"] {
+            fs::write(upper.join(name), GRANT).unwrap();
+        }
+    });
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("run").arg(folder);
     if let Some(guest) = std::env::var_os("GUEST") {
@@ -125,6 +103,47 @@ pub(crate) fn be_granted_users(folder: &Path) {
     }
     let error = become_nobody(&command).exec();
     panic!("setpriv: {error}");
+}
+
+/// Lays a layer, held in memory at `layer`, over a folder; only this process sees it.
+fn cover(folder: &Path, layer: &Path, fill: impl Fn(&Path)) {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let none: Option<&str> = None;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(none, "/", none, private, none).unwrap();
+    fs::create_dir_all(layer).unwrap();
+    mount(Some("tmpfs"), layer, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    let (upper, work) = (layer.join("upper"), layer.join("work"));
+    for part in [&upper, &work] {
+        fs::create_dir(part).unwrap();
+        fs::set_permissions(part, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    fill(&upper);
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        folder.display(),
+        upper.display(),
+        work.display()
+    );
+    let overlay = Some("overlay");
+    let flags = MsFlags::empty();
+    mount(overlay, folder, overlay, flags, Some(options.as_str())).unwrap();
+}
+
+/// A data folder that cannot hold layers is refused, before any container needs it.
+fn folders_of_layers_are_refused(place: &Place, folder: &Path) {
+    let output = place.command("layered", folder).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["layering file systems in", "data folder elsewhere (--data)"] {
+        assert!(text.contains(part), "{text:?} lacks {part:?}");
+    }
+    say(&format!("a data folder of layers: {text}"));
+}
+
+/// Starts a machine on a folder that is itself made of layers.
+pub(crate) fn be_layered(folder: &Path) {
+    cover(folder, &folder.with_file_name("layer"), |_| {});
+    say_whether_it_starts(folder);
 }
 
 /// A host that gives plain users no namespaces says which setting it is.

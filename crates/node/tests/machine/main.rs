@@ -37,6 +37,7 @@ fn main() {
         ["run", folder] => run(Path::new(folder)),
         ["forbidden", folder] => hosts::be_forbidden(Path::new(folder)),
         ["granted", folder] => hosts::be_granted_users(Path::new(folder)),
+        ["layered", folder] => hosts::be_layered(Path::new(folder)),
         ["try", folder] => hosts::say_whether_it_starts(Path::new(folder)),
         // What the harness would understand is not meant for this program.
         ["--list", ..] => {}

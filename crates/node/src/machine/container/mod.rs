@@ -23,6 +23,7 @@ use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 
 pub(super) use exec::run as run_exec;
+pub(super) use rootfs::rehearse;
 pub(super) use run::run as run_container;
 
 use super::{ContainerSpec, Exit, cgroup::Cgroups};

@@ -7,59 +7,115 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::Job;
 
 /// Mounts a container's root and returns where. Visible in this process's mount namespace only.
 pub(super) fn assemble(job: &Job) -> io::Result<PathBuf> {
-    let root = job.bundle.join("rootfs");
-    let links = job.bundle.join("l");
-    for folder in [
-        &root,
-        &links,
-        &job.writable.join("upper"),
-        &job.writable.join("work"),
-    ] {
-        fs::create_dir_all(folder)?;
+    let root = Layers {
+        read_only: &job.spec.layers,
+        bundle: &job.bundle,
+        writable: &job.writable,
+        rootless: job.rootless,
     }
-    let options = link_layers(job, &links)?;
-    // The kernel bounds the length of options: short names, found from the working directory.
-    std::env::set_current_dir(&links)?;
-    let none: Option<&str> = None;
-    mount(
-        Some("overlay"),
-        &root,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(options.as_os_str()),
-    )?;
-    std::env::set_current_dir("/")?;
-    mount(none, &root, none, MsFlags::MS_PRIVATE, none)?;
+    .mount()?;
     ensure_folder(&root, &job.spec.cwd)?;
     Ok(root)
 }
 
-fn link_layers(job: &Job, links: &Path) -> io::Result<OsString> {
-    let mut lower = Vec::new();
-    // The mount wants the highest first.
-    for (index, layer) in job.spec.layers.iter().enumerate().rev() {
-        let name = index.to_string();
-        symlink(layer.canonicalize()?, links.join(&name))?;
-        lower.push(name);
+/// Finds out whether the file systems of these folders can be layered, by doing it once.
+pub(in crate::machine) fn rehearse(
+    layers: &Path,
+    containers: &Path,
+    run: &Path,
+    rootless: bool,
+) -> io::Result<()> {
+    let (read_only, bundle) = (layers.join("rehearsal"), run.join("rehearsal"));
+    let writable = containers.join("rehearsal");
+    fs::create_dir_all(&read_only)?;
+    fs::create_dir_all(&bundle)?;
+    let mounted = Layers {
+        read_only: std::slice::from_ref(&read_only),
+        bundle: &bundle,
+        writable: &writable,
+        rootless,
     }
-    if lower.is_empty() {
-        fs::create_dir(links.join("empty"))?;
-        lower.push("empty".to_owned());
+    .mount();
+    let outcome = mounted.and_then(|root| {
+        let written = fs::write(root.join("file"), "");
+        umount2(&root, MntFlags::MNT_DETACH)?;
+        written
+    });
+    for folder in [&read_only, &bundle, &writable] {
+        // Swept at the next start otherwise.
+        let _left = fs::remove_dir_all(folder);
     }
-    symlink(job.writable.join("upper"), links.join("u"))?;
-    symlink(job.writable.join("work"), links.join("w"))?;
-    let attributes = if job.rootless { ",userxattr" } else { "" };
-    Ok(format!(
-        "lowerdir={},upperdir=u,workdir=w{attributes}",
-        lower.join(":")
-    )
-    .into())
+    outcome
+}
+
+/// Layers of an image with a writable one above them.
+struct Layers<'a> {
+    /// The lowest first.
+    read_only: &'a [PathBuf],
+    /// Where the root is mounted and short names are kept.
+    bundle: &'a Path,
+    /// Where what is written goes.
+    writable: &'a Path,
+    rootless: bool,
+}
+
+impl Layers<'_> {
+    fn mount(&self) -> io::Result<PathBuf> {
+        let root = self.bundle.join("rootfs");
+        let links = self.bundle.join("l");
+        for folder in [
+            &root,
+            &links,
+            &self.writable.join("upper"),
+            &self.writable.join("work"),
+        ] {
+            fs::create_dir_all(folder)?;
+        }
+        let options = self.link(&links)?;
+        // The kernel bounds the length of options: short names, found from the working directory.
+        std::env::set_current_dir(&links)?;
+        let none: Option<&str> = None;
+        let mounted = mount(
+            Some("overlay"),
+            &root,
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(options.as_os_str()),
+        );
+        std::env::set_current_dir("/")?;
+        mounted?;
+        mount(none, &root, none, MsFlags::MS_PRIVATE, none)?;
+        Ok(root)
+    }
+
+    /// Gives every layer a short name and returns the options of the mount.
+    fn link(&self, links: &Path) -> io::Result<OsString> {
+        let mut lower = Vec::new();
+        // The mount wants the highest first.
+        for (index, layer) in self.read_only.iter().enumerate().rev() {
+            let name = index.to_string();
+            symlink(layer.canonicalize()?, links.join(&name))?;
+            lower.push(name);
+        }
+        if lower.is_empty() {
+            fs::create_dir(links.join("empty"))?;
+            lower.push("empty".to_owned());
+        }
+        symlink(self.writable.join("upper"), links.join("u"))?;
+        symlink(self.writable.join("work"), links.join("w"))?;
+        let attributes = if self.rootless { ",userxattr" } else { "" };
+        Ok(format!(
+            "lowerdir={},upperdir=u,workdir=w{attributes}",
+            lower.join(":")
+        )
+        .into())
+    }
 }
 
 /// Makes a folder inside a root unless something is there. Never follows a link: the image's author

@@ -24,6 +24,7 @@ use super::{Layout, advice, identity, mounts, serve};
 use crate::machine::{
     Info, Mode,
     cgroup::Cgroups,
+    container,
     protocol::{Message, Refusal, encode},
 };
 
@@ -235,10 +236,28 @@ fn prepare(footing: &Footing) -> Result<(), Refusal> {
     for folder in [footing.layout.state(), footing.layout.containers()] {
         step("making folders", fs::create_dir_all(folder))?;
     }
+    rehearse_layers(footing)?;
     for (key, value) in SYSCTLS {
         set_sysctl(key, value)?;
     }
     step("enlarging file limits", raise_file_limit())
+}
+
+/// A file system that cannot be layered is told now, and not by every container.
+fn rehearse_layers(footing: &Footing) -> Result<(), Refusal> {
+    let Footing { info, layout, .. } = footing;
+    let layers = layout.layers(info);
+    let rootless = info.mode == Mode::Rootless;
+    let containers = layout.containers();
+    container::rehearse(&layers, &containers, &layout.run(), rootless).map_err(|error| Refusal {
+        step: format!("layering file systems in {}", containers.display()),
+        advice: (error.raw_os_error() != Some(nix::libc::ENOSPC)).then(|| {
+            "the file system there cannot hold the layers of containers, as others of layers and \
+             most of networks cannot: name a data folder elsewhere (--data)"
+                .to_owned()
+        }),
+        cause: error.to_string(),
+    })
 }
 
 fn set_sysctl(key: &str, value: &str) -> Result<(), Refusal> {
