@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use choreo_model::{
     Component, Object, Project, ProjectReleaseBinding, ReleaseBinding, Spec,
+    conditions::reasons,
     release::{BindingState, EndpointStatus, EndpointUrl},
     rendered::{Health, ResourceStatus},
 };
@@ -281,6 +282,8 @@ fn is_progress(reason: &str) -> bool {
         "NotSet",
         "NotReady",
         "Finalizing",
+        // A component may be there before what it runs.
+        reasons::WORKLOAD_NOT_FOUND,
     ]
     .iter()
     .any(|ending| reason.ends_with(ending))

@@ -166,6 +166,7 @@ fn of_container(container: &ContainerStatus) -> Option<(State, String)> {
 fn last_ending(container: &ContainerStatus) -> Option<String> {
     let ended = container.last_state.as_ref()?.terminated.as_ref()?;
     let reason = ended.reason.as_deref().unwrap_or("Error");
+    let reason = said(Some(reason), ended.message.as_deref());
     Some(format!(
         "last run: {reason}, exit code {}; {} restarts",
         ended.exit_code, container.restart_count
