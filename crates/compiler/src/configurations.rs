@@ -63,6 +63,10 @@ struct Item<'a> {
     directory: &'a str,
     value: &'a str,
     remote: Option<&'a RemoteRef>,
+    /// What the volume is called that a file is mounted from.
+    volume: String,
+    /// What the object is called that holds a file.
+    resource: String,
 }
 
 /// A secret that is not there, which has been noted.
@@ -96,7 +100,7 @@ pub(crate) fn configurations(
     let files: Vec<Item<'_>> = container
         .files
         .iter()
-        .filter_map(|file| finder.file(file))
+        .filter_map(|file| finder.file(file, prefix))
         .collect();
     let (secret_envs, config_envs): (Vec<_>, Vec<_>) =
         envs.iter().partition(|item| item.remote.is_some());
@@ -124,10 +128,10 @@ pub(crate) fn configurations(
         env_from: Value::Array(env_from),
         config_envs: group(&config_envs, &config_env_name),
         secret_envs: group(&secret_envs, &secret_env_name),
-        config_files: list(&config_files, |item| named_file(item, prefix)),
-        secret_files: list(&secret_files, |item| named_file(item, prefix)),
+        config_files: list(&config_files, named_file),
+        secret_files: list(&secret_files, named_file),
         mounts: all_files().map(mount).collect(),
-        volumes: sorted_volumes(all_files(), prefix),
+        volumes: sorted_volumes(all_files()),
     }
 }
 
@@ -141,19 +145,26 @@ impl<'a> Finder<'a> {
             directory: "",
             value: env.value.as_deref().unwrap_or_default(),
             remote: self.remote(&env.key, env.value_from.as_ref()).ok()?,
+            volume: String::new(),
+            resource: String::new(),
         })
     }
 
-    fn file<'i>(&mut self, file: &'i FileVar) -> Option<Item<'i>>
+    fn file<'i>(&mut self, file: &'i FileVar, prefix: &str) -> Option<Item<'i>>
     where
         'a: 'i,
     {
-        Some(Item {
+        let mut item = Item {
             name: &file.key,
             directory: &file.mount_path,
             value: file.value.as_deref().unwrap_or_default(),
             remote: self.remote(&file.key, file.value_from.as_ref()).ok()?,
-        })
+            volume: String::new(),
+            resource: String::new(),
+        };
+        item.volume = format!("file-mount-{}", fnv1a(&item.path()));
+        item.resource = item.resource_name(prefix);
+        Some(item)
     }
 
     /// Where the value of `key` is, if it is a secret.
@@ -252,9 +263,9 @@ fn file(item: &Item<'_>) -> Value {
     value
 }
 
-fn named_file(item: &Item<'_>, prefix: &str) -> Value {
+fn named_file(item: &Item<'_>) -> Value {
     let mut value = file(item);
-    value["resourceName"] = Value::from(item.resource_name(prefix));
+    value["resourceName"] = Value::from(item.resource.as_str());
     value
 }
 
@@ -275,25 +286,20 @@ fn group(items: &[&Item<'_>], name: &str) -> Value {
     json!([{"resourceName": name, "envs": list(items, env)}])
 }
 
-fn volume_name(item: &Item<'_>) -> String {
-    format!("file-mount-{}", fnv1a(&item.path()))
-}
-
 fn mount(item: &Item<'_>) -> Value {
-    json!({"name": volume_name(item), "mountPath": item.path(), "subPath": item.name})
+    json!({"name": item.volume, "mountPath": item.path(), "subPath": item.name})
 }
 
 /// The volumes of `items`, in the order of their names.
-fn sorted_volumes<'i>(items: impl Iterator<Item = &'i Item<'i>>, prefix: &str) -> Value {
+fn sorted_volumes<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> Value {
     let mut items: Vec<&Item<'_>> = items.collect();
-    items.sort_by_key(|item| volume_name(item));
-    items.into_iter().map(|item| volume(item, prefix)).collect()
+    items.sort_by(|left, right| left.volume.cmp(&right.volume));
+    items.into_iter().map(volume).collect()
 }
 
-fn volume(item: &Item<'_>, prefix: &str) -> Value {
-    let resource = item.resource_name(prefix);
+fn volume(item: &Item<'_>) -> Value {
     match item.remote {
-        None => json!({"name": volume_name(item), "configMap": {"name": resource}}),
-        Some(_) => json!({"name": volume_name(item), "secret": {"secretName": resource}}),
+        None => json!({"name": item.volume, "configMap": {"name": item.resource}}),
+        Some(_) => json!({"name": item.volume, "secret": {"secretName": item.resource}}),
     }
 }

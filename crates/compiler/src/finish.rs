@@ -12,12 +12,18 @@ use choreo_model::shared::TargetPlane;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// The string at `pointer`, or nothing.
+/// The string at `pointer`, whose segments are plain names or numbers, or nothing.
 pub(crate) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
+    let mut segments = pointer.split('/').skip(1);
+    let found = segments.try_fold(object, |value, key| match value {
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        other @ (Value::Object(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)) => other.get(key),
+    });
+    found.and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Merges `labels` onto every object; the platform's win.
@@ -80,9 +86,9 @@ fn content(draft: &Draft) -> Option<String> {
     if draft.plane != TargetPlane::DataPlane {
         return None;
     }
-    let mut object = draft.object.as_object()?.clone();
-    object.remove("metadata");
-    Some(canonical::text(&Value::Object(object)))
+    let mut text = String::new();
+    canonical::write_object(draft.object.as_object()?, "metadata", &mut text);
+    Some(text)
 }
 
 /// Refuses what is no Kubernetes object.
@@ -107,17 +113,15 @@ pub(crate) fn check<L: Ledger>(bench: &mut Bench<L>, source: &str, drafts: &[Dra
 
 /// Sorts by kind, version, namespace and name.
 pub(crate) fn sort(drafts: &mut [Draft]) {
-    drafts.sort_by(|left, right| key(left).cmp(&key(right)));
-}
-
-fn key(draft: &Draft) -> [&str; 4] {
-    [
-        "/kind",
-        "/apiVersion",
-        "/metadata/namespace",
-        "/metadata/name",
-    ]
-    .map(|pointer| text(&draft.object, pointer))
+    drafts.sort_by_cached_key(|draft| {
+        [
+            "/kind",
+            "/apiVersion",
+            "/metadata/namespace",
+            "/metadata/name",
+        ]
+        .map(|pointer| text(&draft.object, pointer).to_owned())
+    });
 }
 
 /// Names every object after its kind and name.

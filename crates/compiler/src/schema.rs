@@ -1,10 +1,17 @@
 //! Defaults and validation of what types ask for: JSON Schema as Kubernetes' structural schema,
 //! plus `$defs`.
 
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 
 const MAX_DEPTH: usize = 64;
+/// How many schemas one may hold, every reference followed.
+const MAX_SCHEMAS: usize = 10_000;
+/// How large a pattern may become, in bytes.
+const MAX_PATTERN: usize = 1 << 20;
 
 /// A value that does not satisfy its schema, or a schema that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,11 +32,15 @@ impl Violation {
     }
 }
 
-/// A schema ready for use: references followed, vendor keywords dropped.
-#[derive(Debug, Clone, PartialEq)]
+/// A schema ready for use: references followed, vendor keywords dropped, patterns compiled.
+#[derive(Debug, Clone)]
 pub struct Schema {
     root: Value,
+    patterns: Patterns,
 }
+
+/// The patterns of a schema, or why one cannot be used.
+type Patterns = BTreeMap<String, Result<Regex, String>>;
 
 impl Schema {
     /// Reads an `openAPIV3Schema`, following every `$ref` to its `$defs`.
@@ -39,9 +50,14 @@ impl Schema {
             .get("$defs")
             .and_then(Value::as_object)
             .unwrap_or(&empty);
-        let resolver = Resolver { definitions };
+        let resolver = Resolver {
+            definitions,
+            left: Cell::new(MAX_SCHEMAS),
+        };
         let root = resolver.resolve(schema, "", &mut Vec::new(), MAX_DEPTH)?;
-        Ok(Self { root })
+        let mut patterns = Patterns::new();
+        collect_patterns(&root, &mut patterns);
+        Ok(Self { root, patterns })
     }
 
     /// The schema itself, references followed.
@@ -57,14 +73,66 @@ impl Schema {
 
     /// Everything in `value` that the schema does not allow.
     pub fn validate(&self, value: &Value) -> Vec<Violation> {
-        let mut violations = Vec::new();
+        let mut violations = Violations::new(&self.patterns);
         validate(&self.root, value, "", &mut violations);
-        violations
+        violations.found
+    }
+}
+
+fn collect_patterns(schema: &Value, patterns: &mut Patterns) {
+    match schema {
+        Value::Object(keywords) => {
+            if let Some(pattern) = keywords.get("pattern").and_then(Value::as_str) {
+                patterns
+                    .entry(pattern.to_owned())
+                    .or_insert_with(|| compiled(pattern));
+            }
+            for inner in keywords.values() {
+                collect_patterns(inner, patterns);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                collect_patterns(item, patterns);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A schema's pattern, or why it cannot be used.
+pub(crate) fn compiled(pattern: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build();
+    built.map_err(|error| {
+        let told = error.to_string();
+        let reason = told.lines().last().unwrap_or_default();
+        reason.trim_start_matches("error: ").to_owned()
+    })
+}
+
+/// What was found so far, with the schema's patterns at hand.
+struct Violations<'s> {
+    patterns: &'s Patterns,
+    found: Vec<Violation>,
+}
+
+impl<'s> Violations<'s> {
+    const fn new(patterns: &'s Patterns) -> Self {
+        Self {
+            patterns,
+            found: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, violation: Violation) {
+        self.found.push(violation);
     }
 }
 
 struct Resolver<'s> {
     definitions: &'s Map<String, Value>,
+    /// How many schemas may still be made: references to references multiply.
+    left: Cell<usize>,
 }
 
 impl Resolver<'_> {
@@ -81,6 +149,12 @@ impl Resolver<'_> {
         if depth == 0 {
             return Err(Violation::new(path, "the schema nests too deep"));
         }
+        let left = self.left.get().checked_sub(1).ok_or_else(|| {
+            let message =
+                format!("the schema has more than {MAX_SCHEMAS} parts, references followed");
+            Violation::new(path, message)
+        })?;
+        self.left.set(left);
         let length = seen.len();
         let merged = self.dereference(object, path, seen)?;
         let mut resolved = Map::new();
@@ -191,7 +265,7 @@ fn fill(schema: &Value, value: &mut Value) {
     }
 }
 
-fn validate(schema: &Value, value: &Value, field: &str, violations: &mut Vec<Violation>) {
+fn validate(schema: &Value, value: &Value, field: &str, violations: &mut Violations<'_>) {
     if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {
         return;
     }
@@ -227,7 +301,7 @@ fn validate_object(
     schema: &Value,
     object: &Map<String, Value>,
     field: &str,
-    violations: &mut Vec<Violation>,
+    violations: &mut Violations<'_>,
 ) {
     let required = schema.get("required").and_then(Value::as_array);
     for name in required.into_iter().flatten().filter_map(Value::as_str) {
@@ -260,7 +334,7 @@ fn validate_object(
     }
 }
 
-fn validate_array(schema: &Value, items: &[Value], field: &str, violations: &mut Vec<Violation>) {
+fn validate_array(schema: &Value, items: &[Value], field: &str, violations: &mut Violations<'_>) {
     bounded(
         schema,
         ("minItems", "maxItems", "items"),
@@ -285,7 +359,7 @@ fn validate_array(schema: &Value, items: &[Value], field: &str, violations: &mut
     }
 }
 
-fn validate_string(schema: &Value, text: &str, field: &str, violations: &mut Vec<Violation>) {
+fn validate_string(schema: &Value, text: &str, field: &str, violations: &mut Violations<'_>) {
     let length = text.chars().count();
     bounded(
         schema,
@@ -297,22 +371,22 @@ fn validate_string(schema: &Value, text: &str, field: &str, violations: &mut Vec
     let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else {
         return;
     };
-    match regex::Regex::new(pattern) {
-        Ok(matcher) if !matcher.is_match(text) => {
+    match violations.patterns.get(pattern) {
+        Some(Ok(matcher)) if !matcher.is_match(text) => {
             violations.push(Violation::new(
                 field,
                 format!("{text:?} does not match {pattern}"),
             ));
         }
-        Ok(_) => {}
-        Err(error) => violations.push(Violation::new(
+        Some(Err(error)) => violations.push(Violation::new(
             field,
             format!("the schema's pattern {pattern} cannot be used: {error}"),
         )),
+        Some(Ok(_)) | None => {}
     }
 }
 
-fn validate_number(schema: &Value, value: &Value, field: &str, violations: &mut Vec<Violation>) {
+fn validate_number(schema: &Value, value: &Value, field: &str, violations: &mut Violations<'_>) {
     let Some(number) = value.as_f64() else {
         return;
     };
@@ -344,9 +418,11 @@ fn is_whole(quotient: f64) -> bool {
     (quotient - quotient.round()).abs() <= 1e-9 * quotient.abs().max(1.0)
 }
 
-fn validate_branches(schema: &Value, value: &Value, field: &str, violations: &mut Vec<Violation>) {
+fn validate_branches(schema: &Value, value: &Value, field: &str, violations: &mut Violations<'_>) {
     let branches = |keyword: &str| schema.get(keyword).and_then(Value::as_array);
-    let fitting = |branches: &[Value]| branches.iter().filter(|branch| fits(branch, value)).count();
+    let patterns = violations.patterns;
+    let fits = |schema: &Value| fits(schema, value, patterns);
+    let fitting = |branches: &[Value]| branches.iter().filter(|branch| fits(branch)).count();
     for branch in branches("allOf").into_iter().flatten() {
         validate(branch, value, field, violations);
     }
@@ -364,16 +440,16 @@ fn validate_branches(schema: &Value, value: &Value, field: &str, violations: &mu
         ));
     }
     if let Some(not) = schema.get("not")
-        && fits(not, value)
+        && fits(not)
     {
         violations.push(Violation::new(field, "has a form that is excluded"));
     }
 }
 
-fn fits(schema: &Value, value: &Value) -> bool {
-    let mut violations = Vec::new();
+fn fits(schema: &Value, value: &Value, patterns: &Patterns) -> bool {
+    let mut violations = Violations::new(patterns);
     validate(schema, value, "", &mut violations);
-    violations.is_empty()
+    violations.found.is_empty()
 }
 
 fn bounded(
@@ -381,7 +457,7 @@ fn bounded(
     (least, most, unit): (&str, &str, &str),
     size: usize,
     field: &str,
-    violations: &mut Vec<Violation>,
+    violations: &mut Violations<'_>,
 ) {
     let limit = |keyword: &str| {
         let limit = schema.get(keyword).and_then(Value::as_u64)?;

@@ -10,6 +10,7 @@ use std::rc::Rc;
 pub struct Context<'p, 'v> {
     parent: Option<&'p Self>,
     variables: Vec<(String, Value<'v>)>,
+    helpers: Vec<(Helper, Value<'v>)>,
     budget: Rc<Budget>,
 }
 
@@ -31,6 +32,7 @@ impl<'p, 'v> Context<'p, 'v> {
         Self {
             parent: None,
             variables: Vec::new(),
+            helpers: Vec::new(),
             budget: Rc::default(),
         }
     }
@@ -42,7 +44,7 @@ impl<'p, 'v> Context<'p, 'v> {
 
     /// Sets what `helper` returns (or, if it takes an argument, the map it looks it up in).
     pub fn bind_helper(&mut self, helper: &Helper, value: &'v serde_json::Value) {
-        self.set(helper.variable(), value::from_json(value));
+        self.helpers.push((*helper, value::from_json(value)));
     }
 
     /// A scope inside this one: what is bound there hides what is bound here.
@@ -53,6 +55,7 @@ impl<'p, 'v> Context<'p, 'v> {
         Context {
             parent: Some(self),
             variables: Vec::new(),
+            helpers: Vec::new(),
             budget: Rc::clone(&self.budget),
         }
     }
@@ -73,13 +76,25 @@ impl<'p, 'v> Context<'p, 'v> {
         }
     }
 
+    pub(crate) fn helper(&self, helper: Helper) -> Option<Value<'v>> {
+        // The last one bound counts.
+        let own = self
+            .helpers
+            .iter()
+            .rev()
+            .find(|(known, _)| *known == helper);
+        match (own, self.parent) {
+            (Some((_, value)), _) => Some(value.clone()),
+            (None, Some(parent)) => parent.helper(helper),
+            (None, None) => None,
+        }
+    }
+
     /// The names that can be written, for suggestions.
     pub(crate) fn names(&self) -> Vec<String> {
         let own = self.variables.iter().map(|(name, _)| name.clone());
         let outer = self.parent.map(Context::names).unwrap_or_default();
-        own.filter(|name| !name.starts_with('@'))
-            .chain(outer)
-            .collect()
+        own.chain(outer).collect()
     }
 
     pub(crate) fn budget(&self) -> &Budget {

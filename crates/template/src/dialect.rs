@@ -13,9 +13,9 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// The variable that holds the result; no expression can spell it.
-    pub(crate) fn variable(&self) -> String {
-        format!("@{}_{}", self.receiver, self.name)
+    /// What is said of it where there is none.
+    pub(crate) fn missing(self) -> String {
+        format!("there is no {}.{}() here", self.receiver, self.name)
     }
 }
 
@@ -34,13 +34,4 @@ impl Dialect {
     pub(crate) const fn helpers(&self) -> &'static [Helper] {
         self.helpers
     }
-}
-
-/// What is said of the helper that `variable` holds where there is none.
-pub(crate) fn missing(variable: &str) -> String {
-    let (receiver, name) = variable
-        .trim_start_matches('@')
-        .split_once('_')
-        .unwrap_or_default();
-    format!("there is no {receiver}.{name}() here")
 }

@@ -1,5 +1,6 @@
 //! From a tree and what it can see to a value.
 
+use crate::Helper;
 use crate::budget::Budget;
 use crate::context::Context;
 use crate::fault::Failure;
@@ -39,7 +40,7 @@ impl<'e> Interpreter<'e> {
         match &expr.kind {
             Kind::Literal(literal) => Ok(literal.value()),
             Kind::Variable { name, outside } => self.variable(name, *outside),
-            Kind::Helper { variable, key } => self.helper(variable, key.as_deref()),
+            Kind::Helper { helper, key } => self.helper(*helper, key.as_deref()),
             Kind::Select {
                 operand,
                 field,
@@ -129,11 +130,11 @@ impl<'e> Interpreter<'e> {
             })
     }
 
-    fn helper(&mut self, variable: &str, key: Option<&'e Expr>) -> Called<'e> {
+    fn helper(&mut self, helper: Helper, key: Option<&'e Expr>) -> Called<'e> {
         let result = self
             .context
-            .find(variable)
-            .ok_or_else(|| no_helper(variable))?;
+            .helper(helper)
+            .ok_or_else(|| Failure::new(helper.missing()))?;
         let Some(key) = key else {
             return Ok(result);
         };
@@ -355,11 +356,6 @@ impl<'e> Interpreter<'e> {
         }
         Ok(Value::map(all))
     }
-}
-
-/// What is said of a helper where its variable is not.
-fn no_helper(variable: &str) -> Failure {
-    Failure::new(crate::dialect::missing(variable))
 }
 
 /// What a loop sees of one step: the item, or the key and the value.

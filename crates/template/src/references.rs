@@ -72,14 +72,11 @@ fn chain(expr: &Expr) -> Option<Reference> {
             helper: None,
             path: Vec::new(),
         }),
-        Kind::Helper { variable, .. } => {
-            let (receiver, name) = variable.trim_start_matches('@').split_once('_')?;
-            Some(Reference {
-                variable: receiver.to_owned(),
-                helper: Some(name.to_owned()),
-                path: Vec::new(),
-            })
-        }
+        Kind::Helper { helper, .. } => Some(Reference {
+            variable: helper.receiver.to_owned(),
+            helper: Some(helper.name.to_owned()),
+            path: Vec::new(),
+        }),
         Kind::Select { operand, field, .. } | Kind::Has { operand, field } => {
             below(operand, &field.name)
         }

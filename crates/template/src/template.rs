@@ -9,6 +9,7 @@ use crate::syntax::{self, Mistake};
 use crate::trace::Entry;
 use crate::{Context, Dialect, Fault, MAX_DEPTH, Trace, value};
 use serde_json::{Map, Value};
+use std::fmt::Display;
 use std::ops::Range;
 
 /// A parsed template.
@@ -378,8 +379,9 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
             Node::List(items) => {
                 let mut list = Vec::with_capacity(items.len());
                 for item in items {
-                    let index = list.len().to_string();
-                    list.extend(self.at(output, &index, |this, output| this.node(item, output)));
+                    let index = list.len();
+                    let item = self.at(output, &index, |this, output| this.node(item, output));
+                    list.extend(item);
                 }
                 Some(Value::Array(list))
             }
@@ -424,28 +426,21 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
     fn at<R>(
         &mut self,
         output: &mut String,
-        segment: &str,
+        segment: &dyn Display,
         run: impl FnOnce(&mut Self, &mut String) -> R,
     ) -> R {
         if !T::ENABLED {
             return run(self, output);
         }
         let length = output.len();
-        *output = join(output, segment);
+        *output = join(output, &segment.to_string());
         let result = run(self, output);
         output.truncate(length);
         result
     }
 
     fn expression(&mut self, expression: &Expression, output: &str) -> Output {
-        if T::ENABLED {
-            self.trace.record(Entry {
-                output: output.to_owned(),
-                path: expression.path.clone(),
-                range: expression.range.clone(),
-                expression: expression.source.clone(),
-            });
-        }
+        self.record(expression, output);
         let budget = self.context.budget();
         let result = evaluate(&expression.program, self.context)
             .and_then(|value| value::to_json(&value, budget));
@@ -455,6 +450,17 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
                 self.faults.push(expression.failed(failure));
                 Some(Value::Null)
             }
+        }
+    }
+
+    fn record(&mut self, expression: &Expression, output: &str) {
+        if T::ENABLED {
+            self.trace.record(Entry {
+                output: output.to_owned(),
+                path: expression.path.clone(),
+                range: expression.range.clone(),
+                expression: expression.source.clone(),
+            });
         }
     }
 
@@ -480,6 +486,23 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
         }
     }
 
+    /// Adds what `expression` comes to, as text.
+    fn append(&self, expression: &Expression, text: &mut String) -> Result<(), Failure> {
+        let budget = self.context.budget();
+        let value = evaluate(&expression.program, self.context)?;
+        if let Some(part) = value.as_str() {
+            budget.grow(part.len())?;
+            text.push_str(part);
+            return Ok(());
+        }
+        let Some(json) = value::to_json(&value, budget)? else {
+            let message = "oc_omit() can only leave out a whole value, not a part of a text";
+            return Err(Failure::new(message));
+        };
+        text.push_str(&json.to_string());
+        Ok(())
+    }
+
     fn text(&mut self, parts: &[Part], output: &str) -> String {
         let mut text = String::new();
         for part in parts {
@@ -489,16 +512,12 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
                         text.push_str(literal);
                     }
                 }
-                Part::Expression(expression) => match self.expression(expression, output) {
-                    Some(Value::String(value)) => text.push_str(&value),
-                    Some(value) => text.push_str(&value.to_string()),
-                    None => self.faults.push(
-                        expression.fault(
-                            "oc_omit() can only leave out a whole value, not a part of a text"
-                                .to_owned(),
-                        ),
-                    ),
-                },
+                Part::Expression(expression) => {
+                    self.record(expression, output);
+                    if let Err(failure) = self.append(expression, &mut text) {
+                        self.faults.push(expression.failed(failure));
+                    }
+                }
             }
         }
         text

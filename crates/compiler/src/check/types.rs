@@ -1,8 +1,7 @@
 //! The types that schemas stand for, and what is wrong with schemas.
 
-use crate::schema::Schema;
+use crate::schema::{Schema, compiled};
 use choreo_template::{Fields, Type};
-use regex::Regex;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -220,10 +219,7 @@ impl Problems {
             self.note(format!("{at}/{keyword}"), true, format!("must be {wanted}"));
         }
         let pattern = keywords.get("pattern").and_then(Value::as_str);
-        if let Some(Err(error)) = pattern.map(Regex::new) {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default();
-            let reason = reason.trim_start_matches("error: ");
+        if let Some(Err(reason)) = pattern.map(compiled) {
             self.note(
                 format!("{at}/pattern"),
                 false,

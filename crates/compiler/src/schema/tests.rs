@@ -38,6 +38,21 @@ fn check_violations(value: &Value, expected: &[&str]) {
     assert_eq!(found, expected);
 }
 
+/// References to references multiply: twenty lines may stand for a billion schemas.
+#[test]
+fn references_cannot_multiply_without_end() {
+    let mut definitions = Map::new();
+    for level in 0..30 {
+        let next = json!({"$ref": format!("#/$defs/L{}", level + 1)});
+        let both = json!({"type": "object", "properties": {"a": next, "b": next}});
+        definitions.insert(format!("L{level}"), both);
+    }
+    definitions.insert("L30".to_owned(), json!({"type": "string"}));
+    let violation = Schema::read(&json!({"$defs": definitions, "$ref": "#/$defs/L0"}));
+    let violation = violation.expect_err("is too large");
+    assert!(violation.message.contains("10000 parts"), "{violation}");
+}
+
 #[test]
 fn nested_defaults_need_their_parent() {
     check_filled(json!({}), &json!({"pair": {"a": 3}, "big": 9}));

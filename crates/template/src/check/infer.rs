@@ -2,6 +2,7 @@
 
 use super::types::NoField;
 use super::{Scope, Type, calls};
+use crate::Helper;
 use crate::eval::is_type_name;
 use crate::syntax::ast::{
     Bind, BindKind, Entry, Expr, Field, Item, Kind, Literal, Loop, LoopKind, Operator,
@@ -47,9 +48,7 @@ impl Checker {
                 let scope = if *outside { scope.outside() } else { scope };
                 self.variable(name, &expr.span, scope)
             }
-            Kind::Helper { variable, key } => {
-                self.helper(variable, key.as_deref(), &expr.span, scope)
-            }
+            Kind::Helper { helper, key } => self.helper(*helper, key.as_deref(), &expr.span, scope),
             Kind::Select {
                 operand,
                 field,
@@ -117,7 +116,7 @@ impl Checker {
 
     fn helper(
         &mut self,
-        variable: &str,
+        helper: Helper,
         key: Option<&Expr>,
         span: &Range<usize>,
         scope: &Scope<'_>,
@@ -126,8 +125,8 @@ impl Checker {
             let found = self.infer(key, scope);
             self.want(&Type::String, &found, &key.span);
         }
-        scope.find(variable).cloned().unwrap_or_else(|| {
-            self.mistake(span, crate::dialect::missing(variable), None);
+        scope.helper(helper).cloned().unwrap_or_else(|| {
+            self.mistake(span, helper.missing(), None);
             Type::Dyn
         })
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 pub struct Scope<'p> {
     parent: Option<&'p Self>,
     variables: BTreeMap<String, Type>,
+    helpers: BTreeMap<Helper, Type>,
     /// Whether it is that of a loop or binding within an expression.
     inner: bool,
 }
@@ -27,6 +28,7 @@ impl<'p> Scope<'p> {
         Scope {
             parent: Some(self),
             variables: BTreeMap::new(),
+            helpers: BTreeMap::new(),
             inner: false,
         }
     }
@@ -57,7 +59,12 @@ impl<'p> Scope<'p> {
 
     /// Declares what `helper` returns.
     pub fn declare_helper(&mut self, helper: &Helper, type_: Type) {
-        self.variables.insert(helper.variable(), type_);
+        self.helpers.insert(*helper, type_);
+    }
+
+    pub(super) fn helper(&self, helper: Helper) -> Option<&Type> {
+        let own = self.helpers.get(&helper);
+        own.or_else(|| self.parent.and_then(|parent| parent.helper(helper)))
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&Type> {
@@ -69,10 +76,7 @@ impl<'p> Scope<'p> {
     pub(crate) fn names(&self) -> Vec<&str> {
         let own = self.variables.keys().map(String::as_str);
         let outer = self.parent.map(Scope::names).unwrap_or_default();
-        let mut names: Vec<&str> = own
-            .filter(|name| !name.starts_with('@'))
-            .chain(outer)
-            .collect();
+        let mut names: Vec<&str> = own.chain(outer).collect();
         names.sort_unstable();
         names.dedup();
         names

@@ -1,5 +1,6 @@
 //! The tree of an expression. Every node keeps its place, macros stay what was written.
 
+use crate::Helper;
 use crate::library::Overload;
 use crate::value::Value;
 use std::ops::Range;
@@ -21,9 +22,9 @@ pub(crate) enum Kind {
         /// Whether loops and bindings around it do not count: it is written with a leading dot.
         outside: bool,
     },
-    /// The result of a platform helper, kept under this name.
+    /// The result of a platform helper.
     Helper {
-        variable: String,
+        helper: Helper,
         key: Option<Box<Expr>>,
     },
     Select {

@@ -52,7 +52,7 @@ pub(super) fn method(
     let name = field.name.as_str();
     if let Some(helper) = parser.helper(&receiver, name, args.len()) {
         let kind = Kind::Helper {
-            variable: helper.variable(),
+            helper,
             key: args.pop().map(Box::new),
         };
         return node(span, kind);

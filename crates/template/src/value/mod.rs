@@ -229,6 +229,14 @@ impl<'v> Value<'v> {
         }
     }
 
+    /// The text, if it is one.
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text.as_str()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn list(items: Vec<Self>) -> Self {
         Self::List(List::Shared(items.into()))
     }
