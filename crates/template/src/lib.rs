@@ -5,8 +5,8 @@
 //! times. It knows no kinds and no Kubernetes: what a platform adds to the language comes in as
 //! data, through [`Helper`] and [`Context::bind`].
 //!
-//! The language is CEL: [`syntax`] reads it, [`check`] tells what cannot work before anything is
-//! evaluated, [`eval`] evaluates it, and [`library`] holds its functions. It is our own because
+//! The language is CEL: `syntax` reads it, `check` tells what cannot work before anything is
+//! evaluated, `eval` evaluates it, and `library` holds its functions. It is our own because
 //! evaluation must be deterministic (maps are walked in key order) and bounded in steps, memory and
 //! depth whatever is written, and because every mistake should be told where it stands.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
