@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cache::Place,
     core::{Core, definitions, namespaces},
-    custom,
+    custom, furnish,
     object::{Name, Stored, finalizers, metadata, metadata_mut},
     registry::{Served, collection},
     rest::{FOREGROUND, ORPHAN, Propagation, amend, delete_as_server},
@@ -73,10 +73,16 @@ impl Caretaker {
                 .filter(|object| object.head.deleting);
             places.extend(going.map(|object| (Arc::clone(&name), object.name.clone())));
         }
+        let all = core.cache.shelf(&namespaces()).now("", 0).objects;
+        places.extend(
+            all.iter()
+                .map(|namespace| (namespaces(), namespace.name.clone())),
+        );
         Self { core, places }
     }
 
     fn note(&mut self, written: &Written) {
+        self.places.extend(furnish::concerned(written));
         let object = &written.object;
         if written.deleted {
             self.places
@@ -156,6 +162,9 @@ async fn look_at(core: &Core, place: &Place, stored: &Stored) -> Result<()> {
         return delete_as_server(core, kind, place, Some(Propagation::Background), uid).await;
     }
     if !stored.head.deleting {
+        if place.0 == namespaces() {
+            furnish::furnish(core, &place.1.name).await?;
+        }
         return collect(core, kind, place, stored).await;
     }
     if place.0 == namespaces() {

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::{
     access::{Admission, PodAccess},
+    auth::Identity,
     builtin,
     cache::{Cache, Shelf, Snapshot},
     convert::for_storage,
@@ -42,6 +43,8 @@ pub(crate) struct Core {
     refreshed: AtomicU64,
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) pods: Arc<dyn PodAccess>,
+    /// Known once the server listens.
+    pub(crate) identity: OnceLock<Identity>,
 }
 
 impl Core {
@@ -62,6 +65,7 @@ impl Core {
             refreshed: AtomicU64::default(),
             admission,
             pods,
+            identity: OnceLock::new(),
         };
         core.refresh();
         core

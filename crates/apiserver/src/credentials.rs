@@ -19,6 +19,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 /// Names and addresses under which the server is reached.
 const NAMES: [&str; 6] = [
@@ -178,6 +179,15 @@ impl Credentials {
     /// The certificate authority, as PEM.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// What signs the tokens of service accounts. It is derived, so that a stolen token
+    /// secret does not give the authority away.
+    pub(crate) fn secret(&self) -> Vec<u8> {
+        let mut hasher = Sha256::new();
+        hasher.update(b"service account tokens\0");
+        hasher.update(self.authority_key.as_bytes());
+        hasher.finalize().to_vec()
     }
 
     /// A kubeconfig for the server at `url` (`https://127.0.0.1:6443`). It holds the token.

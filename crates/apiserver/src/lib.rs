@@ -8,6 +8,7 @@
 
 mod access;
 mod apply;
+mod auth;
 mod body;
 mod bootstrap;
 pub mod builtin;
@@ -17,6 +18,7 @@ mod convert;
 mod core;
 pub mod credentials;
 mod custom;
+mod furnish;
 mod http;
 mod list;
 mod listener;
@@ -24,6 +26,7 @@ mod namespaces;
 mod object;
 mod openapi;
 mod patch;
+mod protobuf;
 mod registry;
 mod resource;
 mod rest;

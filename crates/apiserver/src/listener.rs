@@ -18,8 +18,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    auth::User,
     credentials::{self, Credentials},
-    http::{Api, Body, failure},
+    http::{Api, Body, failure, verified},
     status::Failure,
 };
 
@@ -139,22 +140,26 @@ impl Gate {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if !self.is_welcome(request.headers()) {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let Some(user) = self.known(request.headers()) else {
             return failure(&Failure::unauthorized());
-        }
+        };
+        request.extensions_mut().insert(user);
         let Ok(_permit) = self.in_flight.try_acquire() else {
             return failure(&Failure::too_many_requests());
         };
         self.api.respond(request).await
     }
 
-    fn is_welcome(&self, headers: &HeaderMap) -> bool {
-        let shown = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let token = shown.and_then(|text| text.strip_prefix("Bearer "));
-        token.is_some_and(|token| same(&digest(token.trim()), &self.token))
+    /// Whoever shows the administrator's token, or a service account's.
+    fn known(&self, headers: &HeaderMap) -> Option<User> {
+        let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let token = shown.strip_prefix("Bearer ")?.trim();
+        if same(&digest(token), &self.token) {
+            return Some(User::admin());
+        }
+        let core = &self.api.core;
+        verified(core, core.identity.get()?, token).map(|(user, _)| user)
     }
 }
 

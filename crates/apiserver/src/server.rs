@@ -17,11 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Admission, PodAccess},
+    auth::Identity,
     bootstrap::bootstrap,
     cache::Cache,
     caretaker,
     core::Core,
     credentials::{self, Credentials},
+    furnish,
     http::Api,
     listener::Gate,
     store::{self, Store},
@@ -95,6 +97,18 @@ impl Server {
         stop: CancellationToken,
     ) -> Result<(), Error> {
         let gate = Gate::new(self.api.clone(), credentials)?;
+        if let Ok(address) = listener.local_addr() {
+            let core = &self.api.core;
+            let identity = core
+                .identity
+                .get_or_init(|| Identity::new(credentials, address));
+            if let Err(failure) = furnish::announce(core, identity).await {
+                tracing::warn!(
+                    why = failure.message,
+                    "clients inside are not told of the server"
+                );
+            }
+        }
         gate.run(listener, stop).await;
         Ok(())
     }

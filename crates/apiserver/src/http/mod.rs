@@ -4,6 +4,7 @@
 mod answer;
 mod discovery;
 pub(crate) mod form;
+mod gatekeeper;
 mod negotiate;
 mod objects;
 mod options;
@@ -23,6 +24,7 @@ pub(crate) use answer::{Body, failure};
 use discovery::Shape;
 use path::Route;
 use query::Query;
+pub(crate) use reviews::verified;
 
 use crate::{
     core::Core,
@@ -63,8 +65,11 @@ impl Api {
     async fn route(&self, parts: &Parts, body: Bytes) -> Result<Response<Body>> {
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let route = Route::parse(parts.uri.path());
+        let core = &*self.core;
+        let user = gatekeeper::user(core, parts)?;
+        gatekeeper::authorize(core, &user, parts, &query, &route)?;
         if let Route::Objects(objects) = route {
-            if let Some(answer) = reviews::answer(parts, &objects, &body) {
+            if let Some(answer) = reviews::answer(core, &user, parts, &objects, &body) {
                 return answer;
             }
             return objects::answer(self, parts, &query, objects, body).await;

@@ -7,6 +7,7 @@ use super::{form::Form, query::Query};
 use crate::{
     body,
     patch::Format,
+    protobuf,
     registry::Served,
     status::{Failure, Result},
     table::Include,
@@ -104,15 +105,27 @@ fn content_type(headers: &HeaderMap) -> &str {
         .trim()
 }
 
+/// The form Go clients send built-in kinds in.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+fn unsupported() -> Failure {
+    Failure::unsupported_media_type(&["application/json", "application/yaml", PROTOBUF])
+}
+
 /// Reads the body of a request that carries an object.
 pub(crate) fn object(headers: &HeaderMap, bytes: &[u8]) -> Result<body::Body> {
     match content_type(headers) {
         "" | "application/json" => body::json(bytes),
         "application/yaml" => body::yaml(bytes),
-        _ => Err(Failure::unsupported_media_type(&[
-            "application/json",
-            "application/yaml",
-        ])),
+        PROTOBUF => match protobuf::decode(bytes) {
+            Ok(value) => Ok(body::Body {
+                value,
+                duplicates: Vec::new(),
+            }),
+            Err(protobuf::Error::Unknown(_)) => Err(unsupported()),
+            Err(broken) => Err(Failure::bad_request(broken.to_string())),
+        },
+        _ => Err(unsupported()),
     }
 }
 

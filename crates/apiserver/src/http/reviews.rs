@@ -1,61 +1,243 @@
-//! Questions about the one who asks. There is one administrator who may do
-//! everything, so the answers are short.
+//! Questions about who asks and what they may do, and tokens for service accounts.
+//! Nothing of this is stored.
 
 use bytes::Bytes;
 use http::{Method, Response, request::Parts};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{answer, answer::Body, negotiate, path::Objects};
-use crate::status::{Failure, Result};
+use crate::{
+    auth::{
+        Identity, User,
+        rbac::{self, Wish},
+        token::{Claims, ISSUER},
+    },
+    core::Core,
+    object::{Name, meta_str},
+    registry::collection,
+    rest::seconds,
+    schema::Cause,
+    status::{Failure, Result},
+};
+
+/// How long a token lasts if nobody says, and at least, in seconds.
+const HOUR: i64 = 3600;
+const SHORTEST: i64 = 600;
+/// The longest life of a token.
+const LONGEST: i64 = 365 * 24 * HOUR;
+
+/// What a review needs to be answered.
+struct Ask<'a> {
+    core: &'a Core,
+    user: &'a User,
+    path: &'a Objects,
+}
+
+type Answer = fn(&Ask<'_>, &Value) -> Result<Value>;
 
 /// Answers a review, or nothing if the path is about something else.
 pub(super) fn answer(
+    core: &Core,
+    user: &User,
     parts: &Parts,
-    objects: &Objects,
+    path: &Objects,
     body: &Bytes,
 ) -> Option<Result<Response<Body>>> {
-    let review = match (objects.group.as_str(), objects.plural.as_str()) {
-        (
-            "authorization.k8s.io",
-            "selfsubjectaccessreviews" | "subjectaccessreviews" | "localsubjectaccessreviews",
-        ) => access,
+    let review: Answer = match (path.group.as_str(), path.plural.as_str()) {
+        ("", "serviceaccounts") if path.subresource == "token" => token,
+        _ if !path.name.is_empty() => return None,
+        ("authorization.k8s.io", "selfsubjectaccessreviews") => own_access,
+        ("authorization.k8s.io", "subjectaccessreviews" | "localsubjectaccessreviews") => access,
         ("authorization.k8s.io", "selfsubjectrulesreviews") => rules,
         ("authentication.k8s.io", "selfsubjectreviews") => subject,
+        ("authentication.k8s.io", "tokenreviews") => holder,
         _ => return None,
     };
-    if objects.version != "v1" || !objects.name.is_empty() {
+    if path.version != "v1" {
         return None;
     }
-    Some(create(parts, body, review))
+    let ask = Ask { core, user, path };
+    Some(ask.create(parts, body, review))
 }
 
-fn create(parts: &Parts, body: &Bytes, status: fn() -> Value) -> Result<Response<Body>> {
-    if parts.method != Method::POST {
-        return Err(Failure::method_not_allowed());
+impl Ask<'_> {
+    fn create(&self, parts: &Parts, body: &Bytes, review: Answer) -> Result<Response<Body>> {
+        if parts.method != Method::POST {
+            return Err(Failure::method_not_allowed());
+        }
+        negotiate::plain_json(&parts.headers)?;
+        let mut object = negotiate::object(&parts.headers, body)?.value;
+        if !object.is_object() {
+            return Err(Failure::bad_request("the body is not a review"));
+        }
+        object["status"] = review(self, &object)?;
+        Ok(answer::json(201, &object))
     }
-    negotiate::plain_json(&parts.headers)?;
-    let mut review = negotiate::object(&parts.headers, body)?.value;
-    if !review.is_object() {
-        return Err(Failure::bad_request("the body is not a review"));
+
+    fn identity(&self) -> Result<&Identity> {
+        let why = "there are no tokens before the server listens";
+        self.core
+            .identity
+            .get()
+            .ok_or_else(|| Failure::unavailable(why))
     }
-    review["status"] = status();
-    Ok(answer::json(201, &review))
 }
 
-fn access() -> Value {
-    json!({"allowed": true, "reason": "the administrator may do everything"})
+fn own_access(ask: &Ask<'_>, review: &Value) -> Result<Value> {
+    decide(ask, ask.user, review)
 }
 
-fn rules() -> Value {
-    json!({
-        "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
-        "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-        "incomplete": false,
+fn access(ask: &Ask<'_>, review: &Value) -> Result<Value> {
+    let spec = review.get("spec").unwrap_or(&Value::Null);
+    let name = text(spec, "user");
+    let groups = spec.get("groups").and_then(Value::as_array);
+    let groups: Vec<String> = groups
+        .into_iter()
+        .flatten()
+        .filter_map(|group| group.as_str().map(str::to_owned))
+        .collect();
+    if name.is_empty() && groups.is_empty() {
+        return Err(Failure::bad_request("spec.user or spec.groups must be set"));
+    }
+    let user = User {
+        name: name.to_owned(),
+        uid: text(spec, "uid").to_owned(),
+        groups,
+    };
+    decide(ask, &user, review)
+}
+
+fn decide(ask: &Ask<'_>, user: &User, review: &Value) -> Result<Value> {
+    let spec = review.get("spec").unwrap_or(&Value::Null);
+    let wish = match (
+        spec.get("resourceAttributes"),
+        spec.get("nonResourceAttributes"),
+    ) {
+        (Some(objects), None) => Wish::Objects {
+            verb: text(objects, "verb"),
+            group: text(objects, "group"),
+            resource: text(objects, "resource"),
+            subresource: text(objects, "subresource"),
+            namespace: text(objects, "namespace"),
+            name: text(objects, "name"),
+        },
+        (None, Some(path)) => Wish::Path {
+            verb: text(path, "verb"),
+            path: text(path, "path"),
+        },
+        _ => {
+            return Err(Failure::bad_request(
+                "exactly one of spec.resourceAttributes and spec.nonResourceAttributes must be set",
+            ));
+        }
+    };
+    Ok(match rbac::allowed(&ask.core.cache, user, &wish) {
+        Some(reason) => json!({"allowed": true, "reason": reason}),
+        None => json!({"allowed": false}),
     })
 }
 
-fn subject() -> Value {
-    json!({"userInfo": {
-        "username": "admin", "groups": ["system:masters", "system:authenticated"],
-    }})
+fn rules(ask: &Ask<'_>, review: &Value) -> Result<Value> {
+    let namespace = review
+        .pointer("/spec/namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if namespace.is_empty() {
+        return Err(Failure::bad_request("no namespace on request"));
+    }
+    let (paths, objects): (Vec<Value>, Vec<Value>) =
+        rbac::rules(&ask.core.cache, ask.user, namespace)
+            .into_iter()
+            .partition(|rule| rule.get("nonResourceURLs").is_some());
+    Ok(json!({"resourceRules": objects, "nonResourceRules": paths, "incomplete": false}))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "all answers have one signature")]
+fn subject(ask: &Ask<'_>, _: &Value) -> Result<Value> {
+    Ok(json!({"userInfo": ask.user.info()}))
+}
+
+/// Whose token it is.
+fn holder(ask: &Ask<'_>, review: &Value) -> Result<Value> {
+    let spec = review.get("spec").unwrap_or(&Value::Null);
+    let asked = spec.get("audiences").and_then(Value::as_array);
+    let asked: Vec<&str> = asked
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let found = verified(ask.core, ask.identity()?, text(spec, "token"));
+    Ok(match found {
+        Some((user, claims)) => {
+            let audiences: Vec<&String> = claims
+                .audiences
+                .iter()
+                .filter(|one| asked.is_empty() || asked.contains(&one.as_str()))
+                .collect();
+            if audiences.is_empty() {
+                return Ok(
+                    json!({"authenticated": false, "user": {}, "error": "token audiences are invalid"}),
+                );
+            }
+            json!({"authenticated": true, "user": user.info(), "audiences": audiences})
+        }
+        None => json!({"authenticated": false, "user": {}, "error": "invalid bearer token"}),
+    })
+}
+
+/// The service account whose valid token this is, if it still exists.
+pub(crate) fn verified(core: &Core, identity: &Identity, token: &str) -> Option<(User, Claims)> {
+    let claims = identity
+        .tokens
+        .verify(token, Timestamp::now().as_second())?;
+    let shelf = core.cache.shelf(&collection("", "serviceaccounts"));
+    let account = shelf.get(&Name::new(&claims.namespace, &claims.account))?;
+    let same = *account.head.uid == *claims.uid && !account.head.deleting;
+    let user = User::account(&claims.namespace, &claims.account, &claims.uid);
+    same.then_some((user, claims))
+}
+
+/// A new token of a service account.
+fn token(ask: &Ask<'_>, review: &Value) -> Result<Value> {
+    let catalog = ask.core.catalog();
+    let kind = catalog
+        .find("", "v1", "serviceaccounts")
+        .ok_or_else(Failure::no_route)?;
+    let account = ask.core.get(kind, &ask.path.namespace, &ask.path.name)?;
+    let spec = review.get("spec").unwrap_or(&Value::Null);
+    let lasts = spec
+        .get("expirationSeconds")
+        .and_then(Value::as_i64)
+        .unwrap_or(HOUR);
+    if lasts < SHORTEST {
+        let why = "may not specify a duration less than 10 minutes";
+        let causes = vec![Cause::invalid("spec.expirationSeconds", &json!(lasts), why)];
+        return Err(Failure::invalid(kind, &ask.path.name, causes));
+    }
+    let audiences = spec.get("audiences").and_then(Value::as_array);
+    let mut audiences: Vec<String> = audiences
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one.as_str().map(str::to_owned))
+        .collect();
+    if audiences.is_empty() {
+        audiences.push(ISSUER.to_owned());
+    }
+    let now = Timestamp::now().as_second();
+    let claims = Claims {
+        namespace: ask.path.namespace.clone(),
+        account: ask.path.name.clone(),
+        uid: meta_str(&account.value()?, "uid").to_owned(),
+        audiences,
+        issued: now,
+        expires: now + lasts.min(LONGEST),
+    };
+    let expires = Timestamp::from_second(claims.expires).map_err(Failure::internal)?;
+    let token = ask.identity()?.tokens.sign(&claims);
+    Ok(json!({"token": token, "expirationTimestamp": seconds(expires)}))
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
