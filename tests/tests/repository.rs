@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "choreo-model",
             "choreo-apiserver",
             "choreo-node",
+            "choreo-compiler",
             "choreo-controllers",
         ],
     ),

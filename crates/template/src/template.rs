@@ -1,13 +1,15 @@
 //! A JSON value with expressions in it: parsed once, evaluated often.
 
+mod parser;
+
 use crate::check::{self, Scope, Type};
 use crate::eval::evaluate;
 use crate::fault::{Failure, join};
-use crate::scan::{self, Piece};
+use crate::syntax::Mistake;
 use crate::syntax::ast::Expr;
-use crate::syntax::{self, Mistake};
 use crate::trace::Entry;
 use crate::{Context, Dialect, Fault, MAX_DEPTH, Trace, value};
+use parser::Parser;
 use serde_json::{Map, Value};
 use std::fmt::Display;
 use std::ops::Range;
@@ -61,11 +63,7 @@ impl Template {
     /// The same, with what can be looked at where something does not parse. Such a template is for
     /// [`Template::check`] only.
     pub fn read(dialect: &Dialect, value: &Value, path: &str) -> (Self, Vec<Fault>) {
-        let mut parser = Parser {
-            dialect,
-            faults: Vec::new(),
-            unclosed: Vec::new(),
-        };
+        let mut parser = Parser::new(dialect);
         let root = parser.node(value, path, MAX_DEPTH);
         let template = Self {
             path: path.to_owned(),
@@ -215,151 +213,6 @@ impl Node {
     const fn is_constant(&self) -> bool {
         matches!(self, Self::Constant(..))
     }
-}
-
-struct Parser<'d> {
-    dialect: &'d Dialect,
-    faults: Vec<Fault>,
-    unclosed: Vec<Fault>,
-}
-
-impl Parser<'_> {
-    fn node(&mut self, value: &Value, path: &str, depth: usize) -> Node {
-        if depth == 0 {
-            let message = format!("the template nests deeper than {MAX_DEPTH} levels");
-            self.fault(message, path, 0..0, String::new());
-            return Node::constant(Value::Null);
-        }
-        let node = match value {
-            Value::String(text) => return self.text(text, path),
-            Value::Array(items) => Node::List(
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| self.node(item, &format!("{path}/{index}"), depth - 1))
-                    .collect(),
-            ),
-            Value::Object(entries) => Node::Map(
-                entries
-                    .iter()
-                    .map(|(key, value)| {
-                        let path = join(path, key);
-                        (self.text(key, &path), self.node(value, &path, depth - 1))
-                    })
-                    .collect(),
-            ),
-            Value::Null | Value::Bool(_) | Value::Number(_) => Node::constant(Value::Null),
-        };
-        let constant = match &node {
-            Node::List(items) => items.iter().all(Node::is_constant),
-            Node::Map(entries) => entries
-                .iter()
-                .all(|(k, v)| k.is_constant() && v.is_constant()),
-            Node::Constant(..) | Node::Whole(_) | Node::Text(_) => true,
-        };
-        if constant {
-            Node::constant(value.clone())
-        } else {
-            node
-        }
-    }
-
-    fn text(&mut self, text: &str, path: &str) -> Node {
-        if !text.contains("${") {
-            return Node::constant(Value::from(text));
-        }
-        let pieces = match scan::pieces(text) {
-            Ok(pieces) => pieces,
-            Err(nested) => {
-                let message = "an expression inside an expression must be quoted".to_owned();
-                let source = text[nested.range.clone()].to_owned();
-                self.fault(message, path, nested.range, source);
-                return Node::constant(Value::Null);
-            }
-        };
-        if let Some(Piece::Text(range)) = pieces.last()
-            && let Some(start) = text[range.clone()].find("${")
-        {
-            self.note_unclosed(path, range.start + start..text.len());
-        }
-        if let Some(range) = whole(text, &pieces) {
-            return self
-                .expression(text, range, path)
-                .map_or_else(|| Node::constant(Value::Null), Node::Whole);
-        }
-        let parts: Vec<Part> = pieces
-            .into_iter()
-            .filter_map(|piece| match piece {
-                Piece::Text(range) => Some(Part::Text(text[range].to_owned())),
-                Piece::Expression(range) => {
-                    self.expression(text, range, path).map(Part::Expression)
-                }
-            })
-            .collect();
-        match parts.as_slice() {
-            [] => Node::constant(Value::from(text)),
-            [Part::Text(all)] => Node::constant(Value::from(all.as_str())),
-            _ => Node::Text(parts),
-        }
-    }
-
-    fn expression(&mut self, text: &str, range: Range<usize>, path: &str) -> Option<Expression> {
-        let source = &text[range.start + 2..range.end - 1];
-        let (program, mistakes) = syntax::parse(source, self.dialect.helpers());
-        self.faults
-            .extend(mistakes.into_iter().map(|mistake| Fault {
-                message: mistake.message,
-                path: path.to_owned(),
-                range: range.clone(),
-                expression: source.to_owned(),
-                part: mistake.span,
-                certain: mistake.certain,
-                hint: mistake.hint,
-            }));
-        program.map(|program| Expression {
-            program,
-            source: source.to_owned(),
-            path: path.to_owned(),
-            range,
-        })
-    }
-
-    fn note_unclosed(&mut self, path: &str, range: Range<usize>) {
-        self.unclosed.push(Fault {
-            message: "the ${ is never closed, so this stays text as it is".to_owned(),
-            path: path.to_owned(),
-            range,
-            part: 0..0,
-            expression: String::new(),
-            certain: false,
-            hint: None,
-        });
-    }
-
-    fn fault(&mut self, message: String, path: &str, range: Range<usize>, expression: String) {
-        self.faults.push(Fault {
-            message,
-            path: path.to_owned(),
-            range,
-            part: 0..expression.len(),
-            expression,
-            certain: true,
-            hint: None,
-        });
-    }
-}
-
-/// The only expression of a string that holds nothing else but white space around it.
-fn whole(text: &str, pieces: &[Piece]) -> Option<Range<usize>> {
-    let mut found = None;
-    for piece in pieces {
-        match piece {
-            Piece::Text(range) if text[range.clone()].trim().is_empty() => {}
-            Piece::Expression(range) if found.is_none() => found = Some(range.clone()),
-            Piece::Text(_) | Piece::Expression(_) => return None,
-        }
-    }
-    found
 }
 
 struct Evaluation<'c, 'p, 'v, T> {

@@ -333,3 +333,104 @@ fn large_expressions_do_not_exhaust_the_stack() {
     );
     check(json!(format!("${{{}1}}", "1 + ".repeat(90))), json!(91));
 }
+
+/// What expressions are made of.
+const TOKENS: &[&str] = &[
+    "n",
+    "big",
+    "f",
+    "text",
+    "yes",
+    "nothing",
+    "list",
+    "map",
+    "things",
+    "nested",
+    "x",
+    "k",
+    "0",
+    "1",
+    "-1",
+    "2.5",
+    "9223372036854775807",
+    "18446744073709551615u",
+    "'a'",
+    "b'\\xff'",
+    "\"é\"",
+    "true",
+    "null",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "==",
+    "!=",
+    "<",
+    ">=",
+    "in",
+    "&&",
+    "||",
+    "!",
+    "?",
+    ":",
+    "(",
+    ")",
+    "[",
+    "]",
+    "[?",
+    "{",
+    "}",
+    ",",
+    ".",
+    ".?",
+    ".map(x, ",
+    ".filter(x, ",
+    ".transformMap(k, v, ",
+    ".sortBy(x, ",
+    ".exists(x, ",
+    ".optMap(x, ",
+    ".orValue(",
+    ".join(",
+    ".split(",
+    ".substring(",
+    ".format([",
+    "lists.range(",
+    "math.greatest(",
+    "oc_merge(",
+    "oc_omit()",
+    "duration('1h')",
+    "timestamp(",
+    ".getHours(",
+    "size(",
+    "string(",
+    "int(",
+    "type(",
+    "has(",
+    "cel.bind(x, ",
+    ".flatten()",
+    ".reverse()",
+    ".indexOf(",
+    ".charAt(",
+];
+
+proptest::proptest! {
+    /// Whatever is written, it is answered: with a value or with faults inside the expression.
+    #[test]
+    fn any_expression_is_answered(
+        tokens in proptest::collection::vec(proptest::sample::select(TOKENS), 0..14),
+        open in 0_usize..4,
+    ) {
+        let mut text = tokens.concat();
+        text.push_str(&")".repeat(open));
+        let template = json!(format!("${{{text}}}"));
+        let (read, faults) = Template::read(&dialect(), &template, "/spec");
+        let scope = Scope::new();
+        for fault in faults.into_iter().chain(read.check(&scope)).filter(|one| !one.expression.is_empty()) {
+            proptest::prop_assert!(fault.expression.get(fault.part.clone()).is_some(), "{fault:?}");
+        }
+        if let Err(faults) = eval(&template) {
+            proptest::prop_assert!(!faults.is_empty());
+        }
+    }
+}
