@@ -25,11 +25,13 @@ pub(crate) enum Exit {
     Conflict = 7,
     /// The machine lacks something: a free port, namespaces, Envoy, space.
     Machine = 8,
+    /// A plan found changes.
+    Changes = 9,
 }
 
 impl Exit {
     /// Every code.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -39,6 +41,7 @@ impl Exit {
         Self::NotRunning,
         Self::Conflict,
         Self::Machine,
+        Self::Changes,
     ];
 
     /// The code another choreo ended with.

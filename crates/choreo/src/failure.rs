@@ -18,6 +18,8 @@ struct Inner {
     message: String,
     hint: Option<String>,
     problems: Vec<Problem>,
+    /// Everything was said already.
+    told: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -29,8 +31,21 @@ impl Failure {
             message: message.into(),
             hint: None,
             problems: Vec::new(),
+            told: false,
             source: None,
         }))
+    }
+
+    /// An ending of which the output says everything already.
+    pub(crate) fn told(exit: Exit) -> Self {
+        let mut failure = Self::new(exit, "");
+        failure.0.told = true;
+        failure
+    }
+
+    /// Whether there is nothing left to say.
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.told
     }
 
     /// What the user can do.

@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod exit;
 mod failure;
+mod fleet;
 mod folder;
 mod follow;
 mod kinds;

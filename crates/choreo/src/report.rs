@@ -15,6 +15,9 @@ pub(crate) fn failure(failure: &Failure) -> Exit {
     if is_closed_pipe(failure) {
         return Exit::Ok;
     }
+    if failure.is_told() {
+        return failure.exit();
+    }
     let coloured =
         terminal::colours_welcome() && std::io::IsTerminal::is_terminal(&std::io::stderr());
     terminal::note(render(failure, coloured));

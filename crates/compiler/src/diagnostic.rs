@@ -231,7 +231,7 @@ pub fn dotted(pointer: &str) -> String {
 }
 
 /// The JSON pointer that [`dotted`] writes as `path`.
-fn pointer(path: &str) -> String {
+pub fn pointer(path: &str) -> String {
     let mut pointer = String::new();
     let mut put = |segment: &str| {
         if !segment.is_empty() {

@@ -1,13 +1,18 @@
 //! What each command does: parse low, act here, print through [`crate::terminal`].
 
 mod apply;
+mod check;
 mod delete;
 mod deploy;
+mod explain;
 mod get;
 mod image;
 mod logs;
+mod plan;
 mod promote;
+mod render;
 mod rollback;
+mod schema;
 mod secret;
 mod status;
 mod up;
@@ -19,7 +24,7 @@ use serde_json::json;
 
 #[cfg(test)]
 pub(crate) use self::apply::Change;
-pub(crate) use self::apply::{api, apply_all};
+pub(crate) use self::apply::{api, apply_all, rehearse};
 use crate::{
     cli::{Cli, Command, Format, OutputOnly},
     exit::Exit,
@@ -42,6 +47,11 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Deploy(args) => wait_for(deploy::run(&folder()?, &args)),
         Command::Promote(args) => wait_for(promote::run(&folder()?, &args)),
         Command::Rollback(args) => wait_for(rollback::run(&folder()?, &args)),
+        Command::Plan(args) => wait_for(plan::run(folder, &args)),
+        Command::Explain(args) => wait_for(explain::run(folder, &args)),
+        Command::Render(args) => render::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Image(args) => image::run(&folder()?, &args),
         Command::Secret(args) => wait_for(secret::run(&folder()?, &args)),
         Command::Version(args) => version(&args),

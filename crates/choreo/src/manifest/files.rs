@@ -20,15 +20,7 @@ use crate::{
 
 /// Reads and checks everything the paths hold. All problems are collected before any is reported.
 pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Document>> {
-    let mut documents = Vec::new();
-    let mut problems = Vec::new();
-    for (file, text) in texts(paths)? {
-        match parse(&file, &text) {
-            Ok(found) => documents.extend(found),
-            Err(problem) => problems.push(*problem),
-        }
-    }
-    problems.extend(documents.iter().flat_map(check::document));
+    let (documents, problems) = examine(&texts(paths)?);
     if !problems.is_empty() {
         return Err(Failure::invalid(problems));
     }
@@ -43,6 +35,20 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Document>> {
         );
     }
     Ok(documents)
+}
+
+/// The documents of files, and everything wrong with them.
+pub(crate) fn examine(texts: &[(String, Arc<str>)]) -> (Vec<Document>, Vec<Problem>) {
+    let mut documents = Vec::new();
+    let mut problems = Vec::new();
+    for (file, text) in texts {
+        match parse(file, text) {
+            Ok(found) => documents.extend(found),
+            Err(problem) => problems.push(*problem),
+        }
+    }
+    problems.extend(documents.iter().flat_map(check::document));
+    (documents, problems)
 }
 
 fn parse(file: &str, text: &Arc<str>) -> std::result::Result<Vec<Document>, Box<Problem>> {
@@ -69,7 +75,8 @@ fn unpack_list(root: yaml::Node) -> Vec<yaml::Node> {
     }
 }
 
-fn texts(paths: &[PathBuf]) -> Result<Vec<(String, Arc<str>)>> {
+/// The names and texts of the files that the paths hold.
+pub(crate) fn texts(paths: &[PathBuf]) -> Result<Vec<(String, Arc<str>)>> {
     let mut texts = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {

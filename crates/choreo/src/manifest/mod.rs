@@ -7,4 +7,9 @@ mod files;
 mod problem;
 mod yaml;
 
-pub(crate) use self::{check::nearest, document::Document, files::read, problem::Problem};
+pub(crate) use self::{
+    check::nearest,
+    document::Document,
+    files::{examine, read, texts},
+    problem::Problem,
+};

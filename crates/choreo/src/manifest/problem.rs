@@ -49,6 +49,21 @@ impl Problem {
         self
     }
 
+    /// The name of the file.
+    pub(crate) fn file(&self) -> &str {
+        self.source_code.name()
+    }
+
+    /// The bytes of the file.
+    pub(crate) fn bytes(&self) -> Range<usize> {
+        self.span.offset()..self.span.offset() + self.span.len()
+    }
+
+    /// What to do about it.
+    pub(crate) fn help(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// File and line, as editors jump to them.
     #[cfg(test)]
     pub(crate) fn place(&self) -> String {

@@ -82,11 +82,13 @@ impl Finding {
         if let Some(hint) = &self.diagnostic.hint {
             let _ = write!(told, " ({hint})");
         }
-        let _ = write!(
-            told,
-            "\n  in {} {}",
-            self.diagnostic.object, self.diagnostic.field
-        );
+        if !self.diagnostic.object.is_empty() {
+            let _ = write!(
+                told,
+                "\n  in {} {}",
+                self.diagnostic.object, self.diagnostic.field
+            );
+        }
         if let Some(place) = &self.place {
             let margin = place.line.to_string();
             for (index, line) in underlined(text, place.bytes.clone()).lines().enumerate() {

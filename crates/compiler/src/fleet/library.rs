@@ -1,11 +1,11 @@
 //! The files that objects were read from, so that whatever is said about an object can name its
 //! line.
 
+use crate::canonical;
 use crate::diagnostic::Excerpt;
 use choreo_template::source::{Place, Source, Unreadable};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Files of manifests.
@@ -37,12 +37,8 @@ struct Volume {
 pub struct Spot {
     /// The name of the file.
     pub file: String,
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
-    /// The bytes.
-    pub bytes: Range<usize>,
+    /// The place.
+    pub place: Place,
 }
 
 impl Library {
@@ -77,6 +73,15 @@ impl Library {
         Ok(objects)
     }
 
+    /// `object` as it would be read from a file: for what an API showed but does not keep.
+    pub fn adopt(mut object: Value, namespace: &str) -> Value {
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("uid");
+        }
+        settle(&mut object, namespace);
+        object
+    }
+
     /// The text of the file called `name`.
     pub fn text(&self, name: &str) -> Option<&str> {
         let found = self.files.iter().find(|file| file.name == name);
@@ -105,9 +110,7 @@ impl Library {
         };
         Some(Spot {
             file: file.name.clone(),
-            line: place.line,
-            column: place.column,
-            bytes: place.bytes,
+            place,
         })
     }
 
@@ -160,8 +163,10 @@ fn title(object: &Value) -> String {
     )
 }
 
-/// Gives an object of the platform the namespace it has when it names none.
+/// Gives an object of the platform the namespace it has when it names none, and an identifier that
+/// is always the same when no API gave it one.
 fn settle(object: &mut Value, namespace: &str) {
+    let title = title(object);
     let kind = object["kind"].as_str().unwrap_or_default();
     let known = choreo_model::registry().iter().find(|row| row.kind == kind);
     let namespaced = known.is_some_and(|row| row.scope == choreo_model::Scope::Namespaced);
@@ -171,6 +176,20 @@ fn settle(object: &mut Value, namespace: &str) {
             .entry("namespace")
             .or_insert_with(|| json!(namespace));
     }
+    if known.is_some()
+        && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+    {
+        let place = metadata.get("namespace").and_then(Value::as_str);
+        let uid = stand_in(&format!("{}/{title}", place.unwrap_or_default()));
+        metadata.entry("uid").or_insert_with(|| json!(uid));
+    }
+}
+
+/// An identifier of the usual form, made of a name.
+fn stand_in(name: &str) -> String {
+    let digest = canonical::digest(name);
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digest[part]);
+    parts.join("-")
 }
 
 #[cfg(test)]
@@ -185,7 +204,7 @@ mod tests {
             .read("a.yaml", TEXT.into(), "default")
             .expect("YAML");
         let spot = library.spot(object, pointer, None)?;
-        Some((spot.line, spot.column))
+        Some((spot.place.line, spot.place.column))
     }
 
     #[test]

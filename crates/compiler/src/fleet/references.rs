@@ -7,9 +7,9 @@ use choreo_model::{Component, Environment, Project, ReleaseBinding, Workload};
 use std::collections::BTreeSet;
 
 impl Fleet {
-    /// Every reference of an object that leads nowhere.
-    pub fn missing(&self) -> Vec<Diagnostic> {
-        let mut found = Vec::new();
+    /// Every reference of an object that leads nowhere, with the namespace of the object.
+    pub fn missing(&self) -> Vec<(String, Diagnostic)> {
+        let mut found = Found::default();
         for project in self.projects.iter() {
             self.project_references(project, &mut found);
         }
@@ -25,34 +25,38 @@ impl Fleet {
         for environment in self.environments.iter() {
             self.environment_references(environment, &mut found);
         }
-        found
+        found.0
     }
 
-    fn project_references(&self, project: &Project, found: &mut Vec<Diagnostic>) {
+    fn project_references(&self, project: &Project, found: &mut Found) {
         let object = format!("Project/{}", project.name());
         let namespace = project.namespace();
         let reference = &project.spec.type_;
         let type_ = self
             .project_types
             .find(reference.namespace(namespace), &reference.name);
-        note(found, &object, "spec.type.name", type_);
+        found.note((namespace, &object), "spec.type.name", type_);
         let pipeline = self.pipeline(project);
         let environments = pipeline.as_ref().map(|one| one.environments());
         for environment in environments.unwrap_or_default() {
             let name = &project.spec.deployment_pipeline_ref.name;
             let there = self.environments.find(Some(namespace), environment);
             let object = format!("DeploymentPipeline/{name}");
-            note(found, &object, "spec.promotionPaths", there);
+            found.note((namespace, &object), "spec.promotionPaths", there);
         }
-        note(found, &object, "spec.deploymentPipelineRef.name", pipeline);
+        found.note(
+            (namespace, &object),
+            "spec.deploymentPipelineRef.name",
+            pipeline,
+        );
     }
 
-    fn component_references(&self, component: &Component, found: &mut Vec<Diagnostic>) {
+    fn component_references(&self, component: &Component, found: &mut Found) {
         let object = format!("Component/{}", component.name());
         let namespace = component.namespace();
         let owner = &component.spec.owner.project_name;
         let project = self.projects.find(Some(namespace), owner);
-        note(found, &object, "spec.owner.projectName", project);
+        found.note((namespace, &object), "spec.owner.projectName", project);
         let reference = &component.spec.component_type;
         let type_ = self
             .component_types
@@ -70,23 +74,26 @@ impl Fleet {
             let there = self
                 .traits
                 .find(reference.namespace(namespace), &reference.name);
-            note(found, &object, &field, there);
+            found.note((namespace, &object), &field, there);
         }
-        note(found, &object, "spec.componentType.name", type_);
+        found.note((namespace, &object), "spec.componentType.name", type_);
         let workloads = self.workloads_of(namespace, owner, component.name()).len();
         if workloads != 1 {
             let message =
                 format!("there must be one Workload for the component, found {workloads}");
-            found.push(Diagnostic::error(Code::Reference, object, "", message));
+            found.push(
+                namespace,
+                Diagnostic::error(Code::Reference, object, "", message),
+            );
         }
     }
 
-    fn workload_references(&self, workload: &Workload, found: &mut Vec<Diagnostic>) {
+    fn workload_references(&self, workload: &Workload, found: &mut Found) {
         let object = format!("Workload/{}", workload.name());
         let namespace = workload.namespace();
         let owner = &workload.spec.owner;
         let component = self.components.find(Some(namespace), &owner.component_name);
-        note(found, &object, "spec.owner.componentName", component);
+        found.note((namespace, &object), "spec.owner.componentName", component);
         let dependencies = workload.spec.template.dependencies.iter();
         for (index, dependency) in dependencies.flat_map(|all| &all.endpoints).enumerate() {
             let field = format!("spec.dependencies.endpoints[{index}]");
@@ -104,33 +111,50 @@ impl Fleet {
                 Some(_) => continue,
             };
             let warning = Diagnostic::error(Code::Connection, object.as_str(), field, message);
-            found.push(warning.into_warning());
+            found.push(namespace, warning.into_warning());
         }
     }
 
-    fn binding_references(&self, binding: &ReleaseBinding, found: &mut Vec<Diagnostic>) {
+    fn binding_references(&self, binding: &ReleaseBinding, found: &mut Found) {
         let object = format!("ReleaseBinding/{}", binding.name());
-        let namespace = Some(binding.namespace());
+        let namespace = binding.namespace();
         let owner = &binding.spec.owner;
-        let component = self.components.find(namespace, &owner.component_name);
-        note(found, &object, "spec.owner.componentName", component);
-        let environment = self.environments.find(namespace, &binding.spec.environment);
-        note(found, &object, "spec.environment", environment);
+        let component = self.components.find(Some(namespace), &owner.component_name);
+        found.note((namespace, &object), "spec.owner.componentName", component);
+        let environment = self
+            .environments
+            .find(Some(namespace), &binding.spec.environment);
+        found.note((namespace, &object), "spec.environment", environment);
     }
 
-    fn environment_references(&self, environment: &Environment, found: &mut Vec<Diagnostic>) {
+    fn environment_references(&self, environment: &Environment, found: &mut Found) {
         let object = format!("Environment/{}", environment.name());
         let reference = environment.spec.data_plane_ref.as_ref();
-        let plane = self.data_plane(environment.namespace(), reference);
-        note(found, &object, "spec.dataPlaneRef", plane);
+        let namespace = environment.namespace();
+        let plane = self.data_plane(namespace, reference);
+        found.note((namespace, &object), "spec.dataPlaneRef", plane);
     }
 }
 
-fn note<T>(found: &mut Vec<Diagnostic>, object: &str, field: &str, there: Result<T, String>) {
-    if let Err(message) = there {
-        let error = Diagnostic::error(Code::Reference, object, field, message);
-        if !found.contains(&error) {
-            found.push(error);
+/// What was found so far, each once.
+#[derive(Default)]
+struct Found(Vec<(String, Diagnostic)>);
+
+impl Found {
+    fn push(&mut self, namespace: &str, diagnostic: Diagnostic) {
+        let found = (namespace.to_owned(), diagnostic);
+        if !self.0.contains(&found) {
+            self.0.push(found);
+        }
+    }
+
+    fn note<T>(&mut self, place: (&str, &str), field: &str, there: Result<T, String>) {
+        let (namespace, object) = place;
+        if let Err(message) = there {
+            self.push(
+                namespace,
+                Diagnostic::error(Code::Reference, object, field, message),
+            );
         }
     }
 }

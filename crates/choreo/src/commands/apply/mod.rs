@@ -92,6 +92,45 @@ pub(crate) async fn apply_all(
     }
 }
 
+/// What the API would make of documents, without storing it.
+pub(crate) async fn rehearse(
+    client: &Client,
+    documents: &[Document],
+    namespace: &str,
+) -> Result<Vec<Value>> {
+    let mut objects = Vec::new();
+    let mut problems = Vec::new();
+    for document in documents {
+        match rehearse_one(client, document, namespace).await {
+            Ok(object) => objects.push(object),
+            Err(Refused::Here(found)) => problems.extend(found),
+            Err(Refused::Everywhere(failure)) => return Err(failure),
+        }
+    }
+    if problems.is_empty() {
+        Ok(objects)
+    } else {
+        Err(Failure::invalid(problems))
+    }
+}
+
+async fn rehearse_one(
+    client: &Client,
+    document: &Document,
+    namespace: &str,
+) -> std::result::Result<Value, Refused> {
+    let resource = resource(client, document).await?;
+    let api = api(client, &resource, document.namespace().unwrap_or(namespace));
+    let written = write(&api, document, true).await;
+    let after = written.map_err(|error| refusal(document, error))?.after;
+    serde_json::to_value(after).map_err(|error| {
+        let name = format!("{} {}", document.kind(), document.name());
+        Refused::Everywhere(
+            Failure::new(Exit::Failed, format!("{name} cannot be read")).because(error),
+        )
+    })
+}
+
 /// Why an object was not applied.
 enum Refused {
     /// Because of what the file says.

@@ -1,0 +1,93 @@
+//! `choreo plan`: what files would change, told before anything is changed. Against the running
+//! platform it is the API that says what it would make of each object; against a folder, or
+//! nothing, no platform is needed.
+
+mod text;
+
+use choreo_compiler::{
+    fleet::{Fleet, Library},
+    plan::{self, Plan},
+};
+use serde_json::json;
+
+use super::rehearse;
+use crate::{
+    cli::{self, Format},
+    client,
+    exit::Exit,
+    failure::{Failure, Result},
+    fleet::{self, Files},
+    folder::Folder,
+    manifest, terminal,
+};
+
+/// Runs `choreo plan`.
+pub(crate) async fn run(folder: impl Fn() -> Result<Folder>, args: &cli::Plan) -> Result {
+    let plan = if args.offline || args.base.is_some() {
+        offline(args)?
+    } else {
+        online(&client::connect(&folder()?).await?, args).await?
+    };
+    match args.output {
+        Format::Text => terminal::print(&text::plan(&plan))?,
+        Format::Json => {
+            let mut told = json!(plan);
+            told["digest"] = json!(plan.digest());
+            told["effect"] = json!(plan.effect());
+            terminal::json(&told)?;
+        }
+    }
+    let exit = exit(&plan);
+    if exit == Exit::Ok {
+        return Ok(());
+    }
+    Err(Failure::told(exit))
+}
+
+/// How the command ends.
+fn exit(plan: &Plan) -> Exit {
+    if plan.has_errors() {
+        Exit::Invalid
+    } else if plan.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::Changes
+    }
+}
+
+async fn online(client: &kube::Client, args: &cli::Plan) -> Result<Plan> {
+    let namespace = &args.namespace.namespace;
+    let documents = manifest::read(&args.filenames)?;
+    let before = fleet::running(client).await?;
+    let objects = rehearse(client, &documents, namespace).await?;
+    let objects = objects
+        .into_iter()
+        .map(|object| Library::adopt(object, namespace));
+    Ok(planned(&before, objects))
+}
+
+/// Nothing is known of promotions where nothing runs: what the base holds counts as promoted to
+/// every environment.
+fn offline(args: &cli::Plan) -> Result<Plan> {
+    let namespace = &args.namespace.namespace;
+    let mut base = Files::defaults()?;
+    if let Some(folder) = &args.base {
+        base.read_more(std::slice::from_ref(folder), namespace)?;
+    }
+    let mut before = Fleet::read(base.objects);
+    before.bind_everywhere();
+    fleet::settle(&mut before);
+    let mut files = Files::default();
+    files.read_more(&args.filenames, namespace)?;
+    Ok(planned(&before, files.objects))
+}
+
+fn planned(before: &Fleet, objects: impl IntoIterator<Item = serde_json::Value>) -> Plan {
+    let mut after = before.clone();
+    after.apply(objects);
+    fleet::settle(&mut after);
+    plan::plan(before, &after)
+}
+
+#[cfg(test)]
+mod tests;

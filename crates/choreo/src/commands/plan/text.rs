@@ -1,0 +1,132 @@
+//! A plan as people read it: what happens most to what runs first, each difference once.
+
+use choreo_compiler::plan::{Action, Binding, FieldChange, Group, InputChange, ObjectChange, Plan};
+use serde_json::Value;
+
+/// How many names are shown of many.
+const SHOWN: usize = 5;
+/// How much of a value is shown.
+const WIDE: usize = 60;
+
+/// The plan.
+pub(super) fn plan(plan: &Plan) -> String {
+    let mut lines = Vec::new();
+    for group in &plan.groups {
+        of_group(group, &mut lines);
+        lines.push(String::new());
+    }
+    let releases = plan.releases.iter().map(|one| one.name.clone());
+    list("new releases", releases, &mut lines);
+    let moves = plan.moves.iter().map(|one| {
+        let from = one.from.as_deref().unwrap_or("nothing");
+        let to = one.to.as_deref().unwrap_or("nothing");
+        format!("{}: {from} -> {to}", one.name)
+    });
+    list("bindings that move", moves, &mut lines);
+    for (title, problems) in [
+        ("wrong then", &plan.introduced),
+        ("right then", &plan.resolved),
+    ] {
+        let told = problems.iter().map(|one| {
+            let place = format!("{} {}", one.object, one.field);
+            format!("{}: {}", place.trim_end(), one.message)
+        });
+        list(title, told, &mut lines);
+    }
+    lines.push(summary(plan));
+    lines.push(format!("digest {}", plan.digest()));
+    lines.join("\n") + "\n"
+}
+
+fn summary(plan: &Plan) -> String {
+    if plan.is_empty() {
+        return format!("no changes in {} bindings", plan.bindings);
+    }
+    let effect = plan.effect().map_or_else(
+        || "nothing that runs is touched".to_owned(),
+        |effect| format!("at most: {}", effect.as_str()),
+    );
+    format!(
+        "{} of {} bindings change; {effect}",
+        plan.changed, plan.bindings
+    )
+}
+
+fn of_group(group: &Group, lines: &mut Vec<String>) {
+    let names: Vec<String> = group.bindings.iter().map(name).collect();
+    lines.push(format!("{}: {}", group.effect.as_str(), some_of(&names)));
+    for object in &group.objects {
+        of_object(object, lines);
+    }
+    let told: Vec<String> = group.reasons.iter().map(reason).collect();
+    lines.push(format!("  because {} changes", some_of(&told)));
+}
+
+fn name(binding: &Binding) -> String {
+    match &binding.component {
+        Some(component) => format!("{component} in {}", binding.environment),
+        None => format!("the cell of {} in {}", binding.project, binding.environment),
+    }
+}
+
+fn of_object(object: &ObjectChange, lines: &mut Vec<String>) {
+    let sign = match object.action {
+        Action::Add => '+',
+        Action::Change => '~',
+        Action::Remove => '-',
+    };
+    let ObjectChange { kind, name, .. } = object;
+    lines.push(format!(
+        "  {sign} {kind}/{name}: {}",
+        object.effect.as_str()
+    ));
+    lines.extend(object.fields.iter().map(of_field));
+}
+
+fn of_field(field: &FieldChange) -> String {
+    let shown = |value: &Option<Value>| {
+        value
+            .as_ref()
+            .map_or_else(|| "nothing".to_owned(), |value| short(&value.to_string()))
+    };
+    let (before, after) = (shown(&field.before), shown(&field.after));
+    let mut line = format!("      {}: {before} -> {after}", field.field);
+    if let [only] = field.reasons.as_slice() {
+        line += &["  (", &reason(only), ")"].concat();
+    }
+    line
+}
+
+fn reason(input: &InputChange) -> String {
+    format!("{} {}", input.object, input.field)
+        .trim_end()
+        .to_owned()
+}
+
+fn short(text: &str) -> String {
+    if text.chars().count() <= WIDE {
+        return text.to_owned();
+    }
+    text.chars().take(WIDE - 1).chain(['…']).collect()
+}
+
+fn some_of(names: &[String]) -> String {
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn list(title: &str, items: impl Iterator<Item = String>, lines: &mut Vec<String>) {
+    let items: Vec<String> = items.collect();
+    if items.is_empty() {
+        return;
+    }
+    lines.push(format!("{title}:"));
+    lines.extend(items.iter().take(SHOWN).map(|item| format!("  {item}")));
+    if let Some(more) = items.len().checked_sub(SHOWN + 1) {
+        lines.push(format!("  and {} more", more + 1));
+    }
+    lines.push(String::new());
+}

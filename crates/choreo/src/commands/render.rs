@@ -1,0 +1,77 @@
+//! `choreo render`: files in, plain Kubernetes objects out, the same that a platform would apply.
+
+mod tree;
+
+use choreo_compiler::fleet::{Fleet, RenderedBinding};
+use choreo_model::shared::TargetPlane;
+use serde_json::Value;
+
+use crate::{
+    cli::Render,
+    exit::Exit,
+    failure::{Failure, Result},
+    fleet::{self, Files},
+    terminal,
+};
+
+/// Runs `choreo render`.
+pub(crate) fn run(args: &Render) -> Result {
+    let files = Files::read(&args.paths, &args.namespace.namespace)?;
+    let rendered = render(&files, args)?;
+    if let Some(folder) = args.output.as_ref().filter(|_| args.standalone) {
+        let written = tree::write(folder, &rendered)?;
+        return terminal::line(format!("{written} objects in {}", folder.display()));
+    }
+    terminal::print(&text(&rendered)?)
+}
+
+/// What the files render to, refused as a whole when something is wrong.
+fn render(files: &Files, args: &Render) -> Result<Vec<RenderedBinding>> {
+    let mut fleet = Fleet::read(files.objects.iter().cloned());
+    if args.standalone || args.env.is_some() {
+        fleet.bind_everywhere();
+    }
+    fleet::settle(&mut fleet);
+    let mut rendered = fleet.render();
+    if let Some(environment) = &args.env {
+        if !rendered.iter().any(|one| one.environment == *environment) {
+            let message = format!("nothing is rendered for the environment {environment}");
+            return Err(Failure::new(Exit::NotFound, message)
+                .hint("an environment is one of a project's pipeline"));
+        }
+        rendered.retain(|one| one.environment == *environment);
+    }
+    let of_bindings = rendered.iter().flat_map(|one| &one.compiled.diagnostics);
+    let wrong: Vec<String> = fleet
+        .diagnostics()
+        .iter()
+        .chain(of_bindings)
+        .filter(|one| one.is_error())
+        .map(ToString::to_string)
+        .collect();
+    if wrong.is_empty() {
+        return Ok(rendered);
+    }
+    Err(Failure::new(Exit::Invalid, wrong.join("\n")).hint("`choreo check` shows where"))
+}
+
+/// The objects that go to the data plane.
+fn objects(rendered: &RenderedBinding) -> impl Iterator<Item = &Value> {
+    let objects = rendered.compiled.objects_for(TargetPlane::DataPlane);
+    objects.map(|one| &one.object)
+}
+
+/// Objects as documents of YAML.
+fn text(rendered: &[RenderedBinding]) -> Result<String> {
+    let documents: Result<Vec<String>> = rendered.iter().flat_map(objects).map(yaml).collect();
+    Ok(documents?.join("---\n"))
+}
+
+fn yaml(object: &Value) -> Result<String> {
+    serde_saphyr::to_string(object).map_err(|error| {
+        Failure::new(Exit::Failed, "an object cannot be written as YAML").because(error)
+    })
+}
+
+#[cfg(test)]
+mod tests;
