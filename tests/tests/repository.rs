@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("choreo-model", &[]),
     ("choreo-template", &[]),
     ("choreo-compiler", &["choreo-model", "choreo-template"]),
-    ("choreo-apiserver", &[]),
+    ("choreo-apiserver", &["choreo-template"]),
     ("choreo-node", &[]),
     ("choreo-controllers", &["choreo-model", "choreo-compiler"]),
     (

@@ -300,8 +300,11 @@ impl World {
     }
 
     pub(crate) fn start(&self, words: &[&str]) -> Child {
-        let launcher = self.sources().join("choreo");
-        self.command(&launcher).args(words).spawn().unwrap()
+        // Signals that whoever runs the tests ignores would be ignored by the launcher too.
+        let mut command = self.command(Path::new("/usr/bin/env"));
+        command.arg("--default-signal=INT,TERM,HUP");
+        command.arg(self.sources().join("choreo")).args(words);
+        command.spawn().unwrap()
     }
 
     /// Runs with a cache on a disk that is too small, where mounting is allowed.

@@ -93,7 +93,7 @@ fn full_disk() {
     // Everything that was acknowledged, until nothing is any more.
     let mut kept = vec![write(&choreo, "first").ok().out];
     choreo.disk().fill();
-    let refused = (0..)
+    let refused = (0..10_000)
         .map(|number| write(&choreo, &format!("more-{number}")))
         .find(|outcome| {
             kept.extend((outcome.code == 0).then(|| outcome.out.clone()));
@@ -101,7 +101,13 @@ fn full_disk() {
         });
     refused.unwrap().fails(8).says("free some space");
     choreo.run(&["status"]).ok().says("is full");
-    let pack = ["image", "pack", "shop/web:1", "--program", "/bin/sh"];
+    let pack = [
+        "image",
+        "pack",
+        "shop/web:1",
+        "--add=/etc/passwd:/web",
+        "--entrypoint=/web",
+    ];
     choreo.run(&pack).fails(8).says("no space left");
     assert_eq!(choreo.disk().files("images/tmp"), 0);
     has_all(&choreo, &kept);
