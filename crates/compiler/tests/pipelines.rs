@@ -3,6 +3,7 @@
 //! Inputs are manifests, expectations are written from what the pipelines promise: names, outputs
 //! and reasons. Of diagnostics only the place is compared, of what is unresolved only the name.
 
+use choreo_compiler::fleet::Fleet;
 use choreo_compiler::{
     Compiled, CompiledResource, Programs, ResourceSnapshot, WorkflowSnapshot, compile_resource,
     compile_workflow, explain_resource, explain_workflow, release,
@@ -230,6 +231,43 @@ fn a_run_finds_the_account_it_works_as() {
         compiled.prerequisites[3]["roleRef"]["name"],
         role["metadata"]["name"]
     );
+}
+
+/// Who may be called is for the environment to say, else for the type of the project in its cell.
+#[test]
+fn the_way_out_is_as_open_as_it_is_said_to_be() {
+    for (environment, project, is_open) in [
+        (None, None, false),
+        (None, Some("open"), true),
+        (None, Some("closed"), false),
+        (Some("open"), None, true),
+        (Some("closed"), Some("open"), false),
+    ] {
+        let mut all = documents(&folder("platform.yaml"));
+        all.extend(documents(&folder("managed/input.yaml")));
+        all.push(json!({
+            "apiVersion": "openchoreo.dev/v1alpha1",
+            "kind": "ProjectReleaseBinding",
+            "metadata": {"name": "any-name", "namespace": "acme"},
+            "spec": {"owner": {"projectName": "mall"}, "environment": "walled"},
+        }));
+        for manifest in &mut all {
+            let said = match manifest["kind"].as_str() {
+                Some("Environment") => environment,
+                Some("ClusterProjectType") => project,
+                _ => continue,
+            };
+            let spec = manifest["spec"].as_object_mut().expect("a specification");
+            spec.remove("egress");
+            spec.extend(said.map(|said| ("egress".to_owned(), json!(said))));
+        }
+        let mut fleet = Fleet::read(all);
+        fleet.settle();
+        let rendered = fleet.render().into_iter();
+        let mut objects = rendered.flat_map(|one| one.compiled.objects);
+        let is_shut = objects.any(|one| one.id == "networkpolicy-egress-openchoreo-till");
+        assert_eq!(is_shut, !is_open, "{environment:?} {project:?}");
+    }
 }
 
 fn release_name(change: impl FnOnce(&mut Resource, &mut ResourceType)) -> String {

@@ -280,7 +280,8 @@ async fn a_component_becomes_ready_and_leaves_nothing_behind() {
             "Deployment",
             "HTTPRoute",
             "Service",
-            "NetworkPolicy"
+            "NetworkPolicy",
+            "NetworkPolicy",
         ]
     );
 

@@ -5,11 +5,13 @@
 
 mod library;
 mod references;
+mod resources;
 mod settle;
 mod table;
 
 pub use library::{Library, Spot};
 
+use self::resources::Resources;
 use self::table::Table;
 use crate::component::{compile_component, explain_component};
 use crate::configurations;
@@ -58,6 +60,7 @@ pub struct Fleet {
     pipelines: Table<DeploymentPipelineSpec>,
     data_planes: Table<DataPlaneSpec>,
     secret_references: Table<SecretReferenceSpec>,
+    resources: Resources,
     /// The names of the bindings of a component to an environment.
     places: BTreeMap<Place, BTreeSet<String>>,
     /// The names of the workloads of a component, by namespace, project and component.
@@ -106,8 +109,10 @@ pub struct RenderedBinding {
     pub environment: String,
     /// The project.
     pub project: String,
-    /// The component; none for the binding of a project.
+    /// The component, for the binding of one.
     pub component: Option<String>,
+    /// The managed resource, for the binding of one.
+    pub resource: Option<String>,
     /// What was rendered.
     pub compiled: Compiled,
 }
@@ -159,7 +164,7 @@ impl Fleet {
             "SecretReference" => put(&mut self.secret_references, manifest),
             "ComponentRelease" => keep(&mut self.releases, manifest),
             "ProjectRelease" => keep(&mut self.project_releases, manifest),
-            _ => Ok(()),
+            _ => self.resources.add(&kind, manifest),
         };
         if let Err(message) = read {
             let object = format!("{kind}/{name}");
@@ -217,7 +222,8 @@ impl Fleet {
             let snapshot = self.snapshot(name)?.ok()?;
             Some(snapshot.rendered(snapshot.compile(programs)))
         });
-        rendered.into_iter().flatten().collect()
+        let rendered = rendered.into_iter().flatten();
+        rendered.chain(self.render_resources()).collect()
     }
 
     /// The names of all bindings: of projects first, as their cells are needed first.
@@ -320,8 +326,8 @@ impl Fleet {
             data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
             secret_references: self.secret_references_of(binding, release),
             providers: places.iter().flat_map(|place| self.bound(place)).collect(),
-            resources: Vec::new(),
-            project_egress: self.egress_of(namespace, &owner.project_name),
+            resources: self.serving(binding, release),
+            project_egress: self.egress_of(namespace, &owner.project_name, &spec.environment),
             notification_channel: None,
         })
     }
@@ -348,11 +354,22 @@ impl Fleet {
         })
     }
 
-    /// What the type of a project says of calls that no connection asks for.
-    fn egress_of(&self, namespace: &str, project: &str) -> Option<Egress> {
-        let reference = &self.projects.get(namespace, project)?.spec.type_;
-        let place = reference.namespace(namespace).unwrap_or_default();
-        self.project_types.get(place, &reference.name)?.spec.egress
+    /// What the type of a project, as its cell has it, says of calls that no connection asks for.
+    fn egress_of(&self, namespace: &str, project: &str, environment: &str) -> Option<Egress> {
+        let is_cell = |cell: &&ProjectReleaseBinding| {
+            cell.namespace() == namespace
+                && cell.spec.owner.project_name == project
+                && cell.spec.environment == environment
+        };
+        let usual = names::component_binding(project, environment);
+        let cells = &self.project_bindings;
+        let cell = cells
+            .get(namespace, &usual)
+            .filter(is_cell)
+            .or_else(|| cells.iter().find(is_cell))?;
+        let releases = self.project_releases.get(namespace)?;
+        let release = releases.get(&cell.spec.project_release)?;
+        release.project_type.spec.egress
     }
 
     /// The workloads of a component.
@@ -504,6 +521,7 @@ impl Snapshot<'_> {
                     environment: environment.to_owned(),
                     project: snapshot.project.name().to_owned(),
                     component: Some(component.to_owned()),
+                    resource: None,
                     compiled,
                 }
             }
@@ -517,6 +535,7 @@ impl Snapshot<'_> {
                     environment: environment.to_owned(),
                     project: project.to_owned(),
                     component: None,
+                    resource: None,
                     compiled,
                 }
             }

@@ -27,7 +27,9 @@ impl Fleet {
     /// addresses that connections need.
     pub fn settle(&mut self) {
         self.release_projects();
+        self.release_resources();
         self.release_components();
+        self.serve();
         self.address();
     }
 

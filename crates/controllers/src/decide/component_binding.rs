@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use choreo_compiler::{Compiled, ComponentSnapshot, compile_component, connections};
 use choreo_model::application::ComponentSpec;
 use choreo_model::conditions::{self, reasons, types};
-use choreo_model::project::ProjectSpec;
+use choreo_model::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec};
 use choreo_model::release::{
     BindingState, ComponentReleaseSpec, ReleaseBindingSpec, ReleaseBindingStatus,
 };
 use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec};
 use choreo_model::secret::SecretReferenceSpec;
+use choreo_model::shared::Egress;
 use choreo_model::{
     Component, DataPlane, Environment, Project, ReleaseBinding, RenderedRelease, SecretReference,
     finalizers, names,
@@ -142,7 +143,7 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         secret_references: secret_references(context, binding, input.release),
         providers: providers(context, binding, input.release),
         resources: Vec::new(),
-        project_egress: None,
+        project_egress: project_egress(context, binding),
         notification_channel: None,
     };
     let compiled = compile_component(&snapshot, context.view.programs());
@@ -352,6 +353,23 @@ fn providers<'a>(
                 .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of)
         })
         .collect()
+}
+
+/// What the project's type, as its cell has it, says of calls that no connection asks for.
+fn project_egress(context: &Context<'_>, binding: &ReleaseBinding) -> Option<Egress> {
+    let project = &binding.spec.owner.project_name;
+    let of = [context.namespace(), project];
+    let cells = context
+        .view
+        .members::<ProjectReleaseBindingSpec>(By::Project, &of);
+    let cell = cells
+        .into_iter()
+        .find(|cell| cell.spec.environment == binding.spec.environment)?;
+    let name = &cell.spec.project_release;
+    let release = context
+        .view
+        .get::<ProjectReleaseSpec>(context.namespace(), name)?;
+    release.spec.project_type.spec.egress
 }
 
 fn own_rendered<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Vec<&'a RenderedRelease> {

@@ -68,7 +68,7 @@ fn objects_wait_for_their_namespace_and_continue() {
             }
         )
     });
-    assert_eq!(applied.count(), 3, "Deployment, Service, NetworkPolicy");
+    assert_eq!(applied.count(), 4, "Deployment, Service, two policies");
 }
 
 #[test]
