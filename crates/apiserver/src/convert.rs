@@ -13,13 +13,14 @@ use crate::{
 };
 
 /// Field names of events: of the core group, and of `events.k8s.io`.
-const EVENT: [(&str, &str); 6] = [
+const EVENT: [(&str, &str); 7] = [
     ("involvedObject", "regarding"),
     ("message", "note"),
     ("source", "deprecatedSource"),
     ("firstTimestamp", "deprecatedFirstTimestamp"),
     ("lastTimestamp", "deprecatedLastTimestamp"),
     ("count", "deprecatedCount"),
+    ("reportingComponent", "reportingController"),
 ];
 
 /// The tree of an object in the version of `kind`.

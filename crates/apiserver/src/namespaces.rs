@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     core,
-    object::{member_mut, meta_str, metadata_mut},
+    object::{member_mut, meta_str},
     registry::Served,
 };
 
@@ -17,8 +17,6 @@ pub(crate) fn prepare(kind: &Served, object: &mut Value, old: Option<&Value>, fi
     if *kind.collection != *core::namespaces() {
         return;
     }
-    let name = meta_str(object, "name").to_owned();
-    member_mut_of(object, "labels").insert("kubernetes.io/metadata.name".into(), json!(name));
     let finalizers = match old {
         None => Some(json!([FINALIZER])),
         Some(_) if finalizing => None,
@@ -34,18 +32,6 @@ pub(crate) fn prepare(kind: &Served, object: &mut Value, old: Option<&Value>, fi
     let going = !meta_str(object, "deletionTimestamp").is_empty();
     let phase = if going { "Terminating" } else { "Active" };
     member_mut(object, "status").insert("phase".into(), json!(phase));
-}
-
-fn member_mut_of<'a>(object: &'a mut Value, name: &str) -> &'a mut serde_json::Map<String, Value> {
-    let metadata = metadata_mut(object);
-    let member = metadata.entry(name).or_insert_with(|| json!({}));
-    if !member.is_object() {
-        *member = json!({});
-    }
-    let Value::Object(map) = member else {
-        unreachable!("it was made an object above")
-    };
-    map
 }
 
 /// Whether nothing holds the namespace object any longer.

@@ -11,6 +11,9 @@ use crate::{
 /// Operations of one JSON patch at most, as on any Kubernetes.
 const OPERATIONS: usize = 10_000;
 
+/// How the refusal of a JSON patch begins.
+const REJECTED: &str = "the server rejected our request due to an error in our request";
+
 /// How the body of a PATCH is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -33,9 +36,12 @@ impl Patch {
     pub(crate) fn read(format: Format, body: Value) -> Result<Self> {
         match format {
             Format::Json => {
-                let patch: json_patch::Patch = serde_json::from_value(body).map_err(|error| {
-                    Failure::bad_request(format!("error decoding patch: {error}"))
-                })?;
+                if !body.is_array() {
+                    let why = "error decoding patch: it is not a list of operations";
+                    return Err(Failure::bad_request(why));
+                }
+                let patch: json_patch::Patch = serde_json::from_value(body)
+                    .map_err(|error| Failure::unprocessable(format!("{REJECTED}: {error}")))?;
                 if patch.0.len() > OPERATIONS {
                     return Err(Failure::too_large(OPERATIONS));
                 }
@@ -53,11 +59,8 @@ impl Patch {
     pub(crate) fn apply(&self, node: Node<'_>, current: &Value) -> Result<Value> {
         let mut object = current.clone();
         match self {
-            Self::Json(patch) => json_patch::patch(&mut object, patch).map_err(|error| {
-                Failure::unprocessable(format!(
-                    "the server rejected our request due to an error in our request: {error}"
-                ))
-            })?,
+            Self::Json(patch) => json_patch::patch(&mut object, patch)
+                .map_err(|error| Failure::unprocessable(format!("{REJECTED}: {error}")))?,
             Self::Merge(patch) => json_patch::merge(&mut object, patch),
             Self::Strategic(patch) => object = strategic(node, Some(object), patch)?,
         }

@@ -1,5 +1,7 @@
 //! Label and field selectors of lists and watches.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::{
@@ -32,6 +34,16 @@ struct Field {
     equal: bool,
 }
 
+/// Events are kept in the form of the core group, whatever group they are asked in.
+fn stored_name<'a>(resource: &Resource, text: &'a str) -> Cow<'a, str> {
+    match text.strip_prefix("regarding.") {
+        Some(rest) if resource.group == "events.k8s.io" => {
+            Cow::Owned(format!("involvedObject.{rest}"))
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
 impl Selector {
     /// Reads the query parameters.
     pub(crate) fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Self> {
@@ -47,7 +59,7 @@ impl Selector {
         let fields = fields
             .split(',')
             .filter(|text| !text.is_empty())
-            .map(|text| field(resource, text))
+            .map(|text| field(resource, &stored_name(resource, text)))
             .collect::<Result<_>>()?;
         Ok(Self { labels, fields })
     }

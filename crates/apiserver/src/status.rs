@@ -148,18 +148,29 @@ impl Failure {
         failure
     }
 
-    /// One field of an object is wrong.
-    pub(crate) fn invalid_field(
-        resource: &Resource,
-        name: &str,
-        field: &str,
-        message: impl Into<String>,
-    ) -> Self {
-        Self::invalid(
-            resource,
-            name,
-            vec![cause("FieldValueInvalid", field, message)],
-        )
+    /// An update does not say what it updates. Kubernetes names the plural here.
+    pub(crate) fn no_version(resource: &Resource, name: &str) -> Self {
+        let field = "metadata.resourceVersion";
+        let why = "Invalid value: 0: must be specified for an update";
+        let causes = vec![cause("FieldValueInvalid", field, why)];
+        let text = sentences(&causes);
+        let message = format!("{} {name:?} is invalid: {text}", resource.qualified());
+        Self::new(422, "Invalid", message)
+            .about(resource, name)
+            .because(causes)
+    }
+
+    /// A number of replicas that cannot be. The scale is an object of its own.
+    pub(crate) fn invalid_scale(name: &str, replicas: &Value) -> Self {
+        let why = "must be greater than or equal to 0";
+        let causes = vec![Cause::invalid("spec.replicas", replicas, why)];
+        let text = sentences(&causes);
+        let message = format!("Scale.autoscaling {name:?} is invalid: {text}");
+        let mut failure = Self::new(422, "Invalid", message).because(causes);
+        let details = failure.details.get_or_insert_default();
+        (details.name, details.group, details.kind) =
+            (name.into(), "autoscaling".into(), "Scale".into());
+        failure
     }
 
     /// The query of a request is wrong.
@@ -185,9 +196,24 @@ impl Failure {
         ))
     }
 
+    /// A field holds a value of another type than it can.
+    pub(crate) fn mistyped(resource: &Resource, why: &str) -> Self {
+        let Resource { version, kind, .. } = resource;
+        Self::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+        ))
+    }
+
+    /// The patch leaves something that is not of the kind.
+    pub(crate) fn invalid_patch(why: &str) -> Self {
+        let causes = vec![cause("FieldValueInvalid", "patch", why)];
+        let text = format!(" \"\" is invalid: {}", sentences(&causes));
+        Self::new(422, "Invalid", text).because(causes)
+    }
+
     /// The request is well-formed but cannot be carried out on this object.
     pub(crate) fn unprocessable(message: impl Into<String>) -> Self {
-        Self::new(422, "Invalid", message)
+        Self::new(422, "Invalid", message).because(Vec::new())
     }
 
     pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Self {
@@ -229,7 +255,7 @@ impl Failure {
     }
 
     pub(crate) fn too_large(limit: usize) -> Self {
-        let message = format!("Request entity is too large: limit is {limit}");
+        let message = format!("Request entity too large: limit is {limit}");
         Self::new(413, "RequestEntityTooLarge", message)
     }
 

@@ -22,6 +22,11 @@ impl Set {
         }
     }
 
+    /// Whether nothing below is owned apart.
+    pub(crate) fn is_leaf(&self) -> bool {
+        self.children.is_empty()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         !self.member && self.children.is_empty()
     }

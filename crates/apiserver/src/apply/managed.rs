@@ -27,6 +27,17 @@ pub(crate) struct Manager<'a> {
     pub(crate) now: Timestamp,
 }
 
+impl Manager<'_> {
+    /// The time of a change. Kubernetes keeps none for changes of the scale.
+    fn time(&self) -> String {
+        if self.subresource == "scale" {
+            String::new()
+        } else {
+            seconds(self.now)
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     manager: String,
@@ -44,7 +55,7 @@ impl Entry {
             apply,
             api_version: manager.api_version.to_owned(),
             subresource: manager.subresource.to_owned(),
-            time: seconds(manager.now),
+            time: manager.time(),
             fields,
         }
     }
@@ -207,7 +218,7 @@ fn record(entries: &mut Vec<Entry>, changed: &Set, removed: &Set, manager: Manag
             entry.fields.subtract(changed);
         }
         if entry.fields != before && entry.is(manager, false) {
-            entry.time = seconds(manager.now);
+            entry.time = manager.time();
         }
     }
     if !entries.iter().any(|entry| entry.is(manager, false)) {

@@ -91,6 +91,15 @@ pub(super) fn compare(node: Node<'_>, old: &Value, new: &Value) -> Difference {
         (Shape::ListMap(_) | Shape::Set, Value::Array(old), Value::Array(new)) => {
             compare_lists(node, old, new)
         }
+        (_, Value::Null, _) => {
+            // The place was there, what it holds was not.
+            let mut changed = added(node, new);
+            changed.member = changed.is_leaf();
+            Difference {
+                changed,
+                removed: Set::default(),
+            }
+        }
         _ => Difference {
             changed: whole(node, new),
             removed: Set::default(),

@@ -38,6 +38,13 @@ pub fn default(resource: &Resource, object: &mut Value, old: Option<&Value>) {
     }
 }
 
+/// What the server itself decides of an object (`old` is the stored object on updates).
+pub(crate) fn prepare(resource: &Resource, object: &mut Value, old: Option<&Value>) {
+    if let Some(row) = row(resource) {
+        (row.prepare)(object, old);
+    }
+}
+
 /// An object of a built-in kind of which nothing is set: what creation starts from.
 pub(crate) fn empty(resource: &Resource) -> Option<&'static Value> {
     row(resource).and_then(|_| empty::empty(resource))

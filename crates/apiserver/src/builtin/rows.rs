@@ -38,7 +38,10 @@ pub(super) struct Row {
     pub(super) columns: &'static [Column],
     pub(super) register: Register,
     pub(super) name: Name,
+    /// What is left open and taken as said.
     pub(super) default: fn(&mut Value, Option<&Value>),
+    /// What the server itself decides, which nobody owns.
+    pub(super) prepare: fn(&mut Value, Option<&Value>),
     pub(super) check: fn(&Value, Option<&Value>) -> Vec<Cause>,
 }
 
@@ -59,6 +62,7 @@ impl Row {
             register: definitions::register::<T>,
             name: Name::Subdomain,
             default: defaults::nothing,
+            prepare: defaults::nothing,
             check: checks::nothing,
         }
     }
@@ -111,6 +115,10 @@ impl Row {
         Self { default, ..self }
     }
 
+    const fn prepare(self, prepare: fn(&mut Value, Option<&Value>)) -> Self {
+        Self { prepare, ..self }
+    }
+
     const fn check(self, check: fn(&Value, Option<&Value>) -> Vec<Cause>) -> Self {
         Self { check, ..self }
     }
@@ -156,6 +164,7 @@ pub(super) static ROWS: &[Row] = &[
         .status()
         .selectable(POD_FIELDS)
         .default(defaults::pod)
+        .prepare(defaults::prepare_pod)
         .check(checks::pod),
     Row::of::<core::ReplicationController>(columns::REPLICATION_CONTROLLER)
         .short(&["rc"])
@@ -247,6 +256,7 @@ pub(super) static ROWS: &[Row] = &[
         .status()
         .selectable(&["status.successful"])
         .default(defaults::job)
+        .prepare(defaults::prepare_job)
         .check(checks::job),
     // coordination.k8s.io/v1
     Row::of::<coordination::Lease>(columns::LEASE),

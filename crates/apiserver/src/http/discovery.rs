@@ -102,7 +102,7 @@ fn entry(kind: &Resource) -> Value {
         "responseKind": kind_of(&kind.group, &kind.version, &kind.kind),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": VERBS,
+        "verbs": verbs(kind),
     });
     if !kind.short_names.is_empty() {
         entry["shortNames"] = json!(kind.short_names);
@@ -127,6 +127,8 @@ fn entry(kind: &Resource) -> Value {
 }
 
 fn kind_of(group: &str, version: &str, kind: &str) -> Value {
+    // The core group has no name, and Kubernetes leaves its version open too.
+    let version = if group.is_empty() { "" } else { version };
     json!({"group": group, "version": version, "kind": kind})
 }
 
@@ -140,6 +142,29 @@ const VERBS: [&str; 8] = [
     "update",
     "watch",
 ];
+
+/// Namespaces are only deleted one by one.
+fn verbs(kind: &Resource) -> Vec<&'static str> {
+    let single = kind.group.is_empty() && kind.plural == "namespaces";
+    let verbs = VERBS.into_iter();
+    verbs
+        .filter(|verb| !single || *verb != "deletecollection")
+        .collect()
+}
+
+/// Tells clients when the stored form of a kind changes.
+fn storage_hash(kind: &Resource) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let (group, version) = match kind.group.as_str() {
+        // Events are kept in one form.
+        "events.k8s.io" => ("", "v1"),
+        // As are autoscalers, of which the first version is the one kept.
+        "autoscaling" => ("autoscaling", "v1"),
+        group => (group, kind.version.as_str()),
+    };
+    let digest = Sha256::digest(format!("{group}/{version}/{}", kind.kind));
+    STANDARD.encode(&digest[..8])
+}
 
 struct Subresource<'a> {
     name: &'a str,
@@ -175,6 +200,7 @@ fn subresources(kind: &Resource) -> Vec<Subresource<'_>> {
         ("", "namespaces") => found.push(own("finalize", &["update"])),
         _ => {}
     }
+    found.sort_by_key(|sub| sub.name);
     found
 }
 
@@ -219,16 +245,19 @@ pub(crate) fn resources(catalog: &Catalog, group: &str, version: &str) -> Option
     let kinds = catalog.of(group, version);
     let first = kinds.first()?;
     let resources: Vec<Value> = kinds.iter().flat_map(|kind| legacy(kind)).collect();
-    Some(json!({
-        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": first.api_version(),
-        "resources": resources,
-    }))
+    let mut list = json!({
+        "kind": "APIResourceList", "groupVersion": first.api_version(), "resources": resources,
+    });
+    if !group.is_empty() {
+        list["apiVersion"] = json!("v1");
+    }
+    Some(list)
 }
 
 fn legacy(kind: &Served) -> Vec<Value> {
     let mut main = json!({
         "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced,
-        "kind": kind.kind, "verbs": VERBS,
+        "kind": kind.kind, "verbs": verbs(kind), "storageVersionHash": storage_hash(kind),
     });
     if !kind.short_names.is_empty() {
         main["shortNames"] = json!(kind.short_names);

@@ -44,7 +44,7 @@ impl Form {
             Self::Metadata => metadata_only(object),
             Self::Table { version, include } => {
                 let metadata = object.pointer("/metadata/resourceVersion").cloned();
-                let row = table::row(kind, &object, *include, Timestamp::now());
+                let row = table::row(kind, &object, version, *include, Timestamp::now());
                 let metadata = json!({"resourceVersion": metadata});
                 table_of(version, &metadata, Some(&table::columns(kind)), &[row])
             }
@@ -99,7 +99,13 @@ impl Form {
             Self::Table { version, include } => {
                 let now = Timestamp::now();
                 let row = |object: &std::sync::Arc<Stored>| {
-                    Ok(table::row(kind, &in_version(kind, object)?, *include, now))
+                    Ok(table::row(
+                        kind,
+                        &in_version(kind, object)?,
+                        version,
+                        *include,
+                        now,
+                    ))
                 };
                 let rows = page.objects.iter().map(row).collect::<Result<Vec<_>>>()?;
                 let table = table_of(version, &metadata, Some(&table::columns(kind)), &rows);

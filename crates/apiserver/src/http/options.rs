@@ -131,8 +131,12 @@ pub(super) fn write(method: &Method, headers: &HeaderMap, query: &Query) -> Resu
     if given.len() > MANAGER {
         causes.push(Cause::too_long("fieldManager", MANAGER as u64));
     }
-    if let Some(odd) = given.chars().find(|letter| !is_printable(*letter)) {
-        let why = format!("should not contain unprintable character {odd:?}");
+    let mut letters = given.chars().enumerate();
+    if let Some((place, odd)) = letters.find(|(_, letter)| !is_printable(*letter)) {
+        let why = format!(
+            "invalid character U+{:04X} (at position {place})",
+            u32::from(odd)
+        );
         causes.push(Cause::invalid("fieldManager", &json!(given), &why));
     }
     let kind = match *method {

@@ -72,6 +72,7 @@ pub(super) async fn insert(call: &mut Call<'_>, mut object: Value, track: bool) 
             call.manager(&version),
         );
     }
+    call.decide(&mut object, None);
     call.validate(&object, None)?;
     let object = call.admit(object, None, false)?;
     let shelf = call.core.shelf(call.kind);
@@ -121,9 +122,34 @@ fn check_home(call: &Call<'_>, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether changes of what is desired are counted. Kubernetes does so for most kinds.
+fn is_numbered(call: &Call<'_>, object: &Value) -> bool {
+    const NOT: [&str; 9] = [
+        "horizontalpodautoscalers",
+        "leases",
+        "limitranges",
+        "namespaces",
+        "nodes",
+        "persistentvolumeclaims",
+        "persistentvolumes",
+        "resourcequotas",
+        "services",
+    ];
+    const WITHOUT_SPEC: [&str; 4] = [
+        "endpointslices",
+        "mutatingwebhookconfigurations",
+        "priorityclasses",
+        "validatingwebhookconfigurations",
+    ];
+    let plural = call.kind.plural.as_str();
+    !call.kind.builtin
+        || WITHOUT_SPEC.contains(&plural)
+        || (object.get("spec").is_some() && !NOT.contains(&plural))
+}
+
 /// Gives the object its identity.
 fn stamp(call: &Call<'_>, object: &mut Value) {
-    let numbered = !call.kind.builtin || object.get("spec").is_some();
+    let numbered = is_numbered(call, object);
     let metadata = metadata_mut(object);
     for name in [
         "resourceVersion",

@@ -1,7 +1,7 @@
 //! What every object goes through before it is written: shape, defaults,
 //! identity, rules, leave.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Call, Part, Unknown};
 use crate::{
@@ -117,9 +117,16 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// What is left open is taken as said by whoever writes.
     pub(super) fn default(&self, object: &mut Value, old: Option<&Value>) {
+        tidy(object);
         self.kind.schema.default(object);
         builtin::default(self.kind, object, old);
+    }
+
+    /// What the server decides, which nobody owns.
+    pub(super) fn decide(&self, object: &mut Value, old: Option<&Value>) {
+        builtin::prepare(self.kind, object, old);
         namespaces::prepare(self.kind, object, old, self.part == Part::Finalize);
         custom::prepare(self.kind, object, self.now);
     }
@@ -129,7 +136,10 @@ impl Call<'_> {
         if self.kind.namespaced && meta_str(object, "namespace").is_empty() {
             causes.push(Cause::required("metadata.namespace", ""));
         }
-        causes.extend(self.kind.schema.validate(object));
+        causes.extend(self.typed(self.kind.schema.validate(object))?);
+        if !causes.iter().any(Cause::bars_expressions) {
+            causes.extend(self.kind.schema.check(object, old));
+        }
         causes.extend(builtin::validate(self.kind, object, old));
         causes.extend(custom::validate(self.kind, object));
         if causes.is_empty() {
@@ -143,6 +153,21 @@ impl Call<'_> {
             }
             Err(Failure::invalid(self.kind, meta_str(object, "name"), told))
         }
+    }
+
+    /// The broken rules of a schema. Wrong types in the fixed part of an object are no
+    /// broken rules: such a body is not of the kind at all.
+    fn typed(&self, mut causes: Vec<Cause>) -> Result<Vec<Cause>> {
+        let fixed = |cause: &Cause| self.kind.builtin || cause.field.starts_with("metadata.");
+        let wrong = causes
+            .iter()
+            .find(|cause| cause.reason == "FieldValueTypeInvalid" && fixed(cause));
+        if let Some(Cause { message, .. }) = wrong {
+            return Err(Failure::mistyped(self.kind, message));
+        }
+        // What is required there, the checks of metadata tell.
+        causes.retain(|cause| !cause.field.starts_with("metadata.ownerReferences["));
+        Ok(causes)
     }
 
     /// Asks the embedding program.
@@ -181,6 +206,20 @@ fn refused(call: &Call<'_>, name: &str, denied: Denied) -> Failure {
         .map(|violation| cause("FieldValueInvalid", &violation.field, violation.message))
         .collect();
     Failure::invalid(call.kind, name, causes)
+}
+
+/// Empty maps and lists of metadata are none.
+fn tidy(object: &mut Value) {
+    let metadata = metadata_mut(object);
+    for name in ["annotations", "finalizers", "labels", "ownerReferences"] {
+        let empty = metadata.get(name).is_some_and(|value| {
+            value.as_object().is_some_and(Map::is_empty)
+                || value.as_array().is_some_and(Vec::is_empty)
+        });
+        if empty {
+            metadata.remove(name);
+        }
+    }
 }
 
 fn check_metadata(object: &Value) -> Vec<Cause> {

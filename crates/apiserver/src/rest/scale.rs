@@ -50,7 +50,7 @@ fn view(scale: &Scale, object: &Value) -> Value {
     })
 }
 
-/// A selector as text, whether it is kept as text or as `matchLabels`.
+/// A selector as text, whether it is kept as text, as labels or as a label selector.
 fn selector_text(selector: &Value) -> String {
     if let Value::String(text) = selector {
         return text.clone();
@@ -58,7 +58,23 @@ fn selector_text(selector: &Value) -> String {
     let labels = selector.get("matchLabels").unwrap_or(selector).as_object();
     let pairs = labels.into_iter().flatten();
     let pairs = pairs.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
-    pairs.collect::<Vec<_>>().join(",")
+    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
+    let expressions = expressions.into_iter().flatten().map(expression_text);
+    pairs.chain(expressions).collect::<Vec<_>>().join(",")
+}
+
+fn expression_text(expression: &Value) -> String {
+    let text = |key: &str| expression[key].as_str().unwrap_or_default();
+    let values = expression["values"].as_array().into_iter().flatten();
+    let mut values: Vec<&str> = values.filter_map(Value::as_str).collect();
+    values.sort_unstable();
+    let (key, values) = (text("key"), values.join(","));
+    match text("operator") {
+        "In" => format!("{key} in ({values})"),
+        "NotIn" => format!("{key} notin ({values})"),
+        "DoesNotExist" => format!("!{key}"),
+        _ => key.to_owned(),
+    }
 }
 
 /// Changes the desired number.
@@ -75,8 +91,11 @@ pub(crate) async fn update_scale(call: &mut Call<'_>, edit: Edit) -> Result<Valu
         .and_then(Value::as_i64)
         .filter(|replicas| *replicas >= 0)
         .ok_or_else(|| {
-            let message = "must be greater than or equal to 0";
-            Failure::invalid_field(call.kind, call.name, "spec.replicas", message)
+            let given = wanted
+                .pointer("/spec/replicas")
+                .cloned()
+                .unwrap_or_default();
+            Failure::invalid_scale(call.name, &given)
         })?;
     let mut patch = nest(&scale.spec_replicas, json!(replicas));
     let version = meta_str(&wanted, "resourceVersion");

@@ -72,9 +72,7 @@ fn check(call: &mut Call<'_>, edit: &mut Edit) -> Result<()> {
             call.check_namespace(object)?;
             check_name(call, object)?;
             if !call.kind.builtin && meta_str(object, "resourceVersion").is_empty() {
-                let message = "Invalid value: 0: must be specified for an update";
-                let field = "metadata.resourceVersion";
-                return Err(Failure::invalid_field(call.kind, call.name, field, message));
+                return Err(Failure::no_version(call.kind, call.name));
             }
             call.prune(object)
         }
@@ -144,6 +142,7 @@ async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
     check_versions(call, &stored, &new)?;
     carry(call, &old, &mut new);
     call.default(&mut new, Some(&old));
+    call.decide(&mut new, Some(&old));
     check_finalizers(call, &old, &new)?;
     count_generation(&old, &mut new);
     if !matches!(edit, Edit::Apply(_)) {
@@ -159,7 +158,11 @@ async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
     if new == old {
         return Ok((Outcome::Stored(stored), false));
     }
-    call.validate(&new, Some(&old))?;
+    call.validate(&new, Some(&old))
+        .map_err(|failure| match edit {
+            Edit::Patch(_) => of_patch(failure),
+            Edit::Replace(_) | Edit::Apply(_) => failure,
+        })?;
     let new = call.admit(new, Some(&old), false)?;
     if call.options.dry_run {
         return Ok((Outcome::Tree(new), false));
@@ -167,6 +170,15 @@ async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
     write(call, &stored, &new)
         .await
         .map(|stored| (Outcome::Stored(stored), false))
+}
+
+/// A patch is not to blame for its form when what it leaves is not of the kind.
+fn of_patch(failure: Failure) -> Failure {
+    if failure.reason == "BadRequest" {
+        Failure::invalid_patch(&failure.message)
+    } else {
+        failure
+    }
 }
 
 async fn create_by_apply(
@@ -179,9 +191,6 @@ async fn create_by_apply(
     };
     if call.part != Part::Main || !missing.is_not_found() {
         return Err(missing);
-    }
-    if edit.names_version() {
-        return Err(Failure::modified(call.kind, call.name));
     }
     let version = call.kind.api_version();
     let node = call.kind.schema.root();
@@ -211,7 +220,7 @@ fn edited(call: &mut Call<'_>, edit: &Edit, old: &Value) -> Result<Value> {
             call.check_type(&mut new)?;
             check_name(call, &new)?;
             call.check_namespace(&mut new)?;
-            call.prune(&mut new)?;
+            call.prune(&mut new).map_err(of_patch)?;
             Ok(new)
         }
         Edit::Apply(config) => {

@@ -31,6 +31,11 @@ pub(super) fn default(structure: &Structure, value: &mut Value) {
                 *value = better;
             }
         }
+        Value::String(text) if structure.kind == Type::Quantity => {
+            if let Some(better) = quantity::canonical(text) {
+                *text = better;
+            }
+        }
         Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }

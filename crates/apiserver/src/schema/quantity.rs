@@ -63,6 +63,64 @@ pub(super) fn from_number(number: &Number) -> String {
     }
 }
 
+/// A quantity as Kubernetes writes it: no fraction, the largest unit that is exact.
+pub(super) fn canonical(text: &str) -> Option<String> {
+    const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+    const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let unsigned = text.trim_start_matches(['+', '-']);
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, suffix) = unsigned.split_at(end.unwrap_or(unsigned.len()));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let places = i32::try_from(fraction.len()).ok()?;
+    if let Some(power) = BINARY
+        .iter()
+        .position(|unit| *unit == suffix && !unit.is_empty())
+    {
+        let scaled = digits.checked_mul(1024_i128.checked_pow(power.try_into().ok()?)?)?;
+        let divisor = 10_i128.checked_pow(fraction.len().try_into().ok()?)?;
+        let mut bytes = (scaled % divisor == 0).then(|| sign * scaled / divisor)?;
+        let mut unit = 0;
+        while bytes != 0 && bytes % 1024 == 0 && unit + 1 < BINARY.len() {
+            bytes /= 1024;
+            unit += 1;
+        }
+        return Some(format!("{bytes}{}", BINARY[unit]));
+    }
+    let exponent = match DECIMAL.iter().position(|unit| *unit == suffix) {
+        Some(unit) => i32::try_from(unit).ok()? * 3 - 9,
+        None => suffix.get(1..)?.parse().ok()?,
+    };
+    let (digits, exponent) = in_thousands(sign * digits, exponent - places)?;
+    if suffix.starts_with(['e', 'E']) && suffix.len() > 1 {
+        let power = if exponent == 0 {
+            String::new()
+        } else {
+            format!("e{exponent}")
+        };
+        return Some(format!("{digits}{power}"));
+    }
+    let unit = usize::try_from((exponent + 9) / 3).ok()?;
+    Some(format!("{digits}{}", DECIMAL.get(unit)?))
+}
+
+/// The same number with the largest exponent that is a multiple of three.
+fn in_thousands(mut digits: i128, mut exponent: i32) -> Option<(i128, i32)> {
+    if digits == 0 {
+        return Some((0, 0));
+    }
+    while digits % 10 == 0 {
+        digits /= 10;
+        exponent += 1;
+    }
+    while exponent % 3 != 0 || exponent > 18 {
+        digits = digits.checked_mul(10)?;
+        exponent -= 1;
+    }
+    (exponent >= -9).then_some((digits, exponent))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +150,31 @@ mod tests {
             assert!((value(text).unwrap() - number).abs() < 1e-9, "{text}");
         }
         assert_eq!(value("x"), None);
+    }
+
+    #[test]
+    fn quantities_have_one_form() {
+        for (given, written) in [
+            ("1000m", "1"),
+            ("1500m", "1500m"),
+            ("0.5", "500m"),
+            ("1.5", "1500m"),
+            ("1000", "1k"),
+            ("100", "100"),
+            ("0", "0"),
+            ("-0.25", "-250m"),
+            ("1024Mi", "1Gi"),
+            ("1.5Gi", "1536Mi"),
+            ("1.5Ki", "1536"),
+            ("1e3", "1e3"),
+            ("12000e3", "12e6"),
+            ("64Mi", "64Mi"),
+            ("123456789Ki", "123456789Ki"),
+        ] {
+            assert_eq!(canonical(given).as_deref(), Some(written), "{given}");
+        }
+        assert_eq!(canonical("0.1n"), None);
+        assert_eq!(canonical("nonsense"), None);
     }
 
     #[test]

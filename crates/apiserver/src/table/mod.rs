@@ -60,8 +60,14 @@ fn definition(name: &str, kind: &str, format: &str, priority: i32, description: 
     })
 }
 
-/// One row of the table; ages are those at `now`.
-pub(crate) fn row(resource: &Resource, object: &Value, include: Include, now: Timestamp) -> Value {
+/// One row of a table of this version; ages are those at `now`.
+pub(crate) fn row(
+    resource: &Resource,
+    object: &Value,
+    version: &str,
+    include: Include,
+    now: Timestamp,
+) -> Value {
     let cells = if resource.builtin {
         builtin::cells(resource, object, now)
     } else {
@@ -77,11 +83,11 @@ pub(crate) fn row(resource: &Resource, object: &Value, include: Include, now: Ti
     };
     let mut row = json!({"cells": cells});
     match include {
-        Include::None => {}
+        Include::None => row["object"] = Value::Null,
         Include::Metadata => {
             row["object"] = json!({
                 "kind": "PartialObjectMetadata",
-                "apiVersion": "meta.k8s.io/v1",
+                "apiVersion": format!("meta.k8s.io/{version}"),
                 "metadata": object.get("metadata"),
             });
         }
@@ -145,20 +151,21 @@ mod tests {
             .map(|column| column["name"].clone())
             .collect();
         assert_eq!(names, ["Name", "Ready", "Size", "Tags", "Age"]);
-        let whole = row(&widget(), &object, Include::Object, now);
+        let whole = row(&widget(), &object, "v1", Include::Object, now);
         assert_eq!(whole["cells"], json!(["w", "True", 3, "[\"a\"]", "5m"]));
         assert_eq!(whole["object"], object);
         let empty = row(
             &widget(),
             &json!({"metadata": {"name": "w"}}),
+            "v1",
             Include::Metadata,
             now,
         );
         assert_eq!(empty["cells"], json!(["w", null, null, null, null]));
         assert_eq!(empty["object"]["kind"], "PartialObjectMetadata");
         assert_eq!(
-            row(&widget(), &object, Include::None, now).get("object"),
-            None
+            row(&widget(), &object, "v1", Include::None, now)["object"],
+            Value::Null
         );
     }
 }

@@ -69,9 +69,12 @@ const NAME: Column = column("Name", |object, _| {
 const AGE: Column = column("Age", |object, now| {
     age(object, "metadata.creationTimestamp", now)
 });
-const CREATED_AT: Column = column("Created At", |object, _| {
-    Value::from(text(object, "metadata.creationTimestamp"))
-});
+const CREATED_AT: Column = Column {
+    kind: "date",
+    ..column("Created At", |object, _| {
+        Value::from(text(object, "metadata.creationTimestamp"))
+    })
+};
 
 fn age(object: &Value, path: &str, now: Timestamp) -> Value {
     Value::from(since(text(object, path), now))

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     super::read::{at, flag, has, int, list, members, text},
-    AGE, CREATED_AT, Column, NAME, age, column, count, none, number, or, shown, wide,
+    AGE, CREATED_AT, Column, NAME, column, count, none, number, or, shown, wide,
 };
 use crate::table::since;
 
@@ -13,7 +13,7 @@ pub(in crate::builtin) const CREATED: &[Column] = &[NAME, CREATED_AT];
 
 pub(in crate::builtin) const CONFIG_MAP: &[Column] = &[
     NAME,
-    number("Data", |object, _| {
+    column("Data", |object, _| {
         let of = |path| count(object, path).as_u64().unwrap_or_default();
         Value::from(of("data") + of("binaryData"))
     }),
@@ -23,13 +23,13 @@ pub(in crate::builtin) const CONFIG_MAP: &[Column] = &[
 pub(in crate::builtin) const SECRET: &[Column] = &[
     NAME,
     column("Type", |object, _| or(object, "type", "")),
-    number("Data", |object, _| count(object, "data")),
+    column("Data", |object, _| count(object, "data")),
     AGE,
 ];
 
 pub(in crate::builtin) const SERVICE_ACCOUNT: &[Column] = &[
     NAME,
-    number("Secrets", |object, _| count(object, "secrets")),
+    column("Secrets", |object, _| count(object, "secrets")),
     AGE,
 ];
 
@@ -99,14 +99,7 @@ pub(in crate::builtin) const EVENT: &[Column] = &[
     }),
     wide("Count", |object, _| {
         let counts = ["count", "deprecatedCount", "series.count"].map(|path| int(object, path));
-        Value::from(
-            counts
-                .into_iter()
-                .max()
-                .unwrap_or_default()
-                .max(1)
-                .to_string(),
-        )
+        Value::from(counts.into_iter().max().unwrap_or_default().max(1))
     }),
     wide("Name", |object, _| or(object, "metadata.name", "")),
 ];
@@ -345,10 +338,7 @@ fn first_seen(event: &Value, now: Timestamp) -> String {
         .find(|time| !time.is_empty());
     match found {
         Some(time) => since(time, now),
-        None => age(event, "metadata.creationTimestamp", now)
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        None => "<unknown>".to_owned(),
     }
 }
 

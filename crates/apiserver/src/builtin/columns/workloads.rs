@@ -21,10 +21,10 @@ pub(in crate::builtin) const DEPLOYMENT: &[Column] = &[
     column("Ready", |object, _| {
         fraction(object, "status.readyReplicas")
     }),
-    number("Up-to-date", |object, _| {
+    column("Up-to-date", |object, _| {
         Value::from(int(object, "status.updatedReplicas"))
     }),
-    number("Available", |object, _| {
+    column("Available", |object, _| {
         Value::from(int(object, "status.availableReplicas"))
     }),
     AGE,
@@ -208,10 +208,10 @@ pub(in crate::builtin) const AUTOSCALER: &[Column] = &[
     column("MinPods", |object, _| {
         shown(object, "spec.minReplicas", "<unset>")
     }),
-    number("MaxPods", |object, _| {
+    column("MaxPods", |object, _| {
         at(object, "spec.maxReplicas").clone()
     }),
-    number("Replicas", |object, _| {
+    column("Replicas", |object, _| {
         Value::from(int(object, "status.currentReplicas"))
     }),
     AGE,

@@ -7,7 +7,12 @@ mod workloads;
 
 use serde_json::Value;
 
-pub(super) use self::{objects::*, pod::pod, services::*, workloads::*};
+pub(super) use self::{
+    objects::*,
+    pod::{pod, prepare_pod},
+    services::*,
+    workloads::*,
+};
 
 /// For kinds without defaults.
 pub(super) fn nothing(_: &mut Value, _: Option<&Value>) {}

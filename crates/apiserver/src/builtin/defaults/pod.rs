@@ -7,20 +7,27 @@ use super::super::read::{
 };
 
 /// Defaults of a pod.
-pub(in crate::builtin) fn pod(object: &mut Value, old: Option<&Value>) {
+pub(in crate::builtin) fn pod(object: &mut Value, _: Option<&Value>) {
     let Some(spec) = existing(object, "spec") else {
         return;
     };
     pod_spec(spec);
     fill(spec, "enableServiceLinks", true);
+    for path in ["containers", "initContainers"] {
+        items_mut(spec, path).for_each(requests_from_limits);
+    }
+}
+
+/// What the server decides of a pod: its account, its importance, how it begins.
+pub(in crate::builtin) fn prepare_pod(object: &mut Value, old: Option<&Value>) {
+    let Some(spec) = existing(object, "spec") else {
+        return;
+    };
     fill_text(spec, "serviceAccountName", "default");
     let account = text(spec, "serviceAccountName").to_owned();
     fill_text(spec, "serviceAccount", &account);
     fill(spec, "preemptionPolicy", "PreemptLowerPriority");
     fill(spec, "priority", 0);
-    for path in ["containers", "initContainers"] {
-        items_mut(spec, path).for_each(requests_from_limits);
-    }
     let class = quality(spec);
     if old.is_none() && map_at(object, "status").is_some() {
         fill_text(&mut object["status"], "phase", "Pending");
@@ -216,6 +223,7 @@ mod tests {
                 "readinessProbe": {"httpGet": {"port": 80}, "periodSeconds": 5}}],
             "volumes": [{"name": "v"}, {"name": "c", "configMap": {"name": "c"}}]}});
         pod(&mut object, None);
+        prepare_pod(&mut object, None);
         let spec = &object["spec"];
         assert_eq!(spec["restartPolicy"], "Always");
         assert_eq!(spec["terminationGracePeriodSeconds"], 30);

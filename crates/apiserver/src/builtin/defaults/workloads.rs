@@ -91,34 +91,38 @@ fn rolling(strategy: &mut Value, settings: &[(&str, Value)]) {
     }
 }
 
-pub(in crate::builtin) fn job(object: &mut Value, old: Option<&Value>) {
+pub(in crate::builtin) fn job(object: &mut Value, _: Option<&Value>) {
     template(object, "spec.template");
-    let labels = at(object, "spec.template.metadata.labels").clone();
-    let fresh = !has(object, "spec.selector");
-    if fresh && labels.is_object() && map_at(object, "metadata").is_some() {
-        fill(&mut object["metadata"], "labels", labels);
+    let Some(spec) = existing(object, "spec") else {
+        return;
+    };
+    if !has(spec, "completions") && !has(spec, "parallelism") {
+        fill(spec, "completions", 1);
     }
-    if let Some(spec) = existing(object, "spec") {
-        if !has(spec, "completions") && !has(spec, "parallelism") {
-            fill(spec, "completions", 1);
-        }
-        fill(spec, "parallelism", 1);
-        fill(spec, "backoffLimit", 6);
-        fill(spec, "suspend", false);
-        fill_text(spec, "completionMode", "NonIndexed");
-        let careful = has(spec, "podFailurePolicy");
-        fill_text(
-            spec,
-            "podReplacementPolicy",
-            if careful {
-                "Failed"
-            } else {
-                "TerminatingOrFailed"
-            },
-        );
+    fill(spec, "parallelism", 1);
+    fill(spec, "backoffLimit", 6);
+    fill(spec, "suspend", false);
+    fill_text(spec, "completionMode", "NonIndexed");
+    if !has(spec, "selector") {
+        fill(spec, "manualSelector", false);
     }
-    if fresh && !flag(object, "spec.manualSelector") {
+    let careful = has(spec, "podFailurePolicy");
+    let policy = if careful {
+        "Failed"
+    } else {
+        "TerminatingOrFailed"
+    };
+    fill_text(spec, "podReplacementPolicy", policy);
+}
+
+/// A job selects its own pods, unless its author knows better.
+pub(in crate::builtin) fn prepare_job(object: &mut Value, old: Option<&Value>) {
+    if !has(object, "spec.selector") && !flag(object, "spec.manualSelector") {
         select(object, old);
+    }
+    let labels = at(object, "spec.template.metadata.labels").clone();
+    if labels.is_object() && map_at(object, "metadata").is_some() {
+        fill(&mut object["metadata"], "labels", labels);
     }
 }
 
@@ -233,13 +237,13 @@ mod tests {
     fn jobs_select_their_own_pods() {
         let job_of = json!({"metadata": {"name": "j", "uid": "u"}, "spec": {"template": {}}});
         check(
-            job,
+            prepare_job,
             job_of.clone(),
             "spec.selector",
             &json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}),
         );
         check(
-            job,
+            prepare_job,
             job_of,
             "spec.template.metadata.labels",
             &json!({
