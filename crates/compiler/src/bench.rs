@@ -7,7 +7,8 @@ use crate::programs::{Parsed, Programs, Read, Sheet};
 use crate::schema::Schema;
 use choreo_model::shared::{ResourceTemplate, TargetPlane};
 use choreo_model::traits::TraitCreate;
-use choreo_template::{Context, Entry, Output, Recorder, Silent, Template, Trace};
+use choreo_template::{Context, Entry, Helper, Output, Recorder, Silent, Template, Trace};
+use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -119,12 +120,17 @@ impl<L: Ledger> Bench<L> {
     /// Takes what `programs` has of the document `content`, which sites call `object`.
     pub(crate) fn open<T>(&mut self, programs: &Programs, object: &str, content: &T)
     where
-        T: PartialEq + Clone + Send + Sync + 'static,
+        T: PartialEq + Clone + Serialize + Send + Sync + 'static,
     {
         if self.sheet(object).is_none() {
             let sheet = programs.sheet(object, content);
             self.sheets.push((object.to_owned(), sheet));
         }
+    }
+
+    /// Whether any of the documents may use `helper`: what it returns may be costly to find out.
+    pub(crate) fn mentions(&self, helper: Helper) -> bool {
+        self.sheets.iter().any(|(_, sheet)| sheet.mentions(helper))
     }
 
     fn sheet(&self, object: &str) -> Option<&Sheet> {

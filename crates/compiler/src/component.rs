@@ -12,7 +12,9 @@ use crate::programs::Programs;
 use crate::release::embedded_reference;
 use crate::result::Compiled;
 use crate::snapshot::{ComponentSnapshot, Provider};
-use crate::{endpoints, finish, resource_dependencies, traits, validations};
+use crate::{
+    dialect, endpoints, finish, protocol_schema, resource_dependencies, traits, validations,
+};
 use choreo_model::application::Container;
 use choreo_model::reference::TraitRef;
 use choreo_model::release::{BindingState, FrozenComponentType};
@@ -172,6 +174,11 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             &mut self.bench.diagnostics,
         );
         let mut variables = context::component(snapshot, container, configurations, connections);
+        // Schemas may be long, and few types ask for what they say.
+        if self.bench.mentions(dialect::ENDPOINT_RESOURCES) {
+            let resources = protocol_schema::all(&snapshot.release.workload);
+            variables.set_helper(dialect::ENDPOINT_RESOURCES, resources);
+        }
         let spec = &snapshot.release.component_type.spec;
         let (declared, binding) = (self.type_object(), self.binding_object());
         let given = format!("Component/{component}");

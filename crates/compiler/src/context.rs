@@ -3,7 +3,6 @@
 use crate::configurations::Configurations;
 use crate::connections::{self, Connections};
 use crate::dialect;
-use crate::protocol_schema;
 use crate::snapshot::{ComponentSnapshot, ProjectSnapshot};
 use choreo_model::application::{
     Container, EndpointType, Visibility, WorkloadEndpoint, WorkloadTemplate,
@@ -30,6 +29,11 @@ impl Variables {
         for (helper, value) in &self.helpers {
             context.bind_helper(helper, value);
         }
+    }
+
+    /// Sets what `helper` returns.
+    pub(crate) fn set_helper(&mut self, helper: Helper, value: Value) {
+        self.helpers.push((helper, value));
     }
 
     pub(crate) fn set(&mut self, name: &'static str, value: Value) {
@@ -89,7 +93,6 @@ pub(crate) fn component(
         ),
         (dialect::DEPENDENCY_VOLUMES, dependencies["volumes"].clone()),
         (dialect::SERVICE_PORTS, service_ports(workload)),
-        (dialect::ENDPOINT_RESOURCES, protocol_schema::all(workload)),
         (dialect::ENV_FROM, configurations.env_from),
         (dialect::CONFIG_ENVS, configurations.config_envs),
         (dialect::SECRET_ENVS, configurations.secret_envs),

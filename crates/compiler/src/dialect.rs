@@ -24,7 +24,7 @@ pub(crate) const DEPENDENCY_VOLUMES: Helper = helper("dependencies", "toVolumes"
 pub(crate) const SERVICE_PORTS: Helper = helper("workload", "toServicePorts", false);
 pub(crate) const ENDPOINT_RESOURCES: Helper = helper("workload", "toEndpointResources", true);
 
-const HELPERS: &[Helper] = &[
+pub(crate) const HELPERS: &[Helper] = &[
     ENV_FROM,
     CONFIG_ENVS,
     SECRET_ENVS,

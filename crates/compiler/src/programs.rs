@@ -3,12 +3,13 @@
 //! The cache belongs to whoever compiles, and changes nothing but speed: an entry is found by the
 //! content it was made of, never by a name alone.
 
-use crate::dialect::DIALECT;
+use crate::dialect::{DIALECT, HELPERS};
 use crate::schema::{Schema, Violation};
-use choreo_template::{Fault, Template};
+use choreo_template::{Fault, Helper, Template};
+use serde::Serialize;
 use serde_json::Value;
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -44,7 +45,7 @@ impl Programs {
     /// What is parsed of the document `content`, which is called `name`.
     pub(crate) fn sheet<T>(&self, name: &str, content: &T) -> Arc<Sheet>
     where
-        T: PartialEq + Clone + Send + Sync + 'static,
+        T: PartialEq + Clone + Serialize + Send + Sync + 'static,
     {
         // A panic elsewhere leaves nothing here that is worse than an empty cache.
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +67,10 @@ impl Programs {
         if shelf.count >= KEPT {
             shelf.drop_oldest();
         }
-        let sheet = Arc::new(Sheet::default());
+        let sheet = Arc::new(Sheet {
+            helpers: mentioned(content),
+            ..Sheet::default()
+        });
         let kept = Kept {
             content: Box::new(content.clone()),
             sheet: Arc::clone(&sheet),
@@ -97,11 +101,26 @@ pub(crate) type Read = Result<Schema, Violation>;
 /// What is parsed of one document, by place; filled as it is asked for.
 #[derive(Default)]
 pub(crate) struct Sheet {
+    /// The names of helpers that occur anywhere in the document.
+    helpers: BTreeSet<&'static str>,
     templates: RwLock<BTreeMap<String, Arc<Parsed>>>,
     schemas: RwLock<BTreeMap<String, Arc<Read>>>,
 }
 
+/// The names of helpers that occur in `content`, which may use them.
+fn mentioned(content: &impl Serialize) -> BTreeSet<&'static str> {
+    let text = serde_json::to_string(content);
+    let occurs = |name: &str| text.as_ref().is_ok_and(|text| text.contains(name));
+    let names = HELPERS.iter().map(|helper| helper.name);
+    names.filter(|name| text.is_err() || occurs(name)).collect()
+}
+
 impl Sheet {
+    /// Whether the document may use `helper`.
+    pub(crate) fn mentions(&self, helper: Helper) -> bool {
+        self.helpers.contains(helper.name)
+    }
+
     /// The template that `value`, the document's value at `pointer`, is.
     pub(crate) fn template(&self, pointer: &str, value: &Value) -> Arc<Parsed> {
         once(&self.templates, pointer, || {
@@ -159,6 +178,14 @@ mod tests {
             &template,
             &first.template("/a", &json!("${1}"))
         ));
+    }
+
+    #[test]
+    fn helpers_are_known_by_their_names() {
+        let programs = Programs::default();
+        let sheet = programs.sheet("Trait/a", &json!({"a": "${workload.toServicePorts()}"}));
+        assert!(sheet.mentions(crate::dialect::SERVICE_PORTS));
+        assert!(!sheet.mentions(crate::dialect::ENDPOINT_RESOURCES));
     }
 
     #[test]
