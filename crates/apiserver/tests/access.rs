@@ -1,6 +1,10 @@
 //! Who may do what, asked over the TLS listener the way programs in a cluster ask.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 #[expect(dead_code, reason = "each test file uses its part")]
 mod common;
@@ -136,7 +140,9 @@ async fn token(client: &Client, namespace: &str, account: &str) -> String {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     there(&accounts, account).await;
     let (post, request) = (PostParams::default(), TokenRequest::default());
-    let made = accounts.create_token_request(account, &post, &request).await;
+    let made = accounts
+        .create_token_request(account, &post, &request)
+        .await;
     let answer = serde_json::to_value(made.unwrap()).unwrap();
     answer["status"]["token"].as_str().unwrap().to_owned()
 }

@@ -1,8 +1,8 @@
 //! What expressions can see.
 
-use crate::Helper;
 use crate::budget::Budget;
 use crate::value::{self, Value};
+use crate::{Helper, Type};
 use std::fmt;
 use std::rc::Rc;
 
@@ -40,6 +40,23 @@ impl<'p, 'v> Context<'p, 'v> {
     /// Binds the variable `name`.
     pub fn bind(&mut self, name: &str, value: &'v serde_json::Value) {
         self.set(name.to_owned(), value::from_json(value));
+    }
+
+    /// Binds the variable `name` to `value` as one of `type_`: where that says so, texts are times
+    /// and whole numbers are doubles.
+    pub fn bind_as(&mut self, name: &str, value: &'v serde_json::Value, type_: &Type) {
+        self.set(name.to_owned(), value::from_json_as(value, type_));
+    }
+
+    /// Binds the variable `name` to an optional that holds `value`, if there is one.
+    pub fn bind_optional(
+        &mut self,
+        name: &str,
+        value: Option<&'v serde_json::Value>,
+        type_: &Type,
+    ) {
+        let inner = value.map(|value| Rc::new(value::from_json_as(value, type_)));
+        self.set(name.to_owned(), Value::Optional(inner));
     }
 
     /// Sets what `helper` returns (or, if it takes an argument, the map it looks it up in).

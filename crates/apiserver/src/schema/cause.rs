@@ -23,6 +23,17 @@ impl Cause {
         }
     }
 
+    /// Whether a value is so far from its shape that rules in CEL are not asked about it.
+    pub(crate) fn bars_expressions(&self) -> bool {
+        matches!(
+            self.reason.as_str(),
+            "FieldValueRequired"
+                | "FieldValueTypeInvalid"
+                | "FieldValueTooLong"
+                | "FieldValueTooMany"
+        )
+    }
+
     /// A field that must be set.
     pub fn required(field: &str, detail: &str) -> Self {
         Self::new(

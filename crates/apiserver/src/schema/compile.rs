@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     format::Format,
-    meta,
+    meta, program,
     structure::{Bound, List, Merge, Pattern, Range, Rest, Rules, Structure, Type},
 };
 
@@ -119,6 +119,7 @@ impl Compiler {
                 .filter(|value| !value.is_null())
                 .cloned(),
             rules: self.rules(schema).map(Box::new),
+            programs: program::compile(schema),
         };
         if kind == Type::Any && structure.properties.is_empty() {
             structure.rest = Rest::Keep;

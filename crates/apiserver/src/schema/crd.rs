@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     Cause, Schema,
     compile::{flag, strings, text},
-    structural,
+    program, structural,
 };
 use crate::resource::{Column, Resource, Scale, Subresources};
 
@@ -255,8 +255,11 @@ fn check_versions(spec: &Value, causes: &mut Vec<Cause>) {
 fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
     let at = format!("{path}.schema.openAPIV3Schema");
     match version.pointer("/schema/openAPIV3Schema") {
-        None | Some(Value::Null) => causes.push(Cause::required(&at, "schemas are required")),
-        Some(schema) => causes.extend(structural::check(schema, &at)),
+        None | Some(Value::Null) => causes.push(Cause::required(&at, "")),
+        Some(schema) => {
+            causes.extend(structural::check(schema, &at));
+            causes.extend(program::check(schema, &at));
+        }
     }
     let columns = version
         .get("additionalPrinterColumns")

@@ -11,10 +11,12 @@ mod cause;
 mod compile;
 mod crd;
 mod default;
+mod expressions;
 mod format;
 mod meta;
 mod node;
 mod path;
+mod program;
 mod prune;
 mod quantity;
 mod structural;
@@ -116,6 +118,11 @@ impl Schema {
     /// Every rule the object breaks.
     pub fn validate(&self, object: &Value) -> Vec<Cause> {
         validate::validate(self.structure(), object)
+    }
+
+    /// Every rule written in CEL that the object, stored so far as `old`, breaks.
+    pub(crate) fn check(&self, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+        expressions::check(self.structure(), object, old)
     }
 
     fn structure(&self) -> &Structure {

@@ -8,7 +8,7 @@ use std::{
 use regex::Regex;
 use serde_json::Value;
 
-use super::format::Format;
+use super::{format::Format, program::Programs};
 
 /// One place of a schema.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(crate) struct Structure {
     pub(super) merge_key: Option<Box<str>>,
     pub(super) default: Option<Value>,
     pub(super) rules: Option<Box<Rules>>,
+    /// Rules written in CEL.
+    pub(super) programs: Option<Box<Programs>>,
 }
 
 /// What kind of value belongs at a place.

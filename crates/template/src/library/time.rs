@@ -266,7 +266,7 @@ fn read_duration<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
         })
 }
 
-fn parse_duration(text: &str) -> Option<Moment> {
+pub(crate) fn parse_duration(text: &str) -> Option<Moment> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -341,7 +341,7 @@ fn read_timestamp<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
         })
 }
 
-fn parse_timestamp(text: &str) -> Option<Moment> {
+pub(crate) fn parse_timestamp(text: &str) -> Option<Moment> {
     let number = |range: std::ops::Range<usize>| {
         let part = text.get(range)?;
         let digits = part.bytes().all(|byte| byte.is_ascii_digit());

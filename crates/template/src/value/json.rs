@@ -2,8 +2,10 @@
 
 use super::{Key, List, Map, Text, Value};
 use crate::MAX_DEPTH;
+use crate::Type;
 use crate::budget::Budget;
 use crate::fault::Failure;
+use crate::library::time;
 use serde_json::{Number, Value as Json};
 
 /// What one value of JSON weighs besides its text, roughly as in memory.
@@ -18,6 +20,51 @@ pub(crate) fn from_json(json: &Json) -> Value<'_> {
         Json::String(text) => Value::String(Text::Borrowed(text)),
         Json::Array(items) => Value::List(List::Json(items)),
         Json::Object(map) => Value::Map(Map::Json(map)),
+    }
+}
+
+/// The value of `json` as one of `type_`. Only what JSON cannot tell is made anew.
+pub(crate) fn from_json_as<'v>(json: &'v Json, type_: &Type) -> Value<'v> {
+    match (json, type_) {
+        (Json::Number(number), Type::Double) => Value::Double(number.as_f64().unwrap_or(f64::NAN)),
+        (Json::String(text), Type::Timestamp) => {
+            time::parse_timestamp(text).map_or_else(|| from_json(json), Value::Timestamp)
+        }
+        (Json::String(text), Type::Duration) => {
+            time::parse_duration(text).map_or_else(|| from_json(json), Value::Duration)
+        }
+        (Json::Array(items), Type::List(item)) if tells_more(item) => {
+            Value::list(items.iter().map(|one| from_json_as(one, item)).collect())
+        }
+        (Json::Object(map), Type::Map(_, value)) if tells_more(value) => {
+            members(map, |_| Some(value))
+        }
+        (Json::Object(map), Type::Object(fields)) if tells_more(type_) => {
+            members(map, |name| fields.known.get(name).or(fields.other.as_ref()))
+        }
+        _ => from_json(json),
+    }
+}
+
+fn members<'v, 't>(
+    map: &'v serde_json::Map<String, Json>,
+    type_of: impl Fn(&str) -> Option<&'t Type>,
+) -> Value<'v> {
+    let entries = map.iter().map(|(name, value)| {
+        let value = type_of(name).map_or_else(|| from_json(value), |of| from_json_as(value, of));
+        (Key::String(Text::Borrowed(name)), value)
+    });
+    Value::map(entries.collect())
+}
+
+/// Whether values of a type are not what their JSON alone would be.
+fn tells_more(type_: &Type) -> bool {
+    match type_ {
+        Type::Double | Type::Timestamp | Type::Duration => true,
+        Type::List(item) => tells_more(item),
+        Type::Map(_, value) => tells_more(value),
+        Type::Object(fields) => fields.known.values().chain(&fields.other).any(tells_more),
+        _ => false,
     }
 }
 
@@ -136,5 +183,31 @@ fn double(value: f64) -> Result<Json, Failure> {
         None => Number::from_f64(value)
             .map(Json::Number)
             .ok_or_else(|| Failure::new(format!("{value} cannot be rendered as a number"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn types_tell_what_json_cannot() {
+        let known = [("at", Type::Timestamp), ("n", Type::Double)];
+        let of = Type::list(Type::object(known));
+        let json = json!([{"at": "2026-01-02T03:04:05Z", "n": 1, "x": 1}, {"at": "soon"}]);
+        let Value::List(list) = from_json_as(&json, &of) else {
+            panic!("no list");
+        };
+        let names = |value: Option<Value<'_>>| -> Vec<&str> {
+            let Some(Value::Map(map)) = value else {
+                panic!("no map");
+            };
+            let entries = map.entries();
+            entries.iter().map(|(_, value)| value.type_name()).collect()
+        };
+        let first = names(list.get(0));
+        assert_eq!(first, ["google.protobuf.Timestamp", "double", "int"]);
+        assert_eq!(names(list.get(1)), ["string"]);
     }
 }

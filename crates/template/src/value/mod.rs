@@ -3,7 +3,7 @@
 mod json;
 mod order;
 
-pub(crate) use json::{from_json, to_json, weight, whole};
+pub(crate) use json::{from_json, from_json_as, to_json, weight, whole};
 pub(crate) use order::{compare, equals};
 
 use crate::library::time::Moment;

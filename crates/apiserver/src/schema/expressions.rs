@@ -1,0 +1,225 @@
+//! Holding values to the rules written in CEL. This is a walk of its own: rules see the
+//! stored object, share one budget, and are asked only about values of the right shape.
+
+use choreo_template::Context;
+use serde_json::{Map, Value};
+
+use super::{
+    Cause,
+    path::Path,
+    program::{OLD, Programs, Rule, SELF},
+    structure::{List, Rest, Structure},
+};
+
+/// Every rule that `object`, stored so far as `old`, breaks.
+pub(super) fn check(structure: &Structure, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let mut walk = Walk {
+        path: Path::default(),
+        budget: Context::new(),
+        causes: Vec::new(),
+    };
+    walk.value(structure, object, old);
+    walk.causes
+}
+
+struct Walk<'c> {
+    path: Path,
+    /// Binds nothing: all rules of an object spend from one budget.
+    budget: Context<'c, 'c>,
+    causes: Vec<Cause>,
+}
+
+impl<'c> Walk<'c> {
+    fn value(&mut self, structure: &Structure, value: &'c Value, old: Option<&'c Value>) {
+        if value.is_null() {
+            return;
+        }
+        if let Some(programs) = &structure.programs {
+            for rule in &programs.rules {
+                self.rule(programs, rule, value, old);
+            }
+        }
+        match value {
+            Value::Object(members) => self.map(structure, members, old),
+            Value::Array(items) => self.list(structure, items, old),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn rule(&mut self, programs: &Programs, rule: &Rule, value: &'c Value, old: Option<&'c Value>) {
+        let skipped = if rule.transition {
+            old.is_none() && !rule.optional
+        } else {
+            // What did not change was let in before.
+            old == Some(value)
+        };
+        if skipped {
+            return;
+        }
+        let mut context = self.budget.scope();
+        context.bind_as(SELF, value, &programs.type_);
+        if rule.optional {
+            context.bind_optional(OLD, old, &programs.type_);
+        } else if let Some(old) = old {
+            context.bind_as(OLD, old, &programs.type_);
+        }
+        let field = if rule.field.is_empty() {
+            self.path.text().to_owned()
+        } else {
+            self.path.child(&rule.field)
+        };
+        let field = if field.is_empty() { "<nil>" } else { &field };
+        self.causes
+            .extend(rule.broken(&context, field, &programs.type_name));
+    }
+
+    fn map(
+        &mut self,
+        structure: &Structure,
+        members: &'c Map<String, Value>,
+        old: Option<&'c Value>,
+    ) {
+        for (name, member) in members {
+            let typed = match (structure.properties.get(name.as_str()), &structure.rest) {
+                (Some(typed), _) | (None, Rest::Typed(typed)) => typed,
+                (None, Rest::Keep | Rest::Unknown) => continue,
+            };
+            let mark = self.path.key(name);
+            self.value(typed, member, old.and_then(|old| old.get(name)));
+            self.path.back(&mark);
+        }
+    }
+
+    fn list(&mut self, structure: &Structure, items: &'c [Value], old: Option<&'c Value>) {
+        let Some(typed) = &structure.items else {
+            return;
+        };
+        let before = old.and_then(Value::as_array);
+        for (position, item) in items.iter().enumerate() {
+            let old = match &structure.list {
+                List::Map(keys) => before
+                    .into_iter()
+                    .flatten()
+                    .find(|old| keys.iter().all(|key| old.get(key) == item.get(key))),
+                List::Atomic | List::Set => None,
+            };
+            let mark = self.path.index(position);
+            self.value(typed, item, old);
+            self.path.back(&mark);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::compile::Compiler;
+    use serde_json::json;
+
+    fn broken(schema: &Value, object: &Value, old: Option<&Value>) -> Vec<String> {
+        let structure = Compiler::default().object(schema);
+        let causes = check(&structure, object, old);
+        let texts = causes
+            .iter()
+            .map(|cause| format!("{}: {}", cause.field, cause.message));
+        texts.collect()
+    }
+
+    fn with(rules: &Value) -> Value {
+        json!({"type": "object", "properties": {"spec": {"type": "object",
+            "x-kubernetes-validations": rules,
+            "properties": {"size": {"type": "integer"}, "rate": {"type": "number"},
+                "since": {"type": "string", "format": "date-time"},
+                "namespace": {"type": "string"}}}}})
+    }
+
+    #[test]
+    fn rules_see_values_as_their_schema_does() {
+        let object = json!({"spec": {"size": 2, "rate": 3, "since": "2026-01-02T03:04:05Z", "namespace": "n"}});
+        for rule in [
+            "self.size == 2",
+            "self.rate / 2.0 == 1.5",
+            "self.since.getFullYear() == 2026",
+            "self.__namespace__ == 'n'",
+            "!has(self.missing) || true",
+        ] {
+            let found = broken(&with(&json!([{"rule": rule}])), &object, None);
+            assert!(found.is_empty(), "{rule}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn broken_rules_say_what_they_say() {
+        let object = json!({"spec": {"size": 2}});
+        for (rule, expected) in [
+            (
+                json!({"rule": "self.size > 2"}),
+                "spec: Invalid value: \"object\": failed rule: self.size > 2",
+            ),
+            (
+                json!({"rule": "false", "message": "no"}),
+                "spec: Invalid value: \"object\": no",
+            ),
+            (
+                json!({"rule": "false", "message": "no", "messageExpression": "'is ' + string(self.size)"}),
+                "spec: Invalid value: \"object\": is 2",
+            ),
+            (
+                json!({"rule": "false", "reason": "FieldValueForbidden", "fieldPath": ".size", "message": "no"}),
+                "spec.size: Forbidden: no",
+            ),
+        ] {
+            assert_eq!(broken(&with(&json!([rule])), &object, None), [expected]);
+        }
+    }
+
+    #[test]
+    fn transitions_need_a_past() {
+        let schema = with(&json!([{"rule": "self.size >= oldSelf.size", "message": "shrinks"}]));
+        let (small, large) = (json!({"spec": {"size": 1}}), json!({"spec": {"size": 2}}));
+        assert!(broken(&schema, &small, None).is_empty());
+        assert!(broken(&schema, &large, Some(&small)).is_empty());
+        assert_eq!(broken(&schema, &small, Some(&large)).len(), 1);
+        let schema = with(
+            &json!([{"rule": "oldSelf.hasValue() || self.size == 1", "optionalOldSelf": true}]),
+        );
+        assert!(broken(&schema, &small, None).is_empty());
+        assert_eq!(broken(&schema, &large, None).len(), 1);
+        assert!(broken(&schema, &large, Some(&small)).is_empty());
+    }
+
+    #[test]
+    fn what_does_not_change_is_let_be() {
+        let schema = with(&json!([{"rule": "self.size > 5"}]));
+        let old = json!({"spec": {"size": 1}});
+        assert!(broken(&schema, &old, Some(&old)).is_empty());
+        assert_eq!(
+            broken(&schema, &json!({"spec": {"size": 2}}), Some(&old)).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn items_with_keys_have_a_past() {
+        let schema = json!({"type": "object", "properties": {"parts": {"type": "array",
+            "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+            "items": {"type": "object", "properties": {"name": {"type": "string"}, "v": {"type": "integer"}},
+                "x-kubernetes-validations": [{"rule": "self.v == oldSelf.v", "message": "fixed"}]}}}});
+        let old = json!({"parts": [{"name": "a", "v": 1}, {"name": "b", "v": 2}]});
+        let new =
+            json!({"parts": [{"name": "b", "v": 3}, {"name": "c", "v": 9}, {"name": "a", "v": 1}]});
+        assert_eq!(
+            broken(&schema, &new, Some(&old)),
+            ["parts[0]: Invalid value: \"object\": fixed"]
+        );
+    }
+
+    #[test]
+    fn rules_spend_from_one_budget() {
+        let schema = json!({"type": "object", "properties": {"l": {"type": "array", "items": {"type": "integer"},
+            "x-kubernetes-validations": [{"rule": "self.all(a, self.all(b, self.all(c, a + b + c >= 0)))"}]}}});
+        let list: Vec<u32> = (0..1000).collect();
+        let found = broken(&schema, &json!({"l": list}), None);
+        assert!(found[0].contains("too many steps"), "{found:?}");
+    }
+}

@@ -1,0 +1,241 @@
+//! Whether the rules of a definition can work: they parse, name only what there is,
+//! and come to the type they must.
+
+use std::sync::Arc;
+
+use choreo_template::{Fields, Scope, Type};
+use serde_json::Value;
+
+use super::{
+    super::{
+        Cause,
+        compile::{flag, text},
+    },
+    OLD, SELF, embed, field_path, is_transition, listed, parse, reason, type_of,
+};
+
+/// Whether and how values below a place meet the stored ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Past {
+    Known,
+    /// Items of this list cannot be told apart over time.
+    Lost,
+}
+
+/// What is wrong with the rules of a definition's schema at `path`.
+pub(in crate::schema) fn check(schema: &Value, path: &str) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    place(schema, path, true, Past::Known, &mut causes);
+    causes
+}
+
+fn place(schema: &Value, path: &str, root: bool, past: Past, causes: &mut Vec<Cause>) {
+    for (position, rule) in listed(schema).enumerate() {
+        let at = format!("{path}.x-kubernetes-validations[{position}]");
+        causes.extend(Written::new(schema, rule, at, root, past).check());
+    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, member) in properties.into_iter().flatten() {
+        place(
+            member,
+            &format!("{path}.properties[{name}]"),
+            false,
+            past,
+            causes,
+        );
+    }
+    if let Some(values) = schema
+        .get("additionalProperties")
+        .filter(|one| one.is_object())
+    {
+        place(
+            values,
+            &format!("{path}.additionalProperties"),
+            false,
+            past,
+            causes,
+        );
+    }
+    if let Some(items) = schema.get("items") {
+        let told = text(schema, "x-kubernetes-list-type") == Some("map");
+        let past = if told { past } else { Past::Lost };
+        place(items, &format!("{path}.items"), false, past, causes);
+    }
+}
+
+/// One rule of a schema's place, and where it is written.
+struct Written<'a> {
+    rule: &'a Value,
+    at: String,
+    scope: Scope<'a>,
+    past: Past,
+}
+
+impl<'a> Written<'a> {
+    fn new(schema: &Value, rule: &'a Value, at: String, root: bool, past: Past) -> Self {
+        let mut type_ = type_of(schema);
+        if root && let Type::Object(fields) = &type_ {
+            let mut fields = Fields::clone(fields);
+            embed(&mut fields);
+            type_ = Type::Object(Arc::new(fields));
+        }
+        let old = if flag(rule, "optionalOldSelf") {
+            Type::Optional(Box::new(type_.clone()))
+        } else {
+            type_.clone()
+        };
+        let mut scope = Scope::new();
+        scope.declare(SELF, type_);
+        scope.declare(OLD, old);
+        Self {
+            rule,
+            at,
+            scope,
+            past,
+        }
+    }
+
+    fn check(&self) -> Vec<Cause> {
+        let source = text(self.rule, "rule").unwrap_or_default();
+        if source.trim().is_empty() {
+            let field = format!("{}.rule", self.at);
+            return vec![Cause::required(&field, "rule is not specified")];
+        }
+        let transition = is_transition(source);
+        let mut causes = Vec::new();
+        if let Err(why) = compiles(source, &self.scope, &Type::Bool) {
+            causes.push(self.wrong("rule", &format!("compilation failed: {why}")));
+        } else if transition && self.past == Past::Lost {
+            let why = "oldSelf cannot be used on the uncorrelatable portion of the schema";
+            causes.push(self.wrong("rule", why));
+        }
+        if flag(self.rule, "optionalOldSelf") && !transition {
+            let why = "may not be set if oldSelf is not used in rule";
+            causes.push(self.wrong("optionalOldSelf", why));
+        }
+        causes.extend(self.check_message());
+        causes.extend(self.check_blame());
+        causes
+    }
+
+    fn check_message(&self) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        if let Some(message) = text(self.rule, "messageExpression")
+            && let Err(why) = compiles(message, &self.scope, &Type::String)
+        {
+            let why = format!("messageExpression compilation failed: {why}");
+            causes.push(self.wrong("messageExpression", &why));
+        }
+        let message = text(self.rule, "message").unwrap_or_default();
+        if message.trim().contains('\n') {
+            causes.push(self.wrong("message", "message must not contain line breaks"));
+        }
+        causes
+    }
+
+    fn check_blame(&self) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        let path = text(self.rule, "fieldPath").unwrap_or_default();
+        if field_path(path).is_none() {
+            let why = format!("{path:?} must be a path of fields that begins with a dot");
+            causes.push(self.wrong("fieldPath", &why));
+        }
+        let given = text(self.rule, "reason").unwrap_or_default();
+        if reason(given).is_none() {
+            let known = [
+                "FieldValueForbidden",
+                "FieldValueInvalid",
+                "FieldValueRequired",
+                "FieldValueDuplicate",
+            ];
+            let field = format!("{}.reason", self.at);
+            causes.push(Cause::unsupported(&field, &Value::from(given), known));
+        }
+        causes
+    }
+
+    fn wrong(&self, field: &str, why: &str) -> Cause {
+        Cause::invalid(&format!("{}.{field}", self.at), self.rule, why)
+    }
+}
+
+/// Whether an expression parses, names only what there is, and is of a type.
+fn compiles(source: &str, scope: &Scope<'_>, wanted: &Type) -> Result<(), String> {
+    let program = parse(source)?;
+    let faults = program.check(scope);
+    if let Some(fault) = faults.iter().find(|fault| fault.certain) {
+        return Err(fault.to_string());
+    }
+    let found = program.type_of(scope);
+    if found.may_be(wanted) && found != Type::Null {
+        Ok(())
+    } else {
+        Err(format!("must evaluate to a {wanted}, found {found}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check_rule(schema: &Value, rule: &Value, expected: &[&str]) {
+        let mut schema = schema.clone();
+        schema["x-kubernetes-validations"] = json!([rule]);
+        let causes = check(&schema, "s");
+        let fields: Vec<_> = causes
+            .iter()
+            .map(|cause| {
+                cause
+                    .field
+                    .trim_start_matches("s.x-kubernetes-validations[0].")
+            })
+            .collect();
+        assert_eq!(fields, expected, "{rule}: {causes:?}");
+    }
+
+    #[test]
+    fn definitions_are_held_to_rules_that_work() {
+        let schema = json!({"type": "object", "properties": {
+            "size": {"type": "integer"}, "names": {"type": "array", "items": {"type": "string"}}}});
+        for (rule, expected) in [
+            (json!({"rule": "self.size > 0"}), &[][..]),
+            (
+                json!({"rule": "self.size > oldSelf.size", "fieldPath": ".size"}),
+                &[],
+            ),
+            (json!({"rule": "self.metadata.name == 'x'"}), &[]),
+            (json!({"rule": "self.names.all(n, n.startsWith('a'))"}), &[]),
+            (
+                json!({"rule": "oldSelf.hasValue() || self.size > 1", "optionalOldSelf": true}),
+                &[],
+            ),
+            (json!({"rule": " "}), &["rule"]),
+            (json!({"rule": "self.size >"}), &["rule"]),
+            (json!({"rule": "self.missing > 0"}), &["rule"]),
+            (json!({"rule": "self.size"}), &["rule"]),
+            (json!({"rule": "true}"}), &["rule"]),
+            (
+                json!({"rule": "true", "optionalOldSelf": true}),
+                &["optionalOldSelf"],
+            ),
+            (
+                json!({"rule": "true", "messageExpression": "1"}),
+                &["messageExpression"],
+            ),
+            (json!({"rule": "true", "fieldPath": "size"}), &["fieldPath"]),
+            (json!({"rule": "true", "reason": "Odd"}), &["reason"]),
+        ] {
+            check_rule(&schema, &rule, expected);
+        }
+    }
+
+    #[test]
+    fn items_without_keys_have_no_past() {
+        let rules = json!([{"rule": "self == oldSelf"}]);
+        let items = json!({"type": "string", "x-kubernetes-validations": rules});
+        let list =
+            json!({"type": "object", "properties": {"l": {"type": "array", "items": items}}});
+        assert_eq!(check(&list, "s").len(), 1);
+    }
+}

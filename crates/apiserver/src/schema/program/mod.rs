@@ -1,0 +1,228 @@
+//! `x-kubernetes-validations`: rules in CEL, parsed once per definition.
+
+mod check;
+mod escape;
+
+use std::sync::Arc;
+
+use choreo_template::{Context, Dialect, Fields, Silent, Template, Type};
+use serde_json::Value;
+
+pub(super) use check::check;
+use escape::plain;
+
+use super::{
+    Cause,
+    compile::{flag, text},
+};
+
+/// The language of rules: CEL, nothing more.
+const DIALECT: Dialect = Dialect::new(&[]);
+/// The names under which a rule finds the value and the stored one.
+pub(super) const SELF: &str = "self";
+pub(super) const OLD: &str = "oldSelf";
+
+/// The rules of one place and the type they see it as.
+#[derive(Debug)]
+pub(super) struct Programs {
+    pub(super) rules: Vec<Rule>,
+    pub(super) type_: Type,
+    /// How messages name the type.
+    pub(super) type_name: String,
+}
+
+/// One rule.
+#[derive(Debug)]
+pub(super) struct Rule {
+    program: Template,
+    source: Box<str>,
+    message: Option<Box<str>>,
+    message_program: Option<Template>,
+    reason: Reason,
+    /// Dotted path of the field to blame, below the place.
+    pub(super) field: Box<str>,
+    /// Whether it compares with the stored value.
+    pub(super) transition: bool,
+    /// Whether it does so even if there is none.
+    pub(super) optional: bool,
+}
+
+/// What a broken rule is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    Invalid,
+    Forbidden,
+    Required,
+    Duplicate,
+}
+
+impl Rule {
+    /// What breaks the rule, if it is broken.
+    pub(super) fn broken(
+        &self,
+        context: &Context<'_, '_>,
+        field: &str,
+        type_name: &str,
+    ) -> Option<Cause> {
+        let shown = Value::from(type_name);
+        match self.program.eval(context, &mut Silent) {
+            Ok(Some(Value::Bool(true))) => None,
+            Ok(_) => Some(self.blame(field, &shown, &self.words(context))),
+            Err(faults) => {
+                let fault = faults.first().map(ToString::to_string).unwrap_or_default();
+                let words = self.message.as_deref().unwrap_or(&self.source);
+                let detail = format!("{fault} evaluating rule: {words}");
+                Some(Cause::invalid(field, &shown, &detail))
+            }
+        }
+    }
+
+    fn words(&self, context: &Context<'_, '_>) -> String {
+        let computed = self.message_program.as_ref().and_then(|program| {
+            match program.eval(context, &mut Silent) {
+                Ok(Some(Value::String(text))) => {
+                    let text = text.trim().to_owned();
+                    (!text.is_empty() && !text.contains('\n')).then_some(text)
+                }
+                _ => None,
+            }
+        });
+        computed
+            .or_else(|| self.message.as_deref().map(str::to_owned))
+            .unwrap_or_else(|| format!("failed rule: {}", self.source))
+    }
+
+    fn blame(&self, field: &str, shown: &Value, words: &str) -> Cause {
+        match self.reason {
+            Reason::Invalid => Cause::invalid(field, shown, words),
+            Reason::Forbidden => Cause::forbidden(field, words),
+            Reason::Required => Cause::required(field, words),
+            Reason::Duplicate => Cause::duplicate(field, shown),
+        }
+    }
+}
+
+/// The rules of a schema's place; none if it has none. Rules that do not parse were
+/// refused with their definition.
+pub(super) fn compile(schema: &Value) -> Option<Box<Programs>> {
+    let rules: Vec<Rule> = listed(schema).filter_map(rule).collect();
+    (!rules.is_empty()).then(|| {
+        Box::new(Programs {
+            rules,
+            type_: type_of(schema),
+            type_name: text(schema, "type").unwrap_or_default().to_owned(),
+        })
+    })
+}
+
+fn listed(schema: &Value) -> impl Iterator<Item = &Value> {
+    let rules = schema.get("x-kubernetes-validations");
+    rules.and_then(Value::as_array).into_iter().flatten()
+}
+
+fn rule(rule: &Value) -> Option<Rule> {
+    let source = text(rule, "rule")?;
+    let message_program = text(rule, "messageExpression").map(parse);
+    let path = text(rule, "fieldPath").unwrap_or_default();
+    Some(Rule {
+        program: parse(source).ok()?,
+        message: text(rule, "message").map(|text| text.trim().into()),
+        message_program: message_program.and_then(Result::ok),
+        reason: reason(text(rule, "reason").unwrap_or_default()).unwrap_or(Reason::Invalid),
+        field: field_path(path).unwrap_or_default().into(),
+        transition: is_transition(source),
+        optional: flag(rule, "optionalOldSelf"),
+        source: source.trim().into(),
+    })
+}
+
+fn reason(text: &str) -> Option<Reason> {
+    match text {
+        "" | "FieldValueInvalid" => Some(Reason::Invalid),
+        "FieldValueForbidden" => Some(Reason::Forbidden),
+        "FieldValueRequired" => Some(Reason::Required),
+        "FieldValueDuplicate" => Some(Reason::Duplicate),
+        _ => None,
+    }
+}
+
+fn is_transition(source: &str) -> bool {
+    choreo_template::references(&DIALECT, &plain(source))
+        .iter()
+        .any(|reference| reference.variable == OLD)
+}
+
+/// Parses an expression. What is no expression at all comes back as a text.
+fn parse(source: &str) -> Result<Template, String> {
+    let whole = Value::from(format!("${{{}}}", plain(source)));
+    Template::parse(&DIALECT, &whole, "").map_err(|faults| {
+        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        texts.join("; ")
+    })
+}
+
+/// A JSON path (`.spec.x`) as the dotted path messages use.
+fn field_path(path: &str) -> Option<&str> {
+    if path.is_empty() {
+        return Some("");
+    }
+    path.strip_prefix('.')
+        .filter(|rest| !rest.is_empty() && !rest.contains(".."))
+}
+
+/// The type a rule sees a place as.
+fn type_of(schema: &Value) -> Type {
+    if flag(schema, "x-kubernetes-int-or-string") {
+        return Type::Dyn;
+    }
+    match text(schema, "type") {
+        Some("boolean") => Type::Bool,
+        Some("integer") => Type::Int,
+        Some("number") => Type::Double,
+        Some("string") => match text(schema, "format") {
+            Some("date-time" | "date") => Type::Timestamp,
+            Some("duration") => Type::Duration,
+            _ => Type::String,
+        },
+        Some("array") => Type::list(schema.get("items").map_or(Type::Dyn, type_of)),
+        Some("object") => object_type(schema),
+        _ => Type::Dyn,
+    }
+}
+
+fn object_type(schema: &Value) -> Type {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    if let Some(additional) = schema.get("additionalProperties")
+        && properties.is_none()
+    {
+        return Type::map(if additional.is_object() {
+            type_of(additional)
+        } else {
+            Type::Dyn
+        });
+    }
+    let known = properties.into_iter().flatten();
+    let mut fields = Fields {
+        known: known
+            .map(|(name, schema)| (name.clone(), type_of(schema)))
+            .collect(),
+        other: None,
+    };
+    if flag(schema, "x-kubernetes-embedded-resource") {
+        embed(&mut fields);
+    }
+    if fields.known.is_empty() && flag(schema, "x-kubernetes-preserve-unknown-fields") {
+        fields.other = Some(Type::Dyn);
+    }
+    Type::Object(Arc::new(fields))
+}
+
+/// What rules see of every whole object.
+fn embed(fields: &mut Fields) {
+    let names = [("name", Type::String), ("generateName", Type::String)];
+    fields.known.insert("apiVersion".to_owned(), Type::String);
+    fields.known.insert("kind".to_owned(), Type::String);
+    fields
+        .known
+        .insert("metadata".to_owned(), Type::object(names));
+}
