@@ -99,7 +99,7 @@ pub(crate) fn aggregated(catalog: &Catalog, version: &str, core: bool) -> Value 
 fn entry(kind: &Resource) -> Value {
     let mut entry = json!({
         "resource": kind.plural,
-        "responseKind": kind_of(&kind.group, &kind.version, &kind.kind),
+        "responseKind": response_kind(kind, &kind.group, &kind.version, &kind.kind),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
         "verbs": verbs(kind),
@@ -115,7 +115,7 @@ fn entry(kind: &Resource) -> Value {
         .map(|sub| {
             json!({
                 "subresource": sub.name,
-                "responseKind": kind_of(sub.group, sub.version, sub.kind),
+                "responseKind": response_kind(kind, sub.group, sub.version, sub.kind),
                 "verbs": sub.verbs,
             })
         })
@@ -126,9 +126,11 @@ fn entry(kind: &Resource) -> Value {
     entry
 }
 
-fn kind_of(group: &str, version: &str, kind: &str) -> Value {
-    // The core group has no name, and Kubernetes leaves its version open too.
-    let version = if group.is_empty() { "" } else { version };
+/// What a route answers with. Built-in kinds leave out a group that is their own.
+fn response_kind(of: &Resource, group: &str, version: &str, kind: &str) -> Value {
+    if of.builtin && group == of.group {
+        return json!({"group": "", "version": "", "kind": kind});
+    }
     json!({"group": group, "version": version, "kind": kind})
 }
 

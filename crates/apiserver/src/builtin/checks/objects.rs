@@ -194,7 +194,10 @@ pub(in crate::builtin) fn role_binding(object: &Value, old: Option<&Value>) -> V
             text(subject, "kind"),
             &kinds,
         );
-        if text(subject, "kind") == "ServiceAccount" && text(subject, "namespace").is_empty() {
+        // In a namespace, an account is of that namespace if nothing else is said.
+        let everywhere = text(object, "metadata.namespace").is_empty();
+        let is_account = text(subject, "kind") == "ServiceAccount";
+        if everywhere && is_account && text(subject, "namespace").is_empty() {
             causes.push(Cause::required(&format!("{field}.namespace"), ""));
         }
     }
@@ -264,6 +267,13 @@ mod tests {
         bound["spec"]["storageClassName"] = json!("c");
         check(claim, &bound, Some(&claimed), &[]);
         check(claim, &claimed, Some(&bound), &["spec"]);
+    }
+
+    #[test]
+    fn accounts_of_a_namespace_need_not_say_so() {
+        let bound = json!({"metadata": {"namespace": "x"}, "roleRef": {"kind": "Role", "name": "a"},
+            "subjects": [{"kind": "ServiceAccount", "name": "s"}]});
+        check(role_binding, &bound, None, &[]);
     }
 
     #[test]
