@@ -82,12 +82,9 @@ impl Finding {
         if let Some(hint) = &self.diagnostic.hint {
             let _ = write!(told, " ({hint})");
         }
-        if !self.diagnostic.object.is_empty() {
-            let _ = write!(
-                told,
-                "\n  in {} {}",
-                self.diagnostic.object, self.diagnostic.field
-            );
+        let about = format!("{} {}", self.diagnostic.object, self.diagnostic.field);
+        if !about.trim().is_empty() {
+            let _ = write!(told, "\n  in {}", about.trim());
         }
         if let Some(place) = &self.place {
             let margin = place.line.to_string();

@@ -255,6 +255,33 @@ impl Fleet {
         }
     }
 
+    /// The component or project that the binding `name` is of.
+    pub(crate) fn owner(&self, name: &Name) -> Option<Name> {
+        let owner = match name.of {
+            Bound::Project => {
+                let binding = self.project_bindings.get(&name.namespace, &name.name)?;
+                &binding.spec.owner.project_name
+            }
+            Bound::Component => {
+                let binding = self.bindings.get(&name.namespace, &name.name)?;
+                &binding.spec.owner.component_name
+            }
+        };
+        Some(Name {
+            name: owner.clone(),
+            ..name.clone()
+        })
+    }
+
+    /// Whether there is the component or project `owner`.
+    pub(crate) fn has(&self, owner: &Name) -> bool {
+        let (namespace, name) = (&owner.namespace, &owner.name);
+        match owner.of {
+            Bound::Project => self.projects.get(namespace, name).is_some(),
+            Bound::Component => self.components.get(namespace, name).is_some(),
+        }
+    }
+
     /// Kind, namespace and name of every release.
     pub(crate) fn release_names(&self) -> BTreeSet<(&'static str, &str, &str)> {
         let components = of_specs(&self.releases)
@@ -466,7 +493,7 @@ pub(crate) enum Bound {
     Component,
 }
 
-/// The name of a binding.
+/// The name of a binding, or of what it is of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(
     clippy::struct_field_names,
@@ -479,6 +506,14 @@ pub(crate) struct Name {
 }
 
 impl Name {
+    /// What the binding is of, as `Kind/name`.
+    pub(crate) fn title(&self) -> String {
+        match self.of {
+            Bound::Project => format!("Project/{}", self.name),
+            Bound::Component => format!("Component/{}", self.name),
+        }
+    }
+
     /// The binding `name` of a component, or else of a project.
     pub(crate) fn new(component: bool, namespace: &str, name: &str) -> Self {
         Self {

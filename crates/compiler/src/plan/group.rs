@@ -57,8 +57,8 @@ pub(super) fn groups(fleets: (&Fleet, &Fleet), changed: Vec<Changed<'_>>) -> Vec
         &changed,
         || (),
         |(), (name, objects, inputs)| {
-            let binding = binding(fleets, name);
-            (signature(&binding, objects, inputs), binding)
+            let (binding, identifiers) = binding(fleets, name);
+            (signature(&binding, identifiers, (objects, inputs)), binding)
         },
     );
     let mut groups: BTreeMap<String, (Group, &Name)> = BTreeMap::new();
@@ -93,20 +93,31 @@ pub(super) fn groups(fleets: (&Fleet, &Fleet), changed: Vec<Changed<'_>>) -> Vec
     groups
 }
 
-fn binding((before, after): (&Fleet, &Fleet), name: &Name) -> Binding {
+/// The binding, and the identifiers of what it binds.
+fn binding((before, after): (&Fleet, &Fleet), name: &Name) -> (Binding, Vec<String>) {
     let found = [after, before]
         .into_iter()
         .find_map(|fleet| fleet.snapshot(name)?.ok());
-    let (project, component, environment) = match &found {
+    let (project, component, environment, identifiers) = match &found {
         Some(Snapshot::Component(one)) => (
             one.project.name(),
             Some(one.component.name()),
             one.environment.name(),
+            vec![
+                one.project.uid(),
+                one.environment.uid(),
+                one.component.uid(),
+            ],
         ),
-        Some(Snapshot::Project(one)) => (one.project.name(), None, one.environment.name()),
-        None => ("", None, ""),
+        Some(Snapshot::Project(one)) => (
+            one.project.name(),
+            None,
+            one.environment.name(),
+            vec![one.project.uid(), one.environment.uid()],
+        ),
+        None => ("", None, "", Vec::new()),
     };
-    Binding {
+    let binding = Binding {
         kind: match name.of {
             Bound::Project => "ProjectReleaseBinding",
             Bound::Component => "ReleaseBinding",
@@ -116,13 +127,21 @@ fn binding((before, after): (&Fleet, &Fleet), name: &Name) -> Binding {
         project: project.to_owned(),
         component: component.map(str::to_owned),
         environment: environment.to_owned(),
-    }
+    };
+    (
+        binding,
+        identifiers.into_iter().map(str::to_owned).collect(),
+    )
 }
 
 /// A text that is the same for bindings that differ in the same way: their own names, and those of
 /// their objects, are blanked.
-fn signature(binding: &Binding, objects: &[ObjectChange], inputs: &[InputChange]) -> String {
-    let blanks = blanks(binding, objects);
+fn signature(
+    binding: &Binding,
+    identifiers: Vec<String>,
+    (objects, inputs): (&[ObjectChange], &[InputChange]),
+) -> String {
+    let blanks = blanks(binding, identifiers, objects);
     let objects: Vec<Value> = objects
         .iter()
         .map(|one| {
@@ -135,7 +154,11 @@ fn signature(binding: &Binding, objects: &[ObjectChange], inputs: &[InputChange]
 }
 
 /// What stands for the names of a binding, the longest name first.
-fn blanks(binding: &Binding, objects: &[ObjectChange]) -> Vec<(String, String)> {
+fn blanks(
+    binding: &Binding,
+    identifiers: Vec<String>,
+    objects: &[ObjectChange],
+) -> Vec<(String, String)> {
     let (project, environment) = (&binding.project, &binding.environment);
     let cell = names::cell_namespace(&binding.namespace, project, environment);
     let mut blanks = vec![
@@ -149,6 +172,8 @@ fn blanks(binding: &Binding, objects: &[ObjectChange]) -> Vec<(String, String)> 
         blanks.push((component.clone(), "{component}".to_owned()));
         blanks.push((name, "{name}".to_owned()));
     }
+    let identifiers = identifiers.into_iter().enumerate();
+    blanks.extend(identifiers.map(|(index, uid)| (uid, format!("{{uid{index}}}"))));
     for (index, one) in objects.iter().enumerate() {
         blanks.push((one.name.clone(), format!("{{{}{index}}}", one.kind)));
     }

@@ -3,7 +3,7 @@
 use super::difference::differences;
 use crate::diagnostic::dotted;
 use crate::explain::type_object;
-use crate::fleet::{Bound, Name, Snapshot};
+use crate::fleet::{Bound, Fleet, Name, Snapshot};
 use crate::snapshot::{ComponentSnapshot, ProjectSnapshot};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::release::FrozenTrait;
@@ -40,13 +40,10 @@ type Remembered<T> = (T, T, Arc<[InputChange]>);
 /// Everything that differs between what the binding `name` is made of, sorted.
 pub(super) fn changes(
     name: &Name,
+    fleets: (&Fleet, &Fleet),
     (old, new): (Side<'_>, Side<'_>),
     memory: &Memory,
 ) -> Vec<InputChange> {
-    let kind = match name.of {
-        Bound::Project => "ProjectReleaseBinding",
-        Bound::Component => "ReleaseBinding",
-    };
     let mut found = Found::default();
     match (old, new) {
         (Some(Ok(Snapshot::Component(old))), Some(Ok(Snapshot::Component(new)))) => {
@@ -55,9 +52,22 @@ pub(super) fn changes(
         (Some(Ok(Snapshot::Project(old))), Some(Ok(Snapshot::Project(new)))) => {
             project(&old, &new, &mut found);
         }
-        _ => found.note(format!("{kind}/{}", name.name), ""),
+        _ => found.note(whole(name, fleets), ""),
     }
     found.0.into_iter().collect()
+}
+
+/// What came or went together with the binding `name`: the component or project it is of, or else
+/// only the binding.
+fn whole(name: &Name, (before, after): (&Fleet, &Fleet)) -> String {
+    let owner = after.owner(name).or_else(|| before.owner(name));
+    match owner {
+        Some(owner) if before.has(&owner) != after.has(&owner) => owner.title(),
+        Some(_) | None => match name.of {
+            Bound::Project => format!("ProjectReleaseBinding/{}", name.name),
+            Bound::Component => format!("ReleaseBinding/{}", name.name),
+        },
+    }
 }
 
 #[derive(Default)]

@@ -158,7 +158,7 @@ fn compare(before: &Fleet, after: &Fleet, name: &Name, kept: &Kept) -> Compared 
     let inputs = if objects.is_empty() {
         Vec::new()
     } else {
-        inputs::changes(name, (old, new), &kept.memory)
+        inputs::changes(name, (before, after), (old, new), &kept.memory)
     };
     Compared {
         objects,

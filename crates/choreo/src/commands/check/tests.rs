@@ -58,7 +58,7 @@ fn all_mistakes_are_told_at_once_where_they_stand() {
         ]
     );
     let text = text(&found);
-    assert!(text.contains("a b.yaml:11:26: error:"), "{text}");
+    assert!(text.contains("a b.yaml:11:36: error:"), "{text}");
     assert!(text.contains("did you mean"), "{text}");
     assert!(text.contains("^^^"), "{text}");
     assert!(text.ends_with("4 errors\n"), "{text}");

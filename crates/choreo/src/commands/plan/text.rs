@@ -1,6 +1,8 @@
 //! A plan as people read it: what happens most to what runs first, each difference once.
 
-use choreo_compiler::plan::{Action, Binding, FieldChange, Group, InputChange, ObjectChange, Plan};
+use choreo_compiler::plan::{
+    Action, Binding, Effect, FieldChange, Group, InputChange, ObjectChange, Plan,
+};
 use serde_json::Value;
 
 /// How many names are shown of many.
@@ -54,12 +56,24 @@ fn summary(plan: &Plan) -> String {
 
 fn of_group(group: &Group, lines: &mut Vec<String>) {
     let names: Vec<String> = group.bindings.iter().map(name).collect();
-    lines.push(format!("{}: {}", group.effect.as_str(), some_of(&names)));
+    let only_adds = group.objects.iter().all(|one| one.action == Action::Add);
+    let what = if only_adds {
+        "new"
+    } else {
+        group.effect.as_str()
+    };
+    lines.push(format!("{what}: {}", some_of(&names)));
     for object in &group.objects {
         of_object(object, lines);
     }
     let told: Vec<String> = group.reasons.iter().map(reason).collect();
-    lines.push(format!("  because {} changes", some_of(&told)));
+    let happens = match group.reasons.as_slice() {
+        [one] if one.field.is_empty() && only_adds => "comes",
+        [one] if one.field.is_empty() => "comes or goes",
+        [_] => "changes",
+        _ => "change",
+    };
+    lines.push(format!("  because {} {happens}", some_of(&told)));
 }
 
 fn name(binding: &Binding) -> String {
@@ -76,10 +90,11 @@ fn of_object(object: &ObjectChange, lines: &mut Vec<String>) {
         Action::Remove => '-',
     };
     let ObjectChange { kind, name, .. } = object;
-    lines.push(format!(
-        "  {sign} {kind}/{name}: {}",
-        object.effect.as_str()
-    ));
+    let effect = match object.effect {
+        Effect::None => String::new(),
+        effect => format!(": {}", effect.as_str()),
+    };
+    lines.push(format!("  {sign} {kind}/{name}{effect}"));
     lines.extend(object.fields.iter().map(of_field));
 }
 
