@@ -72,7 +72,7 @@ pub fn trait_references(component: &Component, type_: &ComponentType) -> Vec<Tra
     references
 }
 
-/// The reference an embedded trait means.
+/// The reference to a trait that a type means.
 pub(crate) fn embedded_reference(reference: &TraitRef, cluster: bool) -> TraitRef {
     let mut reference = reference.clone();
     if cluster {
@@ -196,21 +196,23 @@ fn check_allowed(
     spec: &ComponentTypeSpec,
     type_: &ComponentType,
 ) -> Result<(), Refusal> {
+    let cluster = type_.metadata.namespace.is_none();
+    let allowed: Vec<TraitRef> = spec
+        .allowed_traits
+        .iter()
+        .map(|allowed| embedded_reference(allowed, cluster))
+        .collect();
     let found: Vec<String> = component
         .spec
         .traits
         .iter()
-        .filter(|own| !spec.allowed_traits.contains(&own.reference))
+        .filter(|own| !allowed.contains(&own.reference))
         .map(|own| own.reference.to_string())
         .collect();
     if found.is_empty() {
         return Ok(());
     }
-    let allowed: Vec<String> = spec
-        .allowed_traits
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
     Err(Refusal::TraitNotAllowed {
         object: format!("{} {:?}", type_.kind(), type_.name()),
         found: found.join(", "),

@@ -3,17 +3,16 @@
 //! Its objects are rendered like those of a project. What it offers to components, and whether it
 //! is ready, is read from the status of its live objects, which templates see as `applied`.
 
-use crate::bench::{Bench, Draft, Ledger, Recipe, Site};
+use crate::bench::{Bench, Ledger};
 use crate::context::{self, Variables};
 use crate::finish;
+use crate::manifests;
 use crate::parameters::{self, Section};
 use crate::programs::Programs;
 use crate::resource_outputs::{self, Readiness, UnresolvedOutput};
 use crate::result::Compiled;
 use crate::snapshot::ResourceSnapshot;
-use choreo_model::resource::ResourceOutput;
-use choreo_model::resource_type::RetainPolicy;
-use choreo_model::shared::TargetPlane;
+use choreo_model::resource_type::{ResourceOutput, RetainPolicy};
 use choreo_model::{labels, names};
 use choreo_template::{Context, Recorder, Silent};
 use serde_json::{Value, json};
@@ -65,7 +64,9 @@ fn compile<L: Ledger>(snapshot: &ResourceSnapshot<'_>, programs: &Programs) -> C
     let variables = variables(snapshot, &object, &mut bench);
     let mut context = Context::new();
     variables.bind(&mut context);
-    let drafts = render(snapshot, &object, &context, &mut bench);
+    let spec = &snapshot.release.resource_type.spec;
+    let drafts = manifests::make(&mut bench, &object, &spec.resources, &context);
+    finish::check(&mut bench, &object, &drafts);
     let binding = &snapshot.binding.spec;
     let mut result = CompiledResource {
         retain_policy: binding.effective_retain_policy(Some(snapshot.release)),
@@ -76,7 +77,6 @@ fn compile<L: Ledger>(snapshot: &ResourceSnapshot<'_>, programs: &Programs) -> C
         let applied = resource_outputs::applied(snapshot.observed);
         context.bind("applied", &applied);
         let ids: Vec<&str> = drafts.iter().map(|draft| draft.id.as_str()).collect();
-        let spec = &snapshot.release.resource_type.spec;
         let live = (ids.as_slice(), snapshot.observed);
         result.readiness = resource_outputs::readiness(&mut bench, &object, spec, &context, live);
         (result.outputs, result.unresolved) =
@@ -148,32 +148,4 @@ fn metadata(snapshot: &ResourceSnapshot<'_>) -> Value {
         "labels": labels,
         "annotations": annotations.cloned().unwrap_or_default(),
     })
-}
-
-fn render<L: Ledger>(
-    snapshot: &ResourceSnapshot<'_>,
-    object: &str,
-    context: &Context<'_, '_>,
-    bench: &mut Bench<L>,
-) -> Vec<Draft> {
-    let mut drafts = Vec::new();
-    let resources = &snapshot.release.resource_type.spec.resources;
-    for (index, resource) in resources.iter().enumerate() {
-        let pointer = format!("/spec/resources/{index}");
-        let site = Site {
-            object,
-            pointer: &pointer,
-        };
-        let recipe = Recipe {
-            id: &resource.id,
-            plane: TargetPlane::DataPlane,
-            include_when: resource.include_when.as_deref(),
-            for_each: None,
-            var: None,
-            template: &resource.template,
-        };
-        bench.make(site, recipe, context, &mut drafts);
-    }
-    finish::check(bench, object, &drafts);
-    drafts
 }

@@ -4,8 +4,7 @@
 use crate::bench::{Bench, Ledger, Site};
 use crate::diagnostic::{self, Code, Diagnostic};
 use choreo_model::rendered::{Health, ResourceStatus};
-use choreo_model::resource::ResourceOutput;
-use choreo_model::resource_type::{OutputTemplate, ResourceTypeSpec};
+use choreo_model::resource_type::{ResourceOutput, ResourceTypeSpec};
 use choreo_model::shared::KeyRef;
 use choreo_template::Context;
 use serde_json::{Map, Value, json};
@@ -101,7 +100,7 @@ fn by_condition<L: Ledger>(
 pub(crate) fn outputs<L: Ledger>(
     bench: &mut Bench<L>,
     object: &str,
-    templates: &[OutputTemplate],
+    templates: &[ResourceOutput],
     context: &Context<'_, '_>,
 ) -> (Vec<ResourceOutput>, Vec<UnresolvedOutput>) {
     let (mut outputs, mut unresolved) = (Vec::new(), Vec::new());
@@ -125,7 +124,7 @@ pub(crate) fn outputs<L: Ledger>(
 fn output<L: Ledger>(
     bench: &mut Bench<L>,
     site: Site<'_>,
-    template: &OutputTemplate,
+    template: &ResourceOutput,
     context: &Context<'_, '_>,
 ) -> Option<ResourceOutput> {
     let mut output = ResourceOutput {

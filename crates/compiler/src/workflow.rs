@@ -1,10 +1,11 @@
 //! The pipeline of a workflow: one run of it, as objects of its plane.
 
-use crate::bench::{Bench, Draft, Ledger, Recipe, Site};
+use crate::bench::{Bench, Draft, Ledger, Site};
 use crate::canonical;
 use crate::context::Variables;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::finish::{self, text};
+use crate::manifests;
 use crate::origin::Cause;
 use crate::parameters::{self, Section};
 use crate::programs::Programs;
@@ -62,7 +63,9 @@ fn compile<L: Ledger>(snapshot: &WorkflowSnapshot<'_>, programs: &Programs) -> C
     variables.set("externalRefs", references);
     let mut context = Context::new();
     variables.bind(&mut context);
-    let mut drafts = resources(snapshot, &object, &context, &mut bench);
+    let resources = &snapshot.workflow.spec.resources;
+    let mut drafts = manifests::make(&mut bench, &object, resources, &context);
+    drafts.retain(|draft| is_named(&draft.object));
     drafts.extend(run(snapshot, &object, &context, &mut bench));
     finish::check(&mut bench, &object, &drafts);
     compiled.diagnostics.append(&mut bench.diagnostics);
@@ -187,33 +190,6 @@ fn external_references<L: Ledger>(
         }
     }
     Value::Object(found)
-}
-
-fn resources<L: Ledger>(
-    snapshot: &WorkflowSnapshot<'_>,
-    object: &str,
-    context: &Context<'_, '_>,
-    bench: &mut Bench<L>,
-) -> Vec<Draft> {
-    let mut drafts = Vec::new();
-    for (index, resource) in snapshot.workflow.spec.resources.iter().enumerate() {
-        let pointer = format!("/spec/resources/{index}");
-        let site = Site {
-            object,
-            pointer: &pointer,
-        };
-        let recipe = Recipe {
-            id: &resource.id,
-            plane: TargetPlane::DataPlane,
-            include_when: resource.include_when.as_deref(),
-            for_each: None,
-            var: None,
-            template: &resource.template,
-        };
-        bench.make(site, recipe, context, &mut drafts);
-    }
-    drafts.retain(|draft| is_named(&draft.object));
-    drafts
 }
 
 /// The object that does the work; none when it fails.

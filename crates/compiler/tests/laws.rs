@@ -190,6 +190,48 @@ fn release_names_follow_content() {
     );
 }
 
+/// A type without a namespace cannot mean a trait that has one, so it need not say so.
+#[test]
+fn a_cluster_scoped_type_allows_cluster_scoped_traits() {
+    let read = |manifest: Value| serde_json::from_value(manifest).expect("a type");
+    let type_ = |metadata: Value| -> ComponentType {
+        read(json!({
+            "metadata": metadata,
+            "spec": {
+                "workloadType": "deployment", "resources": [], "allowedTraits": [{"name": "volume"}],
+            },
+        }))
+    };
+    let component: Component = serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "acme"},
+        "spec": {
+            "owner": {"projectName": "shop"},
+            "componentType": {"kind": "ClusterComponentType", "name": "deployment/service"},
+            "traits": [{"kind": "ClusterTrait", "name": "volume", "instanceName": "data"}],
+        },
+    }))
+    .expect("a component");
+    let workload: Workload = serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "acme"},
+        "spec": {
+            "owner": {"projectName": "shop", "componentName": "web"},
+            "container": {"image": "web:1"},
+        },
+    }))
+    .expect("a workload");
+    let volume: release::AnyTrait = serde_json::from_value(json!({
+        "kind": "ClusterTrait", "metadata": {"name": "volume"}, "spec": {},
+    }))
+    .expect("a trait");
+    let cut = |type_| release::component_release(&component, &type_, &[&volume], &workload);
+    assert!(cut(type_(json!({"name": "service"}))).is_ok());
+    let refused = cut(type_(json!({"name": "service", "namespace": "acme"})));
+    assert!(matches!(
+        refused,
+        Err(release::Refusal::TraitNotAllowed { .. })
+    ));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 

@@ -144,15 +144,9 @@ pub struct ClusterScope {
     /// The namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The project of the namespace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub project: Option<String>,
-    /// The component of the project.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub component: Option<String>,
-    /// The managed resource of the project.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resource: Option<String>,
+    /// The place in the namespace.
+    #[serde(flatten)]
+    pub within: Scope,
 }
 
 const COMPONENT_RULE: (&str, &str) = (
@@ -209,12 +203,8 @@ impl Reach for ClusterScope {
     const IS_CLUSTER: bool = true;
 
     fn parts(&self) -> [Option<&str>; 4] {
-        [
-            self.namespace.as_deref(),
-            self.project.as_deref(),
-            self.component.as_deref(),
-            self.resource.as_deref(),
-        ]
+        let [_, project, component, resource] = self.within.parts();
+        [self.namespace.as_deref(), project, component, resource]
     }
 }
 

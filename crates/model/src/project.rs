@@ -11,7 +11,7 @@ use crate::object::{Object, Spec};
 use crate::reference::{DeploymentPipelineRef, ProjectTypeKind, ProjectTypeRef};
 use crate::schema;
 use crate::shared::{
-    Egress, LatestRelease, ProjectOwner, ResourceTemplate, SchemaSection, ValidationRule,
+    Egress, ProjectOwner, Released, ResourceTemplate, SchemaSection, ValidationRule,
 };
 
 /// A bounded context: components that are built and promoted together.
@@ -41,20 +41,8 @@ pub struct ProjectSpec {
     pub parameters: Option<Value>,
 }
 
-/// What was observed of a project.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ProjectStatus {
-    /// The generation this status is about.
-    #[serde(skip_serializing_if = "schema::is_zero")]
-    pub observed_generation: i64,
-    /// `Created`, `Ready` and, while being deleted, `Finalizing`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-    /// The release made last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub latest_release: Option<LatestRelease>,
-}
+/// What was observed of a project: `Created`, `Ready` and, while being deleted, `Finalizing`.
+pub type ProjectStatus = Released;
 
 impl Spec for ProjectSpec {
     type Status = ProjectStatus;

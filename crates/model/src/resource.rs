@@ -12,9 +12,9 @@ use crate::application::NoStatus;
 use crate::check::{Check, Checker};
 use crate::object::{Object, Spec};
 use crate::reference::{ResourceTypeKind, ResourceTypeRef};
-use crate::resource_type::{ResourceTypeSpec, RetainPolicy};
+use crate::resource_type::{ResourceOutput, ResourceTypeSpec, RetainPolicy};
 use crate::schema;
-use crate::shared::{KeyRef, LatestRelease, ProjectOwner, ResourceOwner};
+use crate::shared::{ProjectOwner, Released, ResourceOwner};
 
 /// Something a project needs beside its components.
 pub type Resource = Object<ResourceSpec>;
@@ -39,23 +39,8 @@ pub struct ResourceSpec {
     pub parameters: Option<Value>,
 }
 
-/// What was observed of a resource.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ResourceStatus {
-    /// The generation this status is about.
-    #[serde(skip_serializing_if = "schema::is_zero")]
-    pub observed_generation: i64,
-    /// `Ready` and, while being deleted, `Finalizing`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-    /// The release made last.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub latest_release: Option<LatestRelease>,
-}
-
 impl Spec for ResourceSpec {
-    type Status = ResourceStatus;
+    type Status = Released;
     const KIND: &'static str = "Resource";
 }
 
@@ -155,23 +140,6 @@ pub struct ResourceReleaseBindingStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub outputs: Vec<ResourceOutput>,
-}
-
-/// One thing components can use of a resource: a value, or where the value is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ResourceOutput {
-    /// The name the type gives it.
-    pub name: String,
-    /// The value itself, when it is no secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-    /// The secret of the cell it is kept in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_key_ref: Option<KeyRef>,
-    /// The config map of the cell it is kept in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config_map_key_ref: Option<KeyRef>,
 }
 
 impl Spec for ResourceReleaseBindingSpec {

@@ -31,7 +31,7 @@ pub struct ResourceTypeSpec {
     /// What components can use of the resource.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub outputs: Vec<OutputTemplate>,
+    pub outputs: Vec<ResourceOutput>,
     /// The objects a resource becomes.
     #[schemars(length(min = 1))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
@@ -50,8 +50,8 @@ pub enum RetainPolicy {
     Retain,
 }
 
-/// One thing components can use of a resource. Every text may contain `${...}`, which also sees
-/// `applied.<id>.status`.
+/// One thing components can use of a resource: a value, or where the value is kept. In a type every
+/// text may contain `${...}`, which also sees `applied.<id>.status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[(
@@ -59,7 +59,7 @@ pub enum RetainPolicy {
      + (has(self.configMapKeyRef) ? 1 : 0) == 1",
     ONE_SOURCE,
 )])))]
-pub struct OutputTemplate {
+pub struct ResourceOutput {
     /// The name by which workloads ask for it.
     #[schemars(length(min = 1))]
     pub name: String,
@@ -121,7 +121,7 @@ impl Check for ResourceTypeSpec {
     }
 }
 
-impl OutputTemplate {
+impl ResourceOutput {
     fn check(&self, field: &str, out: &mut Checker) {
         out.filled(&format!("{field}.name"), &self.name);
         let sources = [

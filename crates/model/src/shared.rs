@@ -225,6 +225,21 @@ pub struct Observed {
     pub conditions: Vec<Condition>,
 }
 
+/// What is reported about an object that is frozen in releases.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Released {
+    /// The generation this status is about.
+    #[serde(skip_serializing_if = "schema::is_zero")]
+    pub observed_generation: i64,
+    /// How the object is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// The release made last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_release: Option<LatestRelease>,
+}
+
 /// Whether agents of a plane are connected.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -230,6 +230,17 @@ fn editors_know_what_the_api_knows() {
 }
 
 #[test]
+fn scopes_of_roles_carry_their_rules() {
+    for (name, count) in [("AuthzRoleBinding", 3), ("ClusterAuthzRoleBinding", 4)] {
+        let schema = (choreo_model::find(name).expect(name).schema)();
+        let scope = "/properties/spec/properties/roleMappings/items/properties/scope";
+        let rules = schema.pointer(&format!("{scope}/x-kubernetes-validations"));
+        let rules = rules.and_then(Value::as_array).map(Vec::len);
+        assert_eq!(rules, Some(count), "{name}");
+    }
+}
+
+#[test]
 fn definitions_follow_from_rows() {
     for kind in registry() {
         let crd = kind.crd();

@@ -12,10 +12,8 @@ use crate::resource_dependencies::serves;
 use crate::snapshot::{ReleaseBinding, ResourceSnapshot};
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::release::ComponentReleaseSpec;
-use choreo_model::resource::{
-    ResourceOutput, ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec,
-};
-use choreo_model::resource_type::ResourceTypeSpec;
+use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
+use choreo_model::resource_type::{ResourceOutput, ResourceTypeSpec};
 use choreo_model::{Resource, ResourceReleaseBinding, names};
 use serde_json::Value;
 
