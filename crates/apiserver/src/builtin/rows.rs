@@ -259,7 +259,7 @@ pub(super) static ROWS: &[Row] = &[
         .prepare(defaults::prepare_job)
         .check(checks::job),
     // coordination.k8s.io/v1
-    Row::of::<coordination::Lease>(columns::LEASE),
+    Row::of::<coordination::Lease>(columns::LEASE).check(checks::lease),
     // discovery.k8s.io/v1
     Row::of::<discovery::EndpointSlice>(columns::ENDPOINT_SLICE)
         .default(defaults::endpoint_slice)
@@ -267,7 +267,7 @@ pub(super) static ROWS: &[Row] = &[
     // events.k8s.io/v1
     Row::of::<events::Event>(columns::EVENT)
         .short(&["ev"])
-        .selectable(&["reason", "type"]),
+        .selectable(EVENT_FIELDS),
     // networking.k8s.io/v1
     Row::of::<networking::Ingress>(columns::INGRESS)
         .short(&["ing"])

@@ -160,8 +160,8 @@ fn storage_hash(kind: &Resource) -> String {
     let (group, version) = match kind.group.as_str() {
         // Events are kept in one form.
         "events.k8s.io" => ("", "v1"),
-        // As are autoscalers, of which the first version is the one kept.
-        "autoscaling" => ("autoscaling", "v1"),
+        // Definitions kept the mark of their first version.
+        "apiextensions.k8s.io" => ("apiextensions.k8s.io", "v1beta1"),
         group => (group, kind.version.as_str()),
     };
     let digest = Sha256::digest(format!("{group}/{version}/{}", kind.kind));

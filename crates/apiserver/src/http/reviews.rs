@@ -44,25 +44,36 @@ pub(super) fn answer(
     path: &Objects,
     body: &Bytes,
 ) -> Option<Result<Response<Body>>> {
-    let review: Answer = match (path.group.as_str(), path.plural.as_str()) {
-        ("", "serviceaccounts") if path.subresource == "token" => token,
+    let (kind, review): (&str, Answer) = match (path.group.as_str(), path.plural.as_str()) {
+        ("", "serviceaccounts") if path.subresource == "token" => ("TokenRequest", token),
         _ if !path.name.is_empty() => return None,
-        ("authorization.k8s.io", "selfsubjectaccessreviews") => own_access,
-        ("authorization.k8s.io", "subjectaccessreviews" | "localsubjectaccessreviews") => access,
-        ("authorization.k8s.io", "selfsubjectrulesreviews") => rules,
-        ("authentication.k8s.io", "selfsubjectreviews") => subject,
-        ("authentication.k8s.io", "tokenreviews") => holder,
+        ("authorization.k8s.io", "selfsubjectaccessreviews") => {
+            ("SelfSubjectAccessReview", own_access)
+        }
+        ("authorization.k8s.io", "subjectaccessreviews") => ("SubjectAccessReview", access),
+        ("authorization.k8s.io", "localsubjectaccessreviews") => {
+            ("LocalSubjectAccessReview", access)
+        }
+        ("authorization.k8s.io", "selfsubjectrulesreviews") => ("SelfSubjectRulesReview", rules),
+        ("authentication.k8s.io", "selfsubjectreviews") => ("SelfSubjectReview", subject),
+        ("authentication.k8s.io", "tokenreviews") => ("TokenReview", holder),
         _ => return None,
     };
     if path.version != "v1" {
         return None;
     }
     let ask = Ask { core, user, path };
-    Some(ask.create(parts, body, review))
+    Some(ask.create(parts, body, kind, review))
 }
 
 impl Ask<'_> {
-    fn create(&self, parts: &Parts, body: &Bytes, review: Answer) -> Result<Response<Body>> {
+    fn create(
+        &self,
+        parts: &Parts,
+        body: &Bytes,
+        kind: &str,
+        review: Answer,
+    ) -> Result<Response<Body>> {
         if parts.method != Method::POST {
             return Err(Failure::method_not_allowed());
         }
@@ -72,6 +83,13 @@ impl Ask<'_> {
             return Err(Failure::bad_request("the body is not a review"));
         }
         object["status"] = review(self, &object)?;
+        // A body need not say what it is; an answer does.
+        let group = match kind {
+            "TokenRequest" => "authentication.k8s.io",
+            _ => &self.path.group,
+        };
+        object["apiVersion"] = json!(format!("{group}/v1"));
+        object["kind"] = json!(kind);
         Ok(answer::json(201, &object))
     }
 

@@ -23,6 +23,8 @@ pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 pub(crate) const ORPHAN: &str = "orphan";
 /// How often a deletion is tried again on a newer object.
 const TRIES: usize = 10;
+/// Namespaces that nobody may delete.
+const PERMANENT: [&str; 3] = ["default", "kube-public", "kube-system"];
 /// What a pod gets to end if it does not say.
 const GRACE: i64 = 30;
 
@@ -66,6 +68,10 @@ pub(crate) async fn delete(call: &mut Call<'_>, options: &DeleteOptions) -> Resu
 
 async fn attempt(call: &mut Call<'_>, options: &DeleteOptions) -> Result<Deleted> {
     let stored = call.core.get(call.kind, call.namespace, call.name)?;
+    if *call.kind.collection == *namespaces() && PERMANENT.contains(&call.name) {
+        let why = "this namespace may not be deleted";
+        return Err(Failure::forbidden(call.kind, call.name, why));
+    }
     check(call, &stored, options)?;
     let old = in_version(call.kind, &stored)?;
     call.admit(old.clone(), Some(&old), true)?;

@@ -11,6 +11,24 @@ use crate::schema::{Cause, from_crd};
 /// Most bytes the data of a config map or secret may have.
 const MOST: usize = 1024 * 1024;
 
+pub(in crate::builtin) fn lease(object: &Value, _: Option<&Value>) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    for (field, least, why) in [
+        ("spec.leaseDurationSeconds", 1, "must be greater than 0"),
+        (
+            "spec.leaseTransitions",
+            0,
+            "must be greater than or equal to 0",
+        ),
+    ] {
+        let given = at(object, field);
+        if given.as_i64().is_some_and(|number| number < least) {
+            causes.push(Cause::invalid(field, given, why));
+        }
+    }
+    causes
+}
+
 pub(in crate::builtin) fn config_map(object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     keys(&mut causes, object, &["data", "binaryData"]);
@@ -267,6 +285,19 @@ mod tests {
         bound["spec"]["storageClassName"] = json!("c");
         check(claim, &bound, Some(&claimed), &[]);
         check(claim, &claimed, Some(&bound), &["spec"]);
+    }
+
+    #[test]
+    fn leases_last() {
+        let given = json!({"spec": {"leaseDurationSeconds": 0, "leaseTransitions": -1}});
+        let fields = ["spec.leaseDurationSeconds", "spec.leaseTransitions"];
+        check(lease, &given, None, &fields);
+        check(
+            lease,
+            &json!({"spec": {"leaseDurationSeconds": 1}}),
+            None,
+            &[],
+        );
     }
 
     #[test]
