@@ -269,6 +269,29 @@ mod tests {
     }
 
     #[test]
+    fn the_types_a_platform_starts_with_are_described() {
+        let documents = choreo_model::defaults()
+            .iter()
+            .flat_map(|default| serde_saphyr::from_multiple::<Value>(default.yaml).expect("YAML"));
+        let types = documents.filter(|one| one["kind"] == "ClusterComponentType");
+        let types: Vec<ComponentType> = types
+            .map(|one| serde_json::from_value(one).expect("a type"))
+            .collect();
+        assert!(types.len() > 3);
+        for type_ in types {
+            let schemas = component_type(&type_).expect("schemas");
+            let name = type_.name();
+            assert_eq!(
+                schemas.parameters["title"],
+                format!("Parameters of ClusterComponentType {name}")
+            );
+            let configs = &schemas.environment_configs;
+            assert!(configs["properties"].is_object(), "{name}: {configs}");
+            assert_eq!(configs["additionalProperties"], false, "{name}");
+        }
+    }
+
+    #[test]
     fn a_schema_that_cannot_be_used_is_told() {
         let broken = SchemaSection {
             open_api_v3_schema: Some(json!({"$ref": "#/$defs/Missing"})),
