@@ -70,8 +70,7 @@ impl Walk {
                 .is_none_or(str::is_empty);
             if empty {
                 let path = self.path.child(name);
-                self.causes
-                    .push(Cause::required(&path, "must not be empty"));
+                self.causes.push(Cause::required(&path, ""));
             }
         }
     }
