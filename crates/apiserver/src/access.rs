@@ -118,6 +118,58 @@ pub enum PodError {
 /// A container's output as it comes.
 pub type LogStream = BoxStream<'static, std::io::Result<Bytes>>;
 
+/// A command to run in a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecOptions {
+    /// Container; unset means the only one.
+    pub container: Option<String>,
+    /// The command and its arguments; no shell is involved.
+    pub command: Vec<String>,
+    /// Whether there is input.
+    pub stdin: bool,
+    /// Whether it runs on a terminal, where all output is one.
+    pub tty: bool,
+}
+
+/// What a client sends to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Input.
+    Data(Bytes),
+    /// The size of the client's terminal.
+    Resize {
+        /// Width in characters.
+        columns: u16,
+        /// Height in characters.
+        rows: u16,
+    },
+    /// There is no more input.
+    End,
+}
+
+/// What a command sends to its client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Output.
+    Out(Bytes),
+    /// Output of errors.
+    Err(Bytes),
+    /// It ended with this exit code; nothing follows.
+    Ended(i32),
+    /// It could not be run or watched; nothing follows.
+    Failed(String),
+}
+
+/// A command that runs. It is ended when its client is gone: when both ends here are
+/// dropped.
+#[derive(Debug)]
+pub struct Session {
+    /// To the command.
+    pub input: tokio::sync::mpsc::Sender<Input>,
+    /// From the command.
+    pub output: tokio::sync::mpsc::Receiver<Output>,
+}
+
 /// Running pods.
 #[async_trait]
 pub trait PodAccess: Send + Sync + 'static {
@@ -128,6 +180,19 @@ pub trait PodAccess: Send + Sync + 'static {
         pod: &str,
         options: LogOptions,
     ) -> Result<LogStream, PodError>;
+
+    /// Runs a command in a container.
+    async fn exec(
+        &self,
+        namespace: &str,
+        pod: &str,
+        options: ExecOptions,
+    ) -> Result<Session, PodError> {
+        let _ = (namespace, options);
+        Err(PodError::BadRequest(format!(
+            "no command can be run in pod {pod:?} here"
+        )))
+    }
 }
 
 /// There are no pods.

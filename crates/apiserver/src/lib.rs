@@ -39,8 +39,8 @@ mod table;
 mod watch;
 
 pub use access::{
-    Admission, AdmissionRequest, Admitted, AllowAll, Denied, LogOptions, LogStream, NoPods,
-    Operation, PodAccess, PodError, Violation,
+    Admission, AdmissionRequest, Admitted, AllowAll, Denied, ExecOptions, Input, LogOptions,
+    LogStream, NoPods, Operation, Output, PodAccess, PodError, Session, Violation,
 };
 pub use credentials::Credentials;
 pub use resource::{Column, Resource, Scale, Subresources};

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::{JoinError, JoinHandle},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use crate::{
     core::Core,
     credentials::{self, Credentials},
     furnish,
-    http::Api,
+    http::{self, Api},
     listener::Gate,
     store::{self, Store},
 };
@@ -73,7 +73,11 @@ impl Server {
         let task = caretaker::run(Arc::clone(&core), events, stop.clone());
         let caretaker = Arc::new(Mutex::new(Some(tokio::spawn(task))));
         Ok(Self {
-            api: Api { core, stop },
+            api: Api {
+                core,
+                stop,
+                sessions: Arc::new(Semaphore::new(http::SESSIONS)),
+            },
             caretaker,
         })
     }
@@ -81,7 +85,7 @@ impl Server {
     /// A client that talks to this server inside the process.
     pub fn client(&self) -> kube::Client {
         let api = self.api.clone();
-        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let service = tower::service_fn(move |request: ::http::Request<kube::client::Body>| {
             let api = api.clone();
             async move { Ok::<_, Infallible>(api.respond(request).await) }
         });

@@ -11,6 +11,8 @@ mod options;
 mod path;
 mod query;
 mod reviews;
+mod streams;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use answer::{Body, failure};
@@ -37,6 +40,9 @@ use crate::{
 /// The largest body that is read, as on any Kubernetes.
 const LARGEST: usize = 3 << 20;
 
+/// Commands in containers that run at once.
+pub(crate) const SESSIONS: usize = 64;
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything an answer needs.
@@ -45,6 +51,8 @@ pub(crate) struct Api {
     pub(crate) core: Arc<Core>,
     /// Ends watches when the server closes.
     pub(crate) stop: CancellationToken,
+    /// Bounds the commands that run at once.
+    pub(crate) sessions: Arc<Semaphore>,
 }
 
 impl Api {
@@ -71,6 +79,9 @@ impl Api {
         if let Route::Objects(objects) = route {
             if let Some(answer) = reviews::answer(core, &user, parts, &objects, &body) {
                 return answer;
+            }
+            if let Some(place) = objects.exec() {
+                return streams::exec(self, parts, &query, place).await;
             }
             return objects::answer(self, parts, &query, objects, body).await;
         }

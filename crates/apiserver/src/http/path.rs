@@ -40,6 +40,15 @@ pub(crate) struct Objects {
     pub(crate) watch: bool,
 }
 
+impl Objects {
+    /// Namespace and name of the pod in which a command is to run.
+    pub(crate) fn exec(&self) -> Option<(&str, &str)> {
+        let pods = self.group.is_empty() && self.version == "v1" && self.plural == "pods";
+        let run = pods && self.subresource == "exec" && !self.namespace.is_empty();
+        run.then_some((&*self.namespace, &*self.name))
+    }
+}
+
 impl Route {
     /// Reads a path. Segments are decoded after they are told apart.
     pub(crate) fn parse(path: &str) -> Self {
