@@ -21,8 +21,8 @@ pub type ObservabilityAlertsNotificationChannel =
 /// What raises an alert, and what then happens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[(
-    "!has(self.actions.incident) || !self.actions.incident.triggerAiCostAnalysis \
-     || self.source.type == 'budget'",
+    "!has(self.actions.incident) || !has(self.actions.incident.triggerAiCostAnalysis) \
+     || !self.actions.incident.triggerAiCostAnalysis || self.source.type == 'budget'",
     BUDGET_ONLY,
 )])))]
 pub struct ObservabilityAlertRuleSpec {
@@ -140,9 +140,13 @@ pub struct AlertNotifications {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[
-    ("!has(self.triggerAiRca) || !self.triggerAiRca || self.enabled", NEEDS_INCIDENT),
     (
-        "!has(self.triggerAiCostAnalysis) || !self.triggerAiCostAnalysis || self.enabled",
+        "!has(self.triggerAiRca) || !self.triggerAiRca || (has(self.enabled) && self.enabled)",
+        NEEDS_INCIDENT,
+    ),
+    (
+        "!has(self.triggerAiCostAnalysis) || !self.triggerAiCostAnalysis \
+         || (has(self.enabled) && self.enabled)",
         NEEDS_INCIDENT,
     ),
 ])))]
