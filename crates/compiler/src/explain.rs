@@ -9,7 +9,7 @@ pub(crate) use given::type_object;
 pub use path::{Missing, locate};
 
 use crate::diagnostic::dotted;
-use crate::fleet::{Fleet, Name, Snapshot};
+use crate::fleet::{Fleet, Name, RenderedBinding, Snapshot};
 use crate::origin::{Cause, Made, leaves};
 use crate::programs::Programs;
 use crate::result::{Compiled, Rendered};
@@ -81,10 +81,9 @@ pub struct Explained<'a> {
 }
 
 impl Fleet {
-    /// Renders the binding of a component, or of a project, so that it can be explained; nothing
-    /// when it is not there or lacks something.
-    pub fn explain(&self, namespace: &str, name: &str, component: bool) -> Option<Explained<'_>> {
-        self.explained(&Name::new(component, namespace, name), &Programs::default())
+    /// Renders a binding again, so that it can be explained; nothing when it is not there.
+    pub fn explain(&self, binding: &RenderedBinding) -> Option<Explained<'_>> {
+        self.explained(&binding.binding(), &Programs::default())
     }
 
     pub(crate) fn explained(&self, name: &Name, programs: &Programs) -> Option<Explained<'_>> {

@@ -59,7 +59,7 @@ pub struct ProjectSnapshot<'a> {
 }
 
 /// What rendering one [`ResourceReleaseBinding`] needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ResourceSnapshot<'a> {
     /// The frozen release the binding names.
     pub release: &'a ResourceReleaseSpec,

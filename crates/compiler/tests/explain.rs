@@ -26,7 +26,11 @@ fn fleet() -> Fleet {
 #[track_caller]
 fn check(binding: &str, kind: &str, path: &str, expected: &str) {
     let fleet = fleet();
-    let explained = fleet.explain("acme", binding, true).expect("a binding");
+    let rendered = fleet.render();
+    let rendered = rendered.iter().find(|one| one.name == binding);
+    let explained = fleet
+        .explain(rendered.expect("a binding"))
+        .expect("a binding");
     let object = explained
         .objects()
         .iter()

@@ -44,7 +44,7 @@ fn sections(page: &str) -> Vec<(String, Vec<Block>)> {
 }
 
 fn documents(text: &str) -> Vec<Value> {
-    serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    serde_saphyr::from_multiple(text).expect(text)
 }
 
 /// What the inputs of a section render to: objects and diagnostics.

@@ -69,8 +69,7 @@ fn answer(fleet: &Fleet, args: &Explain) -> Result<Answer> {
     };
     let pointer = locate(object, field)
         .map_err(|missing| Failure::new(Exit::NotFound, format!("{}: {missing}", title(object))))?;
-    let of_component = binding.component.is_some();
-    let explained = fleet.explain(&binding.namespace, &binding.name, of_component);
+    let explained = fleet.explain(binding);
     let explanations =
         explained.map_or_else(Vec::new, |one: Explained<'_>| one.leaves(id, &pointer));
     let count = object

@@ -4,7 +4,7 @@ use super::given::type_object;
 use super::{Explained, Role, Step};
 use crate::diagnostic::dotted;
 use crate::dialect::DIALECT;
-use crate::fleet::Snapshot;
+use crate::fleet::{Bound, Snapshot};
 use crate::origin::{Origin, join};
 use choreo_model::plane::DataPlaneSpec;
 use choreo_model::{Environment, Object};
@@ -97,7 +97,7 @@ impl Explained<'_> {
     }
 
     fn surroundings(&self, reference: &Reference, sight: Sight<'_>) -> Vec<Step> {
-        let (environment, plane) = self.places();
+        let (_, environment, plane) = self.snapshot.places();
         let path = reference.path.as_slice();
         match reference.variable.as_str() {
             "metadata" => self.names(path.first().map_or("", String::as_str)),
@@ -115,32 +115,24 @@ impl Explained<'_> {
         }
     }
 
-    fn places(&self) -> (&Environment, &Object<DataPlaneSpec>) {
-        match &self.snapshot {
-            Snapshot::Component(snapshot) => (snapshot.environment, snapshot.data_plane),
-            Snapshot::Project(snapshot) => (snapshot.environment, snapshot.data_plane),
-        }
-    }
-
     /// What the name `name` of `metadata` is made of.
     pub(super) fn names(&self, name: &str) -> Vec<Step> {
-        let (environment, plane) = self.places();
-        let (project, component) = match &self.snapshot {
-            Snapshot::Component(one) => (one.project.name(), Some(one.component.name())),
-            Snapshot::Project(one) => (one.project.name(), None),
-        };
+        let (project, environment, plane) = self.snapshot.places();
+        let (bound, subject, _) = self.snapshot.subject();
         let object = |kind: &str, name: &str| format!("{kind}/{name}");
-        let of_component = component.map(|name| object("Component", name));
-        let of_project = object("Project", project);
+        let of_subject = (bound != Bound::Project).then(|| object(bound.kind(), subject));
+        let of_project = object("Project", project.name());
         let of_environment = object("Environment", environment.name());
         let objects: Vec<String> = match name {
-            "componentName" | "componentUID" => of_component.into_iter().collect(),
+            "componentName" | "componentUID" | "resourceName" | "resourceUID" => {
+                of_subject.into_iter().collect()
+            }
             "projectName" | "projectUID" => vec![of_project],
             "environmentName" | "environmentUID" => vec![of_environment],
             "dataPlaneName" | "dataPlaneUID" => vec![object(plane.kind(), plane.name())],
-            "name" => of_component.into_iter().chain([of_environment]).collect(),
+            "name" => of_subject.into_iter().chain([of_environment]).collect(),
             "namespace" => vec![of_project, of_environment],
-            _ => of_component
+            _ => of_subject
                 .into_iter()
                 .chain([of_project, of_environment])
                 .collect(),

@@ -5,7 +5,7 @@ use crate::diagnostic::dotted;
 use crate::fleet::Snapshot;
 use crate::origin::join;
 use crate::release::embedded_reference;
-use crate::snapshot::ComponentSnapshot;
+use crate::snapshot::{ComponentSnapshot, ResourceSnapshot};
 use choreo_model::shared::SchemaSection;
 use serde_json::Value;
 
@@ -59,7 +59,30 @@ impl Explained<'_> {
                     is_template: false,
                 })
             }
+            (Snapshot::Resource(snapshot), _) => Some(of_resource(snapshot, name)),
         }
+    }
+}
+
+fn of_resource<'a>(snapshot: &ResourceSnapshot<'a>, name: &'a str) -> Section<'a> {
+    let frozen = &snapshot.release.resource_type;
+    let (value, schema, given) = if name == "parameters" {
+        let object = format!("Resource/{}", snapshot.resource.name());
+        let value = &snapshot.release.parameters;
+        (value, &frozen.spec.parameters, (object, "/spec/parameters"))
+    } else {
+        let object = format!("ResourceReleaseBinding/{}", snapshot.binding.name());
+        let value = &snapshot.binding.spec.resource_type_environment_configs;
+        let given = (object, "/spec/resourceTypeEnvironmentConfigs");
+        (value, &frozen.spec.environment_configs, given)
+    };
+    Section {
+        value: value.as_ref(),
+        given: (given.0, given.1.to_owned()),
+        schema: schema.as_ref(),
+        declared: format!("{}/{}", frozen.kind, frozen.name),
+        name,
+        is_template: false,
     }
 }
 

@@ -3,23 +3,23 @@
 //! Used where nothing runs: to render offline, to compare two states of a platform, and in tests.
 //! Everything is found by name, so that a fleet of thousands is rendered in seconds.
 
+mod bindings;
 mod library;
 mod references;
 mod resources;
 mod settle;
 mod table;
 
+pub(crate) use bindings::{Bound, Name, Snapshot};
 pub use library::{Library, Spot};
 
 use self::resources::Resources;
 use self::table::Table;
-use crate::component::{compile_component, explain_component};
 use crate::configurations;
 use crate::connections;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::parallel;
 use crate::programs::Programs;
-use crate::project::{compile_project, explain_project};
 use crate::result::Compiled;
 use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ReleaseBinding};
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
@@ -115,13 +115,6 @@ pub struct RenderedBinding {
     pub resource: Option<String>,
     /// What was rendered.
     pub compiled: Compiled,
-}
-
-/// A binding of either kind, and what compiling it needs.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Snapshot<'a> {
-    Component(ComponentSnapshot<'a>),
-    Project(ProjectSnapshot<'a>),
 }
 
 impl Fleet {
@@ -222,98 +215,7 @@ impl Fleet {
             let snapshot = self.snapshot(name)?.ok()?;
             Some(snapshot.rendered(snapshot.compile(programs)))
         });
-        let rendered = rendered.into_iter().flatten();
-        rendered.chain(self.render_resources()).collect()
-    }
-
-    /// The names of all bindings: of projects first, as their cells are needed first.
-    pub(crate) fn names(&self) -> BTreeSet<Name> {
-        let cells = self.project_bindings.iter().map(|binding| Name {
-            of: Bound::Project,
-            namespace: binding.namespace().to_owned(),
-            name: binding.name().to_owned(),
-        });
-        let components = self.bindings.iter().map(|binding| Name {
-            of: Bound::Component,
-            namespace: binding.namespace().to_owned(),
-            name: binding.name().to_owned(),
-        });
-        cells.chain(components).collect()
-    }
-
-    /// What compiling a binding needs, or what is missing; nothing when there is no such binding.
-    pub(crate) fn snapshot(&self, wanted: &Name) -> Option<Result<Snapshot<'_>, String>> {
-        match wanted.of {
-            Bound::Project => {
-                let binding = self.project_bindings.get(&wanted.namespace, &wanted.name)?;
-                Some(self.project_snapshot(binding).map(Snapshot::Project))
-            }
-            Bound::Component => {
-                let binding = self.bindings.get(&wanted.namespace, &wanted.name)?;
-                Some(self.component_snapshot(binding).map(Snapshot::Component))
-            }
-        }
-    }
-
-    /// The component or project that the binding `name` is of.
-    pub(crate) fn owner(&self, name: &Name) -> Option<Name> {
-        let owner = match name.of {
-            Bound::Project => {
-                let binding = self.project_bindings.get(&name.namespace, &name.name)?;
-                &binding.spec.owner.project_name
-            }
-            Bound::Component => {
-                let binding = self.bindings.get(&name.namespace, &name.name)?;
-                &binding.spec.owner.component_name
-            }
-        };
-        Some(Name {
-            name: owner.clone(),
-            ..name.clone()
-        })
-    }
-
-    /// Whether there is the component or project `owner`.
-    pub(crate) fn has(&self, owner: &Name) -> bool {
-        let (namespace, name) = (&owner.namespace, &owner.name);
-        match owner.of {
-            Bound::Project => self.projects.get(namespace, name).is_some(),
-            Bound::Component => self.components.get(namespace, name).is_some(),
-        }
-    }
-
-    /// Kind, namespace and name of every release.
-    pub(crate) fn release_names(&self) -> BTreeSet<(&'static str, &str, &str)> {
-        let components = of_specs(&self.releases)
-            .map(|(namespace, name)| (ComponentReleaseSpec::KIND, namespace, name));
-        let projects = of_specs(&self.project_releases)
-            .map(|(namespace, name)| (ProjectReleaseSpec::KIND, namespace, name));
-        components.chain(projects).collect()
-    }
-
-    /// Every binding, by kind, namespace and name.
-    pub(crate) fn bound_releases(&self) -> BTreeMap<(&'static str, &str, &str), BoundRelease<'_>> {
-        let components = self.bindings.iter().map(|one| {
-            let place = (one.kind(), one.namespace(), one.name());
-            (
-                place,
-                BoundRelease {
-                    release: one.spec.release_name.as_str(),
-                    environment: one.spec.environment.as_str(),
-                },
-            )
-        });
-        let cells = self.project_bindings.iter().map(|one| {
-            let place = (one.kind(), one.namespace(), one.name());
-            (
-                place,
-                BoundRelease {
-                    release: one.spec.project_release.as_str(),
-                    environment: one.spec.environment.as_str(),
-                },
-            )
-        });
-        components.chain(cells).collect()
+        rendered.into_iter().flatten().collect()
     }
 
     /// The bindings of components, by namespace and name.
@@ -469,111 +371,6 @@ impl Fleet {
         let error = Diagnostic::error(code, object, "", message);
         if !self.diagnostics.contains(&error) {
             self.diagnostics.push(error);
-        }
-    }
-}
-
-/// The release that a binding names, if it does, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BoundRelease<'a> {
-    pub(crate) release: &'a str,
-    pub(crate) environment: &'a str,
-}
-
-fn of_specs<T>(specs: &Specs<T>) -> impl Iterator<Item = (&str, &str)> {
-    specs
-        .iter()
-        .flat_map(|(namespace, specs)| specs.keys().map(|name| (namespace.as_str(), name.as_str())))
-}
-
-/// Whose binding it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Bound {
-    Project,
-    Component,
-}
-
-/// The name of a binding, or of what it is of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "objects have a name, as in manifests"
-)]
-pub(crate) struct Name {
-    pub(crate) of: Bound,
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
-impl Name {
-    /// What the binding is of, as `Kind/name`.
-    pub(crate) fn title(&self) -> String {
-        match self.of {
-            Bound::Project => format!("Project/{}", self.name),
-            Bound::Component => format!("Component/{}", self.name),
-        }
-    }
-
-    /// The binding `name` of a component, or else of a project.
-    pub(crate) fn new(component: bool, namespace: &str, name: &str) -> Self {
-        Self {
-            of: if component {
-                Bound::Component
-            } else {
-                Bound::Project
-            },
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
-    }
-}
-
-impl Snapshot<'_> {
-    pub(crate) fn explain(&self, programs: &Programs) -> Compiled {
-        match self {
-            Self::Component(snapshot) => explain_component(snapshot, programs),
-            Self::Project(snapshot) => explain_project(snapshot, programs),
-        }
-    }
-
-    pub(crate) fn compile(&self, programs: &Programs) -> Compiled {
-        match self {
-            Self::Component(snapshot) => compile_component(snapshot, programs),
-            Self::Project(snapshot) => compile_project(snapshot, programs),
-        }
-    }
-
-    /// `compiled` with the names of what it was made of.
-    pub(crate) fn rendered(&self, compiled: Compiled) -> RenderedBinding {
-        match self {
-            Self::Component(snapshot) => {
-                let component = snapshot.component.name();
-                let environment = snapshot.environment.name();
-                RenderedBinding {
-                    namespace: snapshot.binding.namespace().to_owned(),
-                    name: snapshot.binding.name().to_owned(),
-                    release: names::component_binding(component, environment),
-                    environment: environment.to_owned(),
-                    project: snapshot.project.name().to_owned(),
-                    component: Some(component.to_owned()),
-                    resource: None,
-                    compiled,
-                }
-            }
-            Self::Project(snapshot) => {
-                let project = snapshot.project.name();
-                let environment = snapshot.environment.name();
-                RenderedBinding {
-                    namespace: snapshot.binding.namespace().to_owned(),
-                    name: snapshot.binding.name().to_owned(),
-                    release: names::project_rendered_release(project, environment),
-                    environment: environment.to_owned(),
-                    project: project.to_owned(),
-                    component: None,
-                    resource: None,
-                    compiled,
-                }
-            }
         }
     }
 }

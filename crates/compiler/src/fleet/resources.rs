@@ -1,7 +1,7 @@
 //! Managed resources of a fleet: what controllers make of them, and what components get of them.
 
 use super::table::{Table, missing};
-use super::{Fleet, RenderedBinding, Specs, keep, put};
+use super::{Fleet, Specs, keep, place, put, read};
 use crate::connections;
 use crate::diagnostic::Code;
 use crate::parallel;
@@ -14,7 +14,7 @@ use choreo_model::conditions::{self, reasons, types};
 use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
 use choreo_model::resource_type::{ResourceOutput, ResourceTypeSpec};
-use choreo_model::{Resource, ResourceReleaseBinding, names};
+use choreo_model::{Resource, ResourceReleaseBinding};
 use serde_json::Value;
 
 /// The objects.
@@ -32,10 +32,31 @@ impl Resources {
         match kind {
             "Resource" => put(&mut self.objects, manifest),
             "ResourceType" | "ClusterResourceType" => put(&mut self.types, manifest),
-            "ResourceReleaseBinding" => put(&mut self.bindings, manifest),
+            "ResourceReleaseBinding" => read(manifest).map(|binding| self.add_binding(binding)),
             "ResourceRelease" => keep(&mut self.releases, manifest),
             _ => Ok(()),
         }
+    }
+
+    fn add_binding(&mut self, mut binding: ResourceReleaseBinding) {
+        let there = self.bindings.get(binding.namespace(), binding.name());
+        let release = &mut binding.spec.resource_release;
+        if let Some(there) = there.filter(|_| release.is_empty()) {
+            release.clone_from(&there.spec.resource_release);
+        }
+        place(&mut self.bindings, binding);
+    }
+
+    pub(super) fn binding(&self, namespace: &str, name: &str) -> Option<&ResourceReleaseBinding> {
+        self.bindings.get(namespace, name)
+    }
+
+    pub(super) fn has(&self, namespace: &str, name: &str) -> bool {
+        self.objects.get(namespace, name).is_some()
+    }
+
+    pub(super) const fn releases(&self) -> &Specs<ResourceReleaseSpec> {
+        &self.releases
     }
 }
 
@@ -148,26 +169,6 @@ impl Fleet {
         self.resource_bindings()
             .filter(|binding| targets.iter().any(|target| serves(binding, target)))
             .collect()
-    }
-
-    /// Renders every binding of a resource that names a release.
-    pub(super) fn render_resources(&self) -> Vec<RenderedBinding> {
-        let bindings: Vec<&ResourceReleaseBinding> = self.resource_bindings().collect();
-        let rendered = parallel::map(&bindings, Programs::default, |programs, binding| {
-            let compiled = self.compiled_resource(binding, programs)?.compiled;
-            let owner = &binding.spec.owner;
-            Some(RenderedBinding {
-                namespace: binding.namespace().to_owned(),
-                name: binding.name().to_owned(),
-                release: names::resource_name(&owner.resource_name, &binding.spec.environment),
-                environment: binding.spec.environment.clone(),
-                project: owner.project_name.clone(),
-                component: None,
-                resource: Some(owner.resource_name.clone()),
-                compiled,
-            })
-        });
-        rendered.into_iter().flatten().collect()
     }
 }
 

@@ -5,7 +5,7 @@ use super::effect::Effect;
 use super::inputs::InputChange;
 use super::reasons;
 use crate::canonical;
-use crate::fleet::{Bound, Fleet, Name, Snapshot};
+use crate::fleet::{Bound, Fleet, Name};
 use crate::parallel;
 use choreo_model::{labels, names};
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Binding {
-    /// `ReleaseBinding` or `ProjectReleaseBinding`.
+    /// `ReleaseBinding`, `ProjectReleaseBinding` or `ResourceReleaseBinding`.
     pub kind: &'static str,
     /// Its namespace.
     pub namespace: String,
@@ -40,9 +40,12 @@ pub struct Binding {
     pub name: String,
     /// The project.
     pub project: String,
-    /// The component; none for the cell of a project.
+    /// The component, for the binding of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
+    /// The managed resource, for the binding of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     /// The environment.
     pub environment: String,
 }
@@ -98,40 +101,26 @@ fn binding((before, after): (&Fleet, &Fleet), name: &Name) -> (Binding, Vec<Stri
     let found = [after, before]
         .into_iter()
         .find_map(|fleet| fleet.snapshot(name)?.ok());
-    let (project, component, environment, identifiers) = match &found {
-        Some(Snapshot::Component(one)) => (
-            one.project.name(),
-            Some(one.component.name()),
-            one.environment.name(),
-            vec![
-                one.project.uid(),
-                one.environment.uid(),
-                one.component.uid(),
-            ],
-        ),
-        Some(Snapshot::Project(one)) => (
-            one.project.name(),
-            None,
-            one.environment.name(),
-            vec![one.project.uid(), one.environment.uid()],
-        ),
-        None => ("", None, "", Vec::new()),
-    };
-    let binding = Binding {
-        kind: match name.of {
-            Bound::Project => "ProjectReleaseBinding",
-            Bound::Component => "ReleaseBinding",
-        },
+    let mut binding = Binding {
+        kind: name.of.binding_kind(),
         namespace: name.namespace.clone(),
         name: name.name.clone(),
-        project: project.to_owned(),
-        component: component.map(str::to_owned),
-        environment: environment.to_owned(),
+        project: String::new(),
+        component: None,
+        resource: None,
+        environment: String::new(),
     };
-    (
-        binding,
-        identifiers.into_iter().map(str::to_owned).collect(),
-    )
+    let Some(found) = found else {
+        return (binding, Vec::new());
+    };
+    let (project, environment, _) = found.places();
+    let (bound, subject, uid) = found.subject();
+    project.name().clone_into(&mut binding.project);
+    environment.name().clone_into(&mut binding.environment);
+    binding.component = (bound == Bound::Component).then(|| subject.to_owned());
+    binding.resource = (bound == Bound::Resource).then(|| subject.to_owned());
+    let identifiers = [project.uid(), environment.uid(), uid];
+    (binding, identifiers.map(str::to_owned).to_vec())
 }
 
 /// A text that is the same for bindings that differ in the same way: their own names, and those of
@@ -174,6 +163,9 @@ fn blanks(
     }
     let identifiers = identifiers.into_iter().enumerate();
     blanks.extend(identifiers.map(|(index, uid)| (uid, format!("{{uid{index}}}"))));
+    if let Some(resource) = &binding.resource {
+        blanks.push((resource.clone(), "{resource}".to_owned()));
+    }
     for (index, one) in objects.iter().enumerate() {
         blanks.push((one.name.clone(), format!("{{{}{index}}}", one.kind)));
     }

@@ -3,8 +3,8 @@
 use super::difference::differences;
 use crate::diagnostic::dotted;
 use crate::explain::type_object;
-use crate::fleet::{Bound, Fleet, Name, Snapshot};
-use crate::snapshot::{ComponentSnapshot, ProjectSnapshot};
+use crate::fleet::{Fleet, Name, Snapshot};
+use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ResourceSnapshot};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::release::FrozenTrait;
 use choreo_model::{Object, Spec};
@@ -52,6 +52,9 @@ pub(super) fn changes(
         (Some(Ok(Snapshot::Project(old))), Some(Ok(Snapshot::Project(new)))) => {
             project(&old, &new, &mut found);
         }
+        (Some(Ok(Snapshot::Resource(old))), Some(Ok(Snapshot::Resource(new)))) => {
+            resource(&old, &new, &mut found);
+        }
         _ => found.note(whole(name, fleets), ""),
     }
     found.0.into_iter().collect()
@@ -62,11 +65,10 @@ pub(super) fn changes(
 fn whole(name: &Name, (before, after): (&Fleet, &Fleet)) -> String {
     let owner = after.owner(name).or_else(|| before.owner(name));
     match owner {
-        Some(owner) if before.has(&owner) != after.has(&owner) => owner.title(),
-        Some(_) | None => match name.of {
-            Bound::Project => format!("ProjectReleaseBinding/{}", name.name),
-            Bound::Component => format!("ReleaseBinding/{}", name.name),
-        },
+        Some(owner) if before.has(&owner) != after.has(&owner) => {
+            format!("{}/{}", owner.of.kind(), owner.name)
+        }
+        Some(_) | None => format!("{}/{}", name.of.binding_kind(), name.name),
     }
 }
 
@@ -274,6 +276,27 @@ fn project(old: &ProjectSnapshot<'_>, new: &ProjectSnapshot<'_>, found: &mut Fou
         &annotations(old),
         &annotations(new),
     );
+    found.objects(old.environment, new.environment);
+    found.objects(old.data_plane, new.data_plane);
+}
+
+fn resource(old: &ResourceSnapshot<'_>, new: &ResourceSnapshot<'_>, found: &mut Found) {
+    let (was, is) = (old.release, new.release);
+    let type_ = format!("{}/{}", is.resource_type.kind, is.resource_type.name);
+    let (old_spec, new_spec) = (&was.resource_type.spec, &is.resource_type.spec);
+    found.compare(&type_, "/spec", old_spec, new_spec);
+    let title = format!("Resource/{}", new.resource.name());
+    found.compare(&title, "/spec/parameters", &was.parameters, &is.parameters);
+    if old.resource.uid() != new.resource.uid() {
+        found.note(title, "/metadata/uid");
+    }
+    let said = |snapshot: &ResourceSnapshot<'_>| {
+        let mut spec = snapshot.binding.spec.clone();
+        spec.resource_release.clear();
+        spec
+    };
+    let binding = format!("ResourceReleaseBinding/{}", new.binding.name());
+    found.compare(&binding, "/spec", &said(old), &said(new));
     found.objects(old.environment, new.environment);
     found.objects(old.data_plane, new.data_plane);
 }

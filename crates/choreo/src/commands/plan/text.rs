@@ -77,8 +77,9 @@ fn of_group(group: &Group, lines: &mut Vec<String>) {
 }
 
 fn name(binding: &Binding) -> String {
-    match &binding.component {
-        Some(component) => format!("{component} in {}", binding.environment),
+    let subject = binding.component.as_ref().or(binding.resource.as_ref());
+    match subject {
+        Some(subject) => format!("{subject} in {}", binding.environment),
         None => format!("the cell of {} in {}", binding.project, binding.environment),
     }
 }
@@ -90,9 +91,10 @@ fn of_object(object: &ObjectChange, lines: &mut Vec<String>) {
         Action::Remove => '-',
     };
     let ObjectChange { kind, name, .. } = object;
-    let effect = match object.effect {
-        Effect::None => String::new(),
-        effect => format!(": {}", effect.as_str()),
+    let effect = if object.effect == Effect::None {
+        String::new()
+    } else {
+        format!(": {}", object.effect.as_str())
     };
     lines.push(format!("  {sign} {kind}/{name}{effect}"));
     lines.extend(object.fields.iter().map(of_field));

@@ -66,8 +66,9 @@ fn place(rendered: &RenderedBinding, object: &serde_json::Value) -> String {
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
     let id = names::manifest_id(&kind, &name);
-    match &rendered.component {
-        Some(component) => format!("{}/{component}/{id}.yaml", rendered.project),
+    let subject = rendered.component.as_ref().or(rendered.resource.as_ref());
+    match subject {
+        Some(subject) => format!("{}/{subject}/{id}.yaml", rendered.project),
         None => format!("{}/{id}.yaml", rendered.project),
     }
 }

@@ -1,0 +1,278 @@
+//! Bindings of every kind by their names: what each needs, what it renders to, where it is.
+
+use super::{Fleet, RenderedBinding, Specs};
+use crate::component::{compile_component, explain_component};
+use crate::programs::Programs;
+use crate::project::{compile_project, explain_project};
+use crate::resource::{compile_resource, explain_resource};
+use crate::result::Compiled;
+use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ResourceSnapshot};
+use choreo_model::project::ProjectReleaseSpec;
+use choreo_model::release::ComponentReleaseSpec;
+use choreo_model::resource::ResourceReleaseSpec;
+use choreo_model::{DataPlane, Environment, Object, Project, Spec, names};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a binding binds; the cells of projects are needed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bound {
+    Project,
+    Component,
+    Resource,
+}
+
+/// The name of a binding, or of what it binds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "objects have a name, as in manifests"
+)]
+pub(crate) struct Name {
+    pub(crate) of: Bound,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// A binding of any kind, and what compiling it needs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Snapshot<'a> {
+    Component(ComponentSnapshot<'a>),
+    Project(ProjectSnapshot<'a>),
+    Resource(ResourceSnapshot<'a>),
+}
+
+/// The release that a binding names, if it does, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BoundRelease<'a> {
+    pub(crate) release: &'a str,
+    pub(crate) environment: &'a str,
+}
+
+/// Kind, namespace and name of an object.
+type Place<'a> = (&'static str, &'a str, &'a str);
+
+impl Bound {
+    /// The kind of what is bound.
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::Project => "Project",
+            Self::Resource => "Resource",
+            Self::Component => "Component",
+        }
+    }
+
+    /// The kind of the binding.
+    pub(crate) const fn binding_kind(self) -> &'static str {
+        match self {
+            Self::Project => "ProjectReleaseBinding",
+            Self::Resource => "ResourceReleaseBinding",
+            Self::Component => "ReleaseBinding",
+        }
+    }
+}
+
+impl Name {
+    fn of<T: Spec>(of: Bound, binding: &Object<T>) -> Self {
+        Self {
+            of,
+            namespace: binding.namespace().to_owned(),
+            name: binding.name().to_owned(),
+        }
+    }
+}
+
+impl RenderedBinding {
+    /// The name of the binding that was rendered.
+    pub(crate) fn binding(&self) -> Name {
+        let of = match (&self.component, &self.resource) {
+            (Some(_), _) => Bound::Component,
+            (None, Some(_)) => Bound::Resource,
+            (None, None) => Bound::Project,
+        };
+        Name {
+            of,
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+impl Fleet {
+    /// The names of all bindings.
+    pub(crate) fn names(&self) -> BTreeSet<Name> {
+        let cells = self.project_bindings.iter();
+        let cells = cells.map(|binding| Name::of(Bound::Project, binding));
+        let resources = self.resource_bindings();
+        let resources = resources.map(|binding| Name::of(Bound::Resource, binding));
+        let components = self.bindings.iter();
+        let components = components.map(|binding| Name::of(Bound::Component, binding));
+        cells.chain(resources).chain(components).collect()
+    }
+
+    /// What compiling a binding needs, or what is missing; nothing when there is no such binding.
+    pub(crate) fn snapshot(&self, wanted: &Name) -> Option<Result<Snapshot<'_>, String>> {
+        let (namespace, name) = (&wanted.namespace, &wanted.name);
+        Some(match wanted.of {
+            Bound::Project => {
+                let binding = self.project_bindings.get(namespace, name)?;
+                self.project_snapshot(binding).map(Snapshot::Project)
+            }
+            Bound::Resource => {
+                let binding = self.resources.binding(namespace, name)?;
+                self.resource_snapshot(binding).map(Snapshot::Resource)
+            }
+            Bound::Component => {
+                let binding = self.bindings.get(namespace, name)?;
+                self.component_snapshot(binding).map(Snapshot::Component)
+            }
+        })
+    }
+
+    /// What the binding `name` binds.
+    pub(crate) fn owner(&self, name: &Name) -> Option<Name> {
+        let (namespace, binding) = (&name.namespace, &name.name);
+        let owner = match name.of {
+            Bound::Project => {
+                let binding = self.project_bindings.get(namespace, binding)?;
+                &binding.spec.owner.project_name
+            }
+            Bound::Resource => {
+                let binding = self.resources.binding(namespace, binding)?;
+                &binding.spec.owner.resource_name
+            }
+            Bound::Component => {
+                let binding = self.bindings.get(namespace, binding)?;
+                &binding.spec.owner.component_name
+            }
+        };
+        Some(Name {
+            name: owner.clone(),
+            ..name.clone()
+        })
+    }
+
+    /// Whether there is the project, resource or component `owner`.
+    pub(crate) fn has(&self, owner: &Name) -> bool {
+        let (namespace, name) = (&owner.namespace, &owner.name);
+        match owner.of {
+            Bound::Project => self.projects.get(namespace, name).is_some(),
+            Bound::Resource => self.resources.has(namespace, name),
+            Bound::Component => self.components.get(namespace, name).is_some(),
+        }
+    }
+
+    /// Kind, namespace and name of every release.
+    pub(crate) fn release_names(&self) -> BTreeSet<Place<'_>> {
+        let components = places(ComponentReleaseSpec::KIND, &self.releases);
+        let projects = places(ProjectReleaseSpec::KIND, &self.project_releases);
+        let resources = places(ResourceReleaseSpec::KIND, self.resources.releases());
+        components.chain(projects).chain(resources).collect()
+    }
+
+    /// Every binding, by kind, namespace and name.
+    pub(crate) fn bound_releases(&self) -> BTreeMap<Place<'_>, BoundRelease<'_>> {
+        let components = self.bindings.iter().map(|one| {
+            let spec = &one.spec;
+            (place(one), bound(&spec.release_name, &spec.environment))
+        });
+        let cells = self.project_bindings.iter().map(|one| {
+            let spec = &one.spec;
+            (place(one), bound(&spec.project_release, &spec.environment))
+        });
+        let resources = self.resource_bindings().map(|one| {
+            let spec = &one.spec;
+            (place(one), bound(&spec.resource_release, &spec.environment))
+        });
+        components.chain(cells).chain(resources).collect()
+    }
+}
+
+fn places<'a, T>(kind: &'static str, specs: &'a Specs<T>) -> impl Iterator<Item = Place<'a>> {
+    specs.iter().flat_map(move |(namespace, specs)| {
+        let names = specs.keys();
+        names.map(move |name| (kind, namespace.as_str(), name.as_str()))
+    })
+}
+
+fn place<T: Spec>(object: &Object<T>) -> Place<'_> {
+    (object.kind(), object.namespace(), object.name())
+}
+
+const fn bound<'a>(release: &'a str, environment: &'a str) -> BoundRelease<'a> {
+    BoundRelease {
+        release,
+        environment,
+    }
+}
+
+impl<'a> Snapshot<'a> {
+    pub(crate) fn compile(&self, programs: &Programs) -> Compiled {
+        match self {
+            Self::Component(snapshot) => compile_component(snapshot, programs),
+            Self::Project(snapshot) => compile_project(snapshot, programs),
+            Self::Resource(snapshot) => compile_resource(snapshot, programs).compiled,
+        }
+    }
+
+    /// The same, with where every field came from.
+    pub(crate) fn explain(&self, programs: &Programs) -> Compiled {
+        match self {
+            Self::Component(snapshot) => explain_component(snapshot, programs),
+            Self::Project(snapshot) => explain_project(snapshot, programs),
+            Self::Resource(snapshot) => explain_resource(snapshot, programs).compiled,
+        }
+    }
+
+    /// The project, the environment and its data plane.
+    pub(crate) const fn places(&self) -> (&'a Project, &'a Environment, &'a DataPlane) {
+        match self {
+            Self::Component(one) => (one.project, one.environment, one.data_plane),
+            Self::Project(one) => (one.project, one.environment, one.data_plane),
+            Self::Resource(one) => (one.project, one.environment, one.data_plane),
+        }
+    }
+
+    /// What is bound: kind, name and identifier.
+    pub(crate) fn subject(&self) -> (Bound, &'a str, &'a str) {
+        match self {
+            Self::Component(one) => {
+                let component = one.component;
+                (Bound::Component, component.name(), component.uid())
+            }
+            Self::Project(one) => (Bound::Project, one.project.name(), one.project.uid()),
+            Self::Resource(one) => (Bound::Resource, one.resource.name(), one.resource.uid()),
+        }
+    }
+
+    /// `compiled` with the names of what it was made of.
+    pub(crate) fn rendered(&self, compiled: Compiled) -> RenderedBinding {
+        let (project, environment, _) = self.places();
+        let (project, environment) = (project.name(), environment.name());
+        let (bound, name, _) = self.subject();
+        let release = match bound {
+            Bound::Project => names::project_rendered_release(project, environment),
+            Bound::Resource => names::resource_name(name, environment),
+            Bound::Component => names::component_binding(name, environment),
+        };
+        let (namespace, binding) = self.binding();
+        RenderedBinding {
+            namespace: namespace.to_owned(),
+            name: binding.to_owned(),
+            release,
+            environment: environment.to_owned(),
+            project: project.to_owned(),
+            component: (bound == Bound::Component).then(|| name.to_owned()),
+            resource: (bound == Bound::Resource).then(|| name.to_owned()),
+            compiled,
+        }
+    }
+
+    /// Namespace and name of the binding.
+    pub(crate) fn binding(&self) -> (&'a str, &'a str) {
+        match self {
+            Self::Component(one) => (one.binding.namespace(), one.binding.name()),
+            Self::Project(one) => (one.binding.namespace(), one.binding.name()),
+            Self::Resource(one) => (one.binding.namespace(), one.binding.name()),
+        }
+    }
+}
