@@ -66,7 +66,7 @@ pub(crate) fn watch(
     // Subscribed before the first look, so nothing falls in between.
     let changed = shelf.subscribe();
     let deadline = Instant::now() + query.timeout;
-    let watcher = Watcher {
+    let mut watcher = Watcher {
         cache: Arc::clone(&core.cache),
         kind: Arc::clone(kind),
         namespace: namespace.into(),
@@ -75,22 +75,17 @@ pub(crate) fn watch(
         position: 0,
         next_bookmark: Instant::now() + BOOKMARK,
         deadline,
-        phase: Phase::Begin(query.start),
+        over: false,
         shelf,
         changed,
         form: query.form,
         begun: false,
         stop,
     };
-    let batches = stream::unfold(watcher, Watcher::next);
+    // It begins when it is asked for, not when it is first read: no later change is missed.
+    let first = watcher.begin(query.start);
+    let batches = stream::once(async { first }).chain(stream::unfold(watcher, Watcher::next));
     Ok(batches.flat_map(stream::iter))
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Begin(Start),
-    Follow,
-    Over,
 }
 
 struct Watcher {
@@ -104,7 +99,8 @@ struct Watcher {
     position: u64,
     next_bookmark: Instant,
     deadline: Instant,
-    phase: Phase,
+    /// Whether it ended with an error.
+    over: bool,
     changed: Receiver<u64>,
     form: Form,
     /// Whether an object was sent.
@@ -114,18 +110,11 @@ struct Watcher {
 
 impl Watcher {
     async fn next(mut self) -> Option<(Vec<Bytes>, Self)> {
-        match self.phase {
-            Phase::Begin(start) => {
-                self.phase = Phase::Follow;
-                let frames = self.begin(start);
-                Some((frames, self))
-            }
-            Phase::Follow => {
-                let frames = self.follow().await?;
-                Some((frames, self))
-            }
-            Phase::Over => None,
+        if self.over {
+            return None;
         }
+        let frames = self.follow().await?;
+        Some((frames, self))
     }
 
     fn begin(&mut self, start: Start) -> Vec<Bytes> {
@@ -273,7 +262,7 @@ impl Watcher {
 
     /// Ends the watch with an error event.
     fn fail(&mut self, failure: &Failure) -> Vec<Bytes> {
-        self.phase = Phase::Over;
+        self.over = true;
         vec![line(
             &json!({"type": "ERROR", "object": failure.to_value()}),
         )]
