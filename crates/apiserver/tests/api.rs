@@ -488,7 +488,7 @@ async fn foreground_deletion_waits_for_dependents() {
         .await
         .unwrap();
     gone(&api, "owner").await;
-    let told = events(&api, &version, 4).await;
+    let told = events(&api, &version, 3).await;
     let deletions: Vec<_> = told
         .iter()
         .filter(|event| event.starts_with("DELETED"))
