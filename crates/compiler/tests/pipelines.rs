@@ -270,6 +270,48 @@ fn the_way_out_is_as_open_as_it_is_said_to_be() {
     }
 }
 
+#[test]
+fn references_that_lead_nowhere_are_told() {
+    let mut all = documents(&folder("platform.yaml"));
+    all.extend(documents(&folder("managed/input.yaml")));
+    for (kind, name, spec) in [
+        (
+            "Resource",
+            "lost",
+            json!({"owner": {"projectName": "nowhere"}, "type": {"name": "none"}}),
+        ),
+        (
+            "ResourceReleaseBinding",
+            "lost",
+            json!({
+                "owner": {"projectName": "mall", "resourceName": "gone"}, "environment": "moon",
+            }),
+        ),
+    ] {
+        all.push(json!({
+            "apiVersion": "openchoreo.dev/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": "acme"},
+            "spec": spec,
+        }));
+    }
+    let missing = Fleet::read(all).missing().into_iter();
+    let told: Vec<String> = missing
+        .map(|(_, one)| one.to_string())
+        .filter(|one| one.contains("esource"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "Workload/till spec.dependencies.resources[1].ref: resource mall/queue not found",
+            "Resource/lost spec.owner.projectName: Project \"nowhere\" not found",
+            "Resource/lost spec.type.name: ResourceType \"none\" not found",
+            "ResourceReleaseBinding/lost spec.owner.resourceName: Resource \"gone\" not found",
+            "ResourceReleaseBinding/lost spec.environment: Environment \"moon\" not found",
+        ]
+    );
+}
+
 fn release_name(change: impl FnOnce(&mut Resource, &mut ResourceType)) -> String {
     let manifests = manifests("resources", "database");
     let (mut resource, mut type_) = (one(&manifests, "db"), one(&manifests, "postgres"));

@@ -1,9 +1,12 @@
 //! What objects name that is not there. Controllers would wait for it; files can be put right.
 
 use super::Fleet;
+use super::table::missing;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::release;
-use choreo_model::{Component, Environment, Project, ReleaseBinding, Workload};
+use choreo_model::{
+    Component, Environment, Project, ReleaseBinding, Resource, ResourceReleaseBinding, Workload,
+};
 use std::collections::BTreeSet;
 
 impl Fleet {
@@ -21,6 +24,12 @@ impl Fleet {
         }
         for binding in self.bindings.iter() {
             self.binding_references(binding, &mut found);
+        }
+        for resource in self.resources.objects() {
+            self.resource_references(resource, &mut found);
+        }
+        for binding in self.resource_bindings() {
+            self.resource_binding_references(binding, &mut found);
         }
         for environment in self.environments.iter() {
             self.environment_references(environment, &mut found);
@@ -113,6 +122,46 @@ impl Fleet {
             let warning = Diagnostic::error(Code::Connection, object.as_str(), field, message);
             found.push(namespace, warning.into_warning());
         }
+        self.resource_dependencies(workload, &object, found);
+    }
+
+    fn resource_dependencies(&self, workload: &Workload, object: &str, found: &mut Found) {
+        let (namespace, owner) = (workload.namespace(), &workload.spec.owner);
+        let dependencies = workload.spec.template.dependencies.iter();
+        for (index, dependency) in dependencies.flat_map(|all| &all.resources).enumerate() {
+            let name = &dependency.reference;
+            let resource = self.resources.object(namespace, name);
+            let is_there =
+                resource.is_some_and(|one| one.spec.owner.project_name == owner.project_name);
+            if !is_there {
+                let field = format!("spec.dependencies.resources[{index}].ref");
+                let message = format!("resource {}/{name} not found", owner.project_name);
+                let warning = Diagnostic::error(Code::Connection, object, field, message);
+                found.push(namespace, warning.into_warning());
+            }
+        }
+    }
+
+    fn resource_references(&self, resource: &Resource, found: &mut Found) {
+        let object = format!("Resource/{}", resource.name());
+        let place = (resource.namespace(), object.as_str());
+        let owner = &resource.spec.owner.project_name;
+        let project = self.projects.find(Some(resource.namespace()), owner);
+        found.note(place, "spec.owner.projectName", project);
+        let type_ = self.resources.type_of(resource);
+        found.note(place, "spec.type.name", type_);
+    }
+
+    fn resource_binding_references(&self, binding: &ResourceReleaseBinding, found: &mut Found) {
+        let object = format!("ResourceReleaseBinding/{}", binding.name());
+        let namespace = binding.namespace();
+        let name = &binding.spec.owner.resource_name;
+        let resource = self.resources.object(namespace, name);
+        let resource = resource.ok_or_else(|| missing("Resource", name));
+        found.note((namespace, &object), "spec.owner.resourceName", resource);
+        let environment = &binding.spec.environment;
+        let environment = self.environments.find(Some(namespace), environment);
+        found.note((namespace, &object), "spec.environment", environment);
     }
 
     fn binding_references(&self, binding: &ReleaseBinding, found: &mut Found) {

@@ -14,7 +14,7 @@ use choreo_model::conditions::{self, reasons, types};
 use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
 use choreo_model::resource_type::{ResourceOutput, ResourceTypeSpec};
-use choreo_model::{Resource, ResourceReleaseBinding};
+use choreo_model::{Resource, ResourceReleaseBinding, ResourceType};
 use serde_json::Value;
 
 /// The objects.
@@ -52,7 +52,23 @@ impl Resources {
     }
 
     pub(super) fn has(&self, namespace: &str, name: &str) -> bool {
-        self.objects.get(namespace, name).is_some()
+        self.object(namespace, name).is_some()
+    }
+
+    pub(super) fn object(&self, namespace: &str, name: &str) -> Option<&Resource> {
+        self.objects.get(namespace, name)
+    }
+
+    /// The resources, by namespace and name.
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Resource> {
+        self.objects.iter()
+    }
+
+    /// The type of a resource, or what is missing.
+    pub(super) fn type_of(&self, resource: &Resource) -> Result<&ResourceType, String> {
+        let reference = &resource.spec.type_;
+        let namespace = reference.namespace(resource.namespace());
+        self.types.find(namespace, &reference.name)
     }
 
     pub(super) const fn releases(&self) -> &Specs<ResourceReleaseSpec> {
@@ -95,14 +111,10 @@ impl Fleet {
 
     /// Cuts the release that every resource has now. Bindings are moved by people only.
     pub(super) fn release_resources(&mut self) {
-        let resources: Vec<Resource> = self.resources.objects.iter().cloned().collect();
+        let resources: Vec<Resource> = self.resources.objects().cloned().collect();
         for resource in resources {
             let namespace = resource.namespace();
-            let reference = &resource.spec.type_;
-            let type_ = self
-                .resources
-                .types
-                .find(reference.namespace(namespace), &reference.name);
+            let type_ = self.resources.type_of(&resource);
             let cut = type_.and_then(|type_| {
                 release::resource_release(&resource, type_).map_err(|error| error.to_string())
             });
