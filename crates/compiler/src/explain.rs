@@ -103,9 +103,9 @@ impl Explained<'_> {
         &self.compiled.objects
     }
 
-    /// Every leaf of object `id` at or below `pointer`.
-    pub fn leaves(&self, id: &str, pointer: &str) -> Vec<Explanation> {
-        let found = self.compiled.objects.iter().find(|one| one.id == id);
+    /// Every leaf at or below `pointer` of the object at `index`.
+    pub fn leaves(&self, index: usize, pointer: &str) -> Vec<Explanation> {
+        let found = self.compiled.objects.get(index);
         let value = found.and_then(|one| one.object.pointer(pointer));
         let Some(value) = value else {
             return Vec::new();
@@ -115,17 +115,16 @@ impl Explained<'_> {
             Some(Explanation {
                 field: dotted(&leaf),
                 value: value.pointer(below)?.clone(),
-                steps: self.steps(id, &leaf)?,
+                steps: self.steps(index, &leaf)?,
             })
         };
         leaves(value).iter().filter_map(explanation).collect()
     }
 
-    /// The way to the leaf `pointer` of object `id`.
-    pub(crate) fn steps(&self, id: &str, pointer: &str) -> Option<Vec<Step>> {
-        self.compiled
-            .made(id, pointer)
-            .map(|made| self.way(made, pointer))
+    /// The way to the leaf `pointer` of the object at `index`.
+    pub(crate) fn steps(&self, index: usize, pointer: &str) -> Option<Vec<Step>> {
+        let made = self.compiled.provenance.get(index)?.at(pointer)?;
+        Some(self.way(made, pointer))
     }
 
     fn way(&self, made: &Made, pointer: &str) -> Vec<Step> {

@@ -31,14 +31,15 @@ fn check(binding: &str, kind: &str, path: &str, expected: &str) {
     let explained = fleet
         .explain(rendered.expect("a binding"))
         .expect("a binding");
-    let object = explained
+    let index = explained
         .objects()
         .iter()
-        .find(|one| one.object["kind"] == kind);
-    let object = object.expect("an object");
+        .position(|one| one.object["kind"] == kind);
+    let index = index.expect("an object");
+    let object = &explained.objects()[index];
     let pointer = locate(&object.object, path).expect("a field");
     let found: Vec<String> = explained
-        .leaves(&object.id, &pointer)
+        .leaves(index, &pointer)
         .iter()
         .map(ToString::to_string)
         .collect();

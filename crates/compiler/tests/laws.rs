@@ -101,44 +101,53 @@ fn fields_know_where_they_come_from() {
     );
 }
 
-/// Every leaf of everything that is rendered has an origin.
-#[test]
-fn nothing_comes_from_nowhere() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
+/// The folders in `folder` that hold a case, each with what is rendered before it.
+fn cases(folder: &Path, base: &[&str]) -> Vec<(String, Vec<Value>)> {
     let read = |path: &Path| {
         let text = std::fs::read_to_string(path).expect("a file");
         serde_saphyr::from_multiple::<Value>(&text).expect("YAML")
     };
-    let platform = read(&folder.join("platform.yaml"));
-    let mut leaves = 0;
-    for case in ["cells", "connections", "faults", "traits"] {
-        let input = read(&folder.join(case).join("input.yaml"));
-        let mut fleet = Fleet::read(platform.iter().chain(&input).cloned());
-        fleet.settle();
-        for compiled in explained(&fleet) {
-            for (object, trail) in compiled.objects.iter().zip(&compiled.provenance) {
-                for leaf in choreo_compiler::leaves(&object.object) {
-                    assert!(trail.at(&leaf).is_some(), "{case} {} {leaf}", object.id);
-                    leaves += 1;
-                }
-            }
-            assert_eq!(compiled.objects.len(), compiled.provenance.len());
-        }
-    }
-    assert!(leaves > 400, "{leaves}");
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let inputs = entries.map(|entry| entry.expect("an entry").path().join("input.yaml"));
+    let mut inputs: Vec<_> = inputs.filter(|input| input.exists()).collect();
+    inputs.sort();
+    let manifests = |input: &Path| {
+        let base = base.iter().flat_map(|file| read(&folder.join(file)));
+        base.chain(read(input)).collect()
+    };
+    inputs
+        .iter()
+        .map(|input| (input.display().to_string(), manifests(input)))
+        .collect()
 }
 
-fn explained(fleet: &Fleet) -> Vec<Compiled> {
-    let programs = Programs::default();
-    let cells = fleet.project_bindings().filter_map(|binding| {
-        let snapshot = fleet.project_snapshot(binding).ok()?;
-        Some(explain_project(&snapshot, &programs))
-    });
-    let components = fleet.bindings().filter_map(|binding| {
-        let snapshot = fleet.component_snapshot(binding).ok()?;
-        Some(explain_component(&snapshot, &programs))
-    });
-    cells.chain(components).collect()
+/// Every leaf of everything that is rendered has an origin, in our cases and in the reference's,
+/// which are kept outside the repository.
+#[test]
+fn nothing_comes_from_nowhere() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut all = cases(&folder.join("tests/goldens"), &["platform.yaml"]);
+    all.extend(cases(
+        &folder.join("../../../shared/goldens"),
+        &["platform.yaml", "dataplane.yaml"],
+    ));
+    let mut count = 0;
+    for (case, manifests) in all {
+        let mut fleet = Fleet::read(manifests);
+        fleet.settle();
+        for rendered in fleet.render() {
+            let explained = fleet.explain(&rendered).expect("a binding");
+            assert_eq!(explained.objects(), rendered.compiled.objects);
+            for (index, object) in explained.objects().iter().enumerate() {
+                let leaves = choreo_compiler::leaves(&object.object);
+                let found = explained.leaves(index, "");
+                assert_eq!(found.len(), leaves.len(), "{case} {}", object.id);
+                assert!(found.iter().all(|one| !one.steps.is_empty()));
+                count += leaves.len();
+            }
+        }
+    }
+    assert!(count > 400, "{count}");
 }
 
 #[test]

@@ -54,15 +54,16 @@ struct Answer {
 fn answer(fleet: &Fleet, args: &Explain) -> Result<Answer> {
     let rendered = fleet.render();
     let (wanted, field) = wanted(args)?;
-    let candidates: Vec<(&RenderedBinding, &Value, &str)> = rendered
+    let candidates: Vec<(&RenderedBinding, &Value, usize)> = rendered
         .iter()
         .flat_map(|binding| {
             let objects = binding.compiled.objects.iter();
-            objects.map(move |one| (binding, &one.object, one.id.as_str()))
+            let objects = objects.enumerate();
+            objects.map(move |(index, one)| (binding, &one.object, index))
         })
         .filter(|(binding, object, _)| wanted.is(binding, object))
         .collect();
-    let (binding, object, id) = match candidates.as_slice() {
+    let (binding, object, index) = match candidates.as_slice() {
         [one] => *one,
         [] => return Err(wanted.missing(&rendered)),
         several => return Err(wanted.ambiguous(several)),
@@ -71,7 +72,7 @@ fn answer(fleet: &Fleet, args: &Explain) -> Result<Answer> {
         .map_err(|missing| Failure::new(Exit::NotFound, format!("{}: {missing}", title(object))))?;
     let explained = fleet.explain(binding);
     let explanations =
-        explained.map_or_else(Vec::new, |one: Explained<'_>| one.leaves(id, &pointer));
+        explained.map_or_else(Vec::new, |one: Explained<'_>| one.leaves(index, &pointer));
     let count = object
         .pointer(&pointer)
         .map_or(0, |value| leaves(value).len());
@@ -165,7 +166,7 @@ impl Wanted<'_> {
         }
     }
 
-    fn ambiguous(&self, several: &[(&RenderedBinding, &Value, &str)]) -> Failure {
+    fn ambiguous(&self, several: &[(&RenderedBinding, &Value, usize)]) -> Failure {
         let names: Vec<String> = several.iter().map(|(_, object, _)| title(object)).collect();
         let message = format!("{} means several objects", self.name);
         Failure::new(Exit::Invalid, message).hint(format!("name one of: {}", names.join(", ")))

@@ -43,9 +43,9 @@ pub struct ObjectChange {
     /// The fields that change; none when it is made or taken away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,
-    /// Its id within the binding.
+    /// What tells it apart from others.
     #[serde(skip)]
-    pub(crate) id: String,
+    pub(crate) identity: [String; 5],
     /// The object as it will be, or was when it is taken away.
     #[serde(skip)]
     pub(crate) object: Value,
@@ -106,7 +106,7 @@ fn by_identity(objects: &[Rendered]) -> BTreeMap<[&str; 5], &Rendered> {
 }
 
 /// Kind, group, namespace, name and plane.
-fn identity(one: &Rendered) -> [&str; 5] {
+pub(super) fn identity(one: &Rendered) -> [&str; 5] {
     let api_version = text(&one.object, "/apiVersion");
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let plane = match one.target_plane {
@@ -138,7 +138,7 @@ fn change(action: Action, one: &Rendered, fields: Vec<FieldChange>) -> ObjectCha
         namespace: string("/metadata/namespace"),
         name: string("/metadata/name"),
         fields,
-        id: one.id.clone(),
+        identity: identity(one).map(str::to_owned),
         object: object.clone(),
     }
 }

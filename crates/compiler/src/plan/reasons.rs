@@ -1,6 +1,6 @@
 //! Which of the changed inputs made a field differ.
 
-use super::difference::{Action, ObjectChange};
+use super::difference::{self, Action, ObjectChange};
 use super::inputs::InputChange;
 use crate::explain::{Explained, Role, Step};
 use crate::fleet::{Fleet, Name};
@@ -34,7 +34,7 @@ pub(super) fn explain(
                 .iter()
                 .zip(values)
                 .filter_map(|(side, value)| Some((side.as_ref()?, value.as_ref()?)))
-                .flat_map(|(side, value)| ways(side, &change.id, &field.pointer, value))
+                .flat_map(|(side, value)| ways(side, &change.identity, &field.pointer, value))
                 .collect();
             let on_the_way = |input: &&InputChange| steps.iter().any(|step| leads(step, input));
             let found: Vec<InputChange> = inputs.iter().filter(on_the_way).cloned().collect();
@@ -53,11 +53,18 @@ fn everything(changes: &mut [ObjectChange], inputs: &[InputChange]) {
     }
 }
 
-/// The steps to all leaves of `value`, which is at `pointer` of object `id`.
-fn ways(side: &Explained<'_>, id: &str, pointer: &str, value: &Value) -> Vec<Step> {
+/// The steps to all leaves of `value`, which is at `pointer` of the object called `wanted`.
+fn ways(side: &Explained<'_>, wanted: &[String; 5], pointer: &str, value: &Value) -> Vec<Step> {
+    let index = side
+        .objects()
+        .iter()
+        .rposition(|one| difference::identity(one) == *wanted);
+    let Some(index) = index else {
+        return Vec::new();
+    };
     leaves(value)
         .iter()
-        .filter_map(|below| side.steps(id, &format!("{pointer}{below}")))
+        .filter_map(|below| side.steps(index, &format!("{pointer}{below}")))
         .flatten()
         .collect()
 }
