@@ -14,6 +14,7 @@ use crate::{
     cache::Place,
     core::{Core, definitions, namespaces},
     custom, furnish,
+    namespaces::Remains,
     object::{Name, Stored, finalizers, metadata, metadata_mut},
     registry::{Served, collection},
     rest::{FOREGROUND, ORPHAN, Propagation, amend, delete_as_server},
@@ -333,7 +334,7 @@ fn blocks(dependent: &Stored, uid: &str) -> bool {
 async fn empty_namespace(core: &Core, place: &Place) -> Result<()> {
     let catalog = core.catalog();
     let namespace = &*place.1.name;
-    let mut empty = true;
+    let (mut empty, mut remains) = (true, Remains::default());
     for (name, shelf) in core.cache.collections() {
         let Some(kind) = catalog.stored(&name).filter(|kind| kind.namespaced) else {
             continue;
@@ -344,19 +345,31 @@ async fn empty_namespace(core: &Core, place: &Place) -> Result<()> {
             let background = Some(Propagation::Background);
             delete_as_server(core, kind, &place, background, None).await?;
         }
-        empty &= !shelf.occupies(namespace);
+        if !shelf.occupies(namespace) {
+            continue;
+        }
+        empty = false;
+        for object in shelf.now(namespace, 0).objects {
+            let of = format!("{}.{}", kind.plural, kind.group);
+            *remains.objects.entry(of).or_default() += 1;
+            for finalizer in &object.head.finalizers {
+                *remains.finalizers.entry(finalizer.to_string()).or_default() += 1;
+            }
+        }
     }
-    let Some(kind) = catalog
-        .stored(&collection("", "namespaces"))
-        .filter(|_| empty)
-    else {
+    let Some(kind) = catalog.stored(&collection("", "namespaces")) else {
         return Ok(());
     };
+    let now = jiff::Timestamp::now();
     amend(core, kind, place, |object| {
+        let told = remains.tell(object, now);
+        if !empty {
+            return told;
+        }
         let finalizers = object
             .pointer_mut("/spec/finalizers")
             .and_then(Value::as_array_mut);
-        finalizers.is_some_and(|finalizers| {
+        told | finalizers.is_some_and(|finalizers| {
             let before = finalizers.len();
             finalizers.retain(|finalizer| finalizer != "kubernetes");
             before != finalizers.len()

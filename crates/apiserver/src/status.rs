@@ -415,6 +415,13 @@ pub(crate) fn cause(reason: &str, field: &str, message: impl Into<String>) -> Ca
     }
 }
 
+/// The answer to something that is done and leaves nothing.
+pub(crate) fn created() -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
+    })
+}
+
 /// The answer to a successful deletion.
 pub(crate) fn deleted(resource: &Resource, name: &str, uid: &str) -> Value {
     let mut details = json!({"name": name, "kind": resource.plural, "uid": uid});

@@ -134,6 +134,17 @@ fn response_kind(of: &Resource, group: &str, version: &str, kind: &str) -> Value
     json!({"group": group, "version": version, "kind": kind})
 }
 
+const CUSTOM_VERBS: [&str; 8] = [
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "create",
+    "update",
+    "watch",
+];
+
 const VERBS: [&str; 8] = [
     "create",
     "delete",
@@ -145,8 +156,12 @@ const VERBS: [&str; 8] = [
     "watch",
 ];
 
-/// Namespaces are only deleted one by one.
+/// What may be done to a kind. Kubernetes has an order for each sort of kinds;
+/// namespaces are only deleted one by one.
 fn verbs(kind: &Resource) -> Vec<&'static str> {
+    if !kind.builtin {
+        return CUSTOM_VERBS.to_vec();
+    }
     let single = kind.group.is_empty() && kind.plural == "namespaces";
     let verbs = VERBS.into_iter();
     verbs
@@ -198,7 +213,16 @@ fn subresources(kind: &Resource) -> Vec<Subresource<'_>> {
         });
     }
     match (kind.group.as_str(), kind.plural.as_str()) {
-        ("", "pods") => found.push(own("log", &["get"])),
+        ("", "pods") => found.extend([
+            own("log", &["get"]),
+            Subresource {
+                name: "eviction",
+                group: "policy",
+                version: "v1",
+                kind: "Eviction",
+                verbs: &["create"],
+            },
+        ]),
         ("", "namespaces") => found.push(own("finalize", &["update"])),
         _ => {}
     }

@@ -17,7 +17,7 @@ use crate::{
     registry::Served,
     rest::{self, Call, DeleteOptions, Deleted, Edit, Options, Outcome, Part, Unknown},
     selector::Selector,
-    status::{Failure, Result, deleted},
+    status::{Failure, Result, created, deleted},
     watch,
 };
 
@@ -85,6 +85,7 @@ impl Ask<'_> {
                 return self.scale(method).await;
             }
             ("log", "", "pods") => return self.log(method).await,
+            ("eviction", "", "pods") => return self.evict(method).await,
             _ => return Err(Failure::no_route()),
         }
         match *method {
@@ -314,6 +315,20 @@ impl Ask<'_> {
             answer::frames(200, form.list(&self.kind, &page)?),
             &call,
         ))
+    }
+
+    /// An eviction is a deletion that others may have a say in.
+    async fn evict(&self, method: &Method) -> Result<Response<Body>> {
+        if *method != Method::POST {
+            return Err(Failure::method_not_allowed());
+        }
+        let eviction = negotiate::object(self.headers, &self.body)?.value;
+        let wanted = options::deletion_of(&eviction["deleteOptions"], self.query)?;
+        let mut options = self.options()?;
+        options.dry_run |= wanted.dry_run;
+        let mut call = self.call(&options);
+        rest::delete(&mut call, &wanted).await?;
+        Ok(warned(answer::json(201, &created()), &call))
     }
 
     async fn log(&self, method: &Method) -> Result<Response<Body>> {

@@ -202,7 +202,11 @@ pub(super) fn patch(format: Format, query: &Query) -> Result<()> {
 
 /// The options of a deletion, of its body or else of its query.
 pub(super) fn deletion(headers: &HeaderMap, query: &Query, body: &[u8]) -> Result<DeleteOptions> {
-    let body = negotiate::optional(headers, body)?;
+    deletion_of(&negotiate::optional(headers, body)?, query)
+}
+
+/// The options of a deletion, of this tree or else of the query.
+pub(super) fn deletion_of(body: &Value, query: &Query) -> Result<DeleteOptions> {
     let text = |pointer: &str, parameter: &str| {
         let given = body.pointer(pointer).and_then(Value::as_str);
         given

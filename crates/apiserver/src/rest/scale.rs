@@ -84,7 +84,10 @@ pub(crate) async fn update_scale(call: &mut Call<'_>, edit: Edit) -> Result<Valu
     let wanted = match edit {
         Edit::Replace(wanted) => wanted,
         Edit::Patch(patch) => patch.apply(call.kind.schema.root(), &current)?,
-        Edit::Apply(_) => return Err(Failure::method_not_allowed()),
+        Edit::Apply(config) => {
+            let replicas = config.pointer("/spec/replicas").cloned();
+            return apply_scale(call, &scale, replicas.unwrap_or_default()).await;
+        }
     };
     let replicas = wanted
         .pointer("/spec/replicas")
@@ -103,12 +106,25 @@ pub(crate) async fn update_scale(call: &mut Call<'_>, edit: Edit) -> Result<Valu
         patch["metadata"] = json!({"resourceVersion": version});
     }
     call.part = Part::Scale;
-    let (outcome, _) = Box::pin(update(call, Edit::Patch(Patch::Merge(patch)))).await?;
+    changed(call, &scale, Edit::Patch(Patch::Merge(patch))).await
+}
+
+/// Applies a number: who applies it comes to own it, as part of the whole object.
+async fn apply_scale(call: &mut Call<'_>, scale: &Scale, replicas: Value) -> Result<Value> {
+    let mut config = nest(&scale.spec_replicas, replicas);
+    config["apiVersion"] = json!(call.kind.api_version());
+    config["kind"] = json!(call.kind.kind);
+    call.part = Part::Scale;
+    changed(call, scale, Edit::Apply(config)).await
+}
+
+async fn changed(call: &mut Call<'_>, scale: &Scale, edit: Edit) -> Result<Value> {
+    let (outcome, _) = Box::pin(update(call, edit)).await?;
     let object = match outcome {
         Outcome::Stored(stored) => in_version(call.kind, &stored)?,
         Outcome::Tree(object) => object,
     };
-    Ok(view(&scale, &object))
+    Ok(view(scale, &object))
 }
 
 /// `.spec.replicas` and 3 make `{"spec": {"replicas": 3}}`.

@@ -73,8 +73,20 @@ fn deprecation(spec: &Value, version: &Value) -> Option<String> {
         .pointer("/names/kind")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let warning = text(version, "deprecationWarning").map(str::to_owned);
-    Some(warning.unwrap_or_else(|| format!("{group}/{name} {kind} is deprecated")))
+    if let Some(warning) = text(version, "deprecationWarning") {
+        return Some(warning.to_owned());
+    }
+    let versions = spec.get("versions").and_then(Value::as_array);
+    let mut better = versions
+        .into_iter()
+        .flatten()
+        .filter(|version| flag(version, "served") && !flag(version, "deprecated"));
+    let advice = better
+        .next()
+        .and_then(|version| text(version, "name"))
+        .map(|better| format!("; use {group}/{better} {kind}"));
+    let advice = advice.unwrap_or_default();
+    Some(format!("{group}/{name} {kind} is deprecated{advice}"))
 }
 
 fn subresources(version: &Value) -> Subresources {
