@@ -225,6 +225,11 @@ impl Shelf {
             .collect())
     }
 
+    /// How many wait for changes.
+    pub(crate) fn watchers(&self) -> usize {
+        self.changed.receiver_count()
+    }
+
     /// Wakes whenever something changes.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

@@ -18,6 +18,7 @@ mod convert;
 mod core;
 pub mod credentials;
 mod custom;
+mod events;
 mod furnish;
 mod http;
 mod list;

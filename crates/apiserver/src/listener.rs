@@ -118,7 +118,8 @@ impl Gate {
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE);
         builder.http2().timer(TokioTimer::new());
-        let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let mut connection =
+            pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let parting = async {
             tokio::select! {
                 () = stop.cancelled() => {}

@@ -23,7 +23,7 @@ use crate::{
     caretaker,
     core::Core,
     credentials::{self, Credentials},
-    furnish,
+    events, furnish,
     http::{self, Api},
     listener::Gate,
     store::{self, Store},
@@ -64,19 +64,22 @@ impl Server {
         pods: Arc<dyn PodAccess>,
     ) -> Result<Self, Error> {
         let (opened, loaded) = Store::open(folder)?;
-        let (feed, events) = mpsc::unbounded_channel();
-        let cache = Arc::new(Cache::new(loaded, feed));
+        let (written, feed) = mpsc::unbounded_channel();
+        let cache = Arc::new(Cache::new(loaded, written));
         let store = opened.start(Arc::clone(&cache) as Arc<dyn store::Publish>)?;
         let core = Arc::new(Core::new(cache, store, admission, pods));
         prepare(&core, definitions)?;
         let stop = CancellationToken::new();
-        let task = caretaker::run(Arc::clone(&core), events, stop.clone());
+        let clean = caretaker::run(Arc::clone(&core), feed, stop.clone());
+        let sweep = events::keep(Arc::clone(&core), stop.clone());
+        let task = async { tokio::join!(clean, sweep).0 };
         let caretaker = Arc::new(Mutex::new(Some(tokio::spawn(task))));
         Ok(Self {
             api: Api {
                 core,
                 stop,
                 sessions: Arc::new(Semaphore::new(http::SESSIONS)),
+                metrics: Arc::default(),
             },
             caretaker,
         })

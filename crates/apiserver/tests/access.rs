@@ -245,3 +245,26 @@ async fn tokens_end_with_their_account() {
     assert_eq!(code, 401);
     served.end().await;
 }
+
+#[tokio::test]
+async fn the_server_tells_how_it_is() {
+    let served = serve().await;
+    let client = served.client(None).await;
+    let get = |path: &str| {
+        let request = ::http::Request::get(path).body(Vec::new()).unwrap();
+        client.request_text(request)
+    };
+    assert_eq!(get("/livez").await.unwrap(), "ok");
+    assert!(
+        get("/readyz?verbose")
+            .await
+            .unwrap()
+            .ends_with("readyz check passed\n")
+    );
+    get("/api/v1/namespaces/default/pods").await.unwrap();
+    let metrics = get("/metrics").await.unwrap();
+    let counted = "apiserver_request_total{verb=\"list\",resource=\"pods\",code=\"200\"} 1";
+    assert!(metrics.lines().any(|line| line == counted), "{metrics}");
+    assert!(metrics.contains("apiserver_storage_objects{resource=\"namespaces\"} 4"));
+    served.end().await;
+}

@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, Method, request::Parts};
 
-use super::{path::Objects, path::Route, query::Query};
+use super::{
+    path::{Objects, Route},
+    query::Query,
+};
 use crate::{
     auth::{
         User,
@@ -68,9 +71,10 @@ pub(super) fn authorize(
     check(core, user, &wish(&parts.method, query, objects))
 }
 
-fn wish<'a>(method: &Method, query: &Query, objects: &'a Objects) -> Wish<'a> {
+/// What a request about objects does, as roles name it.
+pub(super) fn verb(method: &Method, query: &Query, objects: &Objects) -> &'static str {
     let one = !objects.name.is_empty();
-    let verb = match *method {
+    match *method {
         Method::POST => "create",
         Method::PUT => "update",
         Method::PATCH => "patch",
@@ -79,7 +83,11 @@ fn wish<'a>(method: &Method, query: &Query, objects: &'a Objects) -> Wish<'a> {
         _ if objects.watch || (!one && query.flag("watch")) => "watch",
         _ if !one => "list",
         _ => "get",
-    };
+    }
+}
+
+fn wish<'a>(method: &Method, query: &Query, objects: &'a Objects) -> Wish<'a> {
+    let verb = verb(method, query, objects);
     // A namespace is where its own objects are.
     let is_namespace = objects.group.is_empty() && objects.plural == "namespaces";
     Wish::Objects {

@@ -5,6 +5,7 @@ mod answer;
 mod discovery;
 pub(crate) mod form;
 mod gatekeeper;
+mod metrics;
 mod negotiate;
 mod objects;
 mod options;
@@ -14,7 +15,10 @@ mod reviews;
 mod streams;
 mod websocket;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
@@ -25,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use answer::{Body, failure};
 use discovery::Shape;
+pub(crate) use metrics::Metrics;
 use path::Route;
 use query::Query;
 pub(crate) use reviews::verified;
@@ -53,6 +58,7 @@ pub(crate) struct Api {
     pub(crate) stop: CancellationToken,
     /// Bounds the commands that run at once.
     pub(crate) sessions: Arc<Semaphore>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Api {
@@ -62,12 +68,33 @@ impl Api {
         B: hyper::body::Body<Data = Bytes> + Send,
         B::Error: Into<BoxError>,
     {
+        let began = Instant::now();
         let (parts, body) = request.into_parts();
         let outcome = match read(body).await {
             Ok(bytes) => self.route(&parts, bytes).await,
             Err(problem) => Err(problem),
         };
-        answer::of(outcome)
+        let answer = answer::of(outcome);
+        self.count(&parts, answer.status().as_u16(), began.elapsed());
+        answer
+    }
+
+    fn count(&self, parts: &Parts, code: u16, took: Duration) {
+        let (mut verb, mut resource) = ("get", String::new());
+        if let Route::Objects(objects) = Route::parse(parts.uri.path()) {
+            let query = Query::parse(parts.uri.query().unwrap_or_default());
+            verb = gatekeeper::verb(&parts.method, &query.unwrap_or_default(), &objects);
+            let catalog = self.core.catalog();
+            if let Some(kind) = catalog.find(&objects.group, &objects.version, &objects.plural) {
+                resource = kind.qualified();
+            }
+        }
+        let label = metrics::Label {
+            verb,
+            resource,
+            code,
+        };
+        self.metrics.count(label, took);
     }
 
     async fn route(&self, parts: &Parts, body: Bytes) -> Result<Response<Body>> {
@@ -104,11 +131,8 @@ impl Api {
         };
         match route {
             Route::Version => Ok(answer::json(200, &version())),
-            Route::Health => Ok(answer::full(
-                200,
-                "text/plain; charset=utf-8",
-                Bytes::from_static(b"ok"),
-            )),
+            Route::Health => Ok(plain(health(parts.uri.path(), query))),
+            Route::Metrics => Ok(plain(self.metrics.text(&self.core))),
             Route::CoreVersions => Ok(discover(parts, &catalog, true)),
             Route::Groups => Ok(discover(parts, &catalog, false)),
             Route::Group(group) => found(discovery::group(&catalog, &group)),
@@ -121,6 +145,19 @@ impl Api {
             Route::Objects(_) | Route::Unknown => Err(Failure::no_route()),
         }
     }
+}
+
+fn plain(text: String) -> Response<Body> {
+    answer::full(200, "text/plain; charset=utf-8", Bytes::from(text))
+}
+
+/// A server that answers at all has read its store, and refuses what it cannot write.
+fn health(path: &str, query: &Query) -> String {
+    if query.find("verbose").is_none() {
+        return "ok".to_owned();
+    }
+    let name = path.trim_matches('/').split('/').next().unwrap_or_default();
+    format!("[+]ping ok\n[+]storage ok\n{name} check passed\n")
 }
 
 async fn read<B>(body: B) -> Result<Bytes>

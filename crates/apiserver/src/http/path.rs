@@ -7,6 +7,8 @@ pub(crate) enum Route {
     Version,
     /// `/healthz`, `/livez`, `/readyz`
     Health,
+    /// `/metrics`
+    Metrics,
     /// `/api`
     CoreVersions,
     /// `/apis`
@@ -65,6 +67,7 @@ impl Route {
             ["version"] => Self::Version,
             ["healthz" | "livez" | "readyz"]
             | ["healthz" | "livez" | "readyz", "etcd" | "log" | "ping"] => Self::Health,
+            ["metrics"] => Self::Metrics,
             ["api"] => Self::CoreVersions,
             ["apis"] => Self::Groups,
             ["apis", group] => Self::Group((*group).to_owned()),
