@@ -200,9 +200,7 @@ impl Executor {
             return Ok(());
         }
         match done?.left() {
-            Some(object) if object.metadata.deletion_timestamp.is_some() => {
-                self.absorb(target, object)
-            }
+            Some(object) if waits(&object) => self.absorb(target, object),
             _ => {
                 let change = self
                     .index
@@ -240,4 +238,15 @@ impl Executor {
 /// Whether a call was answered with this reason.
 pub(crate) fn is<T>(result: &kube::Result<T>, reason: &str) -> bool {
     matches!(result, Err(kube::Error::Api(status)) if status.reason == reason)
+}
+
+/// Whether a deleted object is still there: it has time left, or finalizers.
+fn waits(object: &DynamicObject) -> bool {
+    let metadata = &object.metadata;
+    let time = metadata.deletion_grace_period_seconds;
+    let held = metadata
+        .finalizers
+        .as_ref()
+        .is_some_and(|finalizers| !finalizers.is_empty());
+    metadata.deletion_timestamp.is_some() && (held || time.is_some_and(|left| left > 0))
 }
