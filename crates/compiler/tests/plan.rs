@@ -163,6 +163,24 @@ fn mistakes_stop_nothing_that_runs() {
     assert!(plan.introduced[0].message.contains("nope"), "{plan:?}");
 }
 
+#[test]
+fn what_waits_for_others_is_told() {
+    let plan = planned(|manifests| {
+        let workload = find(manifests, "Workload", "basket");
+        let wanted = &mut workload["spec"]["dependencies"]["endpoints"][0];
+        wanted["component"] = json!("nobody");
+    });
+    assert!(!plan.has_errors(), "{plan:?}");
+    let [waits] = plan.introduced.as_slice() else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(waits.object, "ReleaseBinding/basket-test");
+    assert!(
+        waits.message.starts_with("waits for shop/nobody web"),
+        "{waits:?}"
+    );
+}
+
 /// Many components of a few types.
 fn crowd(components: usize) -> Vec<Value> {
     let mut all = read("platform.yaml");

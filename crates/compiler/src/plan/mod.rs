@@ -19,10 +19,11 @@ pub use moves::{Move, NewRelease};
 
 use self::inputs::Memory;
 use crate::canonical;
-use crate::diagnostic::{Diagnostic, Severity};
-use crate::fleet::{Fleet, Name};
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::fleet::{Fleet, Name, Snapshot};
 use crate::parallel;
 use crate::programs::Programs;
+use crate::result::Compiled;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -114,9 +115,16 @@ pub fn plan(before: &Fleet, after: &Fleet) -> Plan {
         groups: group::groups((before, after), changed),
         releases: moves::releases(before, after),
         moves: moves::moves(before, after),
-        introduced: will_be.difference(&was).cloned().collect(),
-        resolved: was.difference(&will_be).cloned().collect(),
+        introduced: only_in(&will_be, &was),
+        resolved: only_in(&was, &will_be),
     }
+}
+
+/// The problems that only `these` have, errors first.
+fn only_in(these: &BTreeSet<Problem>, others: &BTreeSet<Problem>) -> Vec<Problem> {
+    let mut found: Vec<Problem> = these.difference(others).cloned().collect();
+    found.sort_by_key(|problem| !problem.error);
+    found
 }
 
 /// What one thread keeps: what was parsed of either fleet, and the differences of what many
@@ -144,11 +152,12 @@ fn compare(before: &Fleet, after: &Fleet, name: &Name, kept: &Kept) -> Compared 
         return Compared::default();
     }
     let compile = |snapshot: Option<&_>| match snapshot {
-        Some(Ok(snapshot)) => crate::fleet::Snapshot::compile(snapshot, &kept.programs),
-        Some(Err(_)) | None => crate::result::Compiled::default(),
+        Some(Ok(snapshot)) => Snapshot::compile(snapshot, &kept.programs),
+        Some(Err(_)) | None => Compiled::default(),
     };
     let (was, will_be) = (compile(old.as_ref()), compile(new.as_ref()));
-    // What cannot be rendered is not applied: what runs stays.
+    // What cannot be rendered is not applied: what runs stays. What waits for an address is applied
+    // once that is there.
     let stays = will_be.has_errors() || matches!(new, Some(Err(_)));
     let objects = if stays {
         Vec::new()
@@ -163,9 +172,24 @@ fn compare(before: &Fleet, after: &Fleet, name: &Name, kept: &Kept) -> Compared 
     Compared {
         objects,
         inputs,
-        before: was.diagnostics,
-        after: will_be.diagnostics,
+        before: told(name, was),
+        after: told(name, will_be),
     }
+}
+
+/// Everything there is to say about a binding: what is wrong, and what it waits for.
+fn told(name: &Name, compiled: Compiled) -> Vec<Diagnostic> {
+    let object = format!("{}/{}", name.of.binding_kind(), name.name);
+    let waits = compiled.pending_connections.iter().map(|one| {
+        let (project, component, endpoint) = (&one.project, &one.component, &one.endpoint);
+        let message = format!(
+            "waits for {project}/{component} {endpoint} ({}); its changes are applied then",
+            one.reason
+        );
+        Diagnostic::error(Code::Connection, object.as_str(), "", message).into_warning()
+    });
+    let waits: Vec<Diagnostic> = waits.collect();
+    compiled.diagnostics.into_iter().chain(waits).collect()
 }
 
 fn problems<'d>(
