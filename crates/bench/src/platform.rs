@@ -96,6 +96,7 @@ struct WithSample {
 #[derive(Debug)]
 struct Bench {
     program: PathBuf,
+    envoy: PathBuf,
     sample: PathBuf,
     seed: tempfile::TempDir,
 }
@@ -107,12 +108,14 @@ impl Bench {
         let seed = folder()?;
         let launcher = root.join("choreo");
         let sample = root.join("samples/storefront");
-        let platform = Platform::new(&launcher, seed.path())?;
+        let envoy = envoy(&launcher)?;
+        let platform = Platform::new(&launcher, &envoy, seed.path())?;
         let first = platform.start(&[&sample]);
         first.and_then(Platform::ready)?;
         platform.stop()?;
         Ok(Self {
             program: program(&launcher)?,
+            envoy,
             sample,
             seed,
         })
@@ -135,7 +138,7 @@ impl Bench {
 
     fn start_with_sample(&self) -> Result<Start, Trouble> {
         let folder = self.fresh()?;
-        let platform = Platform::new(&self.program, folder.path())?;
+        let platform = Platform::new(&self.program, &self.envoy, folder.path())?;
         let began = Instant::now();
         let up = platform.start(&[&self.sample])?;
         platform.wait_for_api()?;
@@ -150,7 +153,7 @@ impl Bench {
 
     fn idle(&self) -> Result<process::Memory, Trouble> {
         let folder = folder()?;
-        let platform = Platform::new(&self.program, folder.path())?;
+        let platform = Platform::new(&self.program, &self.envoy, folder.path())?;
         let pid = Platform::ready(platform.start(&[])?)?;
         thread::sleep(SETTLE);
         let memory = process::memory(pid).map_err(Trouble::io("reading memory"))?;
@@ -160,7 +163,7 @@ impl Bench {
 
     fn with_sample(&self) -> Result<WithSample, Trouble> {
         let folder = self.fresh()?;
-        let platform = Platform::new(&self.program, folder.path())?;
+        let platform = Platform::new(&self.program, &self.envoy, folder.path())?;
         let pid = Platform::ready(platform.start(&[&self.sample])?)?;
         thread::sleep(SETTLE);
         let holders = process::with_arguments("node-container", folder.path())
@@ -176,6 +179,17 @@ impl Bench {
         platform.stop()?;
         Ok(memory)
     }
+}
+
+/// The Envoy that the launcher has, or fetches.
+fn envoy(launcher: &Path) -> Result<PathBuf, Trouble> {
+    let doing = format!("{} envoy", launcher.display());
+    let asked = Command::new(launcher)
+        .arg("envoy")
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(Trouble::io(doing.as_str()))?;
+    Ok(output(&doing, asked)?.trim_end().into())
 }
 
 /// The program that the launcher runs.

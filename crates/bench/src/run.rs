@@ -13,7 +13,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 
 /// How long anything may take before the measurement is given up.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at whether something answers.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -37,8 +37,8 @@ pub(crate) enum Trouble {
     #[error("{0} printed something unexpected: {1}")]
     Output(String, String),
     /// Nothing answered.
-    #[error("{0} did not answer within {PATIENCE:?}")]
-    Silent(String),
+    #[error("{0} did not answer within {PATIENCE:?}: {1}")]
+    Silent(String, String),
 }
 
 impl Trouble {
@@ -53,6 +53,7 @@ impl Trouble {
 #[derive(Debug)]
 pub(crate) struct Platform {
     program: PathBuf,
+    envoy: PathBuf,
     folder: PathBuf,
     api: u16,
     gateway: u16,
@@ -60,12 +61,13 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// A platform of `program` on `folder`, on ports that nobody uses.
-    pub(crate) fn new(program: &Path, folder: &Path) -> Result<Self, Trouble> {
+    /// A platform of `program` with this Envoy on `folder`, on ports that nobody uses.
+    pub(crate) fn new(program: &Path, envoy: &Path, folder: &Path) -> Result<Self, Trouble> {
         let [api, gateway, internal] =
             free_ports().map_err(Trouble::io("looking for free ports"))?;
         Ok(Self {
             program: program.to_owned(),
+            envoy: envoy.to_owned(),
             folder: folder.to_owned(),
             api,
             gateway,
@@ -92,11 +94,11 @@ impl Platform {
         let said = output("choreo up", up)?;
         serde_json::from_str::<Value>(&said)
             .ok()
-            .and_then(|said| u32::try_from(said["pid"].as_u64()?).ok())
+            .and_then(|said| u32::try_from(said["platform"]["pid"].as_u64()?).ok())
             .ok_or_else(|| Trouble::Output("choreo up".to_owned(), said))
     }
 
-    /// Stops the platform.
+    /// Stops the platform, if it runs.
     pub(crate) fn stop(&self) -> Result<(), Trouble> {
         let down = self
             .command("down")
@@ -113,16 +115,20 @@ impl Platform {
             .enable_all()
             .build()
             .map_err(Trouble::io("starting a runtime"))?;
-        wait("the API", || runtime.block_on(self.asks_api()).is_some())
+        wait("the API", || {
+            let asked = runtime.block_on(self.ask_api());
+            asked.map_err(|error| error.to_string())
+        })
     }
 
-    async fn asks_api(&self) -> Option<()> {
-        let kubeconfig = Kubeconfig::read_from(self.folder.join("kubeconfig")).ok()?;
+    async fn ask_api(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let kubeconfig = Kubeconfig::read_from(self.folder.join("kubeconfig"))?;
         let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        let client = kube::Client::try_from(config.ok()?).ok()?;
-        let request = http::Request::get("/readyz").body(Vec::new()).ok()?;
-        client.request_text(request).await.ok().map(drop)
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        let client = kube::Client::try_from(config)?;
+        let request = http::Request::get("/readyz").body(Vec::new())?;
+        client.request_text(request).await?;
+        Ok(())
     }
 
     /// Waits until the gateway answers a request of the host and path with 200.
@@ -130,25 +136,33 @@ impl Platform {
         let url = format!("http://127.0.0.1:{}{path}", self.gateway);
         let host = format!("{host}:{}", self.gateway);
         wait(&url, || {
-            ureq::get(&url)
-                .header("host", &host)
-                .call()
-                .is_ok_and(|answer| answer.status() == 200)
+            let asked = ureq::get(&url).header("host", &host).call();
+            asked.map(drop).map_err(|error| error.to_string())
         })
     }
 
     fn command(&self, word: &str) -> Command {
         let mut command = Command::new(&self.program);
+        command.env("CHOREO_ENVOY", &self.envoy);
         command.arg("--data").arg(&self.folder).arg(word);
         command
     }
 }
 
-fn wait(what: &str, mut is_there: impl FnMut() -> bool) -> Result<(), Trouble> {
+impl Drop for Platform {
+    /// What failed to be measured does not go on running.
+    fn drop(&mut self) {
+        // It was stopped before, or cannot be.
+        let _ = self.stop();
+    }
+}
+
+/// Tries something until it goes well.
+fn wait(what: &str, mut attempt: impl FnMut() -> Result<(), String>) -> Result<(), Trouble> {
     let deadline = Instant::now() + PATIENCE;
-    while !is_there() {
+    while let Err(why) = attempt() {
         if Instant::now() >= deadline {
-            return Err(Trouble::Silent(what.to_owned()));
+            return Err(Trouble::Silent(what.to_owned(), why));
         }
         thread::sleep(LOOK);
     }
