@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +12,7 @@ use clap::Args;
 use crate::{
     figure::{Figure, median},
     process,
-    run::{Platform, Trouble, output},
+    run::{Platform, Trouble},
 };
 
 /// What the sample answers, and where.
@@ -43,9 +42,7 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>, Trouble> {
         |of: fn(&Start) -> f64| median(starts.iter().map(of).collect()).unwrap_or_default();
     let idle = bench.idle()?;
     let with_sample = bench.with_sample()?;
-    let size = fs::metadata(&bench.program)
-        .map_err(Trouble::io(bench.program.display().to_string()))?
-        .len();
+    let size = size_of_program(&bench.launcher)?;
     Ok(vec![
         Figure::new("up-api-ready", middle(|start| start.api), "s").at_most(0.5),
         Figure::new(
@@ -92,53 +89,28 @@ struct WithSample {
     holder: u64,
 }
 
-/// A built program, and a folder whose images each measurement starts from.
+/// The launcher, as a newcomer uses it, and the sample.
 #[derive(Debug)]
 struct Bench {
-    program: PathBuf,
-    envoy: PathBuf,
+    launcher: PathBuf,
     sample: PathBuf,
-    seed: tempfile::TempDir,
 }
 
 impl Bench {
-    /// Builds what has to be built by a first start through the launcher, as a newcomer would.
+    /// Builds and fetches what has to be by a first start.
     fn prepare() -> Result<Self, Trouble> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let seed = folder()?;
-        let launcher = root.join("choreo");
-        let sample = root.join("samples/storefront");
-        let envoy = envoy(&launcher)?;
-        let platform = Platform::new(&launcher, &envoy, seed.path())?;
-        let first = platform.start(&[&sample]);
-        first.and_then(Platform::ready)?;
-        platform.stop()?;
-        Ok(Self {
-            program: program(&launcher)?,
-            envoy,
-            sample,
-            seed,
-        })
-    }
-
-    /// A folder in which there is nothing but images.
-    fn fresh(&self) -> Result<tempfile::TempDir, Trouble> {
-        let fresh = folder()?;
-        let copy = Command::new("cp")
-            .arg("-a")
-            .arg(self.seed.path().join("images"))
-            .arg(fresh.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(Trouble::io("cp"))?;
-        output("cp", copy)?;
-        Ok(fresh)
+        let bench = Self {
+            launcher: root.join("choreo"),
+            sample: root.join("samples/storefront"),
+        };
+        bench.start_with_sample()?;
+        Ok(bench)
     }
 
     fn start_with_sample(&self) -> Result<Start, Trouble> {
-        let folder = self.fresh()?;
-        let platform = Platform::new(&self.program, &self.envoy, folder.path())?;
+        let folder = folder()?;
+        let platform = Platform::new(&self.launcher, folder.path())?;
         let began = Instant::now();
         let up = platform.start(&[&self.sample])?;
         platform.wait_for_api()?;
@@ -153,7 +125,7 @@ impl Bench {
 
     fn idle(&self) -> Result<process::Memory, Trouble> {
         let folder = folder()?;
-        let platform = Platform::new(&self.program, &self.envoy, folder.path())?;
+        let platform = Platform::new(&self.launcher, folder.path())?;
         let pid = Platform::ready(platform.start(&[])?)?;
         thread::sleep(SETTLE);
         let memory = process::memory(pid).map_err(Trouble::io("reading memory"))?;
@@ -162,8 +134,8 @@ impl Bench {
     }
 
     fn with_sample(&self) -> Result<WithSample, Trouble> {
-        let folder = self.fresh()?;
-        let platform = Platform::new(&self.program, &self.envoy, folder.path())?;
+        let folder = folder()?;
+        let platform = Platform::new(&self.launcher, folder.path())?;
         let pid = Platform::ready(platform.start(&[&self.sample])?)?;
         thread::sleep(SETTLE);
         let holders = process::with_arguments("node-container", folder.path())
@@ -181,25 +153,13 @@ impl Bench {
     }
 }
 
-/// The Envoy that the launcher has, or fetches.
-fn envoy(launcher: &Path) -> Result<PathBuf, Trouble> {
-    let doing = format!("{} envoy", launcher.display());
-    let asked = Command::new(launcher)
-        .arg("envoy")
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(Trouble::io(doing.as_str()))?;
-    Ok(output(&doing, asked)?.trim_end().into())
-}
-
-/// The program that the launcher runs.
-fn program(launcher: &Path) -> Result<PathBuf, Trouble> {
+/// The size of the program that the launcher runs.
+fn size_of_program(launcher: &Path) -> Result<u64, Trouble> {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| launcher.with_file_name("target"), PathBuf::from);
     let program = target.join("release/choreo");
-    program
-        .canonicalize()
-        .map_err(Trouble::io(program.display().to_string()))
+    let metadata = fs::metadata(&program).map_err(Trouble::io(program.display().to_string()))?;
+    Ok(metadata.len())
 }
 
 fn folder() -> Result<tempfile::TempDir, Trouble> {

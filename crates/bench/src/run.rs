@@ -53,7 +53,6 @@ impl Trouble {
 #[derive(Debug)]
 pub(crate) struct Platform {
     program: PathBuf,
-    envoy: PathBuf,
     folder: PathBuf,
     api: u16,
     gateway: u16,
@@ -61,13 +60,12 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// A platform of `program` with this Envoy on `folder`, on ports that nobody uses.
-    pub(crate) fn new(program: &Path, envoy: &Path, folder: &Path) -> Result<Self, Trouble> {
+    /// A platform of `program` on `folder`, on ports that nobody uses.
+    pub(crate) fn new(program: &Path, folder: &Path) -> Result<Self, Trouble> {
         let [api, gateway, internal] =
             free_ports().map_err(Trouble::io("looking for free ports"))?;
         Ok(Self {
             program: program.to_owned(),
-            envoy: envoy.to_owned(),
             folder: folder.to_owned(),
             api,
             gateway,
@@ -143,7 +141,6 @@ impl Platform {
 
     fn command(&self, word: &str) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("CHOREO_ENVOY", &self.envoy);
         command.arg("--data").arg(&self.folder).arg(word);
         command
     }
@@ -170,7 +167,7 @@ fn wait(what: &str, mut attempt: impl FnMut() -> Result<(), String>) -> Result<(
 }
 
 /// What a command printed, if it ended well.
-pub(crate) fn output(command: &str, child: Child) -> Result<String, Trouble> {
+fn output(command: &str, child: Child) -> Result<String, Trouble> {
     let output = child.wait_with_output().map_err(Trouble::io(command))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
