@@ -39,6 +39,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::pod::{
+    exec::{ExecOptions, Session},
     images::{FromStore, ImageError, ImageRequest, Images},
     logs::{LogError, LogOptions, LogStream},
 };
@@ -92,6 +93,7 @@ pub fn definitions() -> Vec<Value> {
 /// A running node. When it is dropped, it stops.
 pub struct Node {
     index: Shared,
+    machine: Arc<dyn Machine>,
     folders: Folders,
     stop: CancellationToken,
     ended: signal::Receiver<Option<Ended>>,
@@ -129,6 +131,7 @@ impl Node {
         let network = Network::new(index.clone(), Arc::clone(&machine), executor.clone());
         let events = machine.events();
         let info = machine.info().clone();
+        let own_machine = Arc::clone(&machine);
         let context = Arc::new(Context {
             index: index.clone(),
             machine,
@@ -165,6 +168,7 @@ impl Node {
         });
         Self {
             index,
+            machine: own_machine,
             folders,
             stop,
             ended,
@@ -185,6 +189,20 @@ impl Node {
         };
         let folder = self.folders.logs(&found);
         pod::logs::read(&self.index, &folder, &found, options).await
+    }
+
+    /// Runs a command in a container and talks to it.
+    pub async fn exec(
+        &self,
+        namespace: &str,
+        pod: &str,
+        options: ExecOptions,
+    ) -> Result<Session, LogError> {
+        let found = self.index.read().pods.find(namespace, pod).cloned();
+        let Some(found) = found else {
+            return Err(LogError::NotFound(format!("pods {pod:?} not found")));
+        };
+        pod::exec::open(Arc::clone(&self.machine), &found, options).await
     }
 
     /// Completes when the node stops, with the reason.

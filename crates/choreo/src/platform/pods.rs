@@ -1,10 +1,16 @@
-//! The API's way to what pods print: the node, once there is one.
+//! The API's way to what pods print and run: the node, once there is one.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use choreo_apiserver::{LogOptions, LogStream, PodAccess, PodError};
-use choreo_node::{LogError, Node};
+use choreo_apiserver::{
+    ExecOptions, Input, LogOptions, LogStream, Output, PodAccess, PodError, Session,
+};
+use choreo_node::{
+    LogError, Node,
+    machine::{Chunk, Feed},
+};
+use tokio::sync::mpsc;
 
 /// The node that runs now.
 #[derive(Default)]
@@ -14,6 +20,22 @@ impl Pods {
     /// From now on, this node is asked (or none).
     pub(super) fn ask(&self, node: Option<Arc<Node>>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = node;
+    }
+
+    fn node(&self) -> Result<Arc<Node>, PodError> {
+        let node = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        node.ok_or_else(|| PodError::BadRequest("the data plane is starting".to_owned()))
+    }
+}
+
+fn refused(error: LogError) -> PodError {
+    match error {
+        LogError::NotFound(message) => PodError::NotFound(message),
+        LogError::BadRequest(message) => PodError::BadRequest(message),
     }
 }
 
@@ -25,19 +47,70 @@ impl PodAccess for Pods {
         pod: &str,
         options: LogOptions,
     ) -> Result<LogStream, PodError> {
-        let node = self
-            .0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let node =
-            node.ok_or_else(|| PodError::BadRequest("the data plane is starting".to_owned()))?;
-        node.logs(namespace, pod, of_node(options)?)
+        self.node()?
+            .logs(namespace, pod, of_node(options)?)
             .await
-            .map_err(|error| match error {
-                LogError::NotFound(message) => PodError::NotFound(message),
-                LogError::BadRequest(message) => PodError::BadRequest(message),
-            })
+            .map_err(refused)
+    }
+
+    async fn exec(
+        &self,
+        namespace: &str,
+        pod: &str,
+        options: ExecOptions,
+    ) -> Result<Session, PodError> {
+        let options = choreo_node::ExecOptions {
+            container: options.container,
+            command: options.command,
+            stdin: options.stdin,
+            tty: options.tty,
+        };
+        let session = self.node()?.exec(namespace, pod, options).await;
+        Ok(translate(session.map_err(refused)?))
+    }
+}
+
+/// A session of the node as one of the API. Dropping either end drops the other.
+fn translate(node: choreo_node::Session) -> Session {
+    let (input, mut fed) = mpsc::channel(1);
+    let (said, output) = mpsc::channel(1);
+    let choreo_node::Session {
+        input: feed,
+        output: mut chunks,
+    } = node;
+    tokio::spawn(async move {
+        while let Some(input) = fed.recv().await {
+            if feed.send(fed_to_node(input)).await.is_err() {
+                return;
+            }
+        }
+    });
+    tokio::spawn(async move {
+        loop {
+            let chunk = tokio::select! {
+                chunk = chunks.recv() => chunk,
+                () = said.closed() => return,
+            };
+            let Some(chunk) = chunk else { return };
+            let output = match chunk {
+                Ok(Chunk::Out(bytes)) => Output::Out(bytes.into()),
+                Ok(Chunk::Err(bytes)) => Output::Err(bytes.into()),
+                Ok(Chunk::Ended(code)) => Output::Ended(code),
+                Err(error) => Output::Failed(error.to_string()),
+            };
+            if said.send(output).await.is_err() {
+                return;
+            }
+        }
+    });
+    Session { input, output }
+}
+
+fn fed_to_node(input: Input) -> Feed {
+    match input {
+        Input::Data(bytes) => Feed::Data(bytes.into()),
+        Input::Resize { columns, rows } => Feed::Resize { columns, rows },
+        Input::End => Feed::End,
     }
 }
 

@@ -32,9 +32,9 @@ use tokio::{
 };
 
 use super::{
-    ContainerSpec, Error, Event, ExecOutcome, Info, LayerSource, Machine, NetworkPlan, PodSandbox,
-    Probe, Process, Result,
-    protocol::{Answer, Call, Decoder, Message, Refusal, Request, encode},
+    Chunk, ContainerSpec, Error, Event, ExecOutcome, Feed, Info, Interactive, LayerSource, Machine,
+    NetworkPlan, PodSandbox, Probe, Process, Result,
+    protocol::{Answer, Call, CommandCall, Decoder, Message, Refusal, Request, encode},
 };
 
 /// Argument that makes this program the machine helper.
@@ -234,16 +234,46 @@ impl Machine for LinuxMachine {
     }
 
     async fn exec(&self, id: &str, argv: &[String], timeout: Duration) -> Result<ExecOutcome> {
-        let call = Call::Exec {
+        let call = Call::Command(CommandCall::Exec {
             id: id.to_owned(),
             argv: argv.to_vec(),
             timeout,
-        };
+        });
         let answer = self.call(call).await?;
         let Answer::Exec(outcome) = answer else {
             return Err(unexpected(&answer));
         };
         Ok(outcome)
+    }
+
+    async fn open(&self, command: &Interactive) -> Result<u64> {
+        let answer = self
+            .call(Call::Command(CommandCall::Open(command.clone())))
+            .await?;
+        let Answer::Session(session) = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok(session)
+    }
+
+    async fn feed(&self, session: u64, feed: Feed) -> Result<()> {
+        self.done(Call::Command(CommandCall::Feed { session, feed }))
+            .await
+    }
+
+    async fn next(&self, session: u64) -> Result<Chunk> {
+        let answer = self
+            .call(Call::Command(CommandCall::Next { session }))
+            .await?;
+        let Answer::Chunk(chunk) = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok(chunk)
+    }
+
+    async fn close(&self, session: u64) -> Result<()> {
+        self.done(Call::Command(CommandCall::Close { session }))
+            .await
     }
 
     async fn probe(

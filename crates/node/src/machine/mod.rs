@@ -13,6 +13,7 @@ mod layer;
 mod linux;
 mod network;
 mod protocol;
+mod session;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     entry::entry,
     linux::{LinuxMachine, Settings, StartError},
+    session::{Chunk, Feed, Interactive},
 };
 
 /// How the machine runs containers.
@@ -358,6 +360,13 @@ fn short_digest(bytes: &[u8]) -> String {
 /// Result of an effect.
 pub type Result<T> = std::result::Result<T, Error>;
 
+fn no_sessions(what: &str) -> Error {
+    Error::failed(
+        format!("talking to a command of {what}"),
+        "this machine cannot",
+    )
+}
+
 /// Every effect on the machine. All calls are idempotent.
 #[async_trait]
 pub trait Machine: Send + Sync + 'static {
@@ -380,6 +389,23 @@ pub trait Machine: Send + Sync + 'static {
     async fn remove_container(&self, id: &str) -> Result<()>;
     /// Runs a command in a running container.
     async fn exec(&self, id: &str, argv: &[String], timeout: Duration) -> Result<ExecOutcome>;
+    /// Starts a command that is talked to; returns the number of its session.
+    async fn open(&self, command: &Interactive) -> Result<u64> {
+        Err(no_sessions(&command.id))
+    }
+    /// Gives a command input; returns when it was taken.
+    async fn feed(&self, session: u64, feed: Feed) -> Result<()> {
+        let _ = feed;
+        Err(no_sessions(&session.to_string()))
+    }
+    /// Waits for what a command says next.
+    async fn next(&self, session: u64) -> Result<Chunk> {
+        Err(no_sessions(&session.to_string()))
+    }
+    /// Ends a session, and its command if that still runs.
+    async fn close(&self, session: u64) -> Result<()> {
+        Err(no_sessions(&session.to_string()))
+    }
     /// Makes one check; `Ok(Err(reason))` when it ran and did not succeed.
     async fn probe(
         &self,

@@ -6,8 +6,8 @@ use std::{io, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    ContainerSpec, Error, Event, ExecOutcome, Info, LayerSource, NetworkPlan, PodSandbox, Probe,
-    Process,
+    Chunk, ContainerSpec, Error, Event, ExecOutcome, Feed, Info, Interactive, LayerSource,
+    NetworkPlan, PodSandbox, Probe, Process,
 };
 
 /// Longest message that is accepted: a guard against a broken peer, far above any plan.
@@ -20,36 +20,39 @@ const PREFIX: usize = 4;
 pub(super) enum Call {
     ApplyNetwork(NetworkPlan),
     CreatePod(PodSandbox),
-    DeletePod {
-        uid: String,
-    },
+    DeletePod { uid: String },
     StartContainer(Box<ContainerSpec>),
-    StopContainer {
-        id: String,
-        grace: Duration,
-    },
-    RemoveContainer {
-        id: String,
-    },
+    StopContainer { id: String, grace: Duration },
+    RemoveContainer { id: String },
+    Command(CommandCall),
+    Probe { probe: Probe, timeout: Duration },
+    Unpack(LayerSource),
+    GiveFolder { folder: PathBuf, group: u32 },
+    RemoveFolder { folder: PathBuf },
+    RunProcess(Process),
+    Shutdown,
+}
+
+/// A call about commands in containers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum CommandCall {
+    /// Run one to its end.
     Exec {
         id: String,
         argv: Vec<String>,
         timeout: Duration,
     },
-    Probe {
-        probe: Probe,
-        timeout: Duration,
+    Open(Interactive),
+    Feed {
+        session: u64,
+        feed: Feed,
     },
-    Unpack(LayerSource),
-    GiveFolder {
-        folder: PathBuf,
-        group: u32,
+    Next {
+        session: u64,
     },
-    RemoveFolder {
-        folder: PathBuf,
+    Close {
+        session: u64,
     },
-    RunProcess(Process),
-    Shutdown,
 }
 
 /// A call and the number under which it is answered.
@@ -64,6 +67,8 @@ pub(super) struct Request {
 pub(super) enum Answer {
     Done,
     Exec(ExecOutcome),
+    Session(u64),
+    Chunk(Chunk),
     Probe(Result<(), String>),
     Path(PathBuf),
 }

@@ -117,7 +117,7 @@ pub async fn read(
 }
 
 /// The container that is meant.
-fn choose(pod: &Pod, wanted: Option<&str>) -> Result<String, LogError> {
+pub(super) fn choose(pod: &Pod, wanted: Option<&str>) -> Result<String, LogError> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let Some(spec) = &pod.spec else {
         return Err(LogError::NotFound(format!(

@@ -3,6 +3,7 @@
 pub mod admit;
 pub mod decide;
 pub mod env;
+pub mod exec;
 pub mod images;
 pub mod logs;
 pub mod probe;

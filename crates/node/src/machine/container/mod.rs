@@ -71,6 +71,8 @@ pub(super) struct Command {
     pub(super) id: String,
     pub(super) argv: Vec<String>,
     pub(super) timeout: Duration,
+    /// Whether it has the streams of its process, instead of having its output kept.
+    pub(super) streamed: bool,
     pub(super) netns: PathBuf,
     pub(super) state: PathBuf,
 }

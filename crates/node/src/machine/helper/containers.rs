@@ -25,9 +25,15 @@ use tokio::{
     time::timeout,
 };
 
-use super::{pods::check_name, reaper::pid_of, serve::Context, volumes};
+use super::{
+    pods::check_name,
+    reaper::pid_of,
+    serve::Context,
+    sessions::{Sessions, Streams},
+    volumes,
+};
 use crate::machine::{
-    ContainerSpec, Error, Event, ExecOutcome, Exit, PodSandbox, Result,
+    ContainerSpec, Error, Event, ExecOutcome, Exit, Interactive, PodSandbox, Result,
     container::{CONTAINER, Command, EXEC, Job, KILL, Outcome, Report, TERMINATE},
 };
 
@@ -58,6 +64,7 @@ pub(super) struct Containers {
     known: Mutex<Known>,
     /// Numbers the files that describe commands.
     commands: AtomicU64,
+    sessions: Sessions,
 }
 
 impl Containers {
@@ -66,6 +73,7 @@ impl Containers {
             context,
             known: Mutex::default(),
             commands: AtomicU64::new(0),
+            sessions: Sessions::default(),
         }
     }
 
@@ -171,6 +179,7 @@ impl Containers {
             id: id.to_owned(),
             argv: argv.clone(),
             timeout: limit,
+            streamed: false,
             netns: self.context.layout.netns(&running.pod_uid),
             state: self.context.layout.state(),
         };
@@ -184,6 +193,48 @@ impl Containers {
                 format!("it did not end within {limit:?}"),
             )),
         }
+    }
+
+    /// Starts a command that is talked to; returns the number of its session.
+    pub(super) fn open(&self, command: Interactive) -> Result<u64> {
+        let Interactive {
+            id,
+            argv,
+            stdin,
+            tty,
+        } = command;
+        let running = self.get(&id)?;
+        let doing = || format!("running {:?} in container {id}", argv.join(" "));
+        if running.exit.borrow().is_some() {
+            return Err(Error::failed(doing(), "it has ended"));
+        }
+        let command = Command {
+            id: id.clone(),
+            argv: argv.clone(),
+            timeout: Duration::MAX,
+            streamed: true,
+            netns: self.context.layout.netns(&running.pod_uid),
+            state: self.context.layout.state(),
+        };
+        self.spawn_command(&command, stdin, tty)
+            .map_err(|error| Error::failed(doing(), error))
+    }
+
+    fn spawn_command(&self, command: &Command, stdin: bool, tty: bool) -> io::Result<u64> {
+        self.sessions.check()?;
+        let folder = self.context.layout.run().join("commands");
+        let name = format!("{}.json", self.commands.fetch_add(1, Ordering::Relaxed));
+        let file = write_job(&folder, &name, command)?;
+        let (streams, [stdin, stdout, stderr]) = Streams::new(stdin, tty)?;
+        let mut process = holder(EXEC, &file);
+        process.stdin(stdin).stdout(stdout).stderr(stderr);
+        let (_child, ended) = self.context.reaper.spawn(&mut process)?;
+        Ok(self.sessions.open(streams, ended))
+    }
+
+    /// The commands that are talked to.
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     fn job(&self, spec: ContainerSpec, pod: &PodSandbox) -> Job {

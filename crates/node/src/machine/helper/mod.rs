@@ -14,6 +14,7 @@ mod processes;
 mod program;
 mod reaper;
 mod serve;
+mod sessions;
 mod volumes;
 
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ use crate::machine::{
     cgroup::Cgroups,
     layer,
     network::Network,
-    protocol::{Answer, Call, Decoder, Message, Request, encode},
+    protocol::{Answer, Call, CommandCall, Decoder, Message, Request, encode},
 };
 
 /// How long everything may take to end when the machine is shut down.
@@ -169,11 +169,7 @@ impl Helper {
             Call::RemoveContainer { id } => {
                 self.containers.remove(&id).await.map(|()| Answer::Done)
             }
-            Call::Exec { id, argv, timeout } => self
-                .containers
-                .exec(&id, argv, timeout)
-                .await
-                .map(Answer::Exec),
+            Call::Command(call) => self.command(call).await,
             Call::Probe { probe, timeout } => self.probe(probe, timeout).await.map(Answer::Probe),
             Call::Unpack(source) => self.unpack(source).await,
             Call::GiveFolder { folder, group } => {
@@ -186,6 +182,25 @@ impl Helper {
             Call::RunProcess(process) => self.processes.run(process).await.map(|()| Answer::Done),
             Call::Shutdown => {
                 self.end(GRACE).await;
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    async fn command(&self, call: CommandCall) -> Result<Answer> {
+        let sessions = self.containers.sessions();
+        match call {
+            CommandCall::Exec { id, argv, timeout } => {
+                let outcome = self.containers.exec(&id, argv, timeout).await;
+                outcome.map(Answer::Exec)
+            }
+            CommandCall::Open(command) => self.containers.open(command).map(Answer::Session),
+            CommandCall::Feed { session, feed } => {
+                sessions.feed(session, feed).await.map(|()| Answer::Done)
+            }
+            CommandCall::Next { session } => sessions.next(session).await.map(Answer::Chunk),
+            CommandCall::Close { session } => {
+                sessions.close(session);
                 Ok(Answer::Done)
             }
         }
