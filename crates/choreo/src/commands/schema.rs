@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use choreo_compiler::type_schema;
+use choreo_compiler::type_schema::{self, TypeSchemas};
 use choreo_model::{ComponentType, Kind};
 use serde_json::{Value, json};
 
@@ -50,7 +50,7 @@ fn one(args: &Schema, types: &[ComponentType]) -> Result<Value> {
     }
     match &args.kind {
         Some(word) => Ok(choreo_model::json_schema(find_kind(word)?)),
-        None => Ok(all()),
+        None => all(types),
     }
 }
 
@@ -71,7 +71,7 @@ fn files(args: &Schema, types: &[ComponentType]) -> Result<Vec<(String, Value)>>
     for type_ in types {
         files.push((file_of_type(type_.name()), of_type(type_)?));
     }
-    files.push((ALL.to_owned(), all()));
+    files.push((ALL.to_owned(), all(types)?));
     Ok(files)
 }
 
@@ -103,38 +103,55 @@ fn find_type<'t>(types: &'t [ComponentType], name: &str) -> Result<&'t Component
     })
 }
 
-/// A schema of any manifest: which one holds is told by the kind.
-fn all() -> Value {
-    let branches: Vec<Value> = choreo_model::registry()
-        .iter()
-        .map(|kind| {
-            json!({
-                "if": {
-                    "properties": {"kind": {"const": kind.kind}},
-                    "required": ["kind"],
-                },
-                "then": choreo_model::json_schema(kind),
-            })
-        })
-        .collect();
-    json!({
+/// A schema of any manifest: which one holds is told by the kind, and of components by the type
+/// they name.
+fn all(types: &[ComponentType]) -> Result<Value> {
+    let kinds = choreo_model::registry().iter().map(|kind| {
+        let named = json!({"properties": {"kind": {"const": kind.kind}}, "required": ["kind"]});
+        json!({"if": named, "then": choreo_model::json_schema(kind)})
+    });
+    let mut branches: Vec<Value> = kinds.collect();
+    for type_ in types {
+        let reference = json!({
+            "required": ["name"],
+            "properties": {
+                "kind": {"const": type_.kind()},
+                "name": {"const": format!("{}/{}", type_.spec.workload_type.as_str(), type_.name())},
+            },
+        });
+        let spec = json!({
+            "required": ["componentType"],
+            "properties": {"componentType": reference},
+        });
+        let named = json!({
+            "required": ["kind", "spec"],
+            "properties": {"kind": {"const": "Component"}, "spec": spec},
+        });
+        let parameters = json!({"parameters": schemas(type_)?.parameters});
+        let then = json!({"properties": {"spec": {"properties": parameters}}});
+        branches.push(json!({"if": named, "then": then}));
+    }
+    Ok(json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Objects of the platform",
         "type": "object",
         "required": ["apiVersion", "kind"],
         "allOf": branches,
+    }))
+}
+
+fn schemas(type_: &ComponentType) -> Result<TypeSchemas> {
+    type_schema::component_type(type_).map_err(|violation| {
+        let message = format!("the schema of {} cannot be used", type_.name());
+        Failure::new(Exit::Invalid, message).because(violation.to_string())
     })
 }
 
 /// The schema of components of one type: with its parameters instead of any.
 fn of_type(type_: &ComponentType) -> Result<Value> {
-    let schemas = type_schema::component_type(type_).map_err(|violation| {
-        let message = format!("the schema of {} cannot be used", type_.name());
-        Failure::new(Exit::Invalid, message).because(violation.to_string())
-    })?;
     let mut schema = choreo_model::json_schema(find_kind("component")?);
     let properties = &mut schema["properties"]["spec"]["properties"];
-    properties["parameters"] = schemas.parameters;
+    properties["parameters"] = schemas(type_)?.parameters;
     schema["title"] = json!(format!("Component of type {}", type_.name()));
     Ok(schema)
 }
