@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
+    fmt::{self, Write as _},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,6 +23,17 @@ pub(super) struct Label {
     /// A served kind, or empty: what clients make up is not remembered.
     pub(super) resource: String,
     pub(super) code: u16,
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            verb,
+            resource,
+            code,
+        } = self;
+        write!(f, "verb={verb:?},resource={resource:?},code=\"{code}\"")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -55,39 +66,27 @@ impl Metrics {
         text
     }
 
-    fn requests(&self, text: &mut String) -> std::fmt::Result {
+    fn requests(&self, text: &mut String) -> fmt::Result {
         let all = self.lock();
         let name = "apiserver_request_duration_seconds";
         writeln!(text, "# HELP apiserver_request_total Requests answered.")?;
         writeln!(text, "# TYPE apiserver_request_total counter")?;
         for (label, series) in &*all {
-            let Label {
-                verb,
-                resource,
-                code,
-            } = label;
-            let labels = format!("verb={verb:?},resource={resource:?},code=\"{code}\"");
-            writeln!(text, "apiserver_request_total{{{labels}}} {}", series.count)?;
+            writeln!(text, "apiserver_request_total{{{label}}} {}", series.count)?;
         }
         writeln!(text, "# HELP {name} Time until the answer began.")?;
         writeln!(text, "# TYPE {name} histogram")?;
         for (label, series) in &*all {
-            let Label {
-                verb,
-                resource,
-                code,
-            } = label;
-            let labels = format!("verb={verb:?},resource={resource:?},code=\"{code}\"");
             for (class, end) in series.classes.iter().zip(CLASSES) {
-                writeln!(text, "{name}_bucket{{{labels},le=\"{end}\"}} {class}")?;
+                writeln!(text, "{name}_bucket{{{label},le=\"{end}\"}} {class}")?;
             }
             writeln!(
                 text,
-                "{name}_bucket{{{labels},le=\"+Inf\"}} {}",
+                "{name}_bucket{{{label},le=\"+Inf\"}} {}",
                 series.count
             )?;
-            writeln!(text, "{name}_sum{{{labels}}} {}", series.seconds)?;
-            writeln!(text, "{name}_count{{{labels}}} {}", series.count)?;
+            writeln!(text, "{name}_sum{{{label}}} {}", series.seconds)?;
+            writeln!(text, "{name}_count{{{label}}} {}", series.count)?;
         }
         Ok(())
     }
@@ -97,7 +96,7 @@ impl Metrics {
     }
 }
 
-fn objects(text: &mut String, core: &Core) -> std::fmt::Result {
+fn objects(text: &mut String, core: &Core) -> fmt::Result {
     let shelves = core.cache.collections();
     writeln!(text, "# HELP apiserver_storage_objects Objects stored.")?;
     writeln!(text, "# TYPE apiserver_storage_objects gauge")?;
