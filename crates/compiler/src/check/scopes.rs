@@ -65,34 +65,21 @@ pub(crate) fn of_trait(parameters: Type, environment_configs: Type) -> Scope<'st
 
 /// What a project's type sees.
 pub(crate) fn project(parameters: Type, environment_configs: Type) -> Scope<'static> {
-    let mut scope = Scope::new();
-    let names = strings([
-        "namespace",
-        "projectNamespace",
-        "projectName",
-        "projectUID",
-        "environmentName",
-        "environmentUID",
-        "dataPlaneName",
-        "dataPlaneUID",
-    ]);
-    let maps = ["labels", "annotations"].map(|name| (name, Type::map(Type::String)));
-    scope.declare("metadata", Type::object(names.chain(maps)));
-    declare_places(&mut scope);
-    scope.declare("parameters", parameters);
-    scope.declare("environmentConfigs", environment_configs);
-    scope
+    let own = ["projectNamespace"];
+    of_cell(&own, parameters, environment_configs)
 }
 
 /// What a managed resource's type sees before its objects are live.
 pub(crate) fn resource(parameters: Type, environment_configs: Type) -> Scope<'static> {
+    let own = ["name", "resourceNamespace", "resourceName", "resourceUID"];
+    of_cell(&own, parameters, environment_configs)
+}
+
+/// What types see that render into a cell, with names of their own in `metadata`.
+fn of_cell(own: &[&'static str], parameters: Type, environment_configs: Type) -> Scope<'static> {
     let mut scope = Scope::new();
     let names = strings([
-        "name",
         "namespace",
-        "resourceNamespace",
-        "resourceName",
-        "resourceUID",
         "projectName",
         "projectUID",
         "environmentName",
@@ -100,8 +87,9 @@ pub(crate) fn resource(parameters: Type, environment_configs: Type) -> Scope<'st
         "dataPlaneName",
         "dataPlaneUID",
     ]);
+    let own = own.iter().map(|name| (*name, Type::String));
     let maps = ["labels", "annotations"].map(|name| (name, Type::map(Type::String)));
-    scope.declare("metadata", Type::object(names.chain(maps)));
+    scope.declare("metadata", Type::object(names.chain(own).chain(maps)));
     declare_places(&mut scope);
     scope.declare("parameters", parameters);
     scope.declare("environmentConfigs", environment_configs);
