@@ -1,43 +1,20 @@
 //! Plays folders of input and expected output: our own, and the reference's when they are there.
 //!
 //! A case is `input.yaml`, what is applied, and `expected.yaml`, what was rendered. Objects are
-//! compared as structures. Where we decided to differ from the reference, [`deviate`] says so.
+//! compared as structures. Where we decided to differ from the reference, [`reference::deviate`] says so.
+
+mod reference;
 
 use choreo_compiler::fleet::{Fleet, RenderedBinding};
 use choreo_compiler::{Compiled, Diagnostic, Severity};
 use choreo_model::shared::TargetPlane;
-use serde_json::{Map, Value, json};
+use reference::{
+    cases, deviate, differences, documents, expectations, is_addition, list, neutral, reference,
+    sorted,
+};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-/// Manifests, as Kubernetes tools read them.
-fn documents(path: &Path) -> Vec<Value> {
-    let name = path.to_string_lossy();
-    serde_saphyr::from_multiple(&text(path)).expect(&name)
-}
-
-/// Expectations, in which only `true` and `false` are booleans.
-fn expectations(path: &Path) -> Value {
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let name = path.to_string_lossy();
-    serde_saphyr::from_str_with_options(&text(path), options).expect(&name)
-}
-
-fn text(path: &Path) -> String {
-    let name = path.to_string_lossy();
-    std::fs::read_to_string(path).expect(&name)
-}
-
-fn cases(folder: &Path) -> Vec<PathBuf> {
-    let mut cases: Vec<PathBuf> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.join("input.yaml").exists())
-        .collect();
-    cases.sort();
-    cases
-}
+use std::path::Path;
 
 /// Plays every case of `folder` after `base`, and returns what differed.
 fn play(folder: &Path, base: &[Value]) -> (usize, Vec<String>) {
@@ -82,14 +59,6 @@ fn compare(case: &str, fleet: &Fleet, input: &[Value], expected: &Value) -> Vec<
         }
     }
     problems
-}
-
-fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'v Value> {
-    value
-        .get(field)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
 }
 
 fn compare_releases(
@@ -183,119 +152,6 @@ fn compare_binding(compiled: &Compiled, expected: &Value) -> Vec<String> {
     problems
 }
 
-fn sorted(mut value: Value, keys: &[&str]) -> Value {
-    if let Some(items) = value.as_array_mut() {
-        items.sort_by_key(|item| {
-            keys.iter()
-                .map(|key| item[*key].to_string())
-                .collect::<Vec<_>>()
-        });
-    }
-    value
-}
-
-/// Hashes that depend on the reference's own encodings, blanked on both sides.
-fn neutral(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(neutral_text(text)),
-        Value::Array(items) => items.into_iter().map(neutral).collect(),
-        Value::Object(map) => Value::Object(
-            map.into_iter()
-                .map(|(key, value)| match key.as_str() {
-                    "openchoreo.dev/dp-resource-hash" => (key, json!("<hash>")),
-                    _ => (key, neutral(value)),
-                })
-                .collect::<Map<_, _>>(),
-        ),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
-    }
-}
-
-/// Names of secrets end in a hash of where their values come from.
-fn neutral_text(text: String) -> String {
-    let secret = text.contains("-env-secrets-") || text.contains("-secret-");
-    match text.rsplit_once('-') {
-        Some((stem, hash)) if secret && hash.len() == 8 => format!("{stem}-<hash>"),
-        _ => text,
-    }
-}
-
-/// Whether the object `id` is of a kind that the reference has none of: policies for what goes out.
-fn is_addition(id: &str) -> bool {
-    ["networkpolicy", "ciliumnetworkpolicy"]
-        .into_iter()
-        .any(|kind| id.starts_with(&format!("{kind}-egress-openchoreo-")))
-}
-
-/// What we decided to do differently, applied to what the reference rendered.
-fn deviate(case: &str, mut resource: Value, input: &[Value]) -> Value {
-    let object = &mut resource["object"];
-    if case == "interpolation" && object["kind"] == "ConfigMap" {
-        // Numbers are written in full.
-        object["data"]["big"] = json!("n=1000000");
-    }
-    if object["kind"] == "NetworkPolicy" {
-        // Policies name the pod's port, each once.
-        let ports = target_ports(input);
-        let rules = object["spec"]
-            .get_mut("ingress")
-            .and_then(Value::as_array_mut);
-        for rule in rules.into_iter().flatten() {
-            let mut seen: Vec<Value> = Vec::new();
-            for port in rule["ports"].as_array().into_iter().flatten() {
-                let mut port = port.clone();
-                if let Some(target) = port["port"].as_u64().and_then(|port| ports.get(&port)) {
-                    port["port"] = json!(target);
-                }
-                if !seen.contains(&port) {
-                    seen.push(port);
-                }
-            }
-            rule["ports"] = Value::Array(seen);
-        }
-    }
-    resource
-}
-
-fn target_ports(input: &[Value]) -> BTreeMap<u64, u64> {
-    let endpoints = input
-        .iter()
-        .filter_map(|object| object.pointer("/spec/endpoints")?.as_object());
-    endpoints
-        .flat_map(|endpoints| endpoints.values())
-        .filter_map(|one| Some((one["port"].as_u64()?, one["targetPort"].as_u64()?)))
-        .collect()
-}
-
-fn differences(wanted: &Value, found: &Value, at: &str) -> Vec<String> {
-    match (wanted, found) {
-        (Value::Object(wanted), Value::Object(found)) => {
-            let keys: std::collections::BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
-            keys.into_iter()
-                .flat_map(|key| {
-                    let at = format!("{at}/{key}");
-                    match (wanted.get(key), found.get(key)) {
-                        (Some(wanted), Some(found)) => differences(wanted, found, &at),
-                        (Some(wanted), None) => vec![format!("{at}: missing {wanted}")],
-                        (None, Some(found)) => vec![format!("{at}: too much {found}")],
-                        (None, None) => Vec::new(),
-                    }
-                })
-                .collect()
-        }
-        (Value::Array(wanted), Value::Array(found)) if wanted.len() == found.len() => wanted
-            .iter()
-            .zip(found)
-            .enumerate()
-            .flat_map(|(index, (wanted, found))| {
-                differences(wanted, found, &format!("{at}/{index}"))
-            })
-            .collect(),
-        (wanted, found) if wanted == found => Vec::new(),
-        (wanted, found) => vec![format!("{at}: wanted {wanted}, found {found}")],
-    }
-}
-
 /// Our own cases; `UPDATE_GOLDENS=1` writes down what is rendered now, to be read before it is
 /// committed.
 #[test]
@@ -352,12 +208,6 @@ fn describe(fleet: &Fleet) -> Value {
         })
         .collect();
     json!({"diagnostics": texts(fleet.diagnostics()), "bindings": bindings})
-}
-
-/// The reference's renderings are kept outside the repository; without them there is nothing to do.
-fn reference() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/goldens");
-    folder.exists().then_some(folder)
 }
 
 #[test]

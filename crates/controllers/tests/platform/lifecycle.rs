@@ -1,0 +1,226 @@
+//! What is applied becomes objects of a data plane, and what is deleted leaves nothing behind.
+
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use serde_json::json;
+
+use crate::harness::Platform;
+
+const PROJECT: &str = r"
+apiVersion: openchoreo.dev/v1alpha1
+kind: Project
+metadata: { name: shop, namespace: default }
+spec:
+  deploymentPipelineRef: { name: default }
+  type: { kind: ClusterProjectType, name: default }
+";
+
+const COMPONENT: &str = r"
+apiVersion: openchoreo.dev/v1alpha1
+kind: Component
+metadata: { name: web, namespace: default }
+spec:
+  owner: { projectName: shop }
+  componentType: { kind: ClusterComponentType, name: deployment/service }
+  autoDeploy: true
+";
+
+const WORKLOAD: &str = r"
+apiVersion: openchoreo.dev/v1alpha1
+kind: Workload
+metadata: { name: web, namespace: default }
+spec:
+  owner: { projectName: shop, componentName: web }
+  container: { image: example.org/web:1, env: [{ key: MODE, value: fast }] }
+  endpoints:
+    http: { type: HTTP, port: 8080, visibility: [external] }
+";
+
+#[tokio::test]
+async fn a_component_becomes_ready_and_leaves_nothing_behind() {
+    let platform = Platform::start().await;
+    // The component comes first, so everything it needs is missing, one thing after the other.
+    platform.apply(COMPONENT).await;
+    platform
+        .wait_for("component", "web", ["Ready", "False", "WorkloadNotFound"])
+        .await;
+    platform.apply(WORKLOAD).await;
+    platform
+        .wait_for("component", "web", ["Ready", "False", "ProjectNotFound"])
+        .await;
+    platform.apply(PROJECT).await;
+    platform
+        .wait_for(
+            "component",
+            "web",
+            ["Ready", "True", "ComponentReleaseReady"],
+        )
+        .await;
+
+    let rendered = platform
+        .wait_for(
+            "rendered",
+            "web-development",
+            ["ResourcesApplied", "True", "ApplySucceeded"],
+        )
+        .await;
+    let kinds: Vec<&str> = rendered["spec"]["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["object"]["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "ConfigMap",
+            "Deployment",
+            "HTTPRoute",
+            "Service",
+            "NetworkPolicy",
+            "NetworkPolicy",
+        ]
+    );
+
+    let cell = platform.cell().await;
+    platform.run_deployment(&cell).await;
+    let binding = platform
+        .wait_for("binding", "web-development", ["Ready", "True", "Ready"])
+        .await;
+    let url = &binding["status"]["endpoints"][0]["externalURLs"]["http"];
+    assert_eq!(url["host"], "development-default.openchoreo.localhost");
+    assert_eq!(url["port"], 19080);
+
+    delete_all(&platform, &cell).await;
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_is_released_and_a_removed_object_comes_back() {
+    let platform = Platform::start().await;
+    for yaml in [PROJECT, WORKLOAD, COMPONENT] {
+        platform.apply(yaml).await;
+    }
+    platform
+        .wait_for(
+            "rendered",
+            "web-development",
+            ["ResourcesApplied", "True", "ApplySucceeded"],
+        )
+        .await;
+    let cell = platform.cell().await;
+
+    let services = platform.api("v1", "Service", "services", &cell);
+    let uid = services.get("web").await.unwrap().uid().unwrap();
+    services
+        .delete("web", &DeleteParams::default())
+        .await
+        .unwrap();
+    platform
+        .wait(services, "web", |service| {
+            service["metadata"]["uid"] != uid.as_str()
+        })
+        .await;
+
+    platform.apply(&WORKLOAD.replace("web:1", "web:2")).await;
+    let deployments = platform.api("apps/v1", "Deployment", "deployments", &cell);
+    let name = deployments
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .items[0]
+        .name_any();
+    platform
+        .wait(deployments, &name, |deployment| {
+            deployment["spec"]["template"]["spec"]["containers"][0]["image"] == "example.org/web:2"
+        })
+        .await;
+    let releases = platform.platform("release", "default");
+    assert_eq!(
+        releases
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .iter()
+            .count(),
+        2
+    );
+
+    undeploy(&platform, &cell, &name).await;
+    delete_in_disorder(&platform).await;
+    platform.stop().await;
+}
+
+/// Deletes the component, then the project; nothing of either is left.
+async fn delete_all(platform: &Platform, cell: &str) {
+    platform.delete("component", "web").await;
+    platform
+        .wait_until_gone(platform.platform("component", "default"), "web")
+        .await;
+    for kind in ["workload", "release", "binding"] {
+        let left = platform
+            .platform(kind, "default")
+            .list(&ListParams::default())
+            .await
+            .unwrap();
+        assert_eq!(left.iter().count(), 0, "{kind}");
+    }
+    let deployments = platform.api("apps/v1", "Deployment", "deployments", cell);
+    assert_eq!(
+        deployments
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .iter()
+            .count(),
+        0
+    );
+
+    platform.delete("project", "shop").await;
+    platform
+        .wait_until_gone(platform.platform("project", "default"), "shop")
+        .await;
+    platform
+        .wait_until_gone(platform.api("v1", "Namespace", "namespaces", ""), cell)
+        .await;
+}
+
+/// Undeploys the component: its deployment goes, its binding stays and says so.
+async fn undeploy(platform: &Platform, cell: &str, deployment: &str) {
+    let undeploy = json!({ "spec": { "state": "Undeploy" } });
+    platform
+        .platform("binding", "default")
+        .patch(
+            "web-development",
+            &PatchParams::default(),
+            &Patch::Merge(&undeploy),
+        )
+        .await
+        .unwrap();
+    platform
+        .wait_for(
+            "binding",
+            "web-development",
+            ["Ready", "False", "ResourcesUndeployed"],
+        )
+        .await;
+    let deployments = platform.api("apps/v1", "Deployment", "deployments", cell);
+    platform.wait_until_gone(deployments, deployment).await;
+}
+
+/// Deletes everything at once, in the wrong order; all of it goes.
+async fn delete_in_disorder(platform: &Platform) {
+    for (kind, name) in [
+        ("pipeline", "default"),
+        ("environment", "development"),
+        ("project", "shop"),
+        ("component", "web"),
+    ] {
+        platform.delete(kind, name).await;
+    }
+    for (kind, name) in [("pipeline", "default"), ("environment", "development")] {
+        platform
+            .wait_until_gone(platform.platform(kind, "default"), name)
+            .await;
+    }
+}
