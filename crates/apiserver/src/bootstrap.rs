@@ -7,21 +7,23 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{
-    auth::{AUTHENTICATED, MASTERS},
+    auth::{self, User, policy},
     core::Core,
-    object::meta_str,
-    rest::{Call, Edit, Options, Part, Unknown, update},
+    object::{Name, meta_str},
+    registry::Served,
+    rest::{Call, Edit, Options, Part, Unknown, amend, update},
     status::{Failure, Result},
 };
-
-/// The version of roles and bindings.
-const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 /// Applies Kubernetes' own objects and `definitions`; what is there already
 /// and the same is not written again.
 pub(crate) async fn bootstrap(core: &Core, definitions: Vec<Value>) -> Result<()> {
     let own = own().into_iter().map(|object| make(core, object));
     futures::future::try_join_all(own).await?;
+    let policy = policy::objects().map_err(Failure::internal)?;
+    let policy = policy.into_iter().map(|object| complete(core, object));
+    futures::future::try_join_all(policy).await?;
+    auth::settle(core).await?;
     let definitions = definitions.into_iter().map(|object| apply(core, object));
     futures::future::try_join_all(definitions).await.map(drop)
 }
@@ -51,71 +53,7 @@ fn own() -> Vec<Value> {
             "description": format!("Used for {description}"),
         }));
     }
-    objects.extend(roles());
     objects
-}
-
-/// The roles everybody relies on, each bound to the group of the same purpose.
-fn roles() -> Vec<Value> {
-    let path = |paths: &[&str]| json!({"nonResourceURLs": paths, "verbs": ["get"]});
-    let review = |group, resources: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": ["create"]});
-    let health = ["/healthz", "/livez", "/readyz", "/version", "/version/"];
-    let documents = [
-        "/api",
-        "/api/*",
-        "/apis",
-        "/apis/*",
-        "/openapi",
-        "/openapi/*",
-    ];
-    let everything = json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]});
-    let roles = [
-        (
-            "cluster-admin",
-            MASTERS,
-            vec![
-                everything,
-                json!({"nonResourceURLs": ["*"], "verbs": ["*"]}),
-            ],
-        ),
-        (
-            "system:basic-user",
-            AUTHENTICATED,
-            vec![
-                review(
-                    "authorization.k8s.io",
-                    &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
-                ),
-                review("authentication.k8s.io", &["selfsubjectreviews"]),
-            ],
-        ),
-        (
-            "system:discovery",
-            AUTHENTICATED,
-            vec![path(&documents), path(&health)],
-        ),
-        (
-            "system:public-info-viewer",
-            AUTHENTICATED,
-            vec![path(&health)],
-        ),
-    ];
-    let objects = roles.into_iter().flat_map(|(name, group, rules)| {
-        let metadata = json!({
-            "name": name,
-            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
-        });
-        let role = json!({
-            "apiVersion": RBAC, "kind": "ClusterRole", "metadata": metadata, "rules": rules,
-        });
-        let binding = json!({
-            "apiVersion": RBAC, "kind": "ClusterRoleBinding", "metadata": metadata,
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
-        });
-        [role, binding]
-    });
-    objects.collect()
 }
 
 fn split(object: &Value) -> (&str, &str, &str) {
@@ -125,41 +63,57 @@ fn split(object: &Value) -> (&str, &str, &str) {
     (group, version, text("kind"))
 }
 
+/// Makes a role or binding, or gives the one that is there what it lacks.
+async fn complete(core: &Core, object: Value) -> Result<()> {
+    let kind = served(core, &object)?;
+    let name = Name::new(meta_str(&object, "namespace"), meta_str(&object, "name"));
+    let place = (Arc::clone(&kind.collection), name);
+    if core.cache.get(&place).is_none() {
+        return make(core, object).await;
+    }
+    amend(core, &kind, &place, |known| {
+        policy::complete(known, &object)
+    })
+    .await
+}
+
 /// Makes the object if there is none.
 pub(crate) async fn make(core: &Core, object: Value) -> Result<()> {
-    write(core, object, false).await
+    let kind = served(core, &object)?;
+    let (namespace, name) = (meta_str(&object, "namespace"), meta_str(&object, "name"));
+    if core.get(&kind, namespace, name).is_ok() {
+        return Ok(());
+    }
+    apply(core, object).await
+}
+
+fn served(core: &Core, object: &Value) -> Result<Arc<Served>> {
+    let (group, version, kind) = split(object);
+    let catalog = core.catalog();
+    let kinds = catalog.of(group, version).into_iter();
+    let found = kinds.map(Arc::clone).find(|served| served.kind == kind);
+    found.ok_or_else(|| Failure::bad_request(format!("{kind} of {group}/{version} is not served")))
 }
 
 /// Makes the object what is given.
 pub(crate) async fn apply(core: &Core, object: Value) -> Result<()> {
-    write(core, object, true).await
+    apply_as(core, "apiserver", object).await
 }
 
-async fn write(core: &Core, object: Value, renew: bool) -> Result<()> {
-    let (group, version, kind) = split(&object);
-    let catalog = core.catalog();
-    let served = catalog
-        .of(group, version)
-        .into_iter()
-        .find(|served| served.kind == kind);
-    let Some(served) = served.map(Arc::clone) else {
-        return Err(Failure::bad_request(format!(
-            "{kind} of {group}/{version} is not served"
-        )));
-    };
+/// Makes the object what is given, in the name of one of the server's parts.
+pub(crate) async fn apply_as(core: &Core, manager: &str, object: Value) -> Result<()> {
+    let served = served(core, &object)?;
     let name = meta_str(&object, "name").to_owned();
     let namespace = meta_str(&object, "namespace").to_owned();
-    if !renew && core.get(&served, &namespace, &name).is_ok() {
-        return Ok(());
-    }
     let options = Options {
         dry_run: false,
-        manager: "apiserver".into(),
+        manager: manager.into(),
         unknown: Unknown::Ignore,
         force: true,
     };
     let mut call = Call {
         core,
+        user: &User::admin(),
         kind: &served,
         namespace: &namespace,
         name: &name,

@@ -1,5 +1,6 @@
 //! The server's own controllers, in one task: garbage collection by owner,
-//! emptying of namespaces that are going, clean-up behind definitions.
+//! emptying of namespaces that are going, clean-up behind definitions, roles that are
+//! made of others.
 //!
 //! It follows everything that is written. What concerns it becomes a place to
 //! look at; looking is idempotent, so a failed look is repeated later.
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    auth::{aggregate, cluster_roles},
     cache::Place,
     core::{Core, definitions, namespaces},
     custom, furnish,
@@ -79,10 +81,15 @@ impl Caretaker {
             all.iter()
                 .map(|namespace| (namespaces(), namespace.name.clone())),
         );
-        Self { core, places }
+        let mut caretaker = Self { core, places };
+        caretaker.note_roles();
+        caretaker
     }
 
     fn note(&mut self, written: &Written) {
+        if written.collection == cluster_roles() {
+            self.note_roles();
+        }
         self.places.extend(furnish::concerned(written));
         let object = &written.object;
         if written.deleted {
@@ -105,6 +112,13 @@ impl Caretaker {
             self.places
                 .insert((Arc::clone(&written.collection), object.name.clone()));
         }
+    }
+
+    /// Any role may be part of others.
+    fn note_roles(&mut self) {
+        let all = self.core.cache.shelf(&cluster_roles()).now("", 0).objects;
+        let places = all.iter().map(|role| (cluster_roles(), role.name.clone()));
+        self.places.extend(places);
     }
 
     /// Whether an object was made in a namespace that went at the same moment.
@@ -163,6 +177,9 @@ async fn look_at(core: &Core, place: &Place, stored: &Stored) -> Result<()> {
         return delete_as_server(core, kind, place, Some(Propagation::Background), uid).await;
     }
     if !stored.head.deleting {
+        if place.0 == cluster_roles() {
+            aggregate(core, stored).await.map(drop)?;
+        }
         if place.0 == namespaces() {
             furnish::furnish(core, &place.1.name).await?;
         }

@@ -13,12 +13,16 @@ use base64::{Engine as _, engine::general_purpose};
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use rand::RngExt as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::WebPkiClientVerifier,
+};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 /// Names and addresses under which the server is reached.
@@ -129,12 +133,6 @@ impl Credentials {
 
     /// The same authority and token with a new server certificate.
     fn renewed(&self, today: Date) -> Result<Self, Error> {
-        let authority_key = KeyPair::from_pem(&self.authority_key)?;
-        let issuer = Issuer::new(
-            authority_parameters(today, self.authority_ends)?,
-            authority_key,
-        );
-        let key = KeyPair::generate()?;
         let ends = later(today, SERVER_YEARS).min(self.authority_ends);
         let mut parameters = CertificateParams::new(NAMES.map(str::to_owned))?;
         span(&mut parameters, today, ends);
@@ -142,15 +140,10 @@ impl Credentials {
             .distinguished_name
             .push(DnType::CommonName, "choreo");
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        parameters.key_usages = vec![
-            KeyUsagePurpose::DigitalSignature,
-            KeyUsagePurpose::KeyEncipherment,
-        ];
-        parameters.use_authority_key_identifier_extension = true;
-        let certificate = parameters.signed_by(&key, &issuer)?;
+        let (certificate, key) = self.signed(parameters)?;
         Ok(Self {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
+            certificate,
+            key,
             ends,
             ..self.clone()
         })
@@ -190,8 +183,58 @@ impl Credentials {
         hasher.finalize().to_vec()
     }
 
+    /// A certificate and its key (PEM) by which the server knows `user`, a member of
+    /// `group`, for a number of days from `now` on.
+    pub fn certify(
+        &self,
+        user: &str,
+        group: Option<&str>,
+        now: Timestamp,
+        days: i64,
+    ) -> Result<(String, String), Error> {
+        let today = now.to_zoned(TimeZone::UTC).date();
+        let ends = today.saturating_add(days.days()).min(self.authority_ends);
+        let mut parameters = CertificateParams::new(Vec::new())?;
+        span(&mut parameters, today, ends);
+        let mut name = DistinguishedName::new();
+        name.push(DnType::CommonName, user);
+        if let Some(group) = group {
+            name.push(DnType::OrganizationName, group);
+        }
+        parameters.distinguished_name = name;
+        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.signed(parameters)
+    }
+
+    /// A certificate of the authority for a new key.
+    fn signed(&self, mut parameters: CertificateParams) -> Result<(String, String), Error> {
+        let authority = authority_parameters(self.authority_ends, self.authority_ends)?;
+        let issuer = Issuer::new(authority, KeyPair::from_pem(&self.authority_key)?);
+        parameters.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
+        parameters.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate()?;
+        let certificate = parameters.signed_by(&key, &issuer)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+
     /// A kubeconfig for the server at `url` (`https://127.0.0.1:6443`). It holds the token.
     pub fn kubeconfig(&self, url: &str) -> String {
+        self.kubeconfig_of(url, "admin", &json!({"token": self.token}))
+    }
+
+    /// A kubeconfig for whoever is known by a certificate of [`Self::certify`].
+    pub fn kubeconfig_by(&self, url: &str, user: &str, certificate: &str, key: &str) -> String {
+        let encode = |text| general_purpose::STANDARD.encode(text);
+        let shown = json!({
+            "client-certificate-data": encode(certificate), "client-key-data": encode(key),
+        });
+        self.kubeconfig_of(url, user, &shown)
+    }
+
+    fn kubeconfig_of(&self, url: &str, user: &str, shown: &Value) -> String {
         let authority = general_purpose::STANDARD.encode(&self.authority);
         let config = json!({
             "apiVersion": "v1",
@@ -200,10 +243,10 @@ impl Credentials {
                 "name": "choreo",
                 "cluster": {"server": url, "certificate-authority-data": authority},
             }],
-            "users": [{"name": "admin", "user": {"token": self.token}}],
+            "users": [{"name": user, "user": shown}],
             "contexts": [{
                 "name": "choreo",
-                "context": {"cluster": "choreo", "user": "admin", "namespace": "default"},
+                "context": {"cluster": "choreo", "user": user, "namespace": "default"},
             }],
             "current-context": "choreo",
         });
@@ -218,10 +261,20 @@ impl Credentials {
         let key =
             PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|error| failed(&error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let authority = CertificateDer::from_pem_slice(self.authority.as_bytes())
+            .map_err(|error| failed(&error))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(authority).map_err(|error| failed(&error))?;
+        // A certificate is one way to be known; who shows none is asked for a token.
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| failed(&error))?;
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| failed(&error))?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![certificate], key)
             .map_err(|error| failed(&error))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -1,4 +1,4 @@
-//! The way in from outside the process: TLS, a token, limits.
+//! The way in from outside the process: TLS, who asks, limits.
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    auth::User,
+    auth::{User, certificate},
     credentials::{self, Credentials},
     http::{Api, Body, failure, verified},
     status::Failure,
@@ -108,9 +108,11 @@ impl Gate {
             return;
         };
         let closing = self.api.stop.clone();
+        let shown = stream.get_ref().1.peer_certificates();
+        let shown = shown.and_then(|chain| certificate::user(chain.first()?));
         let service = service_fn(move |request| {
-            let gate = self.clone();
-            async move { Ok::<_, Infallible>(gate.answer(request).await) }
+            let (gate, shown) = (self.clone(), shown.clone());
+            async move { Ok::<_, Infallible>(gate.answer(request, shown).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
@@ -141,8 +143,9 @@ impl Gate {
         }
     }
 
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
-        let Some(user) = self.known(request.headers()) else {
+    /// `shown` is whom the certificate of the client names.
+    async fn answer(&self, mut request: Request<Incoming>, shown: Option<User>) -> Response<Body> {
+        let Some(user) = shown.or_else(|| self.known(request.headers())) else {
             return failure(&Failure::unauthorized());
         };
         request.extensions_mut().insert(user);
@@ -152,16 +155,25 @@ impl Gate {
         self.api.respond(request).await
     }
 
-    /// Whoever shows the administrator's token, or a service account's.
+    /// Whoever shows the administrator's token, or a service account's. Who shows no
+    /// token is anonymous; who shows a wrong one is nobody.
     fn known(&self, headers: &HeaderMap) -> Option<User> {
-        let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let token = shown.strip_prefix("Bearer ")?.trim();
+        let Some(token) = bearer(headers) else {
+            return Some(User::anonymous());
+        };
         if same(&digest(token), &self.token) {
             return Some(User::admin());
         }
         let core = &self.api.core;
         verified(core, core.identity.get()?, token).map(|(user, _)| user)
     }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = shown.trim().split_once(' ')?;
+    let bearer = scheme.eq_ignore_ascii_case("bearer");
+    Some(token.trim()).filter(|token| bearer && !token.is_empty())
 }
 
 fn digest(text: &str) -> [u8; 32] {

@@ -45,6 +45,24 @@ fn stored_name<'a>(resource: &Resource, text: &'a str) -> Cow<'a, str> {
 }
 
 impl Selector {
+    /// A selector of labels as objects hold it; nothing if it cannot be read.
+    pub(crate) fn of_labels(selector: &Value) -> Option<Self> {
+        let text = text(selector);
+        let labels = split(&text).into_iter().map(|one| label(one.trim()));
+        Some(Self {
+            labels: labels.collect::<Option<_>>()?,
+            fields: Vec::new(),
+        })
+    }
+
+    /// The name that objects must have, if this selects by name alone.
+    pub(crate) fn name_in(fields: &str) -> Option<&str> {
+        fields.split(',').find_map(|one| {
+            let value = one.strip_prefix("metadata.name=")?;
+            Some(value.strip_prefix('=').unwrap_or(value))
+        })
+    }
+
     /// Reads the query parameters.
     pub(crate) fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Self> {
         let labels = split(labels)
@@ -137,6 +155,33 @@ impl Label {
 
 fn number(text: Option<&str>) -> Option<i64> {
     text?.parse().ok()
+}
+
+/// A selector as text, whether it is kept as text, as labels or as a label selector.
+pub(crate) fn text(selector: &Value) -> String {
+    if let Value::String(text) = selector {
+        return text.clone();
+    }
+    let labels = selector.get("matchLabels").unwrap_or(selector).as_object();
+    let pairs = labels.into_iter().flatten();
+    let pairs = pairs.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
+    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
+    let expressions = expressions.into_iter().flatten().map(expression_text);
+    pairs.chain(expressions).collect::<Vec<_>>().join(",")
+}
+
+fn expression_text(expression: &Value) -> String {
+    let text = |key: &str| expression[key].as_str().unwrap_or_default();
+    let values = expression["values"].as_array().into_iter().flatten();
+    let mut values: Vec<&str> = values.filter_map(Value::as_str).collect();
+    values.sort_unstable();
+    let (key, values) = (text("key"), values.join(","));
+    match text("operator") {
+        "In" => format!("{key} in ({values})"),
+        "NotIn" => format!("{key} notin ({values})"),
+        "DoesNotExist" => format!("!{key}"),
+        _ => key.to_owned(),
+    }
 }
 
 /// Splits at commas outside parentheses.

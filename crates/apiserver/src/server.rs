@@ -95,8 +95,9 @@ impl Server {
         kube::Client::new(service, "default")
     }
 
-    /// Serves TLS on `listener` to whoever shows the token of `credentials`, until `stop`
-    /// or until the server is closed. Returns when every connection has ended.
+    /// Serves TLS on `listener` until `stop` or until the server is closed. Whoever shows the
+    /// token of `credentials` may do everything; everybody else what roles allow. Returns
+    /// when every connection has ended.
     pub async fn serve(
         &self,
         listener: TcpListener,

@@ -221,6 +221,24 @@ impl Failure {
         Self::new(403, "Forbidden", message).about(resource, name)
     }
 
+    /// Somebody may not do what they ask, with objects of a kind that need not be there.
+    pub(crate) fn refused(group: &str, plural: &str, name: &str, why: &str) -> Self {
+        let dot = if group.is_empty() { "" } else { "." };
+        let quoted = match name {
+            "" => String::new(),
+            name => format!(" {name:?}"),
+        };
+        let mut failure = Self::denied(format!("{plural}{dot}{group}{quoted} is forbidden: {why}"));
+        let details = failure.details.get_or_insert_default();
+        (details.name, details.group, details.kind) = (name.into(), group.into(), plural.into());
+        failure
+    }
+
+    /// Somebody may not have what they ask for.
+    pub(crate) fn denied(message: String) -> Self {
+        Self::new(403, "Forbidden", message).because(Vec::new())
+    }
+
     /// Nothing new is made in a namespace that is going away.
     pub(crate) fn namespace_terminating(resource: &Resource, name: &str, namespace: &str) -> Self {
         let why = format!(

@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 
 struct Served {
     server: Server,
+    credentials: Credentials,
+    url: String,
     kubeconfig: String,
     stop: CancellationToken,
     serving: tokio::task::JoinHandle<()>,
@@ -43,14 +45,17 @@ async fn serve() -> Served {
     let server = open(&folder.path().join("data"));
     let credentials = Credentials::open(folder.path(), Timestamp::now()).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let kubeconfig = credentials.kubeconfig(&format!("https://{}", listener.local_addr().unwrap()));
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let kubeconfig = credentials.kubeconfig(&url);
     let stop = CancellationToken::new();
     let serving = {
-        let (server, stop) = (server.clone(), stop.clone());
+        let (server, stop, credentials) = (server.clone(), stop.clone(), credentials.clone());
         tokio::spawn(async move { server.serve(listener, &credentials, stop).await.unwrap() })
     };
     Served {
         server,
+        credentials,
+        url,
         kubeconfig,
         stop,
         serving,
@@ -65,10 +70,19 @@ impl Served {
         if let (Some(token), Some(user)) = (token, config.auth_infos[0].auth_info.as_mut()) {
             user.token = Some(token.to_owned().into());
         }
-        let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
-            .await
+        by(config).await
+    }
+
+    /// A client with a certificate.
+    async fn certified(&self, user: &str, group: Option<&str>) -> Client {
+        let (certificate, key) = self
+            .credentials
+            .certify(user, group, Timestamp::now(), 1)
             .unwrap();
-        Client::try_from(config).unwrap()
+        let config = self
+            .credentials
+            .kubeconfig_by(&self.url, user, &certificate, &key);
+        by(Kubeconfig::from_yaml(&config).unwrap()).await
     }
 
     async fn end(self) {
@@ -76,6 +90,12 @@ impl Served {
         self.serving.await.unwrap();
         self.server.close().await;
     }
+}
+
+async fn by(config: Kubeconfig) -> Client {
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(config, &options).await;
+    Client::try_from(config.unwrap()).unwrap()
 }
 
 fn of<T: DeserializeOwned>(value: Value) -> T {
@@ -207,6 +227,50 @@ async fn service_accounts_may_what_roles_allow() {
         assert_eq!(answer.allowed, expected, "{verb}");
     }
     served.end().await;
+}
+
+#[tokio::test]
+async fn certificates_name_users_and_groups() {
+    let served = serve().await;
+    let (admin, post) = (served.client(None).await, PostParams::default());
+    let jane = served.certified("jane", Some("devs")).await;
+    let own: Api<SelfSubjectReview> = Api::all(jane.clone());
+    let who = own.create(&post, &SelfSubjectReview::default()).await;
+    let who = who.unwrap().status.unwrap().user_info.unwrap();
+    assert_eq!(who.username.as_deref(), Some("jane"));
+    assert_eq!(who.groups.unwrap(), ["devs", "system:authenticated"]);
+
+    let configs: Api<ConfigMap> = Api::namespaced(jane, "default");
+    let (code, _, message) = refused(configs.list(&ListParams::default()).await);
+    assert_eq!(code, 403);
+    assert!(message.contains("User \"jane\" cannot list"), "{message}");
+    let bindings: Api<RoleBinding> = Api::namespaced(admin, "default");
+    let binding = of(json!({"metadata": {"name": "viewers"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "Group", "name": "devs", "apiGroup": "rbac.authorization.k8s.io"}]}));
+    bindings.create(&post, &binding).await.unwrap();
+    configs.list(&ListParams::default()).await.unwrap();
+
+    let master = served.certified("root", Some("system:masters")).await;
+    let secrets: Api<Secret> = Api::all(master);
+    secrets.list(&ListParams::default()).await.unwrap();
+    served.end().await;
+}
+
+#[tokio::test]
+async fn others_certificates_are_refused() {
+    let (served, other) = (serve().await, serve().await);
+    let (certificate, key) = other
+        .credentials
+        .certify("root", Some("system:masters"), Timestamp::now(), 1)
+        .unwrap();
+    let config = served
+        .credentials
+        .kubeconfig_by(&served.url, "root", &certificate, &key);
+    let client = by(Kubeconfig::from_yaml(&config).unwrap()).await;
+    assert!(client.apiserver_version().await.is_err());
+    served.end().await;
+    other.end().await;
 }
 
 #[tokio::test]

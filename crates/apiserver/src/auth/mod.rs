@@ -1,10 +1,16 @@
-//! Who asks, and what they may do. The administrator may do everything; a service
-//! account may do what roles bound to it allow, and nothing else.
+//! Who asks, and what they may do. The administrator may do everything; everybody
+//! else may do what roles bound to them allow, and nothing else.
 
+mod aggregation;
+pub(crate) mod certificate;
+pub(crate) mod escalation;
+pub(crate) mod policy;
 pub(crate) mod rbac;
 pub(crate) mod token;
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
+
+pub(crate) use aggregation::{aggregate, cluster_roles, settle};
 
 use serde_json::{Value, json};
 
@@ -14,6 +20,10 @@ use crate::credentials::Credentials;
 pub(crate) const MASTERS: &str = "system:masters";
 /// The group of all who are known.
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
+/// The group of all who showed nothing to be known by.
+const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The name of all who showed nothing to be known by.
+const ANONYMOUS: &str = "system:anonymous";
 /// What the names of service accounts begin with.
 const ACCOUNT: &str = "system:serviceaccount:";
 
@@ -24,50 +34,70 @@ pub(crate) struct User {
     /// Empty where there is nothing to tell two of the same name apart.
     pub(crate) uid: String,
     pub(crate) groups: Vec<String>,
+    /// What else is known.
+    pub(crate) extra: BTreeMap<String, Vec<String>>,
 }
 
 impl User {
+    /// Somebody of whom nothing is known but a name and groups.
+    pub(crate) fn new(name: impl Into<String>, groups: Vec<String>) -> Self {
+        Self {
+            name: name.into(),
+            uid: String::new(),
+            groups,
+            extra: BTreeMap::new(),
+        }
+    }
+
+    /// Whoever showed nothing to be known by.
+    pub(crate) fn anonymous() -> Self {
+        Self::new(ANONYMOUS, vec![UNAUTHENTICATED.to_owned()])
+    }
+
     /// The administrator, and every part of this process.
     pub(crate) fn admin() -> Self {
-        Self {
-            name: "admin".to_owned(),
-            uid: String::new(),
-            groups: [MASTERS, AUTHENTICATED].map(str::to_owned).to_vec(),
-        }
+        Self::new(
+            "admin",
+            [MASTERS, AUTHENTICATED].map(str::to_owned).to_vec(),
+        )
     }
 
     /// A service account.
     pub(crate) fn account(namespace: &str, name: &str, uid: &str) -> Self {
+        let groups = vec![
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{namespace}"),
+            AUTHENTICATED.to_owned(),
+        ];
         Self {
-            name: format!("{ACCOUNT}{namespace}:{name}"),
             uid: uid.to_owned(),
-            groups: vec![
-                "system:serviceaccounts".to_owned(),
-                format!("system:serviceaccounts:{namespace}"),
-                AUTHENTICATED.to_owned(),
-            ],
+            ..Self::new(format!("{ACCOUNT}{namespace}:{name}"), groups)
         }
     }
 
-    /// Whoever somebody else asks in the name of. Service accounts bring their groups.
+    /// Whoever somebody else asks in the name of. Service accounts bring their groups,
+    /// and who is known is in the group of all who are known.
     pub(crate) fn other(name: &str, groups: Vec<String>) -> Self {
-        let mut user = match name
-            .strip_prefix(ACCOUNT)
-            .and_then(|rest| rest.split_once(':'))
-        {
+        let mut user = match account_of(name) {
             Some((namespace, account)) if groups.is_empty() => {
                 Self::account(namespace, account, "")
             }
-            _ => Self {
-                name: name.to_owned(),
-                uid: String::new(),
-                groups,
-            },
+            _ => Self::new(name, groups),
         };
-        if !user.groups.iter().any(|group| group == AUTHENTICATED) {
-            user.groups.push(AUTHENTICATED.to_owned());
+        let (group, enough): (_, &[&str]) = if name == ANONYMOUS {
+            (UNAUTHENTICATED, &[UNAUTHENTICATED])
+        } else {
+            (AUTHENTICATED, &[AUTHENTICATED, UNAUTHENTICATED])
+        };
+        if !user.groups.iter().any(|one| enough.contains(&&**one)) {
+            user.groups.push(group.to_owned());
         }
         user
+    }
+
+    /// Whether they may do everything.
+    pub(crate) fn is_master(&self) -> bool {
+        self.groups.iter().any(|group| group == MASTERS)
     }
 
     /// As reviews tell it.
@@ -76,8 +106,16 @@ impl User {
         if !self.uid.is_empty() {
             info["uid"] = json!(self.uid);
         }
+        if !self.extra.is_empty() {
+            info["extra"] = json!(self.extra);
+        }
         info
     }
+}
+
+/// Namespace and name of the service account whose user name this is.
+pub(crate) fn account_of(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(ACCOUNT)?.split_once(':')
 }
 
 /// What is known about the server from outside once it listens.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{MASTERS, User};
+use super::User;
 use crate::{
     cache::Cache,
     object::{Name, Stored},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The group of roles and bindings.
-const GROUP: &str = "rbac.authorization.k8s.io";
+pub(crate) const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Wish<'_> {
 
 /// Why somebody may, or nothing if they may not.
 pub(crate) fn allowed(cache: &Cache, user: &User, wish: &Wish<'_>) -> Option<String> {
-    if user.groups.iter().any(|group| group == MASTERS) {
+    if user.is_master() {
         return Some("the administrator may do everything".to_owned());
     }
     for grant in grants(cache, user, wish.namespace()) {
@@ -56,14 +56,19 @@ pub(crate) fn allowed(cache: &Cache, user: &User, wish: &Wish<'_>) -> Option<Str
 
 /// Every rule that holds for somebody in a namespace.
 pub(crate) fn rules(cache: &Cache, user: &User, namespace: &str) -> Vec<Value> {
-    if user.groups.iter().any(|group| group == MASTERS) {
-        return vec![
-            json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}),
-            json!({"verbs": ["*"], "nonResourceURLs": ["*"]}),
-        ];
+    if user.is_master() {
+        return everything().to_vec();
     }
     let grants = grants(cache, user, namespace);
     grants.into_iter().flat_map(|grant| grant.rules).collect()
+}
+
+/// The rules that allow whatever there is.
+pub(crate) fn everything() -> [Value; 2] {
+    [
+        json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}),
+        json!({"verbs": ["*"], "nonResourceURLs": ["*"]}),
+    ]
 }
 
 struct Grant {
@@ -93,45 +98,69 @@ fn grant(cache: &Cache, user: &User, binding: &Arc<Stored>) -> Option<Grant> {
     let tree = binding.value().ok()?;
     let subjects = tree.get("subjects")?.as_array()?;
     let namespace = &*binding.name.namespace;
-    subjects
+    let subject = subjects
         .iter()
         .find(|subject| names(subject, user, namespace))?;
-    let text = |pointer| {
-        tree.pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    let (kind, role) = (text("/roleRef/kind"), text("/roleRef/name"));
-    let (plural, home) = match kind {
-        "ClusterRole" => ("clusterroles", ""),
-        "Role" => ("roles", namespace),
-        _ => return None,
-    };
-    let found = cache
-        .shelf(&collection(GROUP, plural))
-        .get(&Name::new(home, role))?;
-    let Value::Array(rules) = found.value().ok()?.get_mut("rules")?.take() else {
-        return None;
+    let reference = tree.get("roleRef")?;
+    let rules = role_rules(cache, reference, namespace)?;
+    let home = match namespace {
+        "" => String::new(),
+        namespace => format!("/{namespace}"),
     };
     let why = format!(
-        "{} {:?} of {kind} {role:?}",
-        text("/kind"),
-        &*binding.name.name
+        "{} \"{}{home}\" of {} {:?} to {}",
+        text(&tree, "kind"),
+        binding.name.name,
+        text(reference, "kind"),
+        text(reference, "name"),
+        described(subject, namespace),
     );
     Some(Grant { rules, why })
 }
 
+/// The rules of the role a binding of this namespace names, if there is such a role.
+pub(crate) fn role_rules(cache: &Cache, reference: &Value, namespace: &str) -> Option<Vec<Value>> {
+    let (plural, home) = match text(reference, "kind") {
+        "ClusterRole" => ("clusterroles", ""),
+        "Role" => ("roles", namespace),
+        _ => return None,
+    };
+    let role = cache
+        .shelf(&collection(GROUP, plural))
+        .get(&Name::new(home, text(reference, "name")))?;
+    match role.value().ok()?.get_mut("rules").map(Value::take) {
+        Some(Value::Array(rules)) => Some(rules),
+        _ => Some(Vec::new()),
+    }
+}
+
+fn described(subject: &Value, namespace: &str) -> String {
+    let (kind, name) = (text(subject, "kind"), text(subject, "name"));
+    if kind == "ServiceAccount" {
+        let home = match text(subject, "namespace") {
+            "" => namespace,
+            home => home,
+        };
+        return format!("{kind} \"{name}/{home}\"");
+    }
+    format!("{kind} {name:?}")
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
 /// Whether a subject of a binding is this user.
 fn names(subject: &Value, user: &User, namespace: &str) -> bool {
-    let text = |key| subject.get(key).and_then(Value::as_str).unwrap_or_default();
-    let name = text("name");
-    match text("kind") {
+    let name = text(subject, "name");
+    match text(subject, "kind") {
         "User" => name == user.name,
         "Group" => user.groups.iter().any(|group| group == name),
         "ServiceAccount" => {
-            let home = Some(text("namespace"))
-                .filter(|home| !home.is_empty())
-                .unwrap_or(namespace);
+            let home = match text(subject, "namespace") {
+                "" => namespace,
+                home => home,
+            };
             user.name == User::account(home, name, "").name
         }
         _ => false,

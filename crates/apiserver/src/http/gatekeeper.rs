@@ -1,8 +1,9 @@
 //! What a request asks for, and whether whoever asks may have it.
 
-use http::{HeaderMap, Method, request::Parts};
+use http::{Method, request::Parts};
 
 use super::{
+    impersonate::impersonated,
     path::{Objects, Route},
     query::Query,
 };
@@ -12,41 +13,14 @@ use crate::{
         rbac::{self, Wish},
     },
     core::Core,
+    selector::Selector,
     status::{Failure, Result},
 };
 
 /// Whoever asks. Requests that did not come through the listener are the program's own.
 pub(super) fn user(core: &Core, parts: &Parts) -> Result<User> {
-    let user = parts
-        .extensions
-        .get::<User>()
-        .cloned()
-        .unwrap_or_else(User::admin);
-    let Some(name) = header(&parts.headers, "impersonate-user") else {
-        return Ok(user);
-    };
-    let groups = parts.headers.get_all("impersonate-group").iter();
-    let groups: Vec<String> = groups
-        .filter_map(|group| group.to_str().ok().map(str::to_owned))
-        .collect();
-    let wishes = std::iter::once(("users", name))
-        .chain(groups.iter().map(|group| ("groups", group.as_str())));
-    for (resource, name) in wishes {
-        let wish = Wish::Objects {
-            verb: "impersonate",
-            group: "",
-            resource,
-            subresource: "",
-            namespace: "",
-            name,
-        };
-        check(core, &user, &wish)?;
-    }
-    Ok(User::other(name, groups))
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+    let user = parts.extensions.get::<User>().cloned();
+    impersonated(core, user.unwrap_or_else(User::admin), &parts.headers)
 }
 
 /// Refuses what whoever asks may not have.
@@ -86,8 +60,15 @@ pub(super) fn verb(method: &Method, query: &Query, objects: &Objects) -> &'stati
     }
 }
 
-fn wish<'a>(method: &Method, query: &Query, objects: &'a Objects) -> Wish<'a> {
+fn wish<'a>(method: &Method, query: &'a Query, objects: &'a Objects) -> Wish<'a> {
     let verb = verb(method, query, objects);
+    // Who reads a collection for one name reads one object.
+    let name = match verb {
+        "list" | "watch" if objects.name.is_empty() => {
+            Selector::name_in(query.get("fieldSelector")).unwrap_or_default()
+        }
+        _ => &objects.name,
+    };
     // A namespace is where its own objects are.
     let is_namespace = objects.group.is_empty() && objects.plural == "namespaces";
     Wish::Objects {
@@ -100,22 +81,22 @@ fn wish<'a>(method: &Method, query: &Query, objects: &'a Objects) -> Wish<'a> {
         } else {
             &objects.namespace
         },
-        name: &objects.name,
+        name,
     }
 }
 
-fn check(core: &Core, user: &User, wish: &Wish<'_>) -> Result<()> {
+pub(super) fn check(core: &Core, user: &User, wish: &Wish<'_>) -> Result<()> {
     match rbac::allowed(&core.cache, user, wish) {
         Some(_) => Ok(()),
-        None => Err(refusal(core, user, wish)),
+        None => Err(refusal(user, wish)),
     }
 }
 
-fn refusal(core: &Core, user: &User, wish: &Wish<'_>) -> Failure {
+fn refusal(user: &User, wish: &Wish<'_>) -> Failure {
     let who = format!("User {:?} cannot", user.name);
     let (verb, group, resource, subresource, namespace, name) = match *wish {
         Wish::Path { verb, path } => {
-            return denied(format!("forbidden: {who} {verb} path {path:?}"));
+            return Failure::denied(format!("forbidden: {who} {verb} path {path:?}"));
         }
         Wish::Objects {
             verb,
@@ -133,70 +114,60 @@ fn refusal(core: &Core, user: &User, wish: &Wish<'_>) -> Failure {
     };
     let slash = if subresource.is_empty() { "" } else { "/" };
     let what = format!("\"{resource}{slash}{subresource}\" in API group {group:?}{place}");
-    let why = format!("{who} {verb} resource {what}");
-    let catalog = core.catalog();
-    let known = catalog
-        .all()
-        .find(|kind| kind.group == group && kind.plural == resource);
-    let Some(kind) = known else {
-        return denied(format!("{resource} is forbidden: {why}"));
-    };
-    let mut failure = Failure::forbidden(kind, name, &why);
-    if name.is_empty() {
-        failure.message = format!("{} is forbidden: {why}", kind.qualified());
-    }
-    failure
-}
-
-fn denied(message: String) -> Failure {
-    let mut failure = Failure::bad_request(message);
-    (failure.code, failure.reason) = (403, "Forbidden");
-    failure
+    Failure::refused(
+        group,
+        resource,
+        name,
+        &format!("{who} {verb} resource {what}"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(method: &Method, query: &str, path: &str, verb: &str, namespace: &str) {
+    fn check(method: &Method, query: &str, path: &str, expected: [&str; 3]) {
         let Route::Objects(objects) = Route::parse(path) else {
             panic!("{path}");
         };
         let query = Query::parse(query).unwrap();
         let Wish::Objects {
-            verb: found,
-            namespace: home,
+            verb,
+            namespace,
+            name,
             ..
         } = wish(method, &query, &objects)
         else {
             panic!("{path}");
         };
         assert_eq!(
-            (found, home),
-            (verb, namespace),
+            [verb, namespace, name],
+            expected,
             "{method} {path}?{query:?}"
         );
     }
 
     #[test]
     fn requests_are_wishes() {
-        check(&Method::GET, "", "/api/v1/namespaces/n/pods", "list", "n");
-        check(&Method::GET, "watch=1", "/api/v1/pods", "watch", "");
-        check(&Method::GET, "", "/api/v1/namespaces/n/pods/p", "get", "n");
-        check(
-            &Method::DELETE,
-            "",
-            "/api/v1/namespaces/n/pods",
-            "deletecollection",
-            "n",
-        );
-        check(
-            &Method::POST,
-            "",
-            "/api/v1/namespaces/n/pods",
-            "create",
-            "n",
-        );
-        check(&Method::GET, "", "/api/v1/namespaces/n", "get", "n");
+        let pods = "/api/v1/namespaces/n/pods";
+        check(&Method::GET, "", pods, ["list", "n", ""]);
+        check(&Method::GET, "watch=1", "/api/v1/pods", ["watch", "", ""]);
+        let one = "/api/v1/namespaces/n/pods/p";
+        check(&Method::GET, "", one, ["get", "n", "p"]);
+        check(&Method::DELETE, "", pods, ["deletecollection", "n", ""]);
+        check(&Method::POST, "", pods, ["create", "n", ""]);
+        check(&Method::GET, "", "/api/v1/namespaces/n", ["get", "n", "n"]);
+    }
+
+    #[test]
+    fn a_collection_read_for_one_name_is_one_object() {
+        let pods = "/api/v1/namespaces/n/pods";
+        let one = "fieldSelector=status.phase%3DRunning,metadata.name%3Dp";
+        check(&Method::GET, one, pods, ["list", "n", "p"]);
+        let watch = format!("{one}&watch=true");
+        check(&Method::GET, &watch, pods, ["watch", "n", "p"]);
+        check(&Method::DELETE, one, pods, ["deletecollection", "n", ""]);
+        let others = "fieldSelector=metadata.name!%3Dp";
+        check(&Method::GET, others, pods, ["list", "n", ""]);
     }
 }

@@ -5,6 +5,7 @@ mod answer;
 mod discovery;
 pub(crate) mod form;
 mod gatekeeper;
+mod impersonate;
 mod metrics;
 mod negotiate;
 mod objects;
@@ -110,7 +111,12 @@ impl Api {
             if let Some(place) = objects.exec() {
                 return streams::exec(self, parts, &query, place).await;
             }
-            return objects::answer(self, parts, &query, objects, body).await;
+            let from = objects::From {
+                user: &user,
+                parts,
+                query: &query,
+            };
+            return objects::answer(self, from, objects, body).await;
         }
         if route == Route::Unknown {
             return Err(Failure::no_route());

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     access::{LogOptions, PodError},
+    auth::User,
     list,
     patch::{Format, Patch},
     registry::Served,
@@ -24,6 +25,7 @@ use crate::{
 /// One request about objects, as far as it is understood.
 struct Ask<'a> {
     api: &'a Api,
+    user: &'a User,
     kind: Arc<Served>,
     method: Method,
     headers: &'a HeaderMap,
@@ -32,13 +34,21 @@ struct Ask<'a> {
     body: Bytes,
 }
 
+/// A request whose sender is known, but for its path and body.
+#[derive(Clone, Copy)]
+pub(super) struct From<'a> {
+    pub(super) user: &'a User,
+    pub(super) parts: &'a Parts,
+    pub(super) query: &'a Query,
+}
+
 pub(super) async fn answer(
     api: &Api,
-    parts: &Parts,
-    query: &Query,
+    from: From<'_>,
     path: Objects,
     body: Bytes,
 ) -> Result<Response<Body>> {
+    let From { user, parts, query } = from;
     let catalog = api.core.catalog();
     let kind = catalog.find(&path.group, &path.version, &path.plural);
     let kind = Arc::clone(kind.ok_or_else(Failure::no_route)?);
@@ -49,6 +59,7 @@ pub(super) async fn answer(
     }
     let ask = Ask {
         api,
+        user,
         kind,
         method: parts.method.clone(),
         headers: &parts.headers,
@@ -168,6 +179,7 @@ impl Ask<'_> {
     fn call<'b>(&'b self, options: &'b Options) -> Call<'b> {
         Call {
             core: &self.api.core,
+            user: self.user,
             kind: &self.kind,
             namespace: &self.path.namespace,
             name: &self.path.name,

@@ -119,9 +119,8 @@ fn access(ask: &Ask<'_>, review: &Value) -> Result<Value> {
         return Err(Failure::bad_request("spec.user or spec.groups must be set"));
     }
     let user = User {
-        name: name.to_owned(),
         uid: text(spec, "uid").to_owned(),
-        groups,
+        ..User::new(name, groups)
     };
     decide(ask, &user, review)
 }

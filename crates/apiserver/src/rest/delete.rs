@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Options, Outcome, Part, seconds};
 use crate::{
+    auth::User,
     cache::Place,
     convert::in_version,
     core::{Core, definitions, namespaces},
@@ -225,6 +226,7 @@ pub(crate) async fn delete_collection(
     for object in objects {
         let mut one = Call {
             core: call.core,
+            user: call.user,
             kind: call.kind,
             namespace: &object.name.namespace,
             name: &object.name.name,
@@ -289,6 +291,7 @@ pub(crate) async fn delete_as_server(
     };
     let mut call = Call {
         core,
+        user: &User::admin(),
         kind,
         namespace: &place.1.namespace,
         name: &place.1.name,

@@ -19,7 +19,7 @@ pub(crate) use delete::{
 pub(crate) use scale::{get_scale, update_scale};
 pub(crate) use update::{Edit, update};
 
-use crate::{core::Core, object::Stored, registry::Served};
+use crate::{auth::User, core::Core, object::Stored, registry::Served};
 
 /// What a written object is: the stored one, or the outcome of a dry run.
 #[derive(Debug)]
@@ -74,6 +74,8 @@ pub(crate) struct Options {
 /// One write under way.
 pub(crate) struct Call<'a> {
     pub(crate) core: &'a Core,
+    /// Whoever asks.
+    pub(crate) user: &'a User,
     pub(crate) kind: &'a Arc<Served>,
     /// Empty for cluster-wide kinds.
     pub(crate) namespace: &'a str,

@@ -7,6 +7,7 @@ use super::{Call, Part, Unknown};
 use crate::{
     access::{AdmissionRequest, Denied, Operation},
     apply::Manager,
+    auth::escalation::Grant,
     builtin, custom, namespaces,
     object::{meta_str, metadata_mut},
     schema::{Cause, unknown_field},
@@ -132,6 +133,14 @@ impl Call<'_> {
     }
 
     pub(super) fn validate(&self, object: &Value, old: Option<&Value>) -> Result<()> {
+        let grant = Grant {
+            core: self.core,
+            user: self.user,
+            kind: self.kind,
+            namespace: self.namespace,
+            name: self.name,
+        };
+        grant.check(object, old)?;
         let mut causes = check_metadata(object);
         if self.kind.namespaced && meta_str(object, "namespace").is_empty() {
             causes.push(Cause::required("metadata.namespace", ""));

@@ -8,6 +8,7 @@ use crate::{
     object::{at, meta_str, metadata},
     patch::Patch,
     resource::Scale,
+    selector,
     status::{Failure, Result},
 };
 
@@ -42,39 +43,12 @@ fn view(scale: &Scale, object: &Value) -> Value {
     }
     let mut status = json!({"replicas": number(&scale.status_replicas)});
     if let Some(selector) = scale.selector.as_ref().and_then(|path| at(object, path)) {
-        status["selector"] = json!(selector_text(selector));
+        status["selector"] = json!(selector::text(selector));
     }
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata_view,
         "spec": {"replicas": number(&scale.spec_replicas)}, "status": status,
     })
-}
-
-/// A selector as text, whether it is kept as text, as labels or as a label selector.
-fn selector_text(selector: &Value) -> String {
-    if let Value::String(text) = selector {
-        return text.clone();
-    }
-    let labels = selector.get("matchLabels").unwrap_or(selector).as_object();
-    let pairs = labels.into_iter().flatten();
-    let pairs = pairs.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
-    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
-    let expressions = expressions.into_iter().flatten().map(expression_text);
-    pairs.chain(expressions).collect::<Vec<_>>().join(",")
-}
-
-fn expression_text(expression: &Value) -> String {
-    let text = |key: &str| expression[key].as_str().unwrap_or_default();
-    let values = expression["values"].as_array().into_iter().flatten();
-    let mut values: Vec<&str> = values.filter_map(Value::as_str).collect();
-    values.sort_unstable();
-    let (key, values) = (text("key"), values.join(","));
-    match text("operator") {
-        "In" => format!("{key} in ({values})"),
-        "NotIn" => format!("{key} notin ({values})"),
-        "DoesNotExist" => format!("!{key}"),
-        _ => key.to_owned(),
-    }
 }
 
 /// Changes the desired number.
