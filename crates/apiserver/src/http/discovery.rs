@@ -1,10 +1,15 @@
 //! Discovery: which kinds are served, in the three shapes clients know.
 
+use std::collections::BTreeMap;
+
 use http::HeaderMap;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::negotiate::accepted;
+use super::{
+    negotiate::accepted,
+    reviews::{self, REVIEWS, Review},
+};
 use crate::{
     registry::{Catalog, Served},
     resource::Resource,
@@ -65,8 +70,7 @@ pub(crate) fn hash(catalog: &Catalog) -> String {
 
 /// `/api` or `/apis`, aggregated.
 pub(crate) fn aggregated(catalog: &Catalog, version: &str, core: bool) -> Value {
-    let groups = catalog
-        .groups()
+    let groups = all_groups(catalog)
         .into_iter()
         .filter(|(group, _)| group.is_empty() == core);
     let items: Vec<Value> = groups
@@ -74,10 +78,10 @@ pub(crate) fn aggregated(catalog: &Catalog, version: &str, core: bool) -> Value 
             let versions: Vec<Value> = versions
                 .iter()
                 .map(|version| {
-                    let resources: Vec<Value> = catalog
-                        .of(group, version)
-                        .iter()
-                        .map(|kind| entry(kind))
+                    let kinds = catalog.of(group, version).into_iter();
+                    let kinds = kinds.map(|kind| entry(kind));
+                    let resources: Vec<Value> = kinds
+                        .chain(reviews_of(group, version).map(review_entry))
                         .collect();
                     json!({"version": version, "freshness": "Current", "resources": resources})
                 })
@@ -93,6 +97,42 @@ pub(crate) fn aggregated(catalog: &Catalog, version: &str, core: bool) -> Value 
     json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
         "metadata": {}, "items": items,
+    })
+}
+
+/// The groups of kinds, and of reviews, which are no kinds as nothing of them is kept.
+fn all_groups(catalog: &Catalog) -> BTreeMap<&str, Vec<&str>> {
+    let mut groups = catalog.groups();
+    for review in REVIEWS {
+        let versions = groups.entry(review.group).or_default();
+        if !versions.contains(&reviews::VERSION) {
+            versions.push(reviews::VERSION);
+        }
+    }
+    groups
+}
+
+fn reviews_of(group: &str, version: &str) -> impl Iterator<Item = &'static Review> {
+    let served = version == reviews::VERSION;
+    REVIEWS
+        .iter()
+        .filter(move |review| served && review.group == group)
+}
+
+fn review_entry(review: &Review) -> Value {
+    json!({
+        "resource": review.plural,
+        "responseKind": {"group": "", "version": "", "kind": review.kind},
+        "scope": if review.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": review.kind.to_lowercase(),
+        "verbs": ["create"],
+    })
+}
+
+fn legacy_review(review: &Review) -> Value {
+    json!({
+        "name": review.plural, "singularName": review.kind.to_lowercase(),
+        "namespaced": review.namespaced, "kind": review.kind, "verbs": ["create"],
     })
 }
 
@@ -183,6 +223,17 @@ fn storage_hash(kind: &Resource) -> String {
     STANDARD.encode(&digest[..8])
 }
 
+/// What is only created, of a kind of another group.
+fn made(name: &'static str, group: &'static str, kind: &'static str) -> Subresource<'static> {
+    Subresource {
+        name,
+        group,
+        version: "v1",
+        kind,
+        verbs: &["create"],
+    }
+}
+
 struct Subresource<'a> {
     name: &'a str,
     group: &'a str,
@@ -216,13 +267,14 @@ fn subresources(kind: &Resource) -> Vec<Subresource<'_>> {
         ("", "pods") => found.extend([
             own("log", &["get"]),
             Subresource {
-                name: "eviction",
-                group: "policy",
-                version: "v1",
-                kind: "Eviction",
-                verbs: &["create"],
+                kind: "PodExecOptions",
+                ..own("exec", &["create", "get"])
             },
+            made("eviction", "policy", "Eviction"),
         ]),
+        ("", "serviceaccounts") => {
+            found.push(made("token", "authentication.k8s.io", "TokenRequest"));
+        }
         ("", "namespaces") => found.push(own("finalize", &["update"])),
         _ => {}
     }
@@ -232,8 +284,7 @@ fn subresources(kind: &Resource) -> Vec<Subresource<'_>> {
 
 /// `/apis` in the old shape.
 pub(crate) fn groups(catalog: &Catalog) -> Value {
-    let groups: Vec<Value> = catalog
-        .groups()
+    let groups: Vec<Value> = all_groups(catalog)
         .into_iter()
         .filter(|(group, _)| !group.is_empty())
         .map(|(group, versions)| group_of(group, &versions))
@@ -243,7 +294,7 @@ pub(crate) fn groups(catalog: &Catalog) -> Value {
 
 /// `/apis/GROUP`.
 pub(crate) fn group(catalog: &Catalog, name: &str) -> Option<Value> {
-    let versions = catalog.groups().remove(name)?;
+    let versions = all_groups(catalog).remove(name)?;
     let mut group = group_of(name, &versions);
     group["kind"] = json!("APIGroup");
     group["apiVersion"] = json!("v1");
@@ -269,10 +320,19 @@ pub(crate) fn core_versions() -> Value {
 /// `/api/v1` or `/apis/GROUP/VERSION`.
 pub(crate) fn resources(catalog: &Catalog, group: &str, version: &str) -> Option<Value> {
     let kinds = catalog.of(group, version);
-    let first = kinds.first()?;
-    let resources: Vec<Value> = kinds.iter().flat_map(|kind| legacy(kind)).collect();
+    let kinds = kinds.iter().flat_map(|kind| legacy(kind));
+    let resources: Vec<Value> = kinds
+        .chain(reviews_of(group, version).map(legacy_review))
+        .collect();
+    if resources.is_empty() {
+        return None;
+    }
+    let group_version = match group {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
+    };
     let mut list = json!({
-        "kind": "APIResourceList", "groupVersion": first.api_version(), "resources": resources,
+        "kind": "APIResourceList", "groupVersion": group_version, "resources": resources,
     });
     if !group.is_empty() {
         list["apiVersion"] = json!("v1");

@@ -36,6 +36,76 @@ struct Ask<'a> {
 
 type Answer = fn(&Ask<'_>, &Value) -> Result<Value>;
 
+/// A kind of review.
+pub(super) struct Review {
+    pub(super) group: &'static str,
+    pub(super) plural: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) namespaced: bool,
+    answer: Answer,
+}
+
+impl Review {
+    const fn of(
+        group: &'static str,
+        plural: &'static str,
+        kind: &'static str,
+        answer: Answer,
+    ) -> Self {
+        Self {
+            group,
+            plural,
+            kind,
+            namespaced: false,
+            answer,
+        }
+    }
+}
+
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const AUTHORIZATION: &str = "authorization.k8s.io";
+
+/// The version of all reviews.
+pub(super) const VERSION: &str = "v1";
+
+/// Every kind of review, in the order of discovery.
+pub(super) const REVIEWS: &[Review] = &[
+    Review::of(
+        AUTHENTICATION,
+        "selfsubjectreviews",
+        "SelfSubjectReview",
+        subject,
+    ),
+    Review::of(AUTHENTICATION, "tokenreviews", "TokenReview", holder),
+    Review {
+        namespaced: true,
+        ..Review::of(
+            AUTHORIZATION,
+            "localsubjectaccessreviews",
+            "LocalSubjectAccessReview",
+            local_access,
+        )
+    },
+    Review::of(
+        AUTHORIZATION,
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        own_access,
+    ),
+    Review::of(
+        AUTHORIZATION,
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        rules,
+    ),
+    Review::of(
+        AUTHORIZATION,
+        "subjectaccessreviews",
+        "SubjectAccessReview",
+        access,
+    ),
+];
+
 /// Answers a review, or nothing if the path is about something else.
 pub(super) fn answer(
     core: &Core,
@@ -44,24 +114,19 @@ pub(super) fn answer(
     path: &Objects,
     body: &Bytes,
 ) -> Option<Result<Response<Body>>> {
-    let (kind, review): (&str, Answer) = match (path.group.as_str(), path.plural.as_str()) {
-        ("", "serviceaccounts") if path.subresource == "token" => ("TokenRequest", token),
-        _ if !path.name.is_empty() => return None,
-        ("authorization.k8s.io", "selfsubjectaccessreviews") => {
-            ("SelfSubjectAccessReview", own_access)
-        }
-        ("authorization.k8s.io", "subjectaccessreviews") => ("SubjectAccessReview", access),
-        ("authorization.k8s.io", "localsubjectaccessreviews") => {
-            ("LocalSubjectAccessReview", access)
-        }
-        ("authorization.k8s.io", "selfsubjectrulesreviews") => ("SelfSubjectRulesReview", rules),
-        ("authentication.k8s.io", "selfsubjectreviews") => ("SelfSubjectReview", subject),
-        ("authentication.k8s.io", "tokenreviews") => ("TokenReview", holder),
-        _ => return None,
-    };
-    if path.version != "v1" {
+    if path.version != VERSION {
         return None;
     }
+    let token_request = ("TokenRequest", token as Answer);
+    let (kind, review) = match (path.plural.as_str(), path.subresource.as_str()) {
+        ("serviceaccounts", "token") if path.group.is_empty() => token_request,
+        _ if !path.name.is_empty() => return None,
+        (plural, _) => {
+            let mut known = REVIEWS.iter();
+            let review = known.find(|one| one.group == path.group && one.plural == plural)?;
+            (review.kind, review.answer)
+        }
+    };
     let ask = Ask { core, user, path };
     Some(ask.create(parts, body, kind, review))
 }
@@ -85,7 +150,7 @@ impl Ask<'_> {
         object["status"] = review(self, &object)?;
         // A body need not say what it is; an answer does.
         let group = match kind {
-            "TokenRequest" => "authentication.k8s.io",
+            "TokenRequest" => AUTHENTICATION,
             _ => &self.path.group,
         };
         object["apiVersion"] = json!(format!("{group}/v1"));
@@ -123,6 +188,16 @@ fn access(ask: &Ask<'_>, review: &Value) -> Result<Value> {
         ..User::new(name, groups)
     };
     decide(ask, &user, review)
+}
+
+/// Access in the namespace of the path, and nowhere else.
+fn local_access(ask: &Ask<'_>, review: &Value) -> Result<Value> {
+    let namespace = review.pointer("/spec/resourceAttributes/namespace");
+    if namespace.and_then(Value::as_str) != Some(&*ask.path.namespace) {
+        let why = "spec.resourceAttributes.namespace must match metadata.namespace";
+        return Err(Failure::bad_request(why));
+    }
+    access(ask, review)
 }
 
 fn decide(ask: &Ask<'_>, user: &User, review: &Value) -> Result<Value> {
