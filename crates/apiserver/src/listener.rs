@@ -3,11 +3,12 @@
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use futures::future::{Either, select};
-use http::{HeaderMap, Request, Response, header};
-use hyper::{body::Incoming, service::service_fn};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
+    service::TowerToHyperService,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -16,20 +17,18 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::service_fn;
+use tower_http::{CompressionLevel, compression::Compression};
 
 use crate::{
     auth::{User, certificate},
     credentials::{self, Credentials},
-    http::{Api, Body, failure, verified},
+    http::{Api, Body, Large, Limits, failure, verified},
     status::Failure,
 };
 
-/// Requests that are worked on at once; streams count only until they begin.
-const IN_FLIGHT: usize = 400;
-/// Connections that are open at once.
-const CONNECTIONS: usize = 1024;
-/// Time for a handshake, and for the head of a request.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A client that is silent for so long is asked whether it is there, and has as long to answer.
+const SILENCE: Duration = Duration::from_secs(30);
 /// Time that open requests get when the server stops.
 const PARTING: Duration = Duration::from_secs(5);
 /// Pause after a failure to accept, which is mostly a lack of file descriptors.
@@ -48,12 +47,13 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(api: Api, credentials: &Credentials) -> Result<Self, credentials::Error> {
+        let limits = api.limits;
         Ok(Self {
             api,
             tls: TlsAcceptor::from(Arc::new(credentials.tls()?)),
             token: digest(credentials.token()),
-            in_flight: Arc::new(Semaphore::new(IN_FLIGHT)),
-            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            in_flight: Arc::new(Semaphore::new(limits.in_flight)),
+            connections: Arc::new(Semaphore::new(limits.connections)),
         })
     }
 
@@ -103,23 +103,22 @@ impl Gate {
     async fn connection(self, stream: TcpStream, stop: CancellationToken) {
         // Small answers must not wait for more.
         let _ = stream.set_nodelay(true);
-        let handshake = tokio::time::timeout(PATIENCE, self.tls.accept(stream));
+        let handshake = tokio::time::timeout(self.api.limits.head, self.tls.accept(stream));
         let Ok(Ok(stream)) = handshake.await else {
             return;
         };
         let closing = self.api.stop.clone();
         let shown = stream.get_ref().1.peer_certificates();
         let shown = shown.and_then(|chain| certificate::user(chain.first()?));
+        let builder = builder(&self.api.limits);
         let service = service_fn(move |request| {
             let (gate, shown) = (self.clone(), shown.clone());
             async move { Ok::<_, Infallible>(gate.answer(request, shown).await) }
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(PATIENCE);
-        builder.http2().timer(TokioTimer::new());
+        let service = Compression::new(service)
+            .quality(CompressionLevel::Fastest)
+            .compress_when(is_large);
+        let service = TowerToHyperService::new(service);
         let mut connection =
             pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let parting = async {
@@ -169,6 +168,27 @@ impl Gate {
     }
 }
 
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_buf_size(limits.largest_head);
+    let largest = u32::try_from(limits.largest_head).unwrap_or(u32::MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(SILENCE)
+        .keep_alive_timeout(SILENCE)
+        .max_header_list_size(largest);
+    builder
+}
+
+fn is_large(_: StatusCode, _: Version, _: &HeaderMap, marks: &Extensions) -> bool {
+    marks.get::<Large>().is_some()
+}
+
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = shown.trim().split_once(' ')?;
@@ -187,3 +207,6 @@ fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
         .fold(0, |difference, (a, b)| difference | (a ^ b))
         == 0
 }
+
+#[cfg(test)]
+mod tests;

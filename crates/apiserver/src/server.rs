@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     task::{JoinError, JoinHandle},
 };
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use crate::{
     core::Core,
     credentials::{self, Credentials},
     events, furnish,
-    http::{self, Api},
+    http::{Api, Limits},
     listener::Gate,
     store::{self, Store},
 };
@@ -72,17 +72,19 @@ impl Server {
         let stop = CancellationToken::new();
         let clean = caretaker::run(Arc::clone(&core), feed, stop.clone());
         let sweep = events::keep(Arc::clone(&core), stop.clone());
-        let task = async { tokio::join!(clean, sweep).0 };
+        let api = Api::new(core, stop.clone(), Limits::default());
+        let readers = Arc::clone(&api.readers);
+        let task = async move { tokio::join!(clean, sweep, readers.look_after(stop)).0 };
         let caretaker = Arc::new(Mutex::new(Some(tokio::spawn(task))));
-        Ok(Self {
-            api: Api {
-                core,
-                stop,
-                sessions: Arc::new(Semaphore::new(http::SESSIONS)),
-                metrics: Arc::default(),
-            },
-            caretaker,
-        })
+        Ok(Self { api, caretaker })
+    }
+
+    /// The same server within other limits.
+    #[cfg(test)]
+    pub(crate) fn within(self, limits: Limits) -> Self {
+        let Self { api, caretaker } = self;
+        let api = Api::new(api.core, api.stop, limits);
+        Self { api, caretaker }
     }
 
     /// A client that talks to this server inside the process.

@@ -277,6 +277,10 @@ impl Failure {
         Self::new(413, "RequestEntityTooLarge", message)
     }
 
+    pub(crate) fn timeout(why: &str) -> Self {
+        Self::new(504, "Timeout", format!("Timeout: {why}")).because(Vec::new())
+    }
+
     pub(crate) fn too_many_requests() -> Self {
         let message = "too many requests, please try again later";
         Self::new(429, "TooManyRequests", message).retry(1)

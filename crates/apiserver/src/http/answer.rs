@@ -7,6 +7,7 @@ use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody}
 use hyper::body::Frame;
 use serde_json::Value;
 
+use super::readers::Readers;
 use crate::status::{Failure, Result};
 
 /// The body of every answer.
@@ -14,24 +15,46 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// Lists up to this size are sent in one piece, with their length.
 const ONE_PIECE: usize = 256 << 10;
+/// Larger answers are compressed for those who take that, as on any Kubernetes.
+const LARGE: usize = 128 << 10;
+
+/// Marks an answer that is worth compressing. Watches are not: each event is to leave at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Large;
 
 pub(crate) fn full(code: u16, content_type: &'static str, bytes: Bytes) -> Response<Body> {
+    let large = bytes.len() > LARGE;
     let body = Full::new(bytes)
         .map_err(|never| match never {})
         .boxed_unsync();
-    answer(code, content_type, body)
+    let mut response = answer(code, content_type, body);
+    if large {
+        response.extensions_mut().insert(Large);
+    }
+    response
 }
 
 pub(crate) fn json(code: u16, value: &Value) -> Response<Body> {
     full(code, "application/json", Bytes::from(value.to_string()))
 }
 
-pub(crate) fn frames(code: u16, frames: Vec<Bytes>) -> Response<Body> {
+pub(crate) fn frames(readers: &Readers, frames: Vec<Bytes>) -> Response<Body> {
     let size: usize = frames.iter().map(Bytes::len).sum();
     if size <= ONE_PIECE {
-        return full(code, "application/json", Bytes::from(frames.concat()));
+        return full(200, "application/json", Bytes::from(frames.concat()));
     }
-    streamed("application/json", stream::iter(frames).map(Ok))
+    let frames = readers.watched(stream::iter(frames).map(Ok));
+    large("application/json", frames)
+}
+
+/// An answer that is too large for one piece.
+pub(crate) fn large(
+    content_type: &'static str,
+    frames: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+) -> Response<Body> {
+    let mut response = streamed(content_type, frames);
+    response.extensions_mut().insert(Large);
+    response
 }
 
 pub(crate) fn streamed(

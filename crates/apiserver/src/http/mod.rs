@@ -6,12 +6,15 @@ mod discovery;
 pub(crate) mod form;
 mod gatekeeper;
 mod impersonate;
+mod limits;
 mod metrics;
 mod negotiate;
 mod objects;
+mod openapi;
 mod options;
 mod path;
 mod query;
+mod readers;
 mod reviews;
 mod streams;
 mod websocket;
@@ -28,26 +31,20 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use answer::{Body, failure};
+pub(crate) use answer::{Body, Large, failure};
 use discovery::Shape;
+pub(crate) use limits::Limits;
 pub(crate) use metrics::Metrics;
 use path::Route;
 use query::Query;
+use readers::Readers;
 pub(crate) use reviews::verified;
 
 use crate::{
     core::Core,
-    openapi,
     registry::Catalog,
-    resource::Resource,
     status::{Failure, Result},
 };
-
-/// The largest body that is read, as on any Kubernetes.
-const LARGEST: usize = 3 << 20;
-
-/// Commands in containers that run at once.
-pub(crate) const SESSIONS: usize = 64;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -57,12 +54,28 @@ pub(crate) struct Api {
     pub(crate) core: Arc<Core>,
     /// Ends watches when the server closes.
     pub(crate) stop: CancellationToken,
+    pub(crate) limits: Limits,
     /// Bounds the commands that run at once.
     pub(crate) sessions: Arc<Semaphore>,
+    /// Bounds the watches that are open at once.
+    pub(crate) watches: Arc<Semaphore>,
+    pub(crate) readers: Arc<Readers>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Api {
+    pub(crate) fn new(core: Arc<Core>, stop: CancellationToken, limits: Limits) -> Self {
+        Self {
+            core,
+            stop,
+            limits,
+            sessions: Arc::new(Semaphore::new(limits.sessions)),
+            watches: Arc::new(Semaphore::new(limits.watches)),
+            readers: Arc::default(),
+            metrics: Arc::default(),
+        }
+    }
+
     /// Answers a request; failures are answers too.
     pub(crate) async fn respond<B>(&self, request: Request<B>) -> Response<Body>
     where
@@ -71,11 +84,7 @@ impl Api {
     {
         let began = Instant::now();
         let (parts, body) = request.into_parts();
-        let outcome = match read(body).await {
-            Ok(bytes) => self.route(&parts, bytes).await,
-            Err(problem) => Err(problem),
-        };
-        let answer = answer::of(outcome);
+        let answer = answer::of(self.route(&parts, body).await);
         self.count(&parts, answer.status().as_u16(), began.elapsed());
         answer
     }
@@ -98,12 +107,18 @@ impl Api {
         self.metrics.count(label, took);
     }
 
-    async fn route(&self, parts: &Parts, body: Bytes) -> Result<Response<Body>> {
+    async fn route<B>(&self, parts: &Parts, body: B) -> Result<Response<Body>>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
         let route = Route::parse(parts.uri.path());
         let core = &*self.core;
         let user = gatekeeper::user(core, parts)?;
         gatekeeper::authorize(core, &user, parts, &query, &route)?;
+        // Only now, so that nothing is kept for those who may not.
+        let body = read(body, &self.limits).await?;
         if let Route::Objects(objects) = route {
             if let Some(answer) = reviews::answer(core, &user, parts, &objects, &body) {
                 return answer;
@@ -146,8 +161,9 @@ impl Api {
                 negotiate::plain_json(&parts.headers)?;
                 found(discovery::resources(&catalog, &group, &version))
             }
-            Route::OpenApiIndex => Ok(openapi_index(&catalog)),
-            Route::OpenApi(path) => openapi_document(&catalog, query, &path),
+            Route::OpenApi2 => openapi::everything(self, &catalog, parts),
+            Route::OpenApiIndex => Ok(openapi::index(&catalog)),
+            Route::OpenApi(path) => openapi::document(&catalog, query, &path),
             Route::Objects(_) | Route::Unknown => Err(Failure::no_route()),
         }
     }
@@ -166,14 +182,18 @@ fn health(path: &str, query: &Query) -> String {
     format!("[+]ping ok\n[+]storage ok\n{name} check passed\n")
 }
 
-async fn read<B>(body: B) -> Result<Bytes>
+async fn read<B>(body: B, limits: &Limits) -> Result<Bytes>
 where
     B: hyper::body::Body<Data = Bytes> + Send,
     B::Error: Into<BoxError>,
 {
-    match Limited::new(body, LARGEST).collect().await {
+    let reading = Limited::new(body, limits.largest).collect();
+    let Ok(read) = tokio::time::timeout(limits.body, reading).await else {
+        return Err(Failure::timeout("the body did not arrive in time"));
+    };
+    match read {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::too_large(LARGEST)),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::too_large(limits.largest)),
         Err(error) => Err(Failure::bad_request(format!(
             "the body cannot be read: {error}"
         ))),
@@ -229,57 +249,4 @@ fn tag(response: &mut Response<Body>, etag: &str) {
     if let Ok(value) = HeaderValue::from_str(etag) {
         response.headers_mut().insert(header::ETAG, value);
     }
-}
-
-/// `/openapi/v3` names a document per group version, with a hash that clients cache by.
-fn openapi_index(catalog: &Catalog) -> Response<Body> {
-    let hash = catalog.hash(discovery::hash);
-    let mut paths = serde_json::Map::new();
-    for (group, versions) in catalog.groups() {
-        for version in versions {
-            let path = group_path(group, version);
-            let url = format!("/openapi/v3/{path}?hash={hash}");
-            paths.insert(path, json!({"serverRelativeURL": url}));
-        }
-    }
-    answer::json(200, &json!({"paths": paths}))
-}
-
-fn group_path(group: &str, version: &str) -> String {
-    if group.is_empty() {
-        format!("api/{version}")
-    } else {
-        format!("apis/{group}/{version}")
-    }
-}
-
-fn openapi_document(catalog: &Catalog, query: &Query, path: &str) -> Result<Response<Body>> {
-    let (group, version) = match path.split('/').collect::<Vec<_>>().as_slice() {
-        ["api", version] => (String::new(), (*version).to_owned()),
-        ["apis", group, version] => ((*group).to_owned(), (*version).to_owned()),
-        _ => return Err(Failure::no_route()),
-    };
-    let kinds = catalog.of(&group, &version);
-    if kinds.is_empty() {
-        return Err(Failure::no_route());
-    }
-    let resources: Vec<&Resource> = kinds.iter().map(|kind| &*kind.resource).collect();
-    let hash = catalog.hash(discovery::hash);
-    if query.find("hash").is_some_and(|asked| asked != hash) {
-        let mut response = answer::full(301, "text/plain; charset=utf-8", Bytes::new());
-        if let Ok(location) = HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={hash}")) {
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        return Ok(response);
-    }
-    let bytes = Bytes::from(openapi::document(path, &resources).to_string());
-    let mut response = answer::full(200, "application/json", bytes);
-    tag(&mut response, &format!("\"{hash}\""));
-    if query.find("hash").is_some() {
-        let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
-        response
-            .headers_mut()
-            .insert(header::CACHE_CONTROL, forever);
-    }
-    Ok(response)
 }

@@ -147,7 +147,8 @@ impl Ask<'_> {
         let form = self.form()?;
         let query = options::list(self.query, self.selector()?)?;
         let page = list::list(&self.api.core, &self.kind, &self.path.namespace, &query)?;
-        Ok(answer::frames(200, form.list(&self.kind, &page)?))
+        let frames = form.list(&self.kind, &page)?;
+        Ok(answer::frames(&self.api.readers, frames))
     }
 
     fn watch(&self) -> Result<Response<Body>> {
@@ -158,10 +159,17 @@ impl Ask<'_> {
             timeout: options::watch_time(self.query)?,
             form: self.form()?,
         };
+        let permit = Arc::clone(&self.api.watches).try_acquire_owned();
+        let permit = permit.map_err(|_| Failure::too_many_requests())?;
         let stop = self.api.stop.clone();
         let (core, namespace) = (&self.api.core, &self.path.namespace);
         let events = watch::watch(core, &self.kind, namespace, query, stop)?;
-        Ok(answer::streamed("application/json", events.map(Ok)))
+        let events = events.map(move |event| {
+            let _held = &permit;
+            Ok(event)
+        });
+        let events = self.api.readers.watched(events);
+        Ok(answer::streamed("application/json", events))
     }
 
     fn options(&self) -> Result<Options> {
@@ -324,7 +332,7 @@ impl Ask<'_> {
             remaining: None,
         };
         Ok(warned(
-            answer::frames(200, form.list(&self.kind, &page)?),
+            answer::frames(&self.api.readers, form.list(&self.kind, &page)?),
             &call,
         ))
     }

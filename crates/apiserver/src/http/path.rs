@@ -17,6 +17,8 @@ pub(crate) enum Route {
     Group(String),
     /// `/api/v1`, `/apis/GROUP/VERSION`
     Resources { group: String, version: String },
+    /// `/openapi/v2`
+    OpenApi2,
     /// `/openapi/v3`
     OpenApiIndex,
     /// `/openapi/v3/api/v1`: the part behind the prefix.
@@ -71,6 +73,7 @@ impl Route {
             ["api"] => Self::CoreVersions,
             ["apis"] => Self::Groups,
             ["apis", group] => Self::Group((*group).to_owned()),
+            ["openapi", "v2"] => Self::OpenApi2,
             ["openapi", "v3"] => Self::OpenApiIndex,
             ["openapi", "v3", rest @ ..] => Self::OpenApi(rest.join("/")),
             ["api", version, rest @ ..] => maybe_watch("", version, rest),

@@ -1,4 +1,4 @@
-//! OpenAPI v3 documents of what is served: the way `kubectl` learns which
+//! OpenAPI documents of what is served: the way `kubectl` learns which
 //! patches a kind takes, whether the server validates fields, and what
 //! `explain` prints.
 //!
@@ -7,6 +7,7 @@
 
 mod paths;
 mod schemas;
+pub(crate) mod version2;
 
 use serde_json::{Map, Value, json};
 

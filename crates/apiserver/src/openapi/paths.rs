@@ -102,14 +102,16 @@ impl Kind<'_> {
     /// What clients look at to choose how they patch, and to learn that the
     /// server validates fields.
     fn patch(&self) -> Value {
-        const TYPES: [&str; 3] = [
+        const TYPES: [&str; 4] = [
             "application/apply-patch+yaml",
             "application/json-patch+json",
             "application/merge-patch+json",
+            "application/strategic-merge-patch+json",
         ];
         let schema = json!({"schema": {"type": "object"}});
-        let content: Map<String, Value> = TYPES
-            .iter()
+        // Custom kinds have no strategic merge patch.
+        let types = TYPES.iter().take(if self.resource.builtin { 4 } else { 3 });
+        let content: Map<String, Value> = types
             .map(|name| ((*name).to_owned(), schema.clone()))
             .collect();
         let mut operation = self.operation(

@@ -14,7 +14,17 @@ pub(super) struct Schemas {
     pub(super) kinds: Vec<String>,
 }
 
+/// The schemas of these kinds in the form of OpenAPI 3.0.
 pub(super) fn schemas(resources: &[&Resource]) -> Schemas {
+    assembled(resources, publish)
+}
+
+/// The schemas of these kinds, in which things may stand beside a reference.
+pub(super) fn bare(resources: &[&Resource]) -> Schemas {
+    assembled(resources, |_| {})
+}
+
+fn assembled(resources: &[&Resource], publish: fn(&mut Value)) -> Schemas {
     let registers: Vec<_> = resources
         .iter()
         .filter_map(|one| builtin::register(one))

@@ -46,6 +46,7 @@ fn patches_say_what_they_take() {
             "application/apply-patch+yaml",
             "application/json-patch+json",
             "application/merge-patch+json",
+            "application/strategic-merge-patch+json",
         ]
     );
     let names: Vec<_> = patch["parameters"]
@@ -96,4 +97,7 @@ fn custom_kinds_are_described() {
             .get("/apis/example.com/v1/widgets/{name}/status")
             .is_some()
     );
+    let patch = &document["paths"]["/apis/example.com/v1/widgets/{name}"]["patch"];
+    let types = patch["requestBody"]["content"].as_object().unwrap();
+    assert_eq!(types.len(), 3, "nothing strategic");
 }

@@ -1,0 +1,112 @@
+//! The OpenAPI documents, as clients ask for them: by a hash they keep, in one of two
+//! versions, in JSON or protobuf.
+
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
+use http::{HeaderValue, Response, header, request::Parts};
+use serde_json::json;
+
+use super::{
+    Api, answer, answer::Body, discovery, negotiate::accepted, query::Query, tag, unchanged,
+};
+use crate::{
+    openapi::{self, version2},
+    registry::Catalog,
+    resource::Resource,
+    status::{Failure, Result},
+};
+
+/// `/openapi/v3` names a document per group version, with a hash that clients cache by.
+pub(super) fn index(catalog: &Catalog) -> Response<Body> {
+    let hash = catalog.hash(discovery::hash);
+    let mut paths = serde_json::Map::new();
+    for (group, versions) in catalog.groups() {
+        for version in versions {
+            let path = group_path(group, version);
+            let url = format!("/openapi/v3/{path}?hash={hash}");
+            paths.insert(path, json!({"serverRelativeURL": url}));
+        }
+    }
+    answer::json(200, &json!({"paths": paths}))
+}
+
+fn group_path(group: &str, version: &str) -> String {
+    if group.is_empty() {
+        format!("api/{version}")
+    } else {
+        format!("apis/{group}/{version}")
+    }
+}
+
+/// A document of version 3.
+pub(super) fn document(catalog: &Catalog, query: &Query, path: &str) -> Result<Response<Body>> {
+    let (group, version) = match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["api", version] => (String::new(), (*version).to_owned()),
+        ["apis", group, version] => ((*group).to_owned(), (*version).to_owned()),
+        _ => return Err(Failure::no_route()),
+    };
+    let kinds = catalog.of(&group, &version);
+    if kinds.is_empty() {
+        return Err(Failure::no_route());
+    }
+    let resources: Vec<&Resource> = kinds.iter().map(|kind| &*kind.resource).collect();
+    let hash = catalog.hash(discovery::hash);
+    if query.find("hash").is_some_and(|asked| asked != hash) {
+        let mut response = answer::full(301, "text/plain; charset=utf-8", Bytes::new());
+        if let Ok(location) = HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={hash}")) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        return Ok(response);
+    }
+    let bytes = Bytes::from(openapi::document(path, &resources).to_string());
+    let mut response = answer::full(200, "application/json", bytes);
+    tag(&mut response, &format!("\"{hash}\""));
+    if query.find("hash").is_some() {
+        let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
+        response
+            .headers_mut()
+            .insert(header::CACHE_CONTROL, forever);
+    }
+    Ok(response)
+}
+
+const JSON: &str = "application/json";
+/// How clients ask for protobuf, and how it is called in the answer: `@` is not allowed there.
+const ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// The document of version 2: everything that is served in one. It is made in pieces when
+/// it is asked for; clients keep it by its tag.
+pub(super) fn everything(api: &Api, catalog: &Catalog, parts: &Parts) -> Result<Response<Body>> {
+    let form = accepted(&parts.headers).iter().find_map(|entry| {
+        Some(match entry.media {
+            "application/json" | "application/*" | "*/*" => JSON,
+            ASKED | PROTOBUF => PROTOBUF,
+            _ => return None,
+        })
+    });
+    let form = form.ok_or_else(Failure::not_acceptable)?;
+    let etag = format!("\"{}\"", catalog.hash(discovery::hash));
+    let mut response = if unchanged(parts, &etag) {
+        answer::full(304, form, Bytes::new())
+    } else {
+        let mut groups = Vec::new();
+        for (group, versions) in catalog.groups() {
+            for version in versions {
+                let kinds = catalog.of(group, version).into_iter();
+                let kinds = kinds.map(|kind| &*kind.resource).collect();
+                groups.push((group_path(group, version), kinds));
+            }
+        }
+        let pieces = match form {
+            JSON => version2::json(&groups),
+            _ => version2::protobuf(&groups),
+        };
+        let pieces = api.readers.watched(stream::iter(pieces).map(Ok));
+        answer::large(form, pieces)
+    };
+    tag(&mut response, &etag);
+    let vary = HeaderValue::from_static("Accept");
+    response.headers_mut().append(header::VARY, vary);
+    Ok(response)
+}
