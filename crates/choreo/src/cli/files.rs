@@ -1,0 +1,114 @@
+//! Files looked at before they are applied.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Format, Namespace};
+
+/// Say what files would change.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Plan {
+    /// File, folder (with everything below it), or - for standard input
+    #[arg(short, long = "filename", required = true, value_name = "PATH")]
+    pub(crate) filenames: Vec<PathBuf>,
+    /// Compare with a folder instead of the running platform
+    #[arg(long, value_name = "DIR", conflicts_with = "offline")]
+    pub(crate) base: Option<PathBuf>,
+    /// Compare with a platform that has nothing but its defaults
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Namespace of objects that name none
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// Say why a field is what it is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Explain {
+    /// A rendered object as KIND/NAME, or a component together with --env
+    pub(crate) target: String,
+    /// The field, as .spec.replicas; of a component KIND.FIELD, as deployment.spec.replicas
+    pub(crate) field: String,
+    /// Environment of the component
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Namespace of the component, or of the object
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+    /// Look into files instead of the running platform
+    #[arg(short, long = "filename", value_name = "PATH")]
+    pub(crate) filenames: Vec<PathBuf>,
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// Render files.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Render {
+    /// Files or folders
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// One environment, as if everything had been promoted to it [default: what would be deployed]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Namespace of objects that name none
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    /// Write a tree for Kustomize, a folder per environment
+    #[arg(long, requires = "output")]
+    pub(crate) standalone: bool,
+    /// The folder to write that to
+    #[arg(short, long, value_name = "DIR", requires = "standalone")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// How `check` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Report {
+    /// For people
+    #[default]
+    Text,
+    /// For scripts
+    Json,
+    /// For code hosts and editors
+    Sarif,
+}
+
+/// Find mistakes in files.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Check {
+    /// Files, folders, or - for standard input
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Namespace of objects that name none
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Report,
+}
+
+/// Print JSON Schemas.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Schema {
+    /// A kind [default: all of them, in one schema that tells them apart]
+    #[arg(conflicts_with = "component_type")]
+    pub(crate) kind: Option<String>,
+    /// What a component of this type may say, its parameters included
+    #[arg(long, value_name = "NAME")]
+    pub(crate) component_type: Option<String>,
+    /// Files with component types besides the default ones
+    #[arg(short, long = "filename", value_name = "PATH")]
+    pub(crate) filenames: Vec<PathBuf>,
+    /// Write one file per kind and component type to this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Let VS Code use the written schemas for YAML files, unless it has settings already
+    #[arg(long, requires = "output")]
+    pub(crate) vscode: bool,
+}

@@ -1,0 +1,142 @@
+//! The command line as data: what can be said, with its help. Nothing here acts.
+
+mod files;
+mod objects;
+mod platform;
+mod rollout;
+mod store;
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::{
+    files::{Check, Explain, Plan, Render, Report, Schema},
+    objects::{Apply, Delete, Get, Logs, Status, View},
+    platform::{Down, Up},
+    rollout::{Deploy, Promote, Rollback, Wait},
+    store::{Image, Pack, Secret},
+};
+
+/// An internal developer platform in one program: describe a project and its components, get a
+/// running, isolated cell.
+#[derive(Debug, Parser)]
+#[command(
+    name = "choreo",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Folder that holds everything the platform keeps [default: ~/.local/share/choreo]
+    #[arg(
+        long,
+        global = true,
+        env = "CHOREO_DATA",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
+    pub(crate) data: Option<PathBuf>,
+    /// Say more on standard error; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the platform and apply what PATH holds
+    Up(Up),
+    /// Stop the platform; nothing stored is lost
+    Down(Down),
+    /// Create or change the objects of files
+    Apply(Apply),
+    /// Delete the objects of files, or one by name
+    Delete(Delete),
+    /// Show objects of any kind
+    Get(Get),
+    /// Show projects: components, bindings, objects and why something is not ready
+    Status(Status),
+    /// Show what a component prints
+    Logs(Logs),
+    /// Release a component as it is now, or with another image, and roll it out
+    Deploy(Deploy),
+    /// Bring a component's release to the next environment
+    Promote(Promote),
+    /// Bring back an earlier release
+    Rollback(Rollback),
+    /// Say what files would change: objects, restarts, deletions, and why
+    Plan(Plan),
+    /// Say why a field of a rendered object is what it is
+    Explain(Explain),
+    /// Render files to plain Kubernetes objects, without a platform
+    Render(Render),
+    /// Find every mistake in files, without a platform
+    Check(Check),
+    /// Print JSON Schemas of manifests, for editors
+    Schema(Schema),
+    /// Images kept on this machine
+    #[command(subcommand)]
+    Image(Image),
+    /// Secret values that components refer to
+    #[command(subcommand)]
+    Secret(Secret),
+    /// Show versions
+    Version(OutputOnly),
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a command prints its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For scripts
+    Json,
+}
+
+/// `--output` alone.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutputOnly {
+    /// How to print the result
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// In which namespace.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Namespace {
+    /// Namespace of the objects
+    #[arg(short, long, default_value = "default", value_name = "NAME")]
+    pub(crate) namespace: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

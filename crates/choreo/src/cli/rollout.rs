@@ -1,0 +1,78 @@
+//! Releases on their way through environments.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Namespace, values::seconds};
+
+/// Waiting for a roll-out.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Wait {
+    /// Do not wait until it is ready
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How long to wait until it is ready
+    #[arg(long, default_value = "2m", value_parser = seconds, value_name = "TIME")]
+    pub(crate) timeout: Duration,
+}
+
+/// Release a component.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Deploy {
+    /// The component
+    pub(crate) component: String,
+    /// Image to deploy [default: the one its workload names]
+    #[arg(long, value_name = "REFERENCE")]
+    pub(crate) image: Option<String>,
+    /// Environment, one that nothing is promoted to [default: the first of the project's pipeline]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Namespace
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    /// Waiting
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+/// Bring a release to the next environment.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Promote {
+    /// The component
+    pub(crate) component: String,
+    /// Environment to bring it to
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(crate) to: String,
+    /// Environment to take it from [default: the one before in the pipeline]
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub(crate) from: Option<String>,
+    /// Promote it although it is not ready where it comes from
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Namespace
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    /// Waiting
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+/// Bring back an earlier release.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Rollback {
+    /// The component
+    pub(crate) component: String,
+    /// Environment
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: String,
+    /// The release [default: the one before the current]
+    #[arg(long, value_name = "RELEASE")]
+    pub(crate) to: Option<String>,
+    /// Namespace
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    /// Waiting
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}

@@ -1,0 +1,75 @@
+//! What the platform keeps beside objects: images and secret values.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{
+    OutputOnly,
+    values::{user, variable},
+};
+
+/// Images kept on this machine.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Image {
+    /// Take the images of an archive (as `docker save` and OCI tools write them)
+    Load {
+        /// The archive
+        archive: PathBuf,
+    },
+    /// Make an image of files
+    Pack(Pack),
+    /// Show the images
+    List(OutputOnly),
+    /// Remove an image
+    Rm {
+        /// Its reference
+        reference: String,
+    },
+}
+
+/// Make an image of files.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Pack {
+    /// Name of the image, as shop/catalog:1
+    pub(crate) reference: String,
+    /// A program to put at /NAME and to start (it must not need shared libraries)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// A file or folder to add, and where it goes in the image
+    #[arg(long = "add", value_name = "FILE:PATH")]
+    pub(crate) files: Vec<String>,
+    /// What the image starts; repeat for arguments
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub(crate) entrypoint: Vec<String>,
+    /// A variable of the image
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<String>,
+    /// Numeric user and group the image runs as, as 1000:1000
+    #[arg(long, value_name = "UID:GID", value_parser = user)]
+    pub(crate) user: Option<String>,
+}
+
+/// Secret values that components refer to.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Secret {
+    /// Store a value: from standard input, or a file; never from the command line
+    Set {
+        /// Name of the secret: `remoteRef.key` of a `SecretReference`
+        name: String,
+        /// Key in it: `remoteRef.property`
+        key: String,
+        /// Read the value from a file
+        #[arg(long, value_name = "FILE")]
+        from_file: Option<PathBuf>,
+    },
+    /// Show names and keys, never values
+    List(OutputOnly),
+    /// Remove a secret, or one key of it
+    Rm {
+        /// Name of the secret
+        name: String,
+        /// Only this key
+        key: Option<String>,
+    },
+}

@@ -1,0 +1,71 @@
+//! Values of arguments, read from text.
+
+use std::time::Duration;
+
+/// Reads a span of time: `90`, `90s`, `5m`, `2h`, `1d`.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        other => return Err(format!("`{other}` is no unit of time: use s, m, h or d")),
+    };
+    let count: u64 = digits
+        .parse()
+        .map_err(|_| format!("`{text}` is no span of time, as 30s or 5m"))?;
+    count
+        .checked_mul(unit)
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("`{text}` is too long"))
+}
+
+/// Reads a number of lines.
+pub(super) fn lines(text: &str) -> Result<i64, String> {
+    let count = text.parse::<u32>();
+    count
+        .map(i64::from)
+        .map_err(|_| "write a number, as 100".to_owned())
+}
+
+/// Reads `NAME=VALUE`.
+pub(super) fn variable(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        Some(_) | None => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+/// Reads `UID` or `UID:GID`.
+pub(super) fn user(text: &str) -> Result<String, String> {
+    let numbers = text.splitn(2, ':').map(str::parse::<u32>);
+    if numbers.clone().all(|number| number.is_ok()) {
+        Ok(text.to_owned())
+    } else {
+        Err("write numbers, as 1000 or 1000:1000".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_images_are_made_of() {
+        assert!(variable("A=b=c").is_ok() && variable("A=").is_ok());
+        assert!(variable("A").is_err() && variable("=b").is_err());
+        assert!(user("1000").is_ok() && user("0:5").is_ok());
+        assert!(user("bob").is_err() && user("1:").is_err());
+    }
+
+    #[test]
+    fn spans_of_time() {
+        assert_eq!(seconds("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(seconds("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(seconds("2h"), Ok(Duration::from_hours(2)));
+        assert!(seconds("soon").is_err());
+        assert!(seconds("5 fortnights").is_err());
+        assert!(seconds("99999999999999999999d").is_err());
+    }
+}
