@@ -52,11 +52,23 @@ impl Executor {
         }
     }
 
-    /// Carries out the decision about `key`: every write, then the status if all succeeded.
+    /// Carries out the decision about `key`: every write, then the status if all succeeded. What
+    /// the control plane refuses ends the writes there: a later one may name what was refused.
     pub(crate) async fn run(&self, key: &Key, decision: Decision) -> Outcome {
         let mut outcome = Outcome::default();
         for write in &decision.writes {
+            let failures = outcome.failures.len();
             self.write(decision.manager, write, &mut outcome).await;
+            if matches!(
+                write,
+                Write::Apply {
+                    home: Home::Control,
+                    ..
+                }
+            ) && outcome.failures.len() > failures
+            {
+                break;
+            }
         }
         if !outcome.failures.is_empty() || outcome.stale {
             return outcome;

@@ -72,8 +72,9 @@ struct Deployment {
     binding: String,
     environment: String,
     writes: Vec<Write>,
-    /// Whether the binding has been seen at the release, or was moved away from it by hand. Only
-    /// then the release becomes the latest of the status: a failed write is tried again.
+    /// Whether the release is there and the binding has been seen at it, or was moved away from it
+    /// by hand. Only then the release becomes the latest of the status: a failed write is tried
+    /// again.
     bound: bool,
 }
 
@@ -238,16 +239,16 @@ fn deploy(
     environment: &str,
 ) -> Deployment {
     let mut writes = Vec::new();
-    if context
+    let released = context
         .view
         .get::<ComponentReleaseSpec>(context.namespace(), &name)
-        .is_none()
-    {
+        .is_some();
+    if !released {
         let home = Home::Control;
         writes.push(Write::Apply { home, object });
     }
     let (binding, write) = bind(context, component, &name, environment);
-    let bound = write.is_none();
+    let bound = released && write.is_none();
     writes.extend(write);
     let latest = LatestComponentRelease {
         release_hash: release::hash_of(&name).to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use choreo_apiserver::{AllowAll, NoPods, Server};
+use choreo_apiserver::{Admission, AllowAll, NoPods, Server};
 use choreo_controllers::{Controllers, Planes};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -24,6 +24,11 @@ pub(crate) struct Platform {
 
 impl Platform {
     pub(crate) async fn start() -> Self {
+        Self::guarded(Arc::new(AllowAll)).await
+    }
+
+    /// A platform with rules of its own at the door of its API.
+    pub(crate) async fn guarded(rules: Arc<dyn Admission>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut definitions: Vec<Value> = choreo_model::registry()
             .iter()
@@ -41,13 +46,7 @@ impl Platform {
             "ExternalSecret",
             "externalsecrets",
         ));
-        let server = Server::open(
-            folder.path(),
-            definitions,
-            Arc::new(AllowAll),
-            Arc::new(NoPods),
-        )
-        .unwrap();
+        let server = Server::open(folder.path(), definitions, rules, Arc::new(NoPods)).unwrap();
         let client = server.client();
         let controllers = Controllers::start(client.clone(), Planes::all(client.clone()));
         let platform = Self {

@@ -1,5 +1,8 @@
 //! What is applied becomes objects of a data plane, and what is deleted leaves nothing behind.
 
+use std::sync::Arc;
+
+use choreo_apiserver::{Admission, AdmissionRequest, Admitted, AllowAll, Denied, Violation};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
@@ -35,6 +38,39 @@ spec:
   endpoints:
     http: { type: HTTP, port: 8080, visibility: [external] }
 ";
+
+/// Rules that no release of a component satisfies.
+struct NoReleases;
+
+impl Admission for NoReleases {
+    fn admit(&self, request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
+        if request.resource.kind == "ComponentRelease" {
+            let field = "spec".to_owned();
+            let message = "is refused".to_owned();
+            let causes = vec![Violation { field, message }];
+            return Err(Denied { causes });
+        }
+        AllowAll.admit(request)
+    }
+}
+
+#[tokio::test]
+async fn a_release_that_is_refused_is_bound_nowhere() {
+    let platform = Platform::guarded(Arc::new(NoReleases)).await;
+    for manifest in [PROJECT, WORKLOAD, COMPONENT] {
+        platform.apply(manifest).await;
+    }
+    let failed = ["Ready", "False", "AutoDeployFailed"];
+    let component = platform.wait_for("component", "web", failed).await;
+    assert!(
+        component["status"]["latestRelease"].is_null(),
+        "{component}"
+    );
+    let bindings = platform.platform("binding", "default");
+    let bindings = bindings.list(&ListParams::default()).await.unwrap();
+    assert!(bindings.items.is_empty(), "{bindings:?}");
+    platform.stop().await;
+}
 
 #[tokio::test]
 async fn a_component_becomes_ready_and_leaves_nothing_behind() {

@@ -84,3 +84,15 @@ spec:
     world.add(&WORKLOAD.replace("image: ", "image: newer/"));
     assert_eq!(moves(&mut world), 1, "a new release is bound");
 }
+
+#[test]
+fn a_release_that_is_not_there_is_not_the_latest() {
+    let mut world = World::new(&shop());
+    let writes = world.decide("Component", "web").writes;
+    let [_, _, Write::Apply { object, .. }] = writes.as_slice() else {
+        panic!("{writes:?}")
+    };
+    world.put(object.clone());
+    let status = world.decide("Component", "web").status.unwrap();
+    assert!(status["latestRelease"].is_null(), "{status}");
+}
