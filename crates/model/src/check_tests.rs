@@ -114,6 +114,12 @@ fn component_type() -> Value {
 #[test]
 fn component_types() {
     check("cct", component_type(), &[]);
+    let kind = json!("deployment");
+    check(
+        "cct",
+        with(component_type(), "/resources/0/template/kind", kind),
+        &[],
+    );
     let rule = json!([{ "rule": "${true}", "message": "never" }]);
     let mut both = with(component_type(), "/validations", rule.clone());
     both["preRenderValidations"] = rule;

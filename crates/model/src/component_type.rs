@@ -164,6 +164,8 @@ impl Check for ComponentTypeSpec {
 impl ComponentTypeSpec {
     fn check_workload(&self, out: &mut Checker) {
         let wanted = self.workload_type.object_kind();
+        // Kinds are compared the way the reference does: `deployment` counts as a Deployment.
+        let is_wanted = |kind: &str| wanted.is_some_and(|own| own.eq_ignore_ascii_case(kind));
         if let Some(kind) = wanted {
             let id = self.workload_type.as_str();
             if !self.resources.iter().any(|one| one.id == id) {
@@ -175,7 +177,7 @@ impl ComponentTypeSpec {
             let count = self
                 .resources
                 .iter()
-                .filter(|one| one.kind() == Some(kind))
+                .filter(|one| one.kind().is_some_and(is_wanted))
                 .count();
             if count != 1 {
                 out.add(
@@ -187,7 +189,7 @@ impl ComponentTypeSpec {
         for (index, one) in self.resources.iter().enumerate() {
             if let Some(kind) = one.kind()
                 && WORKLOAD_KINDS.contains(&kind)
-                && Some(kind) != wanted
+                && !is_wanted(kind)
             {
                 out.add(
                     format!("resources[{index}].template.kind"),
