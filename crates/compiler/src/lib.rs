@@ -43,7 +43,7 @@ mod result;
 mod traits;
 mod validations;
 
-pub use choreo_template::source::Place;
+pub use choreo_template::source::{self, Place};
 pub use component::{compile_component, explain_component};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use origin::{Cause, Looped, Made, Origin, Trail, leaves};

@@ -4,15 +4,16 @@
 //! Templates are evaluated as JSON, long after the text is gone; whoever still has the text asks
 //! here, so nobody pays for positions who does not show them.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A text of one or more YAML documents.
 #[derive(Debug)]
-pub struct Source<'t> {
-    text: &'t str,
+pub struct Source {
+    text: Arc<str>,
     documents: Vec<Spanned<Node>>,
 }
 
@@ -32,19 +33,40 @@ pub struct Place {
     pub bytes: Range<usize>,
 }
 
-impl<'t> Source<'t> {
+/// How many documents a text may hold: a fleet of thousands of components fits into one file.
+const DOCUMENTS: usize = 50_000;
+/// How many values a text may hold.
+const VALUES: usize = 10_000_000;
+
+/// How YAML that people write is read. What a text holds is bounded generously, as its own length
+/// bounds it already; what it may make of aliases stays bounded tightly.
+pub fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_documents: DOCUMENTS,
+            max_nodes: VALUES,
+            max_events: 2 * VALUES,
+        },
+    }
+}
+
+/// Every document of `text`.
+pub fn documents<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, Unreadable> {
+    Ok(serde_saphyr::from_multiple_with_options(text, options()).map_err(Box::new)?)
+}
+
+impl Source {
     /// Reads `text`.
-    pub fn read(text: &'t str) -> Result<Self, Unreadable> {
-        let documents = serde_saphyr::from_multiple(text).map_err(Box::new)?;
+    pub fn read(text: impl Into<Arc<str>>) -> Result<Self, Unreadable> {
+        let text = text.into();
+        let documents = documents(&text)?;
         Ok(Self { text, documents })
     }
 
     /// Where the value at `pointer` of document `document` is written.
     pub fn place(&self, document: usize, pointer: &str) -> Option<Place> {
         let node = self.documents.get(document)?.at(pointer)?;
-        let start = offset(&node.referenced)?;
-        let length = usize::try_from(node.referenced.span().byte_len()?).ok()?;
-        self.place_of(start..start.checked_add(length)?)
+        self.place_of(bytes(&node.referenced)?)
     }
 
     /// Where `part` of the expression at `pointer` is written; the whole value when it cannot be
@@ -57,18 +79,20 @@ impl<'t> Source<'t> {
         part: &Range<usize>,
     ) -> Option<Place> {
         let node = self.documents.get(document)?.at(pointer)?;
-        let start = offset(&node.referenced)?;
-        let rest = self.text.get(start..)?;
-        let found = spelled(
-            rest,
-            &format!("${{{expression}}}"),
-            part.start + 2..part.end + 2,
-        )
-        .or_else(|| spelled(rest, expression, part.clone()));
-        match found {
-            Some(found) => self.place_of(start + found.start..start + found.end),
-            None => self.place(document, pointer),
-        }
+        let whole = bytes(&node.referenced)?;
+        // An alias stands for what is written at its anchor.
+        let written = [Some(whole.clone()), bytes(&node.defined)];
+        let found = written.into_iter().flatten().find_map(|within| {
+            let text = self.text.get(within.clone())?;
+            let found = spelled(
+                text,
+                &format!("${{{expression}}}"),
+                part.start + 2..part.end + 2,
+            )
+            .or_else(|| spelled(text, expression, part.clone()))?;
+            Some(within.start + found.start..within.start + found.end)
+        });
+        self.place_of(found.unwrap_or(whole))
     }
 
     fn place_of(&self, bytes: Range<usize>) -> Option<Place> {
@@ -134,8 +158,11 @@ fn spelling(text: &str, c: char) -> Option<usize> {
     escaped.or_else(|| text.starts_with(c).then(|| c.len_utf8()))
 }
 
-fn offset(location: &Location) -> Option<usize> {
-    usize::try_from(location.span().byte_offset()?).ok()
+fn bytes(location: &Location) -> Option<Range<usize>> {
+    let span = location.span();
+    let start = usize::try_from(span.byte_offset()?).ok()?;
+    let length = usize::try_from(span.byte_len()?).ok()?;
+    Some(start..start.checked_add(length)?)
 }
 
 /// The shape of a document; values themselves are not needed.
@@ -229,6 +256,35 @@ mod tests {
     use serde_json::Value;
 
     const TEXT: &str = "a: 1\n---\nspec:\n  list:\n  - x\n  - 'é ${nope}'\n  block: |\n    first\n    ${gone.b}\n  on: ${ 1 + }\n";
+
+    /// What stands at the place of the expression `x.y` at `/a`, after the line and the column.
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let source = Source::read(text).expect("YAML");
+        let place = source.expression(0, "/a", "x.y", &(2..3)).expect("a place");
+        let found = format!("{}:{} {}", place.line, place.column, &text[place.bytes]);
+        assert_eq!(found, expected, "{text:?}");
+    }
+
+    #[test]
+    fn expressions_are_found_however_they_are_written() {
+        check("a: ${x.y}\n", "1:8 y");
+        check("a: \"é ${x.y}\"\n", "1:11 y");
+        check("a: 'it''s ${x.y}'\r\nb: 1\r\n", "1:15 y");
+        check("b: 1\r\na: |\r\n  one\r\n  ${x.y} two\r\n", "4:7 y");
+        check("a: >-\n  one\n  ${x.y}\n", "3:7 y");
+        check("b: &it \"${x.y}\"\na: *it\n", "1:13 y");
+        check("{\"b\":\t1,\t\"a\":\t\"${x.y}\"}\n", "1:20 y");
+        // What is spelled by escapes is not looked for elsewhere.
+        check("a: \"\\u0024{x.y }\"\nb: ${x.y}\n", "1:14 y");
+        check("a: \"${x\\u002ey}\"\nb: ${x.y}\n", "1:4 \"${x\\u002ey}\"");
+    }
+
+    #[test]
+    fn a_fleet_fits_into_one_file() {
+        let text = "a: 1\n---\n".repeat(3_000);
+        assert_eq!(documents::<Value>(&text).expect("YAML").len(), 3_000);
+    }
 
     #[test]
     fn values_are_found() {

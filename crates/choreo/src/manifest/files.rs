@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use serde_saphyr::budget::BudgetBreach;
+
 use super::{
     check,
     document::Document,
@@ -54,8 +56,20 @@ pub(crate) fn examine(texts: &[(String, Arc<str>)]) -> (Vec<Document>, Vec<Probl
 fn parse(file: &str, text: &Arc<str>) -> std::result::Result<Vec<Document>, Box<Problem>> {
     let roots = yaml::read(text).map_err(|error| {
         let span = yaml::span_of_error(text, &error);
-        let problem = Problem::new(file, text, span, "this is not valid YAML");
-        Box::new(problem.label(error.without_snippet().to_string()))
+        let reason = error.without_snippet();
+        let problem = if matches!(
+            reason,
+            serde_saphyr::Error::Budget {
+                breach: BudgetBreach::Documents { .. } | BudgetBreach::Nodes { .. },
+                ..
+            }
+        ) {
+            Problem::new(file, text, span, "this is too much for one file")
+                .hint("spread the objects over several files")
+        } else {
+            Problem::new(file, text, span, "this is not valid YAML")
+        };
+        Box::new(problem.label(reason.to_string()))
     })?;
     Ok(roots
         .into_iter()
@@ -151,6 +165,16 @@ mod tests {
         let found = problems("kind: Project\nspec: [\n");
         assert_eq!(found.len(), 1);
         assert!(found[0].ends_with("this is not valid YAML"), "{found:?}");
+    }
+
+    #[test]
+    fn too_much_for_one_file_is_no_mistake_of_form() {
+        let found = problems(&"--- {}\n".repeat(50_001));
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].ends_with("this is too much for one file"),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -45,7 +45,8 @@ pub(crate) struct Field {
 
 /// Reads every document of a text; empty documents are left out.
 pub(crate) fn read(text: &str) -> Result<Vec<Node>, serde_saphyr::Error> {
-    let options = serde_saphyr::options! { with_snippet: false };
+    let mut options = choreo_compiler::source::options();
+    options.with_snippet = false;
     let documents: Vec<Spanned<Raw>> = serde_saphyr::from_multiple_with_options(text, options)?;
     Ok(documents
         .into_iter()

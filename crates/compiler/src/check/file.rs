@@ -2,7 +2,7 @@
 
 use super::object;
 use crate::diagnostic::{Code, Diagnostic, underlined};
-use choreo_template::source::{Place, Source, Unreadable};
+use choreo_template::source::{self, Place, Source, Unreadable};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -17,7 +17,7 @@ pub struct Finding {
 
 /// Everything wrong with the manifests in `text`, which is YAML of one or more documents.
 pub fn file(text: &str) -> Result<Vec<Finding>, Unreadable> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(Box::new)?;
+    let documents: Vec<Value> = source::documents(text)?;
     let source = Source::read(text)?;
     let mut findings = Vec::new();
     for (index, document) in documents.iter().enumerate() {
@@ -49,7 +49,7 @@ fn all(document: &Value) -> Vec<Diagnostic> {
 }
 
 /// The place of the field, or of the nearest thing around it that is there.
-fn place(source: &Source<'_>, document: usize, diagnostic: &Diagnostic) -> Option<Place> {
+fn place(source: &Source, document: usize, diagnostic: &Diagnostic) -> Option<Place> {
     let mut pointer = diagnostic.pointer();
     if let Some(excerpt) = &diagnostic.excerpt {
         let found = source.expression(document, &pointer, &excerpt.expression, &excerpt.part);

@@ -3,10 +3,10 @@
 
 use crate::canonical;
 use crate::diagnostic::Excerpt;
-use choreo_template::source::{Place, Source, Unreadable};
+use choreo_template::source::{self, Place, Source, Unreadable};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Files of manifests.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,15 @@ pub struct Library {
 struct File {
     name: String,
     text: Arc<str>,
+    /// Read when a place is asked for first.
+    source: OnceLock<Option<Arc<Source>>>,
+}
+
+impl File {
+    fn source(&self) -> Option<&Source> {
+        let read = || Source::read(Arc::clone(&self.text)).ok().map(Arc::new);
+        self.source.get_or_init(read).as_deref()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -50,7 +59,7 @@ impl Library {
         text: Arc<str>,
         namespace: &str,
     ) -> Result<Vec<Value>, Unreadable> {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(Box::new)?;
+        let documents: Vec<Value> = source::documents(&text)?;
         let file = self.files.len();
         let mut objects = Vec::new();
         for (document, value) in documents.into_iter().enumerate() {
@@ -69,6 +78,7 @@ impl Library {
         self.files.push(File {
             name: name.to_owned(),
             text,
+            source: OnceLock::new(),
         });
         Ok(objects)
     }
@@ -99,14 +109,14 @@ impl Library {
     ) -> Option<Spot> {
         let volume = self.volume(namespace, object)?;
         let file = self.files.get(volume.file)?;
-        let source = Source::read(&file.text).ok()?;
+        let source = file.source()?;
         let within = format!("{}{pointer}", volume.root);
         let part = excerpt.and_then(|one| {
             source.expression(volume.document, &within, &one.expression, &one.part)
         });
         let place = match part {
             Some(place) => place,
-            None => nearest(&source, volume, within)?,
+            None => nearest(source, volume, within)?,
         };
         Some(Spot {
             file: file.name.clone(),
@@ -125,7 +135,7 @@ impl Library {
     }
 }
 
-fn nearest(source: &Source<'_>, volume: &Volume, mut pointer: String) -> Option<Place> {
+fn nearest(source: &Source, volume: &Volume, mut pointer: String) -> Option<Place> {
     loop {
         if let Some(found) = source.place(volume.document, &pointer) {
             return Some(found);
