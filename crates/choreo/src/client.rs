@@ -1,9 +1,11 @@
 //! The way to the running platform: the same API, over the same loopback address, as kubectl uses.
 
-use http::{Request, header};
+use http::{HeaderMap, Request, header};
 use kube::{
     Client, Config,
+    client::Body,
     config::{KubeConfigOptions, Kubeconfig},
+    core::Status,
 };
 use serde::de::DeserializeOwned;
 
@@ -55,4 +57,63 @@ pub(crate) fn request(path: &str, accept: &str) -> Result<Request<Vec<u8>>> {
         .map_err(|error| {
             Failure::new(Exit::Invalid, format!("`{path}` is no address")).because(error)
         })
+}
+
+/// What the API answers to a request, and what it warns of.
+pub(crate) async fn answer<T: DeserializeOwned>(
+    client: &Client,
+    request: Request<Vec<u8>>,
+) -> kube::Result<(T, Vec<String>)> {
+    let response = client.send(request.map(Body::from)).await?;
+    let (code, warnings) = (response.status(), warnings(response.headers()));
+    let bytes = response.into_body().collect_bytes().await?;
+    if code.is_success() {
+        let value = serde_json::from_slice(&bytes).map_err(kube::Error::SerdeError)?;
+        return Ok((value, warnings));
+    }
+    let status = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(&bytes);
+        Status::failure(&text, "").with_code(code.as_u16())
+    });
+    Err(kube::Error::Api(Box::new(status)))
+}
+
+/// The texts of the `Warning` headers, each of which reads `299 - "TEXT"`.
+fn warnings(headers: &HeaderMap) -> Vec<String> {
+    let texts = headers.get_all(header::WARNING).iter().filter_map(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let (_, quoted) = value.split_once('"')?;
+        Some(unquoted(quoted))
+    });
+    texts.collect()
+}
+
+/// The text up to the closing quote, without the backslashes that keep quotes in it.
+fn unquoted(quoted: &str) -> String {
+    let mut text = String::new();
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => break,
+            '\\' => text.extend(characters.next()),
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn warnings_are_read_without_their_quotes() {
+        let mut headers = HeaderMap::new();
+        let value = "299 - \"write \\\"x\\\" – not y\"".as_bytes();
+        headers.append(header::WARNING, HeaderValue::from_bytes(value).unwrap());
+        headers.append(header::WARNING, HeaderValue::from_static("nonsense"));
+        assert_eq!(warnings(&headers), ["write \"x\" – not y"]);
+    }
 }

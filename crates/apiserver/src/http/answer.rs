@@ -105,7 +105,8 @@ pub(crate) fn warn(response: &mut Response<Body>, text: &str) {
                 .chain([c])
         })
         .collect();
-    if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+    // Warnings quote what people wrote, which need not be ASCII.
+    if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
         response.headers_mut().append(header::WARNING, value);
     }
 }
