@@ -1,9 +1,10 @@
 //! `choreo schema`: JSON Schema of manifests, so that editors complete and check them.
 
+mod uses;
+
 use std::{fs, path::Path};
 
-use choreo_compiler::type_schema::{self, TypeSchemas};
-use choreo_model::{ComponentType, Kind};
+use choreo_model::{API_VERSION, Kind};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,13 +18,16 @@ use crate::{
 /// The file that holds the schema of every kind.
 const ALL: &str = "all.json";
 
+/// The extension of VS Code that completes YAML.
+const EXTENSION: &str = "redhat.vscode-yaml";
+
 /// Runs `choreo schema`.
 pub(crate) fn run(args: &Schema) -> Result {
-    let types = types(args)?;
+    let objects = objects(args)?;
     let Some(folder) = &args.output else {
-        return terminal::json(&one(args, &types)?);
+        return terminal::json(&one(args, &objects)?);
     };
-    let files = files(args, &types)?;
+    let files = files(args, &objects)?;
     for (name, schema) in &files {
         write(&folder.join(name), schema)?;
     }
@@ -34,30 +38,38 @@ pub(crate) fn run(args: &Schema) -> Result {
     Ok(())
 }
 
-/// The component types that are known without a platform.
-fn types(args: &Schema) -> Result<Vec<ComponentType>> {
+/// What is known without a platform: its defaults, and what files hold.
+fn objects(args: &Schema) -> Result<Vec<Value>> {
     let mut files = Files::defaults()?;
     if !args.filenames.is_empty() {
         files.read_more(&args.filenames, "default")?;
     }
-    Ok(files.fleet().component_types().cloned().collect())
+    Ok(files.objects)
+}
+
+/// The component types among `objects`.
+fn types(objects: &[Value]) -> impl Iterator<Item = &Value> {
+    let is_type = |object: &&Value| {
+        object["kind"] == "ComponentType" || object["kind"] == "ClusterComponentType"
+    };
+    objects.iter().filter(is_type)
 }
 
 /// The schema that is asked for.
-fn one(args: &Schema, types: &[ComponentType]) -> Result<Value> {
+fn one(args: &Schema, objects: &[Value]) -> Result<Value> {
     if let Some(name) = &args.component_type {
-        return of_type(find_type(types, name)?);
+        return of_type(find_type(objects, name)?);
     }
     match &args.kind {
         Some(word) => Ok(choreo_model::json_schema(find_kind(word)?)),
-        None => all(types),
+        None => all(objects),
     }
 }
 
 /// The schemas to write, by the names of their files.
-fn files(args: &Schema, types: &[ComponentType]) -> Result<Vec<(String, Value)>> {
+fn files(args: &Schema, objects: &[Value]) -> Result<Vec<(String, Value)>> {
     if let Some(name) = &args.component_type {
-        let schema = of_type(find_type(types, name)?)?;
+        let schema = of_type(find_type(objects, name)?)?;
         return Ok(vec![(file_of_type(name), schema)]);
     }
     if let Some(word) = &args.kind {
@@ -68,10 +80,10 @@ fn files(args: &Schema, types: &[ComponentType]) -> Result<Vec<(String, Value)>>
     let mut files: Vec<(String, Value)> = kinds
         .map(|kind| (file_of(kind), choreo_model::json_schema(kind)))
         .collect();
-    for type_ in types {
-        files.push((file_of_type(type_.name()), of_type(type_)?));
+    for type_ in types(objects) {
+        files.push((file_of_type(name(type_)), of_type(type_)?));
     }
-    files.push((ALL.to_owned(), all(types)?));
+    files.push((ALL.to_owned(), all(objects)?));
     Ok(files)
 }
 
@@ -91,11 +103,12 @@ fn find_kind(word: &str) -> Result<&'static Kind> {
     })
 }
 
-fn find_type<'t>(types: &'t [ComponentType], name: &str) -> Result<&'t ComponentType> {
-    let name = name.rsplit('/').next().unwrap_or(name);
-    types.iter().find(|one| one.name() == name).ok_or_else(|| {
-        let names: Vec<&str> = types.iter().map(ComponentType::name).collect();
-        let message = format!("there is no component type `{name}`");
+fn find_type<'t>(objects: &'t [Value], wanted: &str) -> Result<&'t Value> {
+    let wanted = wanted.rsplit('/').next().unwrap_or(wanted);
+    let found = types(objects).find(|one| name(one) == wanted);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = types(objects).map(name).collect();
+        let message = format!("there is no component type `{wanted}`");
         Failure::new(Exit::NotFound, message).hint(format!(
             "there is: {}; -f names files with more",
             names.join(", ")
@@ -103,56 +116,56 @@ fn find_type<'t>(types: &'t [ComponentType], name: &str) -> Result<&'t Component
     })
 }
 
-/// A schema of any manifest: which one holds is told by the kind, and of components by the type
-/// they name.
-fn all(types: &[ComponentType]) -> Result<Value> {
-    let kinds = choreo_model::registry().iter().map(|kind| {
-        let named = json!({"properties": {"kind": {"const": kind.kind}}, "required": ["kind"]});
-        json!({"if": named, "then": choreo_model::json_schema(kind)})
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// A schema of any manifest: which one holds is told by the kind, and by the names that it gives.
+/// Of what is none of the platform's objects nothing is asked, so that it may stand beside them.
+fn all(objects: &[Value]) -> Result<Value> {
+    let registry = choreo_model::registry();
+    let kinds: Vec<&str> = registry.iter().map(|kind| kind.kind).collect();
+    let ours = json!({
+        "if": {
+            "required": ["apiVersion"],
+            "properties": {"apiVersion": {"const": API_VERSION}},
+        },
+        "then": {"required": ["kind"], "properties": {"kind": {"enum": kinds}}},
     });
-    let mut branches: Vec<Value> = kinds.collect();
-    for type_ in types {
-        let reference = json!({
-            "required": ["name"],
-            "properties": {
-                "kind": {"const": type_.kind()},
-                "name": {"const": format!("{}/{}", type_.spec.workload_type.as_str(), type_.name())},
-            },
-        });
-        let spec = json!({
-            "required": ["componentType"],
-            "properties": {"componentType": reference},
-        });
-        let named = json!({
-            "required": ["kind", "spec"],
-            "properties": {"kind": {"const": "Component"}, "spec": spec},
-        });
-        let parameters = json!({"parameters": schemas(type_)?.parameters});
-        let then = json!({"properties": {"spec": {"properties": parameters}}});
-        branches.push(json!({"if": named, "then": then}));
-    }
+    let mut branches = vec![ours];
+    branches.extend(
+        registry
+            .iter()
+            .map(|kind| json!({"if": named(kind.kind), "then": choreo_model::json_schema(kind)})),
+    );
+    branches.extend(uses::branches(objects)?);
+    let offered = |values: Value| json!({"anyOf": [{"enum": values}, {"type": "string"}]});
     Ok(json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Objects of the platform",
         "type": "object",
-        "required": ["apiVersion", "kind"],
+        "properties": {
+            "apiVersion": offered(json!([API_VERSION])),
+            "kind": offered(json!(kinds)),
+        },
         "allOf": branches,
     }))
 }
 
-fn schemas(type_: &ComponentType) -> Result<TypeSchemas> {
-    type_schema::component_type(type_).map_err(|violation| {
-        let message = format!("the schema of {} cannot be used", type_.name());
-        Failure::new(Exit::Invalid, message).because(violation.to_string())
+/// Objects of the platform of this kind.
+fn named(kind: &str) -> Value {
+    json!({
+        "required": ["apiVersion", "kind"],
+        "properties": {"apiVersion": {"const": API_VERSION}, "kind": {"const": kind}},
     })
 }
 
 /// The schema of components of one type: with its parameters instead of any.
-fn of_type(type_: &ComponentType) -> Result<Value> {
+fn of_type(type_: &Value) -> Result<Value> {
     let mut schema = choreo_model::json_schema(find_kind("component")?);
     let properties = &mut schema["properties"]["spec"]["properties"];
-    properties["parameters"] = schemas(type_)?.parameters;
-    schema["title"] = json!(format!("Component of type {}", type_.name()));
+    properties["parameters"] = uses::section(type_, "parameters")?;
+    schema["title"] = json!(format!("Component of type {}", name(type_)));
     Ok(schema)
 }
 
@@ -166,16 +179,12 @@ fn write(path: &Path, schema: &Value) -> Result {
     fs::write(path, text + "\n").map_err(doing())
 }
 
-/// Settings of the workspace in `root` by which the YAML extension uses the schemas in `folder`.
+/// Makes the YAML extension of the workspace in `root` use the schemas in `folder`, and VS Code
+/// offer the extension. What somebody has set already stays.
 fn vscode(root: &Path, folder: &Path) -> Result<String> {
-    let path = root.join(".vscode/settings.json");
-    if path.exists() {
-        return Ok(format!(
-            "{} is there already and stays as it is; to use the schemas, add \
-             \"yaml.schemas\": {{\"{}\": \"*.yaml\"}}",
-            path.display(),
-            folder.join(ALL).display()
-        ));
+    let recommended = root.join(".vscode/extensions.json");
+    if !recommended.exists() {
+        write(&recommended, &json!({"recommendations": [EXTENSION]}))?;
     }
     let schema = folder.join(ALL).display().to_string();
     let schema = if folder.is_absolute() {
@@ -184,6 +193,15 @@ fn vscode(root: &Path, folder: &Path) -> Result<String> {
         format!("./{}", schema.trim_start_matches("./"))
     };
     let settings = json!({"yaml.schemas": {schema: ["*.yaml", "*.yml"]}});
+    let path = root.join(".vscode/settings.json");
+    if path.exists() {
+        let setting = settings.to_string();
+        let setting = setting.trim_start_matches('{').trim_end_matches('}');
+        return Ok(format!(
+            "{} is there already and stays as it is; to use the schemas, add {setting}}}",
+            path.display(),
+        ));
+    }
     write(&path, &settings)?;
     Ok(format!("{} written", path.display()))
 }
