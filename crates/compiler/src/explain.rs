@@ -2,9 +2,11 @@
 //! wrote, in steps and in a sentence.
 
 mod follow;
+mod frozen;
 mod given;
 mod path;
 
+pub use frozen::Frozen;
 pub(crate) use given::type_object;
 pub use path::{Missing, locate};
 
@@ -207,7 +209,7 @@ impl fmt::Display for Step {
         match self.role {
             Role::Template => write!(f, "written in {object} at {field}"),
             Role::Patch => write!(f, "patched by {object} at {field}"),
-            Role::Loop => write!(f, "repeated by {object}"),
+            Role::Loop => write!(f, "repeated by {object} at {field}"),
             Role::Given => write!(f, "set by {object} in {field}"),
             Role::Default => write!(f, "the default that {object} declares in {field}"),
             Role::Unset => write!(f, "made without {field}, which {object} does not set"),

@@ -1,13 +1,18 @@
 //! `choreo explain`: why a field of a rendered object is what it is, from the objects of a running
 //! platform or from files.
 
+mod text;
+mod wanted;
+
 use choreo_compiler::{
-    explain::{Explained, Explanation, Step, locate},
-    fleet::{Fleet, Library, RenderedBinding},
+    diagnostic,
+    explain::{Explained, Explanation, Frozen, Missing, Step, locate},
+    fleet::{Fleet, Library, ObjectName},
     leaves,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::wanted::Wanted;
 use crate::{
     cli::{Explain, Format},
     client,
@@ -15,29 +20,25 @@ use crate::{
     failure::{Failure, Result},
     fleet::{self, Files},
     folder::Folder,
-    terminal,
+    manifest, terminal,
 };
 
 /// How many fields are explained at once.
 const MANY: usize = 40;
+/// How many fields are suggested.
+const SUGGESTED: usize = 3;
 
 /// Runs `choreo explain`.
 pub(crate) async fn run(folder: impl Fn() -> Result<Folder>, args: &Explain) -> Result {
-    let (fleet, library) = if args.filenames.is_empty() {
+    let answer = if args.filenames.is_empty() {
         let client = client::connect(&folder()?).await?;
-        (fleet::running(&client).await?, Library::default())
+        online(&fleet::objects(&client).await?, args)?
     } else {
-        let namespace = args.namespace.as_deref().unwrap_or("default");
-        let files = Files::read(&args.filenames, namespace)?;
-        let mut fleet = Fleet::read(files.objects.iter().cloned());
-        fleet.bind_everywhere();
-        fleet::settle(&mut fleet);
-        (fleet, files.library)
+        offline(args)?
     };
-    let answer = answer(&fleet, args)?;
     match args.output {
-        Format::Text => terminal::print(&text(&answer, &library)),
-        Format::Json => terminal::json(&told(&answer, &library)),
+        Format::Text => terminal::print(&text::answer(&answer)),
+        Format::Json => terminal::json(&text::json(&answer)),
     }
 }
 
@@ -46,190 +47,137 @@ pub(crate) async fn run(folder: impl Fn() -> Result<Folder>, args: &Explain) -> 
 struct Answer {
     /// The rendered object, as `Kind/name`.
     object: String,
-    /// The namespace of the binding.
-    namespace: String,
-    explanations: Vec<Explanation>,
+    fields: Vec<Field>,
 }
 
-fn answer(fleet: &Fleet, args: &Explain) -> Result<Answer> {
-    let rendered = fleet.render();
-    let (wanted, field) = wanted(args)?;
-    let candidates: Vec<(&RenderedBinding, &Value, usize)> = rendered
-        .iter()
-        .flat_map(|binding| {
-            let objects = binding.compiled.objects.iter();
-            let objects = objects.enumerate();
-            objects.map(move |(index, one)| (binding, &one.object, index))
-        })
-        .filter(|(binding, object, _)| wanted.is(binding, object))
-        .collect();
-    let (binding, object, index) = match candidates.as_slice() {
-        [one] => *one,
-        [] => return Err(wanted.missing(&rendered)),
-        several => return Err(wanted.ambiguous(several)),
-    };
-    let pointer = locate(object, field)
-        .map_err(|missing| Failure::new(Exit::NotFound, format!("{}: {missing}", title(object))))?;
-    let explained = fleet.explain(binding);
-    let explanations =
-        explained.map_or_else(Vec::new, |one: Explained<'_>| one.leaves(index, &pointer));
-    let count = object
-        .pointer(&pointer)
-        .map_or(0, |value| leaves(value).len());
-    if count > MANY {
-        let message = format!("{} has {count} fields there", title(object));
-        return Err(Failure::new(Exit::Invalid, message).hint("name a field further inside"));
-    }
-    Ok(Answer {
-        object: title(object),
-        namespace: binding.namespace.clone(),
-        explanations,
+/// A field, and every step of the way to it with its place.
+#[derive(Debug)]
+struct Field {
+    explanation: Explanation,
+    places: Vec<Place>,
+}
+
+/// Where a step is written.
+#[derive(Debug, Default)]
+struct Place {
+    /// Where a release keeps it, when that is what was rendered.
+    frozen: Option<Frozen>,
+    /// File and line, when it was read from a file.
+    line: Option<String>,
+    /// Whether the file says something else than what was rendered.
+    differs: bool,
+}
+
+/// Everything is written in the files themselves.
+fn offline(args: &Explain) -> Result<Answer> {
+    let namespace = args.namespace.as_deref().unwrap_or("default");
+    let files = Files::read(&args.filenames, namespace)?;
+    let mut fleet = Fleet::read(files.objects);
+    fleet.bind_everywhere();
+    fleet::settle(&mut fleet);
+    answer(&fleet, args, |_, namespace, step| Place {
+        line: line(&files.library, namespace, step),
+        ..Place::default()
     })
 }
 
-/// Which object is meant.
-#[derive(Debug)]
-struct Wanted<'a> {
-    kind: Option<&'a str>,
-    /// The name of the object, or of the component when there is an environment.
-    name: &'a str,
-    environment: Option<&'a str>,
-    namespace: Option<&'a str>,
+/// What runs was made of releases; files may say the same or something else.
+fn online(objects: &[Value], args: &Explain) -> Result<Answer> {
+    let mut files = Files::default();
+    if !args.source.is_empty() {
+        let namespace = args.namespace.as_deref().unwrap_or("default");
+        files.read_more(&args.source, namespace)?;
+    }
+    let mut fleet = Fleet::read(objects.iter().cloned());
+    fleet::settle(&mut fleet);
+    answer(&fleet, args, |explained, namespace, step| {
+        let frozen = explained.frozen(step);
+        let (object, field) = match &frozen {
+            Some(frozen) => (&frozen.object, &frozen.field),
+            None => (&step.object, &step.field),
+        };
+        let rendered = value(objects, (namespace, object), field);
+        let written = value(&files.objects, (namespace, &step.object), &step.field);
+        Place {
+            line: line(&files.library, namespace, step),
+            differs: rendered != written,
+            frozen,
+        }
+    })
 }
 
-/// The object and the field that `args` name.
-fn wanted(args: &Explain) -> Result<(Wanted<'_>, &str)> {
-    let field = args.field.as_str();
-    let mut wanted = Wanted {
-        kind: None,
-        name: &args.target,
-        environment: args.env.as_deref(),
-        namespace: args.namespace.as_deref(),
+/// The field of the object called `Kind/name` in `namespace`, or without one.
+fn value<'v>(
+    objects: &'v [Value],
+    (namespace, object): (&str, &str),
+    field: &str,
+) -> Option<&'v Value> {
+    let is_it = |one: &&Value| {
+        let name = ObjectName::of(one);
+        name.to_string() == object && (name.namespace == namespace || name.namespace.is_empty())
     };
-    if wanted.environment.is_none() {
-        if let Some((kind, name)) = args.target.split_once('/') {
-            (wanted.kind, wanted.name) = (Some(kind), name);
-        }
-        return Ok((wanted, field));
-    }
-    let (kind, rest) = field.split_once('.').unwrap_or((field, ""));
-    if kind.is_empty() {
-        let message = format!("`{field}` does not say of which kind of object");
-        return Err(Failure::new(Exit::Usage, message)
-            .hint("write the kind first, as deployment.spec.replicas"));
-    }
-    wanted.kind = Some(kind);
-    Ok((wanted, rest))
-}
-
-impl Wanted<'_> {
-    fn is(&self, binding: &RenderedBinding, object: &Value) -> bool {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let is_kind = |wanted: &str| {
-            let kind = text(&object["kind"]);
-            let wanted = wanted.split('.').next().unwrap_or(wanted);
-            let same = |word: &str| kind.eq_ignore_ascii_case(word);
-            same(wanted) || wanted.strip_suffix('s').is_some_and(same)
-        };
-        let is_named = match self.environment {
-            Some(environment) => {
-                binding.environment == environment
-                    && binding.component.as_deref() == Some(self.name)
-            }
-            None => text(&object["metadata"]["name"]) == self.name,
-        };
-        let is_there = |namespace: &str| {
-            binding.namespace == namespace || object["metadata"]["namespace"] == namespace
-        };
-        is_named && self.kind.is_none_or(is_kind) && self.namespace.is_none_or(is_there)
-    }
-
-    fn missing(&self, rendered: &[RenderedBinding]) -> Failure {
-        let kind = self.kind.unwrap_or("object");
-        let (message, hint) = match self.environment {
-            Some(environment) => (
-                format!("{} has no {kind} in {environment}", self.name),
-                names(rendered.iter().filter(|one| {
-                    one.environment == environment && one.component.as_deref() == Some(self.name)
-                })),
-            ),
-            None => (
-                format!("no rendered {kind} is called {}", self.name),
-                String::new(),
-            ),
-        };
-        let failure = Failure::new(Exit::NotFound, message);
-        if hint.is_empty() {
-            failure.hint("name a component and --env, or an object as `choreo status` shows it")
-        } else {
-            failure.hint(format!("there is: {hint}"))
-        }
-    }
-
-    fn ambiguous(&self, several: &[(&RenderedBinding, &Value, usize)]) -> Failure {
-        let names: Vec<String> = several.iter().map(|(_, object, _)| title(object)).collect();
-        let message = format!("{} means several objects", self.name);
-        Failure::new(Exit::Invalid, message).hint(format!("name one of: {}", names.join(", ")))
-    }
-}
-
-fn names<'r>(bindings: impl Iterator<Item = &'r RenderedBinding>) -> String {
-    let objects = bindings.flat_map(|one| &one.compiled.objects);
-    let names: Vec<String> = objects.map(|one| title(&one.object)).collect();
-    names.join(", ")
-}
-
-/// `Kind/name`.
-fn title(object: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    format!(
-        "{}/{}",
-        text(&object["kind"]),
-        text(&object["metadata"]["name"])
-    )
+    let object = objects.iter().rev().find(is_it)?;
+    object.pointer(&diagnostic::pointer(field))
 }
 
 /// File and line of a step, when it was read from a file.
-fn place(step: &Step, namespace: &str, library: &Library) -> Option<String> {
-    let pointer = choreo_compiler::diagnostic::pointer(&step.field);
+fn line(library: &Library, namespace: &str, step: &Step) -> Option<String> {
+    let pointer = diagnostic::pointer(&step.field);
     let spot = library.spot((namespace, &step.object), &pointer, None)?;
     Some(format!("{}:{}", spot.file, spot.place.line))
 }
 
-fn text(answer: &Answer, library: &Library) -> String {
-    let mut lines = vec![answer.object.clone()];
-    for one in &answer.explanations {
-        lines.push(one.to_string());
-        for step in &one.steps {
-            let mut line = format!("  <- {step}");
-            if let Some(expression) = &step.expression {
-                line += &[" as ${", expression, "}"].concat();
-            }
-            if let Some(place) = place(step, &answer.namespace, library) {
-                line += &[" (", &place, ")"].concat();
-            }
-            lines.push(line);
-        }
+fn answer(
+    fleet: &Fleet,
+    args: &Explain,
+    place: impl Fn(&Explained<'_>, &str, &Step) -> Place,
+) -> Result<Answer> {
+    let rendered = fleet.render();
+    let (wanted, field) = Wanted::of(args)?;
+    let (binding, object, index) = wanted.find(&rendered)?;
+    let title = ObjectName::of(object).to_string();
+    let pointer = locate(object, field).map_err(|missing| nowhere(&title, &missing))?;
+    let count = object
+        .pointer(&pointer)
+        .map_or(0, |value| leaves(value).len());
+    if count > MANY {
+        let message = format!("{title} has {count} fields there");
+        return Err(Failure::new(Exit::Invalid, message).hint("name a field further inside"));
     }
-    lines.join("\n") + "\n"
+    let fields = fleet.explain(binding).map_or_else(Vec::new, |explained| {
+        let found = explained.leaves(index, &pointer).into_iter();
+        let field = |explanation: Explanation| {
+            let steps = explanation.steps.iter();
+            let places = steps.map(|step| place(&explained, &binding.namespace, step));
+            Field {
+                places: places.collect(),
+                explanation,
+            }
+        };
+        found.map(field).collect()
+    });
+    Ok(Answer {
+        object: title,
+        fields,
+    })
 }
 
-fn told(answer: &Answer, library: &Library) -> Value {
-    let explanations: Vec<Value> = answer
-        .explanations
-        .iter()
-        .map(|one| {
-            let mut told = json!(one);
-            told["sentence"] = json!(one.to_string());
-            for (index, step) in one.steps.iter().enumerate() {
-                if let Some(place) = place(step, &answer.namespace, library) {
-                    told["steps"][index]["place"] = json!(place);
-                }
-            }
-            told
-        })
-        .collect();
-    json!({"object": answer.object, "fields": explanations})
+/// The field is not there: the nearest that is may be meant.
+fn nowhere(title: &str, missing: &Missing) -> Failure {
+    let failure = Failure::new(Exit::NotFound, format!("{title}: {missing}"));
+    let there = missing.there.split(", ");
+    let meant = match manifest::nearest(&missing.wanted, there) {
+        Some(near) if missing.elsewhere.is_empty() => near.to_owned(),
+        _ => {
+            let elsewhere = missing.elsewhere.iter().take(SUGGESTED).cloned();
+            elsewhere.collect::<Vec<_>>().join(", or ")
+        }
+    };
+    if meant.is_empty() {
+        failure
+    } else {
+        failure.hint(format!("did you mean {meant}?"))
+    }
 }
 
 #[cfg(test)]

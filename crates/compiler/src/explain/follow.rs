@@ -61,7 +61,7 @@ impl Explained<'_> {
             let mut steps = vec![Step {
                 role: Role::Loop,
                 object: sight.origin.source.clone(),
-                field: String::new(),
+                field: loop_field(&sight.origin.field),
                 expression: Some(looped.expression.clone()),
             }];
             let inner = Sight { depth: 1, ..sight };
@@ -97,12 +97,14 @@ impl Explained<'_> {
     }
 
     fn surroundings(&self, reference: &Reference, sight: Sight<'_>) -> Vec<Step> {
-        let (_, environment, plane) = self.snapshot.places();
         let path = reference.path.as_slice();
+        let Some((_, environment, plane)) = self.snapshot.places() else {
+            return self.around_run(&reference.variable, path);
+        };
         match reference.variable.as_str() {
             "metadata" => self.names(path.first().map_or("", String::as_str)),
             "workload" => self.workload(reference),
-            "configurations" => self.configurations(),
+            "configurations" => self.configurations(reference.helper.as_deref()),
             "dependencies" => self.dependencies(),
             "gateway" => vec![gateway(path, environment, plane)],
             "environment" if path.first().is_some_and(|part| part == "gateway") => {
@@ -115,9 +117,40 @@ impl Explained<'_> {
         }
     }
 
+    /// What a run sees beside its parameters.
+    fn around_run(&self, variable: &str, path: &[String]) -> Vec<Step> {
+        let Snapshot::Run(snapshot) = &self.snapshot else {
+            return Vec::new();
+        };
+        let first = path.first().map_or("", String::as_str);
+        match (variable, first) {
+            ("metadata", "labels") => {
+                let pointer = path
+                    .iter()
+                    .fold("/metadata".to_owned(), |at, part| join(&at, part));
+                vec![given(snapshot.run, &pointer)]
+            }
+            ("metadata", "workflowRunName") => vec![named(snapshot.run, "/metadata/name")],
+            ("metadata", _) => vec![named(snapshot.run, "/metadata/namespace")],
+            ("workflowplane", _) => vec![given(snapshot.plane, "/spec/secretStoreRef/name")],
+            ("externalRefs", id) => {
+                let references = &snapshot.workflow.spec.external_refs;
+                let at = references.iter().position(|one| one.id == id);
+                let field = at.map_or_else(
+                    || "/spec/externalRefs".to_owned(),
+                    |index| format!("/spec/externalRefs/{index}/name"),
+                );
+                vec![given(snapshot.workflow, &field)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What the name `name` of `metadata` is made of.
     pub(super) fn names(&self, name: &str) -> Vec<Step> {
-        let (project, environment, plane) = self.snapshot.places();
+        let Some((project, environment, plane)) = self.snapshot.places() else {
+            return self.around_run("metadata", &["workflowRunName".to_owned()]);
+        };
         let (bound, subject, _) = self.snapshot.subject();
         let object = |kind: &str, name: &str| format!("{kind}/{name}");
         let of_subject = (bound != Bound::Project).then(|| object(bound.kind(), subject));
@@ -169,24 +202,30 @@ impl Explained<'_> {
         step(Role::Given, format!("Workload/{name}"), pointer)
     }
 
-    /// Variables and files: of the workload, then of the binding, with secrets.
-    fn configurations(&self) -> Vec<Step> {
+    /// Variables and files: of the workload, then of the binding, with secrets. The name of the
+    /// helper tells which of these it looks at; without one they are all looked at.
+    fn configurations(&self, helper: Option<&str>) -> Vec<Step> {
         let Snapshot::Component(snapshot) = &self.snapshot else {
             return Vec::new();
         };
+        let looks = |words: &[&str]| {
+            helper.is_none_or(|helper| words.iter().any(|word| helper.contains(word)))
+        };
         let container = &snapshot.release.workload.container;
         let mut steps = Vec::new();
-        if !container.env.is_empty() {
+        if !container.env.is_empty() && looks(&["Env"]) {
             steps.push(self.of_workload("/spec/container/env"));
         }
-        if !container.files.is_empty() {
+        if !container.files.is_empty() && looks(&["File", "Volume"]) {
             steps.push(self.of_workload("/spec/container/files"));
         }
         if snapshot.binding.spec.workload_overrides.is_some() {
             steps.push(given(snapshot.binding, "/spec/workloadOverrides"));
         }
-        let references = snapshot.secret_references.iter();
-        steps.extend(references.map(|reference| given(*reference, "/spec/data")));
+        if !helper.is_some_and(|helper| helper.contains("Config")) {
+            let references = snapshot.secret_references.iter();
+            steps.extend(references.map(|reference| given(*reference, "/spec/data")));
+        }
         steps
     }
 
@@ -226,6 +265,14 @@ impl Explained<'_> {
     }
 }
 
+/// Where the loop is declared that makes what is at `field` of a type or trait.
+fn loop_field(field: &str) -> String {
+    let ends = [".template", ".operations", ".forEach"];
+    let end = ends.iter().filter_map(|end| field.find(end)).min();
+    let within = end.map_or(field, |end| &field[..end]);
+    format!("{within}.forEach")
+}
+
 fn step(role: Role, object: String, pointer: &str) -> Step {
     Step {
         role,
@@ -245,6 +292,13 @@ fn step_unset(step: Step) -> Step {
 fn given<T: choreo_model::Spec>(object: &Object<T>, pointer: &str) -> Step {
     let title = format!("{}/{}", object.kind(), object.name());
     step(Role::Given, title, pointer)
+}
+
+fn named<T: choreo_model::Spec>(object: &Object<T>, pointer: &str) -> Step {
+    Step {
+        role: Role::Name,
+        ..given(object, pointer)
+    }
 }
 
 /// An environment's own entry of a gateway holds over the data plane's.

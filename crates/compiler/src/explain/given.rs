@@ -5,7 +5,7 @@ use crate::diagnostic::dotted;
 use crate::fleet::Snapshot;
 use crate::origin::join;
 use crate::release::embedded_reference;
-use crate::snapshot::{ComponentSnapshot, ResourceSnapshot};
+use crate::snapshot::{ComponentSnapshot, ResourceSnapshot, WorkflowSnapshot};
 use choreo_model::shared::SchemaSection;
 use serde_json::Value;
 
@@ -60,6 +60,7 @@ impl Explained<'_> {
                 })
             }
             (Snapshot::Resource(snapshot), _) => Some(of_resource(snapshot, name)),
+            (Snapshot::Run(snapshot), _) => Some(of_run(snapshot, name)),
         }
     }
 }
@@ -81,6 +82,22 @@ fn of_resource<'a>(snapshot: &ResourceSnapshot<'a>, name: &'a str) -> Section<'a
         given: (given.0, given.1.to_owned()),
         schema: schema.as_ref(),
         declared: format!("{}/{}", frozen.kind, frozen.name),
+        name,
+        is_template: false,
+    }
+}
+
+/// A run has parameters only.
+fn of_run<'a>(snapshot: &WorkflowSnapshot<'a>, name: &'a str) -> Section<'a> {
+    let (workflow, run) = (snapshot.workflow, snapshot.run);
+    Section {
+        value: run.spec.workflow.parameters.as_ref(),
+        given: (
+            format!("{}/{}", run.kind(), run.name()),
+            "/spec/workflow/parameters".to_owned(),
+        ),
+        schema: workflow.spec.parameters.as_ref(),
+        declared: format!("{}/{}", workflow.kind(), workflow.name()),
         name,
         is_template: false,
     }

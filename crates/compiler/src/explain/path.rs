@@ -1,5 +1,6 @@
 //! Field paths the way people write them.
 
+use crate::diagnostic::dotted;
 use crate::origin::join;
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ pub struct Missing {
     pub within: String,
     /// What that holds.
     pub there: String,
+    /// The fields whose last part is the part that is not there: what may be meant.
+    pub elsewhere: Vec<String>,
 }
 
 /// The JSON pointer into `object` that `path` means: `.spec.containers[0].image`,
@@ -30,7 +33,7 @@ pub fn locate(object: &Value, path: &str) -> Result<String, Missing> {
             // A key may have dots of its own.
             match segments.peek() {
                 Some(next) if value.is_object() => segment = format!("{segment}.{next}"),
-                _ => return Err(missing(value, &segment, &pointer)),
+                _ => return Err(missing(object, (value, &pointer), &segment)),
             }
             segments.next();
         }
@@ -61,13 +64,15 @@ fn is(found: &Value, wanted: &str) -> bool {
     )
 }
 
-fn missing(value: &Value, segment: &str, pointer: &str) -> Missing {
+fn missing(object: &Value, (value, pointer): (&Value, &str), segment: &str) -> Missing {
     let there = match value {
         Value::Object(fields) => fields.keys().cloned().collect::<Vec<_>>().join(", "),
         Value::Array(items) => format!("a list of {}", items.len()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
     };
-    let within = crate::diagnostic::dotted(pointer);
+    let within = dotted(pointer);
+    let mut elsewhere = Vec::new();
+    called(object, segment, "", &mut elsewhere);
     Missing {
         wanted: segment.to_owned(),
         within: if within.is_empty() {
@@ -76,6 +81,28 @@ fn missing(value: &Value, segment: &str, pointer: &str) -> Missing {
             within
         },
         there,
+        elsewhere: elsewhere.iter().map(|pointer| dotted(pointer)).collect(),
+    }
+}
+
+/// The pointers to every field below `pointer` that is called `wanted`.
+fn called(value: &Value, wanted: &str, pointer: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, inner) in fields {
+                let pointer = join(pointer, name);
+                if name == wanted {
+                    found.push(pointer.clone());
+                }
+                called(inner, wanted, &pointer, found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, inner) in items.iter().enumerate() {
+                called(inner, wanted, &format!("{pointer}/{index}"), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -133,6 +160,13 @@ mod tests {
         check("metadata.labels['a.b/c']", "/metadata/labels/a.b~1c");
         check("metadata.labels.a.b/c", "/metadata/labels/a.b~1c");
         check(".", "");
+    }
+
+    #[test]
+    fn fields_of_that_name_elsewhere_are_told() {
+        let object = json!({"spec": {"template": {"containers": [{"image": "i"}]}}});
+        let missing = locate(&object, "spec.image").expect_err("a wrong path");
+        assert_eq!(missing.elsewhere, ["spec.template.containers[0].image"]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::{Api, SHOP};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples/storefront");
 
@@ -9,18 +10,14 @@ fn arguments(target: &str, field: &str, env: Option<&str>) -> Explain {
         env: env.map(str::to_owned),
         namespace: None,
         filenames: vec![SAMPLE.into()],
+        source: Vec::new(),
         output: Format::Text,
     }
 }
 
 fn explained(target: &str, field: &str, env: Option<&str>) -> Result<String> {
-    let args = arguments(target, field, env);
-    let files = Files::read(&args.filenames, "default")?;
-    let mut fleet = Fleet::read(files.objects.iter().cloned());
-    fleet.bind_everywhere();
-    fleet::settle(&mut fleet);
-    let answer = answer(&fleet, &args)?;
-    Ok(text(&answer, &files.library).replace(SAMPLE, "samples"))
+    let answer = offline(&arguments(target, field, env))?;
+    Ok(text::answer(&answer).replace(SAMPLE, "samples"))
 }
 
 #[test]
@@ -63,5 +60,75 @@ fn what_is_not_there_is_said() {
     let (exit, message) = said("catalog", "deployment.spec.nope", Some("staging"));
     assert_eq!(exit, Exit::NotFound);
     assert!(message.contains("there is no nope in spec"), "{message}");
+    let hint = |target: &str, field: &str, env: Option<&str>| {
+        let failure = explained(target, field, env).unwrap_err();
+        failure.help().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        hint("catalog", "deployment.spec.image", Some("staging")),
+        "did you mean spec.template.spec.containers[0].image?"
+    );
+    assert_eq!(
+        hint("catalog", "deployment.spec.replica", Some("staging")),
+        "did you mean replicas?"
+    );
+    assert_eq!(
+        hint("catalogue", "deployment.spec", Some("staging")),
+        "did you mean catalog?"
+    );
+    assert_eq!(
+        hint("catalog", "deployment.spec", Some("stagin")),
+        "did you mean staging?"
+    );
+    let one = "NetworkPolicy/openchoreo-catalog --env staging";
+    let several = hint("catalog", "networkpolicy.spec", Some("staging"));
+    assert!(several.contains(one), "{several}");
+    let several = hint("networkpolicy/openchoreo-catalog", ".spec", None);
+    assert!(several.contains(one), "{several}");
+    assert!(explained("networkpolicy/openchoreo-catalog", ".spec", Some("staging")).is_ok());
+    let there = hint("catalog", "job.spec", Some("staging"));
+    assert!(
+        there.starts_with("there is: ") && there.contains("Deployment/"),
+        "{there}"
+    );
+    let meant = hint("catalog", "deploymnt.spec", Some("staging"));
+    assert!(meant.starts_with("did you mean Deployment/"), "{meant}");
     assert_eq!(said("catalog", ".spec", Some("staging")).0, Exit::Usage);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_is_explained_by_its_release_and_files_that_agree() {
+    let api = Api::with_controllers().await;
+    api.apply(SHOP).await.unwrap();
+    api.until("renderedrelease", "web-development", |_| Some(()))
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shop.yaml");
+    std::fs::write(&file, SHOP).unwrap();
+    let mut args = arguments(
+        "web",
+        "deployment.spec.template.spec.containers[0].image",
+        Some("development"),
+    );
+    args.filenames.clear();
+    args.source = vec![file.clone()];
+    let objects = fleet::objects(&api.client).await.unwrap();
+    let told = || {
+        let text = text::answer(&online(&objects, &args).unwrap());
+        text.replace(&folder.path().display().to_string(), "")
+    };
+    let line = told().lines().last().unwrap().to_owned();
+    let start = "  <- set by Workload/web in spec.container.image (kept by ComponentRelease/web-";
+    assert!(line.starts_with(start), "{line}");
+    assert!(
+        line.ends_with(" in spec.workload.container.image; /shop.yaml:22)"),
+        "{line}"
+    );
+    std::fs::write(&file, SHOP.replace("web:1", "web:2")).unwrap();
+    assert!(
+        told().ends_with("/shop.yaml:22 says otherwise)\n"),
+        "{}",
+        told()
+    );
+    api.stop().await;
 }

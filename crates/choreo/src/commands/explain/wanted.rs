@@ -1,0 +1,201 @@
+//! Which rendered object is meant: by its own kind and name, or by what it belongs to.
+
+use choreo_compiler::fleet::{ObjectName, RenderedBinding};
+use serde_json::Value;
+
+use crate::{
+    cli::Explain,
+    exit::Exit,
+    failure::{Failure, Result},
+    manifest,
+};
+
+/// How many names are shown of many.
+const SHOWN: usize = 10;
+
+/// A rendered object, with its binding and its place there.
+pub(super) type Found<'r> = (&'r RenderedBinding, &'r Value, usize);
+
+/// Which object is meant.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    kind: Option<&'a str>,
+    name: &'a str,
+    /// Whether the name is the object's own, and not that of the component, resource or project
+    /// that it belongs to.
+    own: bool,
+    environment: Option<&'a str>,
+    namespace: Option<&'a str>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The object and the field that `args` name.
+    pub(super) fn of(args: &'a Explain) -> Result<(Self, &'a str)> {
+        let field = args.field.as_str();
+        let mut wanted = Self {
+            kind: None,
+            name: &args.target,
+            own: true,
+            environment: args.env.as_deref(),
+            namespace: args.namespace.as_deref(),
+        };
+        if let Some((kind, name)) = args.target.split_once('/') {
+            (wanted.kind, wanted.name) = (Some(kind), name);
+            return Ok((wanted, field));
+        }
+        if wanted.environment.is_none() {
+            return Ok((wanted, field));
+        }
+        let (kind, rest) = field.split_once('.').unwrap_or((field, ""));
+        if kind.is_empty() {
+            let message = format!("`{field}` does not say of which kind of object");
+            return Err(Failure::new(Exit::Usage, message)
+                .hint("write the kind first, as deployment.spec.replicas"));
+        }
+        wanted.kind = Some(kind);
+        wanted.own = false;
+        Ok((wanted, rest))
+    }
+
+    /// The one object that is meant.
+    pub(super) fn find<'r>(&self, rendered: &'r [RenderedBinding]) -> Result<Found<'r>> {
+        let found: Vec<Found<'r>> = all(rendered)
+            .filter(|(binding, object, _)| self.is(binding, object))
+            .collect();
+        match found.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(self.missing(rendered)),
+            several => Err(self.ambiguous(several)),
+        }
+    }
+
+    fn is(&self, binding: &RenderedBinding, object: &Value) -> bool {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let is_kind = |wanted: &str| is_kind(&text(&object["kind"]), wanted);
+        let is_named = if self.own {
+            text(&object["metadata"]["name"]) == self.name
+        } else {
+            subject(binding) == self.name
+        };
+        let is_in = |environment: &str| binding.environment == environment;
+        let is_there = |namespace: &str| {
+            binding.namespace == namespace || object["metadata"]["namespace"] == namespace
+        };
+        is_named
+            && self.kind.is_none_or(is_kind)
+            && self.environment.is_none_or(is_in)
+            && self.namespace.is_none_or(is_there)
+    }
+
+    fn missing(&self, rendered: &[RenderedBinding]) -> Failure {
+        let kind = self.kind.unwrap_or("object");
+        let failure = |message| Failure::new(Exit::NotFound, message);
+        let (false, Some(environment)) = (self.own, self.environment) else {
+            let failure = failure(format!("no rendered {kind} is called {}", self.name));
+            let names: Vec<String> = all(rendered)
+                .filter(|(_, object, _)| {
+                    let of = ObjectName::of(object);
+                    self.kind.is_none_or(|wanted| is_kind(&of.kind, wanted))
+                })
+                .map(|(_, object, _)| ObjectName::of(object).to_string())
+                .collect();
+            return hinted(failure, (self.name, last), names);
+        };
+        let own: Vec<&RenderedBinding> = rendered
+            .iter()
+            .filter(|binding| subject(binding) == self.name)
+            .collect();
+        let here = own.iter().filter(|one| one.environment == environment);
+        let objects: Vec<String> = here
+            .flat_map(|binding| &binding.compiled.objects)
+            .map(|one| ObjectName::of(&one.object).to_string())
+            .collect();
+        if own.is_empty() {
+            let message = format!("nothing rendered belongs to {}", self.name);
+            let names = rendered.iter().map(|one| subject(one).to_owned()).collect();
+            hinted(failure(message), (self.name, last), names)
+        } else if objects.is_empty() {
+            let message = format!("{} is not in {environment}", self.name);
+            let names = own.iter().map(|one| one.environment.clone()).collect();
+            hinted(failure(message), (environment, last), names)
+        } else {
+            let message = format!("{} has no {kind} in {environment}", self.name);
+            hinted(failure(message), (kind, first), objects)
+        }
+    }
+
+    fn ambiguous(&self, several: &[Found<'_>]) -> Failure {
+        let in_environment = |(binding, object, _): &Found<'_>| {
+            let name = ObjectName::of(object);
+            match binding.environment.as_str() {
+                "" => name.to_string(),
+                environment => format!("{name} --env {environment}"),
+            }
+        };
+        let names: Vec<String> = several.iter().map(in_environment).collect();
+        let message = format!("{} means several objects", self.name);
+        Failure::new(Exit::Invalid, message).hint(format!("name one of: {}", some_of(&names)))
+    }
+}
+
+fn all(rendered: &[RenderedBinding]) -> impl Iterator<Item = Found<'_>> {
+    rendered.iter().flat_map(|binding| {
+        let objects = binding.compiled.objects.iter().enumerate();
+        objects.map(move |(index, one)| (binding, &one.object, index))
+    })
+}
+
+/// What a binding binds: a component, a resource, or the project of a cell.
+fn subject(binding: &RenderedBinding) -> &str {
+    let own = [&binding.component, &binding.resource, &binding.run];
+    let own = own.into_iter().flatten().next();
+    own.unwrap_or(&binding.project)
+}
+
+/// Whether `wanted` is a way to write `kind`.
+fn is_kind(kind: &str, wanted: &str) -> bool {
+    let wanted = wanted.split('.').next().unwrap_or(wanted);
+    let same = |word: &str| kind.eq_ignore_ascii_case(word);
+    same(wanted)
+        || wanted.strip_suffix('s').is_some_and(same)
+        || wanted.strip_suffix("es").is_some_and(same)
+        || wanted
+            .strip_suffix("ies")
+            .is_some_and(|stem| same(&format!("{stem}y")))
+}
+
+/// `failure` with the name that may be meant, or with some of those there are. Of each name what
+/// `part` picks is compared with what was written.
+fn hinted(
+    failure: Failure,
+    (written, part): (&str, fn(&str) -> &str),
+    mut names: Vec<String>,
+) -> Failure {
+    names.sort();
+    names.dedup();
+    let near = manifest::nearest(written, names.iter().map(|name| part(name)));
+    let meant = near.and_then(|near| names.iter().find(|name| part(name) == near));
+    match meant {
+        Some(meant) => failure.hint(format!("did you mean {meant}?")),
+        None if names.is_empty() => failure.hint("nothing is rendered"),
+        None => failure.hint(format!("there is: {}", some_of(&names))),
+    }
+}
+
+/// The kind of `Kind/name`.
+fn first(name: &str) -> &str {
+    name.split('/').next().unwrap_or(name)
+}
+
+/// The name of `Kind/name`.
+fn last(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+fn some_of(names: &[String]) -> String {
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
