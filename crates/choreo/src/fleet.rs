@@ -15,8 +15,8 @@ use crate::{
     manifest::{self, Document},
 };
 
-/// Kinds that nothing rendered depends on, or that are rendered themselves.
-const WITHOUT_EFFECT: [&str; 2] = ["RenderedRelease", "WorkflowRun"];
+/// What is rendered itself.
+const RENDERED: &str = "RenderedRelease";
 
 /// Objects of files.
 #[derive(Debug, Default)]
@@ -70,13 +70,6 @@ impl Files {
         })?);
         Ok(())
     }
-
-    /// The fleet that a platform would make of them.
-    pub(crate) fn fleet(&self) -> Fleet {
-        let mut fleet = Fleet::read(self.objects.iter().cloned());
-        settle(&mut fleet);
-        fleet
-    }
 }
 
 /// Does what controllers do.
@@ -85,11 +78,11 @@ pub(crate) fn settle(fleet: &mut Fleet) {
     fleet.settle();
 }
 
-/// The fleet of a running platform.
-pub(crate) async fn running(client: &Client) -> Result<Fleet> {
+/// The objects of a running platform that rendering depends on.
+pub(crate) async fn objects(client: &Client) -> Result<Vec<Value>> {
     let mut objects: Vec<Value> = Vec::new();
     for row in choreo_model::registry() {
-        if WITHOUT_EFFECT.contains(&row.kind) {
+        if row.kind == RENDERED {
             continue;
         }
         let Some(resource) = kinds::platform(row.plural) else {
@@ -100,7 +93,5 @@ pub(crate) async fn running(client: &Client) -> Result<Fleet> {
             objects.extend(items.into_iter().map(|item| resource.typed(item)));
         }
     }
-    let mut fleet = Fleet::read(objects);
-    settle(&mut fleet);
-    Ok(fleet)
+    Ok(objects)
 }

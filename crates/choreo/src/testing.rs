@@ -1,6 +1,6 @@
 //! The embedded API for tests, in the process, with the platform's defaults.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use choreo_apiserver::{NoPods, Server};
 use choreo_controllers::{Controllers, Planes};
@@ -11,8 +11,37 @@ use crate::{
     commands::{self, Change},
     failure::Result,
     folder::Folder,
-    kinds, manifest, platform,
+    kinds,
+    manifest::{self, Document},
+    platform,
 };
+
+/// A project with one component that deploys itself.
+pub(crate) const SHOP: &str = "
+apiVersion: openchoreo.dev/v1alpha1
+kind: Project
+metadata: {name: shop}
+spec:
+  deploymentPipelineRef: {name: default}
+  type: {kind: ClusterProjectType, name: default}
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Component
+metadata: {name: web}
+spec:
+  owner: {projectName: shop}
+  autoDeploy: true
+  componentType: {kind: ClusterComponentType, name: deployment/service}
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Workload
+metadata: {name: web}
+spec:
+  owner: {projectName: shop, componentName: web}
+  container: {image: 'web:1', env: [{key: MODE, value: fast}]}
+  endpoints:
+    http: {type: HTTP, port: 8080, visibility: [external]}
+";
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,10 +100,19 @@ impl Api {
         self.file(yaml, true).await
     }
 
-    async fn file(&self, yaml: &str, dry_run: bool) -> Result<Vec<Change>> {
+    /// The documents of a file.
+    pub(crate) fn documents(&self, yaml: &str) -> Vec<Document> {
+        manifest::read(&[self.written(yaml)]).unwrap()
+    }
+
+    fn written(&self, yaml: &str) -> PathBuf {
         let file = self.folder.path().join("file.yaml");
         std::fs::write(&file, yaml).unwrap();
-        let documents = manifest::read(&[file])?;
+        file
+    }
+
+    async fn file(&self, yaml: &str, dry_run: bool) -> Result<Vec<Change>> {
+        let documents = manifest::read(&[self.written(yaml)])?;
         commands::apply_all(&self.client, &documents, "default", dry_run).await
     }
 

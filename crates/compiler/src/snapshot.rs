@@ -78,7 +78,7 @@ pub struct ResourceSnapshot<'a> {
 }
 
 /// What rendering one [`WorkflowRun`] needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WorkflowSnapshot<'a> {
     /// The workflow the run names; the cluster-scoped kind has the same type.
     pub workflow: &'a Workflow,

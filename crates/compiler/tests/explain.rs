@@ -1,6 +1,6 @@
 //! The way from rendered fields back to what somebody wrote.
 
-use choreo_compiler::explain::locate;
+use choreo_compiler::explain::{Role, Step, locate};
 use choreo_compiler::fleet::Fleet;
 use serde_json::Value;
 use std::path::Path;
@@ -11,6 +11,8 @@ fn fleet() -> Fleet {
         "platform.yaml",
         "connections/input.yaml",
         "traits/input.yaml",
+        "workflows/platform.yaml",
+        "workflows/plain/input.yaml",
     ]
     .into_iter()
     .flat_map(|file| {
@@ -18,6 +20,7 @@ fn fleet() -> Fleet {
         serde_saphyr::from_multiple::<Value>(&text).expect("YAML")
     });
     let mut fleet = Fleet::read(manifests);
+    fleet.bind_cells();
     fleet.settle();
     fleet
 }
@@ -103,4 +106,64 @@ fn what_is_the_platforms_own_is_told() {
         "spec.policyTypes[0] is \"Ingress\": part of the network policy that the platform makes \
          for the component, and set by Workload/basket in spec.endpoints",
     );
+}
+
+#[test]
+fn cells_are_explained() {
+    check(
+        "shop-test",
+        "Namespace",
+        "metadata.name",
+        "metadata.name is \"dp-acme-shop-test-23d2bc38\": made by the platform of the name of \
+         Project/shop, and made by the platform of the name of Environment/test",
+    );
+}
+
+#[test]
+fn runs_of_workflows_are_explained() {
+    check(
+        "errand-1",
+        "Job",
+        "data.said",
+        "data.said is \"hello\": set by WorkflowRun/errand-1 in spec.workflow.parameters.say",
+    );
+    check(
+        "errand-1",
+        "Job",
+        "metadata.name",
+        "metadata.name is \"errand-1\": made by the platform of the name of WorkflowRun/errand-1",
+    );
+}
+
+#[test]
+fn a_step_names_what_the_release_keeps_of_it() {
+    let fleet = fleet();
+    let rendered = fleet.render();
+    let rendered = rendered.iter().find(|one| one.name == "web-test");
+    let explained = fleet.explain(rendered.expect("a binding"));
+    let explained = explained.expect("a binding");
+    let frozen = |object: &str, field: &str| {
+        let step = Step {
+            role: Role::Given,
+            object: object.to_owned(),
+            field: field.to_owned(),
+            expression: None,
+        };
+        explained.frozen(&step).map(|frozen| frozen.field)
+    };
+    let image = Some("spec.workload.container.image".to_owned());
+    assert_eq!(frozen("Workload/web", "spec.container.image"), image);
+    let template = Some("spec.componentType.spec.resources[0]".to_owned());
+    assert_eq!(
+        frozen("ClusterComponentType/api", "spec.resources[0]"),
+        template
+    );
+    let patch = Some("spec.traits[0].spec.patches[0]".to_owned());
+    assert_eq!(frozen("ClusterTrait/sidecar", "spec.patches[0]"), patch);
+    let instance = Some("spec.componentProfile.traits[1].instanceName".to_owned());
+    assert_eq!(
+        frozen("Component/web", "spec.traits[1].instanceName"),
+        instance
+    );
+    assert_eq!(frozen("ReleaseBinding/web-test", "spec.state"), None);
 }

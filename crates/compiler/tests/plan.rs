@@ -121,8 +121,8 @@ fn a_changed_image_is_a_release_that_rolls_pods() {
     assert_eq!(plan.releases.len(), 1);
     let moved = &plan.moves[0];
     assert_eq!((moved.name.as_str(), plan.moves.len()), ("basket-test", 1));
-    assert_eq!(moved.to.as_ref(), Some(&plan.releases[0].name));
-    assert_ne!(moved.from, moved.to);
+    assert_eq!(moved.to, plan.releases[0].name);
+    assert_ne!(moved.from.as_ref(), Some(&moved.to));
 }
 
 #[test]
@@ -171,14 +171,56 @@ fn what_waits_for_others_is_told() {
         wanted["component"] = json!("nobody");
     });
     assert!(!plan.has_errors(), "{plan:?}");
-    let [waits] = plan.introduced.as_slice() else {
-        panic!("{plan:?}")
-    };
-    assert_eq!(waits.object, "ReleaseBinding/basket-test");
+    let mut introduced = plan.introduced.iter();
+    let waits = introduced.find(|one| one.object == "ReleaseBinding/basket-test");
+    let waits = waits.expect("something that waits");
     assert!(
         waits.message.starts_with("waits for shop/nobody web"),
         "{waits:?}"
     );
+}
+
+/// What another text in the template of a workflow would do to its run.
+fn replanned(status: Value) -> Plan {
+    let files = ["workflows/platform.yaml", "workflows/plain/input.yaml"];
+    let mut all: Vec<Value> = files.into_iter().flat_map(read).collect();
+    find(&mut all, "WorkflowRun", "errand-1")["status"] = status;
+    let before = settled(all.clone());
+    find(&mut all, "Workflow", "errand")["spec"]["runTemplate"]["data"]["said"] = json!("bye");
+    plan(&before, &settled(all))
+}
+
+#[test]
+fn a_workflow_changes_the_runs_that_have_not_begun() {
+    let waiting = replanned(json!({}));
+    assert_eq!(
+        told(&waiting),
+        [
+            "1x ~ Job no effect on pods",
+            "  data.said: Workflow/errand spec.runTemplate.data.said",
+        ]
+    );
+    assert_eq!(waiting.groups[0].bindings[0].kind, "WorkflowRun");
+    let begun =
+        json!({"runReference": {"apiVersion": "batch/v1", "kind": "Job", "name": "errand-1"}});
+    assert!(replanned(begun).is_empty());
+}
+
+#[test]
+fn objects_that_name_what_is_not_there_are_told() {
+    let plan = planned(|manifests| {
+        let binding = find(manifests, "ReleaseBinding", "basket-test");
+        binding["metadata"]["name"] = json!("basket-moon");
+        binding["spec"]["environment"] = json!("moon");
+    });
+    let told: Vec<String> = plan
+        .introduced
+        .iter()
+        .map(|one| format!("{} {}: {}", one.object, one.field, one.message))
+        .collect();
+    let expected = ["ReleaseBinding/basket-moon spec.environment: Environment \"moon\" not found"];
+    assert_eq!(told, expected);
+    assert!(plan.has_errors());
 }
 
 /// Many components of a few types.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Format, Namespace};
+use super::{Format, Namespace, Prune};
 
 /// Say what files would change.
 #[derive(Debug, Clone, Args)]
@@ -12,12 +12,15 @@ pub(crate) struct Plan {
     /// File, folder (with everything below it), or - for standard input
     #[arg(short, long = "filename", required = true, value_name = "PATH")]
     pub(crate) filenames: Vec<PathBuf>,
-    /// Compare with a folder instead of the running platform
-    #[arg(long, value_name = "DIR", conflicts_with = "offline")]
+    /// Compare with a folder instead of the running platform; what only DIR holds is deleted
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["offline", "prune"])]
     pub(crate) base: Option<PathBuf>,
     /// Compare with a platform that has nothing but its defaults
-    #[arg(long)]
+    #[arg(long, conflicts_with = "prune")]
     pub(crate) offline: bool,
+    /// What the files leave out
+    #[command(flatten)]
+    pub(crate) prune: Prune,
     /// Namespace of objects that name none
     #[command(flatten)]
     pub(crate) namespace: Namespace,
@@ -29,11 +32,13 @@ pub(crate) struct Plan {
 /// Say why a field is what it is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Explain {
-    /// A rendered object as KIND/NAME, or a component together with --env
+    /// A rendered object as KIND/NAME; or, together with --env, a component, a resource, or a
+    /// project for its cell
     pub(crate) target: String,
-    /// The field, as .spec.replicas; of a component KIND.FIELD, as deployment.spec.replicas
+    /// The field, as .spec.replicas; of a component, resource or project KIND.FIELD, as
+    /// deployment.spec.replicas
     pub(crate) field: String,
-    /// Environment of the component
+    /// Environment of the component, resource, project or object
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,
     /// Namespace of the component, or of the object
@@ -42,6 +47,9 @@ pub(crate) struct Explain {
     /// Look into files instead of the running platform
     #[arg(short, long = "filename", value_name = "PATH")]
     pub(crate) filenames: Vec<PathBuf>,
+    /// Files that the running platform was told: name their lines, and say where they differ
+    #[arg(long, value_name = "PATH", conflicts_with = "filenames")]
+    pub(crate) source: Vec<PathBuf>,
     /// How to print the result
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,

@@ -11,12 +11,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::values::labels;
 pub(crate) use self::{
     files::{Check, Explain, Plan, Render, Report, Schema},
     objects::{Apply, Delete, Get, Logs, Status, View},
     platform::{Down, Up},
     rollout::{Deploy, Promote, Rollback, Wait},
     store::{Image, Pack, Secret},
+    values::Labels,
 };
 
 /// An internal developer platform in one program: describe a project and its components, get a
@@ -119,6 +121,24 @@ pub(crate) struct OutputOnly {
     /// How to print the result
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,
+}
+
+/// Objects that files leave out.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Prune {
+    /// Also delete what an earlier `choreo apply` made in the same namespaces and the files leave
+    /// out; objects without a namespace count when the files hold such
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Of these only objects with labels, as team=shop,tier=web
+    #[arg(
+        short = 'l',
+        long,
+        requires = "prune",
+        value_name = "LABELS",
+        value_parser = labels
+    )]
+    pub(crate) selector: Option<Labels>,
 }
 
 /// In which namespace.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 
 use super::{
-    Format, Namespace,
+    Format, Namespace, Prune,
     values::{lines, seconds},
 };
 
@@ -21,6 +21,9 @@ pub(crate) struct Apply {
     /// Check everything, change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// What the files leave out
+    #[command(flatten)]
+    pub(crate) prune: Prune,
     /// How to print the result
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,

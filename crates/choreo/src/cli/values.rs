@@ -1,6 +1,9 @@
 //! Values of arguments, read from text.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+
+/// Labels that objects must have.
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// Reads a span of time: `90`, `90s`, `5m`, `2h`, `1d`.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
@@ -27,6 +30,15 @@ pub(super) fn lines(text: &str) -> Result<i64, String> {
     count
         .map(i64::from)
         .map_err(|_| "write a number, as 100".to_owned())
+}
+
+/// Reads `NAME=VALUE`, several of them with commas between.
+pub(super) fn labels(text: &str) -> Result<Labels, String> {
+    let one = |part: &str| match part.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err(format!("`{part}` is no label: write NAME=VALUE")),
+    };
+    text.split(',').map(one).collect()
 }
 
 /// Reads `NAME=VALUE`.
@@ -57,6 +69,13 @@ mod tests {
         assert!(variable("A").is_err() && variable("=b").is_err());
         assert!(user("1000").is_ok() && user("0:5").is_ok());
         assert!(user("bob").is_err() && user("1:").is_err());
+    }
+
+    #[test]
+    fn labels_are_names_with_values() {
+        let both = labels("team=shop,tier=").unwrap();
+        assert_eq!((both["team"].as_str(), both["tier"].as_str()), ("shop", ""));
+        assert!(labels("team").is_err() && labels("a=b,").is_err());
     }
 
     #[test]

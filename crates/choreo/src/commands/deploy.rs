@@ -150,32 +150,13 @@ mod tests {
     use super::*;
     use crate::{
         cli::{Namespace, Wait},
-        testing::Api,
+        testing::{Api, SHOP},
     };
 
-    const SHOP: &str = "
-apiVersion: openchoreo.dev/v1alpha1
-kind: Project
-metadata: {name: shop}
-spec:
-  deploymentPipelineRef: {name: default}
-  type: {kind: ClusterProjectType, name: default}
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Component
-metadata: {name: web}
-spec:
-  owner: {projectName: shop}
-  autoDeploy: false
-  componentType: {kind: ClusterComponentType, name: deployment/service}
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Workload
-metadata: {name: web}
-spec:
-  owner: {projectName: shop, componentName: web}
-  container: {image: 'web:1'}
-";
+    /// The shop with a component that waits to be deployed.
+    fn by_hand() -> String {
+        SHOP.replace("autoDeploy: true", "autoDeploy: false")
+    }
 
     fn to(image: Option<&str>, env: Option<&str>) -> Deploy {
         Deploy {
@@ -209,7 +190,7 @@ spec:
     #[tokio::test]
     async fn without_auto_deploy_a_release_is_made_and_bound() {
         let api = Api::start().await;
-        api.apply(SHOP).await.unwrap();
+        api.apply(&by_hand()).await.unwrap();
         deploy(&api.client, &to(None, None)).await.unwrap();
         let first = release(&api).await.unwrap();
         assert_eq!(image(&api, &first).await, "web:1");
@@ -228,8 +209,7 @@ spec:
     #[tokio::test]
     async fn the_release_is_the_one_the_controller_makes() {
         let api = Api::with_controllers().await;
-        let auto = SHOP.replace("autoDeploy: false", "autoDeploy: true");
-        api.apply(&auto).await.unwrap();
+        api.apply(SHOP).await.unwrap();
         deploy(&api.client, &to(Some("web:2"), None)).await.unwrap();
         let mine = release(&api).await.unwrap();
         let latest = api.until("Component", "web", |component| {
@@ -246,7 +226,7 @@ spec:
     #[tokio::test]
     async fn what_cannot_be_released_changes_nothing() {
         let api = Api::start().await;
-        let wrong = SHOP.replace("name: deployment/service", "name: deployment/absent");
+        let wrong = by_hand().replace("name: deployment/service", "name: deployment/absent");
         api.apply(&wrong).await.unwrap();
         let failure = deploy(&api.client, &to(Some("web:2"), None))
             .await

@@ -24,7 +24,7 @@ use serde_json::json;
 
 #[cfg(test)]
 pub(crate) use self::apply::Change;
-pub(crate) use self::apply::{api, apply_all, rehearse};
+pub(crate) use self::apply::{api, apply_all, left_out, rehearse, warnings};
 use crate::{
     cli::{Cli, Command, Format, OutputOnly},
     exit::Exit,

@@ -4,13 +4,15 @@
 
 mod text;
 
+use std::collections::BTreeSet;
+
 use choreo_compiler::{
-    fleet::{Fleet, Library},
+    fleet::{Fleet, Library, ObjectName},
     plan::{self, Plan},
 };
 use serde_json::json;
 
-use super::rehearse;
+use super::{left_out, rehearse};
 use crate::{
     cli::{self, Format},
     client,
@@ -58,33 +60,51 @@ fn exit(plan: &Plan) -> Exit {
 async fn online(client: &kube::Client, args: &cli::Plan) -> Result<Plan> {
     let namespace = &args.namespace.namespace;
     let documents = manifest::read(&args.filenames)?;
-    let before = fleet::running(client).await?;
+    let running = fleet::objects(client).await?;
+    let gone = if args.prune.prune {
+        let labels = args.prune.selector.clone().unwrap_or_default();
+        left_out(&running, &documents, namespace, &labels)
+    } else {
+        Vec::new()
+    };
     let objects = rehearse(client, &documents, namespace).await?;
     let objects = objects
         .into_iter()
         .map(|object| Library::adopt(object, namespace));
-    Ok(planned(&before, objects))
+    let mut before = Fleet::read(running);
+    fleet::settle(&mut before);
+    Ok(planned(&before, objects, gone))
 }
 
 /// Nothing is known of promotions where nothing runs: what the base holds counts as promoted to
-/// every environment.
+/// every environment. Both folders are taken for everything there is: what only the base holds is
+/// deleted.
 fn offline(args: &cli::Plan) -> Result<Plan> {
     let namespace = &args.namespace.namespace;
-    let mut base = Files::defaults()?;
+    let mut base = Files::default();
     if let Some(folder) = &args.base {
         base.read_more(std::slice::from_ref(folder), namespace)?;
     }
-    let mut before = Fleet::read(base.objects);
-    before.bind_everywhere();
-    fleet::settle(&mut before);
     let mut files = Files::default();
     files.read_more(&args.filenames, namespace)?;
-    Ok(planned(&before, files.objects))
+    let kept: BTreeSet<ObjectName> = files.objects.iter().map(ObjectName::of).collect();
+    let gone: BTreeSet<ObjectName> = base.objects.iter().map(ObjectName::of).collect();
+    let gone = gone.difference(&kept).cloned().collect();
+    let defaults = Files::defaults()?.objects;
+    let mut before = Fleet::read(defaults.into_iter().chain(base.objects));
+    before.bind_everywhere();
+    fleet::settle(&mut before);
+    Ok(planned(&before, files.objects, gone))
 }
 
-fn planned(before: &Fleet, objects: impl IntoIterator<Item = serde_json::Value>) -> Plan {
+fn planned(
+    before: &Fleet,
+    objects: impl IntoIterator<Item = serde_json::Value>,
+    gone: Vec<ObjectName>,
+) -> Plan {
     let mut after = before.clone();
     after.apply(objects);
+    after.remove(gone);
     fleet::settle(&mut after);
     plan::plan(before, &after)
 }

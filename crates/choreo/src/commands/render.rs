@@ -18,6 +18,7 @@ use crate::{
 pub(crate) fn run(args: &Render) -> Result {
     let files = Files::read(&args.paths, &args.namespace.namespace)?;
     let rendered = render(&files, args)?;
+    waiting(&rendered).for_each(terminal::note);
     if let Some(folder) = args.output.as_ref().filter(|_| args.standalone) {
         let written = tree::write(folder, &rendered)?;
         return terminal::line(format!("{written} objects in {}", folder.display()));
@@ -53,6 +54,19 @@ fn render(files: &Files, args: &Render) -> Result<Vec<RenderedBinding>> {
         return Ok(rendered);
     }
     Err(Failure::new(Exit::Invalid, wrong.join("\n")).hint("`choreo check` shows where"))
+}
+
+/// What is rendered here without an address, and that a platform would only deploy with it.
+fn waiting(rendered: &[RenderedBinding]) -> impl Iterator<Item = String> {
+    rendered.iter().flat_map(|binding| {
+        let pending = binding.compiled.pending_connections.iter();
+        pending.map(|one| {
+            format!(
+                "note: a platform deploys {} only when {}/{} has the endpoint {}",
+                binding.release, one.project, one.component, one.endpoint
+            )
+        })
+    })
 }
 
 /// The objects that go to the data plane.

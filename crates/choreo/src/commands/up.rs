@@ -18,7 +18,7 @@ use nix::{
 };
 use serde_json::json;
 
-use super::apply_all;
+use super::{apply_all, warnings};
 use crate::{
     cli::{Down, Format, Up},
     client,
@@ -197,9 +197,13 @@ fn api_line(running: &Running) -> String {
     view::part("API", "ready", Style::Good, &detail)
 }
 
-/// Applies the files and tells which fields they take back.
+/// Applies the files and tells which fields they take back, and what the API warns of.
 async fn apply(client: &Client, documents: &[Document], view: &mut View) -> Result {
-    for change in apply_all(client, documents, "default", false).await? {
+    let changes = apply_all(client, documents, "default", false).await?;
+    for warning in warnings(&changes) {
+        view.line(&format!("  warning: {warning}"))?;
+    }
+    for change in changes {
         for line in change.taken_lines() {
             view.line(&format!("  {}{line}", change.object))?;
         }

@@ -1,12 +1,14 @@
 //! Bindings of every kind by their names: what each needs, what it renders to, where it is.
 
-use super::{Fleet, RenderedBinding, Specs};
+use super::{Fleet, ObjectName, RenderedBinding, Specs};
 use crate::component::{compile_component, explain_component};
 use crate::programs::Programs;
 use crate::project::{compile_project, explain_project};
 use crate::resource::{compile_resource, explain_resource};
 use crate::result::Compiled;
-use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ResourceSnapshot};
+use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ResourceSnapshot, WorkflowSnapshot};
+use crate::workflow::{compile_workflow, explain_workflow};
+use choreo_model::platform::EnvironmentSpec;
 use choreo_model::project::ProjectReleaseSpec;
 use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::resource::ResourceReleaseSpec;
@@ -19,9 +21,11 @@ pub(crate) enum Bound {
     Project,
     Component,
     Resource,
+    /// Nothing: what a run does is its own.
+    Run,
 }
 
-/// The name of a binding, or of what it binds.
+/// The name of a binding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(
     clippy::struct_field_names,
@@ -39,6 +43,7 @@ pub(crate) enum Snapshot<'a> {
     Component(ComponentSnapshot<'a>),
     Project(ProjectSnapshot<'a>),
     Resource(ResourceSnapshot<'a>),
+    Run(WorkflowSnapshot<'a>),
 }
 
 /// The release that a binding names, if it does, and where.
@@ -58,6 +63,7 @@ impl Bound {
             Self::Project => "Project",
             Self::Resource => "Resource",
             Self::Component => "Component",
+            Self::Run => "WorkflowRun",
         }
     }
 
@@ -67,6 +73,7 @@ impl Bound {
             Self::Project => "ProjectReleaseBinding",
             Self::Resource => "ResourceReleaseBinding",
             Self::Component => "ReleaseBinding",
+            Self::Run => "WorkflowRun",
         }
     }
 }
@@ -84,10 +91,11 @@ impl Name {
 impl RenderedBinding {
     /// The name of the binding that was rendered.
     pub(crate) fn binding(&self) -> Name {
-        let of = match (&self.component, &self.resource) {
-            (Some(_), _) => Bound::Component,
-            (None, Some(_)) => Bound::Resource,
-            (None, None) => Bound::Project,
+        let of = match (&self.component, &self.resource, &self.run) {
+            (Some(_), _, _) => Bound::Component,
+            (None, Some(_), _) => Bound::Resource,
+            (None, None, Some(_)) => Bound::Run,
+            (None, None, None) => Bound::Project,
         };
         Name {
             of,
@@ -98,7 +106,7 @@ impl RenderedBinding {
 }
 
 impl Fleet {
-    /// The names of all bindings.
+    /// The names of all bindings, and of the runs of workflows.
     pub(crate) fn names(&self) -> BTreeSet<Name> {
         let cells = self.project_bindings.iter();
         let cells = cells.map(|binding| Name::of(Bound::Project, binding));
@@ -106,7 +114,12 @@ impl Fleet {
         let resources = resources.map(|binding| Name::of(Bound::Resource, binding));
         let components = self.bindings.iter();
         let components = components.map(|binding| Name::of(Bound::Component, binding));
-        cells.chain(resources).chain(components).collect()
+        let runs = self.runs.iter().map(|run| Name::of(Bound::Run, run));
+        cells
+            .chain(resources)
+            .chain(components)
+            .chain(runs)
+            .collect()
     }
 
     /// What compiling a binding needs, or what is missing; nothing when there is no such binding.
@@ -125,39 +138,68 @@ impl Fleet {
                 let binding = self.bindings.get(namespace, name)?;
                 self.component_snapshot(binding).map(Snapshot::Component)
             }
+            Bound::Run => {
+                let run = self.runs.run(namespace, name)?;
+                self.run_snapshot(run).map(Snapshot::Run)
+            }
         })
     }
 
-    /// What the binding `name` binds.
-    pub(crate) fn owner(&self, name: &Name) -> Option<Name> {
+    /// Whether there is the binding `name`.
+    pub(crate) fn has_binding(&self, name: &Name) -> bool {
         let (namespace, binding) = (&name.namespace, &name.name);
-        let owner = match name.of {
-            Bound::Project => {
-                let binding = self.project_bindings.get(namespace, binding)?;
-                &binding.spec.owner.project_name
-            }
-            Bound::Resource => {
-                let binding = self.resources.binding(namespace, binding)?;
-                &binding.spec.owner.resource_name
-            }
-            Bound::Component => {
-                let binding = self.bindings.get(namespace, binding)?;
-                &binding.spec.owner.component_name
-            }
-        };
-        Some(Name {
-            name: owner.clone(),
-            ..name.clone()
-        })
+        match name.of {
+            Bound::Project => self.project_bindings.get(namespace, binding).is_some(),
+            Bound::Resource => self.resources.binding(namespace, binding).is_some(),
+            Bound::Component => self.bindings.get(namespace, binding).is_some(),
+            Bound::Run => self.runs.run(namespace, binding).is_some(),
+        }
     }
 
-    /// Whether there is the project, resource or component `owner`.
-    pub(crate) fn has(&self, owner: &Name) -> bool {
-        let (namespace, name) = (&owner.namespace, &owner.name);
-        match owner.of {
-            Bound::Project => self.projects.get(namespace, name).is_some(),
-            Bound::Resource => self.resources.has(namespace, name),
-            Bound::Component => self.components.get(namespace, name).is_some(),
+    /// The project and the environment of the binding `name`, and what it binds there.
+    pub(crate) fn around(&self, name: &Name) -> Vec<ObjectName> {
+        let (namespace, binding) = (&name.namespace, &name.name);
+        let found = match name.of {
+            Bound::Project => self.project_bindings.get(namespace, binding).map(|one| {
+                let spec = &one.spec;
+                (&spec.owner.project_name, &spec.environment, None)
+            }),
+            Bound::Resource => self.resources.binding(namespace, binding).map(|one| {
+                let (spec, owner) = (&one.spec, &one.spec.owner);
+                let subject = Some(&owner.resource_name);
+                (&owner.project_name, &spec.environment, subject)
+            }),
+            Bound::Component => self.bindings.get(namespace, binding).map(|one| {
+                let (spec, owner) = (&one.spec, &one.spec.owner);
+                let subject = Some(&owner.component_name);
+                (&owner.project_name, &spec.environment, subject)
+            }),
+            Bound::Run => None,
+        };
+        let Some((project, environment, subject)) = found else {
+            return Vec::new();
+        };
+        let object = |kind: &str, name: &String| ObjectName {
+            kind: kind.to_owned(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+        };
+        let mut around = vec![
+            object(Bound::Project.kind(), project),
+            object(EnvironmentSpec::KIND, environment),
+        ];
+        around.extend(subject.map(|subject| object(name.of.kind(), subject)));
+        around
+    }
+
+    /// Whether there is the project, environment, resource or component `object`.
+    pub(crate) fn has(&self, object: &ObjectName) -> bool {
+        let (namespace, name) = (&object.namespace, &object.name);
+        match object.kind.as_str() {
+            "Project" => self.projects.get(namespace, name).is_some(),
+            "Environment" => self.environments.get(namespace, name).is_some(),
+            "Resource" => self.resources.has(namespace, name),
+            _ => self.components.get(namespace, name).is_some(),
         }
     }
 
@@ -211,6 +253,7 @@ impl<'a> Snapshot<'a> {
             Self::Component(snapshot) => compile_component(snapshot, programs),
             Self::Project(snapshot) => compile_project(snapshot, programs),
             Self::Resource(snapshot) => compile_resource(snapshot, programs).compiled,
+            Self::Run(snapshot) => compile_workflow(snapshot, programs).compiled,
         }
     }
 
@@ -220,16 +263,18 @@ impl<'a> Snapshot<'a> {
             Self::Component(snapshot) => explain_component(snapshot, programs),
             Self::Project(snapshot) => explain_project(snapshot, programs),
             Self::Resource(snapshot) => explain_resource(snapshot, programs).compiled,
+            Self::Run(snapshot) => explain_workflow(snapshot, programs).compiled,
         }
     }
 
-    /// The project, the environment and its data plane.
-    pub(crate) const fn places(&self) -> (&'a Project, &'a Environment, &'a DataPlane) {
-        match self {
+    /// The project, the environment and its data plane; a run is in none.
+    pub(crate) const fn places(&self) -> Option<(&'a Project, &'a Environment, &'a DataPlane)> {
+        Some(match self {
             Self::Component(one) => (one.project, one.environment, one.data_plane),
             Self::Project(one) => (one.project, one.environment, one.data_plane),
             Self::Resource(one) => (one.project, one.environment, one.data_plane),
-        }
+            Self::Run(_) => return None,
+        })
     }
 
     /// What is bound: kind, name and identifier.
@@ -241,28 +286,33 @@ impl<'a> Snapshot<'a> {
             }
             Self::Project(one) => (Bound::Project, one.project.name(), one.project.uid()),
             Self::Resource(one) => (Bound::Resource, one.resource.name(), one.resource.uid()),
+            Self::Run(one) => (Bound::Run, one.run.name(), one.run.uid()),
         }
     }
 
     /// `compiled` with the names of what it was made of.
     pub(crate) fn rendered(&self, compiled: Compiled) -> RenderedBinding {
-        let (project, environment, _) = self.places();
-        let (project, environment) = (project.name(), environment.name());
+        let places = self.places();
+        let names = places.map(|(project, environment, _)| (project.name(), environment.name()));
+        let (project, environment) = names.unwrap_or_default();
         let (bound, name, _) = self.subject();
         let release = match bound {
             Bound::Project => names::project_rendered_release(project, environment),
             Bound::Resource => names::resource_name(name, environment),
             Bound::Component => names::component_binding(name, environment),
+            Bound::Run => String::new(),
         };
         let (namespace, binding) = self.binding();
+        let named = |wanted: Bound| (bound == wanted).then(|| name.to_owned());
         RenderedBinding {
             namespace: namespace.to_owned(),
             name: binding.to_owned(),
             release,
             environment: environment.to_owned(),
             project: project.to_owned(),
-            component: (bound == Bound::Component).then(|| name.to_owned()),
-            resource: (bound == Bound::Resource).then(|| name.to_owned()),
+            component: named(Bound::Component),
+            resource: named(Bound::Resource),
+            run: named(Bound::Run),
             compiled,
         }
     }
@@ -273,6 +323,7 @@ impl<'a> Snapshot<'a> {
             Self::Component(one) => (one.binding.namespace(), one.binding.name()),
             Self::Project(one) => (one.binding.namespace(), one.binding.name()),
             Self::Resource(one) => (one.binding.namespace(), one.binding.name()),
+            Self::Run(one) => (one.run.namespace(), one.run.name()),
         }
     }
 }

@@ -6,14 +6,18 @@
 mod bindings;
 mod library;
 mod references;
+mod removal;
 mod resources;
+mod runs;
 mod settle;
 mod table;
 
 pub(crate) use bindings::{Bound, Name, Snapshot};
 pub use library::{Library, Spot};
+pub use removal::ObjectName;
 
 use self::resources::Resources;
+use self::runs::Runs;
 use self::table::Table;
 use crate::configurations;
 use crate::connections;
@@ -61,11 +65,14 @@ pub struct Fleet {
     data_planes: Table<DataPlaneSpec>,
     secret_references: Table<SecretReferenceSpec>,
     resources: Resources,
+    runs: Runs,
     /// The names of the bindings of a component to an environment.
     places: BTreeMap<Place, BTreeSet<String>>,
     /// The names of the workloads of a component, by namespace, project and component.
     images: BTreeMap<[String; 3], BTreeSet<String>>,
     diagnostics: Vec<Diagnostic>,
+    /// Why objects stay that were to go, with their namespaces.
+    held: Vec<(String, Diagnostic)>,
 }
 
 /// A component in an environment.
@@ -96,23 +103,25 @@ impl From<&ConnectionTarget> for Place {
     }
 }
 
-/// One rendered binding.
+/// One rendered binding, or run of a workflow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RenderedBinding {
     /// The namespace of the binding.
     pub namespace: String,
     /// The name of the binding.
     pub name: String,
-    /// The name its rendered release has.
+    /// The name its rendered release has; empty for a run.
     pub release: String,
-    /// The environment it is bound to.
+    /// The environment it is bound to; empty for a run.
     pub environment: String,
-    /// The project.
+    /// The project; empty for a run.
     pub project: String,
     /// The component, for the binding of one.
     pub component: Option<String>,
     /// The managed resource, for the binding of one.
     pub resource: Option<String>,
+    /// The run, when it is one.
+    pub run: Option<String>,
     /// What was rendered.
     pub compiled: Compiled,
 }
@@ -142,6 +151,9 @@ impl Fleet {
     fn add(&mut self, manifest: Value) {
         let kind = text(&manifest, "/kind");
         let name = text(&manifest, "/metadata/name");
+        let object = format!("{kind}/{name}");
+        self.diagnostics
+            .retain(|known| known.code != Code::Manifest || known.object != object);
         let read = match kind.as_str() {
             "Component" => put(&mut self.components, manifest),
             "Workload" => read(manifest).map(|workload| self.add_workload(workload)),
@@ -157,10 +169,14 @@ impl Fleet {
             "SecretReference" => put(&mut self.secret_references, manifest),
             "ComponentRelease" => keep(&mut self.releases, manifest),
             "ProjectRelease" => keep(&mut self.project_releases, manifest),
+            "Workflow"
+            | "ClusterWorkflow"
+            | "WorkflowPlane"
+            | "ClusterWorkflowPlane"
+            | "WorkflowRun" => self.runs.add(&kind, manifest),
             _ => self.resources.add(&kind, manifest),
         };
         if let Err(message) = read {
-            let object = format!("{kind}/{name}");
             self.fail(Code::Manifest, object, message);
         }
     }

@@ -34,6 +34,12 @@ impl Fleet {
         for environment in self.environments.iter() {
             self.environment_references(environment, &mut found);
         }
+        for run in self.runs.iter() {
+            let object = format!("WorkflowRun/{}", run.name());
+            let workflow = self.runs.workflow_of(run);
+            let place = (run.namespace(), object.as_str());
+            found.note(place, "spec.workflow.name", workflow);
+        }
         found.0
     }
 

@@ -1,5 +1,6 @@
 //! Managed resources of a fleet: what controllers make of them, and what components get of them.
 
+use super::removal::ObjectName;
 use super::table::{Table, missing};
 use super::{Fleet, Specs, keep, place, put, read};
 use crate::connections;
@@ -49,6 +50,38 @@ impl Resources {
 
     pub(super) fn binding(&self, namespace: &str, name: &str) -> Option<&ResourceReleaseBinding> {
         self.bindings.get(namespace, name)
+    }
+
+    /// Takes away an object of one of the kinds of managed resources; nothing of any other.
+    pub(super) fn remove(&mut self, kind: &str, namespace: &str, name: &str) {
+        match kind {
+            "ResourceType" | "ClusterResourceType" => self.types.remove(namespace, name),
+            "ResourceReleaseBinding" => self.bindings.remove(namespace, name),
+            "ResourceRelease" => {
+                if let Some(releases) = self.releases.get_mut(namespace) {
+                    releases.remove(name);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes away a resource with its releases.
+    pub(super) fn forget(&mut self, namespace: &str, name: &str) {
+        if let Some(releases) = self.releases.get_mut(namespace) {
+            releases.retain(|_, release| release.owner.resource_name != name);
+        }
+        self.objects.remove(namespace, name);
+    }
+
+    /// The names of all objects but the releases.
+    pub(super) fn names(&self) -> Vec<ObjectName> {
+        let tables = [
+            self.objects.names(),
+            self.types.names(),
+            self.bindings.names(),
+        ];
+        tables.concat()
     }
 
     pub(super) fn has(&self, namespace: &str, name: &str) -> bool {

@@ -26,6 +26,8 @@ impl Fleet {
     /// themselves and of projects, makes and moves the bindings that follow them, and settles the
     /// addresses that connections need.
     pub fn settle(&mut self) {
+        // What was wrong with an earlier state need not be wrong with this one.
+        self.diagnostics.retain(|one| one.code == Code::Manifest);
         self.release_projects();
         self.release_resources();
         self.release_components();

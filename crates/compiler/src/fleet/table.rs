@@ -1,5 +1,6 @@
 //! Objects of one kind, found by namespace and name.
 
+use super::removal::ObjectName;
 use choreo_model::{Object, Spec};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,6 +35,40 @@ impl<T: Spec> Table<T> {
 
     pub(super) fn get_mut(&mut self, namespace: &str, name: &str) -> Option<&mut Object<T>> {
         self.0.get_mut(namespace)?.get_mut(name)
+    }
+
+    pub(super) fn remove(&mut self, namespace: &str, name: &str) {
+        if let Some(objects) = self.0.get_mut(namespace) {
+            objects.remove(name);
+        }
+    }
+
+    /// Keeps of the objects in `namespace` those that are `wanted`.
+    pub(super) fn retain_in(&mut self, namespace: &str, wanted: impl Fn(&Object<T>) -> bool) {
+        if let Some(objects) = self.0.get_mut(namespace) {
+            objects.retain(|_, object| wanted(object));
+        }
+    }
+
+    /// The names of the objects in `namespace` that are `wanted`.
+    pub(super) fn names_in(
+        &self,
+        namespace: &str,
+        wanted: impl Fn(&Object<T>) -> bool,
+    ) -> Vec<String> {
+        let objects = self.0.get(namespace).into_iter().flat_map(BTreeMap::values);
+        let wanted = objects.filter(|object| wanted(object));
+        wanted.map(|object| object.name().to_owned()).collect()
+    }
+
+    /// The names of all of them.
+    pub(super) fn names(&self) -> Vec<ObjectName> {
+        let named = |object: &Object<T>| ObjectName {
+            kind: object.kind().to_owned(),
+            namespace: object.namespace().to_owned(),
+            name: object.name().to_owned(),
+        };
+        self.iter().map(named).collect()
     }
 
     /// What `namespace` (none for the cluster-scoped twin) and `name` lead to, or what is missing.

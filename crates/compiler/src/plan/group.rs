@@ -32,13 +32,15 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Binding {
-    /// `ReleaseBinding`, `ProjectReleaseBinding` or `ResourceReleaseBinding`.
+    /// `ReleaseBinding`, `ProjectReleaseBinding`, `ResourceReleaseBinding`, or `WorkflowRun`,
+    /// which is in no project and no environment.
     pub kind: &'static str,
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
     /// The project.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub project: String,
     /// The component, for the binding of one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +49,7 @@ pub struct Binding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     /// The environment.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub environment: String,
 }
 
@@ -113,14 +116,16 @@ fn binding((before, after): (&Fleet, &Fleet), name: &Name) -> (Binding, Vec<Stri
     let Some(found) = found else {
         return (binding, Vec::new());
     };
-    let (project, environment, _) = found.places();
     let (bound, subject, uid) = found.subject();
-    project.name().clone_into(&mut binding.project);
-    environment.name().clone_into(&mut binding.environment);
+    let mut identifiers = vec![uid.to_owned()];
+    if let Some((project, environment, _)) = found.places() {
+        project.name().clone_into(&mut binding.project);
+        environment.name().clone_into(&mut binding.environment);
+        identifiers.extend([project.uid(), environment.uid()].map(str::to_owned));
+    }
     binding.component = (bound == Bound::Component).then(|| subject.to_owned());
     binding.resource = (bound == Bound::Resource).then(|| subject.to_owned());
-    let identifiers = [project.uid(), environment.uid(), uid];
-    (binding, identifiers.map(str::to_owned).to_vec())
+    (binding, identifiers)
 }
 
 /// A text that is the same for bindings that differ in the same way: their own names, and those of

@@ -4,10 +4,10 @@ use super::difference::differences;
 use crate::diagnostic::dotted;
 use crate::explain::type_object;
 use crate::fleet::{Fleet, Name, Snapshot};
-use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ResourceSnapshot};
+use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ResourceSnapshot, WorkflowSnapshot};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::release::FrozenTrait;
-use choreo_model::{Object, Spec};
+use choreo_model::{Object, SecretReference, Spec};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -55,21 +55,29 @@ pub(super) fn changes(
         (Some(Ok(Snapshot::Resource(old))), Some(Ok(Snapshot::Resource(new)))) => {
             resource(&old, &new, &mut found);
         }
+        (Some(Ok(Snapshot::Run(old))), Some(Ok(Snapshot::Run(new)))) => {
+            run(&old, &new, &mut found);
+        }
         _ => found.note(whole(name, fleets), ""),
     }
     found.0.into_iter().collect()
 }
 
-/// What came or went together with the binding `name`: the component or project it is of, or else
-/// only the binding.
+/// What came or went together with the binding `name`: of what it is in and of what it binds the
+/// widest that goes, or the narrowest that comes; else only the binding.
 fn whole(name: &Name, (before, after): (&Fleet, &Fleet)) -> String {
-    let owner = after.owner(name).or_else(|| before.owner(name));
-    match owner {
-        Some(owner) if before.has(&owner) != after.has(&owner) => {
-            format!("{}/{}", owner.of.kind(), owner.name)
-        }
-        Some(_) | None => format!("{}/{}", name.of.binding_kind(), name.name),
+    let comes = after.has_binding(name);
+    let mut around = if comes { after } else { before }.around(name);
+    if comes {
+        around.reverse();
     }
+    let found = around
+        .into_iter()
+        .find(|one| before.has(one) != after.has(one));
+    let found = found.map(|one| (one.kind, one.name));
+    let (kind, name) =
+        found.unwrap_or_else(|| (name.of.binding_kind().to_owned(), name.name.clone()));
+    format!("{kind}/{name}")
 }
 
 #[derive(Default)]
@@ -113,6 +121,36 @@ impl Found {
         }
     }
 
+    fn secret_references(&mut self, old: &[&SecretReference], new: &[&SecretReference]) {
+        for reference in new {
+            match old.iter().find(|one| one.name() == reference.name()) {
+                Some(was) => self.objects(*was, *reference),
+                None => self.note(format!("SecretReference/{}", reference.name()), ""),
+            }
+        }
+    }
+
+    /// Notes what differs between the bindings that serve one, of which only what is at `pointer`
+    /// counts.
+    fn bindings<T: Spec, V: Serialize + PartialEq>(
+        &mut self,
+        (old, new): (&[&Object<T>], &[&Object<T>]),
+        pointer: &str,
+        serves: impl Fn(&Object<T>) -> &V,
+    ) {
+        let title = |one: &Object<T>| format!("{}/{}", one.kind(), one.name());
+        for one in new {
+            match old.iter().find(|was| was.name() == one.name()) {
+                Some(was) => self.compare(&title(one), pointer, serves(was), serves(one)),
+                None => self.note(title(one), ""),
+            }
+        }
+        let gone = |one: &&&Object<T>| !new.iter().any(|is| is.name() == one.name());
+        for one in old.iter().filter(gone) {
+            self.note(title(one), "");
+        }
+    }
+
     fn all(&mut self, changes: &[InputChange]) {
         self.0.extend(changes.iter().cloned());
     }
@@ -143,31 +181,18 @@ fn component(
     if old.project.uid() != new.project.uid() {
         found.note(format!("Project/{}", new.project.name()), "/metadata/uid");
     }
-    for reference in &new.secret_references {
-        let was = old
-            .secret_references
-            .iter()
-            .find(|one| one.name() == reference.name());
-        match was {
-            Some(was) => found.objects(was, reference),
-            None => found.note(format!("SecretReference/{}", reference.name()), ""),
-        }
-    }
-    for provider in &new.providers {
-        let title = format!("ReleaseBinding/{}", provider.name());
-        let was = old
-            .providers
-            .iter()
-            .find(|one| one.name() == provider.name());
-        match was {
-            Some(was) => found.compare(
-                &title,
-                "/status/endpoints",
-                &was.status.endpoints,
-                &provider.status.endpoints,
-            ),
-            None => found.note(title, ""),
-        }
+    found.secret_references(&old.secret_references, &new.secret_references);
+    found.bindings(
+        (&old.providers, &new.providers),
+        "/status/endpoints",
+        |one| &one.status.endpoints,
+    );
+    found.bindings((&old.resources, &new.resources), "/status/outputs", |one| {
+        &one.status.outputs
+    });
+    if old.project_egress != new.project_egress {
+        let type_ = &new.project.spec.type_;
+        found.note(format!("{}/{}", type_.kind, type_.name), "/spec/egress");
     }
 }
 
@@ -299,4 +324,11 @@ fn resource(old: &ResourceSnapshot<'_>, new: &ResourceSnapshot<'_>, found: &mut 
     found.compare(&binding, "/spec", &said(old), &said(new));
     found.objects(old.environment, new.environment);
     found.objects(old.data_plane, new.data_plane);
+}
+
+fn run(old: &WorkflowSnapshot<'_>, new: &WorkflowSnapshot<'_>, found: &mut Found) {
+    found.objects(old.workflow, new.workflow);
+    found.objects(old.plane, new.plane);
+    found.objects(old.run, new.run);
+    found.secret_references(&old.secret_references, &new.secret_references);
 }

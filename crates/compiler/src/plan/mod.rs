@@ -20,7 +20,7 @@ pub use moves::{Move, NewRelease};
 use self::inputs::Memory;
 use crate::canonical;
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::fleet::{Fleet, Name, Snapshot};
+use crate::fleet::{Bound, Fleet, Name, ObjectName, Snapshot};
 use crate::parallel;
 use crate::programs::Programs;
 use crate::result::Compiled;
@@ -41,6 +41,8 @@ pub struct Plan {
     pub releases: Vec<NewRelease>,
     /// The bindings that would be made, or moved to another release.
     pub moves: Vec<Move>,
+    /// The objects of the platform that would be deleted.
+    pub deletions: Vec<ObjectName>,
     /// What would be wrong that is not wrong now.
     pub introduced: Vec<Problem>,
     /// What is wrong now and would not be.
@@ -69,6 +71,7 @@ impl Plan {
         self.groups.is_empty()
             && self.releases.is_empty()
             && self.moves.is_empty()
+            && self.deletions.is_empty()
             && self.introduced.is_empty()
             && self.resolved.is_empty()
     }
@@ -107,17 +110,24 @@ pub fn plan(before: &Fleet, after: &Fleet) -> Plan {
         was.extend(problems(&name.namespace, &compared.before));
         will_be.extend(problems(&name.namespace, &compared.after));
     }
-    was.extend(problems("", before.diagnostics()));
-    will_be.extend(problems("", after.diagnostics()));
+    was.extend(of_fleet(before));
+    will_be.extend(of_fleet(after));
     Plan {
         bindings: names.len(),
         changed: changed.len(),
         groups: group::groups((before, after), changed),
         releases: moves::releases(before, after),
         moves: moves::moves(before, after),
+        deletions: deletions(before, after),
         introduced: only_in(&will_be, &was),
         resolved: only_in(&was, &will_be),
     }
+}
+
+fn deletions(before: &Fleet, after: &Fleet) -> Vec<ObjectName> {
+    let kept = after.object_names();
+    let known = before.object_names();
+    known.difference(&kept).cloned().collect()
 }
 
 /// The problems that only `these` have, errors first.
@@ -146,8 +156,9 @@ struct Compared {
 
 fn compare(before: &Fleet, after: &Fleet, name: &Name, kept: &Kept) -> Compared {
     let (old, new) = (before.snapshot(name), after.snapshot(name));
+    let begun = name.of == Bound::Run && before.has_begun(&name.namespace, &name.name);
     if let (Some(Ok(old)), Some(Ok(new))) = (&old, &new)
-        && old == new
+        && (old == new || begun)
     {
         return Compared::default();
     }
@@ -156,9 +167,9 @@ fn compare(before: &Fleet, after: &Fleet, name: &Name, kept: &Kept) -> Compared 
         Some(Err(_)) | None => Compiled::default(),
     };
     let (was, will_be) = (compile(old.as_ref()), compile(new.as_ref()));
-    // What cannot be rendered is not applied: what runs stays. What waits for an address is applied
-    // once that is there.
-    let stays = will_be.has_errors() || matches!(new, Some(Err(_)));
+    // What cannot be rendered is not applied, nor what waits for an address: what runs stays.
+    let waits = !will_be.pending_connections.is_empty();
+    let stays = waits || will_be.has_errors() || matches!(new, Some(Err(_)));
     let objects = if stays {
         Vec::new()
     } else {
@@ -196,11 +207,23 @@ fn problems<'d>(
     namespace: &'d str,
     diagnostics: &'d [Diagnostic],
 ) -> impl Iterator<Item = Problem> + 'd {
-    diagnostics.iter().map(move |one| Problem {
-        error: one.severity == Severity::Error,
+    diagnostics.iter().map(move |one| problem(namespace, one))
+}
+
+fn of_fleet(fleet: &Fleet) -> Vec<Problem> {
+    let found = fleet.problems();
+    let found = found.iter();
+    found
+        .map(|(namespace, one)| problem(namespace, one))
+        .collect()
+}
+
+fn problem(namespace: &str, diagnostic: &Diagnostic) -> Problem {
+    Problem {
+        error: diagnostic.severity == Severity::Error,
         namespace: namespace.to_owned(),
-        object: one.object.clone(),
-        field: one.field.clone(),
-        message: one.message.clone(),
-    })
+        object: diagnostic.object.clone(),
+        field: diagnostic.field.clone(),
+        message: diagnostic.message.clone(),
+    }
 }

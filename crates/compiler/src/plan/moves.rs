@@ -30,9 +30,8 @@ pub struct Move {
     /// The release it is at, if it is there and at one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The release it would go to; none when it would go away.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
+    /// The release it would go to.
+    pub to: String,
 }
 
 pub(super) fn releases(before: &Fleet, after: &Fleet) -> Vec<NewRelease> {
@@ -51,31 +50,18 @@ pub(super) fn releases(before: &Fleet, after: &Fleet) -> Vec<NewRelease> {
 
 pub(super) fn moves(before: &Fleet, after: &Fleet) -> Vec<Move> {
     let (old, new) = (before.bound_releases(), after.bound_releases());
-    let mut moves = Vec::new();
-    for (place, to) in &new {
-        let from = old.get(place);
-        if from != Some(to) && !to.release.is_empty() {
-            moves.push(Move {
-                kind: place.0,
-                namespace: place.1.to_owned(),
-                name: place.2.to_owned(),
-                environment: to.environment.to_owned(),
-                from: from
-                    .filter(|from| !from.release.is_empty())
-                    .map(|from| from.release.to_owned()),
-                to: Some(to.release.to_owned()),
-            });
-        }
-    }
-    for (place, from) in old.iter().filter(|(place, _)| !new.contains_key(*place)) {
-        moves.push(Move {
+    new.iter()
+        .filter(|(place, to)| old.get(*place) != Some(to) && !to.release.is_empty())
+        .map(|(place, to)| Move {
             kind: place.0,
             namespace: place.1.to_owned(),
             name: place.2.to_owned(),
-            environment: from.environment.to_owned(),
-            from: Some(from.release.to_owned()),
-            to: None,
-        });
-    }
-    moves
+            environment: to.environment.to_owned(),
+            from: old
+                .get(place)
+                .filter(|from| !from.release.is_empty())
+                .map(|from| from.release.to_owned()),
+            to: to.release.to_owned(),
+        })
+        .collect()
 }

@@ -2,16 +2,19 @@
 //! applying twice changes nothing and fields of controllers stay theirs. What files say holds, also
 //! against what was said otherwise since; but nothing is taken back silently.
 
+mod prune;
 mod taken;
+
+use std::collections::BTreeSet;
 
 use kube::{
     Api, Client,
-    api::{DynamicObject, Patch, PatchParams, ValidationDirective},
+    api::{DynamicObject, Patch, PatchParams, Request, ValidationDirective},
 };
 use serde::Serialize;
 use serde_json::Value;
 
-pub(crate) use self::taken::Taken;
+pub(crate) use self::{prune::left_out, taken::Taken};
 use crate::{
     cli::{Apply, Format},
     client,
@@ -35,11 +38,14 @@ pub(crate) struct Change {
     /// Its namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<String>,
-    /// `created`, `configured` or `unchanged`.
+    /// `created`, `configured`, `unchanged` or `deleted`.
     pub(crate) outcome: &'static str,
     /// The fields taken back from others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) taken: Vec<Taken>,
+    /// What the API warns of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Change {
@@ -49,14 +55,29 @@ impl Change {
     }
 }
 
+/// What the API warned of, each warning once.
+pub(crate) fn warnings(changes: &[Change]) -> BTreeSet<&str> {
+    let all = changes.iter().flat_map(|change| &change.warnings);
+    all.map(String::as_str).collect()
+}
+
 /// Runs `choreo apply`.
 pub(crate) async fn run(folder: &Folder, args: &Apply) -> Result {
     let documents = manifest::read(&args.filenames)?;
     let client = client::connect(folder).await?;
-    let changes = apply_all(&client, &documents, &args.namespace.namespace, args.dry_run).await?;
+    let namespace = args.namespace.namespace.as_str();
+    let mut changes = apply_all(&client, &documents, namespace, args.dry_run).await?;
+    if args.prune.prune {
+        let labels = args.prune.selector.clone().unwrap_or_default();
+        let wanted = (namespace, &labels);
+        changes.extend(prune::prune(&client, &documents, wanted, args.dry_run).await?);
+    }
     match args.output {
         Format::Json => terminal::json(&changes),
         Format::Text => {
+            for warning in warnings(&changes) {
+                terminal::note(format!("warning: {warning}"));
+            }
             let suffix = if args.dry_run { " (dry run)" } else { "" };
             changes.iter().try_for_each(|change| {
                 terminal::line(format!("{} {}{suffix}", change.object, change.outcome))?;
@@ -159,6 +180,7 @@ async fn apply_one(
         before,
         after,
         taken,
+        warnings,
     } = written.map_err(|error| refusal(document, error))?;
     let after = content(after);
     let outcome = match before.map(content) {
@@ -171,6 +193,7 @@ async fn apply_one(
         namespace: resource.namespaced.then(|| namespace.to_owned()),
         outcome,
         taken,
+        warnings,
     })
 }
 
@@ -179,6 +202,7 @@ struct Written {
     before: Option<DynamicObject>,
     after: DynamicObject,
     taken: Vec<Taken>,
+    warnings: Vec<String>,
 }
 
 /// What an object says, without the API's own notes of when and by whom.
@@ -201,10 +225,11 @@ async fn write(
         tries += 1;
         let before = api.get_opt(document.name()).await?;
         let mut object = document.object();
-        let written = |after, taken| Written {
+        let written = |(after, warnings), taken| Written {
             before: before.clone(),
             after,
             taken,
+            warnings,
         };
         let conflict = match patch(api, &object, dry_run, false).await {
             Ok(after) => return Ok(written(after, Vec::new())),
@@ -231,7 +256,7 @@ async fn patch(
     object: &Value,
     dry_run: bool,
     force: bool,
-) -> kube::Result<DynamicObject> {
+) -> kube::Result<(DynamicObject, Vec<String>)> {
     let params = PatchParams {
         dry_run,
         force,
@@ -239,7 +264,10 @@ async fn patch(
         field_validation: Some(ValidationDirective::Strict),
     };
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    api.patch(name, &params, &Patch::Apply(object)).await
+    let request = Request::new(api.resource_url())
+        .patch(name, &params, &Patch::Apply(object))
+        .map_err(kube::Error::BuildRequest)?;
+    client::answer(&api.clone().into_client(), request).await
 }
 
 /// The API's resource of a document, or a problem at its kind.
@@ -294,7 +322,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{store, testing};
+    use crate::{cli::Labels, store, testing};
 
     const WORKLOAD: &str = "
 apiVersion: openchoreo.dev/v1alpha1
@@ -333,6 +361,71 @@ spec:
         assert_eq!(lines, [line]);
         assert_eq!(image(&api).await, "web:1");
         assert_eq!(api.apply(WORKLOAD).await.unwrap()[0].outcome, "unchanged");
+        api.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_the_api_warns_of_is_told_once() {
+        let api = testing::Api::start().await;
+        let types: Vec<String> = ["one", "two"]
+            .iter()
+            .map(|name| {
+                format!(
+                    "
+apiVersion: openchoreo.dev/v1alpha1
+kind: ComponentType
+metadata: {{name: {name}}}
+spec:
+  workloadType: proxy
+  resources:
+  - id: one
+    template: {{apiVersion: v1, kind: ConfigMap, metadata: {{name: 'ä${{metadata.name'}}}}
+"
+                )
+            })
+            .collect();
+        let changes = api.apply(&types.join("---")).await.unwrap();
+        assert_eq!(changes[0].warnings.len(), 1, "{changes:?}");
+        assert!(changes[0].warnings[0].contains("${"), "{changes:?}");
+        let told = warnings(&changes);
+        assert_eq!(told.len(), 2, "{told:?}");
+        let again = api.apply(&types[0]).await.unwrap();
+        assert_eq!(again[0].outcome, "unchanged");
+        api.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_files_leave_out_goes_when_asked_for() {
+        let api = testing::Api::start().await;
+        api.apply(testing::SHOP).await.unwrap();
+        let other = WORKLOAD
+            .replace("name: web}", "name: other, labels: {team: b}}")
+            .replace("componentName: web", "componentName: other");
+        api.apply(&other).await.unwrap();
+        let kept = testing::SHOP.split("---").next().unwrap();
+        let documents = api.documents(kept);
+        let names = |changes: &[Change]| {
+            let names = changes.iter().map(|change| change.object.clone());
+            names.collect::<Vec<_>>()
+        };
+        let prune = |labels: Labels, dry_run| {
+            let (client, documents) = (api.client.clone(), documents.clone());
+            async move { prune::prune(&client, &documents, ("default", &labels), dry_run).await }
+        };
+        let of_b = Labels::from([("team".to_owned(), "b".to_owned())]);
+        let gone = prune(of_b.clone(), true).await.unwrap();
+        assert_eq!(names(&gone), ["workload.openchoreo.dev/other"]);
+        let gone = prune(of_b, false).await.unwrap();
+        assert_eq!(gone[0].outcome, "deleted");
+        let gone = prune(Labels::new(), false).await.unwrap();
+        assert_eq!(
+            names(&gone),
+            [
+                "component.openchoreo.dev/web",
+                "workload.openchoreo.dev/web"
+            ]
+        );
+        assert_eq!(prune(Labels::new(), false).await.unwrap(), []);
         api.stop().await;
     }
 

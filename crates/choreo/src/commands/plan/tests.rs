@@ -1,39 +1,16 @@
 use std::{fs, path::PathBuf};
 
-use super::*;
-use crate::testing::Api;
+use choreo_compiler::plan::Effect;
 
-const SHOP: &str = "
-apiVersion: openchoreo.dev/v1alpha1
-kind: Project
-metadata: {name: shop}
-spec:
-  deploymentPipelineRef: {name: default}
-  type: {kind: ClusterProjectType, name: default}
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Component
-metadata: {name: web}
-spec:
-  owner: {projectName: shop}
-  autoDeploy: true
-  componentType: {kind: ClusterComponentType, name: deployment/service}
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Workload
-metadata: {name: web}
-spec:
-  owner: {projectName: shop, componentName: web}
-  container: {image: 'web:1'}
-  endpoints:
-    http: {type: HTTP, port: 8080}
-";
+use super::*;
+use crate::testing::{Api, SHOP};
 
 fn arguments(files: Vec<PathBuf>, base: Option<PathBuf>) -> cli::Plan {
     cli::Plan {
         filenames: files,
         offline: base.is_none(),
         base,
+        prune: cli::Prune::default(),
         namespace: cli::Namespace {
             namespace: "default".to_owned(),
         },
@@ -76,6 +53,30 @@ fn folders_are_compared_without_a_platform() {
     assert_eq!(new.moves.len(), 3, "{new:?}");
 }
 
+#[test]
+fn what_the_files_leave_out_of_the_base_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, file) = (
+        folder.path().join("base.yaml"),
+        folder.path().join("new.yaml"),
+    );
+    fs::write(&base, SHOP).unwrap();
+    fs::write(&file, SHOP.split("---").next().unwrap()).unwrap();
+    let args = arguments(vec![file], Some(base));
+    let plan = offline(&args).unwrap();
+    assert_eq!(exit(&plan), Exit::Changes);
+    let told = text::plan(&plan);
+    for wanted in [
+        "deletes: web in development, web in production, web in staging\n",
+        "  because Component/web goes\n",
+        "deleted:\n  Component/web\n",
+        "3 of 6 bindings change; at most: deletes",
+    ] {
+        assert!(told.contains(wanted), "{wanted} in {told}");
+    }
+    assert_eq!(plan.digest(), offline(&args).unwrap().digest());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_platform_says_what_it_would_make_of_files() {
     let api = Api::with_controllers().await;
@@ -96,6 +97,14 @@ async fn a_running_platform_says_what_it_would_make_of_files() {
         "{changed:?}"
     );
     let again = online(&api.client, &args).await.unwrap();
+    fs::write(&file, SHOP.split("---").next().unwrap()).unwrap();
+    let kept = online(&api.client, &args).await.unwrap();
+    assert_eq!(exit(&kept), Exit::Ok, "{kept:?}");
+    let mut pruning = args.clone();
+    pruning.prune.prune = true;
+    let pruned = online(&api.client, &pruning).await.unwrap();
+    let effect = pruned.effect().unwrap();
+    assert_eq!((pruned.changed, effect), (1, Effect::Deletes), "{pruned:?}");
     assert_eq!(changed.digest(), again.digest());
     api.stop().await;
 }

@@ -21,10 +21,11 @@ pub(super) fn plan(plan: &Plan) -> String {
     list("new releases", releases, &mut lines);
     let moves = plan.moves.iter().map(|one| {
         let from = one.from.as_deref().unwrap_or("nothing");
-        let to = one.to.as_deref().unwrap_or("nothing");
-        format!("{}: {from} -> {to}", one.name)
+        format!("{}: {from} -> {}", one.name, one.to)
     });
     list("bindings that move", moves, &mut lines);
+    let deletions = plan.deletions.iter().map(ToString::to_string);
+    list("deleted", deletions, &mut lines);
     for (title, problems) in [
         ("wrong then", &plan.introduced),
         ("right then", &plan.resolved),
@@ -56,7 +57,8 @@ fn summary(plan: &Plan) -> String {
 
 fn of_group(group: &Group, lines: &mut Vec<String>) {
     let names: Vec<String> = group.bindings.iter().map(name).collect();
-    let only_adds = group.objects.iter().all(|one| one.action == Action::Add);
+    let all = |action: Action| group.objects.iter().all(|one| one.action == action);
+    let (only_adds, only_removes) = (all(Action::Add), all(Action::Remove));
     let what = if only_adds {
         "new"
     } else {
@@ -69,6 +71,7 @@ fn of_group(group: &Group, lines: &mut Vec<String>) {
     let told: Vec<String> = group.reasons.iter().map(reason).collect();
     let happens = match group.reasons.as_slice() {
         [one] if one.field.is_empty() && only_adds => "comes",
+        [one] if one.field.is_empty() && only_removes => "goes",
         [one] if one.field.is_empty() => "comes or goes",
         [_] => "changes",
         _ => "change",
@@ -80,6 +83,7 @@ fn name(binding: &Binding) -> String {
     let subject = binding.component.as_ref().or(binding.resource.as_ref());
     match subject {
         Some(subject) => format!("{subject} in {}", binding.environment),
+        None if binding.environment.is_empty() => format!("the run {}", binding.name),
         None => format!("the cell of {} in {}", binding.project, binding.environment),
     }
 }

@@ -1,35 +1,10 @@
-use std::{fs, path::Path, time::Duration};
-
-use choreo_model::rendered::RenderedReleaseSpec;
+use std::{fs, path::Path};
 
 use super::*;
-use crate::{cli, store, testing::Api};
-
-const SHOP: &str = "
-apiVersion: openchoreo.dev/v1alpha1
-kind: Project
-metadata: {name: shop}
-spec:
-  deploymentPipelineRef: {name: default}
-  type: {kind: ClusterProjectType, name: default}
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Component
-metadata: {name: web}
-spec:
-  owner: {projectName: shop}
-  autoDeploy: true
-  componentType: {kind: ClusterComponentType, name: deployment/service}
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Workload
-metadata: {name: web}
-spec:
-  owner: {projectName: shop, componentName: web}
-  container: {image: 'web:1', env: [{key: MODE, value: fast}]}
-  endpoints:
-    http: {type: HTTP, port: 8080, visibility: [external]}
-";
+use crate::{
+    cli, manifest,
+    testing::{Api, SHOP},
+};
 
 fn arguments(folder: &Path, env: Option<&str>) -> Render {
     Render {
@@ -58,40 +33,55 @@ fn without_identifiers(text: &str) -> String {
     kept.collect::<Vec<_>>().join("\n")
 }
 
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples/storefront");
+
+fn bytes<'v>(objects: impl Iterator<Item = &'v Value>) -> String {
+    let documents = objects.map(|object| yaml(object).unwrap());
+    documents.collect::<Vec<_>>().join("---\n")
+}
+
+/// Every release rendered by the platform is what `render` makes, byte for byte: of the objects of
+/// the platform, and, but for identifiers, of the files alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_rendered_is_what_runs() {
     let api = Api::with_controllers().await;
-    api.apply(SHOP).await.unwrap();
-    api.until("renderedrelease", "web-development", |_| Some(()))
-        .await;
-    let running: Vec<Value> = async {
-        let found = store::get::<RenderedReleaseSpec>(&api.client, "default", "web-development");
-        let resources = found.await.unwrap().spec.resources;
-        resources.into_iter().map(|one| one.object).collect()
+    let args = arguments(Path::new(SAMPLE), None);
+    let texts = manifest::texts(&args.paths).unwrap();
+    let secrets = "{apiVersion: v1, kind: Namespace, metadata: {name: openchoreo-secrets}}";
+    let mut files = vec![secrets];
+    files.extend(texts.iter().map(|(_, text)| text.as_ref()));
+    api.apply(&files.join("\n---\n")).await.unwrap();
+    let offline = render(&Files::read(&args.paths, "default").unwrap(), &args).unwrap();
+    assert!(offline.len() > 5, "{}", offline.len());
+    // Components that call others are rendered again when those have an address.
+    for one in &offline {
+        let wanted = without_identifiers(&bytes(objects(one)));
+        let found = api.until("renderedrelease", &one.release, |release| {
+            let resources = release["spec"]["resources"].as_array()?;
+            let text = bytes(resources.iter().map(|one| &one["object"]));
+            (without_identifiers(&text) == wanted).then_some(text)
+        });
+        let running = found.await;
+        let mut fleet = Fleet::read(fleet::objects(&api.client).await.unwrap());
+        fleet::settle(&mut fleet);
+        let online = fleet.render();
+        let ours = online.iter().find(|ours| ours.release == one.release);
+        assert_eq!(bytes(objects(ours.unwrap())), running, "{}", one.release);
     }
-    .await;
-    let fleet = tokio::time::timeout(Duration::from_secs(20), fleet::running(&api.client));
-    let ours = fleet.await.unwrap().unwrap().render();
-    let ours = ours
-        .iter()
-        .find(|one| one.release == "web-development")
-        .unwrap();
-    let bytes = |objects: &[&Value]| {
-        let documents = objects.iter().map(|object| yaml(object).unwrap());
-        documents.collect::<Vec<_>>().join("---\n")
-    };
-    let theirs = bytes(&running.iter().collect::<Vec<_>>());
-    assert_eq!(bytes(&objects(ours).collect::<Vec<_>>()), theirs);
-    let offline = rendered(None);
-    let offline = offline
-        .iter()
-        .find(|one| one.release == "web-development")
-        .unwrap();
-    assert_eq!(
-        without_identifiers(&bytes(&objects(offline).collect::<Vec<_>>())),
-        without_identifiers(&theirs)
-    );
     api.stop().await;
+}
+
+#[test]
+fn what_waits_for_others_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let wants = "  dependencies:\n    endpoints:\n    - {component: gone, name: http, visibility: \
+                 project, envBindings: {address: GONE}}\n";
+    fs::write(folder.path().join("shop.yaml"), format!("{SHOP}{wants}")).unwrap();
+    let args = arguments(folder.path(), None);
+    let all = render(&Files::read(&args.paths, "default").unwrap(), &args).unwrap();
+    let notes: Vec<String> = waiting(&all).collect();
+    let note = "note: a platform deploys web-development only when shop/gone has the endpoint http";
+    assert_eq!(notes, [note]);
 }
 
 #[test]

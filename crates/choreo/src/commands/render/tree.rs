@@ -24,7 +24,8 @@ const MARK: &str = "# Written by `choreo render --standalone`; written over when
 pub(super) fn write(folder: &Path, rendered: &[RenderedBinding]) -> Result<usize> {
     let mut files = BTreeMap::new();
     let mut listed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for one in rendered {
+    // Runs are in no environment.
+    for one in rendered.iter().filter(|one| one.run.is_none()) {
         for object in objects(one) {
             let name = place(one, object);
             let list = listed.entry(one.environment.as_str()).or_default();
