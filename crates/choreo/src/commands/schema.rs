@@ -1,5 +1,6 @@
 //! `choreo schema`: JSON Schema of manifests, so that editors complete and check them.
 
+mod shelf;
 mod uses;
 
 use std::{fs, path::Path};
@@ -7,6 +8,7 @@ use std::{fs, path::Path};
 use choreo_model::{API_VERSION, Kind};
 use serde_json::{Value, json};
 
+use self::shelf::Shelf;
 use crate::{
     cli::Schema,
     exit::Exit,
@@ -138,9 +140,10 @@ fn all(objects: &[Value]) -> Result<Value> {
             .iter()
             .map(|kind| json!({"if": named(kind.kind), "then": choreo_model::json_schema(kind)})),
     );
-    branches.extend(uses::branches(objects)?);
+    let mut shelf = Shelf::default();
+    branches.extend(uses::branches(objects, &mut shelf)?);
     let offered = |values: Value| json!({"anyOf": [{"enum": values}, {"type": "string"}]});
-    Ok(json!({
+    let mut all = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Objects of the platform",
         "type": "object",
@@ -149,7 +152,9 @@ fn all(objects: &[Value]) -> Result<Value> {
             "kind": offered(json!(kinds)),
         },
         "allOf": branches,
-    }))
+    });
+    shelf.give(&mut all);
+    Ok(all)
 }
 
 /// Objects of the platform of this kind.
@@ -164,7 +169,9 @@ fn named(kind: &str) -> Value {
 fn of_type(type_: &Value) -> Result<Value> {
     let mut schema = choreo_model::json_schema(find_kind("component")?);
     let properties = &mut schema["properties"]["spec"]["properties"];
-    properties["parameters"] = uses::section(type_, "parameters")?;
+    let mut shelf = Shelf::default();
+    properties["parameters"] = uses::section(type_, "parameters", &mut shelf)?;
+    shelf.give(&mut schema);
     schema["title"] = json!(format!("Component of type {}", name(type_)));
     Ok(schema)
 }

@@ -39,7 +39,7 @@ use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::{ComponentOwner, Egress};
 use choreo_model::traits::TraitSpec;
 use choreo_model::{
-    ComponentType, DataPlane, Object, ProjectReleaseBinding, SecretReference, Spec, Workload, names,
+    DataPlane, Object, ProjectReleaseBinding, SecretReference, Spec, Workload, names,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,11 +237,6 @@ impl Fleet {
     /// The bindings of components, by namespace and name.
     pub fn bindings(&self) -> impl Iterator<Item = &ReleaseBinding> {
         self.bindings.iter()
-    }
-
-    /// The types of components, by namespace and name.
-    pub fn component_types(&self) -> impl Iterator<Item = &ComponentType> {
-        self.component_types.iter()
     }
 
     /// The bindings of projects, by namespace and name.

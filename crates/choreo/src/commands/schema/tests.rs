@@ -65,7 +65,11 @@ apiVersion: openchoreo.dev/v1alpha1
 kind: ClusterTrait
 metadata: {name: cache}
 spec:
-  parameters: {openAPIV3Schema: {type: object, properties: {size: {type: integer}}}}
+  parameters:
+    openAPIV3Schema:
+      $defs: {Size: {type: integer}}
+      type: object
+      properties: {size: {$ref: '#/$defs/Size'}}
   environmentConfigs: {openAPIV3Schema: {type: object, properties: {ttl: {type: integer}}}}
 ---
 apiVersion: openchoreo.dev/v1alpha1
@@ -142,7 +146,9 @@ fn traits_have_the_parameters_of_their_own() {
     };
     assert_eq!(item["if"]["required"], json!(["name", "kind"]));
     let parameters = &item["then"]["properties"]["parameters"];
-    assert_eq!(parameters["properties"]["size"]["type"], "integer");
+    let size = "#/$defs/ClusterTrait.cache.parameters.Size";
+    assert_eq!(parameters["properties"]["size"]["$ref"], size);
+    assert_eq!(all.pointer(&size[1..]).unwrap()["type"], "integer");
 }
 
 #[test]

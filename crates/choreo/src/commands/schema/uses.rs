@@ -6,7 +6,7 @@ use choreo_compiler::{fleet::ObjectName, type_schema};
 use choreo_model::shared::SchemaSection;
 use serde_json::{Map, Value, json};
 
-use super::named;
+use super::{named, shelf::Shelf};
 use crate::{
     exit::Exit,
     failure::{Failure, Result},
@@ -54,42 +54,43 @@ const USES: [Use; 5] = [
 ];
 
 /// A branch for every use of the types among `objects`, and for every binding that these may have.
-pub(super) fn branches(objects: &[Value]) -> Result<Vec<Value>> {
+pub(super) fn branches(objects: &[Value], shelf: &mut Shelf) -> Result<Vec<Value>> {
     let mut branches = Vec::new();
     for object in objects {
         let kind = text(object, "/kind");
         let local = kind.strip_prefix("Cluster").unwrap_or(kind);
         for one in USES.iter().filter(|one| one.of == local) {
             let reference = inside(&[one.reference], reference(object, one.implied));
-            let values = within(one.values, section(object, "parameters")?);
+            let values = within(one.values, section(object, "parameters", shelf)?);
             branches.push(branch(one.by, reference, values));
         }
         match kind {
-            "Trait" | "ClusterTrait" => branches.push(of_trait(object)?),
-            "Component" => branches.extend(of_component(objects, object)?),
-            "Project" => branches.extend(of_owned(objects, object, &PROJECT)?),
-            "Resource" => branches.extend(of_owned(objects, object, &RESOURCE)?),
+            "Trait" | "ClusterTrait" => branches.push(of_trait(object, shelf)?),
+            "Component" => branches.extend(of_component(objects, object, shelf)?),
+            "Project" => branches.extend(of_owned((objects, object), &PROJECT, shelf)?),
+            "Resource" => branches.extend(of_owned((objects, object), &RESOURCE, shelf)?),
             _ => {}
         }
     }
     Ok(branches)
 }
 
-/// The schema of the values that `object`, a type, calls `name`.
-pub(super) fn section(object: &Value, name: &str) -> Result<Value> {
+/// The schema of the values that `object`, a type, calls `name`; its definitions go to `shelf`.
+pub(super) fn section(object: &Value, name: &str, shelf: &mut Shelf) -> Result<Value> {
     let what = if name == "parameters" {
         "Parameters"
     } else {
         "Environment configuration"
     };
-    let title = ObjectName::of(object);
+    let of = ObjectName::of(object);
     let declared: Option<SchemaSection> =
         serde_json::from_value(object["spec"][name].clone()).unwrap_or_default();
-    let title = format!("{what} of {} {}", title.kind, title.name);
-    type_schema::section(&title, declared.as_ref()).map_err(|violation| {
-        let message = format!("the schema of {} cannot be used", ObjectName::of(object));
+    let title = format!("{what} of {} {}", of.kind, of.name);
+    let schema = type_schema::section(&title, declared.as_ref()).map_err(|violation| {
+        let message = format!("the schema of {of} cannot be used");
         Failure::new(Exit::Invalid, message).because(violation.to_string())
-    })
+    })?;
+    Ok(shelf.take(&format!("{}.{}.{name}", of.kind, of.name), schema))
 }
 
 /// What names `object`: its kind may be left out when that is the `implied` one.
@@ -111,15 +112,15 @@ fn reference(object: &Value, implied: &str) -> Value {
 }
 
 /// The parameters of a trait wherever a component uses it.
-fn of_trait(object: &Value) -> Result<Value> {
-    let parameters = within(&["parameters"], section(object, "parameters")?);
+fn of_trait(object: &Value, shelf: &mut Shelf) -> Result<Value> {
+    let parameters = within(&["parameters"], section(object, "parameters", shelf)?);
     let item = json!({"if": reference(object, "Trait"), "then": parameters});
     let traits = within(&["traits"], json!({"items": item}));
     Ok(branch("Component", json!({}), traits))
 }
 
 /// What the bindings of a component may set.
-fn of_component(objects: &[Value], component: &Value) -> Result<Option<Value>> {
+fn of_component(objects: &[Value], component: &Value, shelf: &mut Shelf) -> Result<Option<Value>> {
     let named = &component["spec"]["componentType"];
     let Some(type_) = find(objects, named, "ComponentType") else {
         return Ok(None);
@@ -133,12 +134,12 @@ fn of_component(objects: &[Value], component: &Value) -> Result<Option<Value>> {
             let implied = if forced { "ClusterTrait" } else { "Trait" };
             if let Some(found) = find(objects, one, implied) {
                 let instance = text(one, "/instanceName").to_owned();
-                configs.insert(instance, section(found, "environmentConfigs")?);
+                configs.insert(instance, section(found, "environmentConfigs", shelf)?);
             }
         }
     }
     let values = json!({"properties": {
-        "componentTypeEnvironmentConfigs": section(type_, "environmentConfigs")?,
+        "componentTypeEnvironmentConfigs": section(type_, "environmentConfigs", shelf)?,
         "traitEnvironmentConfigs": {"properties": configs},
     }});
     let owner = json!({
@@ -177,11 +178,18 @@ const RESOURCE: Owned = Owned {
 };
 
 /// What the bindings of a project or a resource may set.
-fn of_owned(objects: &[Value], object: &Value, owned: &Owned) -> Result<Option<Value>> {
+fn of_owned(
+    (objects, object): (&[Value], &Value),
+    owned: &Owned,
+    shelf: &mut Shelf,
+) -> Result<Option<Value>> {
     let Some(type_) = find(objects, &object["spec"]["type"], owned.type_) else {
         return Ok(None);
     };
-    let values = within(&[owned.values], section(type_, "environmentConfigs")?);
+    let values = within(
+        &[owned.values],
+        section(type_, "environmentConfigs", shelf)?,
+    );
     let name = json!({"const": object["metadata"]["name"]});
     let owner = inside(&["owner", owned.owner], name);
     Ok(Some(branch(owned.binding, owner, values)))
