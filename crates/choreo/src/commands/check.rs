@@ -2,7 +2,7 @@
 
 mod sarif;
 
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, ops::Range, path::PathBuf, sync::Arc};
 
 use choreo_compiler::{
     Code, Diagnostic, Place,
@@ -56,8 +56,13 @@ impl Found {
 /// Everything wrong with the files that `paths` hold.
 fn examine(paths: &[PathBuf], namespace: &str) -> Result<Vec<Found>> {
     let texts = manifest::texts(paths)?;
-    let (_, problems) = manifest::examine(&texts);
+    let (documents, problems) = manifest::examine(&texts);
     let mut found: Vec<Found> = problems.iter().map(|one| of_problem(one, &texts)).collect();
+    let malformed: BTreeSet<String> = problems
+        .iter()
+        .filter_map(|problem| documents.iter().rfind(|one| one.may_hold(problem)))
+        .map(|document| format!("{}/{}", document.kind(), document.name()))
+        .collect();
     let mut files = Files::defaults()?;
     for (name, text) in &texts {
         // Text that is no YAML was told above.
@@ -72,6 +77,13 @@ fn examine(paths: &[PathBuf], namespace: &str) -> Result<Vec<Found>> {
         files.add(name, text, namespace)?;
     }
     found.extend(of_fleet(&files));
+    // What has the wrong form cannot be read either: that was told where it is wrong.
+    found.retain(|one| {
+        let diagnostic = &one.finding.diagnostic;
+        let unreadable =
+            diagnostic.code == Code::Manifest && matches!(diagnostic.field.as_str(), "" | "spec");
+        !(unreadable && malformed.contains(&diagnostic.object))
+    });
     found.sort_by(|left, right| left.key().cmp(&right.key()));
     found.dedup_by(|left, right| left.key() == right.key());
     Ok(found)
@@ -112,8 +124,8 @@ fn of_fleet(files: &Files) -> Vec<Found> {
     let mut fleet = Fleet::read(files.objects.iter().cloned());
     fleet.bind_everywhere();
     fleet::settle(&mut fleet);
-    let missing = fleet.missing();
-    let mut all: Vec<(&str, &Diagnostic)> = missing
+    let problems = fleet.problems();
+    let mut all: Vec<(&str, &Diagnostic)> = problems
         .iter()
         .map(|(namespace, one)| (namespace.as_str(), one))
         .collect();
@@ -122,12 +134,6 @@ fn of_fleet(files: &Files) -> Vec<Found> {
         let of_binding = binding.compiled.diagnostics.iter();
         all.extend(of_binding.map(|one| (binding.namespace.as_str(), one)));
     }
-    let known = |one: &Diagnostic| {
-        let mut told = missing.iter();
-        told.any(|(_, known)| known.object == one.object && known.message == one.message)
-    };
-    let rest = fleet.diagnostics().iter().filter(|one| !known(one));
-    all.extend(rest.map(|one| ("", one)));
     all.into_iter()
         .map(|(namespace, one)| spotted(&files.library, namespace, one))
         .collect()

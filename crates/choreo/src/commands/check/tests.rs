@@ -46,6 +46,18 @@ fn lines(found: &[Found]) -> Vec<String> {
 }
 
 #[test]
+fn what_cannot_be_read_is_told_once_where_it_is_wrong() {
+    let found = examined(&BROKEN.replace("autoDeply: true", "autoDeploy: yess"));
+    let lines = lines(&found);
+    let wrong = "18:15 spec.autoDeploy must be true or false, this is text".to_owned();
+    assert!(lines.contains(&wrong), "{lines:?}");
+    assert!(
+        !lines.iter().any(|one| one.contains("invalid type")),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn all_mistakes_are_told_at_once_where_they_stand() {
     let found = examined(BROKEN);
     assert_eq!(
