@@ -207,6 +207,29 @@ fn a_workflow_changes_the_runs_that_have_not_begun() {
 }
 
 #[test]
+fn a_pipeline_brings_cells_to_its_environments() {
+    let mut more = manifests();
+    let live = find(&mut more, "Environment", "live").clone();
+    let mut later = live.clone();
+    later["metadata"]["name"] = json!("later");
+    more.push(later);
+    let before = settled(more.clone());
+    let pipeline = find(&mut more, "DeploymentPipeline", "usual");
+    let targets = &mut pipeline["spec"]["promotionPaths"][0]["targetEnvironmentRefs"];
+    *targets = json!([{"name": "live"}, {"name": "later"}]);
+    let plan = plan(&before, &settled(more));
+    let [group] = plan.groups.as_slice() else {
+        panic!("{:?}", told(&plan))
+    };
+    assert_eq!(group.size, 2, "{group:?}");
+    let reason = &group.reasons[0];
+    assert_eq!(
+        (reason.object.as_str(), reason.field.as_str()),
+        ("DeploymentPipeline/usual", "spec.promotionPaths")
+    );
+}
+
+#[test]
 fn objects_that_name_what_is_not_there_are_told() {
     let plan = planned(|manifests| {
         let binding = find(manifests, "ReleaseBinding", "basket-test");

@@ -12,7 +12,7 @@ use choreo_model::platform::EnvironmentSpec;
 use choreo_model::project::ProjectReleaseSpec;
 use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::resource::ResourceReleaseSpec;
-use choreo_model::{DataPlane, Environment, Object, Project, Spec, names};
+use choreo_model::{DataPlane, DeploymentPipeline, Environment, Object, Project, Spec, names};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a binding binds; the cells of projects are needed first.
@@ -190,6 +190,14 @@ impl Fleet {
         ];
         around.extend(subject.map(|subject| object(name.of.kind(), subject)));
         around
+    }
+
+    /// The pipeline of the project called `project`.
+    pub(crate) fn pipeline_of(&self, project: &ObjectName) -> Option<&DeploymentPipeline> {
+        let namespace = &project.namespace;
+        let project = self.projects.get(namespace, &project.name)?;
+        let name = &project.spec.deployment_pipeline_ref.name;
+        self.pipelines.get(namespace, name)
     }
 
     /// Whether there is the project, environment, resource or component `object`.

@@ -58,9 +58,23 @@ pub(super) fn changes(
         (Some(Ok(Snapshot::Run(old))), Some(Ok(Snapshot::Run(new)))) => {
             run(&old, &new, &mut found);
         }
-        _ => found.note(whole(name, fleets), ""),
+        _ => match rerouted(name, fleets) {
+            Some(pipeline) => found.note(pipeline, "/spec/promotionPaths"),
+            None => found.note(whole(name, fleets), ""),
+        },
     }
     found.0.into_iter().collect()
+}
+
+/// The pipeline that brought about the binding `name`, when that was changed and nothing else came.
+fn rerouted(name: &Name, (before, after): (&Fleet, &Fleet)) -> Option<String> {
+    let around = after.around(name);
+    let project = around.first()?;
+    if before.has_binding(name) || around.iter().any(|one| !before.has(one)) {
+        return None;
+    }
+    let (was, is) = (before.pipeline_of(project)?, after.pipeline_of(project)?);
+    (was.spec != is.spec).then(|| format!("{}/{}", is.kind(), is.name()))
 }
 
 /// What came or went together with the binding `name`: of what it is in and of what it binds the

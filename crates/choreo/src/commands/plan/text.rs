@@ -7,6 +7,8 @@ use serde_json::Value;
 
 /// How many names are shown of many.
 const SHOWN: usize = 5;
+/// How many deletions are shown: nobody should overlook one.
+const DELETIONS: usize = 50;
 /// How much of a value is shown.
 const WIDE: usize = 60;
 
@@ -18,14 +20,14 @@ pub(super) fn plan(plan: &Plan) -> String {
         lines.push(String::new());
     }
     let releases = plan.releases.iter().map(|one| one.name.clone());
-    list("new releases", releases, &mut lines);
+    list(("new releases", SHOWN), releases, &mut lines);
     let moves = plan.moves.iter().map(|one| {
         let from = one.from.as_deref().unwrap_or("nothing");
         format!("{}: {from} -> {}", one.name, one.to)
     });
-    list("bindings that move", moves, &mut lines);
+    list(("bindings that move", SHOWN), moves, &mut lines);
     let deletions = plan.deletions.iter().map(ToString::to_string);
-    list("deleted", deletions, &mut lines);
+    list(("deleted", DELETIONS), deletions, &mut lines);
     for (title, problems) in [
         ("wrong then", &plan.introduced),
         ("right then", &plan.resolved),
@@ -34,7 +36,7 @@ pub(super) fn plan(plan: &Plan) -> String {
             let place = format!("{} {}", one.object, one.field);
             format!("{}: {}", place.trim_end(), one.message)
         });
-        list(title, told, &mut lines);
+        list((title, SHOWN), told, &mut lines);
     }
     lines.push(summary(plan));
     lines.push(format!("digest {}", plan.digest()));
@@ -139,14 +141,19 @@ fn some_of(names: &[String]) -> String {
     }
 }
 
-fn list(title: &str, items: impl Iterator<Item = String>, lines: &mut Vec<String>) {
+/// A list with its title, of which only so many lines are shown.
+fn list(
+    (title, shown): (&str, usize),
+    items: impl Iterator<Item = String>,
+    lines: &mut Vec<String>,
+) {
     let items: Vec<String> = items.collect();
     if items.is_empty() {
         return;
     }
     lines.push(format!("{title}:"));
-    lines.extend(items.iter().take(SHOWN).map(|item| format!("  {item}")));
-    if let Some(more) = items.len().checked_sub(SHOWN + 1) {
+    lines.extend(items.iter().take(shown).map(|item| format!("  {item}")));
+    if let Some(more) = items.len().checked_sub(shown + 1) {
         lines.push(format!("  and {} more", more + 1));
     }
     lines.push(String::new());
