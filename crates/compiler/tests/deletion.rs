@@ -12,7 +12,7 @@ fn read(file: &str) -> Vec<Value> {
 }
 
 fn shop() -> Vec<Value> {
-    let files = ["platform.yaml", "connections/input.yaml"];
+    let files = ["platform.yaml", "connections/input.yaml", "prices.yaml"];
     files.into_iter().flat_map(read).collect()
 }
 

@@ -16,6 +16,7 @@ fn manifests() -> Vec<Value> {
     [
         "platform.yaml",
         "connections/input.yaml",
+        "prices.yaml",
         "traits/input.yaml",
     ]
     .into_iter()

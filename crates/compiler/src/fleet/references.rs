@@ -40,7 +40,7 @@ impl Fleet {
             let place = (run.namespace(), object.as_str());
             found.note(place, "spec.workflow.name", workflow);
         }
-        found.0
+        found.all
     }
 
     fn project_references(&self, project: &Project, found: &mut Found) {
@@ -193,13 +193,22 @@ impl Fleet {
 
 /// What was found so far, each once.
 #[derive(Default)]
-struct Found(Vec<(String, Diagnostic)>);
+struct Found {
+    all: Vec<(String, Diagnostic)>,
+    /// Namespace, object, field and message of each.
+    seen: BTreeSet<[String; 4]>,
+}
 
 impl Found {
     fn push(&mut self, namespace: &str, diagnostic: Diagnostic) {
-        let found = (namespace.to_owned(), diagnostic);
-        if !self.0.contains(&found) {
-            self.0.push(found);
+        let one = [
+            namespace,
+            &diagnostic.object,
+            &diagnostic.field,
+            &diagnostic.message,
+        ];
+        if self.seen.insert(one.map(str::to_owned)) {
+            self.all.push((namespace.to_owned(), diagnostic));
         }
     }
 
