@@ -210,8 +210,7 @@ fn a_workflow_changes_the_runs_that_have_not_begun() {
 #[test]
 fn a_pipeline_brings_cells_to_its_environments() {
     let mut more = manifests();
-    let live = find(&mut more, "Environment", "live").clone();
-    let mut later = live.clone();
+    let mut later = find(&mut more, "Environment", "live").clone();
     later["metadata"]["name"] = json!("later");
     more.push(later);
     let before = settled(more.clone());

@@ -41,13 +41,13 @@ fn rename(schema: &mut Value, owner: &str) {
     match schema {
         Value::Object(fields) => {
             for (keyword, value) in fields {
-                match value {
-                    Value::String(target) if keyword == "$ref" => {
-                        if let Some(name) = target.strip_prefix(ROOT) {
-                            *target = format!("{ROOT}{owner}.{name}");
-                        }
-                    }
-                    other => rename(other, owner),
+                let name = value.as_str().and_then(|target| target.strip_prefix(ROOT));
+                if keyword == "$ref"
+                    && let Some(name) = name
+                {
+                    *value = Value::from(format!("{ROOT}{owner}.{name}"));
+                } else {
+                    rename(value, owner);
                 }
             }
         }
