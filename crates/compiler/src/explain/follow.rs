@@ -237,8 +237,10 @@ impl Explained<'_> {
             return vec![step_unset(self.of_workload("/spec/dependencies"))];
         }
         let providers = snapshot.providers.iter();
+        let resources = snapshot.resources.iter();
         std::iter::once(self.of_workload("/spec/dependencies"))
             .chain(providers.map(|provider| given(*provider, "/status/endpoints")))
+            .chain(resources.map(|resource| given(*resource, "/status/outputs")))
             .collect()
     }
 
