@@ -7,10 +7,21 @@ use crate::programs::{Parsed, Programs, Read, Sheet};
 use crate::schema::Schema;
 use choreo_model::shared::{ResourceTemplate, TargetPlane};
 use choreo_model::traits::TraitCreate;
-use choreo_template::{Context, Entry, Helper, Output, Recorder, Silent, Template, Trace};
+use choreo_template::{
+    Budget, Context, Entry, Exhausted, Helper, Output, Recorder, Silent, Template, Trace, clipped,
+};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
+
+/// How many problems of one binding are told.
+const MAX_PROBLEMS: usize = 100;
+/// How many objects one binding may render.
+const MAX_OBJECTS: usize = 1_000;
+/// What looking at an object for one operation costs, in steps.
+const LOOK: usize = 1;
+/// What an evaluation costs besides what it evaluates, in steps.
+const EVALUATION: usize = 25;
 
 /// A trace that can be emptied.
 pub(crate) trait Ledger: Trace + Default {
@@ -109,7 +120,11 @@ pub(crate) struct Bench<L> {
     /// What was parsed before of the documents that are read here, by their names.
     sheets: Vec<(String, Arc<Sheet>)>,
     ledger: L,
+    /// What everything that is done here may cost together.
+    pub(crate) budget: Budget,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Whether there is no use in going on: too much is wrong, or nothing is left of the budget.
+    stopped: bool,
     /// The instance of the trait that is being applied.
     pub(crate) instance: Option<String>,
     /// The loop that is being run.
@@ -157,7 +172,36 @@ impl<L: Ledger> Bench<L> {
     /// Notes an error.
     pub(crate) fn fail(&mut self, code: Code, site: Site<'_>, message: impl Into<String>) {
         let error = Diagnostic::error(code, site.object, dotted(site.pointer), message);
-        self.diagnostics.push(error);
+        self.note(error);
+    }
+
+    /// Notes a finding, unless there are too many already.
+    pub(crate) fn note(&mut self, found: Diagnostic) {
+        if !self.stopped {
+            self.diagnostics.push(found);
+            let errors = self.diagnostics.iter().filter(|one| one.is_error());
+            self.stopped = errors.count() >= MAX_PROBLEMS;
+        }
+    }
+
+    /// Notes that something cannot be paid for, after which nothing is done any more; what was paid
+    /// for otherwise.
+    pub(crate) fn paid<R>(&mut self, site: Site<'_>, cost: Result<R, Exhausted>) -> Option<R> {
+        match cost {
+            Ok(paid) if !self.stopped => Some(paid),
+            Ok(_) => None,
+            Err(exhausted) => {
+                self.fail(Code::Expression, site, exhausted.to_string());
+                self.stopped = true;
+                None
+            }
+        }
+    }
+
+    /// Pays for looking at one object; whether there is still any use in it.
+    pub(crate) fn look(&mut self, site: Site<'_>) -> bool {
+        let cost = self.budget.step(LOOK);
+        self.paid(site, cost).is_some()
     }
 
     /// Evaluates the template `value`; `None` when it failed, which is noted.
@@ -167,6 +211,8 @@ impl<L: Ledger> Bench<L> {
         value: &Value,
         context: &Context<'_, '_>,
     ) -> Option<Output> {
+        let cost = self.budget.step(EVALUATION);
+        self.paid(site, cost)?;
         let result = match self.parsed(site, value).as_ref() {
             Ok(template) => template.eval(context, &mut self.ledger),
             Err(faults) => Err(faults.clone()),
@@ -174,10 +220,9 @@ impl<L: Ledger> Bench<L> {
         match result {
             Ok(output) => Some(output),
             Err(faults) => {
-                let found = faults
-                    .into_iter()
-                    .map(|fault| Diagnostic::of_fault(site.object, fault));
-                self.diagnostics.extend(found);
+                for fault in faults {
+                    self.note(Diagnostic::of_fault(site.object, fault));
+                }
                 None
             }
         }
@@ -194,11 +239,8 @@ impl<L: Ledger> Bench<L> {
             Some(Value::Bool(answer)) => Some(answer),
             other => {
                 let found = other.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
-                self.fail(
-                    Code::Expression,
-                    site,
-                    format!("must be true or false, found {found}"),
-                );
+                let message = clipped(format!("must be true or false, found {found}"));
+                self.fail(Code::Expression, site, message);
                 None
             }
         }
@@ -221,6 +263,9 @@ impl<L: Ledger> Bench<L> {
             ..site
         };
         for (index, item) in self.items(site, for_each, context).iter().enumerate() {
+            if !self.look(site) {
+                break;
+            }
             let mut scope = context.scope();
             let variable = var.unwrap_or("item");
             scope.bind(variable, item);
@@ -283,6 +328,12 @@ impl<L: Ledger> Bench<L> {
             context,
             |bench, scope, index| {
                 bench.ledger.drain();
+                if drafts.len() >= MAX_OBJECTS {
+                    let message = format!("more than {MAX_OBJECTS} objects are rendered");
+                    bench.fail(Code::Object, site, message);
+                    bench.stopped = true;
+                    return;
+                }
                 let Some(Some(object)) = bench.eval(at, recipe.template, scope) else {
                     return;
                 };

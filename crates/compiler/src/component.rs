@@ -124,7 +124,7 @@ struct Pipeline<'a, L> {
 impl<'a, L: Ledger> Pipeline<'a, L> {
     fn run(mut self, container: &Container, connections: &Connections, compiled: &mut Compiled) {
         let variables = self.variables(container, connections);
-        let mut context = Context::new();
+        let mut context = Context::within(self.bench.budget.clone());
         variables.bind(&mut context);
         let mut drafts = Vec::new();
         let object = self.type_object();
@@ -291,6 +291,12 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         sites: &[(String, String); 2],
     ) -> Option<Use<'a>> {
         let traits = &self.snapshot.release.traits;
+        let site = Site {
+            object: &sites[0].0,
+            pointer: "",
+        };
+        let looking = self.bench.budget.step(traits.len());
+        self.bench.paid(site, looking)?;
         let found = traits
             .iter()
             .find(|frozen| frozen.kind == reference.kind && frozen.name == reference.name);
@@ -299,7 +305,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             let (given, field) = &sites[0];
             let message = format!("{object} is not part of the release");
             let error = Diagnostic::error(Code::Trait, given.as_str(), field.as_str(), message);
-            self.bench.diagnostics.push(error);
+            self.bench.note(error);
             return None;
         };
         let mut variables = Variables::default();

@@ -37,7 +37,10 @@ pub(crate) fn label(drafts: &mut [Draft], labels: &BTreeMap<&'static str, String
                     field(object, "metadata").and_then(|metadata| map_field(metadata, "labels"));
                 let Some(map) = map else { return };
                 for (key, value) in labels {
-                    map.insert((*key).to_owned(), Value::from(value.as_str()));
+                    // Most templates have put them there already.
+                    if map.get(*key).and_then(Value::as_str) != Some(value) {
+                        map.insert((*key).to_owned(), Value::from(value.as_str()));
+                    }
                 }
             },
         );
@@ -113,15 +116,17 @@ pub(crate) fn check<L: Ledger>(bench: &mut Bench<L>, source: &str, drafts: &[Dra
 
 /// Sorts by kind, version, namespace and name.
 pub(crate) fn sort(drafts: &mut [Draft]) {
-    drafts.sort_by_cached_key(|draft| {
-        [
-            "/kind",
-            "/apiVersion",
-            "/metadata/namespace",
-            "/metadata/name",
-        ]
-        .map(|pointer| text(&draft.object, pointer).to_owned())
-    });
+    drafts.sort_by(|left, right| key(left).cmp(&key(right)));
+}
+
+fn key(draft: &Draft) -> [&str; 4] {
+    [
+        "/kind",
+        "/apiVersion",
+        "/metadata/namespace",
+        "/metadata/name",
+    ]
+    .map(|pointer| text(&draft.object, pointer))
 }
 
 /// Names every object after its kind and name.

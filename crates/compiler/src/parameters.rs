@@ -1,8 +1,9 @@
 //! What a type's schemas make of the values given for them.
 
-use crate::bench::{Bench, Ledger};
+use crate::bench::{Bench, Ledger, Site};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::programs::Read;
+use crate::schema::Schema;
 use choreo_model::shared::SchemaSection;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -32,13 +33,13 @@ pub(crate) fn checked<L: Ledger>(
         return Value::Object(Map::new());
     };
     let mut value = given(value);
-    schema.fill(&mut value);
-    for violation in schema.validate(&value) {
+    fill(bench, schema, &mut value, site);
+    for violation in schema.validate_within(&value, &bench.budget) {
         let field = match violation.field.as_str() {
             "" => site.field.to_owned(),
             below => format!("{}.{below}", site.field),
         };
-        bench.diagnostics.push(Diagnostic::error(
+        bench.note(Diagnostic::error(
             Code::Parameters,
             site.given,
             field,
@@ -57,9 +58,19 @@ pub(crate) fn filled<L: Ledger>(
 ) -> Value {
     let mut value = given(value);
     if let Some(Ok(schema)) = read(bench, section, site).as_deref() {
-        schema.fill(&mut value);
+        fill(bench, schema, &mut value, site);
     }
     value
+}
+
+/// Fills in defaults, if that can be paid for.
+fn fill<L: Ledger>(bench: &mut Bench<L>, schema: &Schema, value: &mut Value, site: Section<'_>) {
+    let filled = schema.fill_within(value, &bench.budget);
+    let at = Site {
+        object: site.given,
+        pointer: "",
+    };
+    bench.paid(at, filled);
 }
 
 fn given(value: Option<&Value>) -> Value {
@@ -79,7 +90,7 @@ fn read<L: Ledger>(
     let read = bench.schema(site.declared, site.schema_field, schema);
     if let Err(violation) = read.as_ref() {
         let field = format!("{}.openAPIV3Schema{}", site.schema_field, violation.field);
-        bench.diagnostics.push(Diagnostic::error(
+        bench.note(Diagnostic::error(
             Code::Schema,
             site.declared,
             field,

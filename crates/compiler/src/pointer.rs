@@ -3,8 +3,14 @@
 //! `/spec/containers/[?(@.name=='main')]/env/-` reads: in every container named `main`, the place
 //! after the last variable. `[*]` selects all items, `[n]` one.
 
+use choreo_template::{Budget, Exhausted, clipped, weight};
 use serde_json::{Map, Value};
 use std::fmt;
+
+/// The longest path, in bytes.
+const LONGEST: usize = 4096;
+/// How many segments a path may have.
+const DEEPEST: usize = 64;
 
 /// A path that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +32,9 @@ pub enum Misfit {
     /// A key on a list, an index on an object, or anything on a scalar.
     #[error("{0} cannot be looked up in {1}")]
     Kind(String, &'static str),
+    /// It takes more than there is left.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
 }
 
 /// One step of a path.
@@ -68,6 +77,10 @@ pub enum Change<'v> {
 impl Path {
     /// Parses `text`.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
+        if text.len() > LONGEST || text.matches(['/', '[']).count() > DEEPEST {
+            let reason = "the path is too long";
+            return Err(Malformed(clipped(text.to_owned()), reason));
+        }
         if text.is_empty() {
             return Ok(Self {
                 segments: Vec::new(),
@@ -85,6 +98,16 @@ impl Path {
 
     /// Applies `change` at every selected place of `value`.
     pub fn apply(&self, value: &mut Value, change: Change<'_>) -> Result<(), Misfit> {
+        self.apply_within(value, change, &Budget::default())
+    }
+
+    /// The same, as long as `budget` pays for it.
+    pub fn apply_within(
+        &self,
+        value: &mut Value,
+        change: Change<'_>,
+        budget: &Budget,
+    ) -> Result<(), Misfit> {
         let Some((last, parents)) = self.segments.split_last() else {
             return match change {
                 Change::Add(new) | Change::Replace(new) => {
@@ -94,7 +117,7 @@ impl Path {
                 Change::Remove => Err(Misfit::Kind("the whole object".to_owned(), "a removal")),
             };
         };
-        descend(value, parents, last, change, &mut String::new())
+        descend(value, (parents, last), (change, budget), &mut String::new())
     }
 }
 
@@ -152,14 +175,15 @@ fn bracket(text: &str) -> Result<Segment, &'static str> {
 
 fn descend(
     value: &mut Value,
-    parents: &[Segment],
-    last: &Segment,
-    change: Change<'_>,
+    (parents, last): (&[Segment], &Segment),
+    (change, budget): (Change<'_>, &Budget),
     at: &mut String,
 ) -> Result<(), Misfit> {
     let Some((first, rest)) = parents.split_first() else {
+        pay(value, last, change, budget)?;
         return finish(value, last, change, at);
     };
+    budget.step(items(value))?;
     let next = rest.first().unwrap_or(last);
     if let (Segment::Key(key), Change::Add(_)) = (first, change) {
         create(value, key, next);
@@ -168,10 +192,34 @@ fn descend(
     at.push('/');
     at.push_str(&first.to_string());
     for child in select(value, first, at)? {
-        descend(child, rest, last, change, at)?;
+        descend(child, (rest, last), (change, budget), at)?;
     }
     at.truncate(length);
     Ok(())
+}
+
+/// Pays for `change` at `last` of `value`: the new value is copied to every item that is selected.
+fn pay(
+    value: &Value,
+    last: &Segment,
+    change: Change<'_>,
+    budget: &Budget,
+) -> Result<(), Exhausted> {
+    let items = items(value);
+    budget.step(items)?;
+    let copies = match last {
+        Segment::All | Segment::Filter { .. } => items,
+        Segment::Key(_) | Segment::Index(_) => 1,
+    };
+    match change {
+        Change::Add(new) | Change::Replace(new) => budget.grow(copies.saturating_mul(weight(new))),
+        Change::Remove => Ok(()),
+    }
+}
+
+/// How many items `value` has, if it is a list.
+fn items(value: &Value) -> usize {
+    value.as_array().map_or(0, Vec::len)
 }
 
 /// Makes the field `key` when it is missing: a list when an item is to be appended to it.

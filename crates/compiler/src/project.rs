@@ -83,7 +83,7 @@ fn render<L: Ledger>(
         let value = parameters::filled(bench, section.as_ref(), value.as_ref(), site);
         variables.set(name, value);
     }
-    let mut context = Context::new();
+    let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
     let rules = ("validations", frozen.spec.validations.as_slice());
     validations::before(bench, &object, rules, &context);

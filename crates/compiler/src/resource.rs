@@ -62,7 +62,7 @@ fn compile<L: Ledger>(snapshot: &ResourceSnapshot<'_>, programs: &Programs) -> C
     let mut bench = Bench::<L>::default();
     bench.open(programs, &object, &snapshot.release.resource_type);
     let variables = variables(snapshot, &object, &mut bench);
-    let mut context = Context::new();
+    let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
     let spec = &snapshot.release.resource_type.spec;
     let drafts = manifests::make(&mut bench, &object, &spec.resources, &context);

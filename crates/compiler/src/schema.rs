@@ -1,7 +1,7 @@
 //! Defaults and validation of what types ask for: JSON Schema as Kubernetes' structural schema,
 //! plus `$defs`.
 
-use regex::{Regex, RegexBuilder};
+use choreo_template::{Budget, Exhausted, Pattern, clipped, cut, weight};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,8 +10,16 @@ use std::collections::BTreeMap;
 const MAX_DEPTH: usize = 64;
 /// How many schemas one may hold, every reference followed.
 const MAX_SCHEMAS: usize = 10_000;
-/// How large a pattern may become, in bytes.
-const MAX_PATTERN: usize = 1 << 20;
+/// How large it may become, every reference followed, in bytes.
+const MAX_SIZE: usize = choreo_template::MAX_OUTPUT;
+/// How large the automata of all its patterns may become together, in bytes.
+const MAX_PATTERNS: usize = 2 << 20;
+/// How many bytes of a text are quoted.
+const QUOTED: usize = 200;
+/// How many violations of one value are told.
+const MAX_VIOLATIONS: usize = 100;
+/// How many of the values that would be allowed are told.
+const MAX_ALLOWED: usize = 20;
 
 /// A value that does not satisfy its schema, or a schema that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +35,7 @@ impl Violation {
     fn new(field: &str, message: impl Into<String>) -> Self {
         Self {
             field: field.to_owned(),
-            message: message.into(),
+            message: clipped(message.into()),
         }
     }
 }
@@ -40,7 +48,7 @@ pub struct Schema {
 }
 
 /// The patterns of a schema, or why one cannot be used.
-type Patterns = BTreeMap<String, Result<Regex, String>>;
+type Patterns = BTreeMap<String, Result<Pattern, String>>;
 
 impl Schema {
     /// Reads an `openAPIV3Schema`, following every `$ref` to its `$defs`.
@@ -53,10 +61,14 @@ impl Schema {
         let resolver = Resolver {
             definitions,
             left: Cell::new(MAX_SCHEMAS),
+            size: Cell::new(MAX_SIZE),
         };
         let root = resolver.resolve(schema, "", &mut Vec::new(), MAX_DEPTH)?;
         let mut patterns = Patterns::new();
-        collect_patterns(&root, &mut patterns);
+        if collect_patterns(&root, &mut patterns, MAX_PATTERNS).is_none() {
+            let message = "the patterns of the schema are too many or too large together";
+            return Err(Violation::new("", message));
+        }
         Ok(Self { root, patterns })
     }
 
@@ -68,43 +80,58 @@ impl Schema {
     /// Fills in defaults the way Kubernetes does: a nested default appears only where its parent
     /// is present.
     pub fn fill(&self, value: &mut Value) {
-        fill(&self.root, value);
+        // What is too large to be filled is too large to be valid.
+        let _ = self.fill_within(value, &Budget::default());
     }
 
-    /// Everything in `value` that the schema does not allow.
+    /// The same, as long as `budget` pays for it.
+    pub fn fill_within(&self, value: &mut Value, budget: &Budget) -> Result<(), Exhausted> {
+        fill(&self.root, value, budget)
+    }
+
+    /// What in `value` the schema does not allow.
     pub fn validate(&self, value: &Value) -> Vec<Violation> {
-        let mut violations = Violations::new(&self.patterns);
+        self.validate_within(value, &Budget::default())
+    }
+
+    /// The same, as long as `budget` pays for looking.
+    pub fn validate_within(&self, value: &Value, budget: &Budget) -> Vec<Violation> {
+        let mut violations = Violations::new(&self.patterns, budget, MAX_VIOLATIONS);
         validate(&self.root, value, "", &mut violations);
         violations.found
     }
 }
 
-fn collect_patterns(schema: &Value, patterns: &mut Patterns) {
+/// Prepares all patterns in `schema`; returns what is left of the `room` they may take, if that is
+/// enough.
+fn collect_patterns(schema: &Value, patterns: &mut Patterns, mut room: usize) -> Option<usize> {
     match schema {
         Value::Object(keywords) => {
-            if let Some(pattern) = keywords.get("pattern").and_then(Value::as_str) {
-                patterns
-                    .entry(pattern.to_owned())
-                    .or_insert_with(|| compiled(pattern));
+            if let Some(pattern) = keywords.get("pattern").and_then(Value::as_str)
+                && !patterns.contains_key(pattern)
+            {
+                let compiled = compiled(pattern);
+                let size = compiled.as_ref().map_or(Pattern::LARGEST, Pattern::size);
+                room = room.checked_sub(size)?;
+                patterns.insert(pattern.to_owned(), compiled);
             }
             for inner in keywords.values() {
-                collect_patterns(inner, patterns);
+                room = collect_patterns(inner, patterns, room)?;
             }
         }
         Value::Array(items) => {
             for item in items {
-                collect_patterns(item, patterns);
+                room = collect_patterns(item, patterns, room)?;
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+    Some(room)
 }
 
 /// A schema's pattern, or why it cannot be used.
-pub(crate) fn compiled(pattern: &str) -> Result<Regex, String> {
-    let built = RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build();
-    built.map_err(|error| {
-        let told = error.to_string();
+pub(crate) fn compiled(pattern: &str) -> Result<Pattern, String> {
+    Pattern::new(pattern).map_err(|told| {
         let reason = told.lines().last().unwrap_or_default();
         reason.trim_start_matches("error: ").to_owned()
     })
@@ -113,19 +140,39 @@ pub(crate) fn compiled(pattern: &str) -> Result<Regex, String> {
 /// What was found so far, with the schema's patterns at hand.
 struct Violations<'s> {
     patterns: &'s Patterns,
+    budget: &'s Budget,
     found: Vec<Violation>,
+    /// How many are looked for.
+    wanted: usize,
 }
 
 impl<'s> Violations<'s> {
-    const fn new(patterns: &'s Patterns) -> Self {
+    const fn new(patterns: &'s Patterns, budget: &'s Budget, wanted: usize) -> Self {
         Self {
             patterns,
+            budget,
             found: Vec::new(),
+            wanted,
         }
     }
 
     fn push(&mut self, violation: Violation) {
-        self.found.push(violation);
+        if self.found.len() < self.wanted {
+            self.found.push(violation);
+        }
+    }
+
+    /// Pays for `steps` of looking at `field`; whether there is any use in it.
+    fn look(&mut self, field: &str, steps: usize) -> bool {
+        if self.found.len() >= self.wanted {
+            return false;
+        }
+        let paid = self.budget.step(steps);
+        if let Err(exhausted) = paid {
+            self.push(Violation::new(field, exhausted.to_string()));
+            self.wanted = self.found.len();
+        }
+        paid.is_ok()
     }
 }
 
@@ -133,6 +180,8 @@ struct Resolver<'s> {
     definitions: &'s Map<String, Value>,
     /// How many schemas may still be made: references to references multiply.
     left: Cell<usize>,
+    /// How many bytes they may still take.
+    size: Cell<usize>,
 }
 
 impl Resolver<'_> {
@@ -183,12 +232,26 @@ impl Resolver<'_> {
                         .map(|branch| self.resolve(branch, &path, seen, depth - 1))
                         .collect::<Result<_, _>>()?,
                 ),
-                _ => inner.clone(),
+                _ => {
+                    self.pay(inner, &path)?;
+                    inner.clone()
+                }
             };
             resolved.insert(keyword.clone(), inner);
         }
         seen.truncate(length);
         Ok(Value::Object(resolved))
+    }
+
+    /// Pays for a copy of `value`.
+    fn pay(&self, value: &Value, path: &str) -> Result<(), Violation> {
+        let left = self.size.get().checked_sub(weight(value)).ok_or_else(|| {
+            let limit = MAX_SIZE >> 20;
+            let message = format!("the schema takes more than {limit} MB, references followed");
+            Violation::new(path, message)
+        })?;
+        self.size.set(left);
+        Ok(())
     }
 
     /// `object` with the keywords of what it refers to, its own winning.
@@ -216,7 +279,10 @@ impl Resolver<'_> {
         let target = self
             .definitions
             .get(name)
-            .and_then(Value::as_object)
+            .ok_or_else(|| Violation::new(path, format!("$defs has no {name}")))?;
+        self.pay(target, path)?;
+        let target = target
+            .as_object()
             .ok_or_else(|| Violation::new(path, format!("$defs has no {name}")))?;
         seen.push(name.to_owned());
         let mut merged = self.dereference(target, path, seen)?.into_owned();
@@ -229,27 +295,30 @@ impl Resolver<'_> {
     }
 }
 
-fn fill(schema: &Value, value: &mut Value) {
+fn fill(schema: &Value, value: &mut Value, budget: &Budget) -> Result<(), Exhausted> {
+    budget.step(1)?;
     match value {
         Value::Object(object) => {
             let properties = schema.get("properties").and_then(Value::as_object);
             for (name, field) in properties.into_iter().flatten() {
+                budget.step(4)?;
                 if let Some(default) = field.get("default") {
                     let missing = object.get(name).is_none_or(|value| {
                         value.is_null() && field.get("nullable") != Some(&Value::Bool(true))
                     });
                     if missing {
+                        budget.grow(name.len() + weight(default))?;
                         object.insert(name.clone(), default.clone());
                     }
                 }
                 if let Some(value) = object.get_mut(name) {
-                    fill(field, value);
+                    fill(field, value, budget)?;
                 }
             }
             if let Some(additional @ Value::Object(_)) = schema.get("additionalProperties") {
                 for (name, value) in object {
                     if properties.is_none_or(|properties| !properties.contains_key(name)) {
-                        fill(additional, value);
+                        fill(additional, value, budget)?;
                     }
                 }
             }
@@ -257,15 +326,19 @@ fn fill(schema: &Value, value: &mut Value) {
         Value::Array(items) => {
             if let Some(item) = schema.get("items") {
                 for value in items {
-                    fill(item, value);
+                    fill(item, value, budget)?;
                 }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+    Ok(())
 }
 
 fn validate(schema: &Value, value: &Value, field: &str, violations: &mut Violations<'_>) {
+    if !violations.look(field, 1) {
+        return;
+    }
     if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {
         return;
     }
@@ -279,13 +352,17 @@ fn validate(schema: &Value, value: &Value, field: &str, violations: &mut Violati
         return;
     }
     if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
+        && violations.look(field, allowed.len())
         && !allowed.contains(value)
     {
-        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-        violations.push(Violation::new(
-            field,
-            format!("{value} is none of {}", allowed.join(", ")),
-        ));
+        let told = allowed.iter().take(MAX_ALLOWED).map(ToString::to_string);
+        let told = told.collect::<Vec<_>>().join(", ");
+        let more = match allowed.len().saturating_sub(MAX_ALLOWED) {
+            0 => String::new(),
+            more => format!(" and {more} others"),
+        };
+        let message = format!("{value} is none of {told}{more}");
+        violations.push(Violation::new(field, message));
     }
     match value {
         Value::Object(object) => validate_object(schema, object, field, violations),
@@ -304,6 +381,9 @@ fn validate_object(
     violations: &mut Violations<'_>,
 ) {
     let required = schema.get("required").and_then(Value::as_array);
+    if !violations.look(field, required.map_or(0, Vec::len)) {
+        return;
+    }
     for name in required.into_iter().flatten().filter_map(Value::as_str) {
         if !object.contains_key(name) {
             violations.push(Violation::new(&below(field, name), "is required"));
@@ -342,7 +422,9 @@ fn validate_array(schema: &Value, items: &[Value], field: &str, violations: &mut
         field,
         violations,
     );
-    if schema.get("uniqueItems") == Some(&Value::Bool(true)) {
+    if schema.get("uniqueItems") == Some(&Value::Bool(true))
+        && violations.look(field, items.len().saturating_mul(items.len()) / 2)
+    {
         for (index, item) in items.iter().enumerate() {
             if items[..index].contains(item) {
                 violations.push(Violation::new(
@@ -371,19 +453,16 @@ fn validate_string(schema: &Value, text: &str, field: &str, violations: &mut Vio
     let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else {
         return;
     };
-    match violations.patterns.get(pattern) {
-        Some(Ok(matcher)) if !matcher.is_match(text) => {
-            violations.push(Violation::new(
-                field,
-                format!("{text:?} does not match {pattern}"),
-            ));
-        }
-        Some(Err(error)) => violations.push(Violation::new(
-            field,
-            format!("the schema's pattern {pattern} cannot be used: {error}"),
-        )),
-        Some(Ok(_)) | None => {}
-    }
+    let message = match violations.patterns.get(pattern) {
+        Some(Ok(matcher)) => match matcher.is_match(text, violations.budget) {
+            Ok(true) => return,
+            Ok(false) => format!("{:?} does not match {pattern}", cut(text, QUOTED)),
+            Err(exhausted) => exhausted.to_string(),
+        },
+        Some(Err(error)) => format!("the schema's pattern {pattern} cannot be used: {error}"),
+        None => return,
+    };
+    violations.push(Violation::new(field, message));
 }
 
 fn validate_number(schema: &Value, value: &Value, field: &str, violations: &mut Violations<'_>) {
@@ -420,8 +499,12 @@ fn is_whole(quotient: f64) -> bool {
 
 fn validate_branches(schema: &Value, value: &Value, field: &str, violations: &mut Violations<'_>) {
     let branches = |keyword: &str| schema.get(keyword).and_then(Value::as_array);
-    let patterns = violations.patterns;
-    let fits = |schema: &Value| fits(schema, value, patterns);
+    let (patterns, budget) = (violations.patterns, violations.budget);
+    let fits = |schema: &Value| {
+        let mut violations = Violations::new(patterns, budget, 1);
+        validate(schema, value, "", &mut violations);
+        violations.found.is_empty()
+    };
     let fitting = |branches: &[Value]| branches.iter().filter(|branch| fits(branch)).count();
     for branch in branches("allOf").into_iter().flatten() {
         validate(branch, value, field, violations);
@@ -444,12 +527,6 @@ fn validate_branches(schema: &Value, value: &Value, field: &str, violations: &mu
     {
         violations.push(Violation::new(field, "has a form that is excluded"));
     }
-}
-
-fn fits(schema: &Value, value: &Value, patterns: &Patterns) -> bool {
-    let mut violations = Violations::new(patterns);
-    validate(schema, value, "", &mut violations);
-    violations.found.is_empty()
 }
 
 fn bounded(

@@ -64,6 +64,9 @@ pub(crate) fn selects<L: Ledger>(
     draft: &Draft,
     context: &Context<'_, '_>,
 ) -> bool {
+    if !bench.look(site) {
+        return false;
+    }
     let api_version = text(&draft.object, "/apiVersion");
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let fits = draft.plane == plane
@@ -162,7 +165,7 @@ fn operate<L: Ledger>(
     let applied = draft.change(
         || bench.origin(Cause::Patch, site),
         value.as_ref().zip(trail.as_ref()),
-        |object| path.apply(object, change),
+        |object| path.apply_within(object, change, &bench.budget),
     );
     if let Err(misfit) = applied {
         let kind = text(&draft.object, "/kind");

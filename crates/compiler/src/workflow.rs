@@ -61,7 +61,7 @@ fn compile<L: Ledger>(snapshot: &WorkflowSnapshot<'_>, programs: &Programs) -> C
     let mut variables = variables(snapshot, &object, &compiled.namespace, &mut bench);
     let references = external_references(snapshot, &object, &variables, &mut bench);
     variables.set("externalRefs", references);
-    let mut context = Context::new();
+    let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
     let resources = &snapshot.workflow.spec.resources;
     let mut drafts = manifests::make(&mut bench, &object, resources, &context);
@@ -148,7 +148,7 @@ fn external_references<L: Ledger>(
     variables: &Variables,
     bench: &mut Bench<L>,
 ) -> Value {
-    let mut context = Context::new();
+    let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
     let mut found = Map::new();
     let references = &snapshot.workflow.spec.external_refs;

@@ -124,7 +124,7 @@ fn play(case: &Json) -> Result<(), String> {
     }
     let mut context = Context::new();
     for (name, bound) in case["bindings"].as_object().into_iter().flatten() {
-        context.set(name.clone(), read(&bound["value"]));
+        context.set(name, read(&bound["value"]));
     }
     let found = match (evaluate(&expr, &context), wants_error) {
         (Err(_), true) => return Ok(()),

@@ -9,9 +9,9 @@ use std::rc::Rc;
 /// Variables and helper results, borrowed from JSON. All scopes of a context share its budget.
 pub struct Context<'p, 'v> {
     parent: Option<&'p Self>,
-    variables: Vec<(String, Value<'v>)>,
+    variables: Vec<(&'v str, Value<'v>)>,
     helpers: Vec<(Helper, Value<'v>)>,
-    budget: Rc<Budget>,
+    budget: Budget,
 }
 
 impl fmt::Debug for Context<'_, '_> {
@@ -29,34 +29,39 @@ impl Default for Context<'_, '_> {
 impl<'p, 'v> Context<'p, 'v> {
     /// An empty context with a budget of its own.
     pub fn new() -> Self {
+        Self::within(Budget::default())
+    }
+
+    /// An empty context whose expressions take from `budget`.
+    pub const fn within(budget: Budget) -> Self {
         Self {
             parent: None,
             variables: Vec::new(),
             helpers: Vec::new(),
-            budget: Rc::default(),
+            budget,
         }
     }
 
     /// Binds the variable `name`.
-    pub fn bind(&mut self, name: &str, value: &'v serde_json::Value) {
-        self.set(name.to_owned(), value::from_json(value));
+    pub fn bind(&mut self, name: &'v str, value: &'v serde_json::Value) {
+        self.set(name, value::from_json(value));
     }
 
     /// Binds the variable `name` to `value` as one of `type_`: where that says so, texts are times
     /// and whole numbers are doubles.
-    pub fn bind_as(&mut self, name: &str, value: &'v serde_json::Value, type_: &Type) {
-        self.set(name.to_owned(), value::from_json_as(value, type_));
+    pub fn bind_as(&mut self, name: &'v str, value: &'v serde_json::Value, type_: &Type) {
+        self.set(name, value::from_json_as(value, type_));
     }
 
     /// Binds the variable `name` to an optional that holds `value`, if there is one.
     pub fn bind_optional(
         &mut self,
-        name: &str,
+        name: &'v str,
         value: Option<&'v serde_json::Value>,
         type_: &Type,
     ) {
         let inner = value.map(|value| Rc::new(value::from_json_as(value, type_)));
-        self.set(name.to_owned(), Value::Optional(inner));
+        self.set(name, Value::Optional(inner));
     }
 
     /// Sets what `helper` returns (or, if it takes an argument, the map it looks it up in).
@@ -73,11 +78,11 @@ impl<'p, 'v> Context<'p, 'v> {
             parent: Some(self),
             variables: Vec::new(),
             helpers: Vec::new(),
-            budget: Rc::clone(&self.budget),
+            budget: self.budget.clone(),
         }
     }
 
-    pub(crate) fn set(&mut self, name: String, value: Value<'v>) {
+    pub(crate) fn set(&mut self, name: &'v str, value: Value<'v>) {
         match self.variables.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
             None => self.variables.push((name, value)),
@@ -85,7 +90,7 @@ impl<'p, 'v> Context<'p, 'v> {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Value<'v>> {
-        let own = self.variables.iter().find(|(known, _)| known == name);
+        let own = self.variables.iter().find(|(known, _)| *known == name);
         match (own, self.parent) {
             (Some((_, value)), _) => Some(value.clone()),
             (None, Some(parent)) => parent.find(name),
@@ -109,7 +114,7 @@ impl<'p, 'v> Context<'p, 'v> {
 
     /// The names that can be written, for suggestions.
     pub(crate) fn names(&self) -> Vec<String> {
-        let own = self.variables.iter().map(|(name, _)| name.clone());
+        let own = self.variables.iter().map(|(name, _)| (*name).to_owned());
         let outer = self.parent.map(Context::names).unwrap_or_default();
         own.chain(outer).collect()
     }

@@ -9,9 +9,10 @@ use crate::fault::Failure;
 use crate::library::{self, Called, Overload};
 use crate::syntax::ast::{Bind, BindKind, Entry, Expr, Item, Kind, Loop, LoopKind};
 use crate::syntax::meant;
-use crate::value::{Key, Value};
+use crate::value::{Key, List, Map, Value};
 use lookup::{has, look_up, no_field, no_item};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The most arguments a function takes.
 pub(crate) const MAX_ARGUMENTS: usize = 4;
@@ -72,8 +73,7 @@ impl<'e> Interpreter<'e> {
             } => {
                 let operand = self.eval(operand)?;
                 let index = self.eval(index)?;
-                let failure = |operand: &Value<'e>| no_item(operand, &index);
-                look_up(operand, *optional, |value| value.item(&index), failure)
+                self.item(operand, &index, *optional)
             }
             Kind::Call {
                 name,
@@ -99,6 +99,12 @@ impl<'e> Interpreter<'e> {
             Kind::Loop(inner) => self.walk(inner),
             Kind::Bind(inner) => self.bind(inner),
         }
+    }
+
+    fn item(&self, operand: Value<'e>, index: &Value<'e>, optional: bool) -> Called<'e> {
+        self.budget.step(index.comparing(index))?;
+        let failure = |operand: &Value<'e>| no_item(operand, index);
+        look_up(operand, optional, |value| value.item(index), failure)
     }
 
     fn call(
@@ -175,7 +181,7 @@ impl<'e> Interpreter<'e> {
     }
 
     fn list(&mut self, items: &'e [Item]) -> Called<'e> {
-        self.budget.grow(items.len() * size_of::<Value<'_>>())?;
+        self.budget.grow(List::cost(items.len()))?;
         let mut list = Vec::with_capacity(items.len());
         for item in items {
             let value = self.eval(&item.value)?;
@@ -185,11 +191,11 @@ impl<'e> Interpreter<'e> {
     }
 
     fn map(&mut self, entries: &'e [Entry]) -> Called<'e> {
-        self.budget
-            .grow(entries.len() * 2 * size_of::<Value<'_>>())?;
+        self.budget.grow(Map::cost(entries.len()))?;
         let mut map = BTreeMap::new();
         for entry in entries {
             let key = self.eval(&entry.key)?;
+            self.budget.step(key.comparing(&key))?;
             let Some(key) = Key::of(&key).filter(|_| !matches!(key, Value::Double(_))) else {
                 let message = format!("a {} cannot be a key", key.type_name());
                 return Err(Failure::new(message).at(&entry.key.span));
@@ -255,18 +261,23 @@ impl<'e> Interpreter<'e> {
 
     fn walk(&mut self, inner: &'e Loop) -> Called<'e> {
         let range = self.eval(&inner.range)?;
-        let pairs = pairs(&range, inner.second.is_some()).ok_or_else(|| {
-            let message = format!("a list or a map is wanted, found {}", range.type_name());
-            Failure::new(message).at(&inner.range.span)
-        })?;
-        self.budget.step(pairs.len())?;
+        let count = match &range {
+            Value::List(list) => list.len(),
+            Value::Map(map) => map.len(),
+            other => {
+                let message = format!("a list or a map is wanted, found {}", other.type_name());
+                return Err(Failure::new(message).at(&inner.range.span));
+            }
+        };
+        self.budget.step(count)?;
+        let pairs = Pairs::of(range, inner.second.is_some());
         match inner.kind {
-            LoopKind::All => self.decide(inner, &pairs, false),
-            LoopKind::Exists => self.decide(inner, &pairs, true),
+            LoopKind::All => self.decide(inner, pairs, false),
+            LoopKind::Exists => self.decide(inner, pairs, true),
             LoopKind::ExistsOne => {
                 let mut found = 0_usize;
-                for pair in &pairs {
-                    found += usize::from(self.test(inner, pair, &inner.body)?);
+                for pair in pairs {
+                    found += usize::from(self.test(inner, &pair, &inner.body)?);
                 }
                 Ok(Value::Bool(found == 1))
             }
@@ -274,26 +285,32 @@ impl<'e> Interpreter<'e> {
                 let mut kept = Vec::new();
                 for pair in pairs {
                     if self.test(inner, &pair, &inner.body)? {
+                        self.budget.grow(List::cost(1))?;
                         kept.push(pair.0);
                     }
                 }
-                self.made(kept)
+                Ok(Value::list(kept))
             }
             LoopKind::List => {
-                let made = self.transform(inner, pairs)?;
-                self.made(made.into_iter().map(|(_, value)| value).collect())
+                let mut made = Vec::new();
+                self.transform(inner, pairs, |this, _, value| {
+                    this.budget.grow(List::cost(1))?;
+                    made.push(value);
+                    Ok(())
+                })?;
+                Ok(Value::list(made))
             }
             LoopKind::Map => {
-                let made = self.transform(inner, pairs)?;
-                self.budget.grow(made.len() * 2 * size_of::<Value<'_>>())?;
-                let entries = made
-                    .into_iter()
-                    .filter_map(|(key, value)| Some((Key::of(&key)?, value)));
-                Ok(Value::map(entries.collect()))
+                let mut made = BTreeMap::new();
+                self.transform(inner, pairs, |this, key, value| {
+                    this.enter(&mut made, Key::of(&key), value)
+                })?;
+                Ok(Value::map(made))
             }
             LoopKind::Entries => self.entries(inner, pairs),
             LoopKind::Sort => {
-                let mut keyed = Vec::with_capacity(pairs.len());
+                self.budget.grow(List::cost(2 * count))?;
+                let mut keyed = Vec::with_capacity(count);
                 for pair in pairs {
                     let key = self.within(inner, &pair, &inner.body)?;
                     keyed.push((key, pair.0));
@@ -303,31 +320,28 @@ impl<'e> Interpreter<'e> {
         }
     }
 
-    fn made(&self, items: Vec<Value<'e>>) -> Called<'e> {
-        self.budget.grow(items.len() * size_of::<Value<'_>>())?;
-        Ok(Value::list(items))
-    }
-
     /// `all` and `exists`: one item that decides makes the failures of others irrelevant.
-    fn decide(&mut self, inner: &'e Loop, pairs: &[Pair<'e>], decisive: bool) -> Called<'e> {
+    fn decide(&mut self, inner: &'e Loop, pairs: Pairs<'e>, decisive: bool) -> Called<'e> {
         let mut failed = None;
         for pair in pairs {
-            match self.test(inner, pair, &inner.body) {
+            match self.test(inner, &pair, &inner.body) {
                 Ok(truth) if truth == decisive => return Ok(Value::Bool(decisive)),
                 Ok(_) => {}
+                // The rest would fail for the same reason.
+                Err(failure) if self.budget.step(1).is_err() => return Err(failure),
                 Err(failure) => failed = Some(failure),
             }
         }
         failed.map_or(Ok(Value::Bool(!decisive)), Err)
     }
 
-    /// What the body makes of each item that the filter lets pass, with its key.
+    /// Hands `keep` what the body makes of each item that the filter lets pass, with its key.
     fn transform(
         &mut self,
         inner: &'e Loop,
-        pairs: Vec<Pair<'e>>,
-    ) -> Result<Vec<Pair<'e>>, Failure> {
-        let mut made = Vec::with_capacity(pairs.len());
+        pairs: Pairs<'e>,
+        mut keep: impl FnMut(&mut Self, Value<'e>, Value<'e>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         for pair in pairs {
             let kept = match &inner.filter {
                 Some(filter) => self.test(inner, &pair, filter)?,
@@ -335,49 +349,90 @@ impl<'e> Interpreter<'e> {
             };
             if kept {
                 let value = self.within(inner, &pair, &inner.body)?;
-                made.push((pair.0, value));
+                keep(self, pair.0, value)?;
             }
         }
-        Ok(made)
+        Ok(())
     }
 
-    fn entries(&mut self, inner: &'e Loop, pairs: Vec<Pair<'e>>) -> Called<'e> {
+    fn entries(&mut self, inner: &'e Loop, pairs: Pairs<'e>) -> Called<'e> {
         let mut all = BTreeMap::new();
-        for (_, entry) in self.transform(inner, pairs)? {
+        self.transform(inner, pairs, |this, _, entry| {
             let Value::Map(entry) = entry else {
                 let message = format!("each entry must be a map, found {}", entry.type_name());
                 return Err(Failure::new(message).at(&inner.body.span));
             };
-            self.budget.grow(entry.len() * 2 * size_of::<Value<'_>>())?;
             for (key, value) in entry.entries() {
                 if all.contains_key(&key) {
                     let message = format!("the key {key} is made twice");
                     return Err(Failure::new(message).at(&inner.body.span));
                 }
-                all.insert(key, value);
+                this.enter(&mut all, Some(key), value)?;
             }
-        }
+            Ok(())
+        })?;
         Ok(Value::map(all))
+    }
+
+    /// Pays for an entry of a map that is being made, and puts it there.
+    fn enter(
+        &self,
+        map: &mut BTreeMap<Key<'e>, Value<'e>>,
+        key: Option<Key<'e>>,
+        value: Value<'e>,
+    ) -> Result<(), Failure> {
+        if let Some(key) = key {
+            self.budget.step(key.reading())?;
+            self.budget
+                .grow(Map::cost(map.len() + 1) - Map::cost(map.len()))?;
+            map.insert(key, value);
+        }
+        Ok(())
     }
 }
 
 /// What a loop sees of one step: the item, or the key and the value.
 type Pair<'e> = (Value<'e>, Value<'e>);
 
-fn pairs<'e>(range: &Value<'e>, two: bool) -> Option<Vec<Pair<'e>>> {
-    let pairs = match range {
-        Value::List(list) if two => {
-            let indices = (0_i64..).map(Value::Int);
-            indices.zip(list.iter()).collect()
+/// The steps of a loop.
+enum Pairs<'e> {
+    Items(List<'e>, Range<usize>),
+    /// Each item behind its index.
+    Indexed(List<'e>, Range<usize>),
+    Entries(std::vec::IntoIter<(Key<'e>, Value<'e>)>),
+}
+
+impl<'e> Pairs<'e> {
+    /// The steps of a loop over `range`; no others are there than those of lists and maps.
+    fn of(range: Value<'e>, two: bool) -> Self {
+        match range {
+            Value::List(list) => {
+                let all = 0..list.len();
+                if two {
+                    Self::Indexed(list, all)
+                } else {
+                    Self::Items(list, all)
+                }
+            }
+            Value::Map(map) => Self::Entries(map.entries().into_iter()),
+            _ => Self::Entries(Vec::new().into_iter()),
         }
-        Value::List(list) => list.iter().map(|item| (item, Value::Null)).collect(),
-        Value::Map(map) => {
-            let entries = map.entries().into_iter();
-            entries.map(|(key, value)| (key.value(), value)).collect()
+    }
+}
+
+impl<'e> Iterator for Pairs<'e> {
+    type Item = Pair<'e>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Items(list, left) => Some((list.get(left.next()?)?, Value::Null)),
+            Self::Indexed(list, left) => {
+                let index = left.next()?;
+                Some((Value::Int(i64::try_from(index).ok()?), list.get(index)?))
+            }
+            Self::Entries(left) => left.next().map(|(key, value)| (key.value(), value)),
         }
-        _ => return None,
-    };
-    Some(pairs)
+    }
 }
 
 /// What an element of a literal adds: nothing, when it is an optional without a value.

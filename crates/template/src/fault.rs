@@ -1,6 +1,10 @@
 //! What went wrong, and where it was written.
 
+use crate::budget::Exhausted;
 use std::ops::Range;
+
+/// The longest message, in bytes: what people wrote may be quoted in it, whatever its length.
+const LONGEST: usize = 1000;
 
 /// A problem with one expression of a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +40,7 @@ struct Cause {
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self(Box::new(Cause {
-            message: message.into(),
+            message: clipped(message.into()),
             hint: None,
             span: None,
         }))
@@ -56,6 +60,27 @@ impl Failure {
     pub(crate) fn into_parts(self) -> (String, Option<String>, Option<Range<usize>>) {
         (self.0.message, self.0.hint, self.0.span)
     }
+}
+
+impl From<Exhausted> for Failure {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::new(exhausted.to_string())
+    }
+}
+
+/// `message`, cut when it is too long to be read.
+pub fn clipped(mut message: String) -> String {
+    let length = cut(&message, LONGEST).len();
+    if length < message.len() {
+        message.truncate(length);
+        message.push('…');
+    }
+    message
+}
+
+/// The first `length` bytes of `text`, or a little less: what is quoted in a message.
+pub fn cut(text: &str, length: usize) -> &str {
+    text.get(..text.floor_char_boundary(length)).unwrap_or(text)
 }
 
 /// Joins `segment` to a JSON pointer.

@@ -25,6 +25,7 @@ mod eval;
 mod fault;
 mod library;
 pub mod name;
+mod pattern;
 mod references;
 mod scan;
 pub mod source;
@@ -33,18 +34,25 @@ mod template;
 mod trace;
 mod value;
 
+pub use budget::{Budget, Exhausted};
 pub use check::{Fields, Scope, Type};
 pub use context::Context;
 pub use dialect::{Dialect, Helper};
-pub use fault::Fault;
+pub use fault::{Fault, clipped, cut};
+pub use pattern::Pattern;
 pub use references::{Reference, references};
 pub use template::{Output, Template};
 pub use trace::{Entry, Recorder, Silent, Trace};
+pub use value::weight;
 
 /// The longest expression that is parsed, in bytes.
 pub const MAX_EXPRESSION: usize = 32 * 1024;
 /// How deep the tree of an expression may be, and how deep its brackets.
 pub const MAX_NESTING: usize = 96;
+/// How many mistakes of one template are told.
+pub const MAX_FAULTS: usize = 100;
+/// How many expressions one template may hold.
+pub const MAX_EXPRESSIONS: usize = 5_000;
 /// How many steps all expressions of one [`Context`] may take together.
 pub const MAX_STEPS: usize = 1_000_000;
 /// How many bytes all expressions of one [`Context`] may make together, intermediate ones included.

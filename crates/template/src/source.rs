@@ -37,6 +37,8 @@ pub struct Place {
 const DOCUMENTS: usize = 50_000;
 /// How many values a text may hold.
 const VALUES: usize = 10_000_000;
+/// How much aliases may repeat, in values and ends of values.
+const REPEATED: usize = 100_000;
 
 /// How YAML that people write is read. What a text holds is bounded generously, as its own length
 /// bounds it already; what it may make of aliases stays bounded tightly.
@@ -47,6 +49,7 @@ pub fn options() -> serde_saphyr::Options {
             max_nodes: VALUES,
             max_events: 2 * VALUES,
         },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: REPEATED },
     }
 }
 

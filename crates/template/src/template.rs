@@ -8,7 +8,7 @@ use crate::fault::{Failure, join};
 use crate::syntax::Mistake;
 use crate::syntax::ast::Expr;
 use crate::trace::Entry;
-use crate::{Context, Dialect, Fault, MAX_DEPTH, Trace, value};
+use crate::{Context, Dialect, Fault, MAX_DEPTH, MAX_FAULTS, Trace, value};
 use parser::Parser;
 use serde_json::{Map, Value};
 use std::fmt::Display;
@@ -77,6 +77,9 @@ impl Template {
     pub fn check(&self, scope: &Scope<'_>) -> Vec<Fault> {
         let mut faults = self.unclosed.clone();
         self.root.visit(&mut |expression| {
+            if faults.len() >= MAX_FAULTS {
+                return;
+            }
             let (_, mistakes) = check::infer(&expression.program, scope);
             faults.extend(
                 mistakes
@@ -172,6 +175,38 @@ impl Node {
         Self::Constant(value, weight)
     }
 
+    /// A list; a constant, when all of its items are.
+    fn list(items: Vec<Self>) -> Self {
+        if !items.iter().all(Self::is_constant) {
+            return Self::List(items);
+        }
+        let (mut list, mut below) = (Vec::with_capacity(items.len()), 0);
+        for item in items {
+            if let Self::Constant(value, weight) = item {
+                below += weight;
+                list.push(value);
+            }
+        }
+        Self::Constant(Value::Array(list), value::list_weight(below))
+    }
+
+    /// A map; a constant, when all of its keys and values are.
+    fn map(entries: Vec<(Self, Self)>) -> Self {
+        let constant = |(key, value): &(Self, Self)| key.is_constant() && value.is_constant();
+        if !entries.iter().all(constant) {
+            return Self::Map(entries);
+        }
+        let (mut map, mut below) = (Map::new(), 0);
+        for entry in entries {
+            if let (Self::Constant(Value::String(key), _), Self::Constant(value, weight)) = entry {
+                below += key.len() + weight;
+                map.insert(key, value);
+            }
+        }
+        let weight = value::map_weight(map.len(), below);
+        Self::Constant(Value::Object(map), weight)
+    }
+
     /// Reports what a text cannot hold, and keys that are no strings.
     fn check_parts(&self, scope: &Scope<'_>, faults: &mut Vec<Fault>) {
         match self {
@@ -181,7 +216,9 @@ impl Node {
                 .for_each(|item| item.check_parts(scope, faults)),
             Self::Map(entries) => {
                 for (key, value) in entries {
-                    if let Self::Whole(expression) = key {
+                    if let Self::Whole(expression) = key
+                        && faults.len() < MAX_FAULTS
+                    {
                         let found = check::infer(&expression.program, scope).0;
                         if !found.may_be(&Type::String) {
                             let message = format!("a key must be a string, found {found}");
@@ -293,6 +330,9 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
     }
 
     fn expression(&mut self, expression: &Expression, output: &str) -> Output {
+        if self.faults.len() >= MAX_FAULTS {
+            return Some(Value::Null);
+        }
         self.record(expression, output);
         let budget = self.context.budget();
         let result = evaluate(&expression.program, self.context)
@@ -321,17 +361,16 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
     fn pay(&mut self, weight: usize) -> bool {
         match self.context.budget().grow(weight) {
             Ok(()) => true,
-            Err(failure) => {
+            Err(exhausted) => {
                 if self.faults.is_empty() {
-                    let (message, hint, _) = failure.into_parts();
                     self.faults.push(Fault {
-                        message,
+                        message: exhausted.to_string(),
                         path: self.path.to_owned(),
                         range: 0..0,
                         expression: String::new(),
                         part: 0..0,
                         certain: true,
-                        hint,
+                        hint: None,
                     });
                 }
                 false
@@ -365,12 +404,13 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
                         text.push_str(literal);
                     }
                 }
-                Part::Expression(expression) => {
+                Part::Expression(expression) if self.faults.len() < MAX_FAULTS => {
                     self.record(expression, output);
                     if let Err(failure) = self.append(expression, &mut text) {
                         self.faults.push(expression.failed(failure));
                     }
                 }
+                Part::Expression(_) => {}
             }
         }
         text

@@ -10,6 +10,8 @@ use choreo_model::traits::{PatchTarget, PostRenderValidation};
 use choreo_template::{Scope, Template, Type};
 use serde_json::Value;
 
+/// How many findings about one object are told.
+const MAX_FINDINGS: usize = 100;
 /// What a loop's variable is called when nothing is said.
 const ITEM: &str = "item";
 
@@ -32,6 +34,11 @@ impl<'o> Examiner<'o> {
     pub(crate) fn fail(&mut self, code: Code, pointer: &str, message: impl Into<String>) {
         let error = Diagnostic::error(code, self.object, dotted(pointer), message);
         self.diagnostics.push(error);
+    }
+
+    /// Whether so much was found that there is no use in looking on.
+    const fn is_full(&self) -> bool {
+        self.diagnostics.len() >= MAX_FINDINGS
     }
 
     /// The type of the values that the section at `pointer` takes.
@@ -70,6 +77,9 @@ impl<'o> Examiner<'o> {
         value: &Value,
         scope: &Scope<'_>,
     ) -> Option<Template> {
+        if self.is_full() {
+            return None;
+        }
         let (template, mut faults) = Template::read(&DIALECT, value, pointer);
         let sound = faults.is_empty();
         faults.extend(template.check(scope));

@@ -69,5 +69,5 @@ fn read<T: DeserializeOwned>(
     spec: &Value,
     check: impl FnOnce(&T) -> Vec<Diagnostic>,
 ) -> Vec<Diagnostic> {
-    serde_json::from_value(spec.clone()).map_or_else(|_| Vec::new(), |spec| check(&spec))
+    T::deserialize(spec).map_or_else(|_| Vec::new(), |spec| check(&spec))
 }

@@ -20,6 +20,11 @@ const UNSUPPORTED: [&str; 9] = [
     "xml",
 ];
 
+/// How many problems of one schema are told.
+const MAX_PROBLEMS: usize = 100;
+/// How many parts the schemas of all defaults may have together: one inside another counts twice.
+const MAX_DEFAULTED: usize = 30_000;
+
 /// What a section without a schema takes: nothing.
 pub(super) fn nothing() -> Type {
     Type::object::<String>([])
@@ -123,23 +128,35 @@ pub(super) struct Problem {
 
 /// Everything wrong with `schema` as it is written, references apart.
 pub(super) fn problems(schema: &Value) -> Vec<Problem> {
-    let mut found = Problems(Vec::new());
-    found.schema(schema, "");
-    found.0
+    let mut problems = Problems {
+        found: Vec::new(),
+        left: MAX_DEFAULTED,
+    };
+    problems.schema(schema, "");
+    problems.found
 }
 
-struct Problems(Vec<Problem>);
+struct Problems {
+    found: Vec<Problem>,
+    /// How many parts of schemas of defaults may still be looked at.
+    left: usize,
+}
 
 impl Problems {
     fn note(&mut self, pointer: impl Into<String>, fatal: bool, message: impl Into<String>) {
-        self.0.push(Problem {
-            pointer: pointer.into(),
-            message: message.into(),
-            fatal,
-        });
+        if self.found.len() < MAX_PROBLEMS {
+            self.found.push(Problem {
+                pointer: pointer.into(),
+                message: message.into(),
+                fatal,
+            });
+        }
     }
 
     fn schema(&mut self, schema: &Value, at: &str) {
+        if self.found.len() >= MAX_PROBLEMS {
+            return;
+        }
         let Some(keywords) = schema.as_object() else {
             return self.note(at, true, "a schema must be an object");
         };
@@ -235,6 +252,14 @@ impl Problems {
         else {
             return;
         };
+        if self.left == 0 {
+            return;
+        }
+        self.left = self.left.saturating_sub(keywords.values().map(parts).sum());
+        if self.left == 0 {
+            let message = "has too many defaults inside of each other";
+            return self.note(at, true, message);
+        }
         let Ok(schema) = Schema::read(&Value::Object(keywords.clone())) else {
             return;
         };
@@ -250,6 +275,15 @@ impl Problems {
             let message = format!("does not satisfy its schema:{place} {}", violation.message);
             self.note(format!("{at}/default"), false, message);
         }
+    }
+}
+
+/// How many values there are in `value`, itself included.
+fn parts(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => 1 + map.values().map(parts).sum::<usize>(),
+        Value::Array(items) => 1 + items.iter().map(parts).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
     }
 }
 

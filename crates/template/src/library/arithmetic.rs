@@ -5,7 +5,7 @@
 
 use super::Called;
 use super::time::{self, Moment};
-use crate::budget::Budget;
+use crate::budget::{Budget, Exhausted};
 use crate::fault::Failure;
 use crate::syntax::ast::Operator;
 use crate::value::{Key, List, Map, Text, Value, compare, equals};
@@ -22,7 +22,7 @@ pub(crate) fn binary<'e>(
         Operator::NotEqual => equals(left, right, budget).map(|equal| Value::Bool(!equal)),
         Operator::In => within(left, right, budget).map(Value::Bool),
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
-            ordered(operator, left, right)
+            ordered(operator, left, right, budget)
         }
         Operator::Add if concatenates(left) && concatenates(right) => joined(left, right, budget),
         Operator::Add
@@ -83,7 +83,13 @@ fn unsupported(operator: Operator, left: &Value<'_>, right: &Value<'_>) -> Failu
     failure
 }
 
-fn ordered<'e>(operator: Operator, left: &Value<'e>, right: &Value<'e>) -> Called<'e> {
+fn ordered<'e>(
+    operator: Operator,
+    left: &Value<'e>,
+    right: &Value<'e>,
+    budget: &Budget,
+) -> Called<'e> {
+    budget.step(left.comparing(right))?;
     let Ok(ordering) = compare(left, right) else {
         return Err(unsupported(operator, left, right));
     };
@@ -107,7 +113,10 @@ fn within(needle: &Value<'_>, hay: &Value<'_>, budget: &Budget) -> Result<bool, 
             }
             Ok(false)
         }
-        Value::Map(map) => Ok(Key::of(needle).is_some_and(|key| map.get(&key).is_some())),
+        Value::Map(map) => {
+            budget.step(needle.comparing(needle))?;
+            Ok(Key::of(needle).is_some_and(|key| map.get(&key).is_some()))
+        }
         _ => Err(unsupported(Operator::In, needle, hay)),
     }
 }
@@ -116,7 +125,7 @@ fn joined<'e>(left: &Value<'e>, right: &Value<'e>, budget: &Budget) -> Called<'e
     match (left, right) {
         (Value::String(left), Value::String(right)) => {
             let (left, right) = (left.as_str(), right.as_str());
-            budget.grow(left.len() + right.len())?;
+            budget.grow(Text::cost(left.len() + right.len()))?;
             Ok(Value::String(Text::Shared([left, right].concat().into())))
         }
         (Value::Bytes(left), Value::Bytes(right)) => {
@@ -139,10 +148,10 @@ fn joined<'e>(left: &Value<'e>, right: &Value<'e>, budget: &Budget) -> Called<'e
     }
 }
 
-/// Pays for a list or map of `count` items.
-pub(super) fn charge(count: usize, budget: &Budget) -> Result<(), Failure> {
+/// Pays for a list of `count` items.
+pub(super) fn charge(count: usize, budget: &Budget) -> Result<(), Exhausted> {
     budget.step(count)?;
-    budget.grow(count.saturating_mul(size_of::<Value<'_>>()))
+    budget.grow(List::cost(count))
 }
 
 fn computed<'e>(operator: Operator, left: &Value<'e>, right: &Value<'e>) -> Called<'e> {

@@ -3,7 +3,7 @@
 use super::arithmetic::{size, widened};
 use super::{Called, Overload, Sig, function, method, time, unfit};
 use crate::budget::Budget;
-use crate::fault::Failure;
+use crate::fault::{Failure, cut};
 use crate::value::{Text, Value};
 
 pub(super) const FUNCTIONS: &[Overload] = &[
@@ -48,10 +48,7 @@ fn same<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
     args.first().cloned().map_or_else(unfit, Ok)
 }
 
-fn count<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
-    if let Some(Value::String(text)) = args.first() {
-        budget.step(text.as_str().len() / 64)?;
-    }
+fn count<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
     args.first()
         .and_then(size)
         .map_or_else(unfit, |count| Ok(Value::Int(count)))
@@ -63,7 +60,7 @@ fn type_of<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
 }
 
 fn no_conversion<'e>(text: &str, wanted: &str) -> Called<'e> {
-    Err(Failure::new(format!("{text:?} is no {wanted}")))
+    Err(Failure::new(format!("{:?} is no {wanted}", cut(text, 100))))
 }
 
 fn to_bool<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
@@ -143,15 +140,13 @@ fn to_string<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
         [Value::Double(value)] => double_text(*value),
         [Value::Duration(moment)] => moment.to_string(),
         [Value::Timestamp(moment)] => time::written(*moment),
-        [Value::Bytes(bytes)] => {
-            budget.grow(bytes.len())?;
-            match std::str::from_utf8(bytes) {
-                Ok(text) => text.to_owned(),
-                Err(_) => return Err(Failure::new("the bytes are not text in UTF-8")),
-            }
-        }
+        [Value::Bytes(bytes)] => match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => return Err(Failure::new("the bytes are not text in UTF-8")),
+        },
         _ => return unfit(),
     };
+    budget.grow(Text::cost(text.len()))?;
     Ok(Value::from(text))
 }
 

@@ -84,6 +84,7 @@ fn clause(
     budget: &Budget,
 ) -> Result<String, Failure> {
     let precise = precision.unwrap_or(PRECISION);
+    budget.step(1 + precise / 4)?;
     let text = match (verb, value) {
         ('s', value) => return plain(value, budget),
         ('d', Value::Int(value)) => value.to_string(),
@@ -164,7 +165,7 @@ fn bytes(verb: char, content: &[u8]) -> String {
 
 /// A value as people read it.
 fn plain(value: &Value<'_>, budget: &Budget) -> Result<String, Failure> {
-    budget.step(1)?;
+    budget.step(4)?;
     let text = match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),

@@ -2,7 +2,7 @@
 
 use super::arithmetic::{charge, list};
 use super::{Called, Overload, Sig, function, method, unfit};
-use crate::budget::Budget;
+use crate::budget::{Budget, Exhausted};
 use crate::fault::Failure;
 use crate::value::{List, Value, compare, equals};
 use std::cmp::Ordering;
@@ -76,7 +76,7 @@ fn spread<'e>(
     depth: usize,
     flat: &mut Vec<Value<'e>>,
     budget: &Budget,
-) -> Result<(), Failure> {
+) -> Result<(), Exhausted> {
     charge(list.len(), budget)?;
     for item in list.iter() {
         match item {
@@ -116,23 +116,28 @@ fn sort<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
     let Some(items) = args.first().and_then(list) else {
         return unfit();
     };
+    charge(items.len().saturating_mul(2), budget)?;
     let pairs = items.iter().map(|item| (item.clone(), item)).collect();
     sorted(pairs, budget)
 }
 
 /// The second of each pair, in the order of the first.
 pub(crate) fn sorted<'e>(mut pairs: Vec<(Value<'e>, Value<'e>)>, budget: &Budget) -> Called<'e> {
-    charge(pairs.len().saturating_mul(2), budget)?;
-    if let [(first, _), rest @ ..] = pairs.as_slice() {
-        for (key, _) in std::iter::once(&(first.clone(), Value::Null)).chain(rest) {
-            if key.type_name() != first.type_name() || compare(first, key).is_err() {
-                let message = format!(
-                    "{} and {} cannot be sorted together",
-                    first.type_name(),
-                    key.type_name()
-                );
-                return Err(Failure::new(message));
-            }
+    charge(pairs.len(), budget)?;
+    let Some((first, _)) = pairs.first() else {
+        return Ok(Value::list(Vec::new()));
+    };
+    let reading: usize = pairs.iter().map(|(key, _)| 1 + key.comparing(key)).sum();
+    let rounds = pairs.len().ilog2() as usize + 1;
+    budget.step(reading.saturating_mul(rounds))?;
+    for (key, _) in &pairs {
+        if key.type_name() != first.type_name() || compare(first, key).is_err() {
+            let message = format!(
+                "{} and {} cannot be sorted together",
+                first.type_name(),
+                key.type_name()
+            );
+            return Err(Failure::new(message));
         }
     }
     pairs.sort_by(|(left, _), (right, _)| {

@@ -174,7 +174,8 @@ pub(crate) fn variadic(name: &str) -> Option<usize> {
     }
 }
 
-/// Calls the overload that fits `args`. Where only a double will do, a whole number is one.
+/// Calls the overload that fits `args`, all texts of which are read once or so. Where only a double
+/// will do, a whole number is one.
 pub(crate) fn call<'e>(
     name: &str,
     overloads: &[&'static Overload],
@@ -190,6 +191,7 @@ pub(crate) fn call<'e>(
                 .all(|(param, arg)| param.accepts(arg))
         })
     };
+    budget.step(args.iter().map(Value::length).sum::<usize>() / 64)?;
     if let Some(overload) = fitting(args) {
         return (overload.run)(args, budget);
     }

@@ -1,11 +1,11 @@
 //! What the platform adds to the language: `oc_*`.
 
-use super::arithmetic::{charge, list, map};
+use super::arithmetic::{list, map};
 use super::{Called, Overload, Sig, function, unfit};
 use crate::budget::Budget;
 use crate::fault::Failure;
 use crate::name;
-use crate::value::{List, Value};
+use crate::value::{List, Map, Value};
 use std::collections::BTreeMap;
 
 /// Any number of arguments arrive as one list.
@@ -24,11 +24,10 @@ fn omit<'e>(_args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
     Ok(Value::Omit)
 }
 
-fn hash<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
+fn hash<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
     let [Value::String(text)] = args else {
         return unfit();
     };
-    budget.step(text.as_str().len() / 64)?;
     Ok(Value::from(name::fnv(text.as_str())))
 }
 
@@ -77,7 +76,8 @@ fn merge<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
             let message = format!("only maps can be merged, found {}", part.type_name());
             return Err(Failure::new(message));
         };
-        charge(part.len(), budget)?;
+        budget.step(part.len())?;
+        budget.grow(Map::cost(part.len()))?;
         merged.extend(part.entries());
     }
     Ok(Value::map(merged))

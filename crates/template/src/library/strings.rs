@@ -4,7 +4,7 @@ use super::arithmetic::charge;
 use super::{Called, Overload, Sig, function, method, unfit};
 use crate::budget::Budget;
 use crate::fault::Failure;
-use crate::value::Value;
+use crate::value::{Text, Value};
 
 const S: &[Sig] = &[Sig::String];
 const SS: &[Sig] = &[Sig::String, Sig::String];
@@ -57,25 +57,19 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     function("strings.quote", S, Sig::String, quote),
 ];
 
-/// Pays for looking at `text` once.
-fn read(text: &str, budget: &Budget) -> Result<(), Failure> {
-    budget.step(text.len() / 64)
-}
-
 /// Pays for `text`, which was made.
 fn made<'e>(text: String, budget: &Budget) -> Called<'e> {
-    budget.grow(text.len())?;
+    budget.grow(Text::cost(text.len()))?;
     Ok(Value::from(text))
 }
 
 macro_rules! tests {
     ($($name:ident: $left:ident, $right:ident => $result:expr;)*) => {
-        $(fn $name<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
+        $(fn $name<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
             let [Value::String($left), Value::String($right)] = args else {
                 return unfit();
             };
             let ($left, $right) = ($left.as_str(), $right.as_str());
-            read($left, budget)?;
             Ok(Value::Bool($result))
         })*
     };
@@ -91,9 +85,8 @@ fn matches<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
     let [Value::String(text), Value::String(pattern)] = args else {
         return unfit();
     };
-    budget.step(text.as_str().len() / 16 + 1)?;
     let pattern = budget.pattern(pattern.as_str())?;
-    Ok(Value::Bool(pattern.is_match(text.as_str())))
+    Ok(Value::Bool(pattern.is_match(text.as_str(), budget)?))
 }
 
 /// The byte at which character `index` starts; the end counts as one.
@@ -112,12 +105,11 @@ fn position(text: &str, index: i64) -> Result<usize, Failure> {
         .ok_or_else(outside)
 }
 
-fn char_at<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
+fn char_at<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
     let [Value::String(text), Value::Int(index)] = args else {
         return unfit();
     };
     let text = text.as_str();
-    read(text, budget)?;
     let at = position(text, *index)?;
     let found = text.get(at..).and_then(|rest| rest.chars().next());
     Ok(Value::from(found.map(String::from).unwrap_or_default()))
@@ -127,7 +119,7 @@ fn characters(text: &str) -> i64 {
     i64::try_from(text.chars().count()).unwrap_or(i64::MAX)
 }
 
-fn index_of<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
+fn index_of<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
     let (text, part, from) = match args {
         [Value::String(text), Value::String(part)] => (text.as_str(), part.as_str(), 0),
         [Value::String(text), Value::String(part), Value::Int(from)] => {
@@ -135,7 +127,6 @@ fn index_of<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
         }
         _ => return unfit(),
     };
-    read(text, budget)?;
     let start = position(text, from)?;
     let found = text.get(start..).and_then(|rest| rest.find(part));
     let before = found.and_then(|found| text.get(..start + found));
@@ -150,7 +141,6 @@ fn last_index_of<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
         }
         _ => return unfit(),
     };
-    read(text, budget)?;
     let last = limit.map_or(Ok(text.len()), |limit| position(text, limit))?;
     budget.step((last + 1).saturating_mul(part.len() / 64 + 1) / 16)?;
     let starts = (0..=last)
@@ -190,7 +180,6 @@ macro_rules! changes {
                 return unfit();
             };
             let $text = $text.as_str();
-            read($text, budget)?;
             made($result, budget)
         })*
     };
@@ -227,13 +216,13 @@ fn replace<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
         return unfit();
     };
     let (text, old, new) = (text.as_str(), old.as_str(), new.as_str());
-    read(text, budget)?;
     // Paid before it is made: each place grows by the difference.
     let places = if old.is_empty() {
         text.chars().count() + 1
     } else {
         text.matches(old).count()
     };
+    budget.step(places / 16)?;
     let growth = places.min(limit).saturating_mul(new.len());
     budget.grow(text.len().saturating_add(growth))?;
     Ok(Value::from(text.replacen(old, new, limit)))
@@ -246,14 +235,13 @@ fn split<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
         return unfit();
     };
     let (text, separator) = (text.as_str(), separator.as_str());
-    read(text, budget)?;
     let places = if separator.is_empty() {
         text.len()
     } else {
         text.matches(separator).count()
     };
     charge(places.min(limit) + 1, budget)?;
-    budget.grow(text.len())?;
+    budget.grow(text.len() + places.min(limit).saturating_mul(Text::cost(0)))?;
     let parts: Vec<&str> = match (limit, separator) {
         (0, _) => Vec::new(),
         (limit, "") => letters(text, limit),
@@ -291,7 +279,6 @@ fn substring<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
         }
         _ => return unfit(),
     };
-    read(text, budget)?;
     let start = position(text, from)?;
     let end = to.map_or(Ok(text.len()), |to| position(text, to))?;
     match text.get(start..end) {

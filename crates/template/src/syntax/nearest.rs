@@ -1,7 +1,15 @@
 //! Which known name a mistyped one probably stands for.
 
+/// How many names are looked at.
+const LOOKED_AT: usize = 200;
+/// The longest name that anybody mistypes, in bytes.
+const LONGEST: usize = 256;
+
 /// The name nearest to `name`, when it is near enough to be meant.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let limit = match name.chars().count() {
         0..=2 => 1,
         3..=5 => 2,
@@ -9,7 +17,8 @@ pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
     };
     known
         .into_iter()
-        .filter(|candidate| *candidate != name)
+        .take(LOOKED_AT)
+        .filter(|candidate| *candidate != name && candidate.len() <= LONGEST)
         .map(|candidate| (distance(name, candidate, limit), candidate))
         .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.len())
         .min()

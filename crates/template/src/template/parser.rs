@@ -3,13 +3,15 @@
 use super::{Expression, Node, Part};
 use crate::fault::join;
 use crate::scan::{self, Piece};
-use crate::{Dialect, Fault, MAX_DEPTH, syntax};
+use crate::{Dialect, Fault, MAX_DEPTH, MAX_EXPRESSIONS, MAX_FAULTS, syntax};
 use serde_json::Value;
 use std::ops::Range;
 
 /// Parses values, and collects what does not parse.
 pub(super) struct Parser<'d> {
     dialect: &'d Dialect,
+    /// How many expressions were read.
+    expressions: usize,
     pub(super) faults: Vec<Fault>,
     pub(super) unclosed: Vec<Fault>,
 }
@@ -18,6 +20,7 @@ impl<'d> Parser<'d> {
     pub(super) const fn new(dialect: &'d Dialect) -> Self {
         Self {
             dialect,
+            expressions: 0,
             faults: Vec::new(),
             unclosed: Vec::new(),
         }
@@ -31,16 +34,20 @@ impl Parser<'_> {
             self.fault(message, path, 0..0, String::new());
             return Node::constant(Value::Null);
         }
-        let node = match value {
-            Value::String(text) => return self.text(text, path),
-            Value::Array(items) => Node::List(
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| self.node(item, &format!("{path}/{index}"), depth - 1))
-                    .collect(),
-            ),
-            Value::Object(entries) => Node::Map(
+        if self.is_full() {
+            return Node::constant(Value::Null);
+        }
+        match value {
+            Value::String(text) => self.text(text, path),
+            Value::Array(items) => {
+                let items = items.iter().enumerate();
+                Node::list(
+                    items
+                        .map(|(index, item)| self.node(item, &format!("{path}/{index}"), depth - 1))
+                        .collect(),
+                )
+            }
+            Value::Object(entries) => Node::map(
                 entries
                     .iter()
                     .map(|(key, value)| {
@@ -49,20 +56,15 @@ impl Parser<'_> {
                     })
                     .collect(),
             ),
-            Value::Null | Value::Bool(_) | Value::Number(_) => Node::constant(Value::Null),
-        };
-        let constant = match &node {
-            Node::List(items) => items.iter().all(Node::is_constant),
-            Node::Map(entries) => entries
-                .iter()
-                .all(|(k, v)| k.is_constant() && v.is_constant()),
-            Node::Constant(..) | Node::Whole(_) | Node::Text(_) => true,
-        };
-        if constant {
-            Node::constant(value.clone())
-        } else {
-            node
+            constant @ (Value::Null | Value::Bool(_) | Value::Number(_)) => {
+                Node::constant(constant.clone())
+            }
         }
+    }
+
+    /// Whether there is no use in reading on.
+    fn is_full(&self) -> bool {
+        self.faults.len() >= MAX_FAULTS
     }
 
     fn text(&mut self, text: &str, path: &str) -> Node {
@@ -105,7 +107,16 @@ impl Parser<'_> {
     }
 
     fn expression(&mut self, text: &str, range: Range<usize>, path: &str) -> Option<Expression> {
+        if self.is_full() {
+            return None;
+        }
         let source = &text[range.start + 2..range.end - 1];
+        self.expressions += 1;
+        if self.expressions > MAX_EXPRESSIONS {
+            let message = format!("the template has more than {MAX_EXPRESSIONS} expressions");
+            self.fault(message, path, range, source.to_owned());
+            return None;
+        }
         let (program, mistakes) = syntax::parse(source, self.dialect.helpers());
         self.faults
             .extend(mistakes.into_iter().map(|mistake| Fault {
@@ -126,6 +137,9 @@ impl Parser<'_> {
     }
 
     fn note_unclosed(&mut self, path: &str, range: Range<usize>) {
+        if self.unclosed.len() >= MAX_FAULTS {
+            return;
+        }
         self.unclosed.push(Fault {
             message: "the ${ is never closed, so this stays text as it is".to_owned(),
             path: path.to_owned(),

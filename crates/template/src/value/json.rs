@@ -1,6 +1,6 @@
 //! JSON in, by reference; JSON out, within the budget.
 
-use super::{Key, List, Map, Text, Value};
+use super::{Key, List, Map, Text, Value, json_map_cost};
 use crate::MAX_DEPTH;
 use crate::Type;
 use crate::budget::Budget;
@@ -9,7 +9,7 @@ use crate::library::time;
 use serde_json::{Number, Value as Json};
 
 /// What one value of JSON weighs besides its text, roughly as in memory.
-const NODE: usize = 32;
+const NODE: usize = 48;
 
 /// The value of `json`, borrowing everything.
 pub(crate) fn from_json(json: &Json) -> Value<'_> {
@@ -91,17 +91,26 @@ pub(crate) fn whole(double: f64) -> Option<i64> {
 }
 
 /// What `json` weighs in the budget.
-pub(crate) fn weight(json: &Json) -> usize {
-    let below: usize = match json {
-        Json::Null | Json::Bool(_) | Json::Number(_) => 0,
-        Json::String(text) => text.len(),
-        Json::Array(items) => items.iter().map(weight).sum(),
-        Json::Object(map) => map
-            .iter()
-            .map(|(key, value)| key.len() + weight(value))
-            .sum(),
-    };
-    below + NODE
+pub fn weight(json: &Json) -> usize {
+    match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) => NODE,
+        Json::String(text) => NODE + text.len(),
+        Json::Array(items) => list_weight(items.iter().map(weight).sum()),
+        Json::Object(map) => {
+            let below = map.iter().map(|(key, value)| key.len() + weight(value));
+            map_weight(map.len(), below.sum())
+        }
+    }
+}
+
+/// What a list weighs whose items weigh `below`.
+pub(crate) const fn list_weight(below: usize) -> usize {
+    NODE + below
+}
+
+/// What a map of `count` entries weighs whose keys and values weigh `below`.
+pub(crate) const fn map_weight(count: usize, below: usize) -> usize {
+    NODE + json_map_cost(count) + below
 }
 
 /// A result as JSON; `None` when it is to be left out.
@@ -114,6 +123,7 @@ fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Js
         let message = format!("the result nests deeper than {MAX_DEPTH} levels");
         return Err(Failure::new(message));
     }
+    budget.step(1)?;
     budget.grow(NODE)?;
     let json = match value {
         Value::Omit | Value::Optional(None) => return Ok(None),
@@ -132,20 +142,19 @@ fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Js
             Json::Array(items.to_vec())
         }
         Value::Map(Map::Json(map)) => {
-            budget.grow(
-                map.iter()
-                    .map(|(key, value)| key.len() + weight(value))
-                    .sum(),
-            )?;
+            let below = map.iter().map(|(key, value)| key.len() + weight(value));
+            budget.grow(map_weight(map.len(), below.sum()))?;
             Json::Object((*map).clone())
         }
         Value::List(List::Shared(items)) => {
-            let items = items
-                .iter()
-                .filter_map(|item| convert(item, depth - 1, budget).transpose());
-            Json::Array(items.collect::<Result<_, _>>()?)
+            let mut list = Vec::with_capacity(items.len());
+            for item in items.iter() {
+                list.extend(convert(item, depth - 1, budget)?);
+            }
+            Json::Array(list)
         }
         Value::Map(Map::Shared(map)) => {
+            budget.grow(json_map_cost(map.len()))?;
             let entries = map
                 .iter()
                 .filter_map(|(key, value)| entry(key, value, depth, budget).transpose());

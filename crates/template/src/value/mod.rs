@@ -3,7 +3,8 @@
 mod json;
 mod order;
 
-pub(crate) use json::{from_json, from_json_as, to_json, weight, whole};
+pub use json::weight;
+pub(crate) use json::{from_json, from_json_as, list_weight, map_weight, to_json, whole};
 pub(crate) use order::{compare, equals};
 
 use crate::library::time::Moment;
@@ -40,6 +41,11 @@ pub(crate) enum Text<'v> {
 }
 
 impl Text<'_> {
+    /// What a text of `length` bytes takes in memory, in bytes.
+    pub(crate) const fn cost(length: usize) -> usize {
+        32 + length
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Borrowed(text) => text,
@@ -56,6 +62,11 @@ pub(crate) enum List<'v> {
 }
 
 impl<'v> List<'v> {
+    /// What a list of `count` items takes in memory, in bytes, while it is made.
+    pub(crate) const fn cost(count: usize) -> usize {
+        count.saturating_mul(2 * size_of::<Value<'_>>())
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Json(items) => items.len(),
@@ -75,6 +86,19 @@ impl<'v> List<'v> {
     }
 }
 
+/// How many entries a node of a B-tree has room for.
+const NODE: usize = 11;
+
+/// How many nodes the B-tree of a map of `count` entries has at most.
+const fn nodes(count: usize) -> usize {
+    count.div_ceil(NODE.div_ceil(2))
+}
+
+/// What a map of `count` entries takes in memory as JSON, in bytes, without what it holds.
+pub(crate) const fn json_map_cost(count: usize) -> usize {
+    nodes(count).saturating_mul(NODE * (size_of::<String>() + size_of::<Json>()))
+}
+
 /// A map, borrowed from JSON or made by an expression; always walked in the order of its keys.
 #[derive(Debug, Clone)]
 pub(crate) enum Map<'v> {
@@ -83,6 +107,11 @@ pub(crate) enum Map<'v> {
 }
 
 impl<'v> Map<'v> {
+    /// What a map of `count` entries takes in memory, in bytes.
+    pub(crate) const fn cost(count: usize) -> usize {
+        nodes(count).saturating_mul(NODE * (size_of::<Key<'_>>() + size_of::<Value<'_>>()))
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Json(map) => map.len(),
@@ -234,6 +263,15 @@ impl<'v> Value<'v> {
         match self {
             Self::String(text) => Some(text.as_str()),
             _ => None,
+        }
+    }
+
+    /// How many bytes its text or bytes have.
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            Self::String(text) => text.as_str().len(),
+            Self::Bytes(bytes) => bytes.len(),
+            _ => 0,
         }
     }
 

@@ -1,6 +1,6 @@
 //! When values are equal, and which comes first.
 
-use super::{List, Map, Value};
+use super::{Key, List, Map, Value};
 use crate::budget::Budget;
 use crate::fault::Failure;
 use std::cmp::Ordering;
@@ -11,7 +11,7 @@ pub(crate) fn equals(
     right: &Value<'_>,
     budget: &Budget,
 ) -> Result<bool, Failure> {
-    budget.step(1)?;
+    budget.step(1 + left.comparing(right))?;
     let equal = match (left, right) {
         (Value::Null, Value::Null)
         | (Value::Omit, Value::Omit)
@@ -55,6 +55,28 @@ fn maps(left: &Map<'_>, right: &Map<'_>, budget: &Budget) -> Result<bool, Failur
         }
     }
     Ok(true)
+}
+
+impl Value<'_> {
+    /// How many steps comparing it with `other` takes, besides the first: long texts take time.
+    pub(crate) fn comparing(&self, other: &Self) -> usize {
+        reading(self.length().min(other.length()))
+    }
+}
+
+impl Key<'_> {
+    /// How many steps comparing it with another key takes, besides the first.
+    pub(crate) fn reading(&self) -> usize {
+        match self {
+            Self::String(text) => reading(text.as_str().len()),
+            Self::Bool(_) | Self::Int(_) | Self::UInt(_) => 0,
+        }
+    }
+}
+
+/// How many steps looking at `length` bytes takes.
+const fn reading(length: usize) -> usize {
+    length / 1024
 }
 
 /// Values of these types have no order.
