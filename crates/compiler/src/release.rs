@@ -4,7 +4,6 @@
 //! whatever order traits or keys come.
 
 use crate::canonical;
-use choreo_model::application::WorkloadTemplate;
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::names::release_hash;
 use choreo_model::project::{FrozenProjectType, ProjectReleaseSpec};
@@ -20,6 +19,7 @@ use choreo_model::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// A trait, namespaced or not.
 pub type AnyTrait = Object<TraitSpec>;
@@ -106,7 +106,7 @@ pub fn component_release(
         component_type: FrozenComponentType {
             kind: component.spec.component_type.kind,
             name: component.spec.component_type.name.clone(),
-            spec: type_.spec.clone(),
+            spec: Arc::new(type_.spec.clone()),
         },
         traits: frozen,
         component_profile: used.then_some(profile),
@@ -231,18 +231,26 @@ fn freeze(reference: &TraitRef, traits: &[&AnyTrait]) -> Result<FrozenTrait, Ref
     Ok(FrozenTrait {
         kind: reference.kind,
         name: reference.name.clone(),
-        spec: found.spec.clone(),
+        spec: Arc::new(found.spec.clone()),
     })
 }
 
 /// What the name of a component's release hashes: everything but the owner.
 fn content(spec: &ComponentReleaseSpec) -> Result<Value, Refusal> {
-    Ok(json!({
-        "componentType": value(&spec.component_type)?,
-        "traits": value(&spec.traits)?,
-        "componentProfile": value(&spec.component_profile)?,
-        "workload": value::<WorkloadTemplate>(&spec.workload)?,
-    }))
+    Ok(object([
+        ("componentType", value(&spec.component_type)?),
+        ("traits", value(&spec.traits)?),
+        ("componentProfile", value(&spec.component_profile)?),
+        ("workload", value(&spec.workload)?),
+    ]))
+}
+
+/// The object with these fields; `json!` would copy them.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let fields = fields.into_iter();
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 fn value<T: Serialize>(part: &T) -> Result<Value, Refusal> {

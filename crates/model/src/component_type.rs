@@ -20,7 +20,7 @@ pub type ComponentType = Object<ComponentTypeSpec>;
 pub type ClusterComponentType = Object<ComponentTypeSpec>;
 
 /// What a golden path makes of a component.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[
     (
@@ -108,7 +108,7 @@ impl WorkloadType {
 }
 
 /// A trait that is part of a type.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EmbeddedTrait {
     /// The trait.

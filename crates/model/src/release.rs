@@ -1,6 +1,7 @@
 //! Component releases, and the bindings that put them into environments.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
@@ -46,27 +47,51 @@ pub struct ComponentReleaseSpec {
 }
 
 /// A component type as it was when a release was made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrozenComponentType {
     /// The kind of the type.
     #[serde(default)]
     pub kind: ComponentTypeKind,
     /// The reference to the type: `<workload type>/<name>`.
     pub name: String,
-    /// Its specification.
-    pub spec: ComponentTypeSpec,
+    /// Its specification, which all releases of the type may share.
+    #[serde(with = "shared")]
+    #[schemars(with = "ComponentTypeSpec")]
+    pub spec: Arc<ComponentTypeSpec>,
 }
 
 /// A trait as it was when a release was made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FrozenTrait {
     /// The kind of the trait.
     #[serde(default)]
     pub kind: TraitKind,
     /// The name of the trait.
     pub name: String,
-    /// Its specification.
-    pub spec: TraitSpec,
+    /// Its specification, which all releases with the trait may share.
+    #[serde(with = "shared")]
+    #[schemars(with = "TraitSpec")]
+    pub spec: Arc<TraitSpec>,
+}
+
+/// Writes and reads what is shared as if it were not.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Arc<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
 }
 
 /// What a component chose: parameters and traits.

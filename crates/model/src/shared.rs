@@ -62,7 +62,7 @@ pub enum Egress {
 }
 
 /// A schema for the values that a type or trait takes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SchemaSection {
     /// A structural `OpenAPI` schema; `$defs` and references to them are allowed.
     #[serde(
@@ -107,7 +107,7 @@ pub enum TargetPlane {
 }
 
 /// A template of one object, or of one object per element of a list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[
     ("!has(self.forEach) || has(self.var)", "var is required when forEach is set"),

@@ -16,7 +16,7 @@ pub type Trait = Object<TraitSpec>;
 pub type ClusterTrait = Object<TraitSpec>;
 
 /// What a trait does to a component.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[(
     "!(has(self.validations) && has(self.preRenderValidations))",
@@ -50,7 +50,7 @@ pub struct TraitSpec {
 }
 
 /// An object a trait adds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[
     ("!has(self.forEach) || has(self.var)", "var is required when forEach is set"),
@@ -77,7 +77,7 @@ pub struct TraitCreate {
 }
 
 /// Changes to every object that matches.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TraitPatch {
     /// A `${...}` list or map; the patch is made once per element.
@@ -117,7 +117,7 @@ pub struct PatchTarget {
 }
 
 /// One change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PatchOperation {
     /// What to do.
     pub op: PatchOp,

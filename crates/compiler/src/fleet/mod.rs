@@ -10,6 +10,7 @@ mod removal;
 mod resources;
 mod runs;
 mod settle;
+mod shared;
 mod table;
 
 pub(crate) use bindings::{Bound, Name, Snapshot};
@@ -18,6 +19,7 @@ pub use removal::ObjectName;
 
 use self::resources::Resources;
 use self::runs::Runs;
+use self::shared::Shared;
 use self::table::Table;
 use crate::configurations;
 use crate::connections;
@@ -34,7 +36,9 @@ use choreo_model::project::{
     ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec,
 };
 use choreo_model::reference::DataPlaneRef;
-use choreo_model::release::{ComponentReleaseSpec, ConnectionTarget, ReleaseBindingSpec};
+use choreo_model::release::{
+    ComponentRelease, ComponentReleaseSpec, ConnectionTarget, ReleaseBindingSpec,
+};
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::{ComponentOwner, Egress};
 use choreo_model::traits::TraitSpec;
@@ -59,6 +63,7 @@ pub struct Fleet {
     project_bindings: Table<ProjectReleaseBindingSpec>,
     bindings: Table<ReleaseBindingSpec>,
     releases: Specs<ComponentReleaseSpec>,
+    shared: Shared,
     project_releases: Specs<ProjectReleaseSpec>,
     environments: Table<EnvironmentSpec>,
     pipelines: Table<DeploymentPipelineSpec>,
@@ -167,7 +172,7 @@ impl Fleet {
             "DeploymentPipeline" => put(&mut self.pipelines, manifest),
             "DataPlane" | "ClusterDataPlane" => put(&mut self.data_planes, manifest),
             "SecretReference" => put(&mut self.secret_references, manifest),
-            "ComponentRelease" => keep(&mut self.releases, manifest),
+            "ComponentRelease" => read(manifest).map(|release| self.add_release(release)),
             "ProjectRelease" => keep(&mut self.project_releases, manifest),
             "Workflow"
             | "ClusterWorkflow"
@@ -206,6 +211,13 @@ impl Fleet {
         }
         self.places.entry(at).or_default().insert(name);
         place(&mut self.bindings, binding);
+    }
+
+    fn add_release(&mut self, mut release: ComponentRelease) {
+        self.shared.share(&mut release.spec);
+        let name = release.name().to_owned();
+        let kept = self.releases.entry(release.namespace().to_owned());
+        kept.or_default().insert(name, release.spec);
     }
 
     fn add_cell(&mut self, mut binding: ProjectReleaseBinding) {

@@ -13,6 +13,7 @@ use choreo_model::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec};
 use choreo_model::release::{BindingState, ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::shared::{ComponentOwner, ProjectOwner};
 use choreo_model::{Component, Object, Project, names};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often endpoints are looked at again: they do not depend on connections, so twice is enough.
@@ -174,7 +175,14 @@ impl Fleet {
     ) -> Vec<(Component, Cut<ComponentReleaseSpec>)> {
         let components: Vec<&Component> =
             self.components.iter().filter(|one| wanted(one)).collect();
-        let cuts = parallel::map(&components, || (), |(), component| self.cut(component));
+        let known = || RefCell::new(self.shared.clone());
+        let cuts = parallel::map(&components, known, |known, component| {
+            let mut cut = self.cut(component);
+            if let Ok((_, spec)) = &mut cut {
+                known.borrow_mut().share(spec);
+            }
+            cut
+        });
         components.into_iter().cloned().zip(cuts).collect()
     }
 
@@ -241,7 +249,8 @@ impl Fleet {
         }
     }
 
-    fn keep_release(&mut self, namespace: &str, name: &str, spec: ComponentReleaseSpec) {
+    fn keep_release(&mut self, namespace: &str, name: &str, mut spec: ComponentReleaseSpec) {
+        self.shared.share(&mut spec);
         let kept = self.releases.entry(namespace.to_owned()).or_default();
         kept.entry(name.to_owned()).or_insert(spec);
     }
@@ -279,10 +288,16 @@ impl Fleet {
                 let snapshot = self.component_snapshot(binding).ok()?;
                 Some(compile_component(&snapshot, programs).endpoints)
             });
+            let mut changed = false;
             for ((namespace, name), endpoints) in wanted.iter().zip(endpoints) {
                 if let Some(binding) = self.bindings.get_mut(namespace, name) {
-                    binding.status.endpoints = endpoints.unwrap_or_default();
+                    let endpoints = endpoints.unwrap_or_default();
+                    changed |= binding.status.endpoints != endpoints;
+                    binding.status.endpoints = endpoints;
                 }
+            }
+            if !changed {
+                break;
             }
         }
     }

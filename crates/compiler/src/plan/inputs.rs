@@ -285,7 +285,7 @@ impl Described for ComponentTypeSpec {
 
 impl Described for FrozenTrait {
     fn spec(&self) -> Value {
-        json!(self.spec)
+        json!(self.spec.as_ref())
     }
 }
 
