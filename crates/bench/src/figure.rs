@@ -1,5 +1,6 @@
 //! What is measured, and how it is written.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use serde::Serialize;
 pub(crate) struct Figure {
     /// What it tells, in words joined by dashes.
     #[serde(rename = "figure")]
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// The number.
     pub(crate) value: f64,
     /// What it counts.
@@ -21,9 +22,9 @@ pub(crate) struct Figure {
 
 impl Figure {
     /// A figure without a goal.
-    pub(crate) fn new(name: &'static str, value: f64, unit: &'static str) -> Self {
+    pub(crate) fn new(name: impl Into<Cow<'static, str>>, value: f64, unit: &'static str) -> Self {
         Self {
-            name,
+            name: name.into(),
             value,
             unit,
             goal: None,

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! cargo run --release -p choreo-bench -- platform --json figures.json
+//! cargo run --release -p choreo-bench -- compiler
 //! ```
 //!
 //! Tests never measure time; whoever wants a number runs this on a quiet machine.
 
+mod allocation;
+mod compiler;
 mod figure;
 mod platform;
 mod process;
@@ -34,6 +37,8 @@ struct Cli {
 enum What {
     /// The running program: how soon it serves, how much memory it takes.
     Platform(platform::Settings),
+    /// The compiler: one rendering, a fleet, a plan, and types that mean harm.
+    Compiler(compiler::Settings),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +57,7 @@ fn measure(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let figures = match &cli.what {
         What::Platform(settings) => platform::measure(settings)?,
+        What::Compiler(settings) => compiler::measure(settings)?,
     };
     figure::print(&figures, &mut io::stdout().lock())?;
     if let Some(file) = &cli.json {

@@ -1,0 +1,51 @@
+//! What one thread takes from the allocator. Counting is a few plain instructions for each
+//! allocation, so times measured here are those of the platform, whose allocator is the same.
+
+use std::alloc::System;
+
+use alloc_tracker::{Allocator, Session};
+
+#[global_allocator]
+static ALLOCATOR: Allocator<System> = Allocator::system();
+
+/// What was allocated on this thread while something ran, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Allocated {
+    /// All of it, whatever was given back.
+    pub(crate) total: f64,
+    /// The most that was held at one time.
+    pub(crate) peak: f64,
+}
+
+/// Runs `run`, and tells what it allocated.
+pub(crate) fn of<R>(run: impl FnOnce() -> R) -> (R, Allocated) {
+    let session = Session::new().no_stdout().no_file();
+    let operation = session.operation("run");
+    let result = {
+        let _span = operation.measure_thread().iterations(1);
+        run()
+    };
+    let report = session.to_report();
+    let counted = report.operations().next().map(|(_, counted)| Allocated {
+        total: counted.bytes().unwrap_or_default(),
+        peak: counted.peak_outstanding_bytes().unwrap_or_default(),
+    });
+    (result, counted.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_counted_and_the_most_at_one_time() {
+        let ((), counted) = of(|| {
+            for _ in 0..3 {
+                drop(std::hint::black_box(vec![0_u8; 1 << 20]));
+            }
+        });
+        let megabytes = |bytes: f64| (bytes / f64::from(1 << 20)).round();
+        assert!((megabytes(counted.total) - 3.0).abs() < 0.5, "{counted:?}");
+        assert!((megabytes(counted.peak) - 1.0).abs() < 0.5, "{counted:?}");
+    }
+}
