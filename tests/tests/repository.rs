@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "choreo-controllers",
         ],
     ),
-    ("choreo-bench", &[]),
+    ("choreo-bench", &["choreo-model", "choreo-compiler"]),
     ("storefront", &[]),
     ("choreo-tests", &[]),
 ];
