@@ -9,7 +9,10 @@ use crate::result::Rendered;
 use choreo_model::shared::TargetPlane;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The length of the hash at the end of generated names.
+const HASH: usize = 8;
 
 /// What happens to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -97,7 +100,33 @@ pub(super) fn objects(before: &[Rendered], after: &[Rendered]) -> Vec<ObjectChan
     }
     let gone = old.into_values();
     changes.extend(gone.map(|one| change(Action::Remove, one, Vec::new())));
+    renamed(&mut changes);
     changes
+}
+
+/// An object whose name carries a hash of its content is not lost when one of another content takes
+/// its place.
+fn renamed(changes: &mut [ObjectChange]) {
+    let added = changes.iter().filter(|one| one.action == Action::Add);
+    let places: BTreeSet<[String; 5]> = added.filter_map(place).collect();
+    for one in changes.iter_mut() {
+        let data = one.effect == Effect::DeletesData;
+        if one.action == Action::Remove
+            && !data
+            && place(one).is_some_and(|place| places.contains(&place))
+        {
+            one.effect = Effect::None;
+        }
+    }
+}
+
+/// The identity of an object, without the hash that its name ends with; nothing without one.
+fn place(one: &ObjectChange) -> Option<[String; 5]> {
+    let mut place = one.identity.clone();
+    let (stem, hash) = one.name.rsplit_once('-')?;
+    let is_hash = hash.len() == HASH && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    place[3] = is_hash.then(|| stem.to_owned())?;
+    Some(place)
 }
 
 /// Objects by what tells them apart. Of one that was rendered twice the last is what is applied.
@@ -214,4 +243,36 @@ fn pairs<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(Option<&'v Value>, Opti
     let came = new.iter().map(|item| (was(item), Some(item)));
     let gone = old.iter().filter(|item| !is(item));
     came.chain(gone.map(|item| (Some(item), None))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The effect of taking `old` away and making `new`.
+    #[track_caller]
+    fn check(kind: &str, (old, new): (&str, &str), expected: Effect) {
+        let rendered = |name: &str| Rendered {
+            id: name.to_owned(),
+            target_plane: TargetPlane::DataPlane,
+            object: json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}),
+        };
+        let changes = objects(&[rendered(old)], &[rendered(new)]);
+        let gone = changes.iter().find(|one| one.action == Action::Remove);
+        assert_eq!(gone.expect("a removal").effect, expected, "{old} {new}");
+    }
+
+    #[test]
+    fn what_is_named_by_its_content_is_replaced_and_not_lost() {
+        let names = ("web-env-1b805fd0", "web-env-ec704fac");
+        check("ConfigMap", names, Effect::None);
+        check("PersistentVolumeClaim", names, Effect::DeletesData);
+        check(
+            "ConfigMap",
+            ("web-env-1b805fd0", "web-files-ec704fac"),
+            Effect::Deletes,
+        );
+        check("ConfigMap", ("web-one", "web-two"), Effect::Deletes);
+    }
 }

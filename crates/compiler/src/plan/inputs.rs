@@ -4,7 +4,9 @@ use super::difference::differences;
 use crate::diagnostic::dotted;
 use crate::explain::type_object;
 use crate::fleet::{Fleet, Name, Snapshot};
-use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ResourceSnapshot, WorkflowSnapshot};
+use crate::snapshot::{
+    ComponentSnapshot, ProjectSnapshot, ReleaseBinding, ResourceSnapshot, WorkflowSnapshot,
+};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::release::FrozenTrait;
 use choreo_model::{Object, SecretReference, Spec};
@@ -146,16 +148,16 @@ impl Found {
 
     /// Notes what differs between the bindings that serve one, of which only what is at `pointer`
     /// counts.
-    fn bindings<T: Spec, V: Serialize + PartialEq>(
+    fn bindings<T: Spec>(
         &mut self,
         (old, new): (&[&Object<T>], &[&Object<T>]),
         pointer: &str,
-        serves: impl Fn(&Object<T>) -> &V,
+        serves: impl Fn(&Object<T>) -> Value,
     ) {
         let title = |one: &Object<T>| format!("{}/{}", one.kind(), one.name());
         for one in new {
             match old.iter().find(|was| was.name() == one.name()) {
-                Some(was) => self.compare(&title(one), pointer, serves(was), serves(one)),
+                Some(was) => self.values(&title(one), pointer, &serves(was), &serves(one)),
                 None => self.note(title(one), ""),
             }
         }
@@ -199,15 +201,22 @@ fn component(
     found.bindings(
         (&old.providers, &new.providers),
         "/status/endpoints",
-        |one| &one.status.endpoints,
+        addresses,
     );
     found.bindings((&old.resources, &new.resources), "/status/outputs", |one| {
-        &one.status.outputs
+        json!(one.status.outputs)
     });
     if old.project_egress != new.project_egress {
         let type_ = &new.project.spec.type_;
         found.note(format!("{}/{}", type_.kind, type_.name), "/spec/egress");
     }
+}
+
+/// What others get of a component: the addresses of its endpoints inside the plane.
+fn addresses(provider: &ReleaseBinding) -> Value {
+    let endpoints = provider.status.endpoints.iter();
+    let inside = endpoints.map(|one| json!({"name": one.name, "serviceURL": one.service_url}));
+    inside.collect()
 }
 
 /// What differs between what releases were cut of.
