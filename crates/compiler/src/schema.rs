@@ -1,6 +1,7 @@
 //! Defaults and validation of what types ask for: JSON Schema as Kubernetes' structural schema,
 //! plus `$defs`.
 
+use choreo_template::format::Format;
 use choreo_template::{Budget, Exhausted, Pattern, clipped, cut, weight};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -302,14 +303,13 @@ fn fill(schema: &Value, value: &mut Value, budget: &Budget) -> Result<(), Exhaus
             let properties = schema.get("properties").and_then(Value::as_object);
             for (name, field) in properties.into_iter().flatten() {
                 budget.step(4)?;
-                if let Some(default) = field.get("default") {
-                    let missing = object.get(name).is_none_or(|value| {
-                        value.is_null() && field.get("nullable") != Some(&Value::Bool(true))
-                    });
-                    if missing {
+                match (object.get_mut(name), default_of(field)) {
+                    (Some(value), _) => fill_null(field, value, budget)?,
+                    (None, Some(default)) => {
                         budget.grow(name.len() + weight(default))?;
                         object.insert(name.clone(), default.clone());
                     }
+                    (None, None) => {}
                 }
                 if let Some(value) = object.get_mut(name) {
                     fill(field, value, budget)?;
@@ -318,6 +318,7 @@ fn fill(schema: &Value, value: &mut Value, budget: &Budget) -> Result<(), Exhaus
             if let Some(additional @ Value::Object(_)) = schema.get("additionalProperties") {
                 for (name, value) in object {
                     if properties.is_none_or(|properties| !properties.contains_key(name)) {
+                        fill_null(additional, value, budget)?;
                         fill(additional, value, budget)?;
                     }
                 }
@@ -326,11 +327,29 @@ fn fill(schema: &Value, value: &mut Value, budget: &Budget) -> Result<(), Exhaus
         Value::Array(items) => {
             if let Some(item) = schema.get("items") {
                 for value in items {
+                    fill_null(item, value, budget)?;
                     fill(item, value, budget)?;
                 }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    Ok(())
+}
+
+/// The default a schema gives; null is none.
+fn default_of(schema: &Value) -> Option<&Value> {
+    schema.get("default").filter(|default| !default.is_null())
+}
+
+/// Gives `value` its default where it is null and may not be.
+fn fill_null(schema: &Value, value: &mut Value, budget: &Budget) -> Result<(), Exhausted> {
+    if value.is_null()
+        && schema.get("nullable") != Some(&Value::Bool(true))
+        && let Some(default) = default_of(schema)
+    {
+        budget.grow(weight(default))?;
+        value.clone_from(default);
     }
     Ok(())
 }
@@ -363,6 +382,11 @@ fn validate(schema: &Value, value: &Value, field: &str, violations: &mut Violati
         };
         let message = format!("{value} is none of {told}{more}");
         violations.push(Violation::new(field, message));
+    }
+    if let Some(format) = schema.get("format").and_then(Value::as_str)
+        && Format::parse(format).is_some_and(|format| !format.accepts(value))
+    {
+        violations.push(Violation::new(field, format!("{value} is no {format}")));
     }
     match value {
         Value::Object(object) => validate_object(schema, object, field, violations),

@@ -23,6 +23,7 @@ mod context;
 mod dialect;
 mod eval;
 mod fault;
+pub mod format;
 mod library;
 pub mod name;
 mod pattern;

@@ -6,10 +6,10 @@ use std::{
     sync::Arc,
 };
 
+use choreo_template::format::Format;
 use serde_json::{Map, Value};
 
 use super::{
-    format::Format,
     meta, program,
     structure::{Bound, List, Merge, Pattern, Range, Rest, Rules, Structure, Type},
 };

@@ -12,7 +12,6 @@ mod compile;
 mod crd;
 mod default;
 mod expressions;
-mod format;
 mod meta;
 mod node;
 mod path;
@@ -31,7 +30,6 @@ pub use self::{cause::Cause, crd::from_crd};
 pub(crate) use self::{
     compile::Compiler,
     crd::AGE,
-    format::{is_cidr, is_duration},
     meta::openapi as metadata_openapi,
     node::{Node, Shape},
     quantity::value as quantity_value,

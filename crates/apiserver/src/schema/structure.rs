@@ -8,7 +8,8 @@ use std::{
 use regex::Regex;
 use serde_json::Value;
 
-use super::{format::Format, program::Programs};
+use super::program::Programs;
+use choreo_template::format::Format;
 
 /// One place of a schema.
 #[derive(Debug, Default)]

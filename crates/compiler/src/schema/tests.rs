@@ -109,3 +109,35 @@ proptest! {
         prop_assert_eq!(once, twice);
     }
 }
+
+#[test]
+fn null_is_no_default() {
+    let schema = Schema::read(&json!({"properties": {
+        "a": {"type": "string", "nullable": true, "default": null},
+        "l": {"type": "array", "items": {"type": "integer", "default": 9}},
+        "m": {"additionalProperties": {"type": "integer", "default": 4}},
+    }}));
+    let mut value = json!({"l": [1, null], "m": {"x": null}});
+    schema.expect("a schema").fill(&mut value);
+    assert_eq!(value, json!({"l": [1, 9], "m": {"x": 4}}));
+}
+
+#[test]
+fn formats_are_held() {
+    let schema = Schema::read(&json!({"properties": {
+        "at": {"type": "string", "format": "date-time"},
+        "n": {"type": "integer", "format": "int32"},
+        "x": {"type": "string", "format": "of our own"},
+    }}));
+    let value = json!({"at": "soon", "n": 3_000_000_000_i64, "x": "y"});
+    let found: Vec<_> = schema
+        .expect("a schema")
+        .validate(&value)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        found,
+        ["at: \"soon\" is no date-time", "n: 3000000000 is no int32"]
+    );
+}

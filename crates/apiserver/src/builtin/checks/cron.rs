@@ -1,6 +1,6 @@
 //! Cron schedules, as the controller of Kubernetes reads them.
 
-use crate::schema::is_duration;
+use choreo_template::format::is_duration;
 
 struct Field {
     least: u32,

@@ -8,7 +8,8 @@ use super::{
     super::read::{at, has, int, list, text},
     broken, names, one_of, port, port_or_name,
 };
-use crate::schema::{Cause, is_cidr};
+use crate::schema::Cause;
+use choreo_template::format::is_cidr;
 
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 
