@@ -5,9 +5,11 @@ mod parser;
 use crate::check::{self, Scope, Type};
 use crate::eval::evaluate;
 use crate::fault::{Failure, join};
+use crate::library::double_text;
 use crate::syntax::Mistake;
 use crate::syntax::ast::Expr;
 use crate::trace::Entry;
+use crate::value::Value as Evaluated;
 use crate::{Context, Dialect, Fault, MAX_DEPTH, MAX_FAULTS, Trace, value};
 use parser::Parser;
 use serde_json::{Map, Value};
@@ -381,10 +383,14 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
     /// Adds what `expression` comes to, as text.
     fn append(&self, expression: &Expression, text: &mut String) -> Result<(), Failure> {
         let budget = self.context.budget();
-        let value = evaluate(&expression.program, self.context)?;
+        let value = evaluate(&expression.program, self.context)?.held();
         if let Some(part) = value.as_str() {
             budget.grow(part.len())?;
             text.push_str(part);
+            return Ok(());
+        }
+        if let Evaluated::Double(number) = value {
+            text.push_str(&double_text(number));
             return Ok(());
         }
         let Some(json) = value::to_json(&value, budget)? else {

@@ -14,6 +14,7 @@ pub(super) const FUNCTIONS: &[Overload] = &[
     function("int", &[Sig::Double], Sig::Int, to_int),
     function("int", &[Sig::String], Sig::Int, to_int),
     function("int", &[Sig::Timestamp], Sig::Int, to_int),
+    function("int", &[Sig::Duration], Sig::Int, to_int),
     function("uint", &[Sig::UInt], Sig::UInt, same),
     function("uint", &[Sig::Int], Sig::UInt, to_uint),
     function("uint", &[Sig::Double], Sig::UInt, to_uint),
@@ -82,6 +83,10 @@ fn to_int<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
         #[expect(clippy::cast_possible_truncation, reason = "checked to fit")]
         [Value::Double(value)] => (value.abs() < BEYOND).then_some(*value as i64),
         [Value::Timestamp(moment)] => Some(moment.seconds),
+        [Value::Duration(length)] => length
+            .seconds
+            .checked_mul(1_000_000_000)
+            .and_then(|nanos| nanos.checked_add(length.nanos)),
         [Value::String(text)] => {
             let text = text.as_str();
             return text
@@ -151,7 +156,7 @@ fn to_string<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
 }
 
 /// A double in full, and with an exponent where that would be absurd.
-pub(super) fn double_text(value: f64) -> String {
+pub(crate) fn double_text(value: f64) -> String {
     const LARGE: f64 = 1e21;
     const SMALL: f64 = 1e-6;
     if value.is_nan() {

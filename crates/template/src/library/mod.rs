@@ -13,6 +13,7 @@ mod strings;
 pub(crate) mod time;
 
 pub(crate) use arithmetic::{binary, negate};
+pub(crate) use convert::double_text;
 pub(crate) use lists::sorted;
 
 use crate::budget::Budget;

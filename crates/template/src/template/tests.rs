@@ -72,6 +72,8 @@ fn whole_values_keep_their_type() {
 fn text_is_interpolated() {
     check(json!("n=${n} f=${f} b=${yes}"), json!("n=3 f=1.5 b=true"));
     check(json!("n=${big}"), json!("n=1000000"));
+    check(json!("n=${0.0000001}"), json!("n=1e-07"));
+    check(json!("n=${1.0 / 0.0}"), json!("n=+Inf"));
     check(
         json!("l=${[1, 2]} m=${{'k': 1}}"),
         json!("l=[1,2] m={\"k\":1}"),
@@ -102,6 +104,20 @@ fn omitted_values_go_away() {
     check(json!({"${oc_omit()}": 1}), json!({}));
     assert_eq!(eval(&json!("${oc_omit()}")), Ok(None));
     check_fault(json!("a${oc_omit()}"), "whole value");
+}
+
+#[test]
+fn optionals_are_what_they_hold() {
+    check(json!("${optional.of(text)}"), json!("a b"));
+    check(json!("t=${optional.of(text)}"), json!("t=a b"));
+    check(json!({"a": "${optional.none()}"}), json!({"a": null}));
+    check(json!("t=${optional.none()}"), json!("t=null"));
+}
+
+#[test]
+fn durations_count_nanoseconds() {
+    check(json!("${int(duration('1.5s'))}"), json!(1_500_000_000));
+    check_fault(json!("${int(duration('9223372037s'))}"), "out of range");
 }
 
 #[test]

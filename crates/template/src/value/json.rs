@@ -126,9 +126,9 @@ fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Js
     budget.step(1)?;
     budget.grow(NODE)?;
     let json = match value {
-        Value::Omit | Value::Optional(None) => return Ok(None),
+        Value::Omit => return Ok(None),
         Value::Optional(Some(inner)) => return convert(inner, depth - 1, budget),
-        Value::Null => Json::Null,
+        Value::Null | Value::Optional(None) => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
         Value::Int(value) => Json::from(*value),
         Value::UInt(value) => Json::from(*value),

@@ -287,6 +287,14 @@ impl<'v> Value<'v> {
         Self::Optional(Some(Rc::new(value)))
     }
 
+    /// What an optional holds; everything else is itself.
+    pub(crate) fn held(self) -> Self {
+        match self {
+            Self::Optional(Some(inner)) => inner.as_ref().clone().held(),
+            other => other,
+        }
+    }
+
     pub(crate) const fn none() -> Self {
         Self::Optional(None)
     }
