@@ -29,6 +29,9 @@ pub enum Misfit {
     /// An index outside the list.
     #[error("{0} is outside a list of {1}")]
     Outside(String, usize),
+    /// The path leads to the object itself.
+    #[error("the path names no field: whole objects are created and removed, not patched")]
+    Whole,
     /// A key on a list, an index on an object, or anything on a scalar.
     #[error("{0} cannot be looked up in {1}")]
     Kind(String, &'static str),
@@ -109,23 +112,20 @@ impl Path {
         budget: &Budget,
     ) -> Result<(), Misfit> {
         let Some((last, parents)) = self.segments.split_last() else {
-            return match change {
-                Change::Add(new) | Change::Replace(new) => {
-                    *value = new.clone();
-                    Ok(())
-                }
-                Change::Remove => Err(Misfit::Kind("the whole object".to_owned(), "a removal")),
-            };
+            return Err(Misfit::Whole);
         };
         descend(value, (parents, last), (change, budget), &mut String::new())
     }
 }
 
-/// A pointer segment, which may carry brackets: `containers[0]`, `[?(@.a=='b')]`.
+/// A pointer segment, which may carry brackets: `containers[0]`, `[?(@.a=='b')]`. Nothing between
+/// two slashes is no segment.
 fn split(part: &str, segments: &mut Vec<Segment>) -> Result<(), &'static str> {
     let unescaped = part.replace("~1", "/").replace("~0", "~");
     let Some(open) = unescaped.find('[') else {
-        segments.push(plain(unescaped));
+        if !unescaped.is_empty() {
+            segments.push(plain(unescaped));
+        }
         return Ok(());
     };
     if open > 0 {
@@ -153,6 +153,9 @@ fn plain(text: String) -> Segment {
 fn bracket(text: &str) -> Result<Segment, &'static str> {
     if text == "*" {
         return Ok(Segment::All);
+    }
+    if text == "-" {
+        return Ok(plain(text.to_owned()));
     }
     if let Ok(index) = text.parse() {
         return Ok(Segment::Index(index));
@@ -230,6 +233,7 @@ fn create(value: &mut Value, key: &str, next: &Segment) {
     let missing = object.get(key).is_none_or(Value::is_null);
     let made = match next {
         Segment::Key(next) if next == "-" => Value::Array(Vec::new()),
+        Segment::Key(next) if next.parse::<usize>().is_ok() => return,
         Segment::Key(_) => Value::Object(Map::new()),
         Segment::Index(_) | Segment::All | Segment::Filter { .. } => return,
     };
@@ -283,6 +287,7 @@ fn matches(item: &Value, path: &[String], wanted: &str) -> bool {
     let found = path.iter().try_fold(item, |value, key| value.get(key));
     match found {
         Some(Value::String(text)) => text == wanted,
+        Some(Value::Null) => wanted.is_empty(),
         Some(value) => {
             let text = value.to_string();
             text == wanted
@@ -366,10 +371,19 @@ fn every(
     }
     match change {
         Change::Remove => items.retain(|item| !selected(item)),
-        Change::Add(new) | Change::Replace(new) => {
+        Change::Replace(new) => {
             for item in items.iter_mut().filter(|item| selected(item)) {
                 *item = new.clone();
             }
+        }
+        Change::Add(new) => {
+            *items = std::mem::take(items)
+                .into_iter()
+                .flat_map(|item| {
+                    let before = selected(&item).then(|| new.clone());
+                    before.into_iter().chain([item])
+                })
+                .collect();
         }
     }
     Ok(())
@@ -463,6 +477,58 @@ mod tests {
             "/c/[?(@.name=='z')] selects nothing",
         );
         check_misfit("/c/7/n", Change::Add(&x), "/c/7 is outside a list of 3");
+    }
+
+    #[test]
+    fn additions_to_items_come_before_them() {
+        let x = json!("x");
+        check(
+            "/c/[?(@.name=='a')]",
+            Change::Add(&x),
+            &with(|p| {
+                let items = p["c"].as_array_mut().unwrap();
+                items.insert(2, x.clone());
+                items.insert(0, x.clone());
+            }),
+        );
+        check(
+            "/c[-]",
+            Change::Add(&x),
+            &with(|p| p["c"].as_array_mut().unwrap().push(x.clone())),
+        );
+    }
+
+    #[test]
+    fn slashes_too_many_do_no_harm() {
+        let x = json!("x");
+        check("//m/", Change::Add(&x), &with(|p| p["m"] = json!("x")));
+    }
+
+    #[test]
+    fn items_are_not_made_of_nothing() {
+        let x = json!("x");
+        check_misfit("/m/0", Change::Add(&x), "/m does not exist");
+        check_misfit("/m/0/k", Change::Add(&x), "/m does not exist");
+    }
+
+    #[test]
+    fn whole_objects_are_not_patched() {
+        for change in [
+            Change::Add(&json!({})),
+            Change::Replace(&json!({})),
+            Change::Remove,
+        ] {
+            check_misfit("", change, &Misfit::Whole.to_string());
+        }
+    }
+
+    #[test]
+    fn a_filter_for_nothing_finds_null() {
+        let mut list = json!({"l": [{"a": null}, {"b": 1}]});
+        let path = Path::parse("/l/[?(@.a=='')]/b").expect("a path");
+        path.apply(&mut list, Change::Add(&json!(2)))
+            .expect("applies");
+        assert_eq!(list, json!({"l": [{"a": null, "b": 2}, {"b": 1}]}));
     }
 
     #[test]
