@@ -9,7 +9,7 @@ use choreo_model::release::WorkloadOverrides;
 use choreo_model::secret::RemoteRef;
 use choreo_model::shared::{EnvVar, FileVar, ValueFrom};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The container's image and configuration after the binding's overrides.
 pub(crate) fn merged(container: &Container, overrides: Option<&WorkloadOverrides>) -> Container {
@@ -110,7 +110,7 @@ pub(crate) fn configurations(
     let secret_env_name = kubernetes_name_with(
         OBJECT_LIMIT,
         &[prefix, "env-secrets"],
-        &digest(&secret_envs),
+        &env_digest(&secret_envs),
     );
     let mut env_from = Vec::new();
     if !config_envs.is_empty() {
@@ -129,7 +129,7 @@ pub(crate) fn configurations(
         config_envs: group(&config_envs, &config_env_name),
         secret_envs: group(&secret_envs, &secret_env_name),
         config_files: list(&config_files, named_file),
-        secret_files: list(&secret_files, named_file),
+        secret_files: list(&secret_files, secret_file),
         mounts: all_files().map(mount).collect(),
         volumes: sorted_volumes(all_files()),
     }
@@ -212,34 +212,42 @@ impl<'a> Finder<'a> {
 
 impl Item<'_> {
     fn path(&self) -> String {
-        format!("{}/{}", self.directory.trim_end_matches('/'), self.name)
+        format!("{}/{}", self.directory, self.name)
     }
 
     fn resource_name(&self, prefix: &str) -> String {
         let file = self.name.replace('.', "-");
         match self.remote {
             None => kubernetes_name(OBJECT_LIMIT, &[prefix, "config", &file]),
-            Some(_) => {
-                kubernetes_name_with(OBJECT_LIMIT, &[prefix, "secret", &file], &digest(&[self]))
+            Some(remote) => {
+                let digest = fnv1a(&place(remote).join("\0"));
+                kubernetes_name_with(OBJECT_LIMIT, &[prefix, "secret", &file], &digest)
             }
         }
     }
 }
 
-/// A hash of where secrets come from: another place makes another name, so pods restart.
-fn digest(items: &[&Item<'_>]) -> String {
+/// Where a secret comes from.
+fn place(remote: &RemoteRef) -> [&str; 3] {
+    [
+        &remote.key,
+        remote.property.as_deref().unwrap_or_default(),
+        remote.version.as_deref().unwrap_or_default(),
+    ]
+}
+
+/// A hash of where the secrets of variables come from: another place makes another name, so pods
+/// restart.
+fn env_digest(items: &[&Item<'_>]) -> String {
     let mut text = String::new();
     for item in items {
-        if let Some(remote) = item.remote {
-            for part in [
-                item.name,
-                &remote.key,
-                remote.property.as_deref().unwrap_or_default(),
-                remote.version.as_deref().unwrap_or_default(),
-            ] {
-                text.push_str(part);
-                text.push('\n');
-            }
+        for part in item
+            .remote
+            .into_iter()
+            .flat_map(|remote| [item.name].into_iter().chain(place(remote)))
+        {
+            text.push_str(part);
+            text.push('\0');
         }
     }
     fnv1a(&text)
@@ -269,6 +277,19 @@ fn named_file(item: &Item<'_>) -> Value {
     value
 }
 
+/// A file whose value is elsewhere.
+fn secret_file(item: &Item<'_>) -> Value {
+    let mut value = json!({
+        "name": item.name,
+        "mountPath": item.directory,
+        "resourceName": item.resource,
+    });
+    if let Some(remote) = item.remote {
+        value["remoteRef"] = remote_ref(remote);
+    }
+    value
+}
+
 fn remote_ref(remote: &RemoteRef) -> Value {
     let mut value = json!({"key": remote.key});
     for (name, part) in [("property", &remote.property), ("version", &remote.version)] {
@@ -290,11 +311,12 @@ fn mount(item: &Item<'_>) -> Value {
     json!({"name": item.volume, "mountPath": item.path(), "subPath": item.name})
 }
 
-/// The volumes of `items`, in the order of their names.
+/// The volumes of `items`, each once, in the order of their names. Of files at one place the last
+/// counts.
 fn sorted_volumes<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> Value {
-    let mut items: Vec<&Item<'_>> = items.collect();
-    items.sort_by(|left, right| left.volume.cmp(&right.volume));
-    items.into_iter().map(volume).collect()
+    let volumes: BTreeMap<&str, &Item<'_>> =
+        items.map(|item| (item.volume.as_str(), item)).collect();
+    volumes.into_values().map(volume).collect()
 }
 
 fn volume(item: &Item<'_>) -> Value {

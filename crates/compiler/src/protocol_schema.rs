@@ -1,30 +1,62 @@
 //! What `workload.toEndpointResources(name)` returns: the operations an endpoint's schema declares,
 //! read from OpenAPI or protobuf.
 
-use choreo_model::application::WorkloadTemplate;
+use choreo_model::application::{EndpointType, WorkloadEndpoint, WorkloadTemplate};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
-const METHODS: [&str; 8] = [
-    "delete", "get", "head", "options", "patch", "post", "put", "trace",
+const METHODS: [&str; 9] = [
+    "connect", "delete", "get", "head", "options", "patch", "post", "put", "trace",
 ];
 
-/// The operations of every endpoint that has a schema, by endpoint name.
+/// The languages that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Language {
+    OpenApi,
+    Protobuf,
+}
+
+impl Language {
+    /// What the schema of `endpoint` is written in: what it says itself, or else what endpoints of
+    /// its type are described in.
+    fn of(endpoint: &WorkloadEndpoint) -> Option<Self> {
+        let schema = endpoint.schema.as_ref()?;
+        let said = schema.type_.as_deref().unwrap_or_default();
+        match said.trim().to_lowercase().as_str() {
+            "" => match endpoint.type_ {
+                EndpointType::Http => Some(Self::OpenApi),
+                EndpointType::Grpc => Some(Self::Protobuf),
+                EndpointType::GraphQL
+                | EndpointType::Websocket
+                | EndpointType::Tcp
+                | EndpointType::Udp => None,
+            },
+            "openapi" | "openapiv3" | "oas" | "oas3" | "swagger" => Some(Self::OpenApi),
+            "proto" | "protobuf" | "grpc" => Some(Self::Protobuf),
+            _ => None,
+        }
+    }
+}
+
+/// The operations of every endpoint whose schema declares some, by endpoint name.
 pub(crate) fn all(workload: &WorkloadTemplate) -> Value {
     let endpoints = workload.endpoints.iter();
     let operations: Map<String, Value> = endpoints
-        .filter_map(|(name, endpoint)| {
-            let schema = endpoint.schema.as_ref()?;
-            let content = schema.content.as_deref()?;
-            let operations = match schema.type_.as_deref().unwrap_or_default() {
-                "proto" | "protobuf" => Some(protobuf(content)),
-                _ => openapi(content),
-            };
-            Some((name.clone(), Value::Array(operations?)))
-        })
+        .filter_map(|(name, endpoint)| Some((name.clone(), operations(endpoint)?)))
         .collect();
     Value::Object(operations)
 }
 
+fn operations(endpoint: &WorkloadEndpoint) -> Option<Value> {
+    let content = endpoint.schema.as_ref()?.content.as_deref()?;
+    let operations = match Language::of(endpoint)? {
+        Language::OpenApi => openapi(content)?,
+        Language::Protobuf => protobuf(content),
+    };
+    (!operations.is_empty()).then_some(Value::Array(operations))
+}
+
+/// The methods of every path, by path.
 fn openapi(content: &str) -> Option<Vec<Value>> {
     let document: Value = serde_saphyr::from_str(content).ok()?;
     let paths = document.get("paths")?.as_object()?;
@@ -45,12 +77,12 @@ fn openapi(content: &str) -> Option<Vec<Value>> {
     Some(operations)
 }
 
-/// Every `rpc` of every `service`, with the service's name in full.
+/// Every `rpc` of every `service`, by the service's name in full and the method's.
 fn protobuf(content: &str) -> Vec<Value> {
     let plain = without_comments(content);
     let spaced = plain.replace(['{', '}', '(', ')', ';'], " ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let (mut package, mut service, mut operations) = ("", String::new(), Vec::new());
+    let (mut package, mut service, mut operations) = ("", String::new(), BTreeSet::new());
     for pair in words.windows(2) {
         match pair {
             ["package", name] => package = name,
@@ -60,16 +92,16 @@ fn protobuf(content: &str) -> Vec<Value> {
                     package => format!("{package}.{name}"),
                 }
             }
-            ["rpc", method] => operations.push(json!({
-                "kind": "gRPC",
-                "service": service,
-                "method": method,
-                "path": format!("/{service}/{method}"),
-            })),
+            ["rpc", method] => {
+                operations.insert((service.clone(), *method));
+            }
             _ => {}
         }
     }
     operations
+        .into_iter()
+        .map(|(service, method)| json!({"kind": "gRPC", "service": service, "method": method}))
+        .collect()
 }
 
 fn without_comments(content: &str) -> String {
@@ -101,11 +133,54 @@ mod tests {
         let content = "syntax = \"proto3\"; // service No\npackage shop.v1;\n/* rpc No */\n\
             service Cart { rpc Add(Item) returns (Cart); rpc Get(Id) returns (stream Cart) {} }";
         let found = protobuf(content);
-        let paths: Vec<_> = found
-            .iter()
-            .map(|one| one["path"].as_str().expect("a path"))
-            .collect();
-        assert_eq!(paths, ["/shop.v1.Cart/Add", "/shop.v1.Cart/Get"]);
+        assert_eq!(
+            found,
+            [
+                json!({"kind": "gRPC", "service": "shop.v1.Cart", "method": "Add"}),
+                json!({"kind": "gRPC", "service": "shop.v1.Cart", "method": "Get"}),
+            ]
+        );
+    }
+
+    #[track_caller]
+    fn check(endpoint: Value, expected: Option<Language>) {
+        let endpoint = serde_json::from_value(endpoint).expect("an endpoint");
+        assert_eq!(Language::of(&endpoint), expected);
+    }
+
+    #[test]
+    fn schemas_say_their_language_or_the_endpoint_does() {
+        use Language::{OpenApi, Protobuf};
+        let described =
+            |type_: &str, schema: Value| json!({"type": type_, "port": 1, "schema": schema});
+        check(json!({"type": "HTTP", "port": 1}), None);
+        for (type_, language) in [
+            ("HTTP", Some(OpenApi)),
+            ("gRPC", Some(Protobuf)),
+            ("TCP", None),
+        ] {
+            check(described(type_, json!({"content": "x"})), language);
+        }
+        for (said, language) in [
+            ("OAS3", Some(OpenApi)),
+            (" grpc ", Some(Protobuf)),
+            ("wsdl", None),
+        ] {
+            check(
+                described("TCP", json!({"type": said, "content": "x"})),
+                language,
+            );
+        }
+    }
+
+    #[test]
+    fn who_declares_no_operation_has_none() {
+        let workload = json!({"container": {"image": "i"}, "endpoints": {
+            "bare": {"type": "HTTP", "port": 1, "schema": {"content": "openapi: 3.0.0\npaths: {}"}},
+            "broken": {"type": "HTTP", "port": 2, "schema": {"content": "]"}},
+        }});
+        let workload = serde_json::from_value(workload).expect("a workload");
+        assert_eq!(all(&workload), json!({}));
     }
 
     #[test]

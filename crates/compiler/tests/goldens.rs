@@ -10,7 +10,6 @@ use choreo_compiler::{Compiled, Diagnostic, Severity};
 use choreo_model::shared::TargetPlane;
 use reference::{
     cases, deviate, differences, documents, expectations, is_addition, list, neutral, reference,
-    sorted,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -125,29 +124,17 @@ fn compare_binding(compiled: &Compiled, expected: &Value) -> Vec<String> {
     if failed != (errors.count() > 0) {
         problems.push(format!("diagnostics {:?}", compiled.diagnostics));
     }
-    for (field, ours, keys) in [
-        ("endpoints", json!(compiled.endpoints), &["name"][..]),
-        (
-            "resolvedConnections",
-            json!(compiled.resolved_connections),
-            &["component", "endpoint"],
-        ),
-        (
-            "pendingConnections",
-            json!(compiled.pending_connections),
-            &["component", "endpoint"],
-        ),
+    for (field, ours) in [
+        ("endpoints", json!(compiled.endpoints)),
+        ("resolvedConnections", json!(compiled.resolved_connections)),
+        ("pendingConnections", json!(compiled.pending_connections)),
         (
             "secretReferenceNames",
             json!(compiled.secret_reference_names),
-            &[],
         ),
     ] {
-        let theirs = sorted(
-            expected.get(field).cloned().unwrap_or_else(|| json!([])),
-            keys,
-        );
-        problems.extend(differences(&theirs, &sorted(ours, keys), field));
+        let theirs = expected.get(field).cloned().unwrap_or_else(|| json!([]));
+        problems.extend(differences(&theirs, &ours, field));
     }
     problems
 }

@@ -43,21 +43,9 @@ pub(crate) fn list<'v>(value: &'v Value, field: &str) -> impl Iterator<Item = &'
         .flatten()
 }
 
-pub(crate) fn sorted(mut value: Value, keys: &[&str]) -> Value {
-    if let Some(items) = value.as_array_mut() {
-        items.sort_by_key(|item| {
-            keys.iter()
-                .map(|key| item[*key].to_string())
-                .collect::<Vec<_>>()
-        });
-    }
-    value
-}
-
-/// Hashes that depend on the reference's own encodings, blanked on both sides.
+/// The hash that depends on the reference's own encoding, blanked on both sides.
 pub(crate) fn neutral(value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(neutral_text(text)),
         Value::Array(items) => items.into_iter().map(neutral).collect(),
         Value::Object(map) => Value::Object(
             map.into_iter()
@@ -67,16 +55,7 @@ pub(crate) fn neutral(value: Value) -> Value {
                 })
                 .collect::<Map<_, _>>(),
         ),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
-    }
-}
-
-/// Names of secrets end in a hash of where their values come from.
-pub(crate) fn neutral_text(text: String) -> String {
-    let secret = text.contains("-env-secrets-") || text.contains("-secret-");
-    match text.rsplit_once('-') {
-        Some((stem, hash)) if secret && hash.len() == 8 => format!("{stem}-<hash>"),
-        _ => text,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     }
 }
 

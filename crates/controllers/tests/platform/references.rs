@@ -12,15 +12,14 @@ use tokio::time::{Instant, sleep};
 use crate::harness::{PATIENCE, Platform};
 use crate::reference::{
     cases, deviate, differences, documents, expectations, is_addition, list, neutral, reference,
-    sorted,
 };
 
-/// The bindings' lists, with what tells their items apart.
-const LISTS: [(&str, &[&str]); 4] = [
-    ("endpoints", &["name"]),
-    ("resolvedConnections", &["component", "endpoint"]),
-    ("pendingConnections", &["component", "endpoint"]),
-    ("secretReferenceNames", &[]),
+/// The bindings' lists.
+const LISTS: [&str; 4] = [
+    "endpoints",
+    "resolvedConnections",
+    "pendingConnections",
+    "secretReferenceNames",
 ];
 
 #[tokio::test]
@@ -99,11 +98,8 @@ fn compare_status(name: &str, status: &Value, wanted: &Value) -> Vec<String> {
             problems.push(format!("{name}: wanted {condition}, found {found:?}"));
         }
     }
-    for (field, keys) in LISTS {
-        let of = |value: &Value| {
-            let items = value.get(field).cloned().unwrap_or_else(|| json!([]));
-            sorted(items, keys)
-        };
+    for field in LISTS {
+        let of = |value: &Value| value.get(field).cloned().unwrap_or_else(|| json!([]));
         problems.extend(differences(
             &of(wanted),
             &of(status),
