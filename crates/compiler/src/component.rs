@@ -390,14 +390,15 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
     fn finish(&self, mut drafts: Vec<Draft>, compiled: &mut Compiled) {
         let snapshot = self.snapshot;
         let workload = &snapshot.release.workload;
+        let workload_type = snapshot.release.component_type.spec.workload_type;
+        finish::hash_pods(&mut drafts, workload_type);
+        finish::sort(&mut drafts);
         compiled.endpoints = endpoints::endpoints(
             &workload.endpoints,
             &drafts,
             snapshot.environment,
             snapshot.data_plane,
         );
-        finish::hash_pods(&mut drafts);
-        finish::sort(&mut drafts);
         let selector = context::component_labels(snapshot);
         let egress = snapshot.environment.spec.egress;
         let policies = network_policy::policies(&Subject {

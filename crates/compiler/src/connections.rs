@@ -13,6 +13,8 @@ use serde_json::{Map, Value, json};
 /// The connections of one component, with their addresses as far as they are known.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Connections {
+    /// What the workload asks for, in its order.
+    targets: Vec<ConnectionTarget>,
     /// Those whose address is known.
     pub resolved: Vec<ResolvedConnection>,
     /// Those whose address is not known, and why.
@@ -56,7 +58,10 @@ pub fn resolve<'p>(
     targets: &[ConnectionTarget],
     lookup: impl Fn(&ConnectionTarget) -> Vec<Provider<'p>>,
 ) -> Connections {
-    let mut connections = Connections::default();
+    let mut connections = Connections {
+        targets: targets.to_vec(),
+        ..Connections::default()
+    };
     for target in targets {
         match address(target, &lookup(target)) {
             Ok(url) => connections.resolved.push(ResolvedConnection {
@@ -99,10 +104,11 @@ fn target(
     binding: &ReleaseBindingSpec,
     dependency: &EndpointDependency,
 ) -> ConnectionTarget {
-    let own = &binding.owner.project_name;
+    let named = dependency.project.as_ref();
+    let named = named.filter(|project| !project.is_empty());
     ConnectionTarget {
         namespace: namespace.to_owned(),
-        project: dependency.project.as_ref().unwrap_or(own).clone(),
+        project: named.unwrap_or(&binding.owner.project_name).clone(),
         component: dependency.component.clone(),
         environment: binding.environment.clone(),
         endpoint: dependency.name.clone(),
@@ -120,13 +126,14 @@ fn address(target: &ConnectionTarget, providers: &[Provider<'_>]) -> Result<Endp
         }
         [provider] => provider,
         _ => {
+            let environment = &target.environment;
             return Err(format!(
-                "multiple ReleaseBindings found for component {component}"
+                "multiple ReleaseBindings found for component {component} in environment {environment}"
             ));
         }
     };
     if provider.spec.state == BindingState::Undeploy {
-        return Err(format!("component {component} is undeployed"));
+        return Err("component is undeployed".to_owned());
     }
     let endpoint = provider
         .status
@@ -155,7 +162,7 @@ pub(crate) fn shut(binding: &ReleaseBindingSpec, workload: &WorkloadTemplate) ->
                 && dependency
                     .project
                     .as_ref()
-                    .is_some_and(|project| project != own)
+                    .is_some_and(|project| !project.is_empty() && project != own)
         })
         .map(|(index, dependency)| {
             let field = format!("workload.dependencies.endpoints[{index}].visibility");
@@ -170,34 +177,25 @@ pub(crate) fn shut(binding: &ReleaseBindingSpec, workload: &WorkloadTemplate) ->
         .collect()
 }
 
-/// The `dependencies` variable of templates.
+/// The `dependencies` variable of templates. A connection that is pending has no variables yet.
 pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -> Value {
     let mut items = Vec::new();
     let mut all = Vec::new();
-    let mut resolved = connections.resolved.iter();
-    for dependency in endpoint_dependencies(workload) {
-        // Both lists have the order of the workload, so the next one fits or is pending.
-        let fits = |connection: &&ResolvedConnection| {
-            connection.component == dependency.component
-                && connection.endpoint == dependency.name
-                && connection.visibility == visibility(dependency.visibility)
-                && dependency
-                    .project
-                    .as_ref()
-                    .is_none_or(|project| *project == connection.project)
-        };
-        let mut rest = resolved.clone();
-        let Some(connection) = rest.next().filter(fits) else {
-            continue;
-        };
-        resolved = rest;
-        let variables = env_variables(dependency, &connection.url);
+    let dependencies = endpoint_dependencies(workload);
+    for (target, dependency) in connections.targets.iter().zip(dependencies) {
+        let resolved = connections.resolved.iter().find(|one| {
+            one.project == target.project
+                && one.component == target.component
+                && one.endpoint == target.endpoint
+                && one.visibility == target.visibility
+        });
+        let variables = resolved.map_or_else(Vec::new, |one| env_variables(dependency, &one.url));
         items.push(json!({
-            "namespace": connection.namespace,
-            "project": connection.project,
-            "component": connection.component,
-            "endpoint": connection.endpoint,
-            "visibility": connection.visibility,
+            "namespace": target.namespace,
+            "project": target.project,
+            "component": target.component,
+            "endpoint": target.endpoint,
+            "visibility": target.visibility,
             "envVars": variables,
         }));
         all.extend(variables);
@@ -213,10 +211,6 @@ pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -
         "volumeMounts": mounts.collect::<Vec<_>>(),
         "volumes": volumes.collect::<Vec<_>>(),
     })
-}
-
-const fn visibility(visibility: DependencyVisibility) -> &'static str {
-    visibility.as_str()
 }
 
 fn env_variables(dependency: &EndpointDependency, url: &EndpointUrl) -> Vec<Value> {

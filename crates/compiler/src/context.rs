@@ -174,10 +174,10 @@ pub(crate) fn set_places(
     channel: Option<&str>,
 ) {
     let mut data_plane = Map::new();
-    data_plane.insert(
-        "annotations".to_owned(),
-        json!(plane.metadata.annotations.clone().unwrap_or_default()),
-    );
+    let annotations = plane.metadata.annotations.as_ref();
+    if let Some(annotations) = annotations.filter(|annotations| !annotations.is_empty()) {
+        data_plane.insert("annotations".to_owned(), json!(annotations));
+    }
     if let Some(store) = &plane.spec.secret_store_ref {
         data_plane.insert("secretStore".to_owned(), json!(store.name));
     }
@@ -217,6 +217,7 @@ fn overlaid(base: Option<GatewayPair>, own: Option<GatewayPair>) -> Option<Gatew
         }),
         (base, own) => own.or(base),
     }
+    .filter(|pair| pair.external.is_some() || pair.internal.is_some())
 }
 
 fn gateway_value(gateway: &GatewaySpec) -> Option<Value> {
@@ -285,7 +286,7 @@ fn service_ports(workload: &WorkloadTemplate) -> Value {
         .filter(|(_, endpoint)| seen.insert((endpoint.port, protocol(endpoint))))
         .map(|(name, endpoint)| {
             json!({
-                "name": port_name(name, &mut taken),
+                "name": port_name(name, endpoint.port, &mut taken),
                 "port": endpoint.port,
                 "targetPort": endpoint.target_port.unwrap_or(endpoint.port),
                 "protocol": protocol(endpoint),
@@ -294,27 +295,30 @@ fn service_ports(workload: &WorkloadTemplate) -> Value {
         .collect()
 }
 
-/// A port's name: at most 15 of lower-case letters, digits and `-`, and unlike those taken.
-fn port_name(endpoint: &str, taken: &mut BTreeSet<String>) -> String {
+/// A port's name: what `endpoint` has of lower-case letters, digits and `-`, at most 15 of them,
+/// and unlike those taken.
+fn port_name(endpoint: &str, port: u16, taken: &mut BTreeSet<String>) -> String {
     const LIMIT: usize = 15;
     let clean: String = endpoint
         .to_lowercase()
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(LIMIT)
+        .map(|c| if c == '_' { '-' } else { c })
+        .filter(|c| matches!(c, 'a'..='z' | '0'..='9' | '-'))
         .collect();
-    let clean = match clean.trim_matches('-') {
-        "" => "port",
-        clean => clean,
+    let clean = clean.trim_matches('-');
+    let clean = clean.get(..LIMIT).unwrap_or(clean).trim_end_matches('-');
+    let stem = match clean {
+        "" => format!("port-{port}"),
+        clean => clean.to_owned(),
     };
-    let mut name = clean.to_owned();
+    let mut name = stem.clone();
     for number in 2_usize.. {
         if taken.insert(name.clone()) {
             break;
         }
         let suffix = format!("-{number}");
-        let stem: String = clean.chars().take(LIMIT - suffix.len()).collect();
-        name = format!("{}{suffix}", stem.trim_end_matches('-'));
+        let room = LIMIT.saturating_sub(suffix.len());
+        name = format!("{}{suffix}", stem.get(..room).unwrap_or(&stem));
     }
     name
 }

@@ -6,11 +6,13 @@ use crate::finish::text;
 use choreo_model::application::{EndpointType, WorkloadEndpoint};
 use choreo_model::plane::{GatewayEndpoint, Listener};
 use choreo_model::release::{EndpointStatus, EndpointUrl, GatewayUrls};
+use choreo_model::shared::TargetPlane;
 use choreo_model::{DataPlane, Environment, labels};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// One entry per endpoint that can be reached, by name.
+/// One entry per endpoint that has a route or a Service: those with a route first, then the others,
+/// each by name.
 pub(crate) fn endpoints(
     endpoints: &BTreeMap<String, WorkloadEndpoint>,
     drafts: &[Draft],
@@ -21,31 +23,37 @@ pub(crate) fn endpoints(
         .ingress
         .unwrap_or_default();
     let service = service(endpoints, drafts);
-    endpoints
+    let (mut routed, mut others) = (Vec::new(), Vec::new());
+    for (name, endpoint) in endpoints {
+        let type_ = endpoint.type_;
+        let [internal, external] = [false, true].map(|side| route(name, type_, drafts, side));
+        let service_url = service.and_then(|service| service_url(service, endpoint));
+        let list = match (internal, external, &service_url) {
+            (None, None, None) => continue,
+            (None, None, Some(_)) => &mut others,
+            _ => &mut routed,
+        };
+        let urls = |route: Option<&Value>, gateway: &Option<GatewayEndpoint>| {
+            route_urls(route?, type_, gateway.as_ref()?)
+        };
+        list.push(EndpointStatus {
+            name: name.clone(),
+            type_: Some(type_),
+            service_url,
+            internal_urls: urls(internal, &ingress.internal),
+            external_urls: urls(external, &ingress.external),
+        });
+    }
+    routed.append(&mut others);
+    routed
+}
+
+/// The objects of the data plane.
+fn deployed(drafts: &[Draft]) -> impl DoubleEndedIterator<Item = &Value> {
+    let deployed = drafts
         .iter()
-        .map(|(name, endpoint)| {
-            let routes = |external: bool| {
-                let gateway = if external {
-                    &ingress.external
-                } else {
-                    &ingress.internal
-                };
-                gateway_urls(name, endpoint.type_, drafts, external, gateway.as_ref()?)
-            };
-            EndpointStatus {
-                name: name.clone(),
-                type_: Some(endpoint.type_),
-                service_url: service.and_then(|service| service_url(service, endpoint)),
-                internal_urls: routes(false),
-                external_urls: routes(true),
-            }
-        })
-        .filter(|status| {
-            status.service_url.is_some()
-                || status.internal_urls.is_some()
-                || status.external_urls.is_some()
-        })
-        .collect()
+        .filter(|draft| draft.plane == TargetPlane::DataPlane);
+    deployed.map(|draft| &draft.object)
 }
 
 /// The Service that exposes most of the endpoints; the first of several.
@@ -55,8 +63,7 @@ fn service<'d>(
 ) -> Option<&'d Value> {
     let mut best = None;
     let mut most = 0;
-    for draft in drafts {
-        let object = &draft.object;
+    for object in deployed(drafts) {
         if text(object, "/kind") != "Service" || text(object, "/apiVersion") != "v1" {
             continue;
         }
@@ -99,29 +106,32 @@ fn service_url(service: &Value, endpoint: &WorkloadEndpoint) -> Option<EndpointU
     })
 }
 
-fn gateway_urls(
+/// The route to the endpoint on one side; of several the last.
+fn route<'d>(
     name: &str,
     type_: EndpointType,
-    drafts: &[Draft],
+    drafts: &'d [Draft],
     external: bool,
-    gateway: &GatewayEndpoint,
-) -> Option<GatewayUrls> {
-    // Of several routes to the same side the last one counts.
-    drafts
-        .iter()
-        .rev()
-        .map(|draft| &draft.object)
-        .filter(|route| {
-            let labels = route.pointer("/metadata/labels");
-            let label = |key: &str| {
-                labels
-                    .and_then(|labels| labels.get(key))
-                    .and_then(Value::as_str)
-            };
-            label(labels::ENDPOINT_NAME) == Some(name)
-                && (label(labels::ENDPOINT_VISIBILITY) == Some("external")) == external
-        })
-        .find_map(|route| route_urls(route, type_, gateway))
+) -> Option<&'d Value> {
+    let mut routes = deployed(drafts).rev();
+    routes.find(|route| {
+        let labels = route.pointer("/metadata/labels");
+        let label = |key: &str| labels.and_then(|labels| labels.get(key)?.as_str());
+        label(labels::ENDPOINT_NAME) == Some(name)
+            && (label(labels::ENDPOINT_VISIBILITY) == Some("external")) == external
+            && carries(route, type_)
+    })
+}
+
+/// Whether an object is a route of a kind that reaches endpoints of `type_`.
+fn carries(route: &Value, type_: EndpointType) -> bool {
+    text(route, "/apiVersion").starts_with("gateway.networking.k8s.io/")
+        && match text(route, "/kind") {
+            "HTTPRoute" => !matches!(type_, EndpointType::Tcp | EndpointType::Udp),
+            "GRPCRoute" => type_ == EndpointType::Grpc,
+            "TLSRoute" => type_ != EndpointType::Udp,
+            _ => false,
+        }
 }
 
 fn route_urls(
@@ -129,15 +139,8 @@ fn route_urls(
     type_: EndpointType,
     gateway: &GatewayEndpoint,
 ) -> Option<GatewayUrls> {
-    let kind = text(route, "/kind");
-    let compatible = match kind {
-        "HTTPRoute" => !matches!(type_, EndpointType::Tcp | EndpointType::Udp),
-        "GRPCRoute" => type_ == EndpointType::Grpc,
-        "TLSRoute" => type_ != EndpointType::Udp,
-        _ => false,
-    };
     let host = route.pointer("/spec/hostnames/0").and_then(Value::as_str)?;
-    if !compatible {
+    if host.is_empty() {
         return None;
     }
     let path = route_path(route);
@@ -149,7 +152,7 @@ fn route_urls(
             path: path.to_owned(),
         })
     };
-    let urls = if kind == "TLSRoute" {
+    let urls = if text(route, "/kind") == "TLSRoute" {
         GatewayUrls {
             tls: url(&gateway.tls, true),
             ..GatewayUrls::default()
@@ -182,7 +185,7 @@ fn route_path(route: &Value) -> &str {
         .pointer("/metadata/annotations")
         .and_then(|annotations| annotations.get(labels::ENDPOINT_BASE_PATH))
         .and_then(Value::as_str);
-    match annotated {
+    match annotated.filter(|path| !path.is_empty()) {
         Some(path) => path,
         None if text(route, "/kind") == "HTTPRoute" => {
             text(route, "/spec/rules/0/matches/0/path/value")

@@ -6,6 +6,7 @@ use crate::canonical;
 use crate::diagnostic::Code;
 use crate::origin::{Cause, Origin};
 use crate::result::{Compiled, Rendered};
+use choreo_model::component_type::WorkloadType;
 use choreo_model::labels;
 use choreo_model::names::manifest_id;
 use choreo_model::shared::TargetPlane;
@@ -47,22 +48,25 @@ pub(crate) fn label(drafts: &mut [Draft], labels: &BTreeMap<&'static str, String
     }
 }
 
-/// Puts a hash of all other data plane objects on the pods of what keeps pods running, so that a
-/// change of their configuration replaces them.
-pub(crate) fn hash_pods(drafts: &mut [Draft]) {
-    let contents: Vec<Option<String>> = drafts.iter().map(content).collect();
-    for (index, draft) in drafts.iter_mut().enumerate() {
-        if contents[index].is_none() || !has_pods(&draft.object) {
-            continue;
-        }
-        let mut others: Vec<&str> = contents
-            .iter()
-            .enumerate()
-            .filter(|(other, _)| *other != index)
-            .filter_map(|(_, content)| content.as_deref())
-            .collect();
-        others.sort_unstable();
-        let hash = canonical::hash(&others.join("\n"));
+/// Puts a hash of all other data plane objects on the pods of the workload, if it keeps pods
+/// running, so that a change of their configuration replaces them.
+pub(crate) fn hash_pods(drafts: &mut [Draft], workload: WorkloadType) {
+    let kind = match workload {
+        WorkloadType::Deployment | WorkloadType::StatefulSet => workload.object_kind(),
+        WorkloadType::CronJob | WorkloadType::Job | WorkloadType::Proxy => None,
+    };
+    let Some(kind) = kind else { return };
+    let others = drafts
+        .iter()
+        .filter(|draft| text(&draft.object, "/kind") != kind);
+    let mut contents: Vec<String> = others.filter_map(content).collect();
+    if contents.is_empty() {
+        return;
+    }
+    contents.sort_unstable();
+    let hash = canonical::hash(&contents.join("\n"));
+    let mut drafts = drafts.iter_mut();
+    if let Some(draft) = drafts.find(|draft| text(&draft.object, "/kind") == kind) {
         draft.change(
             || Origin::platform(Cause::Hash),
             None,
@@ -77,11 +81,6 @@ pub(crate) fn hash_pods(drafts: &mut [Draft]) {
             },
         );
     }
-}
-
-fn has_pods(object: &Value) -> bool {
-    text(object, "/apiVersion").starts_with("apps/")
-        && matches!(text(object, "/kind"), "Deployment" | "StatefulSet")
 }
 
 /// A data plane object without its metadata.

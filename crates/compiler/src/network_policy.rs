@@ -6,7 +6,7 @@
 use crate::context::protocol;
 use choreo_model::application::{EndpointType, Visibility, WorkloadEndpoint, WorkloadTemplate};
 use choreo_model::labels;
-use choreo_model::names::{LABEL_LIMIT, OBJECT_LIMIT, kubernetes_name};
+use choreo_model::names::{OBJECT_LIMIT, kubernetes_name};
 use choreo_model::release::ConnectionTarget;
 use choreo_model::shared::Egress;
 use serde_json::{Value, json};
@@ -260,7 +260,7 @@ impl<'a> Subject<'a> {
     fn object(&self, (api_version, kind): (&str, &str), prefix: &str, spec: &Value) -> Value {
         let name = format!("{prefix}-{}", self.component);
         let name = if name.len() > OBJECT_LIMIT {
-            kubernetes_name(LABEL_LIMIT, &[prefix, self.component])
+            kubernetes_name(OBJECT_LIMIT, &[prefix, self.component])
         } else {
             name
         };
