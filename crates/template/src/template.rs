@@ -390,7 +390,9 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
             return Ok(());
         }
         if let Evaluated::Double(number) = value {
-            text.push_str(&double_text(number));
+            let part = double_text(number);
+            budget.grow(part.len())?;
+            text.push_str(&part);
             return Ok(());
         }
         let Some(json) = value::to_json(&value, budget)? else {
