@@ -21,7 +21,7 @@ const MAX_OBJECTS: usize = 1_000;
 /// What looking at an object for one operation costs, in steps.
 const LOOK: usize = 1;
 /// What an evaluation costs besides what it evaluates, in steps.
-const EVALUATION: usize = 25;
+const EVALUATION: usize = 40;
 
 /// A trace that can be emptied.
 pub(crate) trait Ledger: Trace + Default {

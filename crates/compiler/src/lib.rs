@@ -28,6 +28,7 @@ mod context;
 mod dialect;
 mod endpoints;
 mod finish;
+mod freezer;
 mod manifests;
 mod network_policy;
 mod origin;

@@ -4,6 +4,7 @@
 //! whatever order traits or keys come.
 
 use crate::canonical;
+use crate::freezer::Freezer;
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::names::release_hash;
 use choreo_model::project::{FrozenProjectType, ProjectReleaseSpec};
@@ -51,6 +52,12 @@ pub enum Refusal {
     Json(String),
 }
 
+impl From<serde_json::Error> for Refusal {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(error.to_string())
+    }
+}
+
 /// Every trait the release of a component of `type_` holds: embedded ones first.
 ///
 /// A cluster-scoped type can only embed cluster-scoped traits, so there the kind is not asked.
@@ -88,11 +95,36 @@ pub fn component_release(
     traits: &[&AnyTrait],
     workload: &Workload,
 ) -> Result<(String, ComponentReleaseSpec), Refusal> {
+    frozen_release(
+        (component, workload),
+        type_,
+        traits,
+        &mut Freezer::default(),
+    )
+}
+
+/// The same, with what `freezer` has of the type and the traits.
+pub(crate) fn frozen_release(
+    (component, workload): (&Component, &Workload),
+    type_: &ComponentType,
+    traits: &[&AnyTrait],
+    freezer: &mut Freezer,
+) -> Result<(String, ComponentReleaseSpec), Refusal> {
     check(component, type_)?;
-    let frozen = trait_references(component, type_)
-        .into_iter()
-        .map(|reference| freeze(&reference, traits))
-        .collect::<Result<Vec<_>, _>>()?;
+    let reference = &component.spec.component_type;
+    let frozen_type = freezer.type_(&reference.name, &type_.spec)?;
+    let mut texts = Vec::new();
+    let mut frozen_traits = Vec::new();
+    for reference in trait_references(component, type_) {
+        let spec = &found(&reference, traits)?.spec;
+        let frozen = freezer.trait_(&reference.name, spec)?;
+        texts.push(frozen.text);
+        frozen_traits.push(FrozenTrait {
+            kind: reference.kind,
+            name: reference.name,
+            spec: frozen.spec,
+        });
+    }
     let profile = ComponentProfile {
         parameters: component.spec.parameters.clone(),
         traits: component.spec.traits.clone(),
@@ -104,15 +136,18 @@ pub fn component_release(
             component_name: component.name().to_owned(),
         },
         component_type: FrozenComponentType {
-            kind: component.spec.component_type.kind,
-            name: component.spec.component_type.name.clone(),
-            spec: Arc::new(type_.spec.clone()),
+            kind: reference.kind,
+            name: reference.name.clone(),
+            spec: frozen_type.spec,
         },
-        traits: frozen,
+        traits: frozen_traits,
         component_profile: used.then_some(profile),
         workload: workload.spec.template.clone(),
     };
-    let name = name(component.name(), &content(&spec)?);
+    let name = name(
+        component.name(),
+        &content(&spec, &frozen_type.text, &texts)?,
+    );
     Ok((name, spec))
 }
 
@@ -136,7 +171,7 @@ pub fn project_release(
         "projectType": value(&spec.project_type)?,
         "parameters": spec.parameters,
     });
-    Ok((name(project.name(), &content), spec))
+    Ok((name(project.name(), &canonical::text(&content)), spec))
 }
 
 /// Freezes a managed resource.
@@ -160,7 +195,7 @@ pub fn resource_release(
         "resourceType": value(&spec.resource_type)?,
         "parameters": spec.parameters,
     });
-    Ok((name(resource.name(), &content), spec))
+    Ok((name(resource.name(), &canonical::text(&content)), spec))
 }
 
 /// The hash at the end of a release's name.
@@ -220,46 +255,80 @@ fn check_allowed(
     })
 }
 
-fn freeze(reference: &TraitRef, traits: &[&AnyTrait]) -> Result<FrozenTrait, Refusal> {
+fn found<'t>(reference: &TraitRef, traits: &[&'t AnyTrait]) -> Result<&'t AnyTrait, Refusal> {
     let found = traits.iter().find(|candidate| {
         candidate.name() == reference.name
             && candidate.metadata.namespace.is_none() == reference.kind.is_cluster()
     });
-    let found = found.ok_or_else(|| {
-        Refusal::TraitNotFound(reference.kind.to_string(), reference.name.clone())
-    })?;
-    Ok(FrozenTrait {
-        kind: reference.kind,
-        name: reference.name.clone(),
-        spec: Arc::new(found.spec.clone()),
-    })
+    found
+        .copied()
+        .ok_or_else(|| Refusal::TraitNotFound(reference.kind.to_string(), reference.name.clone()))
 }
 
-/// What the name of a component's release hashes: everything but the owner.
-fn content(spec: &ComponentReleaseSpec) -> Result<Value, Refusal> {
-    Ok(object([
-        ("componentType", value(&spec.component_type)?),
-        ("traits", value(&spec.traits)?),
-        ("componentProfile", value(&spec.component_profile)?),
-        ("workload", value(&spec.workload)?),
-    ]))
-}
-
-/// The object with these fields; `json!` would copy them.
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    let fields = fields.into_iter();
-    fields
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+/// What the name of a component's release hashes: the canonical text of everything but the owner.
+/// That of the type and of each trait is known.
+fn content(
+    spec: &ComponentReleaseSpec,
+    type_: &str,
+    traits: &[Arc<str>],
+) -> Result<String, Refusal> {
+    let text = |value: Value| canonical::text(&value);
+    let frozen = |kind: Value, name: &str, spec: &str| {
+        let (kind, name) = (text(kind), text(Value::from(name)));
+        format!(r#"{{"kind":{kind},"name":{name},"spec":{spec}}}"#)
+    };
+    let profile = text(value(&spec.component_profile)?);
+    let component_type = &spec.component_type;
+    let type_ = frozen(value(&component_type.kind)?, &component_type.name, type_);
+    let mut all = Vec::new();
+    for (one, text) in spec.traits.iter().zip(traits) {
+        all.push(frozen(value(&one.kind)?, &one.name, text));
+    }
+    let traits = all.join(",");
+    let workload = text(value(&spec.workload)?);
+    Ok(format!(
+        r#"{{"componentProfile":{profile},"componentType":{type_},"traits":[{traits}],"workload":{workload}}}"#
+    ))
 }
 
 fn value<T: Serialize>(part: &T) -> Result<Value, Refusal> {
-    serde_json::to_value(part).map_err(|error| Refusal::Json(error.to_string()))
+    Ok(serde_json::to_value(part)?)
 }
 
-fn name(owner: &str, content: &Value) -> String {
-    format!(
-        "{owner}-{}",
-        release_hash(canonical::text(content).as_bytes())
-    )
+fn name(owner: &str, content: &str) -> String {
+    format!("{owner}-{}", release_hash(content.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_is_canonical() {
+        let release = json!({
+            "owner": {"projectName": "p", "componentName": "c"},
+            "componentType": {"kind": "ClusterComponentType", "name": "deployment/a\"b", "spec": {
+                "workloadType": "deployment", "resources": [],
+            }},
+            "traits": [
+                {"kind": "ClusterTrait", "name": "x", "spec": {"creates": []}},
+                {"kind": "Trait", "name": "y", "spec": {}},
+            ],
+            "workload": {"container": {"image": "i"}},
+        });
+        let spec: ComponentReleaseSpec = serde_json::from_value(release).expect("a release");
+        let text =
+            |part: &dyn Fn() -> Result<Value, Refusal>| canonical::text(&part().expect("a value"));
+        let type_ = text(&|| value(spec.component_type.spec.as_ref()));
+        let traits = spec.traits.iter();
+        let traits: Vec<Arc<str>> = traits
+            .map(|one| text(&|| value(one.spec.as_ref())).into())
+            .collect();
+        let mut whole = value(&spec).expect("a value");
+        let fields = whole.as_object_mut().expect("an object");
+        fields.remove("owner");
+        fields.entry("componentProfile").or_insert(Value::Null);
+        let found = content(&spec, &type_, &traits).expect("a text");
+        assert_eq!(found, canonical::text(&whole));
+    }
 }

@@ -14,7 +14,7 @@ const MAX_SCHEMAS: usize = 10_000;
 /// How large it may become, every reference followed, in bytes.
 const MAX_SIZE: usize = choreo_template::MAX_OUTPUT;
 /// How large the automata of all its patterns may become together, in bytes.
-const MAX_PATTERNS: usize = 2 << 20;
+const MAX_PATTERNS: usize = 1 << 20;
 /// How many bytes of a text are quoted.
 const QUOTED: usize = 200;
 /// How many violations of one value are told.
@@ -302,7 +302,7 @@ fn fill(schema: &Value, value: &mut Value, budget: &Budget) -> Result<(), Exhaus
         Value::Object(object) => {
             let properties = schema.get("properties").and_then(Value::as_object);
             for (name, field) in properties.into_iter().flatten() {
-                budget.step(4)?;
+                budget.step(8)?;
                 match (object.get_mut(name), default_of(field)) {
                     (Some(value), _) => fill_null(field, value, budget)?,
                     (None, Some(default)) => {
@@ -355,7 +355,7 @@ fn fill_null(schema: &Value, value: &mut Value, budget: &Budget) -> Result<(), E
 }
 
 fn validate(schema: &Value, value: &Value, field: &str, violations: &mut Violations<'_>) {
-    if !violations.look(field, 1) {
+    if !violations.look(field, 2) {
         return;
     }
     if value.is_null() && schema.get("nullable") == Some(&Value::Bool(true)) {

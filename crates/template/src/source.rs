@@ -38,7 +38,7 @@ const DOCUMENTS: usize = 50_000;
 /// How many values a text may hold.
 const VALUES: usize = 10_000_000;
 /// How much aliases may repeat, in values and ends of values.
-const REPEATED: usize = 100_000;
+const REPEATED: usize = 20_000;
 
 /// How YAML that people write is read. What a text holds is bounded generously, as its own length
 /// bounds it already; what it may make of aliases stays bounded tightly.

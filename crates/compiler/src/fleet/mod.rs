@@ -10,7 +10,6 @@ mod removal;
 mod resources;
 mod runs;
 mod settle;
-mod shared;
 mod table;
 
 pub(crate) use bindings::{Bound, Name, Snapshot};
@@ -19,11 +18,11 @@ pub use removal::ObjectName;
 
 use self::resources::Resources;
 use self::runs::Runs;
-use self::shared::Shared;
 use self::table::Table;
 use crate::configurations;
 use crate::connections;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::freezer::Freezer;
 use crate::parallel;
 use crate::programs::Programs;
 use crate::result::Compiled;
@@ -63,7 +62,7 @@ pub struct Fleet {
     project_bindings: Table<ProjectReleaseBindingSpec>,
     bindings: Table<ReleaseBindingSpec>,
     releases: Specs<ComponentReleaseSpec>,
-    shared: Shared,
+    freezer: Freezer,
     project_releases: Specs<ProjectReleaseSpec>,
     environments: Table<EnvironmentSpec>,
     pipelines: Table<DeploymentPipelineSpec>,
@@ -214,7 +213,7 @@ impl Fleet {
     }
 
     fn add_release(&mut self, mut release: ComponentRelease) {
-        self.shared.share(&mut release.spec);
+        self.freezer.share(&mut release.spec);
         let name = release.name().to_owned();
         let kept = self.releases.entry(release.namespace().to_owned());
         kept.or_default().insert(name, release.spec);

@@ -4,6 +4,7 @@ use super::table::missing;
 use super::{Fleet, Place};
 use crate::component::compile_component;
 use crate::diagnostic::Code;
+use crate::freezer::Freezer;
 use crate::parallel;
 use crate::programs::Programs;
 use crate::release;
@@ -175,19 +176,15 @@ impl Fleet {
     ) -> Vec<(Component, Cut<ComponentReleaseSpec>)> {
         let components: Vec<&Component> =
             self.components.iter().filter(|one| wanted(one)).collect();
-        let known = || RefCell::new(self.shared.clone());
-        let cuts = parallel::map(&components, known, |known, component| {
-            let mut cut = self.cut(component);
-            if let Ok((_, spec)) = &mut cut {
-                known.borrow_mut().share(spec);
-            }
-            cut
+        let freezer = || RefCell::new(self.freezer.clone());
+        let cuts = parallel::map(&components, freezer, |freezer, component| {
+            self.cut(component, &mut freezer.borrow_mut())
         });
         components.into_iter().cloned().zip(cuts).collect()
     }
 
     /// The component as it is now, frozen.
-    pub(super) fn cut(&self, component: &Component) -> Cut<ComponentReleaseSpec> {
+    fn cut(&self, component: &Component, freezer: &mut Freezer) -> Cut<ComponentReleaseSpec> {
         let namespace = component.namespace();
         let reference = &component.spec.component_type;
         let type_ = self
@@ -209,7 +206,7 @@ impl Fleet {
                 self.traits.get(namespace, &reference.name)
             })
             .collect();
-        release::component_release(component, type_, &traits, workload)
+        release::frozen_release((component, workload), type_, &traits, freezer)
             .map_err(|refusal| refusal.to_string())
     }
 
@@ -250,7 +247,7 @@ impl Fleet {
     }
 
     fn keep_release(&mut self, namespace: &str, name: &str, mut spec: ComponentReleaseSpec) {
-        self.shared.share(&mut spec);
+        self.freezer.share(&mut spec);
         let kept = self.releases.entry(namespace.to_owned()).or_default();
         kept.entry(name.to_owned()).or_insert(spec);
     }

@@ -124,13 +124,19 @@ fn to_uint<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
         .ok_or_else(|| Failure::new("the number is out of range for a uint"))
 }
 
+/// How many bytes the text of a number may have.
+const LONGEST_NUMBER: usize = 1000;
+
 fn to_double<'e>(args: &[Value<'e>], _budget: &Budget) -> Called<'e> {
     match args {
         [Value::String(text)] => {
+            // Nobody writes a number that long, and reading one takes its time.
             let text = text.as_str();
-            text.parse()
-                .map(Value::Double)
-                .or_else(|_| no_conversion(text, "double"))
+            let short = Some(text).filter(|text| text.len() <= LONGEST_NUMBER);
+            match short.and_then(|text| text.parse().ok()) {
+                Some(number) => Ok(Value::Double(number)),
+                None => no_conversion(text, "double"),
+            }
         }
         [value] => widened(value).map_or_else(unfit, |double| Ok(Value::Double(double))),
         _ => unfit(),
