@@ -157,6 +157,52 @@ fn nothing_of_a_resource_that_fails_is_made() {
     check_resources("faults");
 }
 
+/// What the platform brings along is whole: all outputs are known at once, and the secrets they name
+/// are made once, of a password that nobody here ever sees.
+#[test]
+fn default_types_offer_secrets_that_stay() {
+    let defaults = choreo_model::defaults().iter();
+    let types: Vec<Value> = defaults
+        .flat_map(|one| serde_saphyr::from_multiple::<Value>(one.yaml).expect(one.name))
+        .filter(|one| one["kind"] == "ClusterResourceType")
+        .collect();
+    for type_ in &types {
+        let mut all = documents(&folder("resources").join("platform.yaml"));
+        all.retain(|one| one["kind"] != type_["kind"]);
+        all.extend(documents(&folder("resources").join("default.yaml")));
+        for one in &mut all {
+            if one["kind"] == "Resource" {
+                one["spec"]["type"]["name"] = type_["metadata"]["name"].clone();
+            }
+        }
+        all.push(type_.clone());
+        let (name, found) = resources(&all).remove(0);
+        assert_eq!(found.compiled.diagnostics, [], "{name}");
+        assert_eq!(found.unresolved, [], "{name}");
+        let made = |kind: &str| {
+            let mut objects = found.compiled.objects.iter().map(|one| &one.object);
+            objects.find(|one| one["kind"] == kind).expect(kind)
+        };
+        let secret = made("ExternalSecret");
+        assert_eq!(secret["spec"]["refreshInterval"], "0");
+        let data = secret["spec"]["target"]["template"]["data"].as_object();
+        for output in &found.outputs {
+            if let Some(reference) = &output.secret_key_ref {
+                assert_eq!(secret["spec"]["target"]["name"], reference.name.as_str());
+                assert!(data.is_some_and(|data| data.contains_key(&reference.key)));
+            }
+        }
+        let pods = &made("Deployment")["spec"]["template"]["metadata"]["labels"];
+        for (label, value) in made("Service")["spec"]["selector"]
+            .as_object()
+            .expect("labels")
+        {
+            assert_eq!(pods[label], *value, "{name} {label}");
+        }
+    }
+    assert_eq!(types.len(), 3);
+}
+
 fn workflow(manifests: &[Value]) -> (String, choreo_compiler::CompiledWorkflow) {
     let run: WorkflowRun = all(manifests).remove(0);
     let workflow: Workflow = one(manifests, &run.spec.workflow.reference.name);

@@ -24,12 +24,16 @@ macro_rules! documents {
     };
 }
 
-const DEFAULTS: [Default; 7] = documents![
+const DEFAULTS: [Default; 11] = documents![
     "project type": "project-type",
     "service": "service",
     "web application": "web-application",
     "worker": "worker",
     "scheduled task": "scheduled-task",
+    "alert rule": "observability-alert-rule",
+    "postgres": "postgres",
+    "valkey": "valkey",
+    "nats": "nats",
     "environments": "environments",
     "data plane": "data-plane",
 ];
@@ -82,6 +86,10 @@ mod tests {
                 "ClusterComponentType/worker",
                 "ClusterDataPlane/default",
                 "ClusterProjectType/default",
+                "ClusterResourceType/nats",
+                "ClusterResourceType/postgres",
+                "ClusterResourceType/valkey",
+                "ClusterTrait/observability-alert-rule",
                 "DeploymentPipeline/default",
                 "Environment/development",
                 "Environment/production",
