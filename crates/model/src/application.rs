@@ -447,6 +447,9 @@ fn check_dependencies(field: &str, dependencies: &Dependencies, out: &mut Checke
         ] {
             out.at_most(&format!("{field}.{kind}"), bindings.len(), 50);
             for (output, target) in bindings {
+                if output.is_empty() {
+                    out.add(format!("{field}.{kind}"), "must name an output");
+                }
                 out.filled(&format!("{field}.{kind}[{output}]"), target);
             }
         }

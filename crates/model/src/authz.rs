@@ -222,12 +222,6 @@ impl<S: Reach> Check for RoleBindingSpec<S> {
         for (index, mapping) in self.role_mappings.iter().enumerate() {
             let field = format!("roleMappings[{index}]");
             out.filled(&format!("{field}.roleRef.name"), &mapping.role_ref.name);
-            if S::IS_CLUSTER && !mapping.role_ref.kind.is_cluster() {
-                out.add(
-                    format!("{field}.roleRef.kind"),
-                    "must be ClusterAuthzRole in a ClusterAuthzRoleBinding",
-                );
-            }
             check_scope(&format!("{field}.scope"), &mapping.scope, out);
             for (place, condition) in mapping.conditions.iter().enumerate() {
                 let field = format!("{field}.conditions[{place}]");

@@ -46,7 +46,9 @@ pub(crate) fn object<T: Spec>(value: &Value, old: Option<&Value>) -> Vec<Violati
     };
     // An old object of an older form must not stop anyone from correcting it.
     let old = old.and_then(|old| serde_json::from_value::<Object<T>>(old.clone()).ok());
-    let cluster = Some(new.kind()) == T::CLUSTER_KIND;
+    // A manifest may leave its namespace to whoever applies it: only the kind tells the scope.
+    let kind = value.get("kind").and_then(Value::as_str);
+    let cluster = kind.unwrap_or_else(|| new.kind()) == T::CLUSTER_KIND.unwrap_or_default();
     let mut out = Checker {
         cluster,
         violations: Vec::new(),
@@ -87,6 +89,12 @@ impl Checker {
     pub(crate) fn filled(&mut self, field: &str, value: &str) {
         if value.is_empty() {
             self.add(field, "must not be empty");
+        }
+    }
+
+    pub(crate) fn no_longer(&mut self, field: &str, value: &str, limit: usize) {
+        if value.len() > limit {
+            self.add(field, &format!("must be at most {limit} characters"));
         }
     }
 
@@ -226,7 +234,7 @@ impl Checker {
             );
         }
         if let Some(namespace) = template.pointer("/metadata/namespace")
-            && namespace.as_str().map(str::trim) != Some("${metadata.namespace}")
+            && !namespace.as_str().is_some_and(is_cell_namespace)
         {
             self.add(
                 format!("{field}.metadata.namespace"),
@@ -269,9 +277,20 @@ impl ResourceTemplate {
     }
 }
 
-/// Kinds that run pods. Components get the one of their type: no other is made, none is taken away.
-pub(crate) const WORKLOAD_KINDS: [&str; 5] =
-    ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job"];
+/// Whether `kind` runs pods. Components get the one of their type: no other is made, none is taken
+/// away.
+pub(crate) fn is_workload(kind: &str) -> bool {
+    ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job"]
+        .iter()
+        .any(|workload| workload.eq_ignore_ascii_case(kind))
+}
+
+/// Whether `text` is `${metadata.namespace}`, with or without spaces.
+fn is_cell_namespace(text: &str) -> bool {
+    let inner = text.trim().strip_prefix("${");
+    let inner = inner.and_then(|inner| inner.strip_suffix('}'));
+    inner.is_some_and(|inner| inner.trim() == "metadata.namespace")
+}
 
 /// Whether `value` matches. The patterns are constants of this crate, held valid by a test.
 fn is_match(pattern: &str, value: &str) -> bool {

@@ -244,3 +244,15 @@ fn an_environment_keeps_the_plane_it_was_given() {
         &["spec.dataPlaneRef: is immutable"],
     );
 }
+
+/// A manifest may leave its namespace to whoever applies it.
+#[test]
+fn a_kind_is_of_its_scope_without_a_namespace_too() {
+    let plane = json!({
+        "apiVersion": "openchoreo.dev/v1alpha1",
+        "kind": "DataPlane",
+        "metadata": { "name": "it" },
+        "spec": { "clusterAgent": { "clientCA": { "value": "PEM" } } },
+    });
+    assert_eq!((crate::find("dp").unwrap().check)(&plane, None), []);
+}

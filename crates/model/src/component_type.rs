@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::application::NoStatus;
-use crate::check::{Check, Checker, WORKLOAD_KINDS};
+use crate::check::{Check, Checker, is_workload};
 use crate::object::{Object, Spec};
 use crate::reference::{TraitRef, WorkflowRef};
 use crate::schema;
 use crate::shared::{ResourceTemplate, SchemaSection, ValidationRule, rules_before};
-use crate::traits::PostRenderValidation;
+use crate::traits::{PostRenderValidation, check_rules_after};
 
 /// A golden path of one namespace.
 pub type ComponentType = Object<ComponentTypeSpec>;
@@ -23,10 +23,7 @@ pub type ClusterComponentType = Object<ComponentTypeSpec>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[
-    (
-        "!(has(self.validations) && has(self.preRenderValidations))",
-        "validations and preRenderValidations are mutually exclusive",
-    ),
+    schema::ONE_NAME,
     (
         "self.workloadType == 'proxy' || self.resources.exists(r, r.id == self.workloadType)",
         "resources must contain a resource whose id is the workloadType",
@@ -149,15 +146,8 @@ impl Check for ComponentTypeSpec {
         out.templates("resources", &self.resources);
         self.check_workload(out);
         self.check_traits(out);
+        check_rules_after(&self.post_render_validations, out);
         out.unique("allowedWorkflows", "name", self.allowed_workflows.iter());
-        for (index, workflow) in self.allowed_workflows.iter().enumerate() {
-            if out.is_cluster() && !workflow.kind.is_cluster() {
-                out.add(
-                    format!("allowedWorkflows[{index}].kind"),
-                    "must be ClusterWorkflow in a cluster-scoped type",
-                );
-            }
-        }
     }
 }
 
@@ -188,7 +178,7 @@ impl ComponentTypeSpec {
         }
         for (index, one) in self.resources.iter().enumerate() {
             if let Some(kind) = one.kind()
-                && WORKLOAD_KINDS.contains(&kind)
+                && is_workload(kind)
                 && !is_wanted(kind)
             {
                 out.add(

@@ -176,6 +176,16 @@ const NOTIFICATIONS: Column = Column {
     json_path: ".status.notificationCount",
 };
 
+/// The schema of a specification, in its scope.
+macro_rules! schema_of {
+    (Namespaced $Spec:ty) => {
+        schema::object::<$Spec>
+    };
+    (Cluster $Spec:ty) => {
+        schema::cluster_object::<$Spec>
+    };
+}
+
 /// A row of the registry: specification, scope, names, finalizer, columns.
 macro_rules! row {
     (
@@ -194,7 +204,7 @@ macro_rules! row {
             has_status: <$Spec as Spec>::HAS_STATUS,
             finalizer: $finalizer,
             columns: &$columns,
-            schema: schema::object::<$Spec>,
+            schema: schema_of!($scope $Spec),
             check: check::object::<$Spec>,
         }
     };
@@ -268,7 +278,7 @@ const REGISTRY: &[Kind] = &[
         short ["cct", "ccts"], aliases [], finalizer None,
         columns [column("WorkloadType", ".spec.workloadType"), AGE]),
     row!(TraitSpec, Namespaced, "Trait", "traits", "trait",
-        short [], aliases [], finalizer None,
+        short ["trait", "traits"], aliases [], finalizer None,
         columns []),
     row!(TraitSpec, Cluster, "ClusterTrait", "clustertraits", "clustertrait",
         short ["ctrait", "ctraits"], aliases [], finalizer None,

@@ -292,15 +292,7 @@ impl Registration {
     }
 }
 
-/// What has no namespace cannot refer to what has one.
 fn check_observability(reference: Option<&ObservabilityPlaneRef>, out: &mut Checker) {
     let Some(reference) = reference else { return };
-    let field = "observabilityPlaneRef";
-    out.dns_label(&format!("{field}.name"), &reference.name);
-    if out.is_cluster() && !reference.kind.is_cluster() {
-        out.add(
-            format!("{field}.kind"),
-            "must be ClusterObservabilityPlane in a cluster-scoped plane",
-        );
-    }
+    out.dns_label("observabilityPlaneRef.name", &reference.name);
 }

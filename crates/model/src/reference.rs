@@ -8,9 +8,15 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::schema;
+
 /// A reference to a kind that has a cluster-scoped twin, and the two kinds it may name.
 macro_rules! twin_reference {
-    ($(#[$doc:meta])* $Ref:ident to $Kind:ident { $Local:ident, $Cluster:ident } $(#[$field:meta])*) => {
+    (
+        $(#[$doc:meta])* $Ref:ident to $Kind:ident { $Local:ident, $Cluster:ident }
+        kind $(#[$kind:meta])*,
+        name $(#[$name:meta])*
+    ) => {
         #[doc = concat!("`", stringify!($Local), "` or `", stringify!($Cluster), "`.")]
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -49,10 +55,10 @@ macro_rules! twin_reference {
         )]
         pub struct $Ref {
             /// The kind of the object.
-            $(#[$field])*
+            $(#[$kind])*
             pub kind: $Kind,
             /// The name of the object.
-            #[schemars(length(min = 1))]
+            $(#[$name])*
             pub name: String,
         }
 
@@ -87,43 +93,56 @@ macro_rules! implied_kind {
 twin_reference!(
     /// The type of a project.
     ProjectTypeRef to ProjectTypeKind { ProjectType, ClusterProjectType }
-    #[serde(default)]
+    kind #[serde(default)],
+    name #[schemars(length(min = 1, max = 63), regex(pattern = schema::DNS_LABEL))]
 );
 twin_reference!(
     /// The type of a component: `<workload type>/<name>`.
     ComponentTypeRef to ComponentTypeKind { ComponentType, ClusterComponentType }
-    #[serde(default)]
+    kind #[serde(default)],
+    name #[schemars(regex(pattern = COMPONENT_TYPE_NAME))]
 );
 twin_reference!(
     /// The type of a managed resource.
     ResourceTypeRef to ResourceTypeKind { ResourceType, ClusterResourceType }
-    #[serde(default)]
+    kind #[serde(default)],
+    name #[schemars(length(min = 1, max = 63), regex(pattern = schema::DNS_LABEL))]
 );
 twin_reference!(
     /// A trait.
     TraitRef to TraitKind { Trait, ClusterTrait }
-    #[serde(default)]
+    kind #[serde(default)],
+    name #[schemars(length(min = 1))]
 );
 twin_reference!(
     /// A workflow.
     WorkflowRef to WorkflowKind { Workflow, ClusterWorkflow }
-    #[serde(default)]
+    kind #[serde(default)],
+    name #[schemars(length(min = 1))]
 );
 twin_reference!(
     /// A data plane.
     DataPlaneRef to DataPlaneKind { DataPlane, ClusterDataPlane }
+    kind,
+    name #[schemars(length(min = 1))]
 );
 twin_reference!(
     /// A workflow plane.
     WorkflowPlaneRef to WorkflowPlaneKind { WorkflowPlane, ClusterWorkflowPlane }
+    kind,
+    name #[schemars(length(min = 1, max = 63))]
 );
 twin_reference!(
     /// An observability plane.
     ObservabilityPlaneRef to ObservabilityPlaneKind { ObservabilityPlane, ClusterObservabilityPlane }
+    kind,
+    name #[schemars(length(min = 1, max = 63), regex(pattern = schema::DNS_LABEL))]
 );
 twin_reference!(
     /// A role that a binding grants.
     RoleRef to RoleKind { AuthzRole, ClusterAuthzRole }
+    kind,
+    name #[schemars(length(min = 1))]
 );
 
 implied_kind!(

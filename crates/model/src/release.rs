@@ -137,6 +137,11 @@ impl Check for ComponentReleaseSpec {
             .component_profile
             .iter()
             .flat_map(|profile| &profile.traits);
+        out.unique(
+            "componentProfile.traits",
+            "instanceName",
+            profile.clone().map(|instance| &instance.instance_name),
+        );
         for (index, instance) in profile.enumerate() {
             if !known.contains(&instance.reference.to_string()) {
                 out.add(
@@ -399,6 +404,7 @@ pub struct ResourceDependencyTarget {
     /// Its project.
     pub project: String,
     /// Its name.
+    #[serde(rename = "resourceName")]
     pub resource: String,
     /// The environment.
     pub environment: String,
@@ -412,6 +418,7 @@ pub struct PendingResourceDependency {
     /// Its project.
     pub project: String,
     /// Its name.
+    #[serde(rename = "resourceName")]
     pub resource: String,
     /// Why it is not ready.
     pub reason: String,

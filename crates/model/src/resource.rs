@@ -51,7 +51,7 @@ impl Check for ResourceSpec {
             out.unchanged("type", &self.type_, &old.type_);
         }
         out.filled("owner.projectName", &self.owner.project_name);
-        out.filled("type.name", &self.type_.name);
+        out.dns_label("type.name", &self.type_.name);
     }
 }
 

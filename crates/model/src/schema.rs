@@ -18,6 +18,63 @@ pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A length of time.
 pub(crate) const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 
+/// A loop names its variable.
+pub(crate) const LOOP: (&str, &str) = (
+    "!has(self.forEach) || has(self.var)",
+    "var is required when forEach is set",
+);
+/// Rules that hold before rendering are written under one of their two names.
+pub(crate) const ONE_NAME: (&str, &str) = (
+    "!(has(self.validations) && size(self.validations) > 0 \
+     && has(self.preRenderValidations) && size(self.preRenderValidations) > 0)",
+    "validations and preRenderValidations are mutually exclusive",
+);
+
+/// The schema of a whole object of a kind that has no namespace.
+///
+/// It is that of the namespaced twin, but for references: what has no namespace cannot refer to
+/// what has one.
+pub(crate) fn cluster_object<T: Spec>() -> Value {
+    let mut schema = object::<T>();
+    cluster_references(&mut schema);
+    schema
+}
+
+fn cluster_references(schema: &mut Value) {
+    let Value::Object(map) = schema else { return };
+    if let Some(Value::Object(properties)) = map.get_mut("properties") {
+        if let Some(kind) = properties.get_mut("kind") {
+            cluster_kind(kind);
+        }
+        properties.values_mut().for_each(cluster_references);
+    }
+    for key in ["items", "additionalProperties"] {
+        if let Some(inner) = map.get_mut(key) {
+            cluster_references(inner);
+        }
+    }
+}
+
+/// Of the kinds that a reference may name, those without a namespace; of the others there is none
+/// where twins are meant.
+fn cluster_kind(kind: &mut Value) {
+    let Some(Value::Array(kinds)) = kind.get_mut("enum") else {
+        return;
+    };
+    let is_cluster = |kind: &Value| {
+        kind.as_str()
+            .is_some_and(|kind| kind.starts_with("Cluster"))
+    };
+    if !kinds.iter().any(is_cluster) {
+        return;
+    }
+    kinds.retain(is_cluster);
+    let first = kinds.first().cloned();
+    if let (Some(default), Some(first)) = (kind.get_mut("default"), first) {
+        *default = first;
+    }
+}
+
 /// The schema of a whole object of a kind.
 pub(crate) fn object<T: Spec>() -> Value {
     let spec = of::<T>();
@@ -196,7 +253,8 @@ fn known_format(map: &mut Map<String, Value>) {
 /// A default that says nothing is none: an API would write it into every object.
 fn stated_default(map: &mut Map<String, Value>) {
     let says_nothing = match map.get("default") {
-        Some(Value::Null | Value::Bool(false) | Value::Object(_)) => true,
+        Some(Value::Null | Value::Bool(false)) => true,
+        Some(Value::Object(fields)) => fields.is_empty(),
         Some(Value::String(text)) => text.is_empty(),
         Some(Value::Array(items)) => items.is_empty(),
         Some(Value::Number(number)) => number.as_f64() == Some(0.0),

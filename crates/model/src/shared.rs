@@ -109,9 +109,7 @@ pub enum TargetPlane {
 /// A template of one object, or of one object per element of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = schema::rules(&[
-    ("!has(self.forEach) || has(self.var)", "var is required when forEach is set"),
-])))]
+#[schemars(extend("x-kubernetes-validations" = schema::rules(&[schema::LOOP])))]
 pub struct ResourceTemplate {
     /// Names the template within its type.
     #[schemars(length(min = 1))]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::application::NoStatus;
-use crate::check::{Check, Checker, WORKLOAD_KINDS};
+use crate::check::{Check, Checker, is_workload};
 use crate::object::{Object, Spec};
 use crate::schema;
 use crate::shared::{SchemaSection, TargetPlane, ValidationRule, rules_before};
@@ -18,10 +18,7 @@ pub type ClusterTrait = Object<TraitSpec>;
 /// What a trait does to a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = schema::rules(&[(
-    "!(has(self.validations) && has(self.preRenderValidations))",
-    "validations and preRenderValidations are mutually exclusive",
-)])))]
+#[schemars(extend("x-kubernetes-validations" = schema::rules(&[schema::ONE_NAME])))]
 pub struct TraitSpec {
     /// Values a component chooses once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,9 +49,7 @@ pub struct TraitSpec {
 /// An object a trait adds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = schema::rules(&[
-    ("!has(self.forEach) || has(self.var)", "var is required when forEach is set"),
-])))]
+#[schemars(extend("x-kubernetes-validations" = schema::rules(&[schema::LOOP])))]
 pub struct TraitCreate {
     /// Where the objects go.
     #[serde(default)]
@@ -79,6 +74,7 @@ pub struct TraitCreate {
 /// Changes to every object that matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::rules(&[schema::LOOP])))]
 pub struct TraitPatch {
     /// A `${...}` list or map; the patch is made once per element.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,6 +141,7 @@ pub enum PatchOp {
 /// Removal of every object that matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::rules(&[schema::LOOP])))]
 pub struct TraitRemove {
     /// A `${...}` list or map; the removal is made once per element.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,6 +161,7 @@ pub struct TraitRemove {
 /// A rule that must hold for objects that were rendered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = schema::rules(&[schema::LOOP])))]
 pub struct PostRenderValidation {
     /// A `${...}` condition; the rule is skipped when it is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,6 +219,20 @@ impl Check for TraitSpec {
         self.check_creates(out);
         self.check_patches(out);
         self.check_removes(out);
+        check_rules_after(&self.post_render_validations, out);
+    }
+}
+
+/// Rules about what was rendered.
+pub(crate) fn check_rules_after(rules: &[PostRenderValidation], out: &mut Checker) {
+    for (index, rule) in rules.iter().enumerate() {
+        let field = format!("postRenderValidations[{index}]");
+        out.loop_variable(&field, rule.for_each.as_ref(), rule.var.as_ref());
+        out.condition(&format!("{field}.when"), rule.when.as_ref());
+        out.condition(&format!("{field}.rule"), Some(&rule.rule));
+        let target = &rule.target.object;
+        out.condition(&format!("{field}.target.where"), target.where_.as_ref());
+        out.filled(&format!("{field}.message"), &rule.message);
     }
 }
 
@@ -230,12 +242,16 @@ impl TraitSpec {
             let field = format!("creates[{index}]");
             out.template(&format!("{field}.template"), &create.template);
             out.loop_variable(&field, create.for_each.as_ref(), create.var.as_ref());
+            out.condition(
+                &format!("{field}.includeWhen"),
+                create.include_when.as_ref(),
+            );
             let kind = create
                 .template
                 .get("kind")
                 .and_then(Value::as_str)
                 .unwrap_or_default();
-            if WORKLOAD_KINDS.contains(&kind) {
+            if is_workload(kind) {
                 out.add(
                     format!("{field}.template.kind"),
                     &format!("a trait may not create a {kind}; patch the one of the type instead"),
@@ -246,6 +262,12 @@ impl TraitSpec {
 
     fn check_patches(&self, out: &mut Checker) {
         for (index, patch) in self.patches.iter().enumerate() {
+            let field = format!("patches[{index}]");
+            out.loop_variable(&field, patch.for_each.as_ref(), patch.var.as_ref());
+            out.condition(
+                &format!("{field}.target.where"),
+                patch.target.where_.as_ref(),
+            );
             if patch.operations.is_empty() {
                 out.add(format!("patches[{index}].operations"), "must not be empty");
             }
@@ -273,12 +295,17 @@ impl TraitSpec {
 
     fn check_removes(&self, out: &mut Checker) {
         for (index, remove) in self.removes.iter().enumerate() {
+            let field = format!("removes[{index}]");
+            out.loop_variable(&field, remove.for_each.as_ref(), remove.var.as_ref());
+            out.condition(
+                &format!("{field}.target.where"),
+                remove.target.where_.as_ref(),
+            );
             let target = &remove.target;
-            if matches!(target.group.as_str(), "apps" | "batch")
-                && WORKLOAD_KINDS.contains(&target.kind.as_str())
-            {
+            // No group means any.
+            if matches!(target.group.as_str(), "" | "apps" | "batch") && is_workload(&target.kind) {
                 out.add(
-                    format!("removes[{index}].target.kind"),
+                    format!("{field}.target.kind"),
                     &format!("a trait may not remove a {}", target.kind),
                 );
             }

@@ -130,7 +130,9 @@ impl Check for WorkflowSpec {
             let (new, old) = (&self.workflow_plane_ref, &old.workflow_plane_ref);
             out.unchanged("workflowPlaneRef", new, old);
         }
-        out.filled("workflowPlaneRef.name", &self.workflow_plane_ref.name);
+        let plane = &self.workflow_plane_ref.name;
+        out.filled("workflowPlaneRef.name", plane);
+        out.no_longer("workflowPlaneRef.name", plane, 63);
         out.namespaced_template("runTemplate", &self.run_template);
         out.unique("resources", "id", self.resources.iter().map(|one| &one.id));
         for (index, one) in self.resources.iter().enumerate() {
@@ -144,9 +146,7 @@ impl Check for WorkflowSpec {
         for (index, one) in self.external_refs.iter().enumerate() {
             let field = format!("externalRefs[{index}]");
             out.matches(&format!("{field}.id"), &one.id, EXTERNAL_ID);
-            if one.id.len() > 63 {
-                out.add(format!("{field}.id"), "must be at most 63 characters");
-            }
+            out.no_longer(&format!("{field}.id"), &one.id, 63);
             out.filled(&format!("{field}.apiVersion"), &one.api_version);
             out.filled(&format!("{field}.name"), &one.name);
         }
