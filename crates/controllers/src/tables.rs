@@ -15,6 +15,7 @@ use choreo_model::rendered::RenderedReleaseSpec;
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::ComponentOwner;
 use choreo_model::traits::TraitSpec;
+use choreo_model::workflow::WorkflowSpec;
 use choreo_model::{Object, Spec};
 use serde_json::Value;
 
@@ -220,6 +221,7 @@ tables! {
     traits: TraitSpec;
     project_types: ProjectTypeSpec;
     secrets: SecretReferenceSpec;
+    workflows: WorkflowSpec;
 }
 
 fn of_component(kind: &'static str, namespace: &str, owner: &ComponentOwner) -> Vec<Group> {

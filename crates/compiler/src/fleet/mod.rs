@@ -23,6 +23,7 @@ use crate::configurations;
 use crate::connections;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::freezer::Freezer;
+use crate::manifest::is_ours;
 use crate::parallel;
 use crate::programs::Programs;
 use crate::result::Compiled;
@@ -41,6 +42,7 @@ use choreo_model::release::{
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::{ComponentOwner, Egress};
 use choreo_model::traits::TraitSpec;
+use choreo_model::workflow::WorkflowSpec;
 use choreo_model::{
     DataPlane, Object, ProjectReleaseBinding, SecretReference, Spec, Workload, names,
 };
@@ -68,6 +70,7 @@ pub struct Fleet {
     pipelines: Table<DeploymentPipelineSpec>,
     data_planes: Table<DataPlaneSpec>,
     secret_references: Table<SecretReferenceSpec>,
+    workflows: Table<WorkflowSpec>,
     resources: Resources,
     runs: Runs,
     /// The names of the bindings of a component to an environment.
@@ -153,6 +156,9 @@ impl Fleet {
     }
 
     fn add(&mut self, manifest: Value) {
+        if !is_ours(&manifest) {
+            return;
+        }
         let kind = text(&manifest, "/kind");
         let name = text(&manifest, "/metadata/name");
         let object = format!("{kind}/{name}");
@@ -171,6 +177,7 @@ impl Fleet {
             "DeploymentPipeline" => put(&mut self.pipelines, manifest),
             "DataPlane" | "ClusterDataPlane" => put(&mut self.data_planes, manifest),
             "SecretReference" => put(&mut self.secret_references, manifest),
+            "Workflow" | "ClusterWorkflow" => put(&mut self.workflows, manifest),
             "ComponentRelease" => read(manifest).map(|release| self.add_release(release)),
             "ProjectRelease" => keep(&mut self.project_releases, manifest),
             "Workflow"

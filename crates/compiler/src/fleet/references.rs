@@ -91,6 +91,10 @@ impl Fleet {
                 .find(reference.namespace(namespace), &reference.name);
             found.note((namespace, &object), &field, there);
         }
+        if let Ok(type_) = type_ {
+            let workflow = self.check_workflow(component, type_);
+            found.note((namespace, &object), "spec.workflow.name", workflow);
+        }
         found.note((namespace, &object), "spec.componentType.name", type_);
         let workloads = self.workloads_of(namespace, owner, component.name()).len();
         if workloads != 1 {

@@ -9,11 +9,12 @@ use crate::parallel;
 use crate::programs::Programs;
 use crate::release;
 use crate::snapshot::ReleaseBinding;
+use crate::workflow_rules::check_allowed;
 use choreo_model::platform::DeploymentPipelineSpec;
 use choreo_model::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec};
 use choreo_model::release::{BindingState, ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::shared::{ComponentOwner, ProjectOwner};
-use choreo_model::{Component, Object, Project, names};
+use choreo_model::{Component, ComponentType, Object, Project, names};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -183,6 +184,21 @@ impl Fleet {
         components.into_iter().cloned().zip(cuts).collect()
     }
 
+    /// Whether the workflow that builds the component, if any does, is there and may.
+    pub(super) fn check_workflow(
+        &self,
+        component: &Component,
+        type_: &ComponentType,
+    ) -> Result<(), String> {
+        let Some(workflow) = &component.spec.workflow else {
+            return Ok(());
+        };
+        let reference = &workflow.reference;
+        check_allowed(reference, type_).map_err(|refusal| refusal.to_string())?;
+        let namespace = reference.namespace(component.namespace());
+        self.workflows.find(namespace, &reference.name).map(|_| ())
+    }
+
     /// The component as it is now, frozen.
     fn cut(&self, component: &Component, freezer: &mut Freezer) -> Cut<ComponentReleaseSpec> {
         let namespace = component.namespace();
@@ -190,6 +206,7 @@ impl Fleet {
         let type_ = self
             .component_types
             .find(reference.namespace(namespace), reference.type_name())?;
+        self.check_workflow(component, type_)?;
         let project = &component.spec.owner.project_name;
         let workloads = self.workloads_of(namespace, project, component.name());
         let [workload] = workloads.as_slice() else {

@@ -1,6 +1,7 @@
 //! Components: frozen into releases and, with autoDeploy, bound to the first environment.
 
 use choreo_compiler::release::{self, Refusal};
+use choreo_compiler::workflow_rules;
 use choreo_model::application::{
     ComponentSpec, ComponentStatus, LatestComponentRelease, WorkloadSpec,
 };
@@ -10,6 +11,7 @@ use choreo_model::platform::DeploymentPipelineSpec;
 use choreo_model::project::ProjectSpec;
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::traits::TraitSpec;
+use choreo_model::workflow::WorkflowSpec;
 use choreo_model::{
     Component, ComponentType, Object, ReleaseBinding, Spec, Workload, finalizers, labels, names,
 };
@@ -101,7 +103,7 @@ fn plan(context: &Context<'_>, component: &Component) -> Result<Option<Deploymen
 /// The component as it is now, frozen, under the name its content gives it.
 pub(super) fn release(context: &Context<'_>, component: &Component) -> Result<Release, Obstacle> {
     let type_ = component_type(context, component)?;
-    check_workflow(component, type_)?;
+    check_workflow(context, component, type_)?;
     let workload = workload(context, component)?;
     let (name, spec) = freeze(context, component, type_, workload)?;
     let labels = [
@@ -133,25 +135,21 @@ fn component_type<'a>(
 
 /// Workflows are looked at before anything else that may be wrong: a component that may not be
 /// built this way should hear so first.
-fn check_workflow(component: &Component, type_: &ComponentType) -> Result<(), Obstacle> {
+fn check_workflow(
+    context: &Context<'_>,
+    component: &Component,
+    type_: &ComponentType,
+) -> Result<(), Obstacle> {
     let Some(workflow) = &component.spec.workflow else {
         return Ok(());
     };
     let reference = &workflow.reference;
-    if !type_.spec.allowed_workflows.contains(reference) {
-        return Err(Obstacle::new(
-            reasons::WORKFLOW_NOT_ALLOWED,
-            format!(
-                "{} \"{}\" does not allow {reference}",
-                type_.kind(),
-                type_.name()
-            ),
-        ));
-    }
-    Err(Obstacle::new(
-        reasons::WORKFLOW_NOT_FOUND,
-        format!("{} \"{}\" not found", reference.kind, reference.name),
-    ))
+    workflow_rules::check_allowed(reference, type_)
+        .map_err(|refusal| Obstacle::new(reasons::WORKFLOW_NOT_ALLOWED, refusal.to_string()))?;
+    let namespace = reference.namespace(context.namespace()).unwrap_or_default();
+    let reason = reasons::WORKFLOW_NOT_FOUND;
+    context.find::<WorkflowSpec>(namespace, &reference.name, reason)?;
+    Ok(())
 }
 
 fn workload<'a>(context: &Context<'a>, component: &Component) -> Result<&'a Workload, Obstacle> {

@@ -45,7 +45,8 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "Environment" => environment::decide(&context),
         "DeploymentPipeline" => pipeline::decide(&context),
         "DataPlane" | "ClusterDataPlane" => plane::decide(&context),
-        // Types, traits, workloads, releases and secret references are read, never acted on.
+        // Types, traits, workloads, workflows, releases and secret references are read, never acted
+        // on.
         _ => Decision::default(),
     };
     decision.reads = view.into_reads();

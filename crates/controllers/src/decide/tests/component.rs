@@ -96,3 +96,37 @@ fn a_release_that_is_not_there_is_not_the_latest() {
     let status = world.decide("Component", "web").status.unwrap();
     assert!(status["latestRelease"].is_null(), "{status}");
 }
+
+#[test]
+fn a_component_is_built_by_a_workflow_that_is_there_and_allowed() {
+    let built = COMPONENT.replace("autoDeploy", "workflow: { name: docker }\n  autoDeploy");
+    let built = format!("{built}{WORKLOAD}{PROJECT}");
+    check(
+        &built,
+        "Component",
+        "web",
+        &[
+            "Ready False WorkflowNotAllowed: ClusterWorkflow:docker is not among the workflows that \
+         ClusterComponentType \"service\" allows: []",
+        ],
+    );
+    let mut world = World::new(&built);
+    let mut defaults = choreo_model::defaults().iter();
+    let service = defaults.find(|one| one.name == "service").unwrap();
+    let mut service = documents(service.yaml).remove(0);
+    service["spec"]["allowedWorkflows"] = json!([{ "name": "docker" }]);
+    world.put(service);
+    assert_eq!(
+        world.status("Component", "web"),
+        ["Ready False WorkflowNotFound: ClusterWorkflow \"docker\" not found"]
+    );
+    world.add(
+        "apiVersion: openchoreo.dev/v1alpha1
+kind: ClusterWorkflow
+metadata: {name: docker}
+spec: {runTemplate: {}}
+",
+    );
+    let status = world.status("Component", "web");
+    assert!(status[0].starts_with("Ready True"), "{status:?}");
+}
