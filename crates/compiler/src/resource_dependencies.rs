@@ -147,6 +147,9 @@ fn item(dependency: &ResourceDependency, outputs: &[ResourceOutput]) -> Result<I
 fn env_variable(name: &str, output: &ResourceOutput) -> Value {
     let mut variable = Map::new();
     variable.insert("name".to_owned(), Value::from(name));
+    if output.value.as_deref() == Some("") {
+        return Value::Object(variable);
+    }
     let reference = |field: &str, reference: &KeyRef| {
         let key = json!({"name": reference.name, "key": reference.key});
         ("valueFrom".to_owned(), json!({ field: key }))

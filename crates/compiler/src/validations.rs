@@ -40,11 +40,32 @@ pub(crate) fn after<L: Ledger>(
             object,
             pointer: &pointer,
         };
+        if !applies(bench, site, rule, context) {
+            continue;
+        }
         let looped = (rule.for_each.as_deref(), rule.var.as_deref());
         bench.each(site, looped, context, |bench, scope, _| {
             after_one(bench, site, rule, scope, drafts);
         });
     }
+}
+
+/// Whether the rule is looked at: told once, before its loop, which may depend on it.
+fn applies<L: Ledger>(
+    bench: &mut Bench<L>,
+    site: Site<'_>,
+    rule: &PostRenderValidation,
+    context: &Context<'_, '_>,
+) -> bool {
+    let Some(when) = &rule.when else {
+        return true;
+    };
+    let pointer = format!("{}/when", site.pointer);
+    let at = Site {
+        pointer: &pointer,
+        ..site
+    };
+    bench.test(at, when, context) == Some(true)
 }
 
 fn after_one<L: Ledger>(
@@ -54,16 +75,6 @@ fn after_one<L: Ledger>(
     context: &Context<'_, '_>,
     drafts: &[Draft],
 ) {
-    if let Some(when) = &rule.when {
-        let pointer = format!("{}/when", site.pointer);
-        let at = Site {
-            pointer: &pointer,
-            ..site
-        };
-        if bench.test(at, when, context) != Some(true) {
-            return;
-        }
-    }
     let pointer = format!("{}/rule", site.pointer);
     let at = Site {
         pointer: &pointer,

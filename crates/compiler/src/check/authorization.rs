@@ -42,9 +42,12 @@ fn shared(actions: &[String]) -> Vec<&'static str> {
 /// The attributes that the resource of `action`, written `kind:verb`, has.
 fn attributes(action: &str) -> &'static [&'static str] {
     match action.split_once(':').unwrap_or_default() {
-        ("releasebinding" | "resourcereleasebinding" | "projectreleasebinding", _)
+        (
+            "releasebinding" | "resourcereleasebinding" | "projectreleasebinding",
+            "create" | "view" | "update" | "delete" | "*",
+        )
         | ("component", "exec")
-        | ("logs" | "wirelogs" | "metrics" | "traces", "view") => &["environment"],
+        | ("logs" | "wirelogs" | "metrics" | "traces", "view" | "*") => &["environment"],
         ("component", "create" | "update" | "delete") => &["componentType"],
         ("resource", "create" | "update" | "delete") => &["resourceType"],
         ("workflowrun", "create" | "update" | "delete") => &["workflow"],

@@ -70,6 +70,14 @@ impl<'o> Examiner<'o> {
         }
     }
 
+    /// The same for kinds that keep values which no schema describes: anything, without a schema.
+    pub(crate) fn open_section(&mut self, pointer: &str, section: Option<&SchemaSection>) -> Type {
+        match self.section(pointer, section) {
+            found if found == types::nothing() => Type::Dyn,
+            found => found,
+        }
+    }
+
     /// The template at `pointer`, when it can be read; what cannot work in it is noted.
     pub(crate) fn template(
         &mut self,
@@ -175,11 +183,11 @@ impl<'o> Examiner<'o> {
     ) {
         for (index, rule) in rules.iter().enumerate() {
             let pointer = format!("{pointer}/{index}");
+            if let Some(when) = &rule.when {
+                self.condition(&format!("{pointer}/when"), when, scope);
+            }
             let looped = (rule.for_each.as_deref(), rule.var.as_deref());
             let inside = self.each(&pointer, looped, scope);
-            if let Some(when) = &rule.when {
-                self.condition(&format!("{pointer}/when"), when, &inside);
-            }
             self.target(&pointer, &rule.target.object, &inside);
             let inside = with_resource(&inside);
             self.condition(&format!("{pointer}/rule"), &rule.rule, &inside);

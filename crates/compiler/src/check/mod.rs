@@ -60,6 +60,9 @@ pub fn object(object: &Value, old: Option<&Value>) -> Vec<Diagnostic> {
             read::<ClusterAuthzRoleBindingSpec>(spec, |spec| authorization::check(&name, spec))
         }
         "ComponentRelease" if old.is_none() => read(spec, |spec| release::check(&name, spec)),
+        "ResourceRelease" if old.is_none() => {
+            read(spec, |spec| release::check_resource(&name, spec))
+        }
         _ => Vec::new(),
     }
 }

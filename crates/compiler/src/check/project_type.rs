@@ -9,8 +9,8 @@ use choreo_model::project::ProjectTypeSpec;
 /// Everything wrong with a type called `object`.
 pub(super) fn check(object: &str, spec: &ProjectTypeSpec) -> Vec<Diagnostic> {
     let mut examiner = Examiner::new(object);
-    let parameters = examiner.section("/spec/parameters", spec.parameters.as_ref());
-    let configs = examiner.section(
+    let parameters = examiner.open_section("/spec/parameters", spec.parameters.as_ref());
+    let configs = examiner.open_section(
         "/spec/environmentConfigs",
         spec.environment_configs.as_ref(),
     );

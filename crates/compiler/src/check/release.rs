@@ -1,8 +1,10 @@
-//! Releases of components: what a component chose must satisfy the schemas frozen with it.
+//! Releases: what a component or resource chose must satisfy the schemas frozen with it. Types and
+//! traits themselves were looked at when they were applied.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::schema::Schema;
 use choreo_model::release::ComponentReleaseSpec;
+use choreo_model::resource::ResourceReleaseSpec;
 use choreo_model::shared::SchemaSection;
 use serde_json::{Map, Value};
 
@@ -33,6 +35,16 @@ pub(super) fn check(object: &str, spec: &ComponentReleaseSpec) -> Vec<Diagnostic
         ));
     }
     diagnostics
+}
+
+/// Everything wrong with a new release of a resource called `object`.
+pub(super) fn check_resource(object: &str, spec: &ResourceReleaseSpec) -> Vec<Diagnostic> {
+    values(
+        object,
+        "spec.parameters",
+        spec.resource_type.spec.parameters.as_ref(),
+        spec.parameters.as_ref(),
+    )
 }
 
 /// What in `given`, defaults filled in, the section's schema does not allow.

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Everything wrong with a workflow called `object`.
 pub(super) fn check(object: &str, spec: &WorkflowSpec) -> Vec<Diagnostic> {
     let mut examiner = Examiner::new(object);
-    let parameters = examiner.section("/spec/parameters", spec.parameters.as_ref());
+    let parameters = examiner.open_section("/spec/parameters", spec.parameters.as_ref());
     let base = scopes::workflow(parameters);
     for (index, reference) in spec.external_refs.iter().enumerate() {
         let pointer = format!("/spec/externalRefs/{index}/name");
