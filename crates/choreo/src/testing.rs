@@ -116,6 +116,18 @@ impl Api {
         commands::apply_all(&self.client, &documents, "default", dry_run).await
     }
 
+    /// What the API has against a new object, which nobody looked at before.
+    pub(crate) async fn refusal(&self, object: &Value) -> Option<String> {
+        let resource = kinds::platform(object["kind"].as_str().unwrap()).unwrap();
+        let path = resource.path(Some("default"));
+        let request = http::Request::post(format!("{path}?dryRun=All&fieldValidation=Strict"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(object.to_string().into_bytes())
+            .unwrap();
+        let answer = self.client.request::<Value>(request).await;
+        answer.err().map(|error| error.to_string())
+    }
+
     /// Waits until an object tells something.
     pub(crate) async fn until<T>(
         &self,

@@ -29,6 +29,7 @@ mod dialect;
 mod endpoints;
 mod finish;
 mod freezer;
+mod manifest;
 mod manifests;
 mod network_policy;
 mod origin;

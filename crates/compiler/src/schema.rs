@@ -564,7 +564,9 @@ fn bounded(
         let limit = schema.get(keyword).and_then(Value::as_u64)?;
         usize::try_from(limit).ok()
     };
-    if let Some(least) = limit(least)
+    if size == 0 && limit(least).is_some_and(|least| least > 0) {
+        violations.push(Violation::new(field, "must not be empty"));
+    } else if let Some(least) = limit(least)
         && size < least
     {
         violations.push(Violation::new(
@@ -582,7 +584,8 @@ fn bounded(
     }
 }
 
-fn has_type(schema: &Value, wanted: &str, value: &Value) -> bool {
+/// Whether `value` is of the type `wanted`, as `schema` means it.
+pub(crate) fn has_type(schema: &Value, wanted: &str, value: &Value) -> bool {
     if schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) {
         return value.is_string() || is_integer(value);
     }

@@ -42,6 +42,7 @@ pub use dialect::{Dialect, Helper};
 pub use fault::{Fault, clipped, cut};
 pub use pattern::Pattern;
 pub use references::{Reference, references};
+pub use syntax::nearest;
 pub use template::{Output, Template};
 pub use trace::{Entry, Recorder, Silent, Trace};
 pub use value::weight;

@@ -53,11 +53,16 @@ pub(crate) fn empty(resource: &Resource) -> Option<&'static Value> {
 /// Rules that a schema cannot express (`old` is the stored object on updates).
 pub fn validate(resource: &Resource, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let Some(row) = row(resource) else {
-        return checks::custom(object);
+        return metadata(object);
     };
     let mut causes = checks::metadata(row, object);
     causes.extend((row.check)(object, old));
     causes
+}
+
+/// Rules that hold for the metadata of every custom kind.
+pub fn metadata(object: &Value) -> Vec<Cause> {
+    checks::custom(object)
 }
 
 /// The cells of an object in the table of its kind.

@@ -2,7 +2,7 @@
 
 mod sarif;
 
-use std::{collections::BTreeSet, ops::Range, path::PathBuf, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use choreo_compiler::{
     Code, Diagnostic, Place,
@@ -51,39 +51,42 @@ impl Found {
         let message = self.finding.diagnostic.message.as_str();
         (self.file.as_deref(), line, column, message)
     }
+
+    /// The place of what is wrong with the form of an object.
+    fn spot(&self) -> Option<(Option<String>, usize)> {
+        let place = self.finding.place.as_ref()?;
+        let is_form = self.finding.diagnostic.code == Code::Manifest;
+        is_form.then(|| (self.file.clone(), place.bytes.start))
+    }
+
+    /// Whether it says of the form of an object what was `told` before, in better words.
+    fn repeats(&self, told: &[Option<(Option<String>, usize)>]) -> bool {
+        self.spot().is_some_and(|spot| told.contains(&Some(spot)))
+    }
 }
 
 /// Everything wrong with the files that `paths` hold.
 fn examine(paths: &[PathBuf], namespace: &str) -> Result<Vec<Found>> {
     let texts = manifest::texts(paths)?;
-    let (documents, problems) = manifest::examine(&texts);
+    let (_, problems) = manifest::examine(&texts);
     let mut found: Vec<Found> = problems.iter().map(|one| of_problem(one, &texts)).collect();
-    let malformed: BTreeSet<String> = problems
-        .iter()
-        .filter_map(|problem| documents.iter().rfind(|one| one.may_hold(problem)))
-        .map(|document| format!("{}/{}", document.kind(), document.name()))
-        .collect();
     let mut files = Files::defaults()?;
     for (name, text) in &texts {
         // Text that is no YAML was told above.
         let Ok(findings) = check::file(text) else {
             continue;
         };
-        found.extend(findings.into_iter().map(|finding| Found {
+        let findings = findings.into_iter().map(|finding| Found {
             file: Some(name.clone()),
             text: Arc::clone(text),
             finding,
-        }));
+        });
+        let told: Vec<_> = found.iter().map(Found::spot).collect();
+        let new: Vec<_> = findings.filter(|one| !one.repeats(&told)).collect();
+        found.extend(new);
         files.add(name, text, namespace)?;
     }
     found.extend(of_fleet(&files));
-    // What has the wrong form cannot be read either: that was told where it is wrong.
-    found.retain(|one| {
-        let diagnostic = &one.finding.diagnostic;
-        let unreadable =
-            diagnostic.code == Code::Manifest && matches!(diagnostic.field.as_str(), "" | "spec");
-        !(unreadable && malformed.contains(&diagnostic.object))
-    });
     found.sort_by(|left, right| left.key().cmp(&right.key()));
     found.dedup_by(|left, right| left.key() == right.key());
     Ok(found)
@@ -127,6 +130,8 @@ fn of_fleet(files: &Files) -> Vec<Found> {
     let problems = fleet.problems();
     let mut all: Vec<(&str, &Diagnostic)> = problems
         .iter()
+        // What cannot be read was told field by field, where it is written.
+        .filter(|(_, one)| one.code != Code::Manifest)
         .map(|(namespace, one)| (namespace.as_str(), one))
         .collect();
     let rendered = fleet.render();

@@ -1,6 +1,6 @@
 //! Checks an object against the schema of its kind before it is sent. Only what a person gets wrong
-//! while typing is checked here (kinds, fields, types); values are the API's business, whose answer
-//! is shown at the same places.
+//! while typing is checked here (kinds, names, fields, types); values are the API's business, whose
+//! answer is shown at the same places.
 
 use serde_json::{Value, json};
 
@@ -83,6 +83,7 @@ impl Checker<'_> {
             self.problems
                 .push(problem.hint(format!("write `{}/{}`", kind.group, kind.version)));
         }
+        self.metadata();
         let schema = (kind.schema)();
         let Data::Map(fields) = &document.root().data else {
             return;
@@ -94,6 +95,18 @@ impl Checker<'_> {
                     Some(inner) => self.value(&field.value, inner, name),
                     None => self.unknown_field(field, &schema, document.kind()),
                 },
+            }
+        }
+    }
+
+    /// Names, labels and the like have a form of their own. That a name is missing was told.
+    fn metadata(&mut self) {
+        let document = self.document;
+        for cause in choreo_apiserver::builtin::metadata(&document.object()) {
+            if !cause.message.starts_with("Required") {
+                let message = format!("{}: {}", cause.field, cause.message);
+                self.problems
+                    .push(document.problem_at(&cause.field, message));
             }
         }
     }
@@ -323,6 +336,15 @@ mod tests {
                 "f:3 metadata.labels.x must be text, this is a boolean (YAML reads an unquoted on as true or false; write \"on\" in quotes)"
             ]
         );
+    }
+
+    #[test]
+    fn names_and_labels_have_a_form() {
+        let head = HEAD.replace("{name: a}", "{name: My_Shop, labels: {a b: x}}");
+        let found = check(&head);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("f:3 metadata.name: Invalid value: \"My_Shop\": a lowercase"));
+        assert!(found[1].starts_with("f:3 metadata.labels: Invalid value: \"a b\""));
     }
 
     #[test]

@@ -57,11 +57,6 @@ impl Document {
         self.root.field("metadata")?.value.text(name)
     }
 
-    /// Whether `problem` is about something in this document or in one after it.
-    pub(crate) fn may_hold(&self, problem: &Problem) -> bool {
-        problem.file() == self.file && self.root.span.start <= problem.bytes().start
-    }
-
     /// The object as JSON.
     pub(crate) fn object(&self) -> Value {
         self.root.to_json()

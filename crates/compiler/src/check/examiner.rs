@@ -100,6 +100,10 @@ impl<'o> Examiner<'o> {
 
     /// The text at `pointer` must be true or false.
     pub(crate) fn condition(&mut self, pointer: &str, text: &str, scope: &Scope<'_>) {
+        if !text.contains("${") {
+            // That it is no expression, the kind's own check tells.
+            return;
+        }
         let Some(template) = self.template(pointer, &Value::from(text), scope) else {
             return;
         };

@@ -1,24 +1,54 @@
 //! The types that schemas stand for, and what is wrong with schemas.
 
 use crate::schema::{Schema, compiled};
-use choreo_template::{Fields, Type};
+use choreo_template::{Fields, Type, nearest};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The types that a schema can name.
 const NAMES: [&str; 6] = ["object", "array", "string", "integer", "number", "boolean"];
-/// Keywords that structural schemas do not have.
-const UNSUPPORTED: [&str; 9] = [
-    "additionalItems",
-    "definitions",
-    "dependencies",
-    "discriminator",
-    "id",
-    "patternProperties",
-    "readOnly",
-    "writeOnly",
-    "xml",
+/// What a structural schema may say; `x-` and a name of somebody's own besides.
+const KEYWORDS: [&str; 37] = [
+    "$defs",
+    "$ref",
+    "additionalProperties",
+    "allOf",
+    "anyOf",
+    "default",
+    "description",
+    "enum",
+    "example",
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "externalDocs",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minProperties",
+    "minimum",
+    "multipleOf",
+    "not",
+    "nullable",
+    "oneOf",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
+    "uniqueItems",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-list-type",
+    "x-kubernetes-map-type",
+    "x-kubernetes-preserve-unknown-fields",
 ];
+/// What else Kubernetes knows, and nobody asks of the values of a type.
+const ELSEWHERE: [&str; 2] = ["x-kubernetes-embedded-resource", "x-kubernetes-validations"];
 
 /// How many problems of one schema are told.
 const MAX_PROBLEMS: usize = 100;
@@ -160,14 +190,8 @@ impl Problems {
         let Some(keywords) = schema.as_object() else {
             return self.note(at, true, "a schema must be an object");
         };
-        for keyword in UNSUPPORTED {
-            if keywords.contains_key(keyword) {
-                self.note(
-                    format!("{at}/{keyword}"),
-                    true,
-                    "is not supported in structural schemas",
-                );
-            }
+        for keyword in keywords.keys() {
+            self.keyword(keyword, at);
         }
         self.type_name(keywords, at);
         self.shapes(keywords, at);
@@ -201,6 +225,19 @@ impl Problems {
         }
     }
 
+    fn keyword(&mut self, keyword: &str, at: &str) {
+        let is_own = keyword.starts_with("x-") && !keyword.starts_with("x-kubernetes-");
+        if is_own || KEYWORDS.contains(&keyword) || ELSEWHERE.contains(&keyword) {
+            return;
+        }
+        let hint = nearest(keyword, KEYWORDS).map(|near| format!("; did you mean {near}?"));
+        let message = format!(
+            "is no keyword of structural schemas{}",
+            hint.unwrap_or_default()
+        );
+        self.note(format!("{at}/{keyword}"), true, message);
+    }
+
     fn type_name(&mut self, keywords: &Map<String, Value>, at: &str) {
         let Some(name) = keywords.get("type") else {
             return;
@@ -231,6 +268,10 @@ impl Problems {
                     "true or false"
                 }
                 "pattern" if !value.is_string() => "a regular expression",
+                "title" | "description" | "format" if !value.is_string() => "text",
+                "additionalProperties" if !value.is_object() && !value.is_boolean() => {
+                    "a schema, true or false"
+                }
                 _ => continue,
             };
             self.note(format!("{at}/{keyword}"), true, format!("must be {wanted}"));

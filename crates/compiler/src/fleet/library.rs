@@ -3,6 +3,7 @@
 
 use crate::canonical;
 use crate::diagnostic::Excerpt;
+use crate::manifest::{Forms, kind_of, unpacked};
 use choreo_template::source::{self, Place, Source, Unreadable};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ pub struct Library {
     files: Vec<File>,
     /// Where the objects called `Kind/name` are written.
     shelf: BTreeMap<String, Vec<Volume>>,
+    forms: Forms,
 }
 
 #[derive(Debug, Clone)]
@@ -65,6 +67,8 @@ impl Library {
         for (document, value) in documents.into_iter().enumerate() {
             for (root, mut object) in unpacked(value) {
                 settle(&mut object, namespace);
+                // What has not the form of its kind is told when it is checked.
+                self.forms.complete(&mut object);
                 let volume = Volume {
                     namespace: object["metadata"]["namespace"].as_str().map(str::to_owned),
                     file,
@@ -147,22 +151,6 @@ fn nearest(source: &Source, volume: &Volume, mut pointer: String) -> Option<Plac
     }
 }
 
-/// The object that `value` is, or those it lists, with their places in it.
-fn unpacked(mut value: Value) -> Vec<(String, Value)> {
-    if value["apiVersion"] == "v1" && value["kind"] == "List" {
-        let items = value.get_mut("items").map(Value::take);
-        if let Some(Value::Array(items)) = items {
-            let place = |(index, item)| (format!("/items/{index}"), item);
-            return items.into_iter().enumerate().map(place).collect();
-        }
-    }
-    if value.is_object() {
-        vec![(String::new(), value)]
-    } else {
-        Vec::new()
-    }
-}
-
 /// `Kind/name`.
 fn title(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -177,8 +165,7 @@ fn title(object: &Value) -> String {
 /// is always the same when no API gave it one.
 fn settle(object: &mut Value, namespace: &str) {
     let title = title(object);
-    let kind = object["kind"].as_str().unwrap_or_default();
-    let known = choreo_model::registry().iter().find(|row| row.kind == kind);
+    let known = kind_of(object);
     let namespaced = known.is_some_and(|row| row.scope == choreo_model::Scope::Namespaced);
     if namespaced && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
     {

@@ -42,7 +42,6 @@ use choreo_model::release::{
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::{ComponentOwner, Egress};
 use choreo_model::traits::TraitSpec;
-use choreo_model::workflow::WorkflowSpec;
 use choreo_model::{
     DataPlane, Object, ProjectReleaseBinding, SecretReference, Spec, Workload, names,
 };
@@ -70,7 +69,6 @@ pub struct Fleet {
     pipelines: Table<DeploymentPipelineSpec>,
     data_planes: Table<DataPlaneSpec>,
     secret_references: Table<SecretReferenceSpec>,
-    workflows: Table<WorkflowSpec>,
     resources: Resources,
     runs: Runs,
     /// The names of the bindings of a component to an environment.
@@ -177,7 +175,6 @@ impl Fleet {
             "DeploymentPipeline" => put(&mut self.pipelines, manifest),
             "DataPlane" | "ClusterDataPlane" => put(&mut self.data_planes, manifest),
             "SecretReference" => put(&mut self.secret_references, manifest),
-            "Workflow" | "ClusterWorkflow" => put(&mut self.workflows, manifest),
             "ComponentRelease" => read(manifest).map(|release| self.add_release(release)),
             "ProjectRelease" => keep(&mut self.project_releases, manifest),
             "Workflow"

@@ -5,6 +5,7 @@ use super::table::Table;
 use super::{Fleet, put};
 use crate::snapshot::WorkflowSnapshot;
 use choreo_model::plane::WorkflowPlaneSpec;
+use choreo_model::reference::WorkflowRef;
 use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
 use choreo_model::{SecretReference, Workflow, WorkflowPlane, WorkflowRun};
 use serde_json::Value;
@@ -59,8 +60,16 @@ impl Runs {
 
     /// The workflow of a run, or what is missing.
     pub(super) fn workflow_of(&self, run: &WorkflowRun) -> Result<&Workflow, String> {
-        let reference = &run.spec.workflow.reference;
-        let namespace = reference.namespace(run.namespace());
+        self.workflow(&run.spec.workflow.reference, run.namespace())
+    }
+
+    /// The workflow that an object in `namespace` refers to, or what is missing.
+    pub(super) fn workflow(
+        &self,
+        reference: &WorkflowRef,
+        namespace: &str,
+    ) -> Result<&Workflow, String> {
+        let namespace = reference.namespace(namespace);
         self.workflows.find(namespace, &reference.name)
     }
 

@@ -195,8 +195,8 @@ impl Fleet {
         };
         let reference = &workflow.reference;
         check_allowed(reference, type_).map_err(|refusal| refusal.to_string())?;
-        let namespace = reference.namespace(component.namespace());
-        self.workflows.find(namespace, &reference.name).map(|_| ())
+        let found = self.runs.workflow(reference, component.namespace());
+        found.map(|_| ())
     }
 
     /// The component as it is now, frozen.

@@ -7,7 +7,7 @@ mod macros;
 mod nearest;
 mod parser;
 
-pub(crate) use nearest::nearest;
+pub use nearest::nearest;
 pub(crate) use parser::parse;
 
 use std::ops::Range;

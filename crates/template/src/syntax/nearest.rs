@@ -6,7 +6,7 @@ const LOOKED_AT: usize = 200;
 const LONGEST: usize = 256;
 
 /// The name nearest to `name`, when it is near enough to be meant.
-pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if name.len() > LONGEST {
         return None;
     }

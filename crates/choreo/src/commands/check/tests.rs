@@ -1,6 +1,9 @@
 use std::fs;
 
+use choreo_model::Kind;
+
 use super::*;
+use crate::testing::Api;
 
 const BROKEN: &str = "\
 apiVersion: openchoreo.dev/v1alpha1
@@ -94,6 +97,60 @@ fn scripts_get_the_same() {
     );
 }
 
+/// An object that could not be read is told of field by field, each mistake once.
+#[test]
+fn an_object_without_the_form_of_its_kind_is_told_of_field_by_field() {
+    let found = examined(
+        "\
+apiVersion: v1
+kind: List
+items:
+- apiVersion: openchoreo.dev/v1alpha1
+  kind: Workload
+  metadata: {name: web}
+  spec:
+    owner: {projectName: ''}
+    container: {}
+    endpoints:
+      http: {type: REST, port: 0}
+    dependencies:
+- apiVersion: argoproj.io/v1alpha1
+  kind: Workflow
+  metadata: {name: errand}
+",
+    );
+    assert_eq!(
+        lines(&found),
+        [
+            "8:12 is required",
+            "8:26 must not be empty",
+            "9:16 is required",
+            "11:20 `REST` is no value of spec.endpoints.http.type",
+            "11:32 0 is below 1",
+        ]
+    );
+}
+
+#[test]
+fn a_workflow_that_may_not_build_a_component_is_told() {
+    let found = examined(
+        "\
+apiVersion: openchoreo.dev/v1alpha1
+kind: Component
+metadata: {name: shop}
+spec:
+  owner: {projectName: nowhere}
+  componentType: {kind: ClusterComponentType, name: deployment/worker}
+  workflow: {name: docker}
+",
+    );
+    let told = lines(&found);
+    assert!(
+        told[2].starts_with("7:20 ClusterWorkflow:docker is not among the workflows"),
+        "{told:?}"
+    );
+}
+
 /// What the schema of SARIF requires, and what code hosts need to show a finding.
 #[test]
 fn logs_are_sarif() {
@@ -122,4 +179,94 @@ fn logs_are_sarif() {
         assert!(region["startLine"].as_u64() >= Some(1));
         assert!(region["startColumn"].as_u64() >= Some(1));
     }
+}
+
+/// The examples of every kind, each as it is and with each of its mistakes; and whether it is sound.
+fn manifests() -> Vec<(Value, bool)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../model/tests/kinds");
+    let mut manifests = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        for example in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
+            for name in list(&example["kinds"]) {
+                let kind = choreo_model::find(name.as_str().unwrap()).unwrap();
+                let mut specs = vec![(example["spec"].clone(), true)];
+                specs.extend(mistakes(kind, &example));
+                manifests.extend(specs.into_iter().map(|(spec, is_sound)| {
+                    let manifest = json!({
+                        "apiVersion": kind.api_version(),
+                        "kind": kind.kind,
+                        "metadata": {"name": "it"},
+                        "spec": spec,
+                    });
+                    (manifest, is_sound)
+                }));
+            }
+        }
+    }
+    manifests
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The example's specification with each change of which a new object of the kind is told
+/// something, and whether that is nothing.
+fn mistakes(kind: &Kind, example: &Value) -> Vec<(Value, bool)> {
+    let of_kind = |one: &&Value| {
+        let only = list(&one["only"]);
+        one["update"] != true && (only.is_empty() || only.iter().any(|name| name == kind.kind))
+    };
+    let refusals = list(&example["refusals"]).iter().filter(of_kind);
+    refusals
+        .map(|refusal| {
+            let mut spec = example["spec"].clone();
+            for (pointer, value) in refusal["set"].as_object().unwrap() {
+                put(&mut spec, pointer, value);
+            }
+            (spec, list(&refusal["says"]).is_empty())
+        })
+        .collect()
+}
+
+fn put(spec: &mut Value, pointer: &str, value: &Value) {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match (spec.pointer_mut(parent).unwrap(), value) {
+        (Value::Array(items), value) if key == "-" => items.push(value.clone()),
+        (Value::Object(fields), Value::Null) => drop(fields.remove(key)),
+        (parent @ Value::Array(_), value) => {
+            parent[key.parse::<usize>().unwrap()] = value.clone();
+        }
+        (parent, value) => parent[key] = value.clone(),
+    }
+}
+
+/// What is wrong with a manifest itself, whatever else there is.
+fn offline(manifest: &Value) -> Vec<String> {
+    let text: Arc<str> = manifest.to_string().into();
+    let (_, problems) = manifest::examine(&[("it.json".to_owned(), Arc::clone(&text))]);
+    let findings = check::file(&text).unwrap();
+    let findings = findings.iter().map(|one| &one.diagnostic);
+    let errors = findings.filter(|one| one.is_error());
+    let problems = problems.iter().map(ToString::to_string);
+    problems.chain(errors.map(ToString::to_string)).collect()
+}
+
+/// What is refused offline is refused by the API, and the other way round.
+#[tokio::test]
+async fn files_are_held_to_what_the_api_demands() {
+    let api = Api::start().await;
+    let mut differences = Vec::new();
+    let all = manifests();
+    for (manifest, is_sound) in &all {
+        let offline = offline(manifest);
+        let online = api.refusal(manifest).await;
+        if offline.is_empty() != *is_sound || online.is_none() != *is_sound {
+            differences.push(format!("{manifest}\n  {offline:?}\n  {online:?}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert!(all.len() > 150, "{}", all.len());
+    api.stop().await;
 }
