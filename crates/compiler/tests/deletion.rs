@@ -25,16 +25,6 @@ fn database(retain_policy: &str) -> Vec<Value> {
             one["spec"]["retainPolicy"] = json!(retain_policy);
         }
     }
-    let mut fleet = Fleet::read(all.clone());
-    fleet.settle();
-    let cut = plan(&Fleet::default(), &fleet).releases;
-    let cut = cut.iter().find(|one| one.kind == "ResourceRelease");
-    let name = &cut.expect("a release").name;
-    for one in &mut all {
-        if one["kind"] == "ResourceReleaseBinding" {
-            one["spec"]["resourceRelease"] = json!(name);
-        }
-    }
     all
 }
 
@@ -51,6 +41,7 @@ fn planned(manifests: Vec<Value>, changes: Vec<Value>, gone: &[&str]) -> Plan {
         ObjectName::of(&wanted)
     });
     let mut before = Fleet::read(manifests);
+    before.bind_everywhere();
     before.bind_cells();
     before.settle();
     let mut after = before.clone();
@@ -89,13 +80,14 @@ fn check_gone(plan: &Plan, reason: &str, bindings: &[&str]) {
 #[test]
 fn a_component_takes_its_bindings_along() {
     let plan = planned(shop(), Vec::new(), &["Component/basket"]);
-    check_gone(&plan, "Component/basket", &["basket-test"]);
+    check_gone(&plan, "Component/basket", &["basket-live", "basket-test"]);
     let kinds: Vec<&str> = plan.deletions.iter().map(|one| one.kind.as_str()).collect();
     assert_eq!(
         kinds,
         [
             "Component",
             "ComponentRelease",
+            "ReleaseBinding",
             "ReleaseBinding",
             "Workload"
         ]
@@ -109,7 +101,7 @@ fn a_project_takes_everything_along() {
     check_gone(
         &plan,
         "Project/depot",
-        &["depot-live", "depot-test", "stock-test"],
+        &["depot-live", "depot-test", "stock-live", "stock-test"],
     );
     assert_eq!(plan.effect(), Some(Effect::DeletesData));
     let waits = "ReleaseBinding/basket-test: waits for depot/stock rpc";
@@ -149,7 +141,14 @@ fn an_environment_that_no_pipeline_names_takes_what_is_in_it_along() {
         "sourceEnvironmentRef": {"name": "test"}, "targetEnvironmentRefs": [],
     }]);
     let plan = planned(shop(), pipeline, &["Environment/live"]);
-    check_gone(&plan, "Environment/live", &["depot-live", "shop-live"]);
+    let gone = [
+        "basket-live",
+        "depot-live",
+        "prices-live",
+        "shop-live",
+        "stock-live",
+    ];
+    check_gone(&plan, "Environment/live", &gone);
     assert!(deleted(&plan).contains(&"Environment/live".to_owned()));
 }
 

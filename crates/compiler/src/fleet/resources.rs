@@ -165,6 +165,29 @@ impl Fleet {
         }
     }
 
+    /// Gives bindings that name no release the one that their resource has now.
+    pub(super) fn bind_resources(&mut self) {
+        let unbound: Vec<ResourceReleaseBinding> = self
+            .resource_bindings()
+            .filter(|binding| binding.spec.resource_release.is_empty())
+            .cloned()
+            .collect();
+        for mut binding in unbound {
+            let name = &binding.spec.owner.resource_name;
+            let cut = self
+                .resources
+                .object(binding.namespace(), name)
+                .and_then(|resource| {
+                    let type_ = self.resources.type_of(resource).ok()?;
+                    release::resource_release(resource, type_).ok()
+                });
+            if let Some((name, _)) = cut {
+                binding.spec.resource_release = name;
+                self.resources.bindings.put(binding);
+            }
+        }
+    }
+
     /// Lets every resource that renders be ready, as it will be sooner or later, with what can be
     /// known of its outputs before: what only live objects tell stays as it was last told.
     pub(super) fn serve(&mut self) {

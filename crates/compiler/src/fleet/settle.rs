@@ -72,8 +72,10 @@ impl Fleet {
     }
 
     /// Binds the present release of every component to every environment of its pipeline, as if it
-    /// had been promoted there. To be called before [`Fleet::settle`].
+    /// had been promoted there, and every binding of a resource that names no release to the present
+    /// one. To be called before [`Fleet::settle`].
     pub fn bind_everywhere(&mut self) {
+        self.bind_resources();
         for (component, cut) in self.cuts(|_| true) {
             let Ok((name, spec)) = cut else { continue };
             let environments = self.environments_of(&component);
