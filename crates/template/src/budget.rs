@@ -76,3 +76,100 @@ fn take(left: &Cell<usize>, count: usize, exhausted: Exhausted) -> Result<(), Ex
     left.set(rest.unwrap_or(0));
     rest.map(drop).ok_or(exhausted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Context;
+    use crate::eval::evaluate;
+    use crate::syntax;
+    use crate::value::Value;
+    use serde_json::json;
+
+    /// The steps and bytes that `source` takes.
+    fn cost(source: &str) -> (usize, usize) {
+        let (expr, mistakes) = syntax::parse(source, &[]);
+        assert_eq!(mistakes, [], "{source}");
+        let expr = expr.expect("parses");
+        let text = json!("x".repeat(6400));
+        let mut context = Context::new();
+        context.bind("text", &text);
+        evaluate(&expr, &context).expect("evaluates");
+        let budget = context.budget();
+        (
+            MAX_STEPS - budget.0.steps.get(),
+            MAX_OUTPUT - budget.0.bytes.get(),
+        )
+    }
+
+    /// What is made is paid for with what it takes at least, and not with a multiple of that.
+    #[test]
+    fn memory_is_paid_for() {
+        const VALUE: usize = size_of::<Value<'_>>();
+        for (source, expected) in [
+            ("[1, 2, 3]", 3 * VALUE),
+            ("{'a': 1, 'b': 2, 'c': 3}", 6 * VALUE),
+            ("[1, 2, 3].filter(x, x > 1)", (3 + 2) * VALUE),
+            ("[1, 2, 3].map(x, x)", (3 + 3) * VALUE),
+            ("[1, 2, 3].transformMap(i, v, v)", (3 + 6) * VALUE),
+            (
+                "[5, 6].transformMapEntry(i, v, {i: v})",
+                (2 + 4 + 4) * VALUE,
+            ),
+            ("[1, 2, 3].slice(1, 3)", (3 + 2) * VALUE),
+            ("[1, 2, 3].sortBy(x, -x)", (3 + 6) * VALUE),
+            ("[1, 2, 3] + [4, 5]", (3 + 2 + 5) * VALUE),
+            ("[1] + []", VALUE),
+            ("[] + [1]", VALUE),
+            ("'abc' + 'de'", 5),
+            ("b'abc' + b'de'", 5),
+            ("text.upperAscii()", 6400),
+            ("'abc'.replace('b', 'xyz')", 3 + 3),
+            ("'ab'.replace('', 'xy')", 2 + 3 * 2),
+            ("'aaa'.replace('a', 'xy', 2)", 3 + 2 * 2),
+            ("['a', 'bc'].join(', ')", 2 * VALUE + 3 + 2 * 2),
+            ("'a,b,c'.split(',')", 3 * VALUE + 5),
+            ("'abc'.split('')", 4 * VALUE + 3),
+            ("'a,b,c'.split(',', 1)", 2 * VALUE + 5),
+            ("'%d%%-%s'.format([12, 'abc'])", 2 * VALUE + 4 + 2 + 3 + 3),
+        ] {
+            let (_, found) = cost(source);
+            assert!(
+                (expected..=8 * expected).contains(&found),
+                "{source}: {found}"
+            );
+        }
+    }
+
+    /// What looks at a text pays for its length.
+    #[test]
+    fn time_is_paid_for() {
+        for (source, expected) in [
+            ("size(text)", 100),
+            ("text.contains('y')", 100),
+            ("text.upperAscii()", 100),
+            ("text.charAt(0)", 100),
+            ("text.indexOf('y')", 100),
+            ("text.substring(6400)", 100),
+            ("oc_hash(text)", 100),
+            ("text.lastIndexOf('y')", 100 + 400),
+            ("text.lastIndexOf(text)", 100 + 40_406),
+        ] {
+            // It takes some more to walk the expression.
+            let (found, _) = cost(source);
+            assert!(
+                (expected..3 * expected).contains(&found),
+                "{source}: {found}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_are_told_as_people_count() {
+        let budget = Budget::default();
+        let message = budget.grow(MAX_OUTPUT + 1).expect_err("fails").to_string();
+        assert!(message.contains(" 32 MB"), "{message}");
+        let message = budget.step(MAX_STEPS + 1).expect_err("fails").to_string();
+        assert!(message.contains(" 1000000"), "{message}");
+    }
+}

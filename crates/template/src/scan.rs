@@ -105,6 +105,14 @@ mod tests {
         assert_eq!(pieces("${a ${b}}"), Err(Nested { range: 0..6 }));
     }
 
+    #[test]
+    fn nothing_between_expressions_is_no_piece() {
+        assert_eq!(pieces("${a}"), Ok(vec![Piece::Expression(0..4)]));
+        let both = vec![Piece::Expression(0..4), Piece::Expression(4..8)];
+        assert_eq!(pieces("${a}${b}"), Ok(both));
+        assert_eq!(pieces("${a $ b}"), Ok(vec![Piece::Expression(0..8)]));
+    }
+
     proptest! {
         #[test]
         fn pieces_cover_the_text(text in "[a-z${}'\"\\\\ é]{0,40}") {

@@ -230,26 +230,4 @@ fn unfit<'e>() -> Called<'e> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signatures_tell_overloads_apart() {
-        let all: Vec<_> = all().collect();
-        for (index, one) in all.iter().enumerate() {
-            let same = |other: &&&Overload| {
-                other.name == one.name && other.method == one.method && other.params == one.params
-            };
-            assert!(
-                !all[..index].iter().any(|other| same(&other)),
-                "{}",
-                one.usage()
-            );
-            assert!(
-                one.params.len() <= crate::eval::MAX_ARGUMENTS,
-                "{}",
-                one.usage()
-            );
-        }
-    }
-}
+mod tests;

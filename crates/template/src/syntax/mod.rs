@@ -42,3 +42,6 @@ impl Mistake {
 pub(crate) fn meant<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
     nearest(name, known).map(|found| format!("did you mean {found}?"))
 }
+
+#[cfg(test)]
+mod tests;

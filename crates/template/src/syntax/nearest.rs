@@ -27,7 +27,7 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 
 /// How many letters must be typed, dropped, changed or swapped; case does not count. More than
 /// `limit` is as good as anything.
-fn distance(left: &str, right: &str, limit: usize) -> usize {
+pub(super) fn distance(left: &str, right: &str, limit: usize) -> usize {
     let letters = |text: &str| text.to_lowercase().chars().collect::<Vec<_>>();
     let (left, right) = (letters(left), letters(right));
     if left.len().abs_diff(right.len()) > limit {

@@ -6,6 +6,8 @@ use super::*;
 use crate::{Helper, Recorder, Silent};
 use serde_json::json;
 
+mod forms;
+
 const HELPERS: &[Helper] = &[
     Helper {
         receiver: "things",
@@ -348,6 +350,12 @@ fn large_expressions_do_not_exhaust_the_stack() {
         "too deep",
     );
     check(json!(format!("${{{}1}}", "1 + ".repeat(90))), json!(91));
+}
+
+#[test]
+fn expressions_side_by_side_are_text() {
+    check(json!("${n}${n}"), json!("33"));
+    check(json!(" ${n} ${n}"), json!(" 3 3"));
 }
 
 /// What expressions are made of.

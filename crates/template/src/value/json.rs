@@ -219,4 +219,63 @@ mod tests {
         assert_eq!(first, ["google.protobuf.Timestamp", "double", "int"]);
         assert_eq!(names(list.get(1)), ["string"]);
     }
+
+    #[test]
+    fn times_are_read_wherever_a_type_says_so() {
+        let type_ = Type::map(Type::list(Type::Duration));
+        let json = json!({"a": ["1h", "soon"]});
+        let Value::Map(map) = from_json_as(&json, &type_) else {
+            panic!("no map");
+        };
+        let Some(Value::List(list)) = map.field("a") else {
+            panic!("no list");
+        };
+        let names: Vec<&str> = list.iter().map(|one| one.type_name()).collect();
+        assert_eq!(names, ["google.protobuf.Duration", "string"]);
+    }
+
+    #[test]
+    fn keys_and_texts_have_weight() {
+        assert_eq!(weight(&json!(1)), NODE);
+        assert_eq!(weight(&json!("abc")), NODE + 3);
+        assert_eq!(weight(&json!([1, "ab"])), 3 * NODE + 2);
+        let below = 3 + weight(&json!("de"));
+        assert_eq!(weight(&json!({"abc": "de"})), map_weight(1, below));
+        assert!(map_weight(1, below) >= NODE + below);
+    }
+
+    /// However deep something is hidden, there is an end to it.
+    #[test]
+    fn results_are_bounded_in_depth() {
+        type Wrap = fn(Value<'static>) -> Value<'static>;
+        let wraps: [Wrap; 3] = [
+            |inner| Value::list(vec![inner]),
+            |inner| Value::map([(Key::Int(1), inner)].into()),
+            Value::some,
+        ];
+        for wrap in wraps {
+            let nested = |depth: usize| (0..depth).fold(Value::Null, |inner, _| wrap(inner));
+            let budget = Budget::default();
+            assert!(to_json(&nested(MAX_DEPTH - 1), &budget).is_ok());
+            let (message, ..) = to_json(&nested(MAX_DEPTH), &budget)
+                .expect_err("fails")
+                .into_parts();
+            assert!(message.contains("deeper than 64 levels"), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_json_cannot_hold_is_refused() {
+        let budget = Budget::default();
+        for value in [
+            Value::Bytes([1].into()),
+            Value::Type("int"),
+            Value::Double(f64::NAN),
+            Value::Double(f64::INFINITY),
+        ] {
+            assert!(to_json(&value, &budget).is_err(), "{value:?}");
+        }
+        let whole = to_json(&Value::Double(2.0), &budget).ok().flatten();
+        assert_eq!(whole, Some(json!(2)));
+    }
 }
