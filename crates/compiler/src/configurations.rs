@@ -106,28 +106,28 @@ pub(crate) fn configurations(
         envs.iter().partition(|item| item.remote.is_some());
     let (secret_files, config_files): (Vec<_>, Vec<_>) =
         files.iter().partition(|item| item.remote.is_some());
-    let config_env_name = kubernetes_name(OBJECT_LIMIT, &[prefix, "env-configs"]);
-    let secret_env_name = kubernetes_name_with(
-        OBJECT_LIMIT,
-        &[prefix, "env-secrets"],
-        &env_digest(&secret_envs),
-    );
-    let mut env_from = Vec::new();
-    if !config_envs.is_empty() {
-        env_from.push(json!({"configMapRef": {"name": config_env_name}}));
-    }
-    if !secret_envs.is_empty() {
-        env_from.push(json!({"secretRef": {"name": secret_env_name}}));
-    }
+    let config_env_name =
+        (!config_envs.is_empty()).then(|| kubernetes_name(OBJECT_LIMIT, &[prefix, "env-configs"]));
+    let secret_env_name = (!secret_envs.is_empty()).then(|| {
+        let digest = env_digest(&secret_envs);
+        kubernetes_name_with(OBJECT_LIMIT, &[prefix, "env-secrets"], &digest)
+    });
+    let config_map = config_env_name
+        .iter()
+        .map(|name| json!({"configMapRef": {"name": name}}));
+    let secret = secret_env_name
+        .iter()
+        .map(|name| json!({"secretRef": {"name": name}}));
+    let env_from = config_map.chain(secret).collect();
     let all_files = || config_files.iter().chain(&secret_files).copied();
     Configurations {
-        variable: json!({
-            "configs": {"envs": list(&config_envs, env), "files": list(&config_files, file)},
-            "secrets": {"envs": list(&secret_envs, env), "files": list(&secret_files, file)},
-        }),
-        env_from: Value::Array(env_from),
-        config_envs: group(&config_envs, &config_env_name),
-        secret_envs: group(&secret_envs, &secret_env_name),
+        variable: Value::from_iter([
+            ("configs", both(&config_envs, &config_files)),
+            ("secrets", both(&secret_envs, &secret_files)),
+        ]),
+        env_from,
+        config_envs: group(&config_envs, config_env_name),
+        secret_envs: group(&secret_envs, secret_env_name),
         config_files: list(&config_files, named_file),
         secret_files: list(&secret_files, secret_file),
         mounts: all_files().map(mount).collect(),
@@ -253,6 +253,10 @@ fn env_digest(items: &[&Item<'_>]) -> String {
     fnv1a(&text)
 }
 
+fn both(envs: &[&Item<'_>], files: &[&Item<'_>]) -> Value {
+    Value::from_iter([("envs", list(envs, env)), ("files", list(files, file))])
+}
+
 fn list(items: &[&Item<'_>], describe: impl Fn(&Item<'_>) -> Value) -> Value {
     items.iter().map(|item| describe(item)).collect()
 }
@@ -300,11 +304,11 @@ fn remote_ref(remote: &RemoteRef) -> Value {
     value
 }
 
-fn group(items: &[&Item<'_>], name: &str) -> Value {
-    if items.is_empty() {
-        return json!([]);
-    }
-    json!([{"resourceName": name, "envs": list(items, env)}])
+/// What is made of variables: one object, named `name`, if there are any.
+fn group(items: &[&Item<'_>], name: Option<String>) -> Value {
+    name.into_iter()
+        .map(|name| Value::from_iter([("resourceName", name.into()), ("envs", list(items, env))]))
+        .collect()
 }
 
 fn mount(item: &Item<'_>) -> Value {

@@ -204,13 +204,13 @@ pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -
     all.extend(resources.iter().flat_map(|item| item.variables.clone()));
     let mounts = resources.iter().flat_map(|item| &item.mounts);
     let volumes = resources.iter().flat_map(|item| &item.volumes);
-    json!({
-        "items": items,
-        "resources": resources.iter().map(Item::value).collect::<Vec<_>>(),
-        "envVars": all,
-        "volumeMounts": mounts.collect::<Vec<_>>(),
-        "volumes": volumes.collect::<Vec<_>>(),
-    })
+    Value::from_iter([
+        ("items", Value::Array(items)),
+        ("resources", resources.iter().map(Item::value).collect()),
+        ("envVars", all.into()),
+        ("volumeMounts", mounts.cloned().collect()),
+        ("volumes", volumes.cloned().collect()),
+    ])
 }
 
 fn env_variables(dependency: &EndpointDependency, url: &EndpointUrl) -> Vec<Value> {

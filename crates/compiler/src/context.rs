@@ -229,7 +229,7 @@ fn workload_variable(workload: &WorkloadTemplate, container: &Container) -> Valu
     let mut described = json!({"image": container.image});
     for (name, words) in [("command", &container.command), ("args", &container.args)] {
         if !words.is_empty() {
-            described[name] = json!(words);
+            described[name] = words.as_slice().into();
         }
     }
     let endpoints: Map<String, Value> = workload
@@ -237,7 +237,10 @@ fn workload_variable(workload: &WorkloadTemplate, container: &Container) -> Valu
         .iter()
         .map(|(name, endpoint)| (name.clone(), endpoint_variable(endpoint)))
         .collect();
-    json!({"container": described, "endpoints": endpoints})
+    Value::from_iter([
+        ("container", described),
+        ("endpoints", Value::Object(endpoints)),
+    ])
 }
 
 fn endpoint_variable(endpoint: &WorkloadEndpoint) -> Value {

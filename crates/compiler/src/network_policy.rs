@@ -52,26 +52,26 @@ fn kubernetes(subject: &Subject<'_>) -> Value {
     for (who, endpoints) in subject.rules() {
         let from = match who {
             Who::Cell => json!({"podSelector": {}}),
-            Who::Namespace => json!({"namespaceSelector": {"matchLabels": subject.tenancy()}}),
+            Who::Namespace => nest(["namespaceSelector", "matchLabels"], subject.tenancy()),
             Who::Gateways => json!({
                 "namespaceSelector": {},
                 "podSelector": {"matchExpressions": [exists(labels::SYSTEM_COMPONENT)]},
             }),
         };
         let ports = distinct(&endpoints).into_iter();
-        let ports: Vec<Value> = ports
+        let ports: Value = ports
             .map(|(port, protocol)| json!({"port": port, "protocol": protocol}))
             .collect();
-        ingress.push(json!({"from": [from], "ports": ports}));
+        ingress.push(object([("from", vec![from].into()), ("ports", ports)]));
     }
-    let mut spec = json!({
-        "podSelector": {"matchLabels": subject.selector},
-        "policyTypes": ["Ingress"],
-    });
+    let mut spec = object([
+        ("podSelector", subject.pods()),
+        ("policyTypes", json!(["Ingress"])),
+    ]);
     if !ingress.is_empty() {
         spec["ingress"] = Value::Array(ingress);
     }
-    subject.object(KUBERNETES, "openchoreo", &spec)
+    subject.object(KUBERNETES, "openchoreo", spec)
 }
 
 /// Whom the component may call, as Kubernetes has it: name servers, and what it asks for. Which
@@ -86,23 +86,23 @@ fn kubernetes_egress(subject: &Subject<'_>) -> Value {
         "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
     })];
     let peers = subject.peers().into_iter().map(|peer| {
-        let mut to = json!({"podSelector": {"matchLabels": peer.labels()}});
+        let mut to = nest(["podSelector", "matchLabels"], peer.labels());
         if !subject.is_own(&peer) {
-            to["namespaceSelector"] = json!({"matchLabels": peer.cell()});
+            to["namespaceSelector"] = nest(["matchLabels"], peer.cell());
         }
-        json!({"to": [to]})
+        object([("to", vec![to].into())])
     });
     egress.extend(peers);
     if subject.uses_resources() {
         let selector = json!({"matchExpressions": [is_no_component()]});
         egress.push(json!({"to": [{"podSelector": selector}]}));
     }
-    let spec = json!({
-        "podSelector": {"matchLabels": subject.selector},
-        "policyTypes": ["Egress"],
-        "egress": egress,
-    });
-    subject.object(KUBERNETES, "egress-openchoreo", &spec)
+    let spec = object([
+        ("podSelector", subject.pods()),
+        ("policyTypes", json!(["Egress"])),
+        ("egress", egress.into()),
+    ]);
+    subject.object(KUBERNETES, "egress-openchoreo", spec)
 }
 
 /// The policy as Cilium has it, which also shows the requests of HTTP endpoints.
@@ -112,24 +112,27 @@ fn cilium(subject: &Subject<'_>) -> Value {
         let from = match who {
             Who::Cell => json!({}),
             Who::Namespace => json!({
-                "matchLabels": subject.tenancy(),
+                "matchLabels": subject.tenancy().collect::<Value>(),
                 "matchExpressions": [exists(POD_NAMESPACE)],
             }),
             Who::Gateways => json!({
                 "matchExpressions": [exists(labels::SYSTEM_COMPONENT), exists(POD_NAMESPACE)],
             }),
         };
-        ingress.push(json!({"fromEndpoints": [from], "toPorts": cilium_ports(&endpoints)}));
+        ingress.push(object([
+            ("fromEndpoints", vec![from].into()),
+            ("toPorts", cilium_ports(&endpoints).into()),
+        ]));
     }
-    let mut spec = json!({
-        "endpointSelector": {"matchLabels": subject.selector},
-        "ingress": ingress,
-    });
+    let mut spec = object([
+        ("endpointSelector", subject.pods()),
+        ("ingress", ingress.into()),
+    ]);
     if subject.workload.endpoints.is_empty() {
         // An empty list alone does not make Cilium deny; this does.
         spec["enableDefaultDeny"] = json!({"ingress": true});
     }
-    subject.object(CILIUM, "openchoreo", &spec)
+    subject.object(CILIUM, "openchoreo", spec)
 }
 
 /// Whom the component may call, as Cilium has it, which also shows the names that are asked for.
@@ -144,21 +147,21 @@ fn cilium_egress(subject: &Subject<'_>) -> Value {
         }],
     })];
     let peers = subject.peers().into_iter().map(|peer| {
-        let mut to = json!({"matchLabels": peer.labels()});
+        let mut to = nest(["matchLabels"], peer.labels());
         if !subject.is_own(&peer) {
             to["matchExpressions"] = json!([exists(POD_NAMESPACE)]);
         }
-        json!({"toEndpoints": [to]})
+        object([("toEndpoints", vec![to].into())])
     });
     egress.extend(peers);
     if subject.uses_resources() {
         egress.push(json!({"toEndpoints": [{"matchExpressions": [is_no_component()]}]}));
     }
-    let spec = json!({
-        "endpointSelector": {"matchLabels": subject.selector},
-        "egress": egress,
-    });
-    subject.object(CILIUM, "egress-openchoreo", &spec)
+    let spec = object([
+        ("endpointSelector", subject.pods()),
+        ("egress", egress.into()),
+    ]);
+    subject.object(CILIUM, "egress-openchoreo", spec)
 }
 
 const KUBERNETES: (&str, &str) = ("networking.k8s.io/v1", "NetworkPolicy");
@@ -175,19 +178,18 @@ struct Peer<'a> {
 
 impl Peer<'_> {
     /// What its pods are labelled with.
-    fn labels(&self) -> BTreeMap<&'static str, &str> {
-        let mut labels = self.cell();
-        labels.insert(labels::COMPONENT, self.component);
-        labels
+    fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.cell().chain([(labels::COMPONENT, self.component)])
     }
 
     /// What its cell is labelled with.
-    fn cell(&self) -> BTreeMap<&'static str, &str> {
-        BTreeMap::from([
+    fn cell(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [
             (labels::NAMESPACE, self.namespace),
             (labels::PROJECT, self.project),
             (labels::ENVIRONMENT, self.environment),
-        ])
+        ]
+        .into_iter()
     }
 }
 
@@ -223,12 +225,20 @@ impl<'a> Subject<'a> {
             .collect()
     }
 
+    /// Selects the pods of the component.
+    fn pods(&self) -> Value {
+        let labels = self.selector.iter();
+        nest(
+            ["matchLabels"],
+            labels.map(|(key, value)| (*key, value.as_str())),
+        )
+    }
+
     /// The labels that cells of the same namespace and environment share.
-    fn tenancy(&self) -> BTreeMap<&'static str, &str> {
+    fn tenancy(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [labels::NAMESPACE, labels::ENVIRONMENT]
             .into_iter()
             .filter_map(|key| Some((key, self.selector.get(key)?.as_str())))
-            .collect()
     }
 
     /// The components that are called, each once.
@@ -257,20 +267,38 @@ impl<'a> Subject<'a> {
 
     /// A policy whose name begins with `prefix`. One prefix never begins with another and a `-`,
     /// so that no two components have policies of one name.
-    fn object(&self, (api_version, kind): (&str, &str), prefix: &str, spec: &Value) -> Value {
+    fn object(&self, (api_version, kind): (&str, &str), prefix: &str, spec: Value) -> Value {
         let name = format!("{prefix}-{}", self.component);
         let name = if name.len() > OBJECT_LIMIT {
             kubernetes_name(OBJECT_LIMIT, &[prefix, self.component])
         } else {
             name
         };
-        json!({
-            "apiVersion": api_version,
-            "kind": kind,
-            "metadata": {"name": name, "namespace": self.cell},
-            "spec": spec,
-        })
+        object([
+            ("apiVersion", api_version.into()),
+            ("kind", kind.into()),
+            ("metadata", json!({"name": name, "namespace": self.cell})),
+            ("spec", spec),
+        ])
     }
+}
+
+/// An object of values that move in; `json!` would copy them.
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    Value::from_iter(fields)
+}
+
+/// An object of texts, inside of objects of one field each.
+fn nest<'a, const N: usize>(
+    fields: [&str; N],
+    texts: impl Iterator<Item = (&'static str, &'a str)>,
+) -> Value {
+    fields
+        .into_iter()
+        .rev()
+        .fold(texts.collect(), |inner: Value, field| {
+            object([(field, inner)])
+        })
 }
 
 /// What pods of managed resources have in common: they are of the cell, and of no component.
