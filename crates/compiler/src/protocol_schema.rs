@@ -196,4 +196,36 @@ mod tests {
             ["\"GET\" \"/a\"", "\"GET\" \"/b\"", "\"POST\" \"/b\""]
         );
     }
+
+    #[test]
+    fn endpoints_have_the_operations_of_their_schema() {
+        let endpoint = |schema: Value| json!({"type": "HTTP", "port": 80, "schema": schema});
+        let service = "service Cart { rpc Add(Item) returns (Cart); }";
+        let workload = serde_json::from_value(json!({
+            "container": {"image": "i"},
+            "endpoints": {
+                "proto": endpoint(json!({"type": "protobuf", "content": service})),
+                "open": endpoint(json!({"content": "paths: {/a: {get: {}}}"})),
+                "none": {"type": "HTTP", "port": 80},
+            },
+        }));
+        let found = all(&workload.expect("a workload"));
+        assert_eq!(found["proto"][0]["path"], "/Cart/Add");
+        assert_eq!(found["open"][0]["path"], "/a");
+        assert_eq!(found.get("none"), None);
+    }
+
+    #[test]
+    fn comments_are_left_out_wherever_they_end() {
+        for (content, plain) in [
+            ("a / b", "a / b"),
+            ("a // b", "a "),
+            ("a // b\nc", "a \nc"),
+            ("a /* b */ c", "a  c"),
+            ("a /*b*/c/*d*/e", "a ce"),
+            ("a /* b", "a "),
+        ] {
+            assert_eq!(without_comments(content), plain, "{content}");
+        }
+    }
 }

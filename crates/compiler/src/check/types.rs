@@ -387,4 +387,111 @@ mod tests {
             expected.map(|(pointer, fatal)| (pointer.to_owned(), fatal))
         );
     }
+
+    #[test]
+    fn every_form_of_a_schema_has_its_type() {
+        for (schema, expected) in [
+            (json!({"type": "number"}), Type::Double),
+            (json!({"type": "boolean"}), Type::Bool),
+            (json!({"type": "string", "format": "uuid"}), Type::String),
+            (json!({"type": "array"}), Type::list(Type::Dyn)),
+            (
+                json!({"type": "object", "additionalProperties": true}),
+                Type::map(Type::Dyn),
+            ),
+            (
+                json!({"x-kubernetes-int-or-string": true, "type": "integer"}),
+                Type::Dyn,
+            ),
+            (
+                json!({"properties": {"a": {"type": "string"}}}),
+                Type::object([("a", Type::String)]),
+            ),
+        ] {
+            let schema = json!({"type": "object", "properties": {"x": schema}});
+            assert_eq!(
+                type_of(&schema),
+                Type::object([("x", expected)]),
+                "{schema}"
+            );
+        }
+        for open in [
+            "additionalProperties",
+            "x-kubernetes-preserve-unknown-fields",
+        ] {
+            let schema =
+                json!({"type": "object", open: true, "properties": {"a": {"type": "string"}}});
+            let Type::Object(fields) = type_of(&schema) else {
+                panic!("no object");
+            };
+            assert_eq!(fields.other, Some(Type::Dyn), "{open}");
+        }
+    }
+
+    #[test]
+    fn what_a_loop_binds_is_of_the_type_all_share() {
+        let entry = |value| Type::object([("key", Type::String), ("value", value)]);
+        for (range, expected) in [
+            (Type::list(Type::Int), Some(Type::Int)),
+            (Type::map(Type::Int), Some(entry(Type::Int))),
+            (
+                Type::object([("a", Type::Int), ("b", Type::Int)]),
+                Some(entry(Type::Int)),
+            ),
+            (
+                Type::object([("a", Type::Int), ("b", Type::Bool)]),
+                Some(entry(Type::Dyn)),
+            ),
+            (Type::Dyn, Some(Type::Dyn)),
+            (Type::String, None),
+        ] {
+            assert_eq!(item(&range), expected, "{range}");
+        }
+    }
+
+    #[test]
+    fn keywords_have_values_of_their_form() {
+        for (keyword, good, bad) in [
+            ("properties", json!({}), json!([])),
+            ("allOf", json!([]), json!({})),
+            ("oneOf", json!([{"type": "string"}]), json!("x")),
+            ("enum", json!(["a"]), json!("a")),
+            ("required", json!(["a"]), json!([1])),
+            ("minimum", json!(1.5), json!("1")),
+            ("multipleOf", json!(2), json!(true)),
+            ("maxLength", json!(3), json!(-3)),
+            ("minItems", json!(0), json!(0.5)),
+            ("nullable", json!(true), json!("true")),
+            ("exclusiveMinimum", json!(false), json!(0)),
+            ("pattern", json!("a+"), json!(1)),
+        ] {
+            let pointers = |value: &Value| -> Vec<(String, bool)> {
+                let found = problems(&json!({keyword: value})).into_iter();
+                found.map(|one| (one.pointer, one.fatal)).collect()
+            };
+            assert_eq!(pointers(&good), [], "{keyword}");
+            assert_eq!(pointers(&bad), [(format!("/{keyword}"), true)], "{keyword}");
+        }
+    }
+
+    #[test]
+    fn problems_are_found_however_deep() {
+        let wrong = json!({"type": "text"});
+        for (schema, pointer) in [
+            (json!({"items": wrong}), "/items/type"),
+            (json!({"not": wrong}), "/not/type"),
+            (
+                json!({"additionalProperties": wrong}),
+                "/additionalProperties/type",
+            ),
+            (json!({"$defs": {"a/b": wrong}}), "/$defs/a~1b/type"),
+            (json!({"anyOf": [{}, wrong]}), "/anyOf/1/type"),
+            (json!({"allOf": [wrong]}), "/allOf/0/type"),
+        ] {
+            let found = problems(&schema);
+            assert_eq!(found.len(), 1, "{schema}");
+            assert_eq!(found[0].pointer, pointer, "{schema}");
+        }
+        assert_eq!(problems(&json!({"additionalProperties": false})), []);
+    }
 }

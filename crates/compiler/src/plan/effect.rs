@@ -128,4 +128,45 @@ mod tests {
         );
         check("ConfigMap", "/data/a", Effect::None);
     }
+
+    #[test]
+    fn what_cannot_be_changed_is_made_anew() {
+        for (kind, pointer) in [
+            ("StatefulSet", "/spec/serviceName"),
+            ("StatefulSet", "/spec/volumeClaimTemplates/0"),
+            ("DaemonSet", "/spec/selector"),
+            ("Pod", "/spec/nodeName"),
+            ("Service", "/spec/clusterIP"),
+            ("RoleBinding", "/roleRef/name"),
+            ("ClusterRoleBinding", "/roleRef"),
+        ] {
+            check(kind, pointer, Effect::Recreates);
+        }
+        check("StatefulSet", "/spec/template/spec", Effect::RollsPods);
+        check("Service", "/spec/ports/0/port", Effect::None);
+        check("RoleBinding", "/subjects/0", Effect::None);
+    }
+
+    #[test]
+    fn data_goes_away_with_what_holds_it() {
+        for (object, expected) in [
+            (
+                json!({"kind": "PersistentVolumeClaim"}),
+                Effect::DeletesData,
+            ),
+            (json!({"kind": "PersistentVolume"}), Effect::DeletesData),
+            (json!({"kind": "Namespace"}), Effect::DeletesData),
+            (json!({"kind": "StatefulSet"}), Effect::Deletes),
+            (
+                json!({"kind": "StatefulSet", "spec": {"volumeClaimTemplates": []}}),
+                Effect::DeletesData,
+            ),
+            (
+                json!({"kind": "Deployment", "spec": {"volumeClaimTemplates": []}}),
+                Effect::Deletes,
+            ),
+        ] {
+            assert_eq!(of_removal(&object), expected, "{object}");
+        }
+    }
 }

@@ -88,6 +88,161 @@ fn multiples_allow_for_rounding() {
     assert_eq!(schema.validate(&json!(0.35)).len(), 1);
 }
 
+/// Which values a schema takes, and which not.
+#[track_caller]
+fn check_takes(schema: Value, good: &[Value], bad: &[Value]) {
+    let read = Schema::read(&schema).expect("a schema");
+    for value in good {
+        assert_eq!(read.validate(value), [], "{schema} {value}");
+    }
+    for value in bad {
+        assert_eq!(read.validate(value).len(), 1, "{schema} {value}");
+    }
+}
+
+#[test]
+fn types_are_held() {
+    let all = [
+        json!({}),
+        json!([]),
+        json!("x"),
+        json!(true),
+        json!(1),
+        json!(1.5),
+        json!(null),
+    ];
+    for (name, taken) in [
+        ("object", vec![0]),
+        ("array", vec![1]),
+        ("string", vec![2]),
+        ("boolean", vec![3]),
+        ("integer", vec![4]),
+        ("number", vec![4, 5]),
+    ] {
+        let of = |wanted: bool| -> Vec<Value> {
+            let indexed = all.iter().enumerate();
+            let chosen = indexed.filter(|(index, _)| taken.contains(index) == wanted);
+            chosen.map(|(_, value)| value.clone()).collect()
+        };
+        check_takes(json!({"type": name}), &of(true), &of(false));
+    }
+    check_takes(
+        json!({"x-kubernetes-int-or-string": true, "type": "string"}),
+        &[json!("x"), json!(1), json!(1.0), json!(u64::MAX)],
+        &[json!(1.5), json!(true)],
+    );
+    check_takes(
+        json!({"type": "string", "nullable": true}),
+        &[json!(null), json!("x")],
+        &[json!(1)],
+    );
+    check_takes(
+        json!({"nullable": false, "enum": [1]}),
+        &[json!(1)],
+        &[json!(null)],
+    );
+}
+
+#[test]
+fn limits_are_held_to_the_last_value() {
+    check_takes(
+        json!({"minimum": 1, "maximum": 3}),
+        &[json!(1), json!(3), json!(2.5)],
+        &[json!(0.9), json!(3.1)],
+    );
+    check_takes(
+        json!({"minimum": 1, "maximum": 3, "exclusiveMinimum": true, "exclusiveMaximum": true}),
+        &[json!(1.1), json!(2.9)],
+        &[json!(1), json!(3), json!(0), json!(4)],
+    );
+    check_takes(json!({"multipleOf": 0}), &[json!(1)], &[]);
+    check_takes(
+        json!({"multipleOf": 3}),
+        &[json!(0), json!(-6)],
+        &[json!(4)],
+    );
+    check_takes(
+        json!({"multipleOf": 0.01}),
+        &[json!(123_456.78)],
+        &[json!(123_456.785)],
+    );
+    check_takes(
+        json!({"minLength": 1, "maxLength": 2}),
+        &[json!("é"), json!("éé")],
+        &[json!(""), json!("abc")],
+    );
+    check_takes(
+        json!({"minItems": 1, "maxItems": 2, "uniqueItems": true}),
+        &[json!([1]), json!([1, 2])],
+        &[json!([]), json!([1, 2, 3]), json!([1, 1])],
+    );
+    check_takes(
+        json!({"minProperties": 1, "maxProperties": 1}),
+        &[json!({"a": 1})],
+        &[json!({}), json!({"a": 1, "b": 2})],
+    );
+}
+
+#[test]
+fn alternatives_are_counted() {
+    let (small, even) = (json!({"maximum": 5}), json!({"multipleOf": 2}));
+    check_takes(
+        json!({"allOf": [small, even]}),
+        &[json!(4)],
+        &[json!(3), json!(6)],
+    );
+    check_takes(
+        json!({"anyOf": [small, even]}),
+        &[json!(4), json!(3), json!(6)],
+        &[json!(7)],
+    );
+    check_takes(
+        json!({"oneOf": [small, even]}),
+        &[json!(3), json!(6)],
+        &[json!(4), json!(7)],
+    );
+    check_takes(json!({"not": small}), &[json!(6)], &[json!(5)]);
+}
+
+/// Everything that a schema may hold a schema in is resolved.
+#[test]
+fn references_are_followed_everywhere() {
+    let size = json!({"$ref": "#/$defs/Size"});
+    for (keyword, inner, good, bad) in [
+        (
+            "properties",
+            json!({"a": size}),
+            json!({"a": 1}),
+            json!({"a": 0}),
+        ),
+        (
+            "additionalProperties",
+            size.clone(),
+            json!({"b": 1}),
+            json!({"b": 0}),
+        ),
+        ("items", size.clone(), json!([1]), json!([0])),
+        ("allOf", json!([size]), json!(1), json!(0)),
+        ("anyOf", json!([size]), json!(1), json!(0)),
+        ("oneOf", json!([size]), json!(1), json!(0)),
+        ("not", size.clone(), json!(0), json!(1)),
+    ] {
+        let schema = json!({"$defs": {"Size": {"minimum": 1}}, keyword: inner});
+        check_takes(schema, &[good], &[bad]);
+    }
+}
+
+/// A field that may be null is not missing when it is.
+#[test]
+fn null_is_a_value_only_where_it_may_be_one() {
+    let schema = json!({"properties": {
+        "may": {"nullable": true, "default": 1}, "must": {"default": 2},
+    }});
+    let mut value = json!({"may": null, "must": null});
+    Schema::read(&schema).expect("a schema").fill(&mut value);
+    assert_eq!(value, json!({"may": null, "must": 2}));
+}
+
 #[test]
 fn references_must_lead_somewhere() {
     for schema in [
