@@ -454,6 +454,35 @@ mod tests {
     }
 
     #[test]
+    fn lists_end_where_they_end() {
+        let x = json!("x");
+        check(
+            "/c/3",
+            Change::Add(&x),
+            &with(|p| p["c"].as_array_mut().unwrap().push(x.clone())),
+        );
+        check(
+            "/c/2",
+            Change::Replace(&x),
+            &with(|p| p["c"][2] = x.clone()),
+        );
+        check(
+            "/c/2",
+            Change::Remove,
+            &with(|p| drop(p["c"].as_array_mut().unwrap().pop())),
+        );
+        for (path, change) in [
+            ("/c/4", Change::Add(&x)),
+            ("/c/3", Change::Replace(&x)),
+            ("/c/3", Change::Remove),
+        ] {
+            let path = Path::parse(path).expect("a path");
+            let found = path.apply(&mut pod(), change);
+            assert!(matches!(found, Err(Misfit::Outside(..))), "{found:?}");
+        }
+    }
+
+    #[test]
     fn replacements_need_a_place() {
         let x = json!("x");
         check(

@@ -210,7 +210,7 @@ mod tests {
             },
         }));
         let found = all(&workload.expect("a workload"));
-        assert_eq!(found["proto"][0]["path"], "/Cart/Add");
+        assert_eq!(found["proto"][0]["method"], "Add");
         assert_eq!(found["open"][0]["path"], "/a");
         assert_eq!(found.get("none"), None);
     }

@@ -126,6 +126,64 @@ fn a_changed_image_is_a_release_that_rolls_pods() {
     assert_ne!(moved.from.as_ref(), Some(&moved.to));
 }
 
+/// Of several things that change, a field has those as reasons that it is made of.
+#[test]
+fn every_field_has_reasons_of_its_own() {
+    let plan = planned(|manifests| {
+        let binding = find(manifests, "ReleaseBinding", "basket-test");
+        binding["spec"]["componentTypeEnvironmentConfigs"]["replicas"] = json!(7);
+        let workload = find(manifests, "Workload", "basket");
+        workload["spec"]["container"]["image"] = json!("example.org/basket:2");
+    });
+    assert_eq!(
+        told(&plan),
+        [
+            "1x ~ Deployment rolls pods",
+            "  spec.replicas: ReleaseBinding/basket-test \
+             spec.componentTypeEnvironmentConfigs.replicas",
+            "  spec.template.spec.containers[0].image: Workload/basket spec.container.image",
+        ]
+    );
+}
+
+#[test]
+fn a_plan_with_anything_in_it_is_not_empty() {
+    let full = planned(|manifests| {
+        let workload = find(manifests, "Workload", "basket");
+        workload["spec"]["container"]["image"] = json!("example.org/basket:2");
+        let prices = find(manifests, "Component", "prices");
+        prices["spec"]["componentType"]["name"] = json!("deployment/nope");
+    });
+    let empty = Plan::default;
+    assert!(empty().is_empty() && !full.introduced.is_empty());
+    for part in [
+        Plan {
+            groups: full.groups.clone(),
+            ..empty()
+        },
+        Plan {
+            releases: full.releases.clone(),
+            ..empty()
+        },
+        Plan {
+            moves: full.moves.clone(),
+            ..empty()
+        },
+        Plan {
+            introduced: full.introduced.clone(),
+            ..empty()
+        },
+        Plan {
+            resolved: full.introduced.clone(),
+            ..empty()
+        },
+    ] {
+        assert!(!part.is_empty(), "{part:?}");
+        assert_ne!(part.digest(), empty().digest());
+        assert_ne!(part.digest(), full.digest());
+    }
+}
+
 #[test]
 fn what_a_type_changes_for_all_is_one_group() {
     let plan = planned(|manifests| {

@@ -52,9 +52,9 @@ fn told(compiled: &Compiled) -> Vec<String> {
 }
 
 /// What is told when `rule` holds for what the type renders.
-fn told_of_rule(rule: Value) -> Vec<String> {
+fn told_of_rule(rule: &Value) -> Vec<String> {
     told(&of_type(|spec| {
-        spec["postRenderValidations"] = json!([rule])
+        spec["postRenderValidations"] = json!([rule]);
     }))
 }
 
@@ -67,7 +67,7 @@ fn rules_hold_for_what_was_rendered() {
         rule.insert("message".to_owned(), json!("too few"));
         rule.entry("rule")
             .or_insert_with(|| json!("${resource.spec.replicas > 5}"));
-        told_of_rule(more)
+        told_of_rule(&more)
     };
     let at = |field: &str| {
         format!(
@@ -94,7 +94,7 @@ fn rules_hold_for_what_was_rendered() {
 #[test]
 fn rules_may_want_something_to_be_rendered() {
     let rule = |must_match: bool| {
-        told_of_rule(json!({
+        told_of_rule(&json!({
             "target": {"group": "batch", "version": "v1", "kind": "Job", "mustMatch": must_match},
             "rule": "${true}",
             "message": "there is work to do",

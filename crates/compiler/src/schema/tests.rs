@@ -90,8 +90,8 @@ fn multiples_allow_for_rounding() {
 
 /// Which values a schema takes, and which not.
 #[track_caller]
-fn check_takes(schema: Value, good: &[Value], bad: &[Value]) {
-    let read = Schema::read(&schema).expect("a schema");
+fn check_takes(schema: &Value, good: &[Value], bad: &[Value]) {
+    let read = Schema::read(schema).expect("a schema");
     for value in good {
         assert_eq!(read.validate(value), [], "{schema} {value}");
     }
@@ -124,20 +124,20 @@ fn types_are_held() {
             let chosen = indexed.filter(|(index, _)| taken.contains(index) == wanted);
             chosen.map(|(_, value)| value.clone()).collect()
         };
-        check_takes(json!({"type": name}), &of(true), &of(false));
+        check_takes(&json!({"type": name}), &of(true), &of(false));
     }
     check_takes(
-        json!({"x-kubernetes-int-or-string": true, "type": "string"}),
+        &json!({"x-kubernetes-int-or-string": true, "type": "string"}),
         &[json!("x"), json!(1), json!(1.0), json!(u64::MAX)],
         &[json!(1.5), json!(true)],
     );
     check_takes(
-        json!({"type": "string", "nullable": true}),
+        &json!({"type": "string", "nullable": true}),
         &[json!(null), json!("x")],
         &[json!(1)],
     );
     check_takes(
-        json!({"nullable": false, "enum": [1]}),
+        &json!({"nullable": false, "enum": [1]}),
         &[json!(1)],
         &[json!(null)],
     );
@@ -146,38 +146,38 @@ fn types_are_held() {
 #[test]
 fn limits_are_held_to_the_last_value() {
     check_takes(
-        json!({"minimum": 1, "maximum": 3}),
+        &json!({"minimum": 1, "maximum": 3}),
         &[json!(1), json!(3), json!(2.5)],
         &[json!(0.9), json!(3.1)],
     );
     check_takes(
-        json!({"minimum": 1, "maximum": 3, "exclusiveMinimum": true, "exclusiveMaximum": true}),
+        &json!({"minimum": 1, "maximum": 3, "exclusiveMinimum": true, "exclusiveMaximum": true}),
         &[json!(1.1), json!(2.9)],
         &[json!(1), json!(3), json!(0), json!(4)],
     );
-    check_takes(json!({"multipleOf": 0}), &[json!(1)], &[]);
+    check_takes(&json!({"multipleOf": 0}), &[json!(1)], &[]);
     check_takes(
-        json!({"multipleOf": 3}),
+        &json!({"multipleOf": 3}),
         &[json!(0), json!(-6)],
         &[json!(4)],
     );
     check_takes(
-        json!({"multipleOf": 0.01}),
+        &json!({"multipleOf": 0.01}),
         &[json!(123_456.78)],
         &[json!(123_456.785)],
     );
     check_takes(
-        json!({"minLength": 1, "maxLength": 2}),
+        &json!({"minLength": 1, "maxLength": 2}),
         &[json!("é"), json!("éé")],
         &[json!(""), json!("abc")],
     );
     check_takes(
-        json!({"minItems": 1, "maxItems": 2, "uniqueItems": true}),
+        &json!({"minItems": 1, "maxItems": 2, "uniqueItems": true}),
         &[json!([1]), json!([1, 2])],
         &[json!([]), json!([1, 2, 3]), json!([1, 1])],
     );
     check_takes(
-        json!({"minProperties": 1, "maxProperties": 1}),
+        &json!({"minProperties": 1, "maxProperties": 1}),
         &[json!({"a": 1})],
         &[json!({}), json!({"a": 1, "b": 2})],
     );
@@ -187,21 +187,21 @@ fn limits_are_held_to_the_last_value() {
 fn alternatives_are_counted() {
     let (small, even) = (json!({"maximum": 5}), json!({"multipleOf": 2}));
     check_takes(
-        json!({"allOf": [small, even]}),
+        &json!({"allOf": [small, even]}),
         &[json!(4)],
         &[json!(3), json!(6)],
     );
     check_takes(
-        json!({"anyOf": [small, even]}),
+        &json!({"anyOf": [small, even]}),
         &[json!(4), json!(3), json!(6)],
         &[json!(7)],
     );
     check_takes(
-        json!({"oneOf": [small, even]}),
+        &json!({"oneOf": [small, even]}),
         &[json!(3), json!(6)],
         &[json!(4), json!(7)],
     );
-    check_takes(json!({"not": small}), &[json!(6)], &[json!(5)]);
+    check_takes(&json!({"not": small}), &[json!(6)], &[json!(5)]);
 }
 
 /// Everything that a schema may hold a schema in is resolved.
@@ -225,10 +225,10 @@ fn references_are_followed_everywhere() {
         ("allOf", json!([size]), json!(1), json!(0)),
         ("anyOf", json!([size]), json!(1), json!(0)),
         ("oneOf", json!([size]), json!(1), json!(0)),
-        ("not", size.clone(), json!(0), json!(1)),
+        ("not", size, json!(0), json!(1)),
     ] {
         let schema = json!({"$defs": {"Size": {"minimum": 1}}, keyword: inner});
-        check_takes(schema, &[good], &[bad]);
+        check_takes(&schema, &[good], &[bad]);
     }
 }
 
