@@ -17,7 +17,10 @@ pub struct Budget(Rc<Left>);
 
 #[derive(Debug)]
 struct Left {
+    total: usize,
     steps: Cell<usize>,
+    /// How many of them may be taken now.
+    part: Cell<usize>,
     bytes: Cell<usize>,
     /// Patterns that were prepared: a loop asks for the same one again and again.
     patterns: RefCell<BTreeMap<String, Pattern>>,
@@ -25,8 +28,16 @@ struct Left {
 
 impl Default for Left {
     fn default() -> Self {
+        Self::new(MAX_STEPS)
+    }
+}
+
+impl Left {
+    fn new(steps: usize) -> Self {
         Self {
-            steps: Cell::new(MAX_STEPS),
+            total: steps,
+            steps: Cell::new(steps),
+            part: Cell::new(steps),
             bytes: Cell::new(MAX_OUTPUT),
             patterns: RefCell::default(),
         }
@@ -37,17 +48,36 @@ impl Default for Left {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Exhausted {
     /// It takes too long.
-    #[error("too many steps: all expressions together may take {MAX_STEPS}")]
-    Steps,
+    #[error("too many steps: all expressions together may take {0}")]
+    Steps(usize),
+    /// One expression takes too long.
+    #[error("too many steps for one expression")]
+    Part,
     /// It takes too much memory.
     #[error("too much: all expressions together may make {} MB", MAX_OUTPUT >> 20)]
     Bytes,
 }
 
 impl Budget {
+    /// A budget of so many steps.
+    pub fn of(steps: usize) -> Self {
+        Self(Rc::new(Left::new(steps)))
+    }
+
+    /// Lets `steps` be taken from now on, if so many are left.
+    pub fn allow(&self, steps: usize) {
+        self.0.part.set(steps);
+    }
+
+    /// Whether all steps are taken.
+    pub fn is_spent(&self) -> bool {
+        self.0.steps.get() == 0
+    }
+
     /// Takes `count` steps.
     pub fn step(&self, count: usize) -> Result<(), Exhausted> {
-        take(&self.0.steps, count, Exhausted::Steps)
+        take(&self.0.steps, count, Exhausted::Steps(self.0.total))?;
+        take(&self.0.part, count, Exhausted::Part)
     }
 
     /// Takes `count` bytes of memory.

@@ -93,7 +93,7 @@ fn concerns_messages(case: &Json) -> bool {
 fn play(case: &Json) -> Result<(), String> {
     let source = case["expr"].as_str().unwrap_or_default();
     let wants_error = case.get("evalError").is_some();
-    let expr = match syntax::parse(source, &[]) {
+    let expr = match syntax::parse(source, &crate::Dialect::new(&[])) {
         (Some(expr), mistakes) if mistakes.is_empty() => expr,
         _ if wants_error => return Ok(()),
         (_, mistakes) => return Err(format!("{mistakes:?}")),

@@ -3,7 +3,7 @@
 //! A template is a JSON value whose strings (and map keys) may hold expressions. This crate parses
 //! it once into programs that remember where they were written, and evaluates it any number of
 //! times. It knows no kinds and no Kubernetes: what a platform adds to the language comes in as
-//! data, through [`Helper`] and [`Context::bind`].
+//! data, through [`Helper`] and [`Context::bind`], and functions of other types as [`Overload`]s.
 //!
 //! The language is CEL: `syntax` reads it, `check` tells what cannot work before anything is
 //! evaluated, `eval` evaluates it, and `library` holds its functions. It is our own because
@@ -36,10 +36,11 @@ mod trace;
 mod value;
 
 pub use budget::{Budget, Exhausted};
-pub use check::{Fields, Scope, Type};
+pub use check::{Extent, Fields, Scope, Type};
 pub use context::Context;
 pub use dialect::{Dialect, Helper};
 pub use fault::{Fault, clipped, cut};
+pub use library::{Added, FINDING, Foreign, ORDERING, Overload, Plain, Sig};
 pub use pattern::Pattern;
 pub use references::{Reference, references};
 pub use syntax::nearest;

@@ -49,6 +49,23 @@ impl Pattern {
         self.size
     }
 
+    /// What it matches in `text`, at most `limit` times.
+    pub(crate) fn find<'t>(
+        &self,
+        text: &'t str,
+        limit: usize,
+        budget: &Budget,
+    ) -> Result<Vec<&'t str>, Exhausted> {
+        let each = STEPS_PER_KILOBYTE * self.size / 1024;
+        budget.step(text.len().saturating_mul(each) + 1)?;
+        let mut found = Vec::new();
+        for one in self.regex.find_iter(text).take(limit) {
+            budget.step(1)?;
+            found.push(one.as_str());
+        }
+        Ok(found)
+    }
+
     /// Whether it is somewhere in `text`.
     pub fn is_match(&self, text: &str, budget: &Budget) -> Result<bool, Exhausted> {
         let each = STEPS_PER_KILOBYTE * self.size / 1024;

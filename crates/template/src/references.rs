@@ -19,7 +19,7 @@ pub struct Reference {
 /// names nothing.
 pub fn references(dialect: &Dialect, source: &str) -> Vec<Reference> {
     let mut found = Vec::new();
-    if let (Some(program), _) = parse(source, dialect.helpers()) {
+    if let (Some(program), _) = parse(source, dialect) {
         walk(&program, &mut Vec::new(), &mut found);
     }
     found.sort();

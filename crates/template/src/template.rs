@@ -2,7 +2,7 @@
 
 mod parser;
 
-use crate::check::{self, Scope, Type};
+use crate::check::{self, Extent, Scope, Type};
 use crate::eval::evaluate;
 use crate::fault::{Failure, join};
 use crate::library::double_text;
@@ -102,6 +102,16 @@ impl Template {
             Node::List(_) => Type::List(Box::new(Type::Dyn)),
             Node::Map(_) => Type::Map(Box::new(Type::String), Box::new(Type::Dyn)),
         }
+    }
+
+    /// What the template's expressions cost at most, all together, where `variables` are as
+    /// large as they may be.
+    pub fn cost(&self, variables: &[(&str, Extent)]) -> u64 {
+        let mut all = 0_u64;
+        self.root.visit(&mut |expression| {
+            all = all.saturating_add(check::cost(&expression.program, variables));
+        });
+        all
     }
 
     /// A fault of the whole template, placed at its only expression when it is one.

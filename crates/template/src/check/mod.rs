@@ -4,10 +4,13 @@
 //! everything goes; an error is only what fails whenever it is reached.
 
 mod calls;
+mod cost;
 mod infer;
 mod scope;
 mod types;
 
+pub use cost::Extent;
+pub(crate) use cost::cost;
 pub(crate) use infer::infer;
 pub use scope::Scope;
 pub use types::{Fields, Type};

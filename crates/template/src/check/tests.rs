@@ -13,7 +13,7 @@ fn scope() -> Scope<'static> {
 
 #[track_caller]
 fn check(source: &str, expected: &str) {
-    let (expr, mistakes) = syntax::parse(source, &[]);
+    let (expr, mistakes) = syntax::parse(source, &crate::Dialect::new(&[]));
     assert_eq!(mistakes, [], "{source}");
     let (found, mistakes) = infer(&expr.expect("parses"), &scope());
     assert_eq!(mistakes, [], "{source}");
@@ -22,7 +22,7 @@ fn check(source: &str, expected: &str) {
 
 #[track_caller]
 fn check_mistakes(source: &str, expected: &[&str]) {
-    let (expr, _) = syntax::parse(source, &[]);
+    let (expr, _) = syntax::parse(source, &crate::Dialect::new(&[]));
     let (_, mistakes) = infer(&expr.expect("parses"), &scope());
     let found: Vec<&str> = mistakes
         .iter()
@@ -75,7 +75,10 @@ fn what_cannot_work_is_found_at_its_place() {
 
 #[test]
 fn fields_that_are_asked_for_may_be_missing() {
-    let (expr, _) = syntax::parse("has(object.x) ? object.x : object.y", &[]);
+    let (expr, _) = syntax::parse(
+        "has(object.x) ? object.x : object.y",
+        &crate::Dialect::new(&[]),
+    );
     let (_, mistakes) = infer(&expr.expect("parses"), &scope());
     let certain: Vec<bool> = mistakes.iter().map(|one| one.certain).collect();
     assert_eq!(certain, [false, false, true]);

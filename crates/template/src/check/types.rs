@@ -45,6 +45,8 @@ pub enum Type {
     Optional(Box<Self>),
     /// A map whose fields are known.
     Object(Arc<Fields>),
+    /// A type of functions from outside.
+    Foreign(&'static str),
 }
 
 /// The fields of a [`Type::Object`].
@@ -195,6 +197,7 @@ impl Type {
                 Box::new(Self::of_sig(*value, free)),
             ),
             Sig::Optional(inner) => Self::Optional(Box::new(Self::of_sig(*inner, free))),
+            Sig::Foreign(name) => Self::Foreign(name),
         }
     }
 }
@@ -225,6 +228,7 @@ impl fmt::Display for Type {
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
             Self::Optional(inner) => write!(f, "optional({inner})"),
             Self::Object(_) => f.write_str("object"),
+            Self::Foreign(name) => f.write_str(name),
         }
     }
 }

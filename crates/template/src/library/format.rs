@@ -189,7 +189,7 @@ fn plain(value: &Value<'_>, budget: &Budget) -> Result<String, Failure> {
             entries.sort();
             format!("{{{}}}", entries.join(", "))
         }
-        Value::Optional(_) | Value::Omit => return Err(unfitting('s', value)),
+        Value::Optional(_) | Value::Foreign(_) | Value::Omit => return Err(unfitting('s', value)),
     };
     budget.grow(text.len())?;
     Ok(text)

@@ -1,34 +1,48 @@
 //! Every function of the language: its signatures, for whoever checks, and what it does.
 
+mod added;
 mod arithmetic;
 mod convert;
 mod encoders;
+mod find;
 mod format;
 mod lists;
 mod math;
 mod optionals;
+mod order;
 mod platform;
 mod sets;
 mod strings;
 pub(crate) mod time;
 
+pub use added::{Added, Foreign, Plain};
 pub(crate) use arithmetic::{binary, negate};
 pub(crate) use convert::double_text;
+pub use find::FUNCTIONS as FINDING;
 pub(crate) use lists::sorted;
+pub use order::FUNCTIONS as ORDERING;
 
 use crate::budget::Budget;
 use crate::fault::Failure;
 use crate::value::Value;
 use std::fmt;
 
+/// What evaluates a call of a function of this crate.
+pub(crate) type Own = for<'e> fn(&[Value<'e>], &Budget) -> Called<'e>;
+
 /// What evaluates a call.
-pub(crate) type Run = for<'e> fn(&[Value<'e>], &Budget) -> Called<'e>;
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Run {
+    Own(Own),
+    Added(Added),
+}
+
 /// What a call comes to.
 pub(crate) type Called<'e> = Result<Value<'e>, Failure>;
 
 /// One way to call a function.
 #[derive(Debug)]
-pub(crate) struct Overload {
+pub struct Overload {
     pub(crate) name: &'static str,
     /// Whether the first argument stands before the dot.
     pub(crate) method: bool,
@@ -39,22 +53,37 @@ pub(crate) struct Overload {
 
 /// The type of a parameter or result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sig {
+pub enum Sig {
+    /// Whatever it is.
     Any,
+    /// True or false.
     Bool,
+    /// A whole number.
     Int,
+    /// A whole number that is never negative.
     UInt,
+    /// A number.
     Double,
+    /// A text.
     String,
+    /// Bytes.
     Bytes,
+    /// A length of time.
     Duration,
+    /// A point in time.
     Timestamp,
+    /// A type.
     Type,
     /// The same type wherever it appears in one signature.
     A,
+    /// A list of items.
     List(&'static Self),
+    /// Keys and values.
     Map(&'static Self, &'static Self),
+    /// A value that may be missing.
     Optional(&'static Self),
+    /// A value of a type of this name, which functions that were added make.
+    Foreign(&'static str),
 }
 
 impl Sig {
@@ -78,6 +107,7 @@ impl Sig {
             Self::List(_) => matches!(value, Value::List(_)),
             Self::Map(..) => matches!(value, Value::Map(_)),
             Self::Optional(_) => matches!(value, Value::Optional(_)),
+            Self::Foreign(name) => value.type_name() == name,
         }
     }
 }
@@ -98,31 +128,71 @@ impl fmt::Display for Sig {
             Self::List(_) => "list",
             Self::Map(..) => "map",
             Self::Optional(_) => "optional",
+            Self::Foreign(name) => name,
         })
     }
 }
 
-const fn function(name: &'static str, params: &'static [Sig], result: Sig, run: Run) -> Overload {
+const fn function(name: &'static str, params: &'static [Sig], result: Sig, run: Own) -> Overload {
     Overload {
         name,
         method: false,
         params,
         result,
-        run,
+        run: Run::Own(run),
     }
 }
 
-const fn method(name: &'static str, params: &'static [Sig], result: Sig, run: Run) -> Overload {
+const fn method(name: &'static str, params: &'static [Sig], result: Sig, run: Own) -> Overload {
     Overload {
         name,
         method: true,
         params,
         result,
-        run,
+        run: Run::Own(run),
     }
 }
 
 impl Overload {
+    /// A function `name(...)`, or `space.name(...)`, to be added to a dialect.
+    pub const fn function(
+        name: &'static str,
+        params: &'static [Sig],
+        result: Sig,
+        run: Added,
+    ) -> Self {
+        Self {
+            name,
+            method: false,
+            params,
+            result,
+            run: Run::Added(run),
+        }
+    }
+
+    /// A method `first.name(...)`, to be added to a dialect.
+    pub const fn method(
+        name: &'static str,
+        params: &'static [Sig],
+        result: Sig,
+        run: Added,
+    ) -> Self {
+        Self {
+            name,
+            method: true,
+            params,
+            result,
+            run: Run::Added(run),
+        }
+    }
+
+    fn run<'e>(&self, args: &[Value<'e>], budget: &Budget) -> Called<'e> {
+        match self.run {
+            Run::Own(run) => run(args, budget),
+            Run::Added(run) => added::call(run, args, budget),
+        }
+    }
+
     /// How it is called, for hints.
     pub(crate) fn usage(&self) -> String {
         let texts: Vec<String> = self.params.iter().map(ToString::to_string).collect();
@@ -148,22 +218,8 @@ const LIBRARIES: [&[Overload]; 10] = [
     time::FUNCTIONS,
 ];
 
-fn all() -> impl Iterator<Item = &'static Overload> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Overload> {
     LIBRARIES.into_iter().flatten()
-}
-
-/// The ways to call `name`.
-pub(crate) fn overloads(name: &str, method: bool) -> Vec<&'static Overload> {
-    all()
-        .filter(|one| one.method == method && one.name == name)
-        .collect()
-}
-
-/// The names of all functions, or of all methods.
-pub(crate) fn names(method: bool) -> impl Iterator<Item = &'static str> {
-    all()
-        .filter(move |one| one.method == method)
-        .map(|one| one.name)
 }
 
 /// How many arguments a function takes at least that takes any number, as one list.
@@ -194,7 +250,7 @@ pub(crate) fn call<'e>(
     };
     budget.step(args.iter().map(Value::length).sum::<usize>() / 64)?;
     if let Some(overload) = fitting(args) {
-        return (overload.run)(args, budget);
+        return overload.run(args, budget);
     }
     for overload in overloads {
         let mut widened = args.to_vec();
@@ -211,7 +267,7 @@ pub(crate) fn call<'e>(
             .zip(&widened)
             .all(|(param, arg)| param.accepts(arg))
         {
-            return (overload.run)(&widened, budget);
+            return overload.run(&widened, budget);
         }
     }
     Err(misfit(name, overloads, args))

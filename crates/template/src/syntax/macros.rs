@@ -29,7 +29,7 @@ pub(super) const NAMES: [&str; 15] = [
 
 /// `name(args)`.
 pub(super) fn global(
-    parser: &mut Parser<'_>,
+    parser: &mut Parser,
     name: &str,
     span: Range<usize>,
     args: Vec<Expr>,
@@ -43,7 +43,7 @@ pub(super) fn global(
 
 /// `receiver.name(args)`: a macro, a helper of the platform, a function of a namespace or a method.
 pub(super) fn method(
-    parser: &mut Parser<'_>,
+    parser: &mut Parser,
     receiver: Expr,
     field: &Field,
     span: Range<usize>,
@@ -65,7 +65,7 @@ pub(super) fn method(
             return bind(span, args);
         }
         let qualified = format!("{namespace}.{name}");
-        if !library::overloads(&qualified, false).is_empty() {
+        if !parser.overloads(&qualified, false).is_empty() {
             let named = receiver.span.start..field.span.end;
             return called(parser, &qualified, named, span, args);
         }
@@ -77,7 +77,7 @@ pub(super) fn method(
         return opt_map(name == "optFlatMap", receiver, span, args);
     }
     let helpers = parser.helper_names(&receiver);
-    if library::overloads(name, true).is_empty()
+    if parser.overloads(name, true).is_empty()
         && let Some(found) = super::nearest(name, helpers)
     {
         let message = format!("there is no method {name} here");
@@ -91,7 +91,7 @@ pub(super) fn method(
 
 /// A call, the arguments of variadic functions made one list.
 fn called(
-    parser: &mut Parser<'_>,
+    parser: &mut Parser,
     name: &str,
     named: Range<usize>,
     span: Range<usize>,

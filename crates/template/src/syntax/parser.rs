@@ -3,8 +3,8 @@
 use super::ast::{Entry, Expr, Field, Item, Kind, Literal, Operator};
 use super::lexer::{self, Lexeme, Token};
 use super::{Mistake, macros, meant};
-use crate::library;
-use crate::{Helper, MAX_EXPRESSION, MAX_NESTING};
+use crate::library::Overload;
+use crate::{Dialect, Helper, MAX_EXPRESSION, MAX_NESTING};
 use std::ops::Range;
 
 /// Names that mean something else in languages like this one.
@@ -34,7 +34,7 @@ const TOO_DEEP: &str = "the expression nests too deep: split it up";
 
 /// Reads `source`, as far as it can be read. Calls that cannot work whatever they are given are
 /// mistakes too, which leave a tree to look at.
-pub(crate) fn parse(source: &str, helpers: &[Helper]) -> (Option<Expr>, Vec<Mistake>) {
+pub(crate) fn parse(source: &str, dialect: &Dialect) -> (Option<Expr>, Vec<Mistake>) {
     if source.len() > MAX_EXPRESSION {
         let message = format!("the expression is longer than {MAX_EXPRESSION} bytes");
         return (None, vec![Mistake::new(0..source.len(), message)]);
@@ -47,7 +47,7 @@ pub(crate) fn parse(source: &str, helpers: &[Helper]) -> (Option<Expr>, Vec<Mist
         tokens,
         at: 0,
         level: 0,
-        helpers,
+        dialect: *dialect,
         mistakes: Vec::new(),
     };
     match parser.whole() {
@@ -61,15 +61,15 @@ pub(crate) fn parse(source: &str, helpers: &[Helper]) -> (Option<Expr>, Vec<Mist
 
 type Parsed = Result<Expr, Mistake>;
 
-pub(super) struct Parser<'h> {
+pub(super) struct Parser {
     tokens: Vec<Lexeme>,
     at: usize,
     level: usize,
-    helpers: &'h [Helper],
+    dialect: Dialect,
     mistakes: Vec<Mistake>,
 }
 
-impl Parser<'_> {
+impl Parser {
     fn whole(&mut self) -> Parsed {
         let expr = self.expression()?;
         match self.peek() {
@@ -430,7 +430,7 @@ impl Parser<'_> {
         span: Range<usize>,
         args: Vec<Expr>,
     ) -> Parsed {
-        let all = library::overloads(name, method);
+        let all = self.dialect.overloads(name, method);
         let overloads: Vec<_> = all
             .iter()
             .filter(|overload| overload.params.len() == args.len())
@@ -439,7 +439,7 @@ impl Parser<'_> {
         if overloads.is_empty() {
             let given = args.len() - usize::from(method);
             let mistake = if all.is_empty() {
-                unknown(name, method, named)
+                unknown(&self.dialect, name, method, named)
             } else {
                 let usage: Vec<String> = all.iter().map(|one| one.usage()).collect();
                 let plural = if given == 1 { "" } else { "s" };
@@ -463,9 +463,14 @@ impl Parser<'_> {
         let Kind::Variable { name: variable, .. } = &receiver.kind else {
             return None;
         };
-        self.helpers.iter().copied().find(|helper| {
+        self.dialect.helpers().iter().copied().find(|helper| {
             helper.receiver == variable && helper.name == name && usize::from(helper.keyed) == count
         })
+    }
+
+    /// The ways to call `name`.
+    pub(super) fn overloads(&self, name: &str, method: bool) -> Vec<&'static Overload> {
+        self.dialect.overloads(name, method)
     }
 
     /// The methods that platforms add to the variable `receiver`.
@@ -474,7 +479,8 @@ impl Parser<'_> {
             return Vec::new();
         };
         let of = self
-            .helpers
+            .dialect
+            .helpers()
             .iter()
             .filter(|helper| helper.receiver == variable);
         of.map(|helper| helper.name).collect()
@@ -499,11 +505,11 @@ enum Sign {
     Binary(Operator),
 }
 
-fn unknown(name: &str, method: bool, span: Range<usize>) -> Mistake {
+fn unknown(dialect: &Dialect, name: &str, method: bool, span: Range<usize>) -> Mistake {
     let what = if method { "method" } else { "function" };
-    let known = library::names(method).chain(macros::NAMES.iter().copied());
+    let known = dialect.names(method).chain(macros::NAMES.iter().copied());
     let mut hint = meant(name, known);
-    if hint.is_none() && !library::overloads(name, !method).is_empty() {
+    if hint.is_none() && !dialect.overloads(name, !method).is_empty() {
         hint = Some(if method {
             format!("{name} is a function: write {name}(...)")
         } else {

@@ -117,7 +117,7 @@ impl Parser<'_> {
             self.fault(message, path, range, source.to_owned());
             return None;
         }
-        let (program, mistakes) = syntax::parse(source, self.dialect.helpers());
+        let (program, mistakes) = syntax::parse(source, self.dialect);
         self.faults
             .extend(mistakes.into_iter().map(|mistake| Fault {
                 message: mistake.message,

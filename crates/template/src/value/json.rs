@@ -164,7 +164,7 @@ fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Js
             let hint = "use string(...) or base64.encode(...)";
             return Err(Failure::new("bytes cannot be rendered").with_hint(hint));
         }
-        Value::Duration(_) | Value::Timestamp(_) | Value::Type(_) => {
+        Value::Duration(_) | Value::Timestamp(_) | Value::Type(_) | Value::Foreign(_) => {
             let message = format!("a value of type {} cannot be rendered", value.type_name());
             return Err(Failure::new(message).with_hint("use string(...)"));
         }

@@ -7,7 +7,7 @@ pub use json::weight;
 pub(crate) use json::{from_json, from_json_as, list_weight, map_weight, to_json, whole};
 pub(crate) use order::{compare, equals};
 
-use crate::library::time::Moment;
+use crate::library::{Foreign, time::Moment};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +29,8 @@ pub(crate) enum Value<'v> {
     Timestamp(Moment),
     /// What `type(...)` returns: the name of a type.
     Type(&'static str),
+    /// A value that functions from outside make and read.
+    Foreign(Rc<dyn Foreign>),
     /// What `oc_omit()` returns: the place it is assigned to goes away.
     Omit,
 }
@@ -239,7 +241,7 @@ impl fmt::Display for Key<'_> {
 
 impl<'v> Value<'v> {
     /// The name of its type, as `type(...)` has it.
-    pub(crate) const fn type_name(&self) -> &'static str {
+    pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null_type",
             Self::Bool(_) => "bool",
@@ -254,6 +256,7 @@ impl<'v> Value<'v> {
             Self::Duration(_) => "google.protobuf.Duration",
             Self::Timestamp(_) => "google.protobuf.Timestamp",
             Self::Type(_) => "type",
+            Self::Foreign(value) => value.type_name(),
             Self::Omit => "omit",
         }
     }
@@ -313,7 +316,7 @@ impl<'v> Value<'v> {
             Self::Map(map) => map.len() == 0,
             Self::Optional(inner) => inner.is_none(),
             Self::Duration(moment) | Self::Timestamp(moment) => moment.is_zero(),
-            Self::Type(_) => false,
+            Self::Type(_) | Self::Foreign(_) => false,
         }
     }
 }

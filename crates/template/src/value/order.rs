@@ -27,6 +27,7 @@ pub(crate) fn equals(
         (Value::Duration(left), Value::Duration(right))
         | (Value::Timestamp(left), Value::Timestamp(right)) => left == right,
         (Value::Type(left), Value::Type(right)) => left == right,
+        (Value::Foreign(left), Value::Foreign(right)) => left.equals(right.as_ref()),
         _ => numbers(left, right) == Some(Ordering::Equal),
     };
     Ok(equal)
