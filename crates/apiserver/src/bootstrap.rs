@@ -110,6 +110,7 @@ pub(crate) async fn apply_as(core: &Core, manager: &str, object: Value) -> Resul
         manager: manager.into(),
         unknown: Unknown::Ignore,
         force: true,
+        own: true,
     };
     let mut call = Call {
         core,

@@ -96,10 +96,11 @@ fn confirm(conditions: &mut Vec<Value>, kind: &str, reason: &str, message: &str,
 }
 
 /// What is wrong with a definition.
-pub(crate) fn validate(kind: &Served, object: &Value) -> Vec<Cause> {
-    if is_definition(kind) {
-        schema::from_crd(object).err().unwrap_or_default()
-    } else {
-        Vec::new()
+pub(crate) fn validate(kind: &Served, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    if !is_definition(kind) {
+        return Vec::new();
     }
+    schema::from_crd(object)
+        .err()
+        .unwrap_or_else(|| schema::too_expensive(object, old))
 }

@@ -93,7 +93,8 @@ impl Format {
         }
     }
 
-    fn accepts_text(self, text: &str) -> bool {
+    /// Whether a text has this format.
+    pub fn accepts_text(self, text: &str) -> bool {
         match self {
             Self::DateTime => parse_timestamp(text).is_some(),
             Self::Date => parse_timestamp(&format!("{text}T00:00:00Z")).is_some(),

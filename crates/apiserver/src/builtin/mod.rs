@@ -15,7 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub(crate) use self::definitions::definitions;
+pub(crate) use self::{checks::names, definitions::definitions};
 pub use crate::schema::from_crd;
 use crate::{
     resource::{Column, Resource, Scale, Subresources},

@@ -151,6 +151,7 @@ pub(super) fn write(method: &Method, headers: &HeaderMap, query: &Query) -> Resu
         manager: manager(headers, query),
         unknown,
         force: query.flag("force"),
+        own: false,
     })
 }
 

@@ -69,6 +69,8 @@ pub(crate) struct Options {
     pub(crate) unknown: Unknown,
     /// Take fields over from other managers.
     pub(crate) force: bool,
+    /// The program itself writes: its definitions may have rules of any cost.
+    pub(crate) own: bool,
 }
 
 /// One write under way.

@@ -150,7 +150,8 @@ impl Call<'_> {
             causes.extend(self.kind.schema.check(object, old));
         }
         causes.extend(builtin::validate(self.kind, object, old));
-        causes.extend(custom::validate(self.kind, object));
+        let known = if self.options.own { Some(object) } else { old };
+        causes.extend(custom::validate(self.kind, object, known));
         if causes.is_empty() {
             Ok(())
         } else {

@@ -30,6 +30,27 @@ pub fn from_crd(definition: &Value) -> Result<Vec<Resource>, Vec<Cause>> {
         .collect())
 }
 
+/// Which rules of a definition are too expensive, where it does not have them already.
+pub(crate) fn too_expensive(definition: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let schemas = |definition: &Value| -> Vec<Value> {
+        let versions = definition.pointer("/spec/versions");
+        let versions = versions.and_then(Value::as_array).into_iter().flatten();
+        let schema = |version: &Value| version.pointer("/schema/openAPIV3Schema").cloned();
+        versions
+            .map(|version| schema(version).unwrap_or_default())
+            .collect()
+    };
+    let known = old.map(schemas).unwrap_or_default();
+    let mut causes = Vec::new();
+    for (position, schema) in schemas(definition).iter().enumerate() {
+        if !known.contains(schema) {
+            let at = format!("spec.versions[{position}].schema.openAPIV3Schema");
+            causes.extend(program::check_cost(schema, &at));
+        }
+    }
+    causes
+}
+
 fn resource(spec: &Value, version: &Value) -> Resource {
     let names = spec.get("names").unwrap_or(&Value::Null);
     let owned = |value: &Value, key| text(value, key).unwrap_or_default().to_owned();

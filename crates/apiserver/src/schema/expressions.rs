@@ -1,7 +1,7 @@
 //! Holding values to the rules written in CEL. This is a walk of its own: rules see the
 //! stored object, share one budget, and are asked only about values of the right shape.
 
-use choreo_template::Context;
+use choreo_template::{Budget, Context};
 use serde_json::{Map, Value};
 
 use super::{
@@ -13,17 +13,25 @@ use super::{
 
 /// Every rule that `object`, stored so far as `old`, breaks.
 pub(super) fn check(structure: &Structure, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let left = Budget::of(STEPS);
     let mut walk = Walk {
         path: Path::default(),
-        budget: Context::new(),
+        budget: Context::within(left.clone()),
+        left,
         causes: Vec::new(),
     };
     walk.value(structure, object, old);
     walk.causes
 }
 
+/// How many steps all rules of an object may take together.
+const STEPS: usize = 10_000_000;
+/// How many steps one rule may take, its message included.
+const STEPS_OF_ONE: usize = 1_000_000;
+
 struct Walk<'c> {
     path: Path,
+    left: Budget,
     /// Binds nothing: all rules of an object spend from one budget.
     budget: Context<'c, 'c>,
     causes: Vec<Cause>,
@@ -47,6 +55,10 @@ impl<'c> Walk<'c> {
     }
 
     fn rule(&mut self, programs: &Programs, rule: &Rule, value: &'c Value, old: Option<&'c Value>) {
+        if self.left.is_spent() {
+            return;
+        }
+        self.left.allow(STEPS_OF_ONE);
         let skipped = if rule.transition {
             old.is_none() && !rule.optional
         } else {
@@ -220,6 +232,15 @@ mod tests {
             "x-kubernetes-validations": [{"rule": "self.all(a, self.all(b, self.all(c, a + b + c >= 0)))"}]}}});
         let list: Vec<u32> = (0..1000).collect();
         let found = broken(&schema, &json!({"l": list}), None);
-        assert!(found[0].contains("too many steps"), "{found:?}");
+        assert!(
+            found[0].contains("too many steps for one expression"),
+            "{found:?}"
+        );
+        let rules = schema["properties"]["l"]["x-kubernetes-validations"][0].clone();
+        let mut schema = schema;
+        schema["properties"]["l"]["x-kubernetes-validations"] = vec![rules; 20].into();
+        let found = broken(&schema, &json!({"l": list}), None);
+        assert_eq!(found.len(), 10, "{found:?}");
+        assert!(found[9].contains("all expressions together"), "{found:?}");
     }
 }

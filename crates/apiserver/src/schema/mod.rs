@@ -12,6 +12,7 @@ mod compile;
 mod crd;
 mod default;
 mod expressions;
+mod functions;
 mod meta;
 mod node;
 mod path;
@@ -29,7 +30,7 @@ use serde_json::Value;
 pub use self::{cause::Cause, crd::from_crd};
 pub(crate) use self::{
     compile::Compiler,
-    crd::AGE,
+    crd::{AGE, too_expensive},
     meta::openapi as metadata_openapi,
     node::{Node, Shape},
     quantity::value as quantity_value,

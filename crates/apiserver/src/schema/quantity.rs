@@ -46,6 +46,48 @@ pub(crate) fn value(text: &str) -> Option<f64> {
     Some(number * power)
 }
 
+/// A quantity in billionths, away from zero where there is a smaller part; nothing if it
+/// is too large.
+pub(crate) fn exact(text: &str) -> Option<i128> {
+    let unsigned = text.trim_start_matches(['+', '-']);
+    let end = unsigned.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, suffix) = unsigned.split_at(end.unwrap_or(unsigned.len()));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    let places = i32::try_from(fraction.len()).ok()?;
+    let binary = ["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let (digits, power) = match binary.iter().position(|unit| *unit == suffix) {
+        Some(position) => {
+            let factor = 1024_i128.checked_pow(u32::try_from(position).ok()? + 1)?;
+            (digits.checked_mul(factor)?, 0)
+        }
+        None => (digits, power_of(suffix)?),
+    };
+    let power = power - places + 9;
+    let billionths = if power >= 0 {
+        digits.checked_mul(10_i128.checked_pow(power.unsigned_abs())?)?
+    } else {
+        // Beyond all digits there is only the fact that it is not zero.
+        let divisor = 10_i128
+            .checked_pow(power.unsigned_abs())
+            .unwrap_or(i128::MAX);
+        digits / divisor + i128::from(digits % divisor != 0)
+    };
+    Some(if text.starts_with('-') {
+        -billionths
+    } else {
+        billionths
+    })
+}
+
+/// The power of ten of a suffix.
+fn power_of(suffix: &str) -> Option<i32> {
+    match DECIMAL.iter().position(|unit| *unit == suffix) {
+        Some(unit) => Some(i32::try_from(unit).ok()? * 3 - 9),
+        None => suffix.get(1..)?.parse().ok(),
+    }
+}
+
 /// The text of a quantity that was written as a number: whole numbers as they
 /// are, others in thousandths, rounded up.
 #[expect(
@@ -63,9 +105,11 @@ pub(super) fn from_number(number: &Number) -> String {
     }
 }
 
+/// The units of decimal quantities, from billionths up.
+const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+
 /// A quantity as Kubernetes writes it: no fraction, the largest unit that is exact.
 pub(super) fn canonical(text: &str) -> Option<String> {
-    const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
     const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     let unsigned = text.trim_start_matches(['+', '-']);
     let sign = if text.starts_with('-') { -1 } else { 1 };
@@ -88,10 +132,7 @@ pub(super) fn canonical(text: &str) -> Option<String> {
         }
         return Some(format!("{bytes}{}", BINARY[unit]));
     }
-    let exponent = match DECIMAL.iter().position(|unit| *unit == suffix) {
-        Some(unit) => i32::try_from(unit).ok()? * 3 - 9,
-        None => suffix.get(1..)?.parse().ok()?,
-    };
+    let exponent = power_of(suffix)?;
     let (digits, exponent) = in_thousands(sign * digits, exponent - places)?;
     if suffix.starts_with(['e', 'E']) && suffix.len() > 1 {
         let power = if exponent == 0 {

@@ -2,7 +2,7 @@
 //! meets first.
 
 mod cron;
-mod names;
+pub(crate) mod names;
 mod objects;
 mod pod;
 mod services;

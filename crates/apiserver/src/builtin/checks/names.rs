@@ -45,15 +45,18 @@ impl Name {
     }
 }
 
-pub(super) fn label(name: &str) -> Option<String> {
+/// What is wrong with an RFC 1123 label.
+pub(crate) fn label(name: &str) -> Option<String> {
     longer(name, 63).or_else(|| unless(is_label(name), LABEL))
 }
 
-pub(super) fn subdomain(name: &str) -> Option<String> {
+/// What is wrong with an RFC 1123 subdomain.
+pub(crate) fn subdomain(name: &str) -> Option<String> {
     longer(name, 253).or_else(|| unless(name.split('.').all(is_label), SUBDOMAIN))
 }
 
-pub(super) fn service(name: &str) -> Option<String> {
+/// What is wrong with an RFC 1035 label.
+pub(crate) fn service(name: &str) -> Option<String> {
     let starts = name.starts_with(|first: char| first.is_ascii_lowercase());
     longer(name, 63).or_else(|| unless(starts && is_label(name), SERVICE))
 }
@@ -69,12 +72,12 @@ fn path(name: &str) -> Option<String> {
 }
 
 /// A label value.
-pub(super) fn label_value(value: &str) -> Option<String> {
+pub(crate) fn label_value(value: &str) -> Option<String> {
     longer(value, 63).or_else(|| unless(value.is_empty() || is_word(value), VALUE))
 }
 
 /// A key of labels, annotations or finalizers: a word, perhaps with a domain.
-pub(super) fn qualified(key: &str) -> Option<String> {
+pub(crate) fn qualified(key: &str) -> Option<String> {
     let (prefix, word) = key
         .rsplit_once('/')
         .map_or((None, key), |(prefix, word)| (Some(prefix), word));

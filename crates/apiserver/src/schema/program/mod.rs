@@ -1,6 +1,7 @@
 //! `x-kubernetes-validations`: rules in CEL, parsed once per definition.
 
 mod check;
+mod cost;
 mod escape;
 
 use std::sync::Arc;
@@ -9,15 +10,17 @@ use choreo_template::{Context, Dialect, Fields, Silent, Template, Type};
 use serde_json::Value;
 
 pub(super) use check::check;
+pub(super) use cost::check as check_cost;
 use escape::plain;
 
 use super::{
     Cause,
     compile::{flag, text},
+    functions,
 };
 
-/// The language of rules: CEL, nothing more.
-const DIALECT: Dialect = Dialect::new(&[]);
+/// The language of rules: CEL, and what Kubernetes adds to it.
+const DIALECT: Dialect = Dialect::new(&[]).with(functions::ALL);
 /// The names under which a rule finds the value and the stored one.
 pub(super) const SELF: &str = "self";
 pub(super) const OLD: &str = "oldSelf";
