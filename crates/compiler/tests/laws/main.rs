@@ -1,5 +1,8 @@
 //! What holds whatever is compiled: determinism, provenance, names of releases.
 
+mod generated;
+mod platform;
+
 use choreo_compiler::fleet::Fleet;
 use choreo_compiler::{
     Code, Compiled, Programs, compile_component, compile_project, explain_component,
