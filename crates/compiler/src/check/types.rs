@@ -97,6 +97,7 @@ pub(super) fn item(range: &Type) -> Option<Type> {
         | Type::Duration
         | Type::Timestamp
         | Type::Type
+        | Type::Foreign(_)
         | Type::Optional(_) => None,
     }
 }
