@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("choreo-bench", &["choreo-model", "choreo-compiler"]),
+    ("choreo-fuzz", &[]),
     ("storefront", &[]),
     ("choreo-tests", &[]),
 ];

@@ -11,6 +11,8 @@ pub mod connections;
 pub mod diagnostic;
 pub mod explain;
 pub mod fleet;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod plan;
 pub mod pointer;
 pub mod release;

@@ -24,6 +24,8 @@ mod dialect;
 mod eval;
 mod fault;
 pub mod format;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod library;
 pub mod name;
 mod pattern;
