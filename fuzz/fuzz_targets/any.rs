@@ -3,9 +3,10 @@
 #![no_main]
 
 /// Every crate's targets.
-const ALL: [&[(&str, fn(&[u8]))]; 2] = [
+const ALL: [&[(&str, fn(&[u8]))]; 3] = [
     choreo_template::fuzzing::TARGETS,
     choreo_compiler::fuzzing::TARGETS,
+    choreo_apiserver::fuzzing::TARGETS,
 ];
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -20,6 +20,8 @@ pub mod credentials;
 mod custom;
 mod events;
 mod furnish;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
 mod list;
 mod listener;

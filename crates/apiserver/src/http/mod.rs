@@ -4,6 +4,8 @@
 mod answer;
 mod discovery;
 pub(crate) mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gatekeeper;
 mod impersonate;
 mod limits;

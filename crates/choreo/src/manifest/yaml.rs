@@ -259,6 +259,44 @@ mod tests {
         assert_eq!(&text[span_of_error(text, &error)], "[", "{error}");
     }
 
+    /// Text that may be YAML: read with places and without, it is the same, and every place is in it.
+    fn read_twice(data: &[u8]) {
+        let Ok(text) = std::str::from_utf8(data) else {
+            return;
+        };
+        let nodes = match read(text) {
+            Ok(nodes) => nodes,
+            Err(error) => {
+                let span = span_of_error(text, &error);
+                assert!(span.start <= text.len() && text.is_char_boundary(span.start));
+                return;
+            }
+        };
+        nodes.iter().for_each(|node| placed(text, node));
+        if let Ok(values) = serde_saphyr::from_multiple::<Value>(text) {
+            let values = values.into_iter().filter(|value| !value.is_null());
+            let found: Vec<Value> = nodes.iter().map(Node::to_json).collect();
+            assert_eq!(found, values.collect::<Vec<_>>());
+        }
+    }
+
+    fn placed(text: &str, node: &Node) {
+        assert!(text.get(node.span.clone()).is_some(), "{node:?}");
+        match &node.data {
+            Data::List(items) => items.iter().for_each(|item| placed(text, item)),
+            Data::Map(fields) => fields.iter().for_each(|field| {
+                assert!(text.get(field.span.clone()).is_some(), "{field:?}");
+                placed(text, &field.value);
+            }),
+            Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) => {}
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_the_same_with_and_without_places() {
+        choreo_fuzz::replay(&[("yaml", read_twice)], "yaml", 300);
+    }
+
     #[test]
     fn same_field_twice_is_refused() {
         assert!(read("a: 1\na: 2\n").is_err());

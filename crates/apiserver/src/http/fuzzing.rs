@@ -1,0 +1,68 @@
+//! Requests as a fuzz target: everything that is read before an object is looked at.
+
+use std::str::FromStr as _;
+use std::sync::LazyLock;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::{
+    negotiate, options,
+    path::{Objects, Route},
+    query::Query,
+};
+use crate::{builtin, patch::Format, registry::Catalog, selector::Selector};
+
+static CATALOG: LazyLock<Catalog> =
+    LazyLock::new(|| Catalog::new(builtin::resources().into_iter().map(Into::into)));
+
+/// `METHOD PATH?QUERY`, then headers in lines of their own, then an empty line and a body.
+pub(crate) fn request(data: &[u8]) {
+    let text = str::from_utf8(data).unwrap_or_default();
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = head.lines();
+    let first = lines.next().unwrap_or_default();
+    let (method, target) = first.split_once(' ').unwrap_or(("GET", first));
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let headers = headers(lines);
+    let route = Route::parse(path);
+    assert_eq!(route, Route::parse(&format!("/{path}/")));
+    let Ok(query) = Query::parse(query) else {
+        return;
+    };
+    let objects = match route {
+        Route::Objects(objects) => objects,
+        _ => Objects {
+            version: "v1".to_owned(),
+            plural: "pods".to_owned(),
+            ..Objects::default()
+        },
+    };
+    let _ = objects.exec();
+    let method = Method::from_str(method).unwrap_or(Method::GET);
+    let _ = options::write(&method, &headers, &query);
+    let _ = options::deletion(&headers, &query, body.as_bytes());
+    let _ = (options::start(&query), options::watch_time(&query));
+    let _ = negotiate::plain_json(&headers);
+    for builtin in [true, false] {
+        let format = negotiate::patch(&headers, builtin).unwrap_or(Format::Json);
+        let _ = options::patch(format, &query);
+        let _ = negotiate::patch_body(format, body.as_bytes());
+    }
+    let Some(kind) = CATALOG.find(&objects.group, &objects.version, &objects.plural) else {
+        return;
+    };
+    let _ = negotiate::form(&headers, &query, kind);
+    let (labels, fields) = (query.get("labelSelector"), query.get("fieldSelector"));
+    if let Ok(selector) = Selector::parse(kind, labels, fields) {
+        let _ = options::list(&query, selector);
+    }
+}
+
+fn headers<'t>(lines: impl Iterator<Item = &'t str>) -> HeaderMap {
+    let read = |line: &'t str| {
+        let (name, value) = line.split_once(':')?;
+        let name = HeaderName::from_str(name.trim()).ok()?;
+        Some((name, HeaderValue::from_str(value.trim()).ok()?))
+    };
+    lines.filter_map(read).collect()
+}
