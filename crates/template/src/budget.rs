@@ -118,7 +118,7 @@ mod tests {
 
     /// The steps and bytes that `source` takes.
     fn cost(source: &str) -> (usize, usize) {
-        let (expr, mistakes) = syntax::parse(source, &[]);
+        let (expr, mistakes) = syntax::parse(source, &crate::Dialect::new(&[]));
         assert_eq!(mistakes, [], "{source}");
         let expr = expr.expect("parses");
         let text = json!("x".repeat(6400));

@@ -149,7 +149,7 @@ fn a_text_beside_something_else_suggests_a_conversion() {
         ("'a' - 1", false),
         ("[1] + 1", false),
     ] {
-        let (expr, _) = syntax::parse(source, &[]);
+        let (expr, _) = syntax::parse(source, &crate::Dialect::new(&[]));
         let (_, mistakes) = infer(&expr.expect("parses"), &scope());
         assert_eq!(mistakes[0].hint.is_some(), wanted, "{source}: {mistakes:?}");
     }
@@ -160,7 +160,7 @@ fn a_text_beside_something_else_suggests_a_conversion() {
 fn what_declares_nothing_may_be_asked_for_anything() {
     let mut scope = scope();
     scope.declare("empty", Type::object::<String>([]));
-    let (expr, _) = syntax::parse("has(empty.x)", &[]);
+    let (expr, _) = syntax::parse("has(empty.x)", &crate::Dialect::new(&[]));
     assert_eq!(infer(&expr.expect("parses"), &scope).1, []);
 }
 
@@ -172,7 +172,7 @@ fn a_leading_dot_looks_outside_of_loops() {
     let outer = scope();
     let mut own = outer.scope();
     own.declare("mine", Type::Int);
-    let (expr, _) = syntax::parse("list.map(x, .mine + .object.a)", &[]);
+    let (expr, _) = syntax::parse("list.map(x, .mine + .object.a)", &crate::Dialect::new(&[]));
     let (found, mistakes) = infer(&expr.expect("parses"), &own);
     assert_eq!(mistakes, []);
     assert_eq!(found.to_string(), "list(int)");

@@ -8,7 +8,7 @@ use crate::value::to_json;
 use serde_json::{Value as Json, json};
 
 fn eval(source: &str) -> Result<Option<Json>, Failure> {
-    let (expr, mistakes) = syntax::parse(source, &[]);
+    let (expr, mistakes) = syntax::parse(source, &crate::Dialect::new(&[]));
     assert_eq!(mistakes, [], "{source}");
     let expr = expr.expect("parses");
     let any = json!({"a": 1});

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 #[track_caller]
 fn check(source: &str, expected: Json) {
-    let (expr, mistakes) = parse(source, &[]);
+    let (expr, mistakes) = parse(source, &crate::Dialect::new(&[]));
     assert_eq!(mistakes, [], "{source}");
     let context = Context::new();
     let found = evaluate(&expr.expect("parses"), &context)
@@ -23,7 +23,7 @@ fn check(source: &str, expected: Json) {
 /// The only mistake of `source` is at `part` and says `message`.
 #[track_caller]
 fn check_mistake(source: &str, part: &str, message: &str) {
-    let (_, mistakes) = parse(source, &[]);
+    let (_, mistakes) = parse(source, &crate::Dialect::new(&[]));
     let [mistake] = mistakes.as_slice() else {
         panic!("{source}: {mistakes:?}");
     };
@@ -73,7 +73,7 @@ fn what_is_no_expression_is_told_at_its_place() {
     check_mistake("a{b: 1}", "a", "no message types");
     check_mistake("cel.find(x, 1, x)", "find", "no method");
     check_mistake("x.bind(x, 1, x)", "bind", "no method");
-    assert_eq!(parse("a.for", &[]).1, []);
+    assert_eq!(parse("a.for", &crate::Dialect::new(&[])).1, []);
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_function_on_the_wrong_side_of_the_dot_is_explained() {
         ("frobnicate('a')", None),
         ("'a'.frobnicate()", None),
     ] {
-        let (_, mistakes) = parse(source, &[]);
+        let (_, mistakes) = parse(source, &crate::Dialect::new(&[]));
         let found = mistakes[0].hint.as_deref();
         match hint {
             Some(hint) => assert!(found.is_some_and(|found| found.contains(hint)), "{found:?}"),
@@ -99,10 +99,13 @@ fn a_function_on_the_wrong_side_of_the_dot_is_explained() {
 #[test]
 fn depth_is_that_of_the_deepest_place() {
     let flat = vec!["((1))"; 200].join(", ");
-    let (expr, mistakes) = parse(&format!("[{flat}]"), &[]);
+    let (expr, mistakes) = parse(&format!("[{flat}]"), &crate::Dialect::new(&[]));
     assert_eq!(mistakes, []);
     assert!(expr.is_some());
-    let (none, mistakes) = parse(&format!("[{}]", "1, ".repeat(crate::MAX_EXPRESSION)), &[]);
+    let (none, mistakes) = parse(
+        &format!("[{}]", "1, ".repeat(crate::MAX_EXPRESSION)),
+        &crate::Dialect::new(&[]),
+    );
     assert!(none.is_none() && mistakes[0].message.contains("longer than"));
 }
 
