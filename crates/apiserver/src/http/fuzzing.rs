@@ -29,13 +29,14 @@ pub(crate) fn request(data: &[u8]) {
     let Ok(query) = Query::parse(query) else {
         return;
     };
-    let objects = match route {
-        Route::Objects(objects) => objects,
-        _ => Objects {
+    let objects = if let Route::Objects(objects) = route {
+        objects
+    } else {
+        Objects {
             version: "v1".to_owned(),
             plural: "pods".to_owned(),
             ..Objects::default()
-        },
+        }
     };
     let _ = objects.exec();
     let method = Method::from_str(method).unwrap_or(Method::GET);
