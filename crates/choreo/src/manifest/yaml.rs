@@ -272,7 +272,9 @@ mod tests {
                 return;
             }
         };
-        nodes.iter().for_each(|node| placed(text, node));
+        for node in &nodes {
+            placed(text, node);
+        }
         if let Ok(values) = serde_saphyr::from_multiple::<Value>(text) {
             let values = values.into_iter().filter(|value| !value.is_null());
             let found: Vec<Value> = nodes.iter().map(Node::to_json).collect();
