@@ -3,7 +3,6 @@
 
 use std::{
     convert::Infallible,
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -26,7 +25,7 @@ use crate::{
     events, furnish,
     http::{Api, Limits},
     listener::Gate,
-    store::{self, Store},
+    store::{self, Place, Store},
 };
 
 /// Why the server cannot be opened or served.
@@ -55,15 +54,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens or makes the data of `folder` and serves `definitions` (`CustomResourceDefinition`
+    /// Opens or makes the data of `place` (a folder, or one with a key elsewhere) and serves `definitions` (`CustomResourceDefinition`
     /// objects) besides Kubernetes' own kinds. Call it inside a tokio runtime.
     pub fn open(
-        folder: &Path,
+        place: impl Into<Place>,
         definitions: Vec<Value>,
         admission: Arc<dyn Admission>,
         pods: Arc<dyn PodAccess>,
     ) -> Result<Self, Error> {
-        let (opened, loaded) = Store::open(folder)?;
+        let (opened, loaded) = Store::open(&place.into())?;
         let (written, feed) = mpsc::unbounded_channel();
         let cache = Arc::new(Cache::new(loaded, written));
         let store = opened.start(Arc::clone(&cache) as Arc<dyn store::Publish>)?;

@@ -14,7 +14,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use common::open;
+use common::{open, refusal};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt as _,
@@ -81,14 +81,6 @@ async fn acknowledged_writes_survive_a_kill() {
     for number in 0..200 {
         api.get(&format!("n{number}")).await.unwrap();
     }
-}
-
-fn refusal(folder: &std::path::Path) -> String {
-    use std::sync::Arc;
-
-    use choreo_apiserver::{AllowAll, NoPods, Server};
-    let opened = Server::open(folder, Vec::new(), Arc::new(AllowAll), Arc::new(NoPods));
-    opened.err().expect("must be refused").to_string()
 }
 
 #[tokio::test]

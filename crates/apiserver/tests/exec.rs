@@ -123,7 +123,7 @@ async fn commands_run_with_their_streams() {
     let folder = tempfile::tempdir().unwrap();
     let pods = Arc::new(Played);
     let server = Server::open(
-        &folder.path().join("data"),
+        folder.path().join("data").as_path(),
         Vec::new(),
         Arc::new(AllowAll),
         pods,

@@ -1,46 +1,30 @@
 //! The database file: lock, format, loading, and the statements of a write.
 
 use std::{
+    borrow::Cow,
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 
-use super::{Collection, Error};
+use super::{
+    Collection, Error, Place, Written, check, format,
+    keys::Keyring,
+    row::{Label, Link, Trouble, Troubles},
+};
 use crate::object::Stored;
-
-/// Each step takes the format of its index to the next one.
-const MIGRATIONS: &[&str] = &["
-    CREATE TABLE objects (
-        id INTEGER PRIMARY KEY,
-        collection TEXT NOT NULL,
-        namespace TEXT NOT NULL,
-        name TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        data BLOB NOT NULL,
-        UNIQUE (collection, namespace, name)
-    ) STRICT;
-    CREATE TABLE history (
-        version INTEGER PRIMARY KEY,
-        previous INTEGER,
-        deleted INTEGER NOT NULL,
-        collection TEXT NOT NULL,
-        data BLOB NOT NULL
-    ) STRICT;
-    CREATE TABLE horizon (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        version INTEGER NOT NULL
-    ) STRICT;
-    INSERT INTO horizon VALUES (1, 0);
-"];
 
 /// How many versions of history are kept at least.
 pub(super) const KEPT: u64 = 10_000;
+
+/// How long a start waits for the check of the file's structure once everything is read.
+const BUDGET: Duration = Duration::from_millis(500);
 
 /// Everything on disk when the store is opened.
 pub(crate) struct Loaded {
@@ -63,6 +47,7 @@ pub(crate) struct Past {
 
 pub(super) struct Database {
     pub(super) connection: Connection,
+    pub(super) keys: Keyring,
     path: PathBuf,
     /// Held until the database is dropped: two processes on one folder would
     /// each serve from their own memory.
@@ -70,100 +55,33 @@ pub(super) struct Database {
 }
 
 impl Database {
-    pub(super) fn open(folder: &Path) -> Result<Self, Error> {
-        std::fs::create_dir_all(folder).map_err(|source| Error::File {
-            path: folder.into(),
-            source,
-        })?;
-        let lock = lock(folder)?;
-        let path = folder.join("objects.sqlite");
+    pub(super) fn open(place: &Place) -> Result<Self, Error> {
+        let lock = lock(place)?;
+        place.settle()?;
+        let path = place.file();
         create_private(&path)?;
         let failed = |source| classify(&path, source);
         let mut connection = Connection::open(&path).map_err(failed)?;
         configure(&connection).map_err(failed)?;
-        migrate(&mut connection, &path)?;
+        format::of(&connection, &path)?;
+        let keys = keys(&connection, place)?;
+        format::migrate(&mut connection, &path, &keys)?;
+        format::reseal(&mut connection, &path, &keys)?;
+        tidy(&connection);
         Ok(Self {
             connection,
+            keys,
             path,
             _lock: lock,
         })
     }
 
+    /// Reads everything. Nothing is served of a file that has one bad row.
     pub(super) fn load(&self) -> Result<Loaded, Error> {
-        let failed = |source| classify(&self.path, source);
-        let horizon = self
-            .connection
-            .query_row("SELECT version FROM horizon", [], |row| version(row, 0))
-            .map_err(failed)?;
-        let objects = self.objects()?;
-        let history = self.history(horizon)?;
-        let newest = objects.iter().map(|(_, object)| object.version);
-        let newest = newest.chain(history.iter().map(|past| past.object.version));
-        let version = newest.max().unwrap_or(0).max(horizon);
-        Ok(Loaded {
-            version,
-            horizon,
-            objects,
-            history,
-        })
-    }
-
-    fn objects(&self) -> Result<Vec<(Collection, Stored)>, Error> {
-        let failed = |source| classify(&self.path, source);
-        let mut names = Names::default();
-        let mut statement = self
-            .connection
-            .prepare("SELECT collection, version, data FROM objects")
-            .map_err(failed)?;
-        let mut rows = statement.query([]).map_err(failed)?;
-        let mut objects = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let collection = names.get(text(row.get_ref(0)).map_err(failed)?);
-            let version = version(row, 1).map_err(failed)?;
-            let data = blob(row.get_ref(2)).map_err(failed)?;
-            objects.push((collection, self.parse(version, data)?));
-        }
-        Ok(objects)
-    }
-
-    fn history(&self, horizon: u64) -> Result<Vec<Past>, Error> {
-        let failed = |source| classify(&self.path, source);
-        let mut names = Names::default();
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT version, previous, deleted, collection, data FROM history ORDER BY version",
-            )
-            .map_err(failed)?;
-        let mut rows = statement.query([]).map_err(failed)?;
-        let mut known = std::collections::HashMap::new();
-        let mut history = Vec::new();
-        while let Some(row) = rows.next().map_err(failed)? {
-            let version = version(row, 0).map_err(failed)?;
-            let previous: Option<i64> = row.get(1).map_err(failed)?;
-            let deleted = row.get(2).map_err(failed)?;
-            let collection = names.get(text(row.get_ref(3)).map_err(failed)?);
-            let data = blob(row.get_ref(4)).map_err(failed)?;
-            let object = Arc::new(self.parse(version, data)?);
-            let previous = previous.and_then(|version| known.remove(&version.cast_unsigned()));
-            known.insert(version, Arc::clone(&object));
-            if version > horizon {
-                history.push(Past {
-                    collection,
-                    deleted,
-                    object,
-                    previous,
-                });
-            }
-        }
-        Ok(history)
-    }
-
-    fn parse(&self, version: u64, data: &[u8]) -> Result<Stored, Error> {
-        Stored::parse(version, Bytes::copy_from_slice(data)).map_err(|error| Error::Damaged {
-            path: self.path.clone(),
-            why: format!("object of version {version}: {error}"),
-        })
+        let check = check::begin(&self.path)?;
+        let loaded = read(&self.connection, &self.path, &self.keys)?;
+        check.end(BUDGET)?;
+        Ok(loaded)
     }
 
     /// Forgets history up to `horizon`, except what later history refers to.
@@ -194,37 +112,168 @@ impl Names {
     }
 }
 
-/// Writes one object and its history row.
-pub(super) fn put(
-    transaction: &Transaction<'_>,
-    collection: &str,
-    object: &Stored,
-    previous: Option<u64>,
-) -> rusqlite::Result<()> {
-    let (name, data) = (&object.name, &object.json[..]);
-    let version = object.version.cast_signed();
-    transaction
-        .prepare_cached(
-            "INSERT INTO objects (collection, namespace, name, version, data)
-             VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
-        )?
-        .execute(params![
-            collection,
-            name.namespace,
-            name.name,
-            version,
-            data
-        ])?;
-    remember(transaction, collection, object, previous, false)
+/// Everything a file holds, if all of it is as it was written.
+pub(super) fn read(connection: &Connection, path: &Path, keys: &Keyring) -> Result<Loaded, Error> {
+    let failed = |source| classify(path, source);
+    let horizon = connection
+        .query_row("SELECT version FROM horizon", [], |row| version(row, 0))
+        .map_err(failed)?;
+    let mut troubles = Troubles::default();
+    let objects = objects(connection, keys, &mut troubles).map_err(failed)?;
+    let history = history(connection, keys, horizon, &mut troubles).map_err(failed)?;
+    troubles.verdict(path, keys)?;
+    let newest = objects.iter().map(|(_, object)| object.version);
+    let newest = newest.chain(history.iter().map(|past| past.object.version));
+    let version = newest.max().unwrap_or(0).max(horizon);
+    Ok(Loaded {
+        version,
+        horizon,
+        objects,
+        history,
+    })
 }
 
-/// Removes one object and writes its history row.
-pub(super) fn remove(
+fn objects(
+    connection: &Connection,
+    keys: &Keyring,
+    troubles: &mut Troubles,
+) -> rusqlite::Result<Vec<(Collection, Stored)>> {
+    let mut names = Names::default();
+    let mut statement = connection
+        .prepare("SELECT collection, namespace, name, version, sum, data FROM objects")?;
+    let mut rows = statement.query([])?;
+    let mut objects = Vec::new();
+    while let Some(row) = rows.next()? {
+        let label = label(row, 0)?;
+        match decode(keys, &label, row.get(4)?, blob(row.get_ref(5))?, None) {
+            Ok(object) => objects.push((names.get(label.collection), object)),
+            Err(trouble) => troubles.add(label, trouble),
+        }
+    }
+    Ok(objects)
+}
+
+fn history(
+    connection: &Connection,
+    keys: &Keyring,
+    horizon: u64,
+    troubles: &mut Troubles,
+) -> rusqlite::Result<Vec<Past>> {
+    let mut names = Names::default();
+    let mut statement = connection.prepare(
+        "SELECT collection, namespace, name, version, sum, data, previous, deleted
+         FROM history ORDER BY version",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut known = std::collections::HashMap::new();
+    let mut history = Vec::new();
+    while let Some(row) = rows.next()? {
+        let label = label(row, 0)?;
+        let link = Link {
+            previous: row.get(6)?,
+            deleted: row.get(7)?,
+        };
+        let data = blob(row.get_ref(5))?;
+        let object = match decode(keys, &label, row.get(4)?, data, Some(&link)) {
+            Ok(object) => Arc::new(object),
+            Err(trouble) => {
+                troubles.add(format!("the past of {label}"), trouble);
+                continue;
+            }
+        };
+        let previous = link.previous.map(i64::cast_unsigned);
+        let previous = previous.and_then(|version| known.remove(&version));
+        known.insert(label.version, Arc::clone(&object));
+        if label.version > horizon {
+            history.push(Past {
+                collection: names.get(label.collection),
+                deleted: link.deleted,
+                object,
+                previous,
+            });
+        }
+    }
+    Ok(history)
+}
+
+/// The object of a row, if the row is as it was written.
+fn decode(
+    keys: &Keyring,
+    label: &Label<'_>,
+    sum: u32,
+    data: &[u8],
+    link: Option<&Link>,
+) -> Result<Stored, Trouble> {
+    if label.sum(data, link) != sum {
+        return Err(Trouble::Bad("its checksum is wrong".to_owned()));
+    }
+    let json = Bytes::from(label.unwrap(keys, data)?);
+    Stored::parse(label.version, json).map_err(|error| Trouble::Bad(error.to_string()))
+}
+
+/// What is written of an object: its text, sealed if it is a secret.
+pub(super) fn encode<'a>(
+    keys: &Keyring,
+    label: &Label<'_>,
+    json: &'a [u8],
+) -> rusqlite::Result<Cow<'a, [u8]>> {
+    if !label.is_secret() {
+        return Ok(Cow::Borrowed(json));
+    }
+    let sealed = label.wrap(keys, json).map(Cow::Owned);
+    sealed.ok_or_else(|| rusqlite::Error::ToSqlConversionFailure("it cannot be sealed".into()))
+}
+
+/// Writes a change: the object, or its end, and its row of history.
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    keys: &Keyring,
+    written: &Written,
+) -> rusqlite::Result<()> {
+    let (collection, object) = (&written.collection, &*written.object);
+    let data = encode(keys, &Label::new(collection, object), &object.json)?;
+    if written.deleted {
+        remove_object(transaction, collection, object)?;
+    } else {
+        insert_object(transaction, collection, object, &data)?;
+    }
+    let link = Link {
+        previous: (written.previous.as_ref()).map(|object| object.version.cast_signed()),
+        deleted: written.deleted,
+    };
+    remember(transaction, collection, object, link, &data)
+}
+
+/// Writes an object in the place of the one of its name.
+pub(super) fn insert_object(
     transaction: &Transaction<'_>,
     collection: &str,
     object: &Stored,
-    previous: Option<u64>,
+    data: &[u8],
+) -> rusqlite::Result<()> {
+    let label = Label::new(collection, object);
+    transaction
+        .prepare_cached(
+            "INSERT INTO objects (collection, namespace, name, version, sum, data)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE
+             SET version = excluded.version, sum = excluded.sum, data = excluded.data",
+        )?
+        .execute(params![
+            label.collection,
+            label.namespace,
+            label.name,
+            label.version.cast_signed(),
+            label.sum(data, None),
+            data
+        ])?;
+    Ok(())
+}
+
+fn remove_object(
+    transaction: &Transaction<'_>,
+    collection: &str,
+    object: &Stored,
 ) -> rusqlite::Result<()> {
     let name = &object.name;
     transaction
@@ -232,27 +281,41 @@ pub(super) fn remove(
             "DELETE FROM objects WHERE collection = ?1 AND namespace = ?2 AND name = ?3",
         )?
         .execute(params![collection, name.namespace, name.name])?;
-    remember(transaction, collection, object, previous, true)
+    Ok(())
 }
 
-fn remember(
+/// Writes a row of history.
+pub(super) fn remember(
     transaction: &Transaction<'_>,
     collection: &str,
     object: &Stored,
-    previous: Option<u64>,
-    deleted: bool,
+    link: Link,
+    data: &[u8],
 ) -> rusqlite::Result<()> {
-    let (version, previous) = (object.version.cast_signed(), previous.map(u64::cast_signed));
+    let label = Label::new(collection, object);
     transaction
-        .prepare_cached("INSERT INTO history VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare_cached("INSERT INTO history VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
         .execute(params![
-            version,
-            previous,
-            deleted,
-            collection,
-            &object.json[..]
+            label.version.cast_signed(),
+            link.previous,
+            link.deleted,
+            label.collection,
+            label.namespace,
+            label.name,
+            label.sum(data, Some(&link)),
+            data
         ])?;
     Ok(())
+}
+
+/// Collection, namespace, name and version from a column on.
+fn label<'a>(row: &'a rusqlite::Row<'_>, from: usize) -> rusqlite::Result<Label<'a>> {
+    Ok(Label {
+        collection: text(row.get_ref(from))?,
+        namespace: text(row.get_ref(from + 1))?,
+        name: text(row.get_ref(from + 2))?,
+        version: version(row, from + 3)?,
+    })
 }
 
 /// SQLite knows signed numbers only; versions never come near the difference.
@@ -268,7 +331,13 @@ fn blob(value: rusqlite::Result<rusqlite::types::ValueRef<'_>>) -> rusqlite::Res
     value?.as_blob().map_err(Into::into)
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
+/// Makes the folder of a store and takes it for this process.
+pub(super) fn lock(place: &Place) -> Result<File, Error> {
+    let folder = &place.folder;
+    std::fs::create_dir_all(folder).map_err(|source| Error::File {
+        path: folder.into(),
+        source,
+    })?;
     let path = folder.join("lock");
     let failed = |source| Error::File {
         path: path.clone(),
@@ -310,7 +379,7 @@ fn lock(folder: &Path) -> Result<File, Error> {
 
 /// Objects hold secrets: nobody else reads the file (SQLite gives its
 /// companions the same mode).
-fn create_private(path: &Path) -> Result<(), Error> {
+pub(super) fn create_private(path: &Path) -> Result<(), Error> {
     OpenOptions::new()
         .write(true)
         .create(true)
@@ -335,30 +404,39 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let failed = |source| classify(path, source);
-    let found: u32 = connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(failed)?;
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    if found > known {
-        return Err(Error::Newer {
-            path: path.into(),
-            found,
-            known,
-        });
+/// Takes what the write-ahead file holds into the database, so that nothing of before stays in it. A
+/// full disk has no room for that, and the store is whole without.
+fn tidy(connection: &Connection) {
+    let outcome = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "the write-ahead file is kept as it is");
     }
-    let transaction = connection.transaction().map_err(failed)?;
-    for step in MIGRATIONS.iter().skip(found as usize) {
-        transaction.execute_batch(step).map_err(failed)?;
-    }
-    transaction
-        .pragma_update(None, "user_version", known)
-        .map_err(failed)?;
-    transaction.commit().map_err(failed)
 }
 
-fn classify(path: &Path, source: rusqlite::Error) -> Error {
+/// The keys of a store. They are made when there are none and nothing needs older ones.
+fn keys(connection: &Connection, place: &Place) -> Result<Keyring, Error> {
+    let mut keys = Keyring::read(&place.key)?;
+    if keys.first().is_none() && !has_sealed(connection).map_err(|e| classify(&place.file(), e))? {
+        keys.renew()?;
+    }
+    Ok(keys)
+}
+
+/// Whether there is anything that only a key opens.
+pub(super) fn has_sealed(connection: &Connection) -> rusqlite::Result<bool> {
+    let tables: i64 = connection.query_row(
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('objects', 'history')",
+        [],
+        |row| row.get(0),
+    )?;
+    let sealed = |table| {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE substr(data, 1, 1) = x'01')");
+        connection.query_row(&sql, [], |row| row.get::<_, bool>(0))
+    };
+    Ok(tables == 2 && (sealed("objects")? || sealed("history")?))
+}
+
+pub(super) fn classify(path: &Path, source: rusqlite::Error) -> Error {
     let path = path.to_owned();
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full { path },

@@ -3,11 +3,24 @@
 //! A write is acknowledged when its transaction is on the disk. The thread puts
 //! all writes that wait into one transaction, which needs no timer: while one
 //! commit runs, the next group gathers.
+//!
+//! Every row carries a sum, and secrets are sealed by a key of a file of its own: a row that is not as
+//! it was written is found when the file is opened, and nothing is served of such a file.
 
+mod check;
+mod copy;
 mod database;
+mod format;
+mod keys;
+mod place;
+mod row;
 mod writer;
 
 use std::{path::PathBuf, sync::Arc};
+
+pub use copy::{Copied, backup, inspect, restore, stage};
+pub use keys::renew_key;
+pub use place::Place;
 
 pub(crate) use database::Loaded;
 pub(crate) use writer::{Change, Expect, Publish, Refusal, Store, Written};
@@ -62,6 +75,34 @@ pub enum Error {
         /// What was found.
         why: String,
     },
+    /// The key file cannot be used.
+    #[error("the key file {} cannot be used: {why}", path.display())]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Secrets are sealed by a key that is not there.
+    #[error(
+        "{} holds secrets that only key {id} opens, and {} does not have it: put back the key file that belongs to it, or restore a backup that brings its key",
+        path.display(),
+        key.display()
+    )]
+    Locked {
+        /// Which file.
+        path: PathBuf,
+        /// By which key.
+        id: String,
+        /// Where keys are looked for.
+        key: PathBuf,
+    },
+    /// A file is in the way.
+    #[error("{} is there already", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The database refuses otherwise.
     #[error("{}: {source}", path.display())]
     Database {
@@ -73,6 +114,23 @@ pub enum Error {
     /// The writer thread cannot be started.
     #[error("the writer thread cannot be started: {0}")]
     Thread(std::io::Error),
+}
+
+impl Error {
+    /// The same about another file: the one a person knows.
+    fn about(mut self, file: &std::path::Path) -> Self {
+        match &mut self {
+            Self::File { path, .. }
+            | Self::Newer { path, .. }
+            | Self::Full { path }
+            | Self::Damaged { path, .. }
+            | Self::Locked { path, .. }
+            | Self::Exists { path }
+            | Self::Database { path, .. } => file.clone_into(path),
+            Self::InUse { .. } | Self::Key { .. } | Self::Thread(_) => {}
+        }
+        self
+    }
 }
 
 /// Name of a collection on disk: `group/plural`.

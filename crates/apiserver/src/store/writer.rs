@@ -1,12 +1,12 @@
 //! The thread that writes, and the handle through which requests reach it.
 
-use std::{collections::HashMap, path::Path, sync::Arc, thread};
+use std::{collections::HashMap, sync::Arc, thread};
 
 use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Collection, Error,
+    Collection, Error, Place,
     database::{self, Database, KEPT, Loaded},
 };
 use crate::object::{Draft, Name, Stored};
@@ -96,8 +96,8 @@ pub(crate) struct Opened {
 
 impl Store {
     /// Locks and reads a folder.
-    pub(crate) fn open(folder: &Path) -> Result<(Opened, Loaded), Error> {
-        let database = Database::open(folder)?;
+    pub(crate) fn open(place: &Place) -> Result<(Opened, Loaded), Error> {
+        let database = Database::open(place)?;
         let loaded = database.load()?;
         let opened = Opened {
             database,
@@ -202,24 +202,16 @@ impl Writer {
 
     /// Writes all changes in one transaction and publishes them.
     fn commit(&mut self, changes: &[Change]) -> Result<Vec<Answer>, Refusal> {
-        let transaction = self
-            .database
-            .connection
-            .transaction()
-            .map_err(|error| refuse(&error))?;
+        let Database {
+            connection, keys, ..
+        } = &mut self.database;
+        let transaction = connection.transaction().map_err(|error| refuse(&error))?;
         let mut pending = Pending::new(self.publish.as_ref(), self.version);
         let mut outcomes = Vec::with_capacity(changes.len());
         for change in changes {
             let outcome = pending.check(change).and_then(|previous| {
                 let written = pending.next(change, previous);
-                let before = written.previous.as_ref().map(|object| object.version);
-                let put = if written.deleted {
-                    database::remove
-                } else {
-                    database::put
-                };
-                put(&transaction, &written.collection, &written.object, before)
-                    .map_err(|error| refuse(&error))?;
+                database::write(&transaction, keys, &written).map_err(|error| refuse(&error))?;
                 Ok(pending.accept(written))
             });
             if let Err(Refusal::Full | Refusal::Failed(_)) = &outcome {

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use choreo_apiserver::{AllowAll, NoPods, Server};
+use choreo_apiserver::{AllowAll, NoPods, Server, store::Place};
 use futures::StreamExt as _;
 use kube::{
     Api, Client, ResourceExt as _,
@@ -12,13 +12,27 @@ use kube::{
 use serde_json::{Value, json};
 
 pub(crate) fn open(folder: &Path) -> Server {
+    open_at(folder.into())
+}
+
+pub(crate) fn open_at(place: Place) -> Server {
     Server::open(
-        folder,
+        place,
         vec![widget_definition()],
         Arc::new(AllowAll),
         Arc::new(NoPods),
     )
     .unwrap()
+}
+
+/// Why a folder is not opened.
+pub(crate) fn refusal(folder: &Path) -> String {
+    refusal_at(folder.into())
+}
+
+pub(crate) fn refusal_at(place: Place) -> String {
+    let opened = Server::open(place, Vec::new(), Arc::new(AllowAll), Arc::new(NoPods));
+    opened.err().expect("must be refused").to_string()
 }
 
 /// A definition with a status, a scale, defaults, lists and rules.
