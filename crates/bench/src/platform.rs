@@ -110,7 +110,7 @@ impl Bench {
 
     fn start_with_sample(&self) -> Result<Start, Trouble> {
         let folder = folder()?;
-        let platform = Platform::new(&self.launcher, folder.path())?;
+        let platform = Platform::new(&self.launcher, &folder.path().join("data"))?;
         let began = Instant::now();
         let up = platform.start(&[&self.sample])?;
         platform.wait_for_api()?;
@@ -125,7 +125,7 @@ impl Bench {
 
     fn idle(&self) -> Result<process::Memory, Trouble> {
         let folder = folder()?;
-        let platform = Platform::new(&self.launcher, folder.path())?;
+        let platform = Platform::new(&self.launcher, &folder.path().join("data"))?;
         let pid = Platform::ready(platform.start(&[])?)?;
         thread::sleep(SETTLE);
         let memory = process::memory(pid).map_err(Trouble::io("reading memory"))?;
@@ -135,7 +135,7 @@ impl Bench {
 
     fn with_sample(&self) -> Result<WithSample, Trouble> {
         let folder = folder()?;
-        let platform = Platform::new(&self.launcher, folder.path())?;
+        let platform = Platform::new(&self.launcher, &folder.path().join("data"))?;
         let pid = Platform::ready(platform.start(&[&self.sample])?)?;
         thread::sleep(SETTLE);
         let holders = process::with_arguments("node-container", folder.path())

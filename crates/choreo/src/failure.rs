@@ -3,6 +3,8 @@
 
 use std::{error::Error as StdError, fmt, io::ErrorKind};
 
+use choreo_apiserver::store;
+
 use crate::{exit::Exit, manifest::Problem};
 
 /// Result of a command.
@@ -152,6 +154,24 @@ impl From<kube::Error> for Failure {
             "the platform's API did not answer as expected",
         )
         .because(error)
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        use store::Error;
+        let exit = match &error {
+            Error::Newer { .. } | Error::InUse { .. } | Error::Exists { .. } => Exit::Conflict,
+            Error::Full { .. } => Exit::Machine,
+            Error::Damaged { .. } => Exit::Invalid,
+            Error::File { source, .. } if source.kind() == ErrorKind::NotFound => Exit::NotFound,
+            Error::File { .. }
+            | Error::Key { .. }
+            | Error::Locked { .. }
+            | Error::Database { .. }
+            | Error::Thread(_) => Exit::Failed,
+        };
+        Self::new(exit, error.to_string())
     }
 }
 

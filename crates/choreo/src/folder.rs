@@ -4,14 +4,16 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use choreo_apiserver::store::Place;
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, fcntl},
     libc,
+    unistd::{AccessFlags, access},
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,8 @@ const LITTLE: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
     root: PathBuf,
+    /// The file with the key of secrets, if one was named.
+    key: Option<PathBuf>,
 }
 
 /// What the running platform says about itself.
@@ -50,6 +54,9 @@ pub(crate) struct Running {
     pub(crate) gateway: String,
     /// Whether everything has started.
     pub(crate) ready: bool,
+    /// How often the process started it again.
+    #[serde(default)]
+    pub(crate) restarts: u32,
 }
 
 /// Holds the folder for this process; dropping it lets go.
@@ -80,8 +87,54 @@ impl Folder {
                 ),
             )
             .hint("name a folder with --data")),
-            _ => Ok(Self { root }),
+            _ => Ok(Self { root, key: None }),
         }
+    }
+
+    /// The same with the key of secrets in this file.
+    pub(crate) fn with_key(mut self, key: Option<&Path>) -> Result<Self> {
+        self.key = key
+            .map(std::path::absolute)
+            .transpose()
+            .map_err(failure::io("finding the key file"))?;
+        Ok(self)
+    }
+
+    /// Where the API's objects are, and the key of the secrets among them.
+    pub(crate) fn store(&self) -> Place {
+        Place::new(self.api(), self.key())
+    }
+
+    /// The file with the key of secrets: the one named; else beside the folder, so that whoever
+    /// copies the folder does not copy the key; inside where that cannot be, as in a folder that is
+    /// a volume of its own, whose neighbours do not last.
+    fn key(&self) -> PathBuf {
+        if let Some(named) = &self.key {
+            return named.clone();
+        }
+        let inside = self.root.join("key");
+        let mut beside = self.root.clone().into_os_string();
+        beside.push(".key");
+        let beside = PathBuf::from(beside);
+        if !inside.exists() && (beside.exists() || self.may_have_neighbours()) {
+            beside
+        } else {
+            inside
+        }
+    }
+
+    /// Whether files can be made beside the folder, on the same disk.
+    fn may_have_neighbours(&self) -> bool {
+        let Some(parent) = self.root.parent() else {
+            return false;
+        };
+        let device = |path: &Path| fs::metadata(path).map(|found| found.dev());
+        let same = match (device(&self.root), device(parent)) {
+            (Ok(own), Ok(other)) => own == other,
+            (Err(_), _) => true,
+            (Ok(_), Err(_)) => false,
+        };
+        same && access(parent, AccessFlags::W_OK).is_ok()
     }
 
     /// The folder itself.
@@ -339,6 +392,7 @@ mod tests {
             data_plane: String::new(),
             gateway: String::new(),
             ready: false,
+            restarts: 0,
         };
         folder.say(&running).unwrap();
         assert_eq!(
@@ -347,6 +401,24 @@ mod tests {
         );
         drop(lock);
         assert!(folder.running().unwrap().is_none());
+    }
+
+    #[test]
+    fn the_key_is_beside_the_folder_unless_it_was_named_or_is_inside() {
+        let (temp, folder) = folder();
+        drop(folder.take().unwrap());
+        assert_eq!(folder.key(), temp.path().join("data.key"));
+        fs::write(folder.root().join("key"), "").unwrap();
+        assert_eq!(folder.key(), folder.root().join("key"));
+        let named = temp.path().join("elsewhere");
+        let folder = folder.with_key(Some(&named)).unwrap();
+        assert_eq!(folder.key(), named);
+    }
+
+    #[test]
+    fn a_folder_that_is_a_disk_of_its_own_keeps_its_key_inside() {
+        let folder = Folder::resolve(Some("/proc".as_ref())).unwrap();
+        assert_eq!(folder.key(), Path::new("/proc/key"));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Api {
     /// An API of which nobody takes notice.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = Folder::resolve(Some(folder.path())).unwrap();
+        let place = Folder::resolve(Some(&folder.path().join("data"))).unwrap();
         let server = platform::open(&place, Arc::new(NoPods)).await.unwrap();
         let client = server.client();
         for default in choreo_model::defaults() {

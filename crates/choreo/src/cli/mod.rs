@@ -17,7 +17,7 @@ pub(crate) use self::{
     objects::{Apply, Delete, Get, Logs, Status, View},
     platform::{Down, Up},
     rollout::{Deploy, Promote, Rollback, Wait},
-    store::{Image, Pack, Secret},
+    store::{Backup, Image, Pack, Restore, Secret},
     values::Labels,
 };
 
@@ -52,6 +52,15 @@ pub(crate) struct Global {
         value_name = "DIR"
     )]
     pub(crate) data: Option<PathBuf>,
+    /// File with the key of stored secrets [default: beside the data folder, as choreo.key]
+    #[arg(
+        long,
+        global = true,
+        env = "CHOREO_KEY",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    pub(crate) key: Option<PathBuf>,
     /// Say more on standard error; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -96,6 +105,10 @@ pub(crate) enum Command {
     /// Secret values that components refer to
     #[command(subcommand)]
     Secret(Secret),
+    /// Write everything the API stores to one file, also while the platform runs
+    Backup(Backup),
+    /// Bring back what a backup holds; a running platform starts again with it
+    Restore(Restore),
     /// Show versions
     Version(OutputOnly),
     /// Print a completion script for a shell

@@ -1,12 +1,12 @@
-//! What the platform keeps beside objects: images and secret values.
+//! What the platform keeps: objects as a whole, images and secret values.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 
 use super::{
     OutputOnly,
-    values::{user, variable},
+    values::{seconds, user, variable},
 };
 
 /// Images kept on this machine.
@@ -72,4 +72,32 @@ pub(crate) enum Secret {
         /// Only this key
         key: Option<String>,
     },
+    /// Make a new key; the next start of the platform seals every stored secret with it
+    RotateKey,
+}
+
+/// Write a backup.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Backup {
+    /// The file to write
+    pub(crate) file: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Put the key of secrets into it too: whoever has the file can read them
+    #[arg(long)]
+    pub(crate) with_key: bool,
+}
+
+/// Bring back a backup.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Restore {
+    /// What `choreo backup` wrote
+    pub(crate) file: PathBuf,
+    /// Only say whether it could be restored, and what is in it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long to wait until a running platform has started again
+    #[arg(long, default_value = "2m", value_parser = seconds, value_name = "TIME")]
+    pub(crate) timeout: Duration,
 }

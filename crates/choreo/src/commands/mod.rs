@@ -1,6 +1,7 @@
 //! What each command does: parse low, act here, print through [`crate::terminal`].
 
 mod apply;
+mod backup;
 mod check;
 mod delete;
 mod deploy;
@@ -35,7 +36,8 @@ use crate::{
 
 /// Runs one command.
 pub(crate) fn run(cli: Cli) -> Result {
-    let folder = || Folder::resolve(cli.global.data.as_deref());
+    let folder =
+        || Folder::resolve(cli.global.data.as_deref())?.with_key(cli.global.key.as_deref());
     match cli.command {
         Command::Up(args) => up::run(&folder()?, &args, cli.global.verbose),
         Command::Down(args) => up::down(&folder()?, &args),
@@ -54,6 +56,8 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Schema(args) => schema::run(&args),
         Command::Image(args) => image::run(&folder()?, &args),
         Command::Secret(args) => wait_for(secret::run(&folder()?, &args)),
+        Command::Backup(args) => backup::run(&folder()?, &args),
+        Command::Restore(args) => backup::restore(&folder()?, &args),
         Command::Version(args) => version(&args),
         Command::Completion { shell } => completion(shell),
     }

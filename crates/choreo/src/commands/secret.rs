@@ -9,6 +9,7 @@ use std::{
     path::Path,
 };
 
+use choreo_apiserver::store;
 use k8s_openapi::{ByteString, api::core::v1::Secret as Stored};
 use kube::{
     Api, Client,
@@ -44,6 +45,7 @@ pub(crate) async fn run(folder: &Folder, command: &Secret) -> Result {
         Secret::Rm { name, key } => {
             remove(&api(client::connect(folder).await?), name, key.as_deref()).await
         }
+        Secret::RotateKey => rotate(folder),
     }
 }
 
@@ -151,6 +153,13 @@ async fn remove(api: &Api<Stored>, name: &str, key: Option<&str>) -> Result {
     api.patch(name, &params(), &Patch::Merge(json!({"data": {key: null}})))
         .await?;
     terminal::line(format!("{name}: {key} is removed"))
+}
+
+/// Earlier keys stay in the file: backups of before need them, and so does what is stored until the
+/// next start.
+fn rotate(folder: &Folder) -> Result {
+    store::renew_key(&folder.store())?;
+    terminal::line("a new key is made; the next start of the platform seals all secrets with it")
 }
 
 fn params() -> PatchParams {

@@ -27,7 +27,7 @@ use crate::{
     folder::{Folder, Lock, Running},
     follow::{self, Awaited, Followed, Scope},
     manifest::{self, Document},
-    platform::{Part, Parts, Platform, Settings, Signals, log_to},
+    platform::{Part, Parts, Platform, Settings, Signals, Wish, log_to},
     terminal::{self, Style},
     view::{self, View},
 };
@@ -73,18 +73,31 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 async fn here(folder: &Folder, lock: Lock, args: &Up, documents: &[Document]) -> Result {
     let mut signals = Signals::listen()?;
     let mut view = View::new(args.output == Format::Json);
-    let platform = Platform::start(settings(folder, args)?).await?;
-    let outcome = tokio::select! {
-        ended = show(folder, &platform, args, documents, &mut view) => ended,
-        () = signals.next() => Ok(()),
+    let mut documents = documents;
+    let mut restarts = 0;
+    let outcome = loop {
+        let platform = Platform::start(settings(folder, args)?).await?;
+        let (outcome, wish) = tokio::select! {
+            ended = show((folder, restarts), &platform, args, documents, &mut view) => (ended, Wish::End),
+            wish = signals.next() => (Ok(()), wish),
+        };
+        view.leave();
+        view.line(match wish {
+            Wish::End => "  stopping ...",
+            Wish::Again => "  starting again ...",
+        })?;
+        tokio::select! {
+            () = platform.stop() => {}
+            _ = signals.next() => terminal::note("  not waiting any longer"),
+        }
+        folder.forget();
+        if wish == Wish::End {
+            break outcome;
+        }
+        // What is restored is not changed by files of before.
+        documents = &[];
+        restarts += 1;
     };
-    view.leave();
-    view.line("  stopping ...")?;
-    tokio::select! {
-        () = platform.stop() => {}
-        () = signals.next() => terminal::note("  not waiting any longer"),
-    }
-    folder.forget();
     drop(lock);
     outcome
 }
@@ -118,7 +131,7 @@ fn settings(folder: &Folder, args: &Up) -> Result<Settings> {
 
 /// Shows the parts as they come, applies the files, follows what they describe. Ends only by failing.
 async fn show(
-    folder: &Folder,
+    (folder, restarts): (&Folder, u32),
     platform: &Platform,
     args: &Up,
     documents: &[Document],
@@ -132,6 +145,7 @@ async fn show(
         data_plane: String::new(),
         gateway: String::new(),
         ready: false,
+        restarts,
     };
     folder.say(&running)?;
     view.line(&api_line(&running))?;
@@ -447,11 +461,7 @@ pub(crate) fn down(folder: &Folder, args: &Down) -> Result {
         terminal::note(format!("no platform runs on {}", folder.root().display()));
         return Ok(());
     };
-    let pid = i32::try_from(running.pid)
-        .map(Pid::from_raw)
-        .map_err(|error| {
-            Failure::new(Exit::Failed, "the platform's process cannot be named").because(error)
-        })?;
+    let pid = pid(&running)?;
     signal(pid, Signal::SIGTERM)?;
     if !ends(folder, args.timeout)? {
         terminal::note("it does not end by itself; ending it by force");
@@ -464,6 +474,37 @@ pub(crate) fn down(folder: &Folder, args: &Down) -> Result {
         }
     }
     terminal::line("stopped")
+}
+
+/// Asks a running platform to start again, and waits until its API answers.
+pub(super) fn start_again(folder: &Folder, running: &Running, timeout: Duration) -> Result {
+    signal(pid(running)?, Signal::SIGUSR1)?;
+    let start = Instant::now();
+    let again = |now: Running| now.restarts > running.restarts;
+    while !folder.running()?.is_some_and(again) {
+        if !folder.is_taken()? {
+            return Err(
+                Failure::new(Exit::Failed, "the platform ended instead of starting again")
+                    .hint(format!("its log: {}", folder.log().display())),
+            );
+        }
+        if start.elapsed() > timeout {
+            return Err(Failure::new(
+                Exit::NotReady,
+                "the platform did not start again in time",
+            ));
+        }
+        thread::sleep(GLANCE);
+    }
+    Ok(())
+}
+
+fn pid(running: &Running) -> Result<Pid> {
+    i32::try_from(running.pid)
+        .map(Pid::from_raw)
+        .map_err(|error| {
+            Failure::new(Exit::Failed, "the platform's process cannot be named").because(error)
+        })
 }
 
 fn signal(pid: Pid, signal: Signal) -> Result {

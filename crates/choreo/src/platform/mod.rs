@@ -19,7 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 pub(crate) use self::defaults::one as apply_default;
-pub(crate) use self::{signals::Signals, telemetry::log_to};
+pub(crate) use self::{
+    signals::{Signals, Wish},
+    telemetry::log_to,
+};
 use crate::{
     exit::Exit,
     failure::{self, Failure, Result},
@@ -200,9 +203,9 @@ pub(crate) async fn open(folder: &Folder, pods: Arc<dyn PodAccess>) -> Result<Se
         .map(choreo_model::Kind::crd)
         .collect();
     definitions.extend(choreo_node::definitions());
-    let path = folder.api();
+    let place = folder.store();
     let opened = tokio::task::spawn_blocking(move || {
-        Server::open(&path, definitions, Arc::new(admission::Rules), pods)
+        Server::open(place, definitions, Arc::new(admission::Rules), pods)
     });
     let opened = opened.await.map_err(|error| {
         Failure::new(Exit::Failed, "the API could not be opened").because(error)
