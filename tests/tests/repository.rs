@@ -27,7 +27,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "choreo-controllers",
         ],
     ),
-    ("choreo-bench", &["choreo-model", "choreo-compiler"]),
+    (
+        "choreo-bench",
+        &["choreo-model", "choreo-compiler", "choreo-apiserver"],
+    ),
     ("choreo-fuzz", &[]),
     ("storefront", &[]),
     ("choreo-tests", &[]),

@@ -1,7 +1,9 @@
 //! What is measured, and how it is written.
 
-use std::borrow::Cow;
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use serde::Serialize;
 

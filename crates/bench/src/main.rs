@@ -8,6 +8,7 @@
 //! Tests never measure time; whoever wants a number runs this on a quiet machine.
 
 mod allocation;
+mod api;
 mod compiler;
 mod figure;
 mod platform;
@@ -39,6 +40,11 @@ enum What {
     Platform(platform::Settings),
     /// The compiler: one rendering, a fleet, a plan, and types that mean harm.
     Compiler(compiler::Settings),
+    /// The embedded API beside a real kube-apiserver: writes, watches, lists, starts, memory.
+    Api(api::Settings),
+    /// Be the embedded API that is measured.
+    #[command(hide = true)]
+    Serve(api::Serve),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +64,8 @@ fn measure(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
     let figures = match &cli.what {
         What::Platform(settings) => platform::measure(settings)?,
         What::Compiler(settings) => compiler::measure(settings)?,
+        What::Api(settings) => api::measure(settings)?,
+        What::Serve(settings) => return api::serve(settings),
     };
     figure::print(&figures, &mut io::stdout().lock())?;
     if let Some(file) = &cli.json {

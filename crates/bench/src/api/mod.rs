@@ -1,0 +1,177 @@
+//! The embedded API and, where it can be had, a real kube-apiserver with etcd: the same client asks
+//! both the same, over TLS on loopback, one after the other. Both wait for the disk.
+
+mod client;
+mod load;
+mod server;
+mod watchers;
+
+pub(crate) use server::{Serve, serve};
+
+use std::{path::Path, time::Duration};
+
+use clap::Args;
+use tokio::runtime::Runtime;
+
+use self::{
+    client::{Connection, Target},
+    load::{Kind, Load, Told},
+    server::Subject,
+};
+use crate::{
+    figure::{Figure, median},
+    run::Trouble,
+};
+
+/// How many write at once.
+const WRITERS: [usize; 3] = [1, 8, 32];
+/// How often a list is read; the median is told.
+const LISTS: usize = 7;
+/// How long a server is left alone before its memory is looked at.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Writers that fill a server.
+const FILLERS: usize = 32;
+
+/// How to measure the API.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// How long each load lasts, in seconds
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How many objects the largest store has
+    #[arg(long, default_value_t = 100_000)]
+    objects: usize,
+    /// Measure the embedded API only
+    #[arg(long)]
+    alone: bool,
+}
+
+/// Writes, fan-out, lists, starts and memory of the embedded API and of the one to compare with.
+pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>, Trouble> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Trouble::io("starting a runtime"))?;
+    let mut figures = Vec::new();
+    for kind in [Subject::Ours, Subject::Oracle] {
+        if kind == Subject::Oracle && (settings.alone || !server::has_oracle()) {
+            continue;
+        }
+        let mut bench = Bench {
+            subject: kind,
+            settings,
+            runtime: &runtime,
+            figures: &mut figures,
+        };
+        bench.writes()?;
+        bench.sizes()?;
+    }
+    Ok(figures)
+}
+
+/// What is measured of one server.
+struct Bench<'a> {
+    subject: Subject,
+    settings: &'a Settings,
+    runtime: &'a Runtime,
+    figures: &'a mut Vec<Figure>,
+}
+
+impl Bench<'_> {
+    fn tell(&mut self, name: &str, value: f64, unit: &'static str) {
+        let name = format!("{}-{name}", self.subject.name());
+        self.figures.push(Figure::new(name, value, unit));
+    }
+
+    /// Creates and updates by some writers, and what watchers see of them.
+    fn writes(&mut self) -> Result<(), Trouble> {
+        let folder = folder()?;
+        let server = self.subject.start(folder.path())?;
+        let (target, runtime) = (server.target()?, self.runtime);
+        runtime.block_on(load::prepare(&target))?;
+        for kind in [Kind::Map, Kind::Record] {
+            for writers in WRITERS {
+                let load = Load {
+                    kind,
+                    writers,
+                    lasting: Duration::from_secs(self.settings.seconds),
+                };
+                let creates = runtime.block_on(load.creates(&target))?;
+                self.rate(kind, "creates", writers, &creates);
+                let updates = runtime.block_on(load.updates(&target))?;
+                self.rate(kind, "updates", writers, &updates);
+            }
+        }
+        let seen = runtime.block_on(watchers::fan_out(&target))?;
+        self.tell("fan-out-100-watchers-p50", seen.at(0.5), "ms");
+        self.tell("fan-out-100-watchers-p99", seen.at(0.99), "ms");
+        Ok(())
+    }
+
+    fn rate(&mut self, kind: Kind, what: &str, writers: usize, told: &Told) {
+        let name = format!("{}-{what}-by-{writers}", kind.name());
+        self.tell(&name, told.rate(), "a second");
+        self.tell(&format!("{name}-p50"), told.times.at(0.5), "ms");
+        self.tell(&format!("{name}-p99"), told.times.at(0.99), "ms");
+    }
+
+    /// Lists of ten thousand, memory of more and more objects, and a start with all of them.
+    fn sizes(&mut self) -> Result<(), Trouble> {
+        let folder = folder()?;
+        let mut server = self.subject.start(folder.path())?;
+        let (target, runtime) = (server.target()?, self.runtime);
+        runtime.block_on(load::prepare(&target))?;
+        self.memory(&server, "no")?;
+        let (few, many) = (10_000.min(self.settings.objects), self.settings.objects);
+        runtime.block_on(load::fill(&target, Kind::Map, FILLERS, 0..few))?;
+        self.memory(&server, &few.to_string())?;
+        self.list(&target, Kind::Map, few)?;
+        runtime.block_on(load::fill(&target, Kind::Record, FILLERS, 0..few))?;
+        self.list(&target, Kind::Record, few)?;
+        runtime.block_on(load::fill(&target, Kind::Map, FILLERS, few..many - few))?;
+        self.memory(&server, &many.to_string())?;
+        server.stop()?;
+        let began = std::time::Instant::now();
+        server = self.subject.start(folder.path())?;
+        let target = server.target()?;
+        runtime.block_on(async {
+            let mut connection = Connection::open(&target).await?;
+            connection.get(&Kind::Map.path("m0")).await.map(drop)
+        })?;
+        self.tell(
+            &format!("start-with-{many}"),
+            began.elapsed().as_secs_f64(),
+            "s",
+        );
+        self.memory(&server, &format!("{many}-after-start"))?;
+        server.stop()
+    }
+
+    fn memory(&mut self, server: &server::Server, objects: &str) -> Result<(), Trouble> {
+        std::thread::sleep(SETTLE);
+        let bytes = server.memory()?;
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        self.tell(
+            &format!("memory-with-{objects}-objects"),
+            bytes as f64 / 1e6,
+            "MB",
+        );
+        Ok(())
+    }
+
+    fn list(&mut self, target: &Target, kind: Kind, objects: usize) -> Result<(), Trouble> {
+        let times = self.runtime.block_on(load::lists(target, kind, LISTS))?;
+        let name = format!("list-of-{objects}-{}", kind.name());
+        self.tell(&name, median(times).unwrap_or_default(), "ms");
+        Ok(())
+    }
+}
+
+fn folder() -> Result<tempfile::TempDir, Trouble> {
+    // Not below /tmp, which may be memory: durable writes are to reach a disk.
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(target)
+        .map_err(Trouble::io("making a folder in target/"))
+}
