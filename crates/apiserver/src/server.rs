@@ -54,7 +54,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens or makes the data of `place` (a folder, or one with a key elsewhere) and serves `definitions` (`CustomResourceDefinition`
+    /// Opens or makes the data of `place` (a folder, or one with a key elsewhere) and serves
+    /// `definitions` (`CustomResourceDefinition`
     /// objects) besides Kubernetes' own kinds. Call it inside a tokio runtime.
     pub fn open(
         place: impl Into<Place>,
