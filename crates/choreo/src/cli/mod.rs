@@ -54,13 +54,13 @@ pub(crate) struct Global {
     pub(crate) data: Option<PathBuf>,
     /// File with the key of stored secrets [default: beside the data folder, as choreo.key]
     #[arg(
-        long,
+        long = "key",
         global = true,
         env = "CHOREO_KEY",
         hide_env_values = true,
         value_name = "FILE"
     )]
-    pub(crate) key: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
     /// Say more on standard error; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -171,5 +171,12 @@ mod tests {
     #[test]
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// What every command takes and what one takes are told apart by the names of their fields.
+    #[test]
+    fn a_key_of_a_secret_is_not_the_file_of_keys() {
+        let words = ["choreo", "secret", "set", "db", "password"];
+        assert!(Cli::try_parse_from(words).is_ok());
     }
 }

@@ -37,7 +37,7 @@ use crate::{
 /// Runs one command.
 pub(crate) fn run(cli: Cli) -> Result {
     let folder =
-        || Folder::resolve(cli.global.data.as_deref())?.with_key(cli.global.key.as_deref());
+        || Folder::resolve(cli.global.data.as_deref())?.with_key(cli.global.key_file.as_deref());
     match cli.command {
         Command::Up(args) => up::run(&folder()?, &args, cli.global.verbose),
         Command::Down(args) => up::down(&folder()?, &args),
