@@ -1,0 +1,169 @@
+use super::*;
+
+fn selector() -> BTreeMap<&'static str, String> {
+    [
+        (labels::NAMESPACE, "acme"),
+        (labels::PROJECT, "shop"),
+        (labels::ENVIRONMENT, "test"),
+        (labels::COMPONENT, "web"),
+    ]
+    .map(|(key, value)| (key, value.to_owned()))
+    .into()
+}
+
+fn call(project: &str, component: &str, endpoint: &str) -> ConnectionTarget {
+    ConnectionTarget {
+        namespace: "acme".to_owned(),
+        project: project.to_owned(),
+        component: component.to_owned(),
+        environment: "test".to_owned(),
+        endpoint: endpoint.to_owned(),
+        visibility: String::new(),
+    }
+}
+
+fn made(
+    workload: &Value,
+    calls: &[ConnectionTarget],
+    egress: Egress,
+    provider: Option<&str>,
+) -> Vec<Value> {
+    let workload = serde_json::from_value(workload.clone()).expect("a workload");
+    policies(&Subject {
+        component: "web",
+        cell: "cell",
+        selector: &selector(),
+        workload: &workload,
+        calls,
+        egress,
+        provider,
+    })
+}
+
+fn workload() -> Value {
+    json!({
+        "container": {"image": "i"},
+        "dependencies": {"resources": [{"ref": "db", "envBindings": {"host": "DB"}}]},
+    })
+}
+
+fn calls() -> [ConnectionTarget; 3] {
+    [
+        call("shop", "prices", "http"),
+        call("depot", "stock", "rpc"),
+        call("depot", "stock", "admin"),
+    ]
+}
+
+fn pods(project: &str, component: &str) -> Value {
+    json!({
+        "openchoreo.dev/namespace": "acme",
+        "openchoreo.dev/project": project,
+        "openchoreo.dev/environment": "test",
+        "openchoreo.dev/component": component,
+    })
+}
+
+#[test]
+fn only_what_is_asked_for_goes_out() {
+    let found = made(&workload(), &calls(), Egress::Closed, None);
+    let [ingress, egress] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(ingress["metadata"]["name"], "openchoreo-web");
+    assert_eq!(ingress["spec"]["policyTypes"], json!(["Ingress"]));
+    let depot = json!({
+        "openchoreo.dev/namespace": "acme",
+        "openchoreo.dev/project": "depot",
+        "openchoreo.dev/environment": "test",
+    });
+    assert_eq!(
+        *egress,
+        json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "egress-openchoreo-web", "namespace": "cell"},
+            "spec": {
+                "podSelector": {"matchLabels": pods("shop", "web")},
+                "policyTypes": ["Egress"],
+                "egress": [
+                    {
+                        "to": [{
+                            "namespaceSelector": {
+                                "matchLabels": {"kubernetes.io/metadata.name": "kube-system"},
+                            },
+                            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+                        }],
+                        "ports": [
+                            {"port": 53, "protocol": "UDP"},
+                            {"port": 53, "protocol": "TCP"},
+                        ],
+                    },
+                    {"to": [{
+                        "namespaceSelector": {"matchLabels": depot},
+                        "podSelector": {"matchLabels": pods("depot", "stock")},
+                    }]},
+                    {"to": [{"podSelector": {"matchLabels": pods("shop", "prices")}}]},
+                    {"to": [{"podSelector": {"matchExpressions": [
+                        {"key": "openchoreo.dev/component", "operator": "DoesNotExist"},
+                    ]}}]},
+                ],
+            },
+        })
+    );
+}
+
+#[test]
+fn cilium_says_the_same_in_its_words() {
+    let found = made(&workload(), &calls(), Egress::Closed, Some("cilium"));
+    let [ingress, egress] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    assert_eq!(ingress["kind"], "CiliumNetworkPolicy");
+    assert!(ingress["spec"].get("egress").is_none());
+    assert_eq!(egress["metadata"]["name"], "egress-openchoreo-web");
+    assert_eq!(
+        egress["spec"],
+        json!({
+            "endpointSelector": {"matchLabels": pods("shop", "web")},
+            "egress": [
+                {
+                    "toEndpoints": [{"matchLabels": {
+                        "k8s:io.kubernetes.pod.namespace": "kube-system",
+                        "k8s:k8s-app": "kube-dns",
+                    }}],
+                    "toPorts": [{
+                        "ports": [{"port": "53", "protocol": "ANY"}],
+                        "rules": {"dns": [{"matchPattern": "*"}]},
+                    }],
+                },
+                {"toEndpoints": [{
+                    "matchLabels": pods("depot", "stock"),
+                    "matchExpressions": [
+                        {"key": "k8s:io.kubernetes.pod.namespace", "operator": "Exists"},
+                    ],
+                }]},
+                {"toEndpoints": [{"matchLabels": pods("shop", "prices")}]},
+                {"toEndpoints": [{"matchExpressions": [
+                    {"key": "openchoreo.dev/component", "operator": "DoesNotExist"},
+                ]}]},
+            ],
+        })
+    );
+}
+
+#[test]
+fn a_way_out_that_is_open_needs_no_policy() {
+    for provider in [None, Some("cilium")] {
+        let found = made(&workload(), &calls(), Egress::Open, provider);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0]["metadata"]["name"], "openchoreo-web");
+    }
+}
+
+#[test]
+fn who_asks_for_nothing_reaches_name_servers_only() {
+    let bare = json!({"container": {"image": "i"}});
+    let found = made(&bare, &[], Egress::Closed, None);
+    assert_eq!(found[1]["spec"]["egress"].as_array().map(Vec::len), Some(1));
+}
