@@ -134,13 +134,12 @@ impl World {
             address: pod.address,
             port: 8080,
         };
-        for _ in 0..200 {
-            if self.machine.probe(&probe, PATIENCE).await.unwrap().is_ok() {
-                return spec;
-            }
+        let late = tokio::time::Instant::now() + PATIENCE;
+        while self.machine.probe(&probe, PATIENCE).await.unwrap().is_err() {
+            assert!(tokio::time::Instant::now() < late, "{name} does not serve");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("{name} does not serve");
+        spec
     }
 }
 
