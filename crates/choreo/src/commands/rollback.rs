@@ -1,6 +1,7 @@
 //! `choreo rollback`: an environment goes back to an earlier release of a component.
 
 use choreo_model::{ComponentRelease, release::ComponentReleaseSpec};
+use k8s_openapi::jiff::Timestamp;
 
 use crate::{
     cli::Rollback,
@@ -34,16 +35,7 @@ pub(crate) async fn run(folder: &Folder, args: &Rollback) -> Result {
 
 /// The release to go back to: the named one, or the one made before the current.
 fn target(mut releases: Vec<ComponentRelease>, current: &str, args: &Rollback) -> Result<String> {
-    releases.sort_by_key(|release| {
-        (
-            release
-                .metadata
-                .creation_timestamp
-                .as_ref()
-                .map(|time| time.0),
-            release.name().to_owned(),
-        )
-    });
+    releases.sort_by_key(age);
     let names: Vec<&str> = releases.iter().map(ComponentRelease::name).collect();
     if let Some(wanted) = &args.to {
         if wanted == current {
@@ -79,6 +71,16 @@ fn target(mut releases: Vec<ComponentRelease>, current: &str, args: &Rollback) -
         })
 }
 
+/// What orders releases by when they were made. Times are whole seconds, and a release never
+/// changes, so that of those of one second the version tells.
+fn age(release: &ComponentRelease) -> (Option<Timestamp>, Option<u64>, String) {
+    let metadata = &release.metadata;
+    let made = metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let version = metadata.resource_version.as_deref();
+    let version = version.and_then(|version| version.parse().ok());
+    (made, version, release.name().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -90,9 +92,13 @@ mod tests {
 
     /// Releases in the order in which they were made; names say nothing about it.
     fn releases() -> Vec<ComponentRelease> {
-        let release = |name: &str, second: u8| {
+        let release = |name: &str, second: u8, version: &str| {
             serde_json::from_value(json!({
-                "metadata": {"name": name, "creationTimestamp": format!("2026-01-01T00:00:0{second}Z")},
+                "metadata": {
+                    "name": name,
+                    "creationTimestamp": format!("2026-01-01T00:00:0{second}Z"),
+                    "resourceVersion": version,
+                },
                 "spec": {
                     "owner": {"projectName": "p", "componentName": "c"},
                     "componentType": {"kind": "ClusterComponentType", "name": "deployment/service",
@@ -102,7 +108,11 @@ mod tests {
             }))
             .unwrap()
         };
-        vec![release("c-a", 3), release("c-b", 1), release("c-z", 2)]
+        vec![
+            release("c-a", 3, "100"),
+            release("c-b", 1, "7"),
+            release("c-z", 3, "99"),
+        ]
     }
 
     fn check(current: &str, to: Option<&str>) -> std::result::Result<String, Exit> {
