@@ -23,6 +23,7 @@ use choreo_model::traits::TraitSpec;
 use choreo_model::{labels, names};
 use choreo_template::{Context, Recorder, Silent};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Renders one binding of a component.
 pub fn compile_component(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> Compiled {
@@ -52,6 +53,7 @@ fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> 
     let connections = connect(snapshot, &mut compiled);
     let pipeline = Pipeline {
         snapshot,
+        labels: context::component_labels(snapshot),
         bench: bench::<L>(snapshot, programs),
     };
     pipeline.run(&container, &connections, &mut compiled);
@@ -118,6 +120,8 @@ struct Use<'a> {
 
 struct Pipeline<'a, L> {
     snapshot: &'a ComponentSnapshot<'a>,
+    /// What all objects of the component are labelled with here.
+    labels: BTreeMap<&'static str, String>,
     bench: Bench<L>,
 }
 
@@ -146,7 +150,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             self.base(&object, &context, &mut drafts);
             self.apply(&uses, &context, &mut drafts);
             self.validate(&object, &uses, &context, &drafts);
-            finish::label(&mut drafts, &context::component_labels(self.snapshot));
+            finish::label(&mut drafts, &self.labels);
             finish::check(&mut self.bench, &object, &drafts);
         }
         compiled.diagnostics.append(&mut self.bench.diagnostics);
@@ -173,7 +177,13 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             &self.binding_object(),
             &mut self.bench.diagnostics,
         );
-        let mut variables = context::component(snapshot, container, configurations, connections);
+        let mut variables = context::component(
+            snapshot,
+            &self.labels,
+            container,
+            configurations,
+            connections,
+        );
         // Schemas may be long, and few types ask for what they say.
         if self.bench.mentions(dialect::ENDPOINT_RESOURCES) {
             let resources = protocol_schema::all(&snapshot.release.workload);
@@ -399,12 +409,11 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             snapshot.environment,
             snapshot.data_plane,
         );
-        let selector = context::component_labels(snapshot);
         let egress = snapshot.environment.spec.egress;
         let policies = network_policy::policies(&Subject {
             component: snapshot.component.name(),
             cell: &compiled.namespace,
-            selector: &selector,
+            selector: &self.labels,
             workload,
             calls: &compiled.connection_targets,
             egress: egress.or(snapshot.project_egress).unwrap_or_default(),

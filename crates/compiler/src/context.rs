@@ -70,6 +70,7 @@ pub(crate) fn project_labels(
 /// The variables of a component, without `parameters` and `environmentConfigs`.
 pub(crate) fn component(
     snapshot: &ComponentSnapshot<'_>,
+    labels: &BTreeMap<&'static str, String>,
     container: &Container,
     configurations: Configurations,
     connections: &Connections,
@@ -77,7 +78,7 @@ pub(crate) fn component(
     let workload = &snapshot.release.workload;
     let dependencies = connections::variable(workload, connections);
     let mut variables = Variables::default();
-    variables.set("metadata", component_metadata(snapshot));
+    variables.set("metadata", component_metadata(snapshot, labels));
     variables.set("workload", workload_variable(workload, container));
     set_places(
         &mut variables,
@@ -119,11 +120,13 @@ pub(crate) fn project(snapshot: &ProjectSnapshot<'_>) -> Variables {
     variables
 }
 
-fn component_metadata(snapshot: &ComponentSnapshot<'_>) -> Value {
+fn component_metadata(
+    snapshot: &ComponentSnapshot<'_>,
+    labels: &BTreeMap<&'static str, String>,
+) -> Value {
     let namespace = snapshot.binding.namespace();
     let (component, project) = (snapshot.component, snapshot.project);
     let (environment, plane) = (snapshot.environment, snapshot.data_plane);
-    let labels = component_labels(snapshot);
     json!({
         "name": names::component_name(component.name(), environment.name()),
         "namespace": names::cell_namespace(namespace, project.name(), environment.name()),
