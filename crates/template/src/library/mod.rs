@@ -133,24 +133,28 @@ impl fmt::Display for Sig {
     }
 }
 
-const fn function(name: &'static str, params: &'static [Sig], result: Sig, run: Own) -> Overload {
+const fn overload(
+    name: &'static str,
+    method: bool,
+    params: &'static [Sig],
+    result: Sig,
+    run: Run,
+) -> Overload {
     Overload {
         name,
-        method: false,
+        method,
         params,
         result,
-        run: Run::Own(run),
+        run,
     }
 }
 
+const fn function(name: &'static str, params: &'static [Sig], result: Sig, run: Own) -> Overload {
+    overload(name, false, params, result, Run::Own(run))
+}
+
 const fn method(name: &'static str, params: &'static [Sig], result: Sig, run: Own) -> Overload {
-    Overload {
-        name,
-        method: true,
-        params,
-        result,
-        run: Run::Own(run),
-    }
+    overload(name, true, params, result, Run::Own(run))
 }
 
 impl Overload {
@@ -161,13 +165,7 @@ impl Overload {
         result: Sig,
         run: Added,
     ) -> Self {
-        Self {
-            name,
-            method: false,
-            params,
-            result,
-            run: Run::Added(run),
-        }
+        overload(name, false, params, result, Run::Added(run))
     }
 
     /// A method `first.name(...)`, to be added to a dialect.
@@ -177,13 +175,7 @@ impl Overload {
         result: Sig,
         run: Added,
     ) -> Self {
-        Self {
-            name,
-            method: true,
-            params,
-            result,
-            run: Run::Added(run),
-        }
+        overload(name, true, params, result, Run::Added(run))
     }
 
     fn run<'e>(&self, args: &[Value<'e>], budget: &Budget) -> Called<'e> {
