@@ -12,7 +12,7 @@ use crate::{allocation, figure::Figure};
     dead_code,
     reason = "what a refusal says is for the tests of the compiler"
 )]
-#[path = "../../../compiler/tests/hostile/cases.rs"]
+#[path = "../../../compiler/tests/hostile/cases/mod.rs"]
 mod cases;
 
 use cases::Given;
