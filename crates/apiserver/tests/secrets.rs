@@ -59,6 +59,15 @@ impl World {
         (server, api)
     }
 
+    /// A secret is made, and the server ends.
+    async fn keep(&self, name: &str) {
+        let (server, api) = self.open();
+        api.create(&PostParams::default(), &secret(name))
+            .await
+            .unwrap();
+        server.close().await;
+    }
+
     fn keys(&self) -> Vec<String> {
         let text = fs::read_to_string(self.key()).unwrap();
         text.lines().map(str::to_owned).collect()
@@ -156,12 +165,7 @@ async fn a_key_is_made_once_for_its_owner_alone() {
 #[tokio::test]
 async fn without_its_key_a_store_is_not_served() {
     let world = World::new();
-    let (server, api) = world.open();
-    api.create(&PostParams::default(), &secret("s"))
-        .await
-        .unwrap();
-    server.close().await;
-    drop((server, api));
+    world.keep("s").await;
     let elsewhere = world.folder.path().join("elsewhere");
     fs::rename(world.key(), &elsewhere).unwrap();
     let text = refusal_at(world.place());
@@ -181,12 +185,7 @@ async fn without_its_key_a_store_is_not_served() {
 #[tokio::test]
 async fn a_new_key_takes_over() {
     let world = World::new();
-    let (server, api) = world.open();
-    api.create(&PostParams::default(), &secret("s"))
-        .await
-        .unwrap();
-    server.close().await;
-    drop((server, api));
+    world.keep("s").await;
     store::renew_key(&world.place()).unwrap();
     let keys = world.keys();
     assert_eq!(keys.len(), 2);

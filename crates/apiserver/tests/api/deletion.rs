@@ -43,10 +43,7 @@ async fn owned(api: &Api<ConfigMap>, name: &str, owner: &ConfigMap, block: bool)
 async fn owned_objects_follow_their_owner() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
-    let owner = api
-        .create(&PostParams::default(), &config("owner", &json!({})))
-        .await
-        .unwrap();
+    let owner = made(&api, "owner").await;
     owned(&api, "child", &owner, false).await;
     api.delete("owner", &DeleteParams::default()).await.unwrap();
     gone(&api, "child").await;
@@ -56,10 +53,7 @@ async fn owned_objects_follow_their_owner() {
 async fn foreground_deletion_waits_for_dependents() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
-    let owner = api
-        .create(&PostParams::default(), &config("owner", &json!({})))
-        .await
-        .unwrap();
+    let owner = made(&api, "owner").await;
     owned(&api, "child", &owner, true).await;
     let version = api.get("child").await.unwrap().resource_version().unwrap();
     api.delete("owner", &DeleteParams::foreground())
@@ -78,10 +72,7 @@ async fn foreground_deletion_waits_for_dependents() {
 async fn orphans_stay() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
-    let owner = api
-        .create(&PostParams::default(), &config("owner", &json!({})))
-        .await
-        .unwrap();
+    let owner = made(&api, "owner").await;
     owned(&api, "child", &owner, true).await;
     let orphan = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Orphan),

@@ -30,6 +30,26 @@ fn config(name: &str, data: &Value) -> ConfigMap {
     serde_json::from_value(json!({"metadata": {"name": name}, "data": data})).unwrap()
 }
 
+async fn made(api: &Api<ConfigMap>, name: &str) -> ConfigMap {
+    let object = config(name, &json!({}));
+    api.create(&PostParams::default(), &object).await.unwrap()
+}
+
+/// Makes `a` and `b`, changes `a` and deletes `b`; returns `a` as it was made.
+async fn history(api: &Api<ConfigMap>) -> ConfigMap {
+    let first = made(api, "a").await;
+    made(api, "b").await;
+    api.patch(
+        "a",
+        &PatchParams::default(),
+        &Patch::Merge(json!({"data": {"x": "1"}})),
+    )
+    .await
+    .unwrap();
+    api.delete("b", &DeleteParams::default()).await.unwrap();
+    first
+}
+
 struct Fixture {
     server: choreo_apiserver::Server,
     client: kube::Client,
@@ -287,21 +307,7 @@ async fn everything_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let server = open(folder.path());
     let api: Api<ConfigMap> = Api::default_namespaced(server.client());
-    let first = api
-        .create(&PostParams::default(), &config("a", &json!({})))
-        .await
-        .unwrap();
-    api.create(&PostParams::default(), &config("b", &json!({})))
-        .await
-        .unwrap();
-    api.patch(
-        "a",
-        &PatchParams::default(),
-        &Patch::Merge(json!({"data": {"x": "1"}})),
-    )
-    .await
-    .unwrap();
-    api.delete("b", &DeleteParams::default()).await.unwrap();
+    let first = history(&api).await;
     let before = api.list(&ListParams::default()).await.unwrap();
     server.close().await;
     drop(api);

@@ -14,9 +14,7 @@ async fn lists_come_in_pages_of_one_moment() {
     let first = api.list(&ListParams::default().limit(2)).await.unwrap();
     assert_eq!(first.metadata.remaining_item_count, Some(2));
     api.delete("c", &DeleteParams::default()).await.unwrap();
-    api.create(&PostParams::default(), &config("e", &json!({})))
-        .await
-        .unwrap();
+    made(&api, "e").await;
     let resume = first.metadata.continue_.unwrap();
     let second = api
         .list(&ListParams::default().limit(9).continue_token(&resume))
@@ -70,21 +68,7 @@ async fn selectors_choose() {
 async fn watches_resume_and_forget() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
-    let a = api
-        .create(&PostParams::default(), &config("a", &json!({})))
-        .await
-        .unwrap();
-    api.create(&PostParams::default(), &config("b", &json!({})))
-        .await
-        .unwrap();
-    api.patch(
-        "a",
-        &PatchParams::default(),
-        &Patch::Merge(json!({"data": {"x": "1"}})),
-    )
-    .await
-    .unwrap();
-    api.delete("b", &DeleteParams::default()).await.unwrap();
+    let a = history(&api).await;
     let version = a.resource_version().unwrap();
     assert_eq!(
         events(&api, &version, 3).await,
@@ -104,10 +88,7 @@ async fn watches_resume_and_forget() {
 async fn old_versions_are_expired_inside_the_stream() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
-    let first = api
-        .create(&PostParams::default(), &config("a", &json!({})))
-        .await
-        .unwrap();
+    let first = made(&api, "a").await;
     let big = "x".repeat(100_000);
     for number in 0..400 {
         let data = json!({"data": {"n": number.to_string(), "big": big}});
