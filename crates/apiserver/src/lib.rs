@@ -39,6 +39,8 @@ mod server;
 mod status;
 pub mod store;
 mod table;
+#[cfg(test)]
+mod tables;
 mod watch;
 
 pub use access::{

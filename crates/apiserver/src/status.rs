@@ -114,7 +114,7 @@ impl Failure {
     }
 
     /// What is applied does not fit the schema. Kubernetes takes this for its own failure.
-    pub(crate) fn untyped(resource: &Resource, field: &str, why: &str) -> Self {
+    pub(crate) fn untyped(resource: &Resource, why: &str) -> Self {
         let Resource {
             group,
             version,
@@ -122,7 +122,7 @@ impl Failure {
             ..
         } = resource;
         let message = format!(
-            "failed to create typed patch object (/; {group}/{version}, Kind={kind}): .{field}: {why}"
+            "failed to create typed patch object (/; {group}/{version}, Kind={kind}): {why}"
         );
         Self::new(500, "", message)
     }

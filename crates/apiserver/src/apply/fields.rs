@@ -39,6 +39,10 @@ impl Set {
         self.children.iter()
     }
 
+    pub(crate) fn children_mut(&mut self) -> btree_map::IterMut<'_, String, Self> {
+        self.children.iter_mut()
+    }
+
     /// Adds what lies below a step.
     pub(crate) fn put(&mut self, step: String, below: Self) {
         if below.is_empty() {
@@ -87,18 +91,6 @@ impl Set {
         both
     }
 
-    /// What is here and of which `keep` touches neither the place nor anything below.
-    pub(crate) fn beyond(&self, keep: &Self) -> Self {
-        let mut rest = Self::default();
-        for (step, below) in &self.children {
-            match keep.children.get(step) {
-                None => rest.put(step.clone(), below.clone()),
-                Some(kept) => rest.put(step.clone(), below.beyond(kept)),
-            }
-        }
-        rest
-    }
-
     /// Removes a place and everything below.
     pub(crate) fn cut(&mut self, steps: &[&str]) {
         match steps {
@@ -140,9 +132,27 @@ impl Set {
         }
         for (step, below) in &self.children {
             let length = path.len();
-            path.push_str(&readable(step));
+            path.push_str(&Self::readable(step));
             below.collect(path, paths);
             path.truncate(length);
+        }
+    }
+
+    /// A step as people read it.
+    pub(crate) fn readable(step: &str) -> String {
+        match step.split_once(':') {
+            Some(("f", name)) => format!(".{name}"),
+            Some(("v", value)) => format!("[={value}]"),
+            Some(("i", index)) => format!("[{index}]"),
+            Some(("k", keys)) => {
+                let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
+                let pairs: Vec<_> = keys
+                    .iter()
+                    .map(|(key, value)| format!("{key}={value}"))
+                    .collect();
+                format!("[{}]", pairs.join(","))
+            }
+            _ => step.to_owned(),
         }
     }
 
@@ -176,23 +186,6 @@ impl Set {
     }
 }
 
-fn readable(step: &str) -> String {
-    match step.split_once(':') {
-        Some(("f", name)) => format!(".{name}"),
-        Some(("v", value)) => format!("[={value}]"),
-        Some(("i", index)) => format!("[{index}]"),
-        Some(("k", keys)) => {
-            let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
-            let pairs: Vec<_> = keys
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect();
-            format!("[{}]", pairs.join(","))
-        }
-        _ => step.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -217,16 +210,6 @@ mod tests {
         assert_eq!(
             set.paths(),
             [".data.a", ".list[name=\"x\",port=1].b", ".list[=\"s\"]"]
-        );
-    }
-
-    #[test]
-    fn beyond_leaves_out_what_is_touched_below() {
-        let last = Set::read(&json!({"f:a": {".": {}, "f:x": {}, "f:y": {}}, "f:b": {}}));
-        let keep = Set::read(&json!({"f:a": {"f:x": {}}}));
-        assert_eq!(
-            last.beyond(&keep).write(),
-            json!({"f:a": {"f:y": {}}, "f:b": {}})
         );
     }
 }

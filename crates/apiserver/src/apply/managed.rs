@@ -5,8 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::{
     fields::Set,
-    merge::{merge, remove, strip},
-    typed::{compare, set_of},
+    merge::merge,
+    reconcile::reconcile,
+    release::release,
+    typed::{self, compare, member_step, set_of},
 };
 use crate::{
     object::{metadata, metadata_mut},
@@ -115,11 +117,39 @@ fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn entries(object: &Value) -> Vec<Entry> {
+/// The entries of an object, in the form that its schema gives them now.
+fn entries(node: Node<'_>, object: &Value) -> Vec<Entry> {
     let list = metadata(object)
         .get("managedFields")
         .and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(Entry::read).collect()
+    let mut entries: Vec<_> = list.into_iter().flatten().filter_map(Entry::read).collect();
+    for entry in &mut entries {
+        reconcile(node, &mut entry.fields);
+    }
+    entries
+}
+
+/// The set without what belongs to the server and to nobody else.
+fn strip(mut set: Set) -> Set {
+    set.member = false;
+    set.cut(&["f:apiVersion"]);
+    set.cut(&["f:kind"]);
+    set.disown("f:metadata");
+    for name in [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "uid",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    ] {
+        set.cut(&["f:metadata", &member_step(name)]);
+    }
+    set
 }
 
 fn write(object: &mut Value, mut entries: Vec<Entry>) {
@@ -188,10 +218,10 @@ pub(crate) fn track(node: Node<'_>, before: Before<'_>, new: &mut Value, manager
     let nothing = Value::Object(Map::new());
     let (old, stored) = match before {
         Before::Empty(empty) => (empty.unwrap_or(&nothing), Vec::new()),
-        Before::Stored(old) => (old, entries(old)),
+        Before::Stored(old) => (old, entries(node, old)),
     };
     let mut kept = match given {
-        Some(list) if !list.is_empty() => entries(new),
+        Some(list) if !list.is_empty() => entries(node, new),
         // What nobody owns stays so until somebody applies.
         _ if stored.is_empty() && matches!(before, Before::Stored(_)) => {
             metadata_mut(new).remove("managedFields");
@@ -240,7 +270,7 @@ pub(crate) fn apply(
     {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
-    let mut entries = live.map(entries).unwrap_or_default();
+    let mut entries = live.map(|live| entries(node, live)).unwrap_or_default();
     let before = live.map(without_managed);
     if let Some(before) = before.as_ref().filter(|_| entries.is_empty()) {
         let fields = strip(set_of(node, before));
@@ -254,17 +284,24 @@ pub(crate) fn apply(
     let wanted = strip(set_of(node, config));
     let own = entries.iter().position(|entry| entry.is(manager, true));
     let last = own.map(|index| entries.remove(index));
-    let mut merged = merge(node, before.clone(), config);
+    let mut merged = merge(node, before.as_ref(), Some(config)).unwrap_or_default();
     if let Some(last) = &last {
-        let mut keep = wanted.clone();
+        let mut others = Set::default();
         for entry in &entries {
-            keep.extend(&entry.fields);
+            others.extend(&entry.fields);
         }
-        remove(node, &mut merged, &last.fields.beyond(&keep), &keep);
+        merged = release(node, merged, &last.fields, &wanted, &others);
+    }
+    if !merged.is_object() {
+        merged = Value::Object(Map::new());
     }
     let empty = Value::Object(Map::new());
     let difference = compare(node, before.as_ref().unwrap_or(&empty), &merged);
     take_over(&mut entries, &strip(difference.changed), force)?;
+    let removed = strip(difference.removed);
+    for entry in &mut entries {
+        entry.fields.subtract(&removed);
+    }
     let mut entry = Entry::new(manager, true, wanted);
     if before.as_ref() == Some(&merged) {
         // Nothing but ownership changes, and that has no time.
@@ -273,6 +310,12 @@ pub(crate) fn apply(
     entries.push(entry);
     write(&mut merged, entries);
     Ok(merged)
+}
+
+/// Two items of the configuration that cannot be told apart, where there are such: a path and what
+/// is wrong there.
+pub(crate) fn ambiguous(node: Node<'_>, config: &Value) -> Option<String> {
+    typed::ambiguous(node, config)
 }
 
 /// Takes changed fields from their owners, or says whose they are.
@@ -381,7 +424,7 @@ mod tests {
         );
         let live = do_apply(Some(&live), &other, "two", true).unwrap();
         assert_eq!(live["data"]["a"], "2");
-        assert_eq!(entries(&live).len(), 1);
+        assert_eq!(entries(schema().root(), &live).len(), 1);
     }
 
     #[test]
@@ -414,7 +457,7 @@ mod tests {
             &mut updated,
             manager("two"),
         );
-        let owners: Vec<_> = entries(&updated)
+        let owners: Vec<_> = entries(schema.root(), &updated)
             .into_iter()
             .map(|entry| (entry.manager, entry.fields.paths()))
             .collect();

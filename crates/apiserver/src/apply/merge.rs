@@ -1,139 +1,90 @@
-//! Merging an applied configuration into an object, and removing from an
-//! object the fields nobody applies any longer.
+//! Merging an applied configuration into an object.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{
-    fields::Set,
-    typed::{item_step, member_step},
-};
-use crate::schema::{Node, Shape};
+use super::typed::{Walk, item_step, items, members};
+use crate::schema::Node;
 
-/// The live value with everything that the configuration sets.
-pub(super) fn merge(node: Node<'_>, live: Option<Value>, config: &Value) -> Value {
-    match (node.shape(), live, config) {
-        (Shape::Map | Shape::Unknown, live, Value::Object(config)) => {
-            let live = match live {
-                Some(Value::Object(live)) => live,
-                _ => Map::new(),
-            };
-            Value::Object(merge_maps(node, live, config))
+/// The live value with everything that the configuration sets. Nothing is left of a map or list
+/// whose contents merge to nothing.
+pub(super) fn merge(node: Node<'_>, live: Option<&Value>, config: Option<&Value>) -> Option<Value> {
+    let walk = Walk::of(node, config.or(live)?);
+    match walk {
+        Walk::Members if members(live).is_some() || members(config).is_some() => {
+            merge_members(node, members(live), members(config))
         }
-        (Shape::ListMap(_) | Shape::Set, Some(Value::Array(live)), Value::Array(config)) => {
-            Value::Array(merge_lists(node, live, config))
+        Walk::Items if !items(live).is_empty() || !items(config).is_empty() => {
+            merge_items(node, items(live), items(config))
         }
-        (_, _, config) => config.clone(),
+        Walk::Leaf | Walk::Members | Walk::Items => config.or(live).cloned(),
     }
 }
 
-fn merge_maps(
+fn merge_members(
     node: Node<'_>,
-    mut live: Map<String, Value>,
-    config: &Map<String, Value>,
-) -> Map<String, Value> {
-    for (name, value) in config.iter().filter(|(_, value)| !value.is_null()) {
-        let before = live.remove(name);
-        live.insert(name.clone(), merge(node.field(name), before, value));
+    live: Option<&Map<String, Value>>,
+    config: Option<&Map<String, Value>>,
+) -> Option<Value> {
+    let mut merged = Map::new();
+    for (name, value) in live.into_iter().flatten() {
+        let value = match config.and_then(|config| config.get(name)) {
+            Some(set) => merge(node.field(name), Some(value), Some(set)),
+            None => Some(value.clone()),
+        };
+        merged.extend(value.map(|value| (name.clone(), value)));
     }
-    live
+    for (name, value) in config.into_iter().flatten() {
+        if live.is_none_or(|live| !live.contains_key(name)) {
+            let value = merge(node.field(name), None, Some(value));
+            merged.extend(value.map(|value| (name.clone(), value)));
+        }
+    }
+    (!merged.is_empty()).then_some(Value::Object(merged))
 }
 
 /// Items keep the configuration's order; items only the object has keep their
 /// place relative to their neighbours.
-fn merge_lists(node: Node<'_>, live: Vec<Value>, config: &[Value]) -> Vec<Value> {
-    let wanted: Vec<String> = config.iter().map(|item| item_step(node, item)).collect();
-    let steps: Vec<String> = live.iter().map(|item| item_step(node, item)).collect();
-    let place: BTreeMap<&str, usize> = steps
-        .iter()
-        .enumerate()
-        .map(|(index, step)| (step.as_str(), index))
-        .collect();
-    let mut live: Vec<Option<Value>> = live.into_iter().map(Some).collect();
+fn merge_items(node: Node<'_>, live: &[Value], config: &[Value]) -> Option<Value> {
+    let steps =
+        |list: &[Value]| -> Vec<String> { list.iter().map(|item| item_step(node, item)).collect() };
+    let (had, wanted) = (steps(live), steps(config));
+    let place = places(&had);
+    let is_wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+    let mut left: Vec<bool> = vec![true; live.len()];
     let mut merged = Vec::with_capacity(live.len().max(config.len()));
     let mut next = 0;
     for (item, step) in config.iter().zip(&wanted) {
-        while next < live.len() && (live[next].is_none() || !wanted.contains(&steps[next])) {
-            merged.extend(live[next].take());
+        while next < live.len() && (!left[next] || !is_wanted.contains(had[next].as_str())) {
+            if left[next] {
+                left[next] = false;
+                merged.push(live[next].clone());
+            }
             next += 1;
         }
-        let before = place
-            .get(step.as_str())
-            .and_then(|index| live[*index].take());
-        merged.push(merge(node.items(), before, item));
-    }
-    merged.extend(live.into_iter().flatten());
-    merged
-}
-
-/// Removes the fields of `gone`, and parents that became empty by it unless
-/// `keep` names them.
-pub(super) fn remove(node: Node<'_>, value: &mut Value, gone: &Set, keep: &Set) {
-    let none = Set::default();
-    match value {
-        Value::Object(map) => {
-            for (step, below) in gone.children() {
-                let Some(name) = step.strip_prefix("f:") else {
-                    continue;
-                };
-                let Some(child) = map.get_mut(name) else {
-                    continue;
-                };
-                let kept = keep.child(step);
-                if below.member {
-                    map.remove(name);
-                    continue;
-                }
-                remove(node.field(name), child, below, kept.unwrap_or(&none));
-                if kept.is_none() && is_empty(child) {
-                    map.remove(name);
-                }
-            }
+        let found = place.get(step.as_str()).map_or(&[][..], Vec::as_slice);
+        for index in found {
+            left[*index] = false;
         }
-        Value::Array(items) => items.retain_mut(|item| {
-            let step = item_step(node, item);
-            let Some(below) = gone.child(&step) else {
-                return true;
-            };
-            let kept = keep.child(&step);
-            if below.member && kept.is_none() {
-                return false;
-            }
-            remove(node.items(), item, below, kept.unwrap_or(&none));
-            true
-        }),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        // Of several, none is the one that the configuration means.
+        let before = match found {
+            [index] => Some(&live[*index]),
+            [] => None,
+            _ => Some(&Value::Null),
+        };
+        merged.extend(merge(node.items(), before, Some(item)));
     }
+    let rest = live.iter().zip(&left).filter(|(_, left)| **left);
+    merged.extend(rest.map(|(item, _)| item.clone()));
+    (!merged.is_empty()).then_some(Value::Array(merged))
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => map.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+/// Where each step is.
+fn places(steps: &[String]) -> BTreeMap<&str, Vec<usize>> {
+    let mut places = BTreeMap::<_, Vec<_>>::new();
+    for (index, step) in steps.iter().enumerate() {
+        places.entry(step.as_str()).or_default().push(index);
     }
-}
-
-/// The set without what belongs to the server and to nobody else.
-pub(super) fn strip(mut set: Set) -> Set {
-    set.member = false;
-    set.cut(&["f:apiVersion"]);
-    set.cut(&["f:kind"]);
-    set.disown("f:metadata");
-    for name in [
-        "name",
-        "namespace",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "selfLink",
-        "uid",
-        "generation",
-        "managedFields",
-        "resourceVersion",
-    ] {
-        set.cut(&["f:metadata", &member_step(name)]);
-    }
-    set
+    places
 }

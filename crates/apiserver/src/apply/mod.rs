@@ -3,6 +3,10 @@
 mod fields;
 mod managed;
 mod merge;
+mod reconcile;
+mod release;
 mod typed;
 
-pub(crate) use managed::{Before, Manager, apply, track};
+pub(crate) use managed::{Before, Manager, ambiguous, apply, track};
+#[cfg(test)]
+mod tables;

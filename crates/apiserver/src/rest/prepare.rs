@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Call, Part, Unknown};
 use crate::{
     access::{AdmissionRequest, Denied, Operation},
-    apply::Manager,
+    apply::{self, Manager},
     auth::escalation::Grant,
     builtin, custom, namespaces,
     object::{meta_str, metadata_mut},
@@ -72,16 +72,17 @@ impl Call<'_> {
         )))
     }
 
-    /// What is applied must not name fields that there are not: nobody could own them.
+    /// What is applied must not name fields that there are not, nor one item twice: nobody
+    /// could own them.
     pub(super) fn check_fields(&self, config: &mut Value) -> Result<()> {
         let unknown = self.kind.schema.prune(config);
-        match unknown.first() {
+        if let Some(field) = unknown.first() {
+            let why = format!(".{field}: field not declared in schema");
+            return Err(Failure::untyped(self.kind, &why));
+        }
+        match apply::ambiguous(self.kind.schema.root(), config) {
             None => Ok(()),
-            Some(field) => Err(Failure::untyped(
-                self.kind,
-                field,
-                "field not declared in schema",
-            )),
+            Some(why) => Err(Failure::untyped(self.kind, &why)),
         }
     }
 

@@ -78,7 +78,7 @@ impl<'a> Node<'a> {
     /// Whether `name` is a declared property here (not just any key of a map).
     pub(crate) fn declares(self, name: &str) -> bool {
         self.structure
-            .is_none_or(|structure| structure.properties.contains_key(name))
+            .is_some_and(|structure| structure.properties.contains_key(name))
     }
 
     /// The place of the items of a list.
