@@ -1,7 +1,7 @@
 //! What the server asks of the rest of the program: leave to write an object,
 //! and the output of running pods.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -101,7 +101,7 @@ pub struct LogOptions {
     pub limit_bytes: Option<u64>,
 }
 
-/// Why a pod's output cannot be had.
+/// Why a pod cannot be talked to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PodError {
     /// The pod, or the container in it, does not exist.
@@ -128,6 +128,17 @@ pub struct ExecOptions {
     /// Whether there is input.
     pub stdin: bool,
     /// Whether it runs on a terminal, where all output is one.
+    pub tty: bool,
+}
+
+/// How to talk to what a container runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttachOptions {
+    /// Container; unset means the only one.
+    pub container: Option<String>,
+    /// Whether there is input.
+    pub stdin: bool,
+    /// Whether the client has a terminal.
     pub tty: bool,
 }
 
@@ -160,14 +171,22 @@ pub enum Output {
     Failed(String),
 }
 
-/// A command that runs. It is ended when its client is gone: when both ends here are
-/// dropped.
+/// A command that runs, a container that is attached to, or a connection to a port, which
+/// ends with code 0. A command or connection is ended when its client is gone: when both
+/// ends here are dropped.
 #[derive(Debug)]
 pub struct Session {
     /// To the command.
     pub input: tokio::sync::mpsc::Sender<Input>,
     /// From the command.
     pub output: tokio::sync::mpsc::Receiver<Output>,
+}
+
+/// The ports of a running pod.
+#[async_trait]
+pub trait PodPorts: Send + Sync + 'static {
+    /// Connects to a port, as if from within the pod.
+    async fn connect(&self, port: u16) -> Result<Session, PodError>;
 }
 
 /// Running pods.
@@ -191,6 +210,27 @@ pub trait PodAccess: Send + Sync + 'static {
         let _ = (namespace, options);
         Err(PodError::BadRequest(format!(
             "no command can be run in pod {pod:?} here"
+        )))
+    }
+
+    /// Talks to what a container runs.
+    async fn attach(
+        &self,
+        namespace: &str,
+        pod: &str,
+        options: AttachOptions,
+    ) -> Result<Session, PodError> {
+        let _ = (namespace, options);
+        Err(PodError::BadRequest(format!(
+            "pod {pod:?} cannot be attached to here"
+        )))
+    }
+
+    /// The ports of a pod.
+    async fn ports(&self, namespace: &str, pod: &str) -> Result<Arc<dyn PodPorts>, PodError> {
+        let _ = namespace;
+        Err(PodError::BadRequest(format!(
+            "the ports of pod {pod:?} cannot be reached here"
         )))
     }
 }

@@ -35,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     ("request", http::fuzzing::request),
     ("rule", definitions::rule),
     ("selector", selector),
+    ("spdy", http::fuzzing::spdy),
 ];
 
 /// An object in JSON.
@@ -195,5 +196,10 @@ mod tests {
     #[test]
     fn selector() {
         replay(TARGETS, "selector", 300);
+    }
+
+    #[test]
+    fn spdy() {
+        replay(TARGETS, "spdy", 500);
     }
 }

@@ -44,8 +44,9 @@ mod tables;
 mod watch;
 
 pub use access::{
-    Admission, AdmissionRequest, Admitted, AllowAll, Denied, ExecOptions, Input, LogOptions,
-    LogStream, NoPods, Operation, Output, PodAccess, PodError, Session, Violation,
+    Admission, AdmissionRequest, Admitted, AllowAll, AttachOptions, Denied, ExecOptions, Input,
+    LogOptions, LogStream, NoPods, Operation, Output, PodAccess, PodError, PodPorts, Session,
+    Violation,
 };
 pub use credentials::Credentials;
 pub use resource::{Column, Resource, Scale, Subresources};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{resource::Resource, schema::Cause};
+use crate::{access::PodError, resource::Resource, schema::Cause};
 
 /// The group of options and partial objects.
 const META: &str = "meta.k8s.io";
@@ -396,6 +396,16 @@ impl Details {
             details.insert("retryAfterSeconds".into(), json!(seconds));
         }
         Value::Object(details)
+    }
+}
+
+impl From<PodError> for Failure {
+    fn from(error: PodError) -> Self {
+        match error {
+            PodError::NotFound(why) => Self::missing(why),
+            PodError::BadRequest(why) => Self::bad_request(why),
+            PodError::Internal(why) => Self::internal(why),
+        }
     }
 }
 

@@ -264,14 +264,19 @@ fn subresources(kind: &Resource) -> Vec<Subresource<'_>> {
         });
     }
     match (kind.group.as_str(), kind.plural.as_str()) {
-        ("", "pods") => found.extend([
-            own("log", &["get"]),
-            Subresource {
-                kind: "PodExecOptions",
-                ..own("exec", &["create", "get"])
-            },
-            made("eviction", "policy", "Eviction"),
-        ]),
+        ("", "pods") => {
+            let talks = [
+                ("attach", "PodAttachOptions"),
+                ("exec", "PodExecOptions"),
+                ("portforward", "PodPortForwardOptions"),
+            ];
+            found.extend(talks.map(|(name, kind)| Subresource {
+                kind,
+                ..own(name, &["create", "get"])
+            }));
+            found.push(own("log", &["get"]));
+            found.push(made("eviction", "policy", "Eviction"));
+        }
         ("", "serviceaccounts") => {
             found.push(made("token", "authentication.k8s.io", "TokenRequest"));
         }

@@ -1,4 +1,5 @@
-//! Requests as a fuzz target: everything that is read before an object is looked at.
+//! What clients send as fuzz targets: everything of a request that is read before an object is looked
+//! at, and frames of SPDY.
 
 use std::str::FromStr as _;
 use std::sync::LazyLock;
@@ -9,6 +10,7 @@ use super::{
     negotiate, options,
     path::{Objects, Route},
     query::Query,
+    spdy::{Decoder, Frame, Violation},
 };
 use crate::{builtin, patch::Format, registry::Catalog, selector::Selector};
 
@@ -38,7 +40,7 @@ pub(crate) fn request(data: &[u8]) {
             ..Objects::default()
         }
     };
-    let _ = objects.exec();
+    let _ = objects.talk();
     let method = Method::from_str(method).unwrap_or(Method::GET);
     let _ = options::write(&method, &headers, &query);
     let _ = options::deletion(&headers, &query, body.as_bytes());
@@ -56,6 +58,62 @@ pub(crate) fn request(data: &[u8]) {
     let (labels, fields) = (query.get("labelSelector"), query.get("fieldSelector"));
     if let Ok(selector) = Selector::parse(kind, labels, fields) {
         let _ = options::list(&query, selector);
+    }
+}
+
+/// Frames in all the pieces they may come in.
+pub(crate) fn spdy(data: &[u8]) {
+    let whole = frames(data, data.len());
+    for size in [1, 7, 1000] {
+        assert_eq!(whole, frames(data, size));
+    }
+}
+
+/// The frames of what comes in pieces of a size; data without where it was cut.
+pub(crate) fn frames(data: &[u8], size: usize) -> (Vec<Frame>, Option<Violation>) {
+    let (mut decoder, mut frames) = (Decoder::default(), Vec::new());
+    for piece in data.chunks(size.max(1)) {
+        decoder.push(piece);
+        loop {
+            match decoder.next() {
+                Ok(Some(frame)) => join(&mut frames, frame),
+                Ok(None) => break,
+                Err(violation) => return (frames, Some(violation)),
+            }
+        }
+    }
+    (frames, None)
+}
+
+/// Adds a frame; data to the data before it.
+pub(crate) fn join(frames: &mut Vec<Frame>, frame: Frame) {
+    let start = match (frames.last(), &frame) {
+        (
+            Some(Frame::Data {
+                stream: before,
+                bytes,
+                last: false,
+            }),
+            Frame::Data { stream, .. },
+        ) if before == stream => Some(bytes.clone()),
+        _ => None,
+    };
+    let Some(start) = start else {
+        return frames.push(frame);
+    };
+    if let Frame::Data {
+        stream,
+        bytes,
+        last,
+    } = frame
+    {
+        let bytes = [start, bytes].concat().into();
+        frames.pop();
+        frames.push(Frame::Data {
+            stream,
+            bytes,
+            last,
+        });
     }
 }
 

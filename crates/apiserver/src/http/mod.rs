@@ -18,6 +18,7 @@ mod path;
 mod query;
 mod readers;
 mod reviews;
+mod spdy;
 mod streams;
 mod websocket;
 
@@ -125,8 +126,8 @@ impl Api {
             if let Some(answer) = reviews::answer(core, &user, parts, &objects, &body) {
                 return answer;
             }
-            if let Some(place) = objects.exec() {
-                return streams::exec(self, parts, &query, place).await;
+            if let Some(talk) = objects.talk() {
+                return streams::answer(self, parts, &query, talk).await;
             }
             let from = objects::From {
                 user: &user,

@@ -11,7 +11,7 @@ use super::{
     Api, answer, answer::Body, form::Form, negotiate, options, path::Objects, query::Query,
 };
 use crate::{
-    access::{LogOptions, PodError},
+    access::LogOptions,
     auth::User,
     list,
     patch::{Format, Patch},
@@ -373,12 +373,7 @@ impl Ask<'_> {
             since_time: text("sinceTime"),
             limit_bytes: self.query.count("limitBytes")?,
         };
-        let stream = self.api.core.pods.logs(namespace, pod, options).await;
-        let stream = stream.map_err(|error| match error {
-            PodError::NotFound(why) => Failure::missing(why),
-            PodError::BadRequest(why) => Failure::bad_request(why),
-            PodError::Internal(why) => Failure::internal(why),
-        })?;
+        let stream = self.api.core.pods.logs(namespace, pod, options).await?;
         let stopped = self.api.stop.clone().cancelled_owned();
         Ok(answer::streamed("text/plain", stream.take_until(stopped)))
     }

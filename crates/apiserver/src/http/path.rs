@@ -44,12 +44,29 @@ pub(crate) struct Objects {
     pub(crate) watch: bool,
 }
 
+/// What of a pod is talked to for as long as client and pod like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Talk {
+    /// What a container runs.
+    Attach,
+    /// A command that is run for it.
+    Exec,
+    /// Its ports.
+    PortForward,
+}
+
 impl Objects {
-    /// Namespace and name of the pod in which a command is to run.
-    pub(crate) fn exec(&self) -> Option<(&str, &str)> {
+    /// What of a pod is to be talked to, with the pod's namespace and name.
+    pub(crate) fn talk(&self) -> Option<(Talk, &str, &str)> {
         let pods = self.group.is_empty() && self.version == "v1" && self.plural == "pods";
-        let run = pods && self.subresource == "exec" && !self.namespace.is_empty();
-        run.then_some((&*self.namespace, &*self.name))
+        let talk = match self.subresource.as_str() {
+            "attach" => Talk::Attach,
+            "exec" => Talk::Exec,
+            "portforward" => Talk::PortForward,
+            _ => return None,
+        };
+        let one = pods && !self.namespace.is_empty();
+        one.then_some((talk, &*self.namespace, &*self.name))
     }
 }
 

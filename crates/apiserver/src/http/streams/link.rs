@@ -1,0 +1,131 @@
+//! SPDY over a client's connection, as it is or in the messages of a WebSocket: frames that are read
+//! and frames that are written, neither of which waits for the other.
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    sync::mpsc,
+};
+
+use super::{
+    super::{
+        spdy::{self, Frame},
+        websocket::{self, Message},
+    },
+    READ,
+    offer::Carrier,
+    send, violation,
+};
+
+/// Frames that wait to be written.
+const WAITING: usize = 4;
+
+/// Where frames for the client are put.
+#[derive(Clone, Debug)]
+pub(super) struct Out {
+    queue: mpsc::Sender<Bytes>,
+    tunnel: bool,
+}
+
+/// Frames on their way to the client.
+pub(super) struct Queue {
+    frames: mpsc::Receiver<Bytes>,
+    tunnel: bool,
+}
+
+impl Out {
+    /// The two ends of a queue.
+    pub(super) fn new(carrier: Carrier) -> (Self, Queue) {
+        let (queue, frames) = mpsc::channel(WAITING);
+        let tunnel = carrier == Carrier::Tunnel;
+        (Self { queue, tunnel }, Queue { frames, tunnel })
+    }
+
+    /// Sends frames; waits while the client takes none. Fails when it is gone.
+    pub(super) async fn send(&self, frames: Bytes) -> std::io::Result<()> {
+        let frames = if self.tunnel {
+            websocket::data([&frames, &[]])
+        } else {
+            frames
+        };
+        let gone = |_| std::io::ErrorKind::BrokenPipe.into();
+        self.queue.send(frames).await.map_err(gone)
+    }
+}
+
+impl Queue {
+    /// Writes all that is sent, until nothing more can be; then closes the connection.
+    pub(super) async fn write(
+        mut self,
+        mut writer: impl AsyncWrite + Unpin,
+    ) -> std::io::Result<()> {
+        while let Some(frames) = self.frames.recv().await {
+            send(&mut writer, &frames).await?;
+        }
+        if self.tunnel {
+            send(&mut writer, &websocket::close()).await?;
+        }
+        writer.shutdown().await
+    }
+}
+
+/// The frames a client sends.
+pub(super) struct Frames<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    /// What takes SPDY out of the messages that carry it.
+    messages: Option<websocket::Decoder>,
+    spdy: spdy::Decoder,
+    out: Out,
+}
+
+impl<R: AsyncRead + Unpin> Frames<R> {
+    /// What `reader` brings; what the protocols want to have answered at once goes to `out`.
+    pub(super) fn new(reader: R, out: Out) -> Self {
+        Self {
+            reader,
+            buffer: vec![0; READ],
+            messages: out.tunnel.then(websocket::Decoder::default),
+            spdy: spdy::Decoder::default(),
+            out,
+        }
+    }
+
+    /// The next frame; nothing when the client is gone.
+    pub(super) async fn next(&mut self) -> std::io::Result<Option<Frame>> {
+        loop {
+            match self.spdy.next().map_err(|_| violation("SPDY"))? {
+                Some(Frame::Ping(id)) => self.out.send(spdy::pong(id)).await?,
+                Some(frame) => return Ok(Some(frame)),
+                None => {
+                    if !self.fill().await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads more; `false` when there is no more.
+    async fn fill(&mut self) -> std::io::Result<bool> {
+        let Some(messages) = &mut self.messages else {
+            let length = self.reader.read(&mut self.buffer).await?;
+            self.spdy.push(&self.buffer[..length]);
+            return Ok(length > 0);
+        };
+        match messages.next().map_err(|_| violation("WebSocket"))? {
+            Some(Message::Data(bytes)) => self.spdy.push(&bytes),
+            Some(Message::Ping(payload)) => {
+                // One that finds no room was followed by too many others.
+                let _dropped = self.out.queue.try_send(websocket::pong(&payload));
+            }
+            Some(Message::Close) => return Ok(false),
+            None => {
+                let length = self.reader.read(&mut self.buffer).await?;
+                messages.push(&self.buffer[..length]);
+                return Ok(length > 0);
+            }
+        }
+        Ok(true)
+    }
+}
