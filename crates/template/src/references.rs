@@ -28,7 +28,7 @@ pub fn references(dialect: &Dialect, source: &str) -> Vec<Reference> {
 }
 
 /// Collects what `expr` names apart from what is `bound` around it.
-fn walk(expr: &Expr, bound: &mut Vec<String>, found: &mut Vec<Reference>) {
+pub(crate) fn walk(expr: &Expr, bound: &mut Vec<String>, found: &mut Vec<Reference>) {
     if let Some(reference) = chain(expr) {
         if !bound.contains(&reference.variable) {
             found.push(reference);
