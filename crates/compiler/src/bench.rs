@@ -1,7 +1,9 @@
 //! Where templates are evaluated: collects what goes wrong and, when asked, where things come from.
 
+use crate::context::Variables;
 use crate::diagnostic::{Code, Diagnostic, dotted};
 use crate::dialect::DIALECT;
+use crate::explain::Seen;
 use crate::origin::{Cause, Looped, Origin, Trail, Writing};
 use crate::programs::{Parsed, Programs, Read, Sheet};
 use crate::schema::Schema;
@@ -11,7 +13,7 @@ use choreo_template::{
     Budget, Context, Entry, Exhausted, Helper, Output, Recorder, Silent, Template, Trace, clipped,
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// How many problems of one binding are told.
@@ -129,6 +131,8 @@ pub(crate) struct Bench<L> {
     pub(crate) instance: Option<String>,
     /// The loop that is being run.
     looped: Option<Looped>,
+    /// What templates see; only when somebody asked.
+    pub(crate) seen: Seen,
 }
 
 impl<L: Ledger> Bench<L> {
@@ -166,6 +170,14 @@ impl<L: Ledger> Bench<L> {
         match self.sheet(object) {
             Some(sheet) => sheet.schema(field, value),
             None => Arc::new(Schema::read(value)),
+        }
+    }
+
+    /// Keeps what the templates of the type see, or those of the trait that is being applied, if
+    /// somebody asked.
+    pub(crate) fn keep(&mut self, variables: &Variables) {
+        if L::ENABLED {
+            self.seen.add(self.instance.clone(), variables.clone());
         }
     }
 
@@ -279,24 +291,14 @@ impl<L: Ledger> Bench<L> {
         self.looped = None;
     }
 
-    /// A list as it is; a map as a list of `{key, value}`, sorted by key.
     fn items(&mut self, site: Site<'_>, for_each: &str, context: &Context<'_, '_>) -> Vec<Value> {
-        match self.eval(site, &Value::from(for_each), context) {
-            Some(Some(Value::Array(items))) => items,
-            Some(Some(Value::Object(map))) => {
-                let mut entries: Vec<_> = map.into_iter().collect();
-                entries.sort_by(|(left, _), (right, _)| left.cmp(right));
-                entries
-                    .into_iter()
-                    .map(|(key, value)| serde_json::json!({"key": key, "value": value}))
-                    .collect()
-            }
-            Some(_) => {
-                self.fail(Code::Expression, site, "must be a list or a map");
-                Vec::new()
-            }
-            None => Vec::new(),
-        }
+        let Some(value) = self.eval(site, &Value::from(for_each), context) else {
+            return Vec::new();
+        };
+        value.and_then(items).unwrap_or_else(|| {
+            self.fail(Code::Expression, site, "must be a list or a map");
+            Vec::new()
+        })
     }
 
     /// Renders what `recipe` makes.
@@ -383,6 +385,25 @@ impl<L: Ledger> Bench<L> {
             looped: self.looped.clone(),
             ..Origin::platform(cause)
         }
+    }
+}
+
+/// What a loop over `value` goes over: a list as it is; a map as a list of `{key, value}`, sorted by
+/// key.
+pub(crate) fn items(value: Value) -> Option<Vec<Value>> {
+    match value {
+        Value::Array(items) => Some(items),
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.into_iter().collect();
+            entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+            let entries = entries.into_iter();
+            Some(
+                entries
+                    .map(|(key, value)| json!({"key": key, "value": value}))
+                    .collect(),
+            )
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
 

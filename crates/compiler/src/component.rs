@@ -128,6 +128,7 @@ struct Pipeline<'a, L> {
 impl<'a, L: Ledger> Pipeline<'a, L> {
     fn run(mut self, container: &Container, connections: &Connections, compiled: &mut Compiled) {
         let variables = self.variables(container, connections);
+        self.bench.keep(&variables);
         let mut context = Context::within(self.bench.budget.clone());
         variables.bind(&mut context);
         let mut drafts = Vec::new();
@@ -155,6 +156,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         }
         compiled.diagnostics.append(&mut self.bench.diagnostics);
         if !compiled.has_errors() {
+            compiled.provenance.seen = std::mem::take(&mut self.bench.seen);
             self.finish(drafts, compiled);
         }
     }
@@ -369,6 +371,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             validations::before(&mut self.bench, &used.object, rules, &scope);
             if self.bench.diagnostics.len() == before {
                 self.bench.instance = Some(used.instance.clone());
+                self.bench.keep(&used.variables);
                 traits::apply(&mut self.bench, &used.object, used.spec, &scope, drafts);
             }
         }

@@ -162,7 +162,7 @@ impl<'a> Finder<'a> {
             volume: String::new(),
             resource: String::new(),
         };
-        item.volume = format!("file-mount-{}", fnv1a(&item.path()));
+        item.volume = volume_name(&item.path());
         item.resource = item.resource_name(prefix);
         Some(item)
     }
@@ -225,6 +225,11 @@ impl Item<'_> {
             }
         }
     }
+}
+
+/// What the volume is called that the file at `path` is mounted from.
+pub(crate) fn volume_name(path: &str) -> String {
+    format!("file-mount-{}", fnv1a(path))
 }
 
 /// Where a secret comes from.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Variables by name, and what helpers return.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Variables {
     variables: BTreeMap<&'static str, Value>,
     helpers: Vec<(Helper, Value)>,
@@ -38,6 +38,17 @@ impl Variables {
 
     pub(crate) fn set(&mut self, name: &'static str, value: Value) {
         self.variables.insert(name, value);
+    }
+
+    /// The variable `name`.
+    pub(crate) fn variable(&self, name: &str) -> Option<&Value> {
+        self.variables.get(name)
+    }
+
+    /// What `helper` returns.
+    pub(crate) fn helper(&self, helper: Helper) -> Option<&Value> {
+        let found = self.helpers.iter().find(|(known, _)| *known == helper);
+        found.map(|(_, value)| value)
     }
 }
 

@@ -1,14 +1,19 @@
 //! Why a field of a rendered object is what it is: the way from the field back to what somebody
 //! wrote, in steps and in a sentence.
 
+mod configured;
+mod connected;
 mod follow;
 mod frozen;
 mod given;
 mod path;
+mod seen;
+mod workload;
 
 pub use frozen::Frozen;
 pub(crate) use given::type_object;
 pub use path::{Missing, locate};
+pub(crate) use seen::Seen;
 
 use crate::diagnostic::dotted;
 use crate::fleet::{Fleet, Name, RenderedBinding, Snapshot};
@@ -125,7 +130,7 @@ impl Explained<'_> {
 
     /// The way to the leaf `pointer` of the object at `index`.
     pub(crate) fn steps(&self, index: usize, pointer: &str) -> Option<Vec<Step>> {
-        let made = self.compiled.provenance.get(index)?.at(pointer)?;
+        let made = self.compiled.provenance.trails.get(index)?.at(pointer)?;
         Some(self.way(made, pointer))
     }
 

@@ -141,7 +141,7 @@ pub(crate) fn identify(drafts: &mut [Draft]) {
 /// Hands the objects over.
 pub(crate) fn hand_over(drafts: Vec<Draft>, compiled: &mut Compiled) {
     for draft in drafts {
-        compiled.provenance.extend(draft.trail);
+        compiled.provenance.trails.extend(draft.trail);
         compiled.objects.push(Rendered {
             id: draft.id,
             target_plane: draft.plane,

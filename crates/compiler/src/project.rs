@@ -41,6 +41,7 @@ fn compile<L: Ledger>(snapshot: &ProjectSnapshot<'_>, programs: &Programs) -> Co
     let drafts = render(snapshot, &mut bench, &compiled.namespace);
     compiled.diagnostics.append(&mut bench.diagnostics);
     if !compiled.has_errors() {
+        compiled.provenance.seen = bench.seen;
         finish::hand_over(drafts, &mut compiled);
     }
     compiled
@@ -83,6 +84,7 @@ fn render<L: Ledger>(
         let value = parameters::filled(bench, section.as_ref(), value.as_ref(), site);
         variables.set(name, value);
     }
+    bench.keep(&variables);
     let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
     let rules = ("validations", frozen.spec.validations.as_slice());

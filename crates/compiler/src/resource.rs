@@ -62,6 +62,7 @@ fn compile<L: Ledger>(snapshot: &ResourceSnapshot<'_>, programs: &Programs) -> C
     let mut bench = Bench::<L>::default();
     bench.open(programs, &object, &snapshot.release.resource_type);
     let variables = variables(snapshot, &object, &mut bench);
+    bench.keep(&variables);
     let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
     let spec = &snapshot.release.resource_type.spec;
@@ -81,6 +82,7 @@ fn compile<L: Ledger>(snapshot: &ResourceSnapshot<'_>, programs: &Programs) -> C
         result.readiness = resource_outputs::readiness(&mut bench, &object, spec, &context, live);
         (result.outputs, result.unresolved) =
             resource_outputs::outputs(&mut bench, &object, &spec.outputs, &context);
+        compiled.provenance.seen = bench.seen;
         finish::hand_over(drafts, &mut compiled);
     }
     result.compiled = compiled;

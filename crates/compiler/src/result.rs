@@ -1,6 +1,7 @@
 //! What a compilation returns.
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::explain::Seen;
 use crate::origin::{Made, Trail};
 use choreo_model::release::{
     ConnectionTarget, EndpointStatus, PendingConnection, PendingResourceDependency,
@@ -43,9 +44,17 @@ pub struct Compiled {
     pub secret_reference_names: Vec<String>,
     /// What is wrong.
     pub diagnostics: Vec<Diagnostic>,
-    /// Where the fields of each object come from, in the order of the objects; empty unless asked
-    /// for.
-    pub provenance: Vec<Trail>,
+    /// Where the fields of the objects come from; nothing unless asked for.
+    pub provenance: Provenance,
+}
+
+/// Where the fields of objects come from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Provenance {
+    /// Of each object, in their order.
+    pub(crate) trails: Vec<Trail>,
+    /// What templates saw.
+    pub(crate) seen: Seen,
 }
 
 impl Compiled {
@@ -66,6 +75,6 @@ impl Compiled {
     /// What made the leaf `pointer` of object `id`.
     pub fn made(&self, id: &str, pointer: &str) -> Option<&Made> {
         let index = self.objects.iter().position(|one| one.id == id)?;
-        self.provenance.get(index)?.at(pointer)
+        self.provenance.trails.get(index)?.at(pointer)
     }
 }

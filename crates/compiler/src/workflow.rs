@@ -61,6 +61,7 @@ fn compile<L: Ledger>(snapshot: &WorkflowSnapshot<'_>, programs: &Programs) -> C
     let mut variables = variables(snapshot, &object, &compiled.namespace, &mut bench);
     let references = external_references(snapshot, &object, &variables, &mut bench);
     variables.set("externalRefs", references);
+    bench.keep(&variables);
     let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
     let resources = &snapshot.workflow.spec.resources;
@@ -91,6 +92,7 @@ fn compile<L: Ledger>(snapshot: &WorkflowSnapshot<'_>, programs: &Programs) -> C
         });
     }
     finish::label(&mut drafts, &run_labels(snapshot));
+    compiled.provenance.seen = bench.seen;
     finish::hand_over(drafts, &mut compiled);
     CompiledWorkflow {
         prerequisites: prerequisites(&compiled.namespace),

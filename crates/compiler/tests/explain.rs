@@ -6,23 +6,28 @@ use serde_json::Value;
 use std::path::Path;
 
 fn fleet() -> Fleet {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
-    let manifests = [
-        "platform.yaml",
-        "connections/input.yaml",
-        "traits/input.yaml",
-        "workflows/platform.yaml",
-        "workflows/plain/input.yaml",
-    ]
-    .into_iter()
-    .flat_map(|file| {
-        let text = std::fs::read_to_string(folder.join(file)).expect("a file");
-        serde_saphyr::from_multiple::<Value>(&text).expect("YAML")
-    });
+    of_files(&[
+        "goldens/platform.yaml",
+        "goldens/connections/input.yaml",
+        "goldens/traits/input.yaml",
+        "goldens/workflows/platform.yaml",
+        "goldens/workflows/plain/input.yaml",
+    ])
+}
+
+fn of_files(files: &[&str]) -> Fleet {
+    let manifests = files
+        .iter()
+        .flat_map(|file| serde_saphyr::from_multiple::<Value>(&read(file)).expect("YAML"));
     let mut fleet = Fleet::read(manifests);
     fleet.bind_cells();
     fleet.settle();
     fleet
+}
+
+fn read(file: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    std::fs::read_to_string(folder.join(file)).expect("a file")
 }
 
 /// The sentence about a field of the first object of `kind`.
@@ -166,4 +171,51 @@ fn a_step_names_what_the_release_keeps_of_it() {
         instance
     );
     assert_eq!(frozen("ReleaseBinding/web-test", "spec.state"), None);
+}
+
+/// Every field of the objects that show what helpers return, with the objects and fields behind it.
+fn told_of_helpers() -> String {
+    let fleet = of_files(&["explain/input.yaml"]);
+    let rendered = fleet.render();
+    let binding = rendered.iter().find(|one| one.name == "web-test");
+    let binding = binding.expect("a binding");
+    let problems: Vec<String> = binding
+        .compiled
+        .diagnostics
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(problems, [""; 0]);
+    let explained = fleet.explain(binding).expect("a binding");
+    let mut told = Vec::new();
+    for (index, one) in explained.objects().iter().enumerate() {
+        let kind = one.object["kind"].as_str().expect("a kind");
+        if kind == "NetworkPolicy" {
+            continue;
+        }
+        for field in explained.leaves(index, "") {
+            let is_shown = field.field == "metadata.name" && field.value != "all";
+            if field.steps[0].expression.is_none()
+                || field.field.starts_with("metadata.") && !is_shown
+            {
+                continue;
+            }
+            let ends = field.steps.iter().filter(|step| step.expression.is_none());
+            let ends: Vec<String> = ends
+                .map(|step| format!("{:?} {} {}", step.role, step.object, step.field))
+                .collect();
+            let (name, value) = (&field.field, &field.value);
+            told.push(format!("{kind} {name} {value} <- {}\n", ends.join("; ")));
+        }
+    }
+    told.concat()
+}
+
+#[test]
+fn what_helpers_return_is_followed_to_the_entry() {
+    let (told, expected) = (told_of_helpers(), read("explain/expected.txt"));
+    if told != expected {
+        let differ = told.lines().zip(expected.lines()).find(|(a, b)| a != b);
+        panic!("{differ:#?}\n{told}");
+    }
 }

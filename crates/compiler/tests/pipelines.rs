@@ -5,8 +5,8 @@
 
 use choreo_compiler::fleet::Fleet;
 use choreo_compiler::{
-    Compiled, CompiledResource, Programs, ResourceSnapshot, WorkflowSnapshot, compile_resource,
-    compile_workflow, explain_resource, explain_workflow, release,
+    Compiled, CompiledResource, Programs, Provenance, ResourceSnapshot, WorkflowSnapshot,
+    compile_resource, compile_workflow, explain_resource, explain_workflow, release,
 };
 use choreo_model::rendered::ResourceStatus;
 use choreo_model::{
@@ -94,9 +94,9 @@ fn resources(manifests: &[Value]) -> Vec<(String, CompiledResource)> {
         };
         let plain = compile_resource(&snapshot, &Programs::default());
         let mut explained = explain_resource(&snapshot, &Programs::default());
-        let is_explained = !explained.compiled.provenance.is_empty();
+        let is_explained = explained.compiled.provenance != Provenance::default();
         assert_eq!(is_explained, !plain.compiled.objects.is_empty());
-        explained.compiled.provenance.clear();
+        explained.compiled.provenance = Provenance::default();
         assert_eq!(plain, explained);
         plain
     };
@@ -216,7 +216,7 @@ fn workflow(manifests: &[Value]) -> (String, choreo_compiler::CompiledWorkflow) 
     };
     let plain = compile_workflow(&snapshot, &Programs::default());
     let mut explained = explain_workflow(&snapshot, &Programs::default());
-    explained.compiled.provenance.clear();
+    explained.compiled.provenance = Provenance::default();
     assert_eq!(plain, explained);
     (run.name().to_owned(), plain)
 }

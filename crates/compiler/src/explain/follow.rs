@@ -3,22 +3,24 @@
 use super::given::type_object;
 use super::{Explained, Role, Step};
 use crate::diagnostic::dotted;
-use crate::dialect::DIALECT;
 use crate::fleet::{Bound, Snapshot};
-use crate::origin::{Origin, join};
+use crate::origin::{Looped, Origin, join};
 use choreo_model::plane::DataPlaneSpec;
 use choreo_model::{Environment, Object};
-use choreo_template::{Reference, references};
-use serde_json::json;
+use choreo_template::Reference;
+use serde_json::{Value, json};
 
 /// How many templates may lead to each other: a trait's parameter to one of its type.
 const DEEP: usize = 4;
 
-/// Who sees an expression, and what it is looked at for.
+/// Who sees an expression.
 #[derive(Debug, Clone, Copy)]
-struct Sight<'o> {
+pub(super) struct Sight<'o> {
     origin: &'o Origin,
-    instance: Option<&'o str>,
+    /// The trait's instance, when it is a trait that sees it.
+    pub(super) instance: Option<&'o str>,
+    /// The loop around it.
+    pub(super) looped: Option<&'o Looped>,
     depth: usize,
 }
 
@@ -29,44 +31,26 @@ impl Explained<'_> {
         let sight = Sight {
             origin,
             instance: origin.instance.as_deref(),
+            looped: origin.looped.as_ref(),
             depth: 0,
         };
-        self.sources(source, below, sight)
+        let part: Vec<String> = parts(below).collect();
+        self.sources(source, &part, sight)
     }
 
-    fn sources(&self, source: &str, below: &str, sight: Sight<'_>) -> Vec<Step> {
-        let found = references(&DIALECT, source);
-        // Only of a plain reference it is known what a part of its value is a part of.
-        let plain = found.len() == 1 && is_plain(source);
+    fn sources(&self, source: &str, part: &[String], sight: Sight<'_>) -> Vec<Step> {
+        let found = self.compiled.provenance.seen.sources(source, part, sight);
         found
-            .into_iter()
-            .flat_map(|mut reference| {
-                if plain {
-                    reference.path.extend(parts(below));
-                }
-                self.source(&reference, sight)
-            })
+            .iter()
+            .flat_map(|reference| self.source(reference, sight))
             .collect()
     }
 
     fn source(&self, reference: &Reference, sight: Sight<'_>) -> Vec<Step> {
-        if let Some(looped) = sight.origin.looped.as_ref()
+        if let Some(looped) = sight.looped
             && looped.variable == reference.variable
-            && sight.depth == 0
         {
-            let below = reference
-                .path
-                .iter()
-                .fold(format!("/{}", looped.index), |at, part| join(&at, part));
-            let mut steps = vec![Step {
-                role: Role::Loop,
-                object: sight.origin.source.clone(),
-                field: loop_field(&sight.origin.field),
-                expression: Some(looped.expression.clone()),
-            }];
-            let inner = Sight { depth: 1, ..sight };
-            steps.extend(self.sources(&looped.expression, &below, inner));
-            return steps;
+            return self.round(looped, &reference.path, sight);
         }
         match reference.variable.as_str() {
             "parameters" | "environmentConfigs" => self.value(reference, sight),
@@ -74,12 +58,30 @@ impl Explained<'_> {
         }
     }
 
+    /// What the part at `path` of the item of a loop is made of.
+    fn round(&self, looped: &Looped, path: &[String], sight: Sight<'_>) -> Vec<Step> {
+        let step = Step {
+            role: Role::Loop,
+            object: sight.origin.source.clone(),
+            field: loop_field(&sight.origin.field),
+            expression: Some(looped.expression.clone()),
+        };
+        let outer = Sight {
+            looped: None,
+            ..sight
+        };
+        let part = self.compiled.provenance.seen.behind(looped, path, outer);
+        let sources = self.sources(&looped.expression, &part, outer);
+        std::iter::once(step).chain(sources).collect()
+    }
+
     fn value(&self, reference: &Reference, sight: Sight<'_>) -> Vec<Step> {
         let Some(section) = self.section(&reference.variable, sight.instance) else {
             return Vec::new();
         };
         let (mut step, text) = section.source(&reference.path);
-        let inner: Vec<String> = text.map(expressions).unwrap_or_default();
+        let (text, rest) = text.unwrap_or_default();
+        let inner = expressions(text);
         if inner.is_empty() || sight.depth >= DEEP {
             return vec![step];
         }
@@ -87,12 +89,15 @@ impl Explained<'_> {
         step.expression = Some(inner.join(", "));
         let sight = Sight {
             instance: None,
+            looped: None,
             depth: sight.depth + 1,
             ..sight
         };
+        // Of several in one text each makes a part of the text, not a part of a value.
+        let part = if inner.len() == 1 { rest } else { &[] };
         let deeper = inner
             .iter()
-            .flat_map(|source| self.sources(source, "", sight));
+            .flat_map(|source| self.sources(source, part, sight));
         std::iter::once(step).chain(deeper).collect()
     }
 
@@ -104,8 +109,8 @@ impl Explained<'_> {
         match reference.variable.as_str() {
             "metadata" => self.names(path.first().map_or("", String::as_str)),
             "workload" => self.workload(reference),
-            "configurations" => self.configurations(reference.helper.as_deref()),
-            "dependencies" => self.dependencies(),
+            "configurations" => self.configurations(reference),
+            "dependencies" => self.dependencies(reference),
             "gateway" => vec![gateway(path, environment, plane)],
             "environment" if path.first().is_some_and(|part| part == "gateway") => {
                 vec![gateway(&path[1..], environment, plane)]
@@ -181,69 +186,6 @@ impl Explained<'_> {
             .collect()
     }
 
-    fn workload(&self, reference: &Reference) -> Vec<Step> {
-        let field = match (&reference.helper, reference.path.as_slice()) {
-            (Some(_), _) => "/spec/endpoints".to_owned(),
-            (None, path) => path
-                .iter()
-                .fold("/spec".to_owned(), |at, part| join(&at, part)),
-        };
-        vec![self.of_workload(&field)]
-    }
-
-    pub(super) fn of_workload(&self, pointer: &str) -> Step {
-        let Snapshot::Component(snapshot) = &self.snapshot else {
-            return step(Role::Given, String::new(), pointer);
-        };
-        let (project, component) = (snapshot.project.name(), snapshot.component.name());
-        let namespace = snapshot.binding.namespace();
-        let workloads = self.fleet.workloads_of(namespace, project, component);
-        let name = workloads.first().map_or(component, |one| one.name());
-        step(Role::Given, format!("Workload/{name}"), pointer)
-    }
-
-    /// Variables and files: of the workload, then of the binding, with secrets. The name of the
-    /// helper tells which of these it looks at; without one they are all looked at.
-    fn configurations(&self, helper: Option<&str>) -> Vec<Step> {
-        let Snapshot::Component(snapshot) = &self.snapshot else {
-            return Vec::new();
-        };
-        let looks = |words: &[&str]| {
-            helper.is_none_or(|helper| words.iter().any(|word| helper.contains(word)))
-        };
-        let container = &snapshot.release.workload.container;
-        let mut steps = Vec::new();
-        if !container.env.is_empty() && looks(&["Env"]) {
-            steps.push(self.of_workload("/spec/container/env"));
-        }
-        if !container.files.is_empty() && looks(&["File", "Volume"]) {
-            steps.push(self.of_workload("/spec/container/files"));
-        }
-        if snapshot.binding.spec.workload_overrides.is_some() {
-            steps.push(given(snapshot.binding, "/spec/workloadOverrides"));
-        }
-        if !helper.is_some_and(|helper| helper.contains("Config")) {
-            let references = snapshot.secret_references.iter();
-            steps.extend(references.map(|reference| given(*reference, "/spec/data")));
-        }
-        steps
-    }
-
-    fn dependencies(&self) -> Vec<Step> {
-        let Snapshot::Component(snapshot) = &self.snapshot else {
-            return Vec::new();
-        };
-        if snapshot.release.workload.dependencies.is_none() {
-            return vec![step_unset(self.of_workload("/spec/dependencies"))];
-        }
-        let providers = snapshot.providers.iter();
-        let resources = snapshot.resources.iter();
-        std::iter::once(self.of_workload("/spec/dependencies"))
-            .chain(providers.map(|provider| given(*provider, "/status/endpoints")))
-            .chain(resources.map(|resource| given(*resource, "/status/outputs")))
-            .collect()
-    }
-
     /// Where a trait's instance is declared.
     fn instance(&self, instance: Option<&str>) -> Vec<Step> {
         let (Snapshot::Component(snapshot), Some(instance)) = (&self.snapshot, instance) else {
@@ -275,7 +217,7 @@ fn loop_field(field: &str) -> String {
     format!("{within}.forEach")
 }
 
-fn step(role: Role, object: String, pointer: &str) -> Step {
+pub(super) fn step(role: Role, object: String, pointer: &str) -> Step {
     Step {
         role,
         object,
@@ -284,14 +226,7 @@ fn step(role: Role, object: String, pointer: &str) -> Step {
     }
 }
 
-fn step_unset(step: Step) -> Step {
-    Step {
-        role: Role::Unset,
-        ..step
-    }
-}
-
-fn given<T: choreo_model::Spec>(object: &Object<T>, pointer: &str) -> Step {
+pub(super) fn given<T: choreo_model::Spec>(object: &Object<T>, pointer: &str) -> Step {
     let title = format!("{}/{}", object.kind(), object.name());
     step(Role::Given, title, pointer)
 }
@@ -329,19 +264,20 @@ fn data_plane(path: &[String], plane: &Object<DataPlaneSpec>) -> Step {
     given(plane, &pointer)
 }
 
+/// What is at `path` of `value`; null, where nothing is.
+pub(super) fn at<'v>(value: &'v Value, path: &[&str]) -> &'v Value {
+    let pointer = path
+        .iter()
+        .fold(String::new(), |pointer, part| join(&pointer, part));
+    value.pointer(&pointer).unwrap_or(&Value::Null)
+}
+
 /// The parts of a JSON pointer.
 fn parts(pointer: &str) -> impl Iterator<Item = String> {
     pointer
         .split('/')
         .skip(1)
         .map(|part| part.replace("~1", "/").replace("~0", "~"))
-}
-
-/// Whether an expression is nothing but names and dots.
-fn is_plain(source: &str) -> bool {
-    source
-        .chars()
-        .all(|c| c.is_alphanumeric() || matches!(c, '.' | '_' | ' '))
 }
 
 /// The expressions in `text`.

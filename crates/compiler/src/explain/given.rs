@@ -214,8 +214,9 @@ fn schema_of<'a>(
 }
 
 impl Section<'_> {
-    /// Where the value at `path` comes from, and the text there when it may be a template.
-    pub(super) fn source(&self, path: &[String]) -> (Step, Option<&str>) {
+    /// Where the value at `path` comes from; and, when that may be a template, its text and what is
+    /// left of the path below it.
+    pub(super) fn source<'p>(&self, path: &'p [String]) -> (Step, Option<(&str, &'p [String])>) {
         if let Some((pointer, value)) = self.value.and_then(|value| reach(value, path)) {
             let step = Step {
                 role: Role::Given,
@@ -223,7 +224,9 @@ impl Section<'_> {
                 field: dotted(&format!("{}{pointer}", self.given.1)),
                 expression: None,
             };
-            return (step, value.as_str().filter(|_| self.is_template));
+            let text = value.as_str().filter(|_| self.is_template);
+            let depth = pointer.matches('/').count();
+            return (step, text.map(|text| (text, &path[depth..])));
         }
         let root = self.schema.and_then(|one| one.open_api_v3_schema.as_ref());
         let step = match root.and_then(|root| default(root, path)) {

@@ -5,7 +5,7 @@ mod platform;
 
 use choreo_compiler::fleet::Fleet;
 use choreo_compiler::{
-    Code, Compiled, Programs, compile_component, compile_project, explain_component,
+    Code, Compiled, Programs, Provenance, compile_component, compile_project, explain_component,
     explain_project, release,
 };
 use choreo_model::{Component, ComponentType, Workload};
@@ -52,8 +52,8 @@ fn explaining_changes_nothing() {
     for binding in fleet.bindings() {
         let plain = compiled(&fleet, binding.name(), false);
         let mut explained = compiled(&fleet, binding.name(), true);
-        assert_eq!(plain.provenance, []);
-        explained.provenance.clear();
+        assert_eq!(plain.provenance, Provenance::default());
+        explained.provenance = Provenance::default();
         assert_eq!(plain, explained);
     }
     for binding in fleet.project_bindings() {
