@@ -133,10 +133,11 @@ fn answer(
     place: impl Fn(&Explained<'_>, &str, &Step) -> Place,
 ) -> Result<Answer> {
     let rendered = fleet.render();
-    let (wanted, field) = Wanted::of(args)?;
+    let wanted = Wanted::of(args)?;
     let (binding, object, index) = wanted.find(&rendered)?;
     let title = ObjectName::of(object).to_string();
-    let pointer = locate(object, field).map_err(|missing| nowhere(&title, &missing))?;
+    let pointer = locate(object, wanted.field())
+        .map_err(|missing| nowhere(&title, &missing, wanted.offer(&rendered)))?;
     let count = object
         .pointer(&pointer)
         .map_or(0, |value| leaves(value).len());
@@ -162,8 +163,8 @@ fn answer(
     })
 }
 
-/// The field is not there: the nearest that is may be meant.
-fn nowhere(title: &str, missing: &Missing) -> Failure {
+/// The field is not there: the nearest that is may be meant, or what `offer` says.
+fn nowhere(title: &str, missing: &Missing, offer: Option<String>) -> Failure {
     let failure = Failure::new(Exit::NotFound, format!("{title}: {missing}"));
     let there = missing.there.split(", ");
     let meant = match manifest::nearest(&missing.wanted, there) {
@@ -173,10 +174,10 @@ fn nowhere(title: &str, missing: &Missing) -> Failure {
             elsewhere.collect::<Vec<_>>().join(", or ")
         }
     };
-    if meant.is_empty() {
-        failure
-    } else {
-        failure.hint(format!("did you mean {meant}?"))
+    match offer {
+        _ if !meant.is_empty() => failure.hint(format!("did you mean {meant}?")),
+        Some(offer) => failure.hint(format!("did you mean {offer}?")),
+        None => failure,
     }
 }
 

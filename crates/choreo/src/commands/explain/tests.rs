@@ -46,6 +46,27 @@ fn fields_are_followed_to_the_line_that_gives_them() {
     );
 }
 
+fn hint(target: &str, field: &str, env: Option<&str>) -> String {
+    let failure = explained(target, field, env).unwrap_err();
+    failure.help().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_name_that_is_also_a_components_may_mean_that() {
+    let asked = hint("catalog", ".spec.replicas", None);
+    assert!(
+        asked.starts_with("name one of: Service/catalog --env"),
+        "{asked}"
+    );
+    let of_it = "the component: catalog deployment.spec.replicas --env development";
+    assert!(asked.ends_with(&format!("; or {of_it}")), "{asked}");
+    let asked = hint("deployment/catalog", ".spec.replicas", None);
+    assert_eq!(asked, format!("name {of_it}"));
+    let asked = hint("service/catalog", ".spec.replicas", Some("staging"));
+    let kind = "the component: catalog service.spec.replicas --env development";
+    assert_eq!(asked, format!("did you mean {kind}?"));
+}
+
 #[test]
 fn what_is_not_there_is_said() {
     let said = |target: &str, field: &str, env: Option<&str>| {
@@ -60,10 +81,6 @@ fn what_is_not_there_is_said() {
     let (exit, message) = said("catalog", "deployment.spec.nope", Some("staging"));
     assert_eq!(exit, Exit::NotFound);
     assert!(message.contains("there is no nope in spec"), "{message}");
-    let hint = |target: &str, field: &str, env: Option<&str>| {
-        let failure = explained(target, field, env).unwrap_err();
-        failure.help().unwrap_or_default().to_owned()
-    };
     assert_eq!(
         hint("catalog", "deployment.spec.image", Some("staging")),
         "did you mean spec.template.spec.containers[0].image?"

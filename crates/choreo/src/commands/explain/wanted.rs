@@ -1,6 +1,9 @@
 //! Which rendered object is meant: by its own kind and name, or by what it belongs to.
 
-use choreo_compiler::fleet::{ObjectName, RenderedBinding};
+use choreo_compiler::{
+    explain::locate,
+    fleet::{ObjectName, RenderedBinding},
+};
 use serde_json::Value;
 
 use crate::{
@@ -26,13 +29,16 @@ pub(super) struct Wanted<'a> {
     own: bool,
     environment: Option<&'a str>,
     namespace: Option<&'a str>,
+    /// The field of the object.
+    field: &'a str,
 }
 
 impl<'a> Wanted<'a> {
     /// The object and the field that `args` name.
-    pub(super) fn of(args: &'a Explain) -> Result<(Self, &'a str)> {
+    pub(super) fn of(args: &'a Explain) -> Result<Self> {
         let field = args.field.as_str();
         let mut wanted = Self {
+            field,
             kind: None,
             name: &args.target,
             own: true,
@@ -41,10 +47,10 @@ impl<'a> Wanted<'a> {
         };
         if let Some((kind, name)) = args.target.split_once('/') {
             (wanted.kind, wanted.name) = (Some(kind), name);
-            return Ok((wanted, field));
+            return Ok(wanted);
         }
         if wanted.environment.is_none() {
-            return Ok((wanted, field));
+            return Ok(wanted);
         }
         let (kind, rest) = field.split_once('.').unwrap_or((field, ""));
         if kind.is_empty() {
@@ -54,7 +60,13 @@ impl<'a> Wanted<'a> {
         }
         wanted.kind = Some(kind);
         wanted.own = false;
-        Ok((wanted, rest))
+        wanted.field = rest;
+        Ok(wanted)
+    }
+
+    /// The field of the object that is meant.
+    pub(super) const fn field(&self) -> &'a str {
+        self.field
     }
 
     /// The one object that is meant.
@@ -65,7 +77,7 @@ impl<'a> Wanted<'a> {
         match found.as_slice() {
             [one] => Ok(*one),
             [] => Err(self.missing(rendered)),
-            several => Err(self.ambiguous(several)),
+            several => Err(self.ambiguous(several, rendered)),
         }
     }
 
@@ -92,6 +104,9 @@ impl<'a> Wanted<'a> {
         let failure = |message| Failure::new(Exit::NotFound, message);
         let (false, Some(environment)) = (self.own, self.environment) else {
             let failure = failure(format!("no rendered {kind} is called {}", self.name));
+            if let Some(offer) = self.offer(rendered) {
+                return failure.hint(format!("name {offer}"));
+            }
             let names: Vec<String> = all(rendered)
                 .filter(|(_, object, _)| {
                     let of = ObjectName::of(object);
@@ -124,7 +139,40 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn ambiguous(&self, several: &[Found<'_>]) -> Failure {
+    /// How to ask about the component, resource or project of that name, when it was an object that
+    /// was asked about: with the kind of an object of it that has the field, if one does.
+    pub(super) fn offer(&self, rendered: &[RenderedBinding]) -> Option<String> {
+        let is_it = |binding: &&RenderedBinding| {
+            let is_there = |namespace| binding.namespace == namespace;
+            subject(binding) == self.name
+                && !binding.environment.is_empty()
+                && self.namespace.is_none_or(is_there)
+        };
+        let bindings = rendered.iter().filter(is_it).filter(|_| self.own);
+        let (kind, binding) = bindings
+            .map(|binding| (self.kind_with_field(binding), binding))
+            .min_by_key(|(kind, _)| kind.is_none())?;
+        let (name, environment) = (self.name, &binding.environment);
+        let kind = kind.as_deref().or(self.kind).unwrap_or("KIND");
+        let field = self.field.trim_start_matches('.');
+        let what = what(binding);
+        Some(format!(
+            "the {what}: {name} {kind}.{field} --env {environment}"
+        ))
+    }
+
+    /// The kind of an object of `binding` that has the field.
+    fn kind_with_field(&self, binding: &RenderedBinding) -> Option<String> {
+        let objects = binding.compiled.objects.iter().map(|one| &one.object);
+        let mut there = objects.filter(|object| locate(object, self.field).is_ok());
+        there.find_map(|object| {
+            let kind = object["kind"].as_str()?;
+            let is_wanted = self.kind.is_none_or(|wanted| is_kind(kind, wanted));
+            is_wanted.then(|| kind.to_lowercase())
+        })
+    }
+
+    fn ambiguous(&self, several: &[Found<'_>], rendered: &[RenderedBinding]) -> Failure {
         let in_environment = |(binding, object, _): &Found<'_>| {
             let name = ObjectName::of(object);
             match binding.environment.as_str() {
@@ -134,7 +182,10 @@ impl<'a> Wanted<'a> {
         };
         let names: Vec<String> = several.iter().map(in_environment).collect();
         let message = format!("{} means several objects", self.name);
-        Failure::new(Exit::Invalid, message).hint(format!("name one of: {}", some_of(&names)))
+        let offer = self.offer(rendered);
+        let offer = offer.map_or_else(String::new, |offer| format!("; or {offer}"));
+        let hint = format!("name one of: {}{offer}", some_of(&names));
+        Failure::new(Exit::Invalid, message).hint(hint)
     }
 }
 
@@ -150,6 +201,15 @@ fn subject(binding: &RenderedBinding) -> &str {
     let own = [&binding.component, &binding.resource, &binding.run];
     let own = own.into_iter().flatten().next();
     own.unwrap_or(&binding.project)
+}
+
+/// What kind of thing a binding binds.
+const fn what(binding: &RenderedBinding) -> &'static str {
+    match (&binding.component, &binding.resource) {
+        (Some(_), _) => "component",
+        (None, Some(_)) => "resource",
+        (None, None) => "project",
+    }
 }
 
 /// Whether `wanted` is a way to write `kind`.
