@@ -10,10 +10,11 @@ use crate::schema::Schema;
 use choreo_model::shared::{ResourceTemplate, TargetPlane};
 use choreo_model::traits::TraitCreate;
 use choreo_template::{
-    Budget, Context, Entry, Exhausted, Helper, Output, Recorder, Silent, Template, Trace, clipped,
+    Budget, Context, Entry, Exhausted, Helper, Items, Output, Recorder, Silent, Template, Trace,
+    Tree, clipped, tree,
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// How many problems of one binding are told.
@@ -55,7 +56,7 @@ pub(crate) struct Site<'a> {
 pub(crate) struct Draft {
     pub(crate) id: String,
     pub(crate) plane: TargetPlane,
-    pub(crate) object: Value,
+    pub(crate) object: Tree,
     /// Where its fields come from; only when somebody asked.
     pub(crate) trail: Option<Trail>,
 }
@@ -66,8 +67,8 @@ impl Draft {
     pub(crate) fn change<R>(
         &mut self,
         origin: impl FnOnce() -> Origin,
-        value: Option<(&Value, &Trail)>,
-        change: impl FnOnce(&mut Value) -> R,
+        value: Option<(&Tree, &Trail)>,
+        change: impl FnOnce(&mut Tree) -> R,
     ) -> R {
         let Some(trail) = &mut self.trail else {
             return change(&mut self.object);
@@ -248,7 +249,7 @@ impl<L: Ledger> Bench<L> {
         context: &Context<'_, '_>,
     ) -> Option<bool> {
         match self.eval(site, &Value::from(expression), context)? {
-            Some(Value::Bool(answer)) => Some(answer),
+            Some(Tree::Bool(answer)) => Some(answer),
             other => {
                 let found = other.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
                 let message = clipped(format!("must be true or false, found {found}"));
@@ -280,7 +281,7 @@ impl<L: Ledger> Bench<L> {
             }
             let mut scope = context.scope();
             let variable = var.unwrap_or("item");
-            scope.bind(variable, item);
+            scope.bind_tree(variable, item);
             self.looped = L::ENABLED.then(|| Looped {
                 expression: unwrapped(for_each).to_owned(),
                 variable: variable.to_owned(),
@@ -291,13 +292,13 @@ impl<L: Ledger> Bench<L> {
         self.looped = None;
     }
 
-    fn items(&mut self, site: Site<'_>, for_each: &str, context: &Context<'_, '_>) -> Vec<Value> {
+    fn items(&mut self, site: Site<'_>, for_each: &str, context: &Context<'_, '_>) -> Items {
         let Some(value) = self.eval(site, &Value::from(for_each), context) else {
-            return Vec::new();
+            return Items::default();
         };
         value.and_then(items).unwrap_or_else(|| {
             self.fail(Code::Expression, site, "must be a list or a map");
-            Vec::new()
+            Items::default()
         })
     }
 
@@ -363,7 +364,7 @@ impl<L: Ledger> Bench<L> {
         &mut self,
         cause: Cause,
         site: Site<'_>,
-        (template, output): (&Value, &Value),
+        (template, output): (&Value, &Tree),
     ) -> Option<Trail> {
         let entries = self.ledger.drain();
         L::ENABLED.then(|| {
@@ -390,20 +391,16 @@ impl<L: Ledger> Bench<L> {
 
 /// What a loop over `value` goes over: a list as it is; a map as a list of `{key, value}`, sorted by
 /// key.
-pub(crate) fn items(value: Value) -> Option<Vec<Value>> {
+pub(crate) fn items(value: Tree) -> Option<Items> {
     match value {
-        Value::Array(items) => Some(items),
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.into_iter().collect();
-            entries.sort_by(|(left, _), (right, _)| left.cmp(right));
-            let entries = entries.into_iter();
-            Some(
-                entries
-                    .map(|(key, value)| json!({"key": key, "value": value}))
-                    .collect(),
-            )
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        Tree::Array(items) => Some(items),
+        Tree::Object(members) => Some(
+            members
+                .iter()
+                .map(|(key, value)| tree!({"key": key.clone(), "value": value}))
+                .collect(),
+        ),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) => None,
     }
 }
 

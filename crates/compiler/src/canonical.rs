@@ -1,83 +1,80 @@
-//! Bytes of a JSON value that do not depend on the order of keys.
+//! One text for each JSON value.
 
-use serde_json::{Map, Value};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::ops::Range;
 
-/// Writes `value` with sorted keys and no white space.
-pub(crate) fn write(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(object) => write_object(object, "", out),
-        Value::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                write(item, out);
-            }
-            out.push(']');
-        }
-        Value::String(text) => write_text(text, out),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "{value}");
-        }
-    }
-}
-
-/// Writes `object` without its field `but`.
-pub(crate) fn write_object(object: &Map<String, Value>, but: &str, out: &mut String) {
-    let mut entries: Vec<_> = object.iter().filter(|(key, _)| *key != but).collect();
-    if !entries.is_sorted_by_key(|(key, _)| *key) {
-        entries.sort_by_key(|(key, _)| *key);
-    }
-    out.push('{');
-    for (index, (key, value)) in entries.into_iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        write_text(key, out);
-        out.push(':');
-        write(value, out);
-    }
-    out.push('}');
-}
-
-fn write_text(text: &str, out: &mut String) {
-    let plain = text
-        .bytes()
-        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-    if plain {
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
-    } else {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{}", Value::from(text));
-    }
-}
-
-/// The canonical text of `value`.
-pub(crate) fn text(value: &Value) -> String {
-    let mut out = String::new();
-    write(value, &mut out);
-    out
+/// The canonical text of `value`, JSON or a tree of it: fields sorted, which both keep so, and no
+/// white space.
+pub(crate) fn text(value: &impl Serialize) -> String {
+    // Neither can hold what JSON cannot.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// A hash of `text` in sixteen hexadecimal digits.
 pub(crate) fn hash(text: &str) -> String {
-    let mut hash = digest(text);
-    hash.truncate(16);
-    hash
+    short(&Sha256::digest(text))
+}
+
+/// Canonical texts one after the other, whose order makes no difference.
+pub(crate) struct Lines {
+    text: Vec<u8>,
+    /// Where each is in the text, in the order of what they say.
+    places: Vec<Range<usize>>,
+}
+
+impl<T: Serialize> FromIterator<T> for Lines {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        let mut text = Vec::with_capacity(2048);
+        let mut places = Vec::new();
+        for value in values {
+            let start = text.len();
+            // What is made by templates can be written as JSON, and to memory.
+            if serde_json::to_writer(&mut text, &value).is_err() {
+                text.truncate(start);
+            }
+            places.push(start..text.len());
+        }
+        places.sort_unstable_by(|left, right| text[left.clone()].cmp(&text[right.clone()]));
+        Self { text, places }
+    }
+}
+
+impl Lines {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// A hash of all, in sixteen hexadecimal digits.
+    pub(crate) fn hash(&self) -> String {
+        let mut sum = Sha256::new();
+        for (index, place) in self.places.iter().enumerate() {
+            if index > 0 {
+                sum.update(b"\n");
+            }
+            sum.update(&self.text[place.clone()]);
+        }
+        short(&sum.finalize())
+    }
 }
 
 /// The SHA-256 of `text` in hexadecimal digits.
 pub(crate) fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .fold(String::new(), |mut out, byte| {
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
+    hexadecimal(&Sha256::digest(text))
+}
+
+fn short(digest: &[u8]) -> String {
+    let mut text = hexadecimal(digest);
+    text.truncate(16);
+    text
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

@@ -21,9 +21,8 @@ use choreo_model::release::{BindingState, FrozenComponentType};
 use choreo_model::shared::TargetPlane;
 use choreo_model::traits::TraitSpec;
 use choreo_model::{labels, names};
-use choreo_template::{Context, Recorder, Silent};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use choreo_template::{Context, Members, Recorder, Silent, tree};
+use serde_json::Value;
 
 /// Renders one binding of a component.
 pub fn compile_component(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> Compiled {
@@ -53,6 +52,7 @@ fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> 
     let connections = connect(snapshot, &mut compiled);
     let pipeline = Pipeline {
         snapshot,
+        programs,
         labels: context::component_labels(snapshot),
         bench: bench::<L>(snapshot, programs),
     };
@@ -120,8 +120,9 @@ struct Use<'a> {
 
 struct Pipeline<'a, L> {
     snapshot: &'a ComponentSnapshot<'a>,
+    programs: &'a Programs,
     /// What all objects of the component are labelled with here.
-    labels: BTreeMap<&'static str, String>,
+    labels: Members,
     bench: Bench<L>,
 }
 
@@ -131,9 +132,10 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         self.bench.keep(&variables);
         let mut context = Context::within(self.bench.budget.clone());
         variables.bind(&mut context);
-        let mut drafts = Vec::new();
         let object = self.type_object();
         let spec = &self.snapshot.release.component_type.spec;
+        // With room for two policies.
+        let mut drafts = Vec::with_capacity(spec.resources.len() + 2);
         let rules = match spec.pre_render_validations.as_slice() {
             [] => ("validations", spec.validations.as_slice()),
             rules => ("preRenderValidations", rules),
@@ -186,10 +188,17 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             configurations,
             connections,
         );
+        context::set_places(
+            &mut variables,
+            snapshot.environment,
+            snapshot.data_plane,
+            snapshot.notification_channel,
+            self.programs,
+        );
         // Schemas may be long, and few types ask for what they say.
         if self.bench.mentions(dialect::ENDPOINT_RESOURCES) {
             let resources = protocol_schema::all(&snapshot.release.workload);
-            variables.set_helper(dialect::ENDPOINT_RESOURCES, resources);
+            variables.set_helper(dialect::ENDPOINT_RESOURCES, resources.into());
         }
         let spec = &snapshot.release.component_type.spec;
         let (declared, binding) = (self.type_object(), self.binding_object());
@@ -251,7 +260,8 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
                     object: &object,
                     pointer: &pointer,
                 };
-                self.bench.eval(site, value?, context).flatten()
+                let made = self.bench.eval(site, value?, context).flatten();
+                made.map(|made| Value::from(&made))
             };
             let parameters = render("parameters", embedded.parameters.as_ref());
             let configs = render("environmentConfigs", embedded.environment_configs.as_ref());
@@ -349,7 +359,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         }
         variables.set(
             "trait",
-            json!({"name": reference.name, "instanceName": instance}),
+            tree!({"instanceName": instance, "name": &reference.name}),
         );
         Some(Use {
             object,

@@ -8,17 +8,22 @@ use choreo_model::names::{OBJECT_LIMIT, fnv1a, kubernetes_name, kubernetes_name_
 use choreo_model::release::WorkloadOverrides;
 use choreo_model::secret::RemoteRef;
 use choreo_model::shared::{EnvVar, FileVar, ValueFrom};
-use serde_json::{Value, json};
+use choreo_template::{Members, Tree, tree};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The container's image and configuration after the binding's overrides.
-pub(crate) fn merged(container: &Container, overrides: Option<&WorkloadOverrides>) -> Container {
+pub(crate) fn merged<'c>(
+    container: &'c Container,
+    overrides: Option<&WorkloadOverrides>,
+) -> Cow<'c, Container> {
+    let Some(overrides) = overrides.and_then(|overrides| overrides.container.as_ref()) else {
+        return Cow::Borrowed(container);
+    };
     let mut merged = container.clone();
-    if let Some(overrides) = overrides.and_then(|overrides| overrides.container.as_ref()) {
-        put(&mut merged.env, &overrides.env, |env| &env.key);
-        put(&mut merged.files, &overrides.files, |file| &file.key);
-    }
-    merged
+    put(&mut merged.env, &overrides.env, |env| &env.key);
+    put(&mut merged.files, &overrides.files, |file| &file.key);
+    Cow::Owned(merged)
 }
 
 /// Replaces in place what has the same key, and appends the rest.
@@ -47,14 +52,14 @@ pub(crate) fn secret_reference_names(container: &Container) -> Vec<String> {
 /// What the helpers of `configurations` return.
 #[derive(Debug, Clone)]
 pub(crate) struct Configurations {
-    pub(crate) variable: Value,
-    pub(crate) env_from: Value,
-    pub(crate) config_envs: Value,
-    pub(crate) secret_envs: Value,
-    pub(crate) config_files: Value,
-    pub(crate) secret_files: Value,
-    pub(crate) mounts: Value,
-    pub(crate) volumes: Value,
+    pub(crate) variable: Tree,
+    pub(crate) env_from: Tree,
+    pub(crate) config_envs: Tree,
+    pub(crate) secret_envs: Tree,
+    pub(crate) config_files: Tree,
+    pub(crate) secret_files: Tree,
+    pub(crate) mounts: Tree,
+    pub(crate) volumes: Tree,
 }
 
 /// A variable or file whose secret, if it has one, was found.
@@ -114,17 +119,17 @@ pub(crate) fn configurations(
     });
     let config_map = config_env_name
         .iter()
-        .map(|name| json!({"configMapRef": {"name": name}}));
+        .map(|name| tree!({"configMapRef": {"name": name}}));
     let secret = secret_env_name
         .iter()
-        .map(|name| json!({"secretRef": {"name": name}}));
+        .map(|name| tree!({"secretRef": {"name": name}}));
     let env_from = config_map.chain(secret).collect();
     let all_files = || config_files.iter().chain(&secret_files).copied();
     Configurations {
-        variable: Value::from_iter([
-            ("configs", both(&config_envs, &config_files)),
-            ("secrets", both(&secret_envs, &secret_files)),
-        ]),
+        variable: tree!({
+            "configs": both(&config_envs, &config_files),
+            "secrets": both(&secret_envs, &secret_files),
+        }),
         env_from,
         config_envs: group(&config_envs, config_env_name),
         secret_envs: group(&secret_envs, secret_env_name),
@@ -258,79 +263,76 @@ fn env_digest(items: &[&Item<'_>]) -> String {
     fnv1a(&text)
 }
 
-fn both(envs: &[&Item<'_>], files: &[&Item<'_>]) -> Value {
-    Value::from_iter([("envs", list(envs, env)), ("files", list(files, file))])
+fn both(envs: &[&Item<'_>], files: &[&Item<'_>]) -> Tree {
+    tree!({"envs": list(envs, env), "files": list(files, file)})
 }
 
-fn list(items: &[&Item<'_>], describe: impl Fn(&Item<'_>) -> Value) -> Value {
+fn list(items: &[&Item<'_>], describe: impl Fn(&Item<'_>) -> Members) -> Tree {
     items.iter().map(|item| describe(item)).collect()
 }
 
-fn env(item: &Item<'_>) -> Value {
-    let mut value = json!({"name": item.name, "value": item.value});
+fn env(item: &Item<'_>) -> Members {
+    let mut env = Members::with_capacity(5);
+    env.insert("name", item.name);
     if let Some(remote) = item.remote {
-        value["remoteRef"] = remote_ref(remote);
+        env.insert("remoteRef", remote_ref(remote));
     }
-    value
+    env.insert("value", item.value);
+    env
 }
 
-fn file(item: &Item<'_>) -> Value {
-    let mut value = env(item);
-    value["mountPath"] = Value::from(item.directory);
-    value
+fn file(item: &Item<'_>) -> Members {
+    let mut file = env(item);
+    file.insert("mountPath", item.directory);
+    file
 }
 
-fn named_file(item: &Item<'_>) -> Value {
-    let mut value = file(item);
-    value["resourceName"] = Value::from(item.resource.as_str());
-    value
+fn named_file(item: &Item<'_>) -> Members {
+    let mut file = file(item);
+    file.insert("resourceName", &item.resource);
+    file
 }
 
 /// A file whose value is elsewhere.
-fn secret_file(item: &Item<'_>) -> Value {
-    let mut value = json!({
-        "name": item.name,
-        "mountPath": item.directory,
-        "resourceName": item.resource,
-    });
-    if let Some(remote) = item.remote {
-        value["remoteRef"] = remote_ref(remote);
-    }
-    value
+fn secret_file(item: &Item<'_>) -> Members {
+    let mut file = named_file(item);
+    file.remove("value");
+    file
 }
 
-fn remote_ref(remote: &RemoteRef) -> Value {
-    let mut value = json!({"key": remote.key});
+fn remote_ref(remote: &RemoteRef) -> Members {
+    let mut reference = Members::default();
+    reference.insert("key", &remote.key);
     for (name, part) in [("property", &remote.property), ("version", &remote.version)] {
         if let Some(part) = part.as_deref().filter(|part| !part.is_empty()) {
-            value[name] = Value::from(part);
+            reference.insert(name, part);
         }
     }
-    value
+    reference
 }
 
 /// What is made of variables: one object, named `name`, if there are any.
-fn group(items: &[&Item<'_>], name: Option<String>) -> Value {
+fn group(items: &[&Item<'_>], name: Option<String>) -> Tree {
     name.into_iter()
-        .map(|name| Value::from_iter([("resourceName", name.into()), ("envs", list(items, env))]))
+        .map(|name| tree!({"envs": list(items, env), "resourceName": name}))
         .collect()
 }
 
-fn mount(item: &Item<'_>) -> Value {
-    json!({"name": item.volume, "mountPath": item.path(), "subPath": item.name})
+fn mount(item: &Item<'_>) -> Tree {
+    tree!({"mountPath": item.path(), "name": &item.volume, "subPath": item.name})
 }
 
 /// The volumes of `items`, each once, in the order of their names. Of files at one place the last
 /// counts.
-fn sorted_volumes<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> Value {
+fn sorted_volumes<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> Tree {
     let volumes: BTreeMap<&str, &Item<'_>> =
         items.map(|item| (item.volume.as_str(), item)).collect();
     volumes.into_values().map(volume).collect()
 }
 
-fn volume(item: &Item<'_>) -> Value {
+fn volume(item: &Item<'_>) -> Tree {
     match item.remote {
-        None => json!({"name": item.volume, "configMap": {"name": item.resource}}),
-        Some(_) => json!({"name": item.volume, "secret": {"secretName": item.resource}}),
+        None => tree!({"configMap": {"name": &item.resource}, "name": &item.volume}),
+        Some(_) => tree!({"name": &item.volume, "secret": {"secretName": &item.resource}}),
     }
 }

@@ -8,7 +8,7 @@ use choreo_model::release::{
     BindingState, ConnectionTarget, EndpointUrl, PendingConnection, ReleaseBindingSpec,
     ResolvedConnection, ResourceDependencyTarget,
 };
-use serde_json::{Map, Value, json};
+use choreo_template::{Members, Tree, tree};
 
 /// The connections of one component, with their addresses as far as they are known.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -178,7 +178,7 @@ pub(crate) fn shut(binding: &ReleaseBindingSpec, workload: &WorkloadTemplate) ->
 }
 
 /// The `dependencies` variable of templates. A connection that is pending has no variables yet.
-pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -> Value {
+pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -> Tree {
     let mut items = Vec::new();
     let mut all = Vec::new();
     let dependencies = endpoint_dependencies(workload);
@@ -190,13 +190,13 @@ pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -
                 && one.visibility == target.visibility
         });
         let variables = resolved.map_or_else(Vec::new, |one| env_variables(dependency, &one.url));
-        items.push(json!({
-            "namespace": target.namespace,
-            "project": target.project,
-            "component": target.component,
-            "endpoint": target.endpoint,
-            "visibility": target.visibility,
-            "envVars": variables,
+        items.push(tree!({
+            "component": &target.component,
+            "endpoint": &target.endpoint,
+            "envVars": variables.clone(),
+            "namespace": &target.namespace,
+            "project": &target.project,
+            "visibility": target.visibility.as_str(),
         }));
         all.extend(variables);
     }
@@ -204,16 +204,16 @@ pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -
     all.extend(resources.iter().flat_map(|item| item.variables.clone()));
     let mounts = resources.iter().flat_map(|item| &item.mounts);
     let volumes = resources.iter().flat_map(|item| &item.volumes);
-    Value::from_iter([
-        ("items", Value::Array(items)),
-        ("resources", resources.iter().map(Item::value).collect()),
-        ("envVars", all.into()),
-        ("volumeMounts", mounts.cloned().collect()),
-        ("volumes", volumes.cloned().collect()),
-    ])
+    tree!({
+        "envVars": all,
+        "items": items,
+        "resources": resources.iter().map(Item::value).collect::<Tree>(),
+        "volumeMounts": mounts.collect::<Tree>(),
+        "volumes": volumes.collect::<Tree>(),
+    })
 }
 
-fn env_variables(dependency: &EndpointDependency, url: &EndpointUrl) -> Vec<Value> {
+fn env_variables(dependency: &EndpointDependency, url: &EndpointUrl) -> Vec<Tree> {
     let bindings = &dependency.env_bindings;
     let port = url.port.filter(|port| *port != 0);
     let port = port.map(|port| port.to_string()).unwrap_or_default();
@@ -226,12 +226,12 @@ fn env_variables(dependency: &EndpointDependency, url: &EndpointUrl) -> Vec<Valu
     .into_iter()
     .filter_map(|(name, value)| {
         let name = name.as_deref().filter(|name| !name.is_empty())?;
-        let mut variable = Map::new();
-        variable.insert("name".to_owned(), Value::from(name));
+        let mut variable = Members::default();
+        variable.insert("name", name);
         if !value.is_empty() {
-            variable.insert("value".to_owned(), Value::from(value));
+            variable.insert("value", value);
         }
-        Some(Value::Object(variable))
+        Some(Tree::Object(variable))
     })
     .collect()
 }
@@ -259,6 +259,7 @@ fn text(url: &EndpointUrl) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     #[track_caller]
     fn check(url: Value, expected: &str) {

@@ -3,28 +3,30 @@
 use crate::configurations::Configurations;
 use crate::connections::{self, Connections};
 use crate::dialect;
+use crate::programs::Programs;
 use crate::snapshot::{ComponentSnapshot, ProjectSnapshot};
 use choreo_model::application::{
     Container, EndpointType, Visibility, WorkloadEndpoint, WorkloadTemplate,
 };
 use choreo_model::plane::{GatewayPair, GatewaySpec};
 use choreo_model::{DataPlane, Environment, labels, names};
-use choreo_template::{Context, Helper};
-use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use choreo_template::{Context, Helper, Members, Tree, tree};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Variables by name, and what helpers return.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Variables {
-    variables: BTreeMap<&'static str, Value>,
-    helpers: Vec<(Helper, Value)>,
+    variables: Vec<(&'static str, Tree)>,
+    helpers: Vec<(Helper, Tree)>,
 }
 
 impl Variables {
     /// Makes everything visible in `context`.
     pub(crate) fn bind<'v>(&'v self, context: &mut Context<'_, 'v>) {
+        context.reserve(self.variables.len(), self.helpers.len());
         for (name, value) in &self.variables {
-            context.bind(name, value);
+            context.bind_tree(name, value);
         }
         for (helper, value) in &self.helpers {
             context.bind_helper(helper, value);
@@ -32,35 +34,36 @@ impl Variables {
     }
 
     /// Sets what `helper` returns.
-    pub(crate) fn set_helper(&mut self, helper: Helper, value: Value) {
+    pub(crate) fn set_helper(&mut self, helper: Helper, value: Tree) {
         self.helpers.push((helper, value));
     }
 
-    pub(crate) fn set(&mut self, name: &'static str, value: Value) {
-        self.variables.insert(name, value);
+    pub(crate) fn set(&mut self, name: &'static str, value: Tree) {
+        self.variables.push((name, value));
     }
 
     /// The variable `name`.
-    pub(crate) fn variable(&self, name: &str) -> Option<&Value> {
-        self.variables.get(name)
+    pub(crate) fn variable(&self, name: &str) -> Option<&Tree> {
+        let found = self.variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value)
     }
 
     /// What `helper` returns.
-    pub(crate) fn helper(&self, helper: Helper) -> Option<&Value> {
+    pub(crate) fn helper(&self, helper: Helper) -> Option<&Tree> {
         let found = self.helpers.iter().find(|(known, _)| *known == helper);
         found.map(|(_, value)| value)
     }
 }
 
 /// The labels all objects of a component in an environment share, and its pods are found by.
-pub(crate) fn component_labels(snapshot: &ComponentSnapshot<'_>) -> BTreeMap<&'static str, String> {
+pub(crate) fn component_labels(snapshot: &ComponentSnapshot<'_>) -> Members {
     let mut labels = project_labels(
         snapshot.binding.namespace(),
         (snapshot.project.name(), snapshot.project.uid()),
         snapshot.environment,
     );
-    labels.insert(labels::COMPONENT, snapshot.component.name().to_owned());
-    labels.insert(labels::COMPONENT_UID, snapshot.component.uid().to_owned());
+    labels.insert(labels::COMPONENT, snapshot.component.name());
+    labels.insert(labels::COMPONENT_UID, snapshot.component.uid());
     labels
 }
 
@@ -68,35 +71,34 @@ pub(crate) fn project_labels(
     namespace: &str,
     (project, uid): (&str, &str),
     environment: &Environment,
-) -> BTreeMap<&'static str, String> {
-    BTreeMap::from([
-        (labels::NAMESPACE, namespace.to_owned()),
-        (labels::PROJECT, project.to_owned()),
-        (labels::PROJECT_UID, uid.to_owned()),
-        (labels::ENVIRONMENT, environment.name().to_owned()),
-        (labels::ENVIRONMENT_UID, environment.uid().to_owned()),
-    ])
+) -> Members {
+    // With room for the two that belong to one thing in the project.
+    let mut labels = Members::with_capacity(7);
+    labels.insert(labels::ENVIRONMENT, environment.name());
+    labels.insert(labels::ENVIRONMENT_UID, environment.uid());
+    labels.insert(labels::NAMESPACE, namespace);
+    labels.insert(labels::PROJECT, project);
+    labels.insert(labels::PROJECT_UID, uid);
+    labels
 }
 
-/// The variables of a component, without `parameters` and `environmentConfigs`.
+/// The variables of a component, without its places, `parameters` and `environmentConfigs`.
 pub(crate) fn component(
     snapshot: &ComponentSnapshot<'_>,
-    labels: &BTreeMap<&'static str, String>,
+    labels: &Members,
     container: &Container,
     configurations: Configurations,
     connections: &Connections,
 ) -> Variables {
     let workload = &snapshot.release.workload;
     let dependencies = connections::variable(workload, connections);
-    let mut variables = Variables::default();
+    let mut variables = Variables {
+        // As many as a component has.
+        variables: Vec::with_capacity(9),
+        helpers: Vec::new(),
+    };
     variables.set("metadata", component_metadata(snapshot, labels));
     variables.set("workload", workload_variable(workload, container));
-    set_places(
-        &mut variables,
-        snapshot.environment,
-        snapshot.data_plane,
-        snapshot.notification_channel,
-    );
     variables.helpers = vec![
         (dialect::DEPENDENCY_ENVS, dependencies["envVars"].clone()),
         (
@@ -119,7 +121,7 @@ pub(crate) fn component(
 }
 
 /// The variables of a project, without `parameters` and `environmentConfigs`.
-pub(crate) fn project(snapshot: &ProjectSnapshot<'_>) -> Variables {
+pub(crate) fn project(snapshot: &ProjectSnapshot<'_>, programs: &Programs) -> Variables {
     let mut variables = Variables::default();
     variables.set("metadata", project_metadata(snapshot));
     set_places(
@@ -127,18 +129,17 @@ pub(crate) fn project(snapshot: &ProjectSnapshot<'_>) -> Variables {
         snapshot.environment,
         snapshot.data_plane,
         None,
+        programs,
     );
     variables
 }
 
-fn component_metadata(
-    snapshot: &ComponentSnapshot<'_>,
-    labels: &BTreeMap<&'static str, String>,
-) -> Value {
+fn component_metadata(snapshot: &ComponentSnapshot<'_>, labels: &Members) -> Tree {
     let namespace = snapshot.binding.namespace();
     let (component, project) = (snapshot.component, snapshot.project);
     let (environment, plane) = (snapshot.environment, snapshot.data_plane);
-    json!({
+    let labels = Tree::from(labels.clone());
+    tree!({
         "name": names::component_name(component.name(), environment.name()),
         "namespace": names::cell_namespace(namespace, project.name(), environment.name()),
         "componentNamespace": namespace,
@@ -150,13 +151,13 @@ fn component_metadata(
         "environmentUID": environment.uid(),
         "dataPlaneName": plane.name(),
         "dataPlaneUID": plane.uid(),
-        "labels": labels,
+        "labels": &labels,
         "annotations": {},
         "podSelectors": labels,
     })
 }
 
-fn project_metadata(snapshot: &ProjectSnapshot<'_>) -> Value {
+fn project_metadata(snapshot: &ProjectSnapshot<'_>) -> Tree {
     let namespace = snapshot.binding.namespace();
     let (project, environment, plane) =
         (snapshot.project, snapshot.environment, snapshot.data_plane);
@@ -166,7 +167,7 @@ fn project_metadata(snapshot: &ProjectSnapshot<'_>) -> Value {
         .annotations
         .clone()
         .unwrap_or_default();
-    json!({
+    tree!({
         "namespace": names::cell_namespace(namespace, project.name(), environment.name()),
         "projectNamespace": namespace,
         "projectName": project.name(),
@@ -176,7 +177,7 @@ fn project_metadata(snapshot: &ProjectSnapshot<'_>) -> Value {
         "dataPlaneName": plane.name(),
         "dataPlaneUID": plane.uid(),
         "labels": project_labels(namespace, (project.name(), project.uid()), environment),
-        "annotations": annotations,
+        "annotations": &annotations,
     })
 }
 
@@ -186,40 +187,55 @@ pub(crate) fn set_places(
     environment: &Environment,
     plane: &DataPlane,
     channel: Option<&str>,
+    programs: &Programs,
 ) {
-    let mut data_plane = Map::new();
+    let gateway_value = |gateway: &GatewaySpec| {
+        let configured = gateway.ingress.is_some() || gateway.egress.is_some();
+        configured.then(|| programs.gateway(gateway))
+    };
+    let mut data_plane = Members::default();
     let annotations = plane.metadata.annotations.as_ref();
     if let Some(annotations) = annotations.filter(|annotations| !annotations.is_empty()) {
-        data_plane.insert("annotations".to_owned(), json!(annotations));
+        data_plane.insert("annotations", annotations);
     }
     if let Some(store) = &plane.spec.secret_store_ref {
-        data_plane.insert("secretStore".to_owned(), json!(store.name));
+        data_plane.insert("secretStore", &store.name);
     }
     if let Some(gateway) = plane.spec.gateway.as_ref().and_then(gateway_value) {
-        data_plane.insert("gateway".to_owned(), gateway);
+        data_plane.insert("gateway", gateway);
     }
     if let Some(observability) = &plane.spec.observability_plane_ref {
-        data_plane.insert("observabilityPlaneRef".to_owned(), json!(observability));
+        data_plane.insert("observabilityPlaneRef", Tree::of(observability));
     }
-    variables.set("dataplane", Value::Object(data_plane));
-    let mut surroundings = Map::new();
+    variables.set("dataplane", Tree::Object(data_plane));
+    let mut surroundings = Members::default();
     if let Some(gateway) = gateway_value(&gateway(environment, plane)) {
-        surroundings.insert("gateway".to_owned(), gateway.clone());
+        surroundings.insert("gateway", &gateway);
         variables.set("gateway", gateway);
     }
     if let Some(channel) = channel {
-        surroundings.insert("defaultNotificationChannel".to_owned(), json!(channel));
+        surroundings.insert("defaultNotificationChannel", channel);
     }
-    variables.set("environment", Value::Object(surroundings));
+    variables.set("environment", Tree::Object(surroundings));
 }
 
 /// The gateways of an environment: its own entries, each taken whole, over the data plane's.
-pub(crate) fn gateway(environment: &Environment, plane: &DataPlane) -> GatewaySpec {
-    let own = environment.spec.gateway.clone().unwrap_or_default();
-    let base = plane.spec.gateway.clone().unwrap_or_default();
-    GatewaySpec {
-        ingress: overlaid(base.ingress, own.ingress),
-        egress: overlaid(base.egress, own.egress),
+pub(crate) fn gateway<'p>(
+    environment: &'p Environment,
+    plane: &'p DataPlane,
+) -> Cow<'p, GatewaySpec> {
+    let (own, base) = (&environment.spec.gateway, &plane.spec.gateway);
+    match (own, base) {
+        (None, None) => Cow::Owned(GatewaySpec::default()),
+        (None, Some(only)) | (Some(only), None) if says_all(only) => Cow::Borrowed(only),
+        _ => {
+            let own = own.clone().unwrap_or_default();
+            let base = base.clone().unwrap_or_default();
+            Cow::Owned(GatewaySpec {
+                ingress: overlaid(base.ingress, own.ingress),
+                egress: overlaid(base.egress, own.egress),
+            })
+        }
     }
 }
 
@@ -231,54 +247,56 @@ fn overlaid(base: Option<GatewayPair>, own: Option<GatewayPair>) -> Option<Gatew
         }),
         (base, own) => own.or(base),
     }
-    .filter(|pair| pair.external.is_some() || pair.internal.is_some())
+    .filter(says_anything)
 }
 
-fn gateway_value(gateway: &GatewaySpec) -> Option<Value> {
-    let configured = gateway.ingress.is_some() || gateway.egress.is_some();
-    configured.then(|| json!(gateway))
+/// Whether none of the gateways' directions is there without saying anything.
+fn says_all(gateway: &GatewaySpec) -> bool {
+    let mut directions = gateway.ingress.iter().chain(&gateway.egress);
+    directions.all(says_anything)
 }
 
-fn workload_variable(workload: &WorkloadTemplate, container: &Container) -> Value {
-    let mut described = json!({"image": container.image});
+const fn says_anything(pair: &GatewayPair) -> bool {
+    pair.external.is_some() || pair.internal.is_some()
+}
+
+fn workload_variable(workload: &WorkloadTemplate, container: &Container) -> Tree {
+    let mut described = Members::default();
+    described.insert("image", &container.image);
     for (name, words) in [("command", &container.command), ("args", &container.args)] {
         if !words.is_empty() {
-            described[name] = words.as_slice().into();
+            described.insert(name, words.as_slice());
         }
     }
-    let endpoints: Map<String, Value> = workload
+    let endpoints: Members = workload
         .endpoints
         .iter()
-        .map(|(name, endpoint)| (name.clone(), endpoint_variable(endpoint)))
+        .map(|(name, endpoint)| (name, endpoint_variable(endpoint)))
         .collect();
-    Value::from_iter([
-        ("container", described),
-        ("endpoints", Value::Object(endpoints)),
-    ])
+    tree!({"container": described, "endpoints": endpoints})
 }
 
-fn endpoint_variable(endpoint: &WorkloadEndpoint) -> Value {
+fn endpoint_variable(endpoint: &WorkloadEndpoint) -> Tree {
     let declared = endpoint.visibility.iter().copied();
     let others = declared.filter(|visibility| *visibility != Visibility::Project);
     let visibility: Vec<&str> = std::iter::once(Visibility::Project)
         .chain(others)
         .map(Visibility::as_str)
         .collect();
-    let mut variable = json!({
-        "type": endpoint.type_.as_str(),
-        "port": endpoint.port,
-        "targetPort": endpoint.target_port.unwrap_or(endpoint.port),
-        "visibility": visibility,
-    });
+    let mut variable = Members::with_capacity(6);
+    variable.insert("port", endpoint.port);
+    variable.insert("targetPort", endpoint.target_port.unwrap_or(endpoint.port));
+    variable.insert("type", endpoint.type_.as_str());
+    variable.insert("visibility", visibility);
     for (name, text) in [
         ("displayName", &endpoint.display_name),
         ("basePath", &endpoint.base_path),
     ] {
         if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
-            variable[name] = Value::from(text);
+            variable.insert(name, text);
         }
     }
-    variable
+    variable.into()
 }
 
 /// `TCP` or `UDP`.
@@ -294,7 +312,7 @@ pub(crate) const fn protocol(endpoint: &WorkloadEndpoint) -> &'static str {
 }
 
 /// One port per port number and protocol, in the order of endpoint names.
-fn service_ports(workload: &WorkloadTemplate) -> Value {
+fn service_ports(workload: &WorkloadTemplate) -> Tree {
     let mut seen = BTreeSet::new();
     let mut taken = BTreeSet::new();
     workload
@@ -302,11 +320,11 @@ fn service_ports(workload: &WorkloadTemplate) -> Value {
         .iter()
         .filter(|(_, endpoint)| seen.insert((endpoint.port, protocol(endpoint))))
         .map(|(name, endpoint)| {
-            json!({
+            tree!({
                 "name": port_name(name, endpoint.port, &mut taken),
                 "port": endpoint.port,
-                "targetPort": endpoint.target_port.unwrap_or(endpoint.port),
                 "protocol": protocol(endpoint),
+                "targetPort": endpoint.target_port.unwrap_or(endpoint.port),
             })
         })
         .collect()

@@ -4,11 +4,11 @@ use crate::bench::Draft;
 use crate::context;
 use crate::finish::text;
 use choreo_model::application::{EndpointType, WorkloadEndpoint};
-use choreo_model::plane::{GatewayEndpoint, Listener};
+use choreo_model::plane::{GatewayEndpoint, GatewayPair, Listener};
 use choreo_model::release::{EndpointStatus, EndpointUrl, GatewayUrls};
 use choreo_model::shared::TargetPlane;
 use choreo_model::{DataPlane, Environment, labels};
-use serde_json::Value;
+use choreo_template::Tree;
 use std::collections::BTreeMap;
 
 /// One entry per endpoint that has a route or a Service: those with a route first, then the others,
@@ -19,11 +19,12 @@ pub(crate) fn endpoints(
     environment: &Environment,
     plane: &DataPlane,
 ) -> Vec<EndpointStatus> {
-    let ingress = context::gateway(environment, plane)
-        .ingress
-        .unwrap_or_default();
+    let gateway = context::gateway(environment, plane);
+    let none = GatewayPair::default();
+    let ingress = gateway.ingress.as_ref().unwrap_or(&none);
     let service = service(endpoints, drafts);
-    let (mut routed, mut others) = (Vec::new(), Vec::new());
+    let mut routed = Vec::with_capacity(endpoints.len());
+    let mut others = Vec::new();
     for (name, endpoint) in endpoints {
         let type_ = endpoint.type_;
         let [internal, external] = [false, true].map(|side| route(name, type_, drafts, side));
@@ -33,7 +34,7 @@ pub(crate) fn endpoints(
             (None, None, Some(_)) => &mut others,
             _ => &mut routed,
         };
-        let urls = |route: Option<&Value>, gateway: &Option<GatewayEndpoint>| {
+        let urls = |route: Option<&Tree>, gateway: &Option<GatewayEndpoint>| {
             route_urls(route?, type_, gateway.as_ref()?)
         };
         list.push(EndpointStatus {
@@ -49,7 +50,7 @@ pub(crate) fn endpoints(
 }
 
 /// The objects of the data plane.
-fn deployed(drafts: &[Draft]) -> impl DoubleEndedIterator<Item = &Value> {
+fn deployed(drafts: &[Draft]) -> impl DoubleEndedIterator<Item = &Tree> {
     let deployed = drafts
         .iter()
         .filter(|draft| draft.plane == TargetPlane::DataPlane);
@@ -60,11 +61,11 @@ fn deployed(drafts: &[Draft]) -> impl DoubleEndedIterator<Item = &Value> {
 fn service<'d>(
     endpoints: &BTreeMap<String, WorkloadEndpoint>,
     drafts: &'d [Draft],
-) -> Option<&'d Value> {
+) -> Option<&'d Tree> {
     let mut best = None;
     let mut most = 0;
     for object in deployed(drafts) {
-        if text(object, "/kind") != "Service" || text(object, "/apiVersion") != "v1" {
+        if text(object, &["kind"]) != "Service" || text(object, &["apiVersion"]) != "v1" {
             continue;
         }
         let matching = endpoints
@@ -78,15 +79,13 @@ fn service<'d>(
     best
 }
 
-fn exposes(service: &Value, port: u16) -> bool {
-    let ports = service.pointer("/spec/ports").and_then(Value::as_array);
-    ports
-        .into_iter()
-        .flatten()
-        .any(|exposed| exposed.get("port").and_then(Value::as_u64) == Some(u64::from(port)))
+fn exposes(service: &Tree, port: u16) -> bool {
+    let ports = service.pointer("/spec/ports").and_then(Tree::as_array);
+    let mut ports = ports.into_iter().flat_map(|ports| ports.iter());
+    ports.any(|exposed| exposed.get("port").and_then(Tree::as_u64) == Some(u64::from(port)))
 }
 
-fn service_url(service: &Value, endpoint: &WorkloadEndpoint) -> Option<EndpointUrl> {
+fn service_url(service: &Tree, endpoint: &WorkloadEndpoint) -> Option<EndpointUrl> {
     exposes(service, endpoint.port).then(|| EndpointUrl {
         scheme: match endpoint.type_ {
             EndpointType::Http | EndpointType::GraphQL => "http",
@@ -98,8 +97,8 @@ fn service_url(service: &Value, endpoint: &WorkloadEndpoint) -> Option<EndpointU
         .to_owned(),
         host: format!(
             "{}.{}.svc.cluster.local",
-            text(service, "/metadata/name"),
-            text(service, "/metadata/namespace")
+            text(service, &["metadata", "name"]),
+            text(service, &["metadata", "namespace"])
         ),
         port: Some(endpoint.port),
         path: endpoint.base_path.clone().unwrap_or_default(),
@@ -112,7 +111,7 @@ fn route<'d>(
     type_: EndpointType,
     drafts: &'d [Draft],
     external: bool,
-) -> Option<&'d Value> {
+) -> Option<&'d Tree> {
     let mut routes = deployed(drafts).rev();
     routes.find(|route| {
         let labels = route.pointer("/metadata/labels");
@@ -124,9 +123,9 @@ fn route<'d>(
 }
 
 /// Whether an object is a route of a kind that reaches endpoints of `type_`.
-fn carries(route: &Value, type_: EndpointType) -> bool {
-    text(route, "/apiVersion").starts_with("gateway.networking.k8s.io/")
-        && match text(route, "/kind") {
+fn carries(route: &Tree, type_: EndpointType) -> bool {
+    text(route, &["apiVersion"]).starts_with("gateway.networking.k8s.io/")
+        && match text(route, &["kind"]) {
             "HTTPRoute" => !matches!(type_, EndpointType::Tcp | EndpointType::Udp),
             "GRPCRoute" => type_ == EndpointType::Grpc,
             "TLSRoute" => type_ != EndpointType::Udp,
@@ -134,12 +133,8 @@ fn carries(route: &Value, type_: EndpointType) -> bool {
         }
 }
 
-fn route_urls(
-    route: &Value,
-    type_: EndpointType,
-    gateway: &GatewayEndpoint,
-) -> Option<GatewayUrls> {
-    let host = route.pointer("/spec/hostnames/0").and_then(Value::as_str)?;
+fn route_urls(route: &Tree, type_: EndpointType, gateway: &GatewayEndpoint) -> Option<GatewayUrls> {
+    let host = route.pointer("/spec/hostnames/0").and_then(Tree::as_str)?;
     if host.is_empty() {
         return None;
     }
@@ -152,7 +147,7 @@ fn route_urls(
             path: path.to_owned(),
         })
     };
-    let urls = if text(route, "/kind") == "TLSRoute" {
+    let urls = if text(route, &["kind"]) == "TLSRoute" {
         GatewayUrls {
             tls: url(&gateway.tls, true),
             ..GatewayUrls::default()
@@ -180,16 +175,17 @@ const fn scheme(type_: EndpointType, secure: bool) -> &'static str {
 }
 
 /// Where on its host a route serves the endpoint.
-fn route_path(route: &Value) -> &str {
+fn route_path(route: &Tree) -> &str {
     let annotated = route
         .pointer("/metadata/annotations")
         .and_then(|annotations| annotations.get(labels::ENDPOINT_BASE_PATH))
-        .and_then(Value::as_str);
+        .and_then(Tree::as_str);
     match annotated.filter(|path| !path.is_empty()) {
         Some(path) => path,
-        None if text(route, "/kind") == "HTTPRoute" => {
-            text(route, "/spec/rules/0/matches/0/path/value")
-        }
+        None if text(route, &["kind"]) == "HTTPRoute" => text(
+            route,
+            &["spec", "rules", "0", "matches", "0", "path", "value"],
+        ),
         None => "",
     }
 }

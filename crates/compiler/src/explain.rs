@@ -121,7 +121,7 @@ impl Explained<'_> {
             let leaf = format!("{pointer}{below}");
             Some(Explanation {
                 field: dotted(&leaf),
-                value: value.pointer(below)?.clone(),
+                value: value.pointer(below)?.into(),
                 steps: self.steps(index, &leaf)?,
             })
         };

@@ -2,7 +2,7 @@
 //! ids and order.
 
 use crate::bench::{Bench, Draft, Ledger, Site};
-use crate::canonical;
+use crate::canonical::Lines;
 use crate::diagnostic::Code;
 use crate::origin::{Cause, Origin};
 use crate::result::{Compiled, Rendered};
@@ -10,25 +10,19 @@ use choreo_model::component_type::WorkloadType;
 use choreo_model::labels;
 use choreo_model::names::manifest_id;
 use choreo_model::shared::TargetPlane;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use choreo_template::{Members, Tree};
+use serde::{Serialize, Serializer};
 
-/// The string at `pointer`, whose segments are plain names or numbers, or nothing.
-pub(crate) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
-    let mut segments = pointer.split('/').skip(1);
-    let found = segments.try_fold(object, |value, key| match value {
-        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
-        other @ (Value::Object(_)
-        | Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)) => other.get(key),
-    });
-    found.and_then(Value::as_str).unwrap_or_default()
+/// The string that `path`, of names and numbers, leads to, or nothing.
+pub(crate) fn text<'v>(object: &'v Tree, path: &[&str]) -> &'v str {
+    let found = path
+        .iter()
+        .try_fold(object, |value, segment| value.step(segment));
+    found.and_then(Tree::as_str).unwrap_or_default()
 }
 
 /// Merges `labels` onto every object; the platform's win.
-pub(crate) fn label(drafts: &mut [Draft], labels: &BTreeMap<&'static str, String>) {
+pub(crate) fn label(drafts: &mut [Draft], labels: &Members) {
     for draft in drafts {
         draft.change(
             || Origin::platform(Cause::Label),
@@ -37,10 +31,10 @@ pub(crate) fn label(drafts: &mut [Draft], labels: &BTreeMap<&'static str, String
                 let map =
                     field(object, "metadata").and_then(|metadata| map_field(metadata, "labels"));
                 let Some(map) = map else { return };
-                for (key, value) in labels {
+                for (key, value) in labels.iter() {
                     // Most templates have put them there already.
-                    if map.get(*key).and_then(Value::as_str) != Some(value) {
-                        map.insert((*key).to_owned(), Value::from(value.as_str()));
+                    if map.get(key) != Some(value) {
+                        map.insert(key.clone(), value);
                     }
                 }
             },
@@ -58,15 +52,14 @@ pub(crate) fn hash_pods(drafts: &mut [Draft], workload: WorkloadType) {
     let Some(kind) = kind else { return };
     let others = drafts
         .iter()
-        .filter(|draft| text(&draft.object, "/kind") != kind);
-    let mut contents: Vec<String> = others.filter_map(content).collect();
+        .filter(|draft| text(&draft.object, &["kind"]) != kind);
+    let contents: Lines = others.filter_map(content).collect();
     if contents.is_empty() {
         return;
     }
-    contents.sort_unstable();
-    let hash = canonical::hash(&contents.join("\n"));
+    let hash = contents.hash();
     let mut drafts = drafts.iter_mut();
-    if let Some(draft) = drafts.find(|draft| text(&draft.object, "/kind") == kind) {
+    if let Some(draft) = drafts.find(|draft| text(&draft.object, &["kind"]) == kind) {
         draft.change(
             || Origin::platform(Cause::Hash),
             None,
@@ -76,32 +69,41 @@ pub(crate) fn hash_pods(drafts: &mut [Draft], workload: WorkloadType) {
                     .and_then(|template| map_field(template, "metadata"))
                     .and_then(|metadata| map_field(metadata, "annotations"));
                 if let Some(annotations) = annotations {
-                    annotations.insert(labels::RESOURCE_HASH.to_owned(), Value::from(hash));
+                    annotations.insert(labels::RESOURCE_HASH, hash);
                 }
             },
         );
     }
 }
 
-/// A data plane object without its metadata.
-fn content(draft: &Draft) -> Option<String> {
+/// An object without its metadata.
+struct Content<'o>(&'o Members);
+
+impl Serialize for Content<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.0.iter().map(|(name, value)| (name.as_ref(), value));
+        serializer.collect_map(fields.filter(|(name, _)| *name != "metadata"))
+    }
+}
+
+/// The content of a data plane object.
+fn content(draft: &Draft) -> Option<Content<'_>> {
     if draft.plane != TargetPlane::DataPlane {
         return None;
     }
-    let mut text = String::new();
-    canonical::write_object(draft.object.as_object()?, "metadata", &mut text);
-    Some(text)
+    Some(Content(draft.object.as_object()?))
 }
 
 /// Refuses what is no Kubernetes object.
 pub(crate) fn check<L: Ledger>(bench: &mut Bench<L>, source: &str, drafts: &[Draft]) {
     for draft in drafts {
-        for field in ["/apiVersion", "/kind", "/metadata/name"] {
-            if text(&draft.object, field).is_empty() {
+        let wanted: [&[&str]; 3] = [&["apiVersion"], &["kind"], &["metadata", "name"]];
+        for path in wanted {
+            if text(&draft.object, path).is_empty() {
                 let message = format!(
                     "resource {:?} renders an object without {}",
                     draft.id,
-                    crate::diagnostic::dotted(field)
+                    path.join(".")
                 );
                 let site = Site {
                     object: source,
@@ -115,31 +117,35 @@ pub(crate) fn check<L: Ledger>(bench: &mut Bench<L>, source: &str, drafts: &[Dra
 
 /// Sorts by kind, version, namespace and name.
 pub(crate) fn sort(drafts: &mut [Draft]) {
-    drafts.sort_by(|left, right| key(left).cmp(&key(right)));
-}
-
-fn key(draft: &Draft) -> [&str; 4] {
-    [
-        "/kind",
-        "/apiVersion",
-        "/metadata/namespace",
-        "/metadata/name",
-    ]
-    .map(|pointer| text(&draft.object, pointer))
+    drafts.sort_by_cached_key(|draft| {
+        let Tree::Object(object) = &draft.object else {
+            return [const { None }; 4];
+        };
+        let metadata = object.get("metadata").and_then(Tree::as_object);
+        let metadata = |name| metadata.and_then(|metadata| metadata.get(name)?.shared());
+        let own = |name| object.get(name).and_then(Tree::shared);
+        [
+            own("kind"),
+            own("apiVersion"),
+            metadata("namespace"),
+            metadata("name"),
+        ]
+    });
 }
 
 /// Names every object after its kind and name.
 pub(crate) fn identify(drafts: &mut [Draft]) {
     for draft in drafts {
         draft.id = manifest_id(
-            text(&draft.object, "/kind"),
-            text(&draft.object, "/metadata/name"),
+            text(&draft.object, &["kind"]),
+            text(&draft.object, &["metadata", "name"]),
         );
     }
 }
 
 /// Hands the objects over.
 pub(crate) fn hand_over(drafts: Vec<Draft>, compiled: &mut Compiled) {
+    compiled.objects.reserve_exact(drafts.len());
     for draft in drafts {
         compiled.provenance.trails.extend(draft.trail);
         compiled.objects.push(Rendered {
@@ -150,20 +156,16 @@ pub(crate) fn hand_over(drafts: Vec<Draft>, compiled: &mut Compiled) {
     }
 }
 
-fn field<'v>(object: &'v mut Value, name: &str) -> Option<&'v mut Map<String, Value>> {
+fn field<'v>(object: &'v mut Tree, name: &'static str) -> Option<&'v mut Members> {
     map_field(object.as_object_mut()?, name)
 }
 
 /// The map under `name`, made when it is missing.
-fn map_field<'v>(
-    object: &'v mut Map<String, Value>,
-    name: &str,
-) -> Option<&'v mut Map<String, Value>> {
-    let value = object
-        .entry(name.to_owned())
-        .or_insert_with(|| Value::Object(Map::new()));
+fn map_field<'v>(object: &'v mut Members, name: &'static str) -> Option<&'v mut Members> {
+    let empty = || Tree::from(Members::default());
+    let value = object.entry(name, empty);
     if value.is_null() {
-        *value = Value::Object(Map::new());
+        *value = empty();
     }
     value.as_object_mut()
 }

@@ -13,7 +13,7 @@ use crate::pointer::{Change, Path};
 use crate::schema::Schema;
 use crate::type_schema;
 use choreo_model::shared::SchemaSection;
-use choreo_template::source;
+use choreo_template::{Tree, source};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -48,16 +48,17 @@ fn patch_path(data: &[u8]) {
     };
     let mut lines = text.lines().peekable();
     let given = lines.peek().and_then(|line| object(line));
-    let mut value = given.unwrap_or_else(|| {
+    let given = given.unwrap_or_else(|| {
         json!({"c": [{"name": "a", "n": 1}, {"name": "b", "n": 2}, {"name": "a"}], "m": {"a/b": 1}})
     });
+    let mut value = Tree::from(given);
     for line in lines.take(20) {
         let mut parts = line.splitn(3, '|');
         let (op, path) = (parts.next().unwrap_or_default(), parts.next());
         let new = parts
             .next()
             .and_then(|text| serde_json::from_str(text).ok());
-        let new = new.unwrap_or(Value::Null);
+        let new = Tree::from(new.unwrap_or(Value::Null));
         let change = match op {
             "add" => Change::Add(&new),
             "replace" => Change::Replace(&new),
@@ -79,7 +80,7 @@ fn object(line: &str) -> Option<Value> {
 
 /// Applies `change`, which comes to the same each time; what was replaced is there, and replacing or
 /// removing it again changes nothing more.
-fn operate(path: &Path, change: Change<'_>, value: &mut Value) {
+fn operate(path: &Path, change: Change<'_>, value: &mut Tree) {
     let (mut once, mut other) = (value.clone(), value.clone());
     let done = path.apply(&mut once, change);
     assert_eq!(done, path.apply(&mut other, change));

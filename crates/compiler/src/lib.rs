@@ -48,6 +48,7 @@ mod traits;
 mod validations;
 
 pub use choreo_template::source::{self, Place};
+pub use choreo_template::{Tree, tree};
 pub use component::{compile_component, explain_component};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use origin::{Cause, Looped, Made, Origin, Trail, leaves};

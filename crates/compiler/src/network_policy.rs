@@ -9,8 +9,8 @@ use choreo_model::labels;
 use choreo_model::names::{OBJECT_LIMIT, kubernetes_name};
 use choreo_model::release::ConnectionTarget;
 use choreo_model::shared::Egress;
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use choreo_template::{Members, Tree, tree};
+use std::collections::BTreeSet;
 
 const POD_NAMESPACE: &str = "k8s:io.kubernetes.pod.namespace";
 /// What cluster name servers are labelled with, and where they run.
@@ -23,7 +23,7 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 pub(crate) struct Subject<'a> {
     pub(crate) component: &'a str,
     pub(crate) cell: &'a str,
-    pub(crate) selector: &'a BTreeMap<&'static str, String>,
+    pub(crate) selector: &'a Members,
     pub(crate) workload: &'a WorkloadTemplate,
     /// The endpoints of others that the component asks for, whether their addresses are known or
     /// not.
@@ -34,7 +34,7 @@ pub(crate) struct Subject<'a> {
 }
 
 /// The policies of a component: who may call it, and, unless it may call anyone, whom it may call.
-pub(crate) fn policies(subject: &Subject<'_>) -> Vec<Value> {
+pub(crate) fn policies(subject: &Subject<'_>) -> Vec<Tree> {
     let is_closed = subject.egress == Egress::Closed;
     match subject.provider {
         Some("cilium") => std::iter::once(cilium(subject))
@@ -47,38 +47,38 @@ pub(crate) fn policies(subject: &Subject<'_>) -> Vec<Value> {
 }
 
 /// The policy as Kubernetes has it.
-fn kubernetes(subject: &Subject<'_>) -> Value {
+fn kubernetes(subject: &Subject<'_>) -> Tree {
     let mut ingress = Vec::new();
     for (who, endpoints) in subject.rules() {
         let from = match who {
-            Who::Cell => json!({"podSelector": {}}),
+            Who::Cell => tree!({"podSelector": {}}),
             Who::Namespace => nest(["namespaceSelector", "matchLabels"], subject.tenancy()),
-            Who::Gateways => json!({
+            Who::Gateways => tree!({
                 "namespaceSelector": {},
                 "podSelector": {"matchExpressions": [exists(labels::SYSTEM_COMPONENT)]},
             }),
         };
         let ports = distinct(&endpoints).into_iter();
-        let ports: Value = ports
-            .map(|(port, protocol)| json!({"port": port, "protocol": protocol}))
+        let ports: Tree = ports
+            .map(|(port, protocol)| tree!({"port": port, "protocol": protocol}))
             .collect();
         ingress.push(object([("from", vec![from].into()), ("ports", ports)]));
     }
-    let mut spec = object([
+    let mut spec = members([
         ("podSelector", subject.pods()),
-        ("policyTypes", json!(["Ingress"])),
+        ("policyTypes", tree!(["Ingress"])),
     ]);
     if !ingress.is_empty() {
-        spec["ingress"] = Value::Array(ingress);
+        spec.insert("ingress", ingress);
     }
-    subject.object(KUBERNETES, "openchoreo", spec)
+    subject.object(KUBERNETES, "openchoreo", spec.into())
 }
 
 /// Whom the component may call, as Kubernetes has it: name servers, and what it asks for. Which
 /// ports of those it reaches is for their own policies to say.
-fn kubernetes_egress(subject: &Subject<'_>) -> Value {
+fn kubernetes_egress(subject: &Subject<'_>) -> Tree {
     let (key, value) = NAME_SERVER;
-    let mut egress = vec![json!({
+    let mut egress = vec![tree!({
         "to": [{
             "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: NAME_SERVER_NAMESPACE}},
             "podSelector": {"matchLabels": {key: value}},
@@ -86,36 +86,36 @@ fn kubernetes_egress(subject: &Subject<'_>) -> Value {
         "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
     })];
     let peers = subject.peers().into_iter().map(|peer| {
-        let mut to = nest(["podSelector", "matchLabels"], peer.labels());
+        let mut to = members([("podSelector", nest(["matchLabels"], peer.labels()))]);
         if !subject.is_own(&peer) {
-            to["namespaceSelector"] = nest(["matchLabels"], peer.cell());
+            to.insert("namespaceSelector", nest(["matchLabels"], peer.cell()));
         }
-        object([("to", vec![to].into())])
+        tree!({"to": [to]})
     });
     egress.extend(peers);
     if subject.uses_resources() {
-        let selector = json!({"matchExpressions": [is_no_component()]});
-        egress.push(json!({"to": [{"podSelector": selector}]}));
+        let selector = tree!({"matchExpressions": [is_no_component()]});
+        egress.push(tree!({"to": [{"podSelector": selector}]}));
     }
     let spec = object([
         ("podSelector", subject.pods()),
-        ("policyTypes", json!(["Egress"])),
+        ("policyTypes", tree!(["Egress"])),
         ("egress", egress.into()),
     ]);
     subject.object(KUBERNETES, "egress-openchoreo", spec)
 }
 
 /// The policy as Cilium has it, which also shows the requests of HTTP endpoints.
-fn cilium(subject: &Subject<'_>) -> Value {
+fn cilium(subject: &Subject<'_>) -> Tree {
     let mut ingress = Vec::new();
     for (who, endpoints) in subject.rules() {
         let from = match who {
-            Who::Cell => json!({}),
-            Who::Namespace => json!({
-                "matchLabels": subject.tenancy().collect::<Value>(),
+            Who::Cell => tree!({}),
+            Who::Namespace => tree!({
+                "matchLabels": texts(subject.tenancy()),
                 "matchExpressions": [exists(POD_NAMESPACE)],
             }),
-            Who::Gateways => json!({
+            Who::Gateways => tree!({
                 "matchExpressions": [exists(labels::SYSTEM_COMPONENT), exists(POD_NAMESPACE)],
             }),
         };
@@ -124,22 +124,22 @@ fn cilium(subject: &Subject<'_>) -> Value {
             ("toPorts", cilium_ports(&endpoints).into()),
         ]));
     }
-    let mut spec = object([
+    let mut spec = members([
         ("endpointSelector", subject.pods()),
         ("ingress", ingress.into()),
     ]);
     if subject.workload.endpoints.is_empty() {
         // An empty list alone does not make Cilium deny; this does.
-        spec["enableDefaultDeny"] = json!({"ingress": true});
+        spec.insert("enableDefaultDeny", tree!({"ingress": true}));
     }
-    subject.object(CILIUM, "openchoreo", spec)
+    subject.object(CILIUM, "openchoreo", spec.into())
 }
 
 /// Whom the component may call, as Cilium has it, which also shows the names that are asked for.
-fn cilium_egress(subject: &Subject<'_>) -> Value {
+fn cilium_egress(subject: &Subject<'_>) -> Tree {
     let (key, value) = NAME_SERVER;
     let key = format!("k8s:{key}");
-    let mut egress = vec![json!({
+    let mut egress = vec![tree!({
         "toEndpoints": [{"matchLabels": {POD_NAMESPACE: NAME_SERVER_NAMESPACE, key: value}}],
         "toPorts": [{
             "ports": [{"port": "53", "protocol": "ANY"}],
@@ -147,15 +147,15 @@ fn cilium_egress(subject: &Subject<'_>) -> Value {
         }],
     })];
     let peers = subject.peers().into_iter().map(|peer| {
-        let mut to = nest(["matchLabels"], peer.labels());
+        let mut to = members([("matchLabels", texts(peer.labels()))]);
         if !subject.is_own(&peer) {
-            to["matchExpressions"] = json!([exists(POD_NAMESPACE)]);
+            to.insert("matchExpressions", tree!([exists(POD_NAMESPACE)]));
         }
-        object([("toEndpoints", vec![to].into())])
+        tree!({"toEndpoints": [to]})
     });
     egress.extend(peers);
     if subject.uses_resources() {
-        egress.push(json!({"toEndpoints": [{"matchExpressions": [is_no_component()]}]}));
+        egress.push(tree!({"toEndpoints": [{"matchExpressions": [is_no_component()]}]}));
     }
     let spec = object([
         ("endpointSelector", subject.pods()),
@@ -226,19 +226,15 @@ impl<'a> Subject<'a> {
     }
 
     /// Selects the pods of the component.
-    fn pods(&self) -> Value {
-        let labels = self.selector.iter();
-        nest(
-            ["matchLabels"],
-            labels.map(|(key, value)| (*key, value.as_str())),
-        )
+    fn pods(&self) -> Tree {
+        tree!({"matchLabels": self.selector.clone()})
     }
 
     /// The labels that cells of the same namespace and environment share.
     fn tenancy(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [labels::NAMESPACE, labels::ENVIRONMENT]
             .into_iter()
-            .filter_map(|key| Some((key, self.selector.get(key)?.as_str())))
+            .filter_map(|key| Some((key, self.selector.get(key)?.as_str()?)))
     }
 
     /// The components that are called, each once.
@@ -257,7 +253,7 @@ impl<'a> Subject<'a> {
     /// Whether `peer` is of the same cell.
     fn is_own(&self, peer: &Peer<'_>) -> bool {
         let own = self.selector.get(labels::PROJECT);
-        own.is_some_and(|project| project == peer.project)
+        own.is_some_and(|project| *project == peer.project)
     }
 
     fn uses_resources(&self) -> bool {
@@ -267,7 +263,7 @@ impl<'a> Subject<'a> {
 
     /// A policy whose name begins with `prefix`. One prefix never begins with another and a `-`,
     /// so that no two components have policies of one name.
-    fn object(&self, (api_version, kind): (&str, &str), prefix: &str, spec: Value) -> Value {
+    fn object(&self, (api_version, kind): (&str, &str), prefix: &str, spec: Tree) -> Tree {
         let name = format!("{prefix}-{}", self.component);
         let name = if name.len() > OBJECT_LIMIT {
             kubernetes_name(OBJECT_LIMIT, &[prefix, self.component])
@@ -277,37 +273,41 @@ impl<'a> Subject<'a> {
         object([
             ("apiVersion", api_version.into()),
             ("kind", kind.into()),
-            ("metadata", json!({"name": name, "namespace": self.cell})),
+            ("metadata", tree!({"name": name, "namespace": self.cell})),
             ("spec", spec),
         ])
     }
 }
 
-/// An object of values that move in; `json!` would copy them.
-fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
-    Value::from_iter(fields)
+fn members<const N: usize>(members: [(&'static str, Tree); N]) -> Members {
+    members.into_iter().collect()
+}
+
+fn object<const N: usize>(of: [(&'static str, Tree); N]) -> Tree {
+    members(of).into()
+}
+
+/// An object of texts.
+fn texts<'a>(texts: impl Iterator<Item = (&'static str, &'a str)>) -> Tree {
+    Tree::Object(texts.collect())
 }
 
 /// An object of texts, inside of objects of one field each.
 fn nest<'a, const N: usize>(
-    fields: [&str; N],
+    fields: [&'static str; N],
     texts: impl Iterator<Item = (&'static str, &'a str)>,
-) -> Value {
-    fields
-        .into_iter()
-        .rev()
-        .fold(texts.collect(), |inner: Value, field| {
-            object([(field, inner)])
-        })
+) -> Tree {
+    let fields = fields.into_iter().rev();
+    fields.fold(self::texts(texts), |inner, field| object([(field, inner)]))
 }
 
 /// What pods of managed resources have in common: they are of the cell, and of no component.
-fn is_no_component() -> Value {
-    json!({"key": labels::COMPONENT, "operator": "DoesNotExist"})
+fn is_no_component() -> Tree {
+    tree!({"key": labels::COMPONENT, "operator": "DoesNotExist"})
 }
 
-fn exists(key: &str) -> Value {
-    json!({"key": key, "operator": "Exists"})
+fn exists(key: &str) -> Tree {
+    tree!({"key": key, "operator": "Exists"})
 }
 
 /// The port a pod listens on for `endpoint`, and its protocol.
@@ -329,11 +329,11 @@ fn distinct(endpoints: &[&WorkloadEndpoint]) -> Vec<(u16, &'static str)> {
 }
 
 /// HTTP-like ports with request rules, then plain ones; each sorted as text, as Cilium keeps them.
-fn cilium_ports(endpoints: &[&WorkloadEndpoint]) -> Vec<Value> {
+fn cilium_ports(endpoints: &[&WorkloadEndpoint]) -> Vec<Tree> {
     let (plain, http): (Vec<&WorkloadEndpoint>, Vec<&WorkloadEndpoint>) = endpoints
         .iter()
         .partition(|endpoint| matches!(endpoint.type_, EndpointType::Tcp | EndpointType::Udp));
-    let sorted = |endpoints: &[&WorkloadEndpoint]| -> Vec<Value> {
+    let sorted = |endpoints: &[&WorkloadEndpoint]| -> Vec<Tree> {
         let ports: BTreeSet<(String, &str)> = endpoints
             .iter()
             .map(|endpoint| pod_port(endpoint))
@@ -341,15 +341,15 @@ fn cilium_ports(endpoints: &[&WorkloadEndpoint]) -> Vec<Value> {
             .collect();
         ports
             .into_iter()
-            .map(|(port, protocol)| json!({"port": port, "protocol": protocol}))
+            .map(|(port, protocol)| tree!({"port": port, "protocol": protocol}))
             .collect()
     };
     let mut rules = Vec::new();
     if !http.is_empty() {
-        rules.push(json!({"ports": sorted(&http), "rules": {"http": [{}]}}));
+        rules.push(tree!({"ports": sorted(&http), "rules": {"http": [{}]}}));
     }
     if !plain.is_empty() {
-        rules.push(json!({"ports": sorted(&plain)}));
+        rules.push(tree!({"ports": sorted(&plain)}));
     }
     rules
 }

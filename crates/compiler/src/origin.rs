@@ -5,7 +5,7 @@
 //! along every change that traits and the platform make to it.
 
 use crate::diagnostic::dotted;
-use choreo_template::Entry;
+use choreo_template::{Entry, Name, Tree};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -110,12 +110,12 @@ impl Origin {
 
 impl Trail {
     /// The trail of `object`, all of which has one origin.
-    pub(crate) fn whole(object: &Value, origin: Origin) -> Self {
+    pub(crate) fn whole(object: &Tree, origin: Origin) -> Self {
         Self(fill(object, &Arc::new(origin), String::new()))
     }
 
     /// The trail of `output`, made of `template`.
-    pub(crate) fn of_template(writing: &Writing<'_>, template: &Value, output: &Value) -> Self {
+    pub(crate) fn of_template(writing: &Writing<'_>, template: &Value, output: &Tree) -> Self {
         Self(writing.node(template, output, writing.pointer, ""))
     }
 
@@ -123,12 +123,12 @@ impl Trail {
     /// which the trail is known, or as a whole from `origin`.
     pub(crate) fn follow(
         &mut self,
-        (before, after): (&Value, &Value),
+        (before, after): (&Tree, &Tree),
         origin: Origin,
-        value: Option<(&Value, &Self)>,
+        value: Option<(&Tree, &Self)>,
     ) {
         let origin = Arc::new(origin);
-        let fresh = |part: &Value| {
+        let fresh = |part: &Tree| {
             let known = value.and_then(|(value, trail)| locate(value, part, &trail.0));
             known.unwrap_or_else(|| fill(part, &origin, String::new()))
         };
@@ -155,25 +155,25 @@ impl Trail {
 
 /// The pointers of all leaves of `value`, in order: what is neither a list nor an object, or is
 /// empty.
-pub fn leaves(value: &Value) -> Vec<String> {
-    fn collect(value: &Value, at: String, found: &mut Vec<String>) {
+pub fn leaves(value: &Tree) -> Vec<String> {
+    fn collect(value: &Tree, at: String, found: &mut Vec<String>) {
         match value {
-            Value::Object(fields) if !fields.is_empty() => {
-                for (key, field) in fields {
+            Tree::Object(fields) if !fields.is_empty() => {
+                for (key, field) in fields.iter() {
                     collect(field, join(&at, key), found);
                 }
             }
-            Value::Array(items) if !items.is_empty() => {
+            Tree::Array(items) if !items.is_empty() => {
                 for (index, item) in items.iter().enumerate() {
                     collect(item, format!("{at}/{index}"), found);
                 }
             }
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_)
-            | Value::Object(_) => found.push(at),
+            Tree::Null
+            | Tree::Bool(_)
+            | Tree::Number(_)
+            | Tree::String(_)
+            | Tree::Array(_)
+            | Tree::Object(_) => found.push(at),
         }
     }
     let mut found = Vec::new();
@@ -187,27 +187,27 @@ pub(crate) fn join(pointer: &str, key: &str) -> String {
 }
 
 /// All of `value` comes from `origin`.
-fn fill(value: &Value, origin: &Arc<Origin>, below: String) -> Node {
+fn fill(value: &Tree, origin: &Arc<Origin>, below: String) -> Node {
     match value {
-        Value::Object(fields) if !fields.is_empty() => Node::Map(
+        Tree::Object(fields) if !fields.is_empty() => Node::Map(
             fields
                 .iter()
-                .map(|(key, field)| (key.clone(), fill(field, origin, join(&below, key))))
+                .map(|(key, field)| (key.to_string(), fill(field, origin, join(&below, key))))
                 .collect(),
         ),
-        Value::Array(items) if !items.is_empty() => Node::List(
+        Tree::Array(items) if !items.is_empty() => Node::List(
             items
                 .iter()
                 .enumerate()
                 .map(|(index, item)| fill(item, origin, format!("{below}/{index}")))
                 .collect(),
         ),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)
-        | Value::Array(_)
-        | Value::Object(_) => Node::Leaf(Made {
+        Tree::Null
+        | Tree::Bool(_)
+        | Tree::Number(_)
+        | Tree::String(_)
+        | Tree::Array(_)
+        | Tree::Object(_) => Node::Leaf(Made {
             origin: Arc::clone(origin),
             below,
         }),
@@ -215,15 +215,15 @@ fn fill(value: &Value, origin: &Arc<Origin>, below: String) -> Node {
 }
 
 /// The trail of the part of `value` that is the same as `part`.
-fn locate(value: &Value, part: &Value, trail: &Node) -> Option<Node> {
+fn locate(value: &Tree, part: &Tree, trail: &Node) -> Option<Node> {
     if value == part {
         return Some(trail.clone());
     }
     match (value, trail) {
-        (Value::Object(fields), Node::Map(trails)) => fields
+        (Tree::Object(fields), Node::Map(trails)) => fields
             .iter()
-            .find_map(|(key, field)| locate(field, part, trails.get(key)?)),
-        (Value::Array(items), Node::List(trails)) => items
+            .find_map(|(key, field)| locate(field, part, trails.get(key.as_ref())?)),
+        (Tree::Array(items), Node::List(trails)) => items
             .iter()
             .zip(trails)
             .find_map(|(item, trail)| locate(item, part, trail)),
@@ -231,33 +231,33 @@ fn locate(value: &Value, part: &Value, trail: &Node) -> Option<Node> {
     }
 }
 
-fn followed(node: &Node, before: &Value, after: &Value, fresh: &impl Fn(&Value) -> Node) -> Node {
+fn followed(node: &Node, before: &Tree, after: &Tree, fresh: &impl Fn(&Tree) -> Node) -> Node {
     if before == after {
         return node.clone();
     }
     match (node, before, after) {
-        (Node::Map(trails), Value::Object(old), Value::Object(new)) if !new.is_empty() => {
-            let entry = |(key, value): (&String, &Value)| {
-                let known = trails.get(key).zip(old.get(key));
+        (Node::Map(trails), Tree::Object(old), Tree::Object(new)) if !new.is_empty() => {
+            let entry = |(key, value): (&Name, &Tree)| {
+                let known = trails.get(key.as_ref()).zip(old.get(key));
                 let trail = known.map_or_else(
                     || fresh(value),
                     |(trail, old)| followed(trail, old, value, fresh),
                 );
-                (key.clone(), trail)
+                (key.to_string(), trail)
             };
             Node::Map(new.iter().map(entry).collect())
         }
-        (Node::List(trails), Value::Array(old), Value::Array(new)) if !new.is_empty() => {
+        (Node::List(trails), Tree::Array(old), Tree::Array(new)) if !new.is_empty() => {
             Node::List(followed_list(trails, old, new, fresh))
         }
         // A list or object that was empty has no trails inside.
-        (Node::Leaf(_), Value::Object(old), Value::Object(new))
+        (Node::Leaf(_), Tree::Object(old), Tree::Object(new))
             if old.is_empty() && !new.is_empty() =>
         {
-            let entry = |(key, value): (&String, &Value)| (key.clone(), fresh(value));
+            let entry = |(key, value): (&Name, &Tree)| (key.to_string(), fresh(value));
             Node::Map(new.iter().map(entry).collect())
         }
-        (Node::Leaf(_), Value::Array(old), Value::Array(new))
+        (Node::Leaf(_), Tree::Array(old), Tree::Array(new))
             if old.is_empty() && !new.is_empty() =>
         {
             Node::List(new.iter().map(fresh).collect())
@@ -269,9 +269,9 @@ fn followed(node: &Node, before: &Value, after: &Value, fresh: &impl Fn(&Value) 
 /// Items that stay are recognised by what is the same before and behind the change.
 fn followed_list(
     trails: &[Node],
-    old: &[Value],
-    new: &[Value],
-    fresh: &impl Fn(&Value) -> Node,
+    old: &[Tree],
+    new: &[Tree],
+    fresh: &impl Fn(&Tree) -> Node,
 ) -> Vec<Node> {
     let start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
     let rest = old.len().min(new.len()) - start;
@@ -290,7 +290,7 @@ fn followed_list(
             .map(|((trail, old), new)| followed(trail, old, new, fresh))
             .collect()
     } else {
-        let find = |item: &Value| {
+        let find = |item: &Tree| {
             let at = gone.iter().position(|old| old == item)?;
             Some(inside[at].clone())
         };
@@ -304,10 +304,10 @@ fn followed_list(
 }
 
 impl Writing<'_> {
-    fn node(&self, template: &Value, output: &Value, at: &str, out: &str) -> Node {
+    fn node(&self, template: &Value, output: &Tree, at: &str, out: &str) -> Node {
         match (template, output) {
-            (Value::Object(template), Value::Object(fields)) if !fields.is_empty() => {
-                let entry = |(key, field): (&String, &Value)| {
+            (Value::Object(template), Tree::Object(fields)) if !fields.is_empty() => {
+                let entry = |(key, field): (&Name, &Tree)| {
                     let inside = join(out, key);
                     let node = match self.key_of(template, key, at, &inside) {
                         Some(written) => {
@@ -316,13 +316,13 @@ impl Writing<'_> {
                         }
                         None => fill(field, &self.origin(at, out), String::new()),
                     };
-                    (key.clone(), node)
+                    (key.to_string(), node)
                 };
                 Node::Map(fields.iter().map(entry).collect())
             }
-            (Value::Array(template), Value::Array(items)) if !items.is_empty() => {
+            (Value::Array(template), Tree::Array(items)) if !items.is_empty() => {
                 let places = self.places(template, items.len(), at);
-                let item = |(index, item): (usize, &Value)| {
+                let item = |(index, item): (usize, &Tree)| {
                     let inside = format!("{out}/{index}");
                     match places.get(&index) {
                         Some(&from) => {
@@ -410,10 +410,10 @@ fn within(inner: &str, outer: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use choreo_template::{Context, Recorder, Template};
+    use choreo_template::{Context, Recorder, Template, tree};
     use serde_json::json;
 
-    fn trail(template: &Value, variable: &Value) -> (Value, Trail) {
+    fn trail(template: &Value, variable: &Value) -> (Tree, Trail) {
         let parsed = Template::parse(&crate::dialect::DIALECT, template, "/t").expect("parses");
         let mut context = Context::new();
         context.bind("v", variable);
@@ -433,7 +433,7 @@ mod tests {
     }
 
     /// Each leaf with the field and the expressions it comes from.
-    fn told(output: &Value, trail: &Trail) -> Vec<String> {
+    fn told(output: &Tree, trail: &Trail) -> Vec<String> {
         leaves(output)
             .into_iter()
             .map(|leaf| {
@@ -479,9 +479,10 @@ mod tests {
     fn changes_are_followed() {
         let template = json!({"list": [{"name": "a"}, {"name": "b"}], "map": {}});
         let (before, mut trail) = trail(&template, &Value::Null);
-        let mut after = before.clone();
-        after["list"] = json!([{"name": "new"}, {"name": "a"}, {"name": "b", "more": 1}]);
-        after["map"] = json!({"k": 1});
+        let after = tree!({
+            "list": [{"name": "new"}, {"name": "a"}, {"name": "b", "more": 1}],
+            "map": {"k": 1},
+        });
         let patch = Origin {
             field: "patch".to_owned(),
             ..Origin::platform(Cause::Patch)

@@ -5,6 +5,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::programs::Read;
 use crate::schema::Schema;
 use choreo_model::shared::SchemaSection;
+use choreo_template::{Tree, tree};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -27,10 +28,10 @@ pub(crate) fn checked<L: Ledger>(
     section: Option<&SchemaSection>,
     value: Option<&Value>,
     site: Section<'_>,
-) -> Value {
+) -> Tree {
     let read = read(bench, section, site);
     let Some(Ok(schema)) = read.as_deref() else {
-        return Value::Object(Map::new());
+        return tree!({});
     };
     let mut value = given(value);
     fill(bench, schema, &mut value, site);
@@ -46,7 +47,7 @@ pub(crate) fn checked<L: Ledger>(
             violation.message,
         ));
     }
-    value
+    value.into()
 }
 
 /// The values with defaults, as they are otherwise: what projects do.
@@ -55,12 +56,12 @@ pub(crate) fn filled<L: Ledger>(
     section: Option<&SchemaSection>,
     value: Option<&Value>,
     site: Section<'_>,
-) -> Value {
+) -> Tree {
     let mut value = given(value);
     if let Some(Ok(schema)) = read(bench, section, site).as_deref() {
         fill(bench, schema, &mut value, site);
     }
-    value
+    value.into()
 }
 
 /// Fills in defaults, if that can be paid for.

@@ -3,8 +3,7 @@
 //! `/spec/containers/[?(@.name=='main')]/env/-` reads: in every container named `main`, the place
 //! after the last variable. `[*]` selects all items, `[n]` one.
 
-use choreo_template::{Budget, Exhausted, clipped, weight};
-use serde_json::{Map, Value};
+use choreo_template::{Budget, Exhausted, Members, Tree, clipped};
 use std::fmt;
 
 /// The longest path, in bytes.
@@ -70,9 +69,9 @@ pub struct Path {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change<'v> {
     /// Set a field, creating its parents; insert into a list.
-    Add(&'v Value),
+    Add(&'v Tree),
     /// Set a field or item that exists.
-    Replace(&'v Value),
+    Replace(&'v Tree),
     /// Take a field or item away.
     Remove,
 }
@@ -100,14 +99,14 @@ impl Path {
     }
 
     /// Applies `change` at every selected place of `value`.
-    pub fn apply(&self, value: &mut Value, change: Change<'_>) -> Result<(), Misfit> {
+    pub fn apply(&self, value: &mut Tree, change: Change<'_>) -> Result<(), Misfit> {
         self.apply_within(value, change, &Budget::default())
     }
 
     /// The same, as long as `budget` pays for it.
     pub fn apply_within(
         &self,
-        value: &mut Value,
+        value: &mut Tree,
         change: Change<'_>,
         budget: &Budget,
     ) -> Result<(), Misfit> {
@@ -177,7 +176,7 @@ fn bracket(text: &str) -> Result<Segment, &'static str> {
 }
 
 fn descend(
-    value: &mut Value,
+    value: &mut Tree,
     (parents, last): (&[Segment], &Segment),
     (change, budget): (Change<'_>, &Budget),
     at: &mut String,
@@ -202,12 +201,7 @@ fn descend(
 }
 
 /// Pays for `change` at `last` of `value`: the new value is copied to every item that is selected.
-fn pay(
-    value: &Value,
-    last: &Segment,
-    change: Change<'_>,
-    budget: &Budget,
-) -> Result<(), Exhausted> {
+fn pay(value: &Tree, last: &Segment, change: Change<'_>, budget: &Budget) -> Result<(), Exhausted> {
     let items = items(value);
     budget.step(items)?;
     let copies = match last {
@@ -215,26 +209,26 @@ fn pay(
         Segment::Key(_) | Segment::Index(_) => 1,
     };
     match change {
-        Change::Add(new) | Change::Replace(new) => budget.grow(copies.saturating_mul(weight(new))),
+        Change::Add(new) | Change::Replace(new) => budget.grow(copies.saturating_mul(new.weight())),
         Change::Remove => Ok(()),
     }
 }
 
 /// How many items `value` has, if it is a list.
-fn items(value: &Value) -> usize {
-    value.as_array().map_or(0, Vec::len)
+fn items(value: &Tree) -> usize {
+    value.as_array().map_or(0, |items| items.len())
 }
 
 /// Makes the field `key` when it is missing: a list when an item is to be appended to it.
-fn create(value: &mut Value, key: &str, next: &Segment) {
-    let Value::Object(object) = value else {
+fn create(value: &mut Tree, key: &str, next: &Segment) {
+    let Tree::Object(object) = value else {
         return;
     };
-    let missing = object.get(key).is_none_or(Value::is_null);
+    let missing = object.get(key).is_none_or(Tree::is_null);
     let made = match next {
-        Segment::Key(next) if next == "-" => Value::Array(Vec::new()),
+        Segment::Key(next) if next == "-" => Tree::from(Vec::<Tree>::new()),
         Segment::Key(next) if next.parse::<usize>().is_ok() => return,
-        Segment::Key(_) => Value::Object(Map::new()),
+        Segment::Key(_) => Tree::from(Members::default()),
         Segment::Index(_) | Segment::All | Segment::Filter { .. } => return,
     };
     if missing {
@@ -244,31 +238,34 @@ fn create(value: &mut Value, key: &str, next: &Segment) {
 
 /// The children of `value` that `segment` selects; `at` is their place, for messages.
 fn select<'v>(
-    value: &'v mut Value,
+    value: &'v mut Tree,
     segment: &Segment,
     at: &str,
-) -> Result<Vec<&'v mut Value>, Misfit> {
+) -> Result<Vec<&'v mut Tree>, Misfit> {
     let kind = kind(value);
     match (segment, value) {
-        (Segment::Key(key), Value::Object(object)) => object
+        (Segment::Key(key), Tree::Object(object)) => object
             .get_mut(key)
             .map(|child| vec![child])
             .ok_or_else(|| Misfit::Missing(at.to_owned())),
-        (Segment::Key(key), Value::Array(items)) => match key.parse::<usize>() {
-            Ok(index) => item(items, index, at),
+        (Segment::Key(key), Tree::Array(items)) => match key.parse::<usize>() {
+            Ok(index) => item(items.edit(), index, at),
             Err(_) => Err(Misfit::Kind(at.to_owned(), kind)),
         },
-        (Segment::Index(index), Value::Array(items)) => item(items, *index, at),
-        (Segment::All, Value::Array(items)) => some(items.iter_mut().collect(), at),
-        (Segment::Filter { path, wanted }, Value::Array(items)) => {
-            let matching = items.iter_mut().filter(|item| matches(item, path, wanted));
+        (Segment::Index(index), Tree::Array(items)) => item(items.edit(), *index, at),
+        (Segment::All, Tree::Array(items)) => some(items.edit().iter_mut().collect(), at),
+        (Segment::Filter { path, wanted }, Tree::Array(items)) => {
+            let matching = items
+                .edit()
+                .iter_mut()
+                .filter(|item| matches(item, path, wanted));
             some(matching.collect(), at)
         }
         _ => Err(Misfit::Kind(at.to_owned(), kind)),
     }
 }
 
-fn item<'v>(items: &'v mut [Value], index: usize, at: &str) -> Result<Vec<&'v mut Value>, Misfit> {
+fn item<'v>(items: &'v mut [Tree], index: usize, at: &str) -> Result<Vec<&'v mut Tree>, Misfit> {
     let length = items.len();
     items
         .get_mut(index)
@@ -276,18 +273,18 @@ fn item<'v>(items: &'v mut [Value], index: usize, at: &str) -> Result<Vec<&'v mu
         .ok_or_else(|| Misfit::Outside(at.to_owned(), length))
 }
 
-fn some<'v>(selected: Vec<&'v mut Value>, at: &str) -> Result<Vec<&'v mut Value>, Misfit> {
+fn some<'v>(selected: Vec<&'v mut Tree>, at: &str) -> Result<Vec<&'v mut Tree>, Misfit> {
     if selected.is_empty() {
         return Err(Misfit::Nothing(at.to_owned()));
     }
     Ok(selected)
 }
 
-fn matches(item: &Value, path: &[String], wanted: &str) -> bool {
+fn matches(item: &Tree, path: &[String], wanted: &str) -> bool {
     let found = path.iter().try_fold(item, |value, key| value.get(key));
     match found {
-        Some(Value::String(text)) => text == wanted,
-        Some(Value::Null) => wanted.is_empty(),
+        Some(Tree::String(text)) => text.as_ref() == wanted,
+        Some(Tree::Null) => wanted.is_empty(),
         Some(value) => {
             let text = value.to_string();
             text == wanted
@@ -296,12 +293,12 @@ fn matches(item: &Value, path: &[String], wanted: &str) -> bool {
     }
 }
 
-fn finish(value: &mut Value, last: &Segment, change: Change<'_>, at: &str) -> Result<(), Misfit> {
+fn finish(value: &mut Tree, last: &Segment, change: Change<'_>, at: &str) -> Result<(), Misfit> {
     let place = format!("{at}/{last}");
     match (last, value) {
-        (Segment::Key(key), Value::Object(object)) => match change {
+        (Segment::Key(key), Tree::Object(object)) => match change {
             Change::Add(new) => {
-                object.insert(key.clone(), new.clone());
+                object.insert(key, new);
                 Ok(())
             }
             Change::Replace(new) => match object.get_mut(key) {
@@ -316,27 +313,29 @@ fn finish(value: &mut Value, last: &Segment, change: Change<'_>, at: &str) -> Re
                 Ok(())
             }
         },
-        (Segment::Key(key), Value::Array(items)) if key == "-" => match change {
+        (Segment::Key(key), Tree::Array(items)) if key == "-" => match change {
             Change::Add(new) => {
-                items.push(new.clone());
+                items.edit().push(new.clone());
                 Ok(())
             }
             Change::Replace(_) | Change::Remove => Err(Misfit::Outside(place, items.len())),
         },
-        (Segment::Key(key), Value::Array(items)) => match key.parse() {
-            Ok(index) => at_index(items, index, change, place),
+        (Segment::Key(key), Tree::Array(items)) => match key.parse() {
+            Ok(index) => at_index(items.edit(), index, change, place),
             Err(_) => Err(Misfit::Kind(place, "a list")),
         },
-        (Segment::Index(index), Value::Array(items)) => at_index(items, *index, change, place),
-        (Segment::All | Segment::Filter { .. }, Value::Array(items)) => {
-            every(items, last, change, place)
+        (Segment::Index(index), Tree::Array(items)) => {
+            at_index(items.edit(), *index, change, place)
+        }
+        (Segment::All | Segment::Filter { .. }, Tree::Array(items)) => {
+            every(items.edit(), last, change, place)
         }
         (_, value) => Err(Misfit::Kind(place, kind(value))),
     }
 }
 
 fn at_index(
-    items: &mut Vec<Value>,
+    items: &mut Vec<Tree>,
     index: usize,
     change: Change<'_>,
     place: String,
@@ -357,12 +356,12 @@ fn at_index(
 
 /// Changes every item that `last` selects.
 fn every(
-    items: &mut Vec<Value>,
+    items: &mut Vec<Tree>,
     last: &Segment,
     change: Change<'_>,
     place: String,
 ) -> Result<(), Misfit> {
-    let selected = |item: &Value| match last {
+    let selected = |item: &Tree| match last {
         Segment::Filter { path, wanted } => matches(item, path, wanted),
         Segment::All | Segment::Key(_) | Segment::Index(_) => true,
     };
@@ -389,11 +388,11 @@ fn every(
     Ok(())
 }
 
-const fn kind(value: &Value) -> &'static str {
+const fn kind(value: &Tree) -> &'static str {
     match value {
-        Value::Object(_) => "an object",
-        Value::Array(_) => "a list",
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => "a plain value",
+        Tree::Object(_) => "an object",
+        Tree::Array(_) => "a list",
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) => "a plain value",
     }
 }
 

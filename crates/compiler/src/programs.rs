@@ -5,21 +5,25 @@
 
 use crate::dialect::{DIALECT, HELPERS};
 use crate::schema::{Schema, Violation};
-use choreo_template::{Fault, Helper, Template};
+use choreo_model::plane::GatewaySpec;
+use choreo_template::{Fault, Helper, Template, Tree};
 use serde::Serialize;
 use serde_json::Value;
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// How many documents are kept; the one not used for longest makes room.
 const KEPT: usize = 512;
+/// How many sets of gateways are kept; the oldest makes room.
+const GATEWAYS: usize = 32;
 
 /// Parsed templates and schemas, kept between compilations. Clones share what they keep.
 #[derive(Clone, Default)]
 pub struct Programs {
     shelf: Arc<Mutex<Shelf>>,
+    gateways: Arc<Mutex<VecDeque<(GatewaySpec, Tree)>>>,
 }
 
 impl fmt::Debug for Programs {
@@ -42,6 +46,19 @@ struct Kept {
 }
 
 impl Programs {
+    /// What templates see of `gateway`, which is the same for all that is rendered for one
+    /// environment.
+    pub(crate) fn gateway(&self, gateway: &GatewaySpec) -> Tree {
+        let mut gateways = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = gateways.iter().find(|(known, _)| known == gateway) {
+            return known.clone();
+        }
+        let made = Tree::of(gateway);
+        gateways.truncate(GATEWAYS - 1);
+        gateways.push_front((gateway.clone(), made.clone()));
+        made
+    }
+
     /// What is parsed of the document `content`, which is called `name`.
     pub(crate) fn sheet<T>(&self, name: &str, content: &T) -> Arc<Sheet>
     where
@@ -178,6 +195,24 @@ mod tests {
             &template,
             &first.template("/a", &json!("${1}"))
         ));
+    }
+
+    #[test]
+    fn gateways_are_known_by_what_they_are() {
+        let programs = Programs::default();
+        let gateway = |name: usize| -> GatewaySpec {
+            let name = name.to_string();
+            let pair = json!({"external": {"name": name, "namespace": "n"}});
+            serde_json::from_value(json!({ "ingress": pair })).expect("a gateway")
+        };
+        for round in 0..2 {
+            for number in 0..=GATEWAYS {
+                let found = programs.gateway(&gateway(number));
+                let name = &found["ingress"]["external"]["name"];
+                assert_eq!(*name, number.to_string().as_str(), "{round}");
+            }
+        }
+        assert_eq!(programs.gateways.lock().unwrap().len(), GATEWAYS);
     }
 
     #[test]

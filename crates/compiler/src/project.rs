@@ -38,7 +38,7 @@ fn compile<L: Ledger>(snapshot: &ProjectSnapshot<'_>, programs: &Programs) -> Co
         &type_object(snapshot),
         &snapshot.release.project_type,
     );
-    let drafts = render(snapshot, &mut bench, &compiled.namespace);
+    let drafts = render(snapshot, &mut bench, &compiled.namespace, programs);
     compiled.diagnostics.append(&mut bench.diagnostics);
     if !compiled.has_errors() {
         compiled.provenance.seen = bench.seen;
@@ -56,10 +56,11 @@ fn render<L: Ledger>(
     snapshot: &ProjectSnapshot<'_>,
     bench: &mut Bench<L>,
     namespace: &str,
+    programs: &Programs,
 ) -> Vec<Draft> {
     let frozen = &snapshot.release.project_type;
     let object = type_object(snapshot);
-    let mut variables = context::project(snapshot);
+    let mut variables = context::project(snapshot, programs);
     for (name, section, value, given) in [
         (
             "parameters",
@@ -113,9 +114,9 @@ fn check_namespace<L: Ledger>(
     namespace: &str,
 ) {
     let made = drafts.iter().any(|draft| {
-        text(&draft.object, "/apiVersion") == "v1"
-            && text(&draft.object, "/kind") == "Namespace"
-            && text(&draft.object, "/metadata/name") == namespace
+        text(&draft.object, &["apiVersion"]) == "v1"
+            && text(&draft.object, &["kind"]) == "Namespace"
+            && text(&draft.object, &["metadata", "name"]) == namespace
     });
     if !made && bench.diagnostics.is_empty() {
         let site = Site {

@@ -14,8 +14,7 @@ use crate::result::Compiled;
 use crate::snapshot::ResourceSnapshot;
 use choreo_model::resource_type::{ResourceOutput, RetainPolicy};
 use choreo_model::{labels, names};
-use choreo_template::{Context, Recorder, Silent};
-use serde_json::{Value, json};
+use choreo_template::{Context, Recorder, Silent, Tree, tree};
 
 /// Everything there is to know about one binding of a managed resource.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,7 +60,7 @@ fn compile<L: Ledger>(snapshot: &ResourceSnapshot<'_>, programs: &Programs) -> C
     let object = type_object(snapshot);
     let mut bench = Bench::<L>::default();
     bench.open(programs, &object, &snapshot.release.resource_type);
-    let variables = variables(snapshot, &object, &mut bench);
+    let variables = variables(snapshot, &object, &mut bench, programs);
     bench.keep(&variables);
     let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
@@ -76,7 +75,7 @@ fn compile<L: Ledger>(snapshot: &ResourceSnapshot<'_>, programs: &Programs) -> C
     compiled.diagnostics.append(&mut bench.diagnostics);
     if !compiled.has_errors() {
         let applied = resource_outputs::applied(snapshot.observed);
-        context.bind("applied", &applied);
+        context.bind_tree("applied", &applied);
         let ids: Vec<&str> = drafts.iter().map(|draft| draft.id.as_str()).collect();
         let live = (ids.as_slice(), snapshot.observed);
         result.readiness = resource_outputs::readiness(&mut bench, &object, spec, &context, live);
@@ -98,13 +97,14 @@ fn variables<L: Ledger>(
     snapshot: &ResourceSnapshot<'_>,
     object: &str,
     bench: &mut Bench<L>,
+    programs: &Programs,
 ) -> Variables {
     let spec = &snapshot.release.resource_type.spec;
     let binding = &snapshot.binding;
     let mut variables = Variables::default();
     variables.set("metadata", metadata(snapshot));
     let (environment, plane) = (snapshot.environment, snapshot.data_plane);
-    context::set_places(&mut variables, environment, plane, None);
+    context::set_places(&mut variables, environment, plane, None, programs);
     let parameters = Section {
         declared: object,
         schema_field: "spec.parameters",
@@ -126,16 +126,16 @@ fn variables<L: Ledger>(
     variables
 }
 
-fn metadata(snapshot: &ResourceSnapshot<'_>) -> Value {
+fn metadata(snapshot: &ResourceSnapshot<'_>) -> Tree {
     let namespace = snapshot.binding.namespace();
     let (resource, project) = (snapshot.resource, snapshot.project);
     let (environment, plane) = (snapshot.environment, snapshot.data_plane);
     let mut labels =
         context::project_labels(namespace, (project.name(), project.uid()), environment);
-    labels.insert(labels::RESOURCE, resource.name().to_owned());
-    labels.insert(labels::RESOURCE_UID, resource.uid().to_owned());
+    labels.insert(labels::RESOURCE, resource.name());
+    labels.insert(labels::RESOURCE_UID, resource.uid());
     let annotations = snapshot.binding.metadata.annotations.as_ref();
-    json!({
+    tree!({
         "name": names::resource_name(resource.name(), environment.name()),
         "namespace": names::cell_namespace(namespace, project.name(), environment.name()),
         "resourceNamespace": namespace,
@@ -148,6 +148,6 @@ fn metadata(snapshot: &ResourceSnapshot<'_>) -> Value {
         "dataPlaneName": plane.name(),
         "dataPlaneUID": plane.uid(),
         "labels": labels,
-        "annotations": annotations.cloned().unwrap_or_default(),
+        "annotations": &annotations.cloned().unwrap_or_default(),
     })
 }

@@ -9,7 +9,7 @@ use choreo_model::resource::ResourceReleaseBindingSpec;
 use choreo_model::resource_type::ResourceOutput;
 use choreo_model::shared::KeyRef;
 use choreo_model::{Object, ResourceReleaseBinding};
-use serde_json::{Map, Value, json};
+use choreo_template::{Members, Tree, tree};
 use std::collections::BTreeMap;
 
 /// The managed resources of one component, with what it gets of them as far as it is known.
@@ -25,19 +25,19 @@ pub(crate) struct Resources {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Item {
     reference: String,
-    pub(crate) variables: Vec<Value>,
-    pub(crate) mounts: Vec<Value>,
-    pub(crate) volumes: Vec<Value>,
+    pub(crate) variables: Vec<Tree>,
+    pub(crate) mounts: Vec<Tree>,
+    pub(crate) volumes: Vec<Tree>,
 }
 
 impl Item {
     /// The item as templates see it.
-    pub(crate) fn value(&self) -> Value {
-        json!({
-            "ref": self.reference,
-            "envVars": self.variables,
-            "volumeMounts": self.mounts,
-            "volumes": self.volumes,
+    pub(crate) fn value(&self) -> Tree {
+        tree!({
+            "envVars": self.variables.clone(),
+            "ref": &self.reference,
+            "volumeMounts": self.mounts.clone(),
+            "volumes": self.volumes.clone(),
         })
     }
 }
@@ -134,7 +134,7 @@ fn item(dependency: &ResourceDependency, outputs: &[ResourceOutput]) -> Result<I
         let (kind, reference) = mountable(name, find(name)?)?;
         let volume = volume_name(&dependency.reference, kind, &reference.name);
         item.mounts
-            .push(json!({"name": volume, "mountPath": path, "subPath": reference.key}));
+            .push(tree!({"mountPath": path, "name": &volume, "subPath": &reference.key}));
         volumes.insert(
             (kind.name(), reference.name.clone()),
             kind.volume(&volume, reference),
@@ -144,26 +144,26 @@ fn item(dependency: &ResourceDependency, outputs: &[ResourceOutput]) -> Result<I
     Ok(item)
 }
 
-fn env_variable(name: &str, output: &ResourceOutput) -> Value {
-    let mut variable = Map::new();
-    variable.insert("name".to_owned(), Value::from(name));
+fn env_variable(name: &str, output: &ResourceOutput) -> Tree {
+    let mut variable = Members::default();
+    variable.insert("name", name);
     if output.value.as_deref() == Some("") {
-        return Value::Object(variable);
+        return Tree::Object(variable);
     }
-    let reference = |field: &str, reference: &KeyRef| {
-        let key = json!({"name": reference.name, "key": reference.key});
-        ("valueFrom".to_owned(), json!({ field: key }))
+    let reference = |field: &'static str, reference: &KeyRef| {
+        let key = tree!({"key": &reference.key, "name": &reference.name});
+        ("valueFrom", tree!({ field: key }))
     };
     let (field, value) = match (&output.secret_key_ref, &output.config_map_key_ref) {
         (Some(secret), _) => reference("secretKeyRef", secret),
         (None, Some(config)) => reference("configMapKeyRef", config),
         (None, None) => {
             let value = output.value.clone().unwrap_or_default();
-            ("value".to_owned(), Value::from(value))
+            ("value", Tree::from(value))
         }
     };
     variable.insert(field, value);
-    Value::Object(variable)
+    Tree::Object(variable)
 }
 
 /// What a file can come of.
@@ -181,10 +181,10 @@ impl Source {
         }
     }
 
-    fn volume(self, name: &str, reference: &KeyRef) -> Value {
+    fn volume(self, name: &str, reference: &KeyRef) -> Tree {
         match self {
-            Self::Secret => json!({"name": name, "secret": {"secretName": reference.name}}),
-            Self::ConfigMap => json!({"name": name, "configMap": {"name": reference.name}}),
+            Self::Secret => tree!({"name": name, "secret": {"secretName": &reference.name}}),
+            Self::ConfigMap => tree!({"name": name, "configMap": {"name": &reference.name}}),
         }
     }
 }
@@ -207,6 +207,7 @@ fn volume_name(reference: &str, source: Source, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     const NAMESPACE: &str = "acme";
 

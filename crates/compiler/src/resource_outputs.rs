@@ -6,8 +6,8 @@ use crate::diagnostic::{self, Code, Diagnostic};
 use choreo_model::rendered::{Health, ResourceStatus};
 use choreo_model::resource_type::{ResourceOutput, ResourceTypeSpec};
 use choreo_model::shared::KeyRef;
-use choreo_template::Context;
-use serde_json::{Map, Value, json};
+use choreo_template::{Context, Members, Tree, tree};
+use serde_json::Value;
 
 /// An output that is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +37,13 @@ impl Readiness {
 }
 
 /// The variable `applied`: the status of every live object, by the id of its template.
-pub(crate) fn applied(observed: &[ResourceStatus]) -> Value {
+pub(crate) fn applied(observed: &[ResourceStatus]) -> Tree {
     let entries = observed.iter().map(|one| {
-        let status = one.status.clone().unwrap_or_else(|| json!({}));
-        (one.id.clone(), json!({ "status": status }))
+        let status = one.status.as_ref();
+        let status = status.map_or_else(|| tree!({}), Tree::from);
+        (&one.id, tree!({ "status": status }))
     });
-    Value::Object(entries.collect::<Map<_, _>>())
+    Tree::from(entries.collect::<Members>())
 }
 
 /// How each of the objects `ids` is, by what was `observed`.
@@ -173,7 +174,7 @@ fn text<L: Ledger>(
         ..site
     };
     match bench.eval(site, &Value::from(value), context)? {
-        Some(Value::String(text)) => Some(text),
+        Some(Tree::String(text)) => Some(text.to_string()),
         other => {
             let found = other.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
             let message = format!("must be a text, found {found}");

@@ -2,13 +2,15 @@
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::explain::Seen;
+use crate::finish::text;
+use crate::fleet::ObjectName;
 use crate::origin::{Made, Trail};
 use choreo_model::release::{
     ConnectionTarget, EndpointStatus, PendingConnection, PendingResourceDependency,
     ResolvedConnection, ResourceDependencyTarget,
 };
 use choreo_model::shared::TargetPlane;
-use serde_json::Value;
+use choreo_template::Tree;
 
 /// One object for one plane.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +20,18 @@ pub struct Rendered {
     /// The plane it goes to.
     pub target_plane: TargetPlane,
     /// The object.
-    pub object: Value,
+    pub object: Tree,
+}
+
+impl Rendered {
+    /// What the object is called.
+    pub fn name(&self) -> ObjectName {
+        ObjectName {
+            kind: text(&self.object, &["kind"]).to_owned(),
+            namespace: text(&self.object, &["metadata", "namespace"]).to_owned(),
+            name: text(&self.object, &["metadata", "name"]).to_owned(),
+        }
+    }
 }
 
 /// Everything there is to know about one binding.

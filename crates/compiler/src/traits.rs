@@ -7,7 +7,7 @@ use crate::origin::Cause;
 use crate::pointer::{Change, Path};
 use choreo_model::shared::TargetPlane;
 use choreo_model::traits::{PatchOp, PatchOperation, PatchTarget, TraitPatch, TraitSpec};
-use choreo_template::Context;
+use choreo_template::{Context, Tree};
 use serde_json::Value;
 
 /// Applies `spec`, written in `object`, to `drafts`.
@@ -67,10 +67,10 @@ pub(crate) fn selects<L: Ledger>(
     if !bench.look(site) {
         return false;
     }
-    let api_version = text(&draft.object, "/apiVersion");
+    let api_version = text(&draft.object, &["apiVersion"]);
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     let fits = draft.plane == plane
-        && text(&draft.object, "/kind") == target.kind
+        && text(&draft.object, &["kind"]) == target.kind
         && version == target.version
         && (target.group.is_empty() || target.group == group);
     let Some(condition) = target.where_.as_ref().filter(|_| fits) else {
@@ -82,7 +82,7 @@ pub(crate) fn selects<L: Ledger>(
         ..site
     };
     let mut scope = context.scope();
-    scope.bind("resource", &draft.object);
+    scope.bind_tree("resource", &draft.object);
     bench.test(at, condition, &scope) == Some(true)
 }
 
@@ -125,7 +125,7 @@ fn operate<L: Ledger>(
         ..site
     };
     let rendered = bench.eval(at, &Value::from(operation.path.as_str()), context)?;
-    let Some(Value::String(written)) = rendered else {
+    let Some(Tree::String(written)) = rendered else {
         bench.fail(Code::Patch, at, "must be a path");
         return None;
     };
@@ -168,8 +168,8 @@ fn operate<L: Ledger>(
         |object| path.apply_within(object, change, &bench.budget),
     );
     if let Err(misfit) = applied {
-        let kind = text(&draft.object, "/kind");
-        let name = text(&draft.object, "/metadata/name");
+        let kind = text(&draft.object, &["kind"]);
+        let name = text(&draft.object, &["metadata", "name"]);
         let message = format!("does not fit {kind}/{name}: {misfit}");
         bench.fail(Code::Patch, site, message);
         return None;

@@ -88,7 +88,7 @@ fn after_one<L: Ledger>(
         }
         matched = true;
         let mut scope = context.scope();
-        scope.bind("resource", &draft.object);
+        scope.bind_tree("resource", &draft.object);
         if bench.test(at, &rule.rule, &scope) == Some(false) {
             bench.fail(
                 Code::Validation,

@@ -13,9 +13,8 @@ use crate::result::Compiled;
 use crate::snapshot::WorkflowSnapshot;
 use choreo_model::shared::TargetPlane;
 use choreo_model::{labels, names};
-use choreo_template::{Context, Recorder, Silent};
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use choreo_template::{Context, Members, Recorder, Silent, Tree, tree};
+use serde_json::{Value, json};
 
 /// The service account that runs work as.
 pub const SERVICE_ACCOUNT: &str = "workflow-sa";
@@ -34,7 +33,7 @@ pub struct CompiledWorkflow {
 
 impl CompiledWorkflow {
     /// The object that does the work; none when there are errors.
-    pub fn run(&self) -> Option<&Value> {
+    pub fn run(&self) -> Option<&Tree> {
         let last = self.compiled.objects.last();
         last.map(|rendered| &rendered.object)
     }
@@ -85,7 +84,12 @@ fn compile<L: Ledger>(snapshot: &WorkflowSnapshot<'_>, programs: &Programs) -> C
         let origin = || bench.origin(Cause::Template, site);
         draft.change(origin, None, |object| {
             values_to_text(object);
-            object["metadata"]["namespace"] = json!(compiled.namespace);
+            let metadata = object
+                .as_object_mut()
+                .and_then(|all| all.get_mut("metadata"));
+            if let Some(metadata) = metadata.and_then(Tree::as_object_mut) {
+                metadata.insert("namespace", &compiled.namespace);
+            }
             if is_run {
                 finish_run(object);
             }
@@ -119,16 +123,16 @@ fn variables<L: Ledger>(
     let mut variables = Variables::default();
     variables.set(
         "metadata",
-        json!({
-            "workflowRunName": run.name(),
-            "namespaceName": run.namespace(),
+        tree!({
+            "labels": &run.metadata.labels.clone().unwrap_or_default(),
             "namespace": namespace,
-            "labels": run.metadata.labels.clone().unwrap_or_default(),
+            "namespaceName": run.namespace(),
+            "workflowRunName": run.name(),
         }),
     );
     let store = snapshot.plane.spec.secret_store_ref.as_ref();
     let store = store.map(|store| store.name.as_str()).unwrap_or_default();
-    variables.set("workflowplane", json!({"secretStore": store}));
+    variables.set("workflowplane", tree!({"secretStore": store}));
     let section = Section {
         declared: object,
         schema_field: "spec.parameters",
@@ -149,10 +153,10 @@ fn external_references<L: Ledger>(
     object: &str,
     variables: &Variables,
     bench: &mut Bench<L>,
-) -> Value {
+) -> Tree {
     let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
-    let mut found = Map::new();
+    let mut found = Members::default();
     let references = &snapshot.workflow.spec.external_refs;
     for (index, reference) in references.iter().enumerate() {
         let pointer = format!("/spec/externalRefs/{index}/name");
@@ -161,7 +165,7 @@ fn external_references<L: Ledger>(
             pointer: &pointer,
         };
         let name = match bench.eval(site, &Value::from(reference.name.as_str()), &context) {
-            Some(Some(Value::String(name))) => name,
+            Some(Some(Tree::String(name))) => name,
             Some(Some(other)) => {
                 bench.fail(
                     Code::Expression,
@@ -176,9 +180,10 @@ fn external_references<L: Ledger>(
             continue;
         }
         let mut candidates = snapshot.secret_references.iter();
-        match candidates.find(|one| one.name() == name) {
+        match candidates.find(|one| one.name() == name.as_ref()) {
             Some(one) => {
-                found.insert(reference.id.clone(), json!({"spec": one.spec}));
+                let spec = Tree::of(&one.spec);
+                found.insert(&reference.id, tree!({ "spec": spec }));
             }
             None => bench.diagnostics.push(
                 Diagnostic::error(
@@ -191,7 +196,7 @@ fn external_references<L: Ledger>(
             ),
         }
     }
-    Value::Object(found)
+    found.into()
 }
 
 /// The object that does the work; none when it fails.
@@ -217,53 +222,58 @@ fn run<L: Ledger>(
 }
 
 /// An object whose name is made of something that was not given is not wanted.
-fn is_named(object: &Value) -> bool {
-    let name = text(object, "/metadata/name");
+fn is_named(object: &Tree) -> bool {
+    let name = text(object, &["metadata", "name"]);
     !name.is_empty() && !name.starts_with('-')
 }
 
 /// What carries arguments takes texts only: lists and maps under `value` become their JSON.
-fn values_to_text(value: &mut Value) {
+fn values_to_text(value: &mut Tree) {
     match value {
-        Value::Object(fields) => {
-            for (name, inner) in fields {
+        Tree::Object(members) => {
+            for (name, inner) in members.iter_mut() {
                 if name == "value" && (inner.is_object() || inner.is_array()) {
-                    *inner = Value::from(canonical::text(inner));
+                    *inner = Tree::from(canonical::text(inner));
                 } else {
                     values_to_text(inner);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(values_to_text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Tree::Array(items) => items.edit().iter_mut().for_each(values_to_text),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) => {}
     }
 }
 
 /// A run works as the account of the runs, whatever its template says, and its arguments are texts.
-fn finish_run(run: &mut Value) {
-    if !run["spec"].is_object() {
-        run["spec"] = json!({});
+fn finish_run(run: &mut Tree) {
+    let Some(run) = run.as_object_mut() else {
+        return;
+    };
+    if !run.get("spec").is_some_and(Tree::is_object) {
+        run.insert("spec", tree!({}));
     }
-    run["spec"]["serviceAccountName"] = json!(SERVICE_ACCOUNT);
-    let arguments = run
-        .pointer_mut("/spec/arguments/parameters")
-        .and_then(Value::as_array_mut);
-    for argument in arguments.into_iter().flatten() {
-        if let Some(value @ (Value::Bool(_) | Value::Number(_))) = argument.get_mut("value") {
-            *value = Value::from(value.to_string());
+    let Some(spec) = run.get_mut("spec").and_then(Tree::as_object_mut) else {
+        return;
+    };
+    spec.insert("serviceAccountName", SERVICE_ACCOUNT);
+    let arguments = spec.get_mut("arguments").and_then(Tree::as_object_mut);
+    let parameters = arguments.and_then(|arguments| arguments.get_mut("parameters"));
+    if let Some(Tree::Array(parameters)) = parameters {
+        let parameters = parameters.edit().iter_mut();
+        for parameter in parameters.filter_map(Tree::as_object_mut) {
+            if let Some(value @ (Tree::Bool(_) | Tree::Number(_))) = parameter.get_mut("value") {
+                *value = Tree::from(value.to_string());
+            }
         }
     }
 }
 
-fn run_labels(snapshot: &WorkflowSnapshot<'_>) -> BTreeMap<&'static str, String> {
+fn run_labels(snapshot: &WorkflowSnapshot<'_>) -> Members {
     let run = snapshot.run;
-    BTreeMap::from([
-        (labels::WORKFLOW_RUN, run.name().to_owned()),
-        (labels::WORKFLOW_RUN_NAMESPACE, run.namespace().to_owned()),
-        (
-            labels::MANAGED_BY,
-            labels::WORKFLOW_RUN_CONTROLLER.to_owned(),
-        ),
+    Members::from_iter([
+        (labels::WORKFLOW_RUN, run.name()),
+        (labels::WORKFLOW_RUN_NAMESPACE, run.namespace()),
+        (labels::MANAGED_BY, labels::WORKFLOW_RUN_CONTROLLER),
     ])
 }
 

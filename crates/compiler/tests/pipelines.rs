@@ -196,8 +196,9 @@ fn default_types_offer_secrets_that_stay() {
         for (label, value) in made("Service")["spec"]["selector"]
             .as_object()
             .expect("labels")
+            .iter()
         {
-            assert_eq!(pods[label], *value, "{name} {label}");
+            assert_eq!(pods[label.as_ref()], *value, "{name} {label}");
         }
     }
     assert_eq!(types.len(), 3);

@@ -61,7 +61,13 @@ fn rendered(inputs: &[Value]) -> (Vec<Value>, Vec<String>) {
     for binding in fleet.render() {
         let told = binding.compiled.diagnostics.iter();
         diagnostics.extend(told.map(ToString::to_string));
-        objects.extend(binding.compiled.objects.into_iter().map(|one| one.object));
+        objects.extend(
+            binding
+                .compiled
+                .objects
+                .into_iter()
+                .map(|one| Value::from(&one.object)),
+        );
     }
     (objects, diagnostics)
 }

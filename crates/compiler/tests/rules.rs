@@ -275,7 +275,7 @@ fn cilium_ports(types: &[(&str, u16)]) -> Value {
     let objects = compiled.objects.iter();
     let mut policies = objects.filter(|one| one.object["kind"] == "CiliumNetworkPolicy");
     let policy = policies.next().expect("a policy");
-    policy.object["spec"]["ingress"][0]["toPorts"].clone()
+    Value::from(&policy.object["spec"]["ingress"][0]["toPorts"])
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::budget::Budget;
 use crate::value::{self, Value};
-use crate::{Helper, Type};
+use crate::{Helper, Tree, Type};
 use std::fmt;
 use std::rc::Rc;
 
@@ -42,9 +42,20 @@ impl<'p, 'v> Context<'p, 'v> {
         }
     }
 
+    /// Makes room for so many variables and results of helpers more.
+    pub fn reserve(&mut self, variables: usize, helpers: usize) {
+        self.variables.reserve(variables);
+        self.helpers.reserve(helpers);
+    }
+
     /// Binds the variable `name`.
     pub fn bind(&mut self, name: &'v str, value: &'v serde_json::Value) {
         self.set(name, value::from_json(value));
+    }
+
+    /// The same, to a tree.
+    pub fn bind_tree(&mut self, name: &'v str, value: &'v Tree) {
+        self.set(name, value::from_tree(value));
     }
 
     /// Binds the variable `name` to `value` as one of `type_`: where that says so, texts are times
@@ -65,8 +76,8 @@ impl<'p, 'v> Context<'p, 'v> {
     }
 
     /// Sets what `helper` returns (or, if it takes an argument, the map it looks it up in).
-    pub fn bind_helper(&mut self, helper: &Helper, value: &'v serde_json::Value) {
-        self.helpers.push((*helper, value::from_json(value)));
+    pub fn bind_helper(&mut self, helper: &Helper, value: &'v Tree) {
+        self.helpers.push((*helper, value::from_tree(value)));
     }
 
     /// A scope inside this one: what is bound there hides what is bound here.

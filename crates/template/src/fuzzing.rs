@@ -13,8 +13,8 @@ use crate::syntax::Mistake;
 use crate::syntax::ast::Expr;
 use crate::value::{self, Key, Value};
 use crate::{
-    Context, Dialect, Helper, MAX_EXPRESSION, Output, Scope, Silent, Template, Type, references,
-    syntax,
+    Context, Dialect, Helper, MAX_EXPRESSION, Output, Scope, Silent, Template, Tree, Type,
+    references, syntax,
 };
 use serde_json::{Value as Json, json};
 
@@ -63,7 +63,7 @@ fn scanner(data: &[u8]) {
         let evaluated = template.eval(&context, &mut Silent);
         assert_eq!(evaluated, template.eval(&again, &mut Silent));
         if pieces(text).is_ok_and(|found| found.iter().all(is_text)) {
-            assert_eq!(evaluated, Ok(Some(Json::from(text))));
+            assert_eq!(evaluated, Ok(Some(Tree::from(text))));
         }
     }
 }
@@ -102,21 +102,22 @@ fn expression(data: &[u8]) {
         return;
     };
     let json = surroundings();
-    let (scope, context) = (declared(), bound(&json));
+    let tree = Tree::from(&json);
+    let (scope, context) = (declared(), bound(&json, &tree));
     let (type_, found) = infer(&expr, &scope);
     within(source, &found);
     let rendered = rendered(&expr, &context);
-    assert_eq!(rendered, self::rendered(&expr, &bound(&json)));
+    assert_eq!(rendered, self::rendered(&expr, &bound(&json, &tree)));
     if !mistakes.is_empty() {
         return;
     }
     if found.is_empty()
-        && let Ok(value) = evaluate(&expr, &bound(&json))
+        && let Ok(value) = evaluate(&expr, &bound(&json, &tree))
     {
         assert!(is_of(&value, &type_), "{value:?} is no {type_}");
     }
     printed(&expr, |again| {
-        assert_eq!(rendered, self::rendered(again, &bound(&json)));
+        assert_eq!(rendered, self::rendered(again, &bound(&json, &tree)));
     });
 }
 
@@ -126,10 +127,10 @@ fn within(source: &str, mistakes: &[Mistake]) {
     }
 }
 
-/// What an expression comes to, as JSON; nothing when it fails.
+/// What an expression comes to; nothing when it fails.
 fn rendered(expr: &Expr, context: &Context<'_, '_>) -> Option<Output> {
     let value = evaluate(expr, context).ok()?;
-    value::to_json(&value, context.budget()).ok()
+    value::to_tree(&value, context.budget()).ok()
 }
 
 /// Writes `expr` out and reads it again.
@@ -187,14 +188,14 @@ fn declared() -> Scope<'static> {
     scope
 }
 
-fn bound(json: &Json) -> Context<'_, '_> {
+fn bound<'v>(json: &'v Json, tree: &'v Tree) -> Context<'v, 'v> {
     let mut context = Context::new();
     context.bind("parameters", &json["parameters"]);
     context.bind_as("at", &json["at"], &Type::Timestamp);
-    context.bind("any", &json["any"]);
+    context.bind_tree("any", &tree["any"]);
     context.bind_optional("gone", None, &Type::Int);
-    context.bind_helper(&HELPERS[0], &json["ports"]);
-    context.bind_helper(&HELPERS[1], &json["parameters"]["labels"]);
+    context.bind_helper(&HELPERS[0], &tree["ports"]);
+    context.bind_helper(&HELPERS[1], &tree["parameters"]["labels"]);
     context
 }
 

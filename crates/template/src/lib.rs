@@ -36,6 +36,7 @@ mod sources;
 mod syntax;
 mod template;
 mod trace;
+mod tree;
 mod value;
 
 pub use budget::{Budget, Exhausted};
@@ -50,6 +51,7 @@ pub use sources::sources;
 pub use syntax::nearest;
 pub use template::{Output, Template};
 pub use trace::{Entry, Recorder, Silent, Trace};
+pub use tree::{Items, Members, Name, Tree};
 pub use value::weight;
 
 /// The longest expression that is parsed, in bytes.

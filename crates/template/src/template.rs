@@ -10,9 +10,9 @@ use crate::syntax::Mistake;
 use crate::syntax::ast::Expr;
 use crate::trace::Entry;
 use crate::value::Value as Evaluated;
-use crate::{Context, Dialect, Fault, MAX_DEPTH, MAX_FAULTS, Trace, value};
+use crate::{Context, Dialect, Fault, MAX_DEPTH, MAX_FAULTS, Members, Trace, Tree, value};
 use parser::Parser;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt::Display;
 use std::ops::Range;
 
@@ -26,12 +26,12 @@ pub struct Template {
 }
 
 /// What a template evaluates to: `None` when it asked to be left out.
-pub type Output = Option<Value>;
+pub type Output = Option<Tree>;
 
 #[derive(Debug, Clone)]
 enum Node {
     /// A value without expressions, and what it weighs in the budget.
-    Constant(Value, usize),
+    Constant(Tree, usize),
     Whole(Expression),
     Text(Vec<Part>),
     List(Vec<Self>),
@@ -96,7 +96,7 @@ impl Template {
     /// The type of what the template evaluates to.
     pub fn type_of(&self, scope: &Scope<'_>) -> Type {
         match &self.root {
-            Node::Constant(value, _) => Type::of_json(value),
+            Node::Constant(value, _) => Type::of_json(&Value::from(value)),
             Node::Whole(expression) => check::infer(&expression.program, scope).0,
             Node::Text(_) => Type::String,
             Node::List(_) => Type::List(Box::new(Type::Dyn)),
@@ -182,8 +182,8 @@ impl Expression {
 }
 
 impl Node {
-    fn constant(value: Value) -> Self {
-        let weight = value::weight(&value);
+    fn constant(value: Tree) -> Self {
+        let weight = value.weight();
         Self::Constant(value, weight)
     }
 
@@ -199,7 +199,7 @@ impl Node {
                 list.push(value);
             }
         }
-        Self::Constant(Value::Array(list), value::list_weight(below))
+        Self::Constant(list.into(), value::list_weight(below))
     }
 
     /// A map; a constant, when all of its keys and values are.
@@ -208,15 +208,15 @@ impl Node {
         if !entries.iter().all(constant) {
             return Self::Map(entries);
         }
-        let (mut map, mut below) = (Map::new(), 0);
+        let (mut fields, mut below) = (Members::with_capacity(entries.len()), 0);
         for entry in entries {
-            if let (Self::Constant(Value::String(key), _), Self::Constant(value, weight)) = entry {
+            if let (Self::Constant(Tree::String(key), _), Self::Constant(value, weight)) = entry {
                 below += key.len() + weight;
-                map.insert(key, value);
+                fields.insert(key, value);
             }
         }
-        let weight = value::map_weight(map.len(), below);
-        Self::Constant(Value::Object(map), weight)
+        let weight = value::map_weight(fields.len(), below);
+        Self::Constant(fields.into(), weight)
     }
 
     /// Reports what a text cannot hold, and keys that are no strings.
@@ -277,7 +277,7 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
         match node {
             Node::Constant(value, weight) => self.pay(*weight).then(|| value.clone()),
             Node::Whole(expression) => self.expression(expression, output),
-            Node::Text(parts) => Some(Value::from(self.text(parts, output))),
+            Node::Text(parts) => Some(Tree::from(self.text(parts, output))),
             Node::List(items) => {
                 let mut list = Vec::with_capacity(items.len());
                 for item in items {
@@ -285,36 +285,30 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
                     let item = self.at(output, &index, |this, output| this.node(item, output));
                     list.extend(item);
                 }
-                Some(Value::Array(list))
+                Some(Tree::from(list))
             }
             Node::Map(entries) => {
-                let mut map = Map::new();
+                let mut fields = Members::with_capacity(entries.len());
                 for (key, value) in entries {
-                    self.entry(key, value, &mut map, output);
+                    self.entry(key, value, &mut fields, output);
                 }
-                Some(Value::Object(map))
+                Some(fields.into())
             }
         }
     }
 
-    fn entry(
-        &mut self,
-        key: &Node,
-        value: &Node,
-        map: &mut Map<String, Value>,
-        output: &mut String,
-    ) {
+    fn entry(&mut self, key: &Node, value: &Node, fields: &mut Members, output: &mut String) {
         let name = match self.node(key, output) {
-            Some(Value::String(name)) => name,
+            Some(Tree::String(name)) => name,
             None => return,
             Some(other) => return self.key_fault(key, &other),
         };
         if let Some(value) = self.at(output, &name, |this, output| this.node(value, output)) {
-            map.insert(name, value);
+            fields.insert(name, value);
         }
     }
 
-    fn key_fault(&mut self, key: &Node, found: &Value) {
+    fn key_fault(&mut self, key: &Node, found: &Tree) {
         let faults = &mut self.faults;
         // A key that failed has its own fault already and evaluates to null.
         if !found.is_null() || faults.is_empty() {
@@ -343,17 +337,17 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
 
     fn expression(&mut self, expression: &Expression, output: &str) -> Output {
         if self.faults.len() >= MAX_FAULTS {
-            return Some(Value::Null);
+            return Some(Tree::Null);
         }
         self.record(expression, output);
         let budget = self.context.budget();
         let result = evaluate(&expression.program, self.context)
-            .and_then(|value| value::to_json(&value, budget));
+            .and_then(|value| value::to_tree(&value, budget));
         match result {
             Ok(output) => output,
             Err(failure) => {
                 self.faults.push(expression.failed(failure));
-                Some(Value::Null)
+                Some(Tree::Null)
             }
         }
     }
@@ -405,11 +399,11 @@ impl<T: Trace> Evaluation<'_, '_, '_, T> {
             text.push_str(&part);
             return Ok(());
         }
-        let Some(json) = value::to_json(&value, budget)? else {
+        let Some(tree) = value::to_tree(&value, budget)? else {
             let message = "oc_omit() can only leave out a whole value, not a part of a text";
             return Err(Failure::new(message));
         };
-        text.push_str(&json.to_string());
+        text.push_str(&tree.to_string());
         Ok(())
     }
 

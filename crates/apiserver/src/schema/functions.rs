@@ -82,12 +82,12 @@ fn order(order: Ordering) -> Plain {
 
 #[cfg(test)]
 mod tests {
-    use choreo_template::{Context, Dialect, Silent, Template};
-    use serde_json::{Value, json};
+    use choreo_template::{Context, Dialect, Silent, Template, Tree};
+    use serde_json::Value;
 
     const DIALECT: Dialect = Dialect::new(&[]).with(super::ALL);
 
-    fn eval(source: &str) -> Result<Value, String> {
+    fn eval(source: &str) -> Result<Tree, String> {
         let whole = Value::from(format!("${{{source}}}"));
         let program =
             Template::parse(&DIALECT, &whole, "").map_err(|faults| faults[0].to_string())?;
@@ -145,7 +145,7 @@ mod tests {
             "[1, 2, 2].indexOf(2) == 1 && [1, 2, 2].lastIndexOf(2) == 2 && [1].indexOf(9) == -1",
             "'chicken'.indexOf('c') == 0 && 'chicken'.lastIndexOf('c') == 3",
         ] {
-            assert_eq!(eval(source), Ok(json!(true)), "{source}");
+            assert_eq!(eval(source), Ok(Tree::Bool(true)), "{source}");
         }
     }
 

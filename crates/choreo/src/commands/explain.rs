@@ -135,10 +135,11 @@ fn answer(
     let rendered = fleet.render();
     let wanted = Wanted::of(args)?;
     let (binding, object, index) = wanted.find(&rendered)?;
-    let title = ObjectName::of(object).to_string();
-    let pointer = locate(object, wanted.field())
+    let title = object.name().to_string();
+    let pointer = locate(&object.object, wanted.field())
         .map_err(|missing| nowhere(&title, &missing, wanted.offer(&rendered)))?;
     let count = object
+        .object
         .pointer(&pointer)
         .map_or(0, |value| leaves(value).len());
     if count > MANY {

@@ -2,9 +2,12 @@
 
 mod tree;
 
-use choreo_compiler::fleet::{Fleet, RenderedBinding};
+use choreo_compiler::{
+    Tree,
+    fleet::{Fleet, RenderedBinding},
+};
 use choreo_model::shared::TargetPlane;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::{
     cli::Render,
@@ -70,7 +73,7 @@ fn waiting(rendered: &[RenderedBinding]) -> impl Iterator<Item = String> {
 }
 
 /// The objects that go to the data plane.
-fn objects(rendered: &RenderedBinding) -> impl Iterator<Item = &Value> {
+fn objects(rendered: &RenderedBinding) -> impl Iterator<Item = &Tree> {
     let objects = rendered.compiled.objects_for(TargetPlane::DataPlane);
     objects.map(|one| &one.object)
 }
@@ -81,7 +84,7 @@ fn text(rendered: &[RenderedBinding]) -> Result<String> {
     Ok(documents?.join("---\n"))
 }
 
-fn yaml(object: &Value) -> Result<String> {
+fn yaml(object: &impl Serialize) -> Result<String> {
     serde_saphyr::to_string(object).map_err(|error| {
         Failure::new(Exit::Failed, "an object cannot be written as YAML").because(error)
     })

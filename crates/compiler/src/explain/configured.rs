@@ -8,8 +8,7 @@ use crate::dialect::{CONFIG_ENVS, ENV_FROM, FILE_MOUNTS, FILE_VOLUMES, SECRET_EN
 use crate::origin::join;
 use crate::snapshot::ComponentSnapshot;
 use choreo_model::shared::{EnvVar, FileVar, SecretKeyRef, ValueFrom};
-use choreo_template::Reference;
-use serde_json::Value;
+use choreo_template::{Reference, Tree};
 
 /// A variable or a file, and where it is written.
 struct Entry<'a> {
@@ -61,7 +60,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Whether `item` shows it, as one of the lists that templates see.
-    fn is(&self, item: &Value) -> bool {
+    fn is(&self, item: &Tree) -> bool {
         let is_volume = item
             .get("configMap")
             .or_else(|| item.get("secret"))

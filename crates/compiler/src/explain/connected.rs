@@ -9,8 +9,8 @@ use crate::origin::join;
 use crate::resource_dependencies::serves;
 use crate::snapshot::{ComponentSnapshot, Provider};
 use choreo_model::application::{Dependencies, EndpointDependency};
-use choreo_template::Reference;
-use serde_json::Value;
+use choreo_template::{Reference, Tree};
+
 use std::iter::once;
 
 /// The lists of what all dependencies give together, and the helpers that return them.
@@ -26,7 +26,7 @@ struct Connected<'e, 'a> {
     snapshot: &'e ComponentSnapshot<'a>,
     declared: &'e Dependencies,
     /// What templates see.
-    seen: &'e Value,
+    seen: &'e Tree,
 }
 
 impl Explained<'_> {
@@ -79,7 +79,7 @@ impl Connected<'_, '_> {
         let mut left = index;
         for kind in ["items", "resources"] {
             for (at, one) in self.seen[kind].as_array()?.iter().enumerate() {
-                let count = one[list].as_array().map_or(0, Vec::len);
+                let count = one[list].as_array().map_or(0, |items| items.len());
                 match left.checked_sub(count) {
                     Some(rest) => left = rest,
                     None => return Some((kind, at, left)),
@@ -138,7 +138,7 @@ impl Connected<'_, '_> {
     }
 
     fn resource(&self, index: usize, path: &[&str]) -> Option<Vec<Step>> {
-        let shown = self.seen["resources"].get(index)?;
+        let shown = self.seen["resources"].as_array()?.get(index)?;
         let mut declared = self.declared.resources.iter().enumerate();
         let (index, dependency) = declared.find(|(_, one)| shown["ref"] == one.reference)?;
         let root = format!("/spec/dependencies/resources/{index}");

@@ -7,8 +7,8 @@ use crate::fleet::{Bound, Snapshot};
 use crate::origin::{Looped, Origin, join};
 use choreo_model::plane::DataPlaneSpec;
 use choreo_model::{Environment, Object};
-use choreo_template::Reference;
-use serde_json::{Value, json};
+use choreo_template::{Reference, Tree};
+use serde_json::json;
 
 /// How many templates may lead to each other: a trait's parameter to one of its type.
 const DEEP: usize = 4;
@@ -265,11 +265,9 @@ fn data_plane(path: &[String], plane: &Object<DataPlaneSpec>) -> Step {
 }
 
 /// What is at `path` of `value`; null, where nothing is.
-pub(super) fn at<'v>(value: &'v Value, path: &[&str]) -> &'v Value {
-    let pointer = path
-        .iter()
-        .fold(String::new(), |pointer, part| join(&pointer, part));
-    value.pointer(&pointer).unwrap_or(&Value::Null)
+pub(super) fn at<'v>(value: &'v Tree, path: &[&str]) -> &'v Tree {
+    let found = path.iter().try_fold(value, |value, part| value.step(part));
+    found.unwrap_or(&Tree::Null)
 }
 
 /// The parts of a JSON pointer.

@@ -2,7 +2,7 @@
 
 use crate::diagnostic::dotted;
 use crate::origin::join;
-use serde_json::Value;
+use choreo_template::Tree;
 
 /// Where a path that leads nowhere ends.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub struct Missing {
 
 /// The JSON pointer into `object` that `path` means: `.spec.containers[0].image`,
 /// `containers[name=main]`, `labels["a.b/c"]`, and keys with dots without quotes too.
-pub fn locate(object: &Value, path: &str) -> Result<String, Missing> {
+pub fn locate(object: &Tree, path: &str) -> Result<String, Missing> {
     let mut segments = segments(path).into_iter().peekable();
     let (mut value, mut pointer) = (object, String::new());
     while let Some(mut segment) = segments.next() {
@@ -41,10 +41,10 @@ pub fn locate(object: &Value, path: &str) -> Result<String, Missing> {
     Ok(pointer)
 }
 
-fn child<'v>(value: &'v Value, segment: &str) -> Option<(String, &'v Value)> {
+fn child<'v>(value: &'v Tree, segment: &str) -> Option<(String, &'v Tree)> {
     match value {
-        Value::Object(fields) => Some((segment.to_owned(), fields.get(segment)?)),
-        Value::Array(items) => {
+        Tree::Object(fields) => Some((segment.to_owned(), fields.get(segment)?)),
+        Tree::Array(items) => {
             let index = match segment.split_once('=') {
                 Some((key, wanted)) => items
                     .iter()
@@ -53,22 +53,22 @@ fn child<'v>(value: &'v Value, segment: &str) -> Option<(String, &'v Value)> {
             };
             Some((index.to_string(), items.get(index)?))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) => None,
     }
 }
 
-fn is(found: &Value, wanted: &str) -> bool {
+fn is(found: &Tree, wanted: &str) -> bool {
     found.as_str().map_or_else(
         || found.to_string().as_str() == wanted,
         |text| text == wanted,
     )
 }
 
-fn missing(object: &Value, (value, pointer): (&Value, &str), segment: &str) -> Missing {
+fn missing(object: &Tree, (value, pointer): (&Tree, &str), segment: &str) -> Missing {
     let there = match value {
-        Value::Object(fields) => fields.keys().cloned().collect::<Vec<_>>().join(", "),
-        Value::Array(items) => format!("a list of {}", items.len()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+        Tree::Object(fields) => fields.keys().collect::<Vec<_>>().join(", "),
+        Tree::Array(items) => format!("a list of {}", items.len()),
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) => value.to_string(),
     };
     let within = dotted(pointer);
     let mut elsewhere = Vec::new();
@@ -86,23 +86,23 @@ fn missing(object: &Value, (value, pointer): (&Value, &str), segment: &str) -> M
 }
 
 /// The pointers to every field below `pointer` that is called `wanted`.
-fn called(value: &Value, wanted: &str, pointer: &str, found: &mut Vec<String>) {
+fn called(value: &Tree, wanted: &str, pointer: &str, found: &mut Vec<String>) {
     match value {
-        Value::Object(fields) => {
-            for (name, inner) in fields {
+        Tree::Object(fields) => {
+            for (name, inner) in fields.iter() {
                 let pointer = join(pointer, name);
-                if name == wanted {
+                if name.as_ref() == wanted {
                     found.push(pointer.clone());
                 }
                 called(inner, wanted, &pointer, found);
             }
         }
-        Value::Array(items) => {
+        Tree::Array(items) => {
             for (index, inner) in items.iter().enumerate() {
                 called(inner, wanted, &format!("{pointer}/{index}"), found);
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) => {}
     }
 }
 
@@ -136,11 +136,11 @@ fn segments(path: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use choreo_template::tree;
 
     #[track_caller]
     fn check(path: &str, expected: &str) {
-        let object = json!({
+        let object = tree!({
             "metadata": {"labels": {"a.b/c": "x"}},
             "spec": {"containers": [{"name": "main"}, {"name": "other", "image": "i"}]},
         });
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn fields_of_that_name_elsewhere_are_told() {
-        let object = json!({"spec": {"template": {"containers": [{"image": "i"}]}}});
+        let object = tree!({"spec": {"template": {"containers": [{"image": "i"}]}}});
         let missing = locate(&object, "spec.image").expect_err("a wrong path");
         assert_eq!(missing.elsewhere, ["spec.template.containers[0].image"]);
     }

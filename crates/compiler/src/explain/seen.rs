@@ -6,7 +6,7 @@ use crate::bench;
 use crate::context::Variables;
 use crate::dialect::{DIALECT, HELPERS};
 use crate::origin::Looped;
-use choreo_template::{Context, Helper, Reference, Silent, Template, sources};
+use choreo_template::{Context, Helper, Reference, Silent, Template, Tree, sources};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -31,23 +31,23 @@ impl Seen {
     }
 
     /// What the helper returned.
-    pub(super) fn helper(&self, helper: Helper) -> &Value {
-        self.own.helper(helper).unwrap_or(&Value::Null)
+    pub(super) fn helper(&self, helper: Helper) -> &Tree {
+        self.own.helper(helper).unwrap_or(&Tree::Null)
     }
 
     /// What the variable of the type's templates was.
-    pub(super) fn variable(&self, name: &str) -> &Value {
-        self.own.variable(name).unwrap_or(&Value::Null)
+    pub(super) fn variable(&self, name: &str) -> &Tree {
+        self.own.variable(name).unwrap_or(&Tree::Null)
     }
 
     /// What the variable or the helper was that `reference` starts with.
-    pub(super) fn root(&self, reference: &Reference) -> &Value {
+    pub(super) fn root(&self, reference: &Reference) -> &Tree {
         let Some(name) = &reference.helper else {
             return self.variable(&reference.variable);
         };
         let is_it = |one: &&Helper| one.receiver == reference.variable && one.name == name;
         let found = HELPERS.iter().find(is_it);
-        found.map_or(&Value::Null, |helper| self.helper(*helper))
+        found.map_or(&Tree::Null, |helper| self.helper(*helper))
     }
 
     /// What the part at `part` of the value of `source` comes from.
@@ -59,12 +59,11 @@ impl Seen {
     ) -> Vec<Reference> {
         let item = sight.looped.and_then(|looped| {
             let all = bench::items(self.looped(looped, sight)?)?;
-            let item = all.into_iter().nth(looped.index)?;
-            Some((looped.variable.as_str(), item))
+            Some((looped.variable.as_str(), all.get(looped.index)?.clone()))
         });
         let mut context = self.context(sight);
         if let Some((variable, item)) = &item {
-            context.bind(variable, item);
+            context.bind_tree(variable, item);
         }
         sources(&DIALECT, source, &context, part)
     }
@@ -73,19 +72,18 @@ impl Seen {
     /// are its keys and values.
     pub(super) fn behind(&self, looped: &Looped, path: &[String], outer: Sight<'_>) -> Vec<String> {
         let all = self.looped(looped, outer);
-        let keys = all.as_ref().and_then(Value::as_object);
-        let mut keys: Vec<&String> = keys.into_iter().flat_map(|map| map.keys()).collect();
-        keys.sort();
-        let (at, rest) = match (keys.get(looped.index), path) {
-            (Some(key), [_, rest @ ..]) => ((*key).clone(), rest),
-            (Some(key), []) => ((*key).clone(), path),
+        let keys = all.as_ref().and_then(Tree::as_object);
+        let key = keys.and_then(|members| members.keys().nth(looped.index));
+        let (at, rest) = match (key, path) {
+            (Some(key), [_, rest @ ..]) => (key.to_owned(), rest),
+            (Some(key), []) => (key.to_owned(), path),
             (None, path) => (looped.index.to_string(), path),
         };
         std::iter::once(at).chain(rest.iter().cloned()).collect()
     }
 
     /// What is looped over.
-    fn looped(&self, looped: &Looped, outer: Sight<'_>) -> Option<Value> {
+    fn looped(&self, looped: &Looped, outer: Sight<'_>) -> Option<Tree> {
         let source = Value::from(["${", &looped.expression, "}"].concat());
         let template = Template::parse(&DIALECT, &source, "").ok()?;
         template.eval(&self.context(outer), &mut Silent).ok()?

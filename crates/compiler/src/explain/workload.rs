@@ -54,16 +54,15 @@ impl<'a> Explained<'a> {
 
     /// The endpoint behind the port at `index` of those of the service.
     fn served<'s>(&self, snapshot: &'s ComponentSnapshot<'_>, index: &str) -> Option<&'s str> {
-        let index: usize = index.parse().ok()?;
         let port = self
             .compiled
             .provenance
             .seen
             .helper(dialect::SERVICE_PORTS)
-            .get(index)?;
+            .step(index)?;
         let mut endpoints = snapshot.release.workload.endpoints.iter();
         let is_it = |one: &WorkloadEndpoint| {
-            port["port"] == json!(one.port) && port["protocol"] == protocol(one)
+            port["port"].as_u64() == Some(one.port.into()) && port["protocol"] == protocol(one)
         };
         let (name, _) = endpoints.find(|(_, endpoint)| is_it(endpoint))?;
         Some(name)

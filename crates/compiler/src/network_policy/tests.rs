@@ -1,14 +1,15 @@
 use super::*;
+use serde_json::{Value, json};
 
-fn selector() -> BTreeMap<&'static str, String> {
+fn selector() -> Members {
     [
         (labels::NAMESPACE, "acme"),
         (labels::PROJECT, "shop"),
         (labels::ENVIRONMENT, "test"),
         (labels::COMPONENT, "web"),
     ]
-    .map(|(key, value)| (key, value.to_owned()))
-    .into()
+    .into_iter()
+    .collect()
 }
 
 fn call(project: &str, component: &str, endpoint: &str) -> ConnectionTarget {
@@ -27,7 +28,7 @@ fn made(
     calls: &[ConnectionTarget],
     egress: Egress,
     provider: Option<&str>,
-) -> Vec<Value> {
+) -> Vec<Tree> {
     let workload = serde_json::from_value(workload.clone()).expect("a workload");
     policies(&Subject {
         component: "web",
@@ -165,5 +166,10 @@ fn a_way_out_that_is_open_needs_no_policy() {
 fn who_asks_for_nothing_reaches_name_servers_only() {
     let bare = json!({"container": {"image": "i"}});
     let found = made(&bare, &[], Egress::Closed, None);
-    assert_eq!(found[1]["spec"]["egress"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        found[1]["spec"]["egress"]
+            .as_array()
+            .map(|rules| rules.len()),
+        Some(1)
+    );
 }

@@ -7,8 +7,8 @@ use crate::finish::text;
 use crate::origin::join;
 use crate::result::Rendered;
 use choreo_model::shared::TargetPlane;
+use choreo_template::Tree;
 use serde::Serialize;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The length of the hash at the end of generated names.
@@ -51,7 +51,7 @@ pub struct ObjectChange {
     pub(crate) identity: [String; 5],
     /// The object as it will be, or was when it is taken away.
     #[serde(skip)]
-    pub(crate) object: Value,
+    pub(crate) object: Tree,
 }
 
 /// What happens to one field.
@@ -62,10 +62,10 @@ pub struct FieldChange {
     pub field: String,
     /// What it was, if it was there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub before: Option<Value>,
+    pub before: Option<Tree>,
     /// What it will be, if it will be there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<Value>,
+    pub after: Option<Tree>,
     /// What that does to what runs.
     pub effect: Effect,
     /// What was changed for it.
@@ -136,17 +136,17 @@ fn by_identity(objects: &[Rendered]) -> BTreeMap<[&str; 5], &Rendered> {
 
 /// Kind, group, namespace, name and plane.
 pub(super) fn identity(one: &Rendered) -> [&str; 5] {
-    let api_version = text(&one.object, "/apiVersion");
+    let api_version = text(&one.object, &["apiVersion"]);
     let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let plane = match one.target_plane {
         TargetPlane::DataPlane => "data",
         TargetPlane::ObservabilityPlane => "observability",
     };
     [
-        text(&one.object, "/kind"),
+        text(&one.object, &["kind"]),
         group,
-        text(&one.object, "/metadata/namespace"),
-        text(&one.object, "/metadata/name"),
+        text(&one.object, &["metadata", "namespace"]),
+        text(&one.object, &["metadata", "name"]),
         plane,
     ]
 }
@@ -154,7 +154,7 @@ pub(super) fn identity(one: &Rendered) -> [&str; 5] {
 fn change(action: Action, one: &Rendered, fields: Vec<FieldChange>) -> ObjectChange {
     let object = &one.object;
     let of_fields = fields.iter().map(|field| field.effect).max();
-    let string = |pointer| text(object, pointer).to_owned();
+    let string = |path: &[&str]| text(object, path).to_owned();
     ObjectChange {
         action,
         effect: match action {
@@ -162,10 +162,10 @@ fn change(action: Action, one: &Rendered, fields: Vec<FieldChange>) -> ObjectCha
             Action::Change => of_fields.unwrap_or(Effect::None),
             Action::Remove => effect::of_removal(object),
         },
-        kind: string("/kind"),
-        api_version: string("/apiVersion"),
-        namespace: string("/metadata/namespace"),
-        name: string("/metadata/name"),
+        kind: string(&["kind"]),
+        api_version: string(&["apiVersion"]),
+        namespace: string(&["metadata", "namespace"]),
+        name: string(&["metadata", "name"]),
         fields,
         identity: identity(one).map(str::to_owned),
         object: object.clone(),
@@ -173,10 +173,10 @@ fn change(action: Action, one: &Rendered, fields: Vec<FieldChange>) -> ObjectCha
 }
 
 fn field(
-    object: &Value,
+    object: &Tree,
     pointer: String,
-    before: Option<&Value>,
-    after: Option<&Value>,
+    before: Option<&Tree>,
+    after: Option<&Tree>,
 ) -> FieldChange {
     FieldChange {
         field: dotted(&pointer),
@@ -191,26 +191,26 @@ fn field(
 /// Calls `tell` with every place where `before` and `after` differ, and what stands there. Lists
 /// of named things are compared by name.
 pub(super) fn differences(
-    before: &Value,
-    after: &Value,
+    before: &Tree,
+    after: &Tree,
     at: String,
-    tell: &mut impl FnMut(String, Option<&Value>, Option<&Value>),
+    tell: &mut impl FnMut(String, Option<&Tree>, Option<&Tree>),
 ) {
     match (before, after) {
         (a, b) if a == b => {}
-        (Value::Object(old), Value::Object(new)) => {
-            for (key, value) in new {
+        (Tree::Object(old), Tree::Object(new)) => {
+            for (key, value) in new.iter() {
                 let at = join(&at, key);
                 match old.get(key) {
                     Some(was) => differences(was, value, at, tell),
                     None => tell(at, None, Some(value)),
                 }
             }
-            for (key, value) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
+            for (key, value) in old.iter().filter(|(key, _)| !new.contains_key(key)) {
                 tell(join(&at, key), Some(value), None);
             }
         }
-        (Value::Array(old), Value::Array(new)) => {
+        (Tree::Array(old), Tree::Array(new)) => {
             for (index, pair) in pairs(old, new).into_iter().enumerate() {
                 match pair {
                     (Some(was), Some(value)) => {
@@ -226,11 +226,11 @@ pub(super) fn differences(
 
 /// The items of two lists side by side: those that are named by name, others by their place. What
 /// is only in `old` comes last.
-fn pairs<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(Option<&'v Value>, Option<&'v Value>)> {
-    let named = |items: &[Value]| {
+fn pairs<'v>(old: &'v [Tree], new: &'v [Tree]) -> Vec<(Option<&'v Tree>, Option<&'v Tree>)> {
+    let named = |items: &[Tree]| {
         items
             .iter()
-            .all(|item| item.get("name").is_some_and(Value::is_string))
+            .all(|item| item.get("name").and_then(Tree::as_str).is_some())
     };
     if !(named(old) && named(new)) {
         let count = old.len().max(new.len());
@@ -238,8 +238,8 @@ fn pairs<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(Option<&'v Value>, Opti
             .map(|index| (old.get(index), new.get(index)))
             .collect();
     }
-    let was = |wanted: &Value| old.iter().find(|item| item["name"] == wanted["name"]);
-    let is = |wanted: &Value| new.iter().any(|item| item["name"] == wanted["name"]);
+    let was = |wanted: &Tree| old.iter().find(|item| item["name"] == wanted["name"]);
+    let is = |wanted: &Tree| new.iter().any(|item| item["name"] == wanted["name"]);
     let came = new.iter().map(|item| (was(item), Some(item)));
     let gone = old.iter().filter(|item| !is(item));
     came.chain(gone.map(|item| (Some(item), None))).collect()
@@ -248,7 +248,7 @@ fn pairs<'v>(old: &'v [Value], new: &'v [Value]) -> Vec<(Option<&'v Value>, Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use choreo_template::tree;
 
     /// The effect of taking `old` away and making `new`.
     #[track_caller]
@@ -256,7 +256,7 @@ mod tests {
         let rendered = |name: &str| Rendered {
             id: name.to_owned(),
             target_plane: TargetPlane::DataPlane,
-            object: json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}),
+            object: tree!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}),
         };
         let changes = objects(&[rendered(old)], &[rendered(new)]);
         let gone = changes.iter().find(|one| one.action == Action::Remove);

@@ -1,8 +1,8 @@
 //! What changes of Kubernetes objects do to what runs.
 
 use crate::finish::text;
+use choreo_template::Tree;
 use serde::Serialize;
-use serde_json::Value;
 
 /// What a change does to what runs, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -34,8 +34,8 @@ impl Effect {
 }
 
 /// What taking `object` away does.
-pub(super) fn of_removal(object: &Value) -> Effect {
-    match text(object, "/kind") {
+pub(super) fn of_removal(object: &Tree) -> Effect {
+    match text(object, &["kind"]) {
         "PersistentVolumeClaim" | "PersistentVolume" | "Namespace" => Effect::DeletesData,
         "StatefulSet" if object.pointer("/spec/volumeClaimTemplates").is_some() => {
             Effect::DeletesData
@@ -45,14 +45,14 @@ pub(super) fn of_removal(object: &Value) -> Effect {
 }
 
 /// What changing the field at `pointer` of `object` does.
-pub(super) fn of_field(object: &Value, pointer: &str) -> Effect {
+pub(super) fn of_field(object: &Tree, pointer: &str) -> Effect {
     let within = |outer: &str| {
         pointer
             .strip_prefix(outer)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let any = |fields: &[&str]| fields.iter().any(|field| within(field));
-    let kind = text(object, "/kind");
+    let kind = text(object, &["kind"]);
     if any(fixed(kind)) {
         // What a claim held is lost when another takes its place.
         return if kind == "PersistentVolumeClaim" {
@@ -97,11 +97,11 @@ fn fixed(kind: &str) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use choreo_template::tree;
 
     #[track_caller]
     fn check(kind: &str, pointer: &str, expected: Effect) {
-        assert_eq!(of_field(&json!({"kind": kind}), pointer), expected);
+        assert_eq!(of_field(&tree!({"kind": kind}), pointer), expected);
     }
 
     #[test]
@@ -151,18 +151,18 @@ mod tests {
     fn data_goes_away_with_what_holds_it() {
         for (object, expected) in [
             (
-                json!({"kind": "PersistentVolumeClaim"}),
+                tree!({"kind": "PersistentVolumeClaim"}),
                 Effect::DeletesData,
             ),
-            (json!({"kind": "PersistentVolume"}), Effect::DeletesData),
-            (json!({"kind": "Namespace"}), Effect::DeletesData),
-            (json!({"kind": "StatefulSet"}), Effect::Deletes),
+            (tree!({"kind": "PersistentVolume"}), Effect::DeletesData),
+            (tree!({"kind": "Namespace"}), Effect::DeletesData),
+            (tree!({"kind": "StatefulSet"}), Effect::Deletes),
             (
-                json!({"kind": "StatefulSet", "spec": {"volumeClaimTemplates": []}}),
+                tree!({"kind": "StatefulSet", "spec": {"volumeClaimTemplates": []}}),
                 Effect::DeletesData,
             ),
             (
-                json!({"kind": "Deployment", "spec": {"volumeClaimTemplates": []}}),
+                tree!({"kind": "Deployment", "spec": {"volumeClaimTemplates": []}}),
                 Effect::Deletes,
             ),
         ] {

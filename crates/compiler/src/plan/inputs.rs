@@ -10,6 +10,7 @@ use crate::snapshot::{
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::release::FrozenTrait;
 use choreo_model::{Object, SecretReference, Spec};
+use choreo_template::Tree;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -113,7 +114,8 @@ impl Found {
     }
 
     fn values(&mut self, object: &str, root: &str, old: &Value, new: &Value) {
-        differences(old, new, root.to_owned(), &mut |pointer, _, _| {
+        let (old, new) = (Tree::from(old), Tree::from(new));
+        differences(&old, &new, root.to_owned(), &mut |pointer, _, _| {
             self.note(object.to_owned(), &pointer);
         });
     }

@@ -6,7 +6,7 @@ use crate::explain::{Explained, Role, Step};
 use crate::fleet::{Fleet, Name};
 use crate::origin::leaves;
 use crate::programs::Programs;
-use serde_json::Value;
+use choreo_template::Tree;
 
 /// Puts the reason to every field of `changes`: of the `inputs` that differ those that lie on the
 /// field's way, before or after; all of them when none does.
@@ -54,7 +54,7 @@ fn everything(changes: &mut [ObjectChange], inputs: &[InputChange]) {
 }
 
 /// The steps to all leaves of `value`, which is at `pointer` of the object called `wanted`.
-fn ways(side: &Explained<'_>, wanted: &[String; 5], pointer: &str, value: &Value) -> Vec<Step> {
+fn ways(side: &Explained<'_>, wanted: &[String; 5], pointer: &str, value: &Tree) -> Vec<Step> {
     let index = side
         .objects()
         .iter()

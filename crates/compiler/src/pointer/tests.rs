@@ -1,19 +1,20 @@
 use super::*;
-use serde_json::json;
+use choreo_template::tree;
+use serde_json::{Value, json};
 
 #[track_caller]
 fn check(path: &str, change: Change<'_>, expected: &Value) {
-    let mut pod = pod();
+    let mut pod = Tree::from(pod());
     let path = Path::parse(path).expect("a path");
     path.apply(&mut pod, change).expect("applies");
-    assert_eq!(&pod, expected);
+    assert_eq!(pod, *expected);
 }
 
 #[track_caller]
 fn check_misfit(path: &str, change: Change<'_>, message: &str) {
     let misfit = Path::parse(path)
         .expect("a path")
-        .apply(&mut pod(), change)
+        .apply(&mut pod().into(), change)
         .expect_err("misfits");
     assert_eq!(misfit.to_string(), message);
 }
@@ -30,7 +31,7 @@ fn with(edit: impl FnOnce(&mut Value)) -> Value {
 
 #[test]
 fn additions_create_parents() {
-    let x = json!("x");
+    let x = tree!("x");
     check(
         "/m/l/a.b~1c",
         Change::Add(&x),
@@ -40,7 +41,7 @@ fn additions_create_parents() {
     check(
         "/c/1",
         Change::Add(&x),
-        &with(|p| p["c"].as_array_mut().unwrap().insert(1, x.clone())),
+        &with(|p| p["c"].as_array_mut().unwrap().insert(1, json!("x"))),
     );
     check(
         "/c[?(@.name=='a')]/env/-",
@@ -54,16 +55,16 @@ fn additions_create_parents() {
 
 #[test]
 fn lists_end_where_they_end() {
-    let x = json!("x");
+    let x = tree!("x");
     check(
         "/c/3",
         Change::Add(&x),
-        &with(|p| p["c"].as_array_mut().unwrap().push(x.clone())),
+        &with(|p| p["c"].as_array_mut().unwrap().push(json!("x"))),
     );
     check(
         "/c/2",
         Change::Replace(&x),
-        &with(|p| p["c"][2] = x.clone()),
+        &with(|p| p["c"][2] = json!("x")),
     );
     check(
         "/c/2",
@@ -76,14 +77,14 @@ fn lists_end_where_they_end() {
         ("/c/3", Change::Remove),
     ] {
         let path = Path::parse(path).expect("a path");
-        let found = path.apply(&mut pod(), change);
+        let found = path.apply(&mut pod().into(), change);
         assert!(matches!(found, Err(Misfit::Outside(..))), "{found:?}");
     }
 }
 
 #[test]
 fn replacements_need_a_place() {
-    let x = json!("x");
+    let x = tree!("x");
     check(
         "/c/[?(@.n=='2')]/name",
         Change::Replace(&x),
@@ -109,32 +110,32 @@ fn replacements_need_a_place() {
 
 #[test]
 fn additions_to_items_come_before_them() {
-    let x = json!("x");
+    let x = tree!("x");
     check(
         "/c/[?(@.name=='a')]",
         Change::Add(&x),
         &with(|p| {
             let items = p["c"].as_array_mut().unwrap();
-            items.insert(2, x.clone());
-            items.insert(0, x.clone());
+            items.insert(2, json!("x"));
+            items.insert(0, json!("x"));
         }),
     );
     check(
         "/c[-]",
         Change::Add(&x),
-        &with(|p| p["c"].as_array_mut().unwrap().push(x.clone())),
+        &with(|p| p["c"].as_array_mut().unwrap().push(json!("x"))),
     );
 }
 
 #[test]
 fn slashes_too_many_do_no_harm() {
-    let x = json!("x");
+    let x = tree!("x");
     check("//m/", Change::Add(&x), &with(|p| p["m"] = json!("x")));
 }
 
 #[test]
 fn items_are_not_made_of_nothing() {
-    let x = json!("x");
+    let x = tree!("x");
     check_misfit("/m/0", Change::Add(&x), "/m does not exist");
     check_misfit("/m/0/k", Change::Add(&x), "/m does not exist");
 }
@@ -142,8 +143,8 @@ fn items_are_not_made_of_nothing() {
 #[test]
 fn whole_objects_are_not_patched() {
     for change in [
-        Change::Add(&json!({})),
-        Change::Replace(&json!({})),
+        Change::Add(&tree!({})),
+        Change::Replace(&tree!({})),
         Change::Remove,
     ] {
         check_misfit("", change, &Misfit::Whole.to_string());
@@ -152,9 +153,9 @@ fn whole_objects_are_not_patched() {
 
 #[test]
 fn a_filter_for_nothing_finds_null() {
-    let mut list = json!({"l": [{"a": null}, {"b": 1}]});
+    let mut list = tree!({"l": [{"a": Tree::Null}, {"b": 1}]});
     let path = Path::parse("/l/[?(@.a=='')]/b").expect("a path");
-    path.apply(&mut list, Change::Add(&json!(2)))
+    path.apply(&mut list, Change::Add(&tree!(2)))
         .expect("applies");
     assert_eq!(list, json!({"l": [{"a": null, "b": 2}, {"b": 1}]}));
 }
@@ -186,9 +187,9 @@ proptest::proptest! {
     /// Whatever is written, it is applied or refused; a removal that applied stays applied.
     #[test]
     fn any_text_is_applied_or_refused(text in "(/?[ac~01-]{0,2}(\\[[*012?@.=()'nae]{0,12}\\])?){0,4}") {
-        let mut pod = pod();
+        let mut pod = Tree::from(pod());
         if let Ok(path) = Path::parse(&text) {
-            let added = path.apply(&mut pod, Change::Add(&json!(1)));
+            let added = path.apply(&mut pod, Change::Add(&tree!(1)));
             if added.is_ok() && path.apply(&mut pod, Change::Remove).is_ok() {
                 proptest::prop_assert!(pod.is_object());
             }

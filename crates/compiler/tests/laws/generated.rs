@@ -5,7 +5,7 @@ use choreo_compiler::fleet::{Fleet, RenderedBinding};
 use choreo_compiler::plan::plan;
 use choreo_compiler::pointer::{Change, Path};
 use choreo_compiler::schema::Schema;
-use choreo_compiler::{Rendered, leaves, release};
+use choreo_compiler::{Rendered, Tree, leaves, release};
 use choreo_model::{Project, Resource};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -249,7 +249,7 @@ fn places(value: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 #[track_caller]
-fn change(value: &mut Value, path: &str, change: Change<'_>) {
+fn change(value: &mut Tree, path: &str, change: Change<'_>) {
     let path = Path::parse(path).expect("a path");
     path.apply(value, change).expect("fits");
 }
@@ -265,9 +265,10 @@ proptest! {
         let mut all = Vec::new();
         places(&object, "", &mut all);
         let place = place.get(&all);
+        let (object, new) = (Tree::from(object), Tree::from(new));
         let mut patched = object.clone();
         match object.pointer(place).expect("a place") {
-            Value::Array(items) => {
+            Tree::Array(items) => {
                 let at = format!("{place}/{}", item.index(items.len() + 1));
                 change(&mut patched, &at, Change::Add(&new));
                 prop_assert_eq!(patched.pointer(&at), Some(&new));
@@ -276,7 +277,7 @@ proptest! {
                 change(&mut patched, &format!("{place}/-"), Change::Add(&new));
                 change(&mut patched, &format!("{place}[{}]", items.len()), Change::Remove);
             }
-            Value::Object(fields) => {
+            Tree::Object(fields) => {
                 change(&mut patched, &format!("{place}/new"), Change::Add(&new));
                 change(&mut patched, &format!("{place}/new"), Change::Remove);
                 prop_assert_eq!(&patched, &object);
@@ -289,7 +290,7 @@ proptest! {
                     change(&mut patched, &format!("{place}/{name}"), Change::Add(old));
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            Tree::Null | Tree::Bool(_) | Tree::Number(_) | Tree::String(_) => {}
         }
         prop_assert_eq!(patched, object);
     }

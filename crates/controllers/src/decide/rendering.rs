@@ -111,7 +111,7 @@ fn spec(rendering: Rendering<'_>) -> RenderedReleaseSpec {
         .objects_for(TargetPlane::DataPlane)
         .map(|one| RenderedResource {
             id: one.id.clone(),
-            object: one.object.clone(),
+            object: Value::from(&one.object),
         })
         .collect();
     RenderedReleaseSpec {

@@ -76,7 +76,7 @@ pub(super) fn no_field(operand: &Value<'_>, name: &str) -> Failure {
 pub(super) fn no_item(operand: &Value<'_>, index: &Value<'_>) -> Failure {
     match (operand, Key::of(index)) {
         (Value::Map(_), Some(Key::String(name))) => no_field(operand, name.as_str()),
-        (Value::Map(Map::Json(_) | Map::Shared(_)), Some(key)) => {
+        (Value::Map(Map::Json(_) | Map::Tree(_) | Map::Shared(_)), Some(key)) => {
             Failure::new(format!("there is no key {key}"))
         }
         (Value::List(list), Some(Key::Int(_) | Key::UInt(_))) => outside(list, index),

@@ -8,6 +8,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A value of a type that only functions from outside know.
 pub trait Foreign: fmt::Debug {
@@ -29,7 +30,7 @@ pub enum Plain {
     /// A number.
     Double(f64),
     /// A text.
-    String(Rc<str>),
+    String(Arc<str>),
     /// A list.
     List(Vec<Self>),
     /// Values by name.

@@ -4,23 +4,23 @@ use super::*;
 use crate::context::Context;
 use crate::eval::evaluate;
 use crate::syntax;
-use crate::value::to_json;
+use crate::{Tree, value::to_tree};
 use serde_json::{Value as Json, json};
 
-fn eval(source: &str) -> Result<Option<Json>, Failure> {
+fn eval(source: &str) -> Result<Option<Tree>, Failure> {
     let (expr, mistakes) = syntax::parse(source, &crate::Dialect::new(&[]));
     assert_eq!(mistakes, [], "{source}");
     let expr = expr.expect("parses");
     let any = json!({"a": 1});
     let mut context = Context::new();
     context.bind("any", &any);
-    evaluate(&expr, &context).and_then(|value| to_json(&value, context.budget()))
+    evaluate(&expr, &context).and_then(|value| to_tree(&value, context.budget()))
 }
 
 #[track_caller]
 fn check(source: &str, expected: Json) {
     match eval(source) {
-        Ok(found) => assert_eq!(found, Some(expected), "{source}"),
+        Ok(found) => assert_eq!(found, Some(Tree::from(expected)), "{source}"),
         Err(failure) => panic!("{source}: {:?}", failure.into_parts()),
     }
 }

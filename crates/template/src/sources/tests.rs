@@ -1,4 +1,5 @@
 use super::*;
+use crate::tree;
 use serde_json::{Value as Json, json};
 
 const LISTS: Helper = Helper {
@@ -16,7 +17,7 @@ const DIALECT: Dialect = Dialect::new(&[LISTS, KEYED]);
 /// Where the part `part` (a JSON pointer) of `source` comes from.
 #[track_caller]
 fn check(source: &str, part: &str, expected: &[&str]) {
-    let (list, keyed) = (json!(["x", "y"]), json!({"k": [{"a": 1}]}));
+    let (list, keyed) = (tree!(["x", "y"]), tree!({"k": [{"a": 1}]}));
     let v: Json = json!({
         "a": [{"n": "one", "v": 1}, {"n": "two", "v": 2}],
         "b": [{"n": "three", "v": 3}],

@@ -4,7 +4,7 @@ use super::nearest::distance;
 use super::*;
 use crate::context::Context;
 use crate::eval::evaluate;
-use crate::value::to_json;
+use crate::{Tree, value::to_tree};
 use serde_json::{Value as Json, json};
 
 #[track_caller]
@@ -13,9 +13,9 @@ fn check(source: &str, expected: Json) {
     assert_eq!(mistakes, [], "{source}");
     let context = Context::new();
     let found = evaluate(&expr.expect("parses"), &context)
-        .and_then(|value| to_json(&value, context.budget()));
+        .and_then(|value| to_tree(&value, context.budget()));
     match found {
-        Ok(found) => assert_eq!(found, Some(expected), "{source}"),
+        Ok(found) => assert_eq!(found, Some(Tree::from(expected)), "{source}"),
         Err(failure) => panic!("{source}: {:?}", failure.into_parts()),
     }
 }

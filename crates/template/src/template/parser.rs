@@ -3,7 +3,7 @@
 use super::{Expression, Node, Part};
 use crate::fault::join;
 use crate::scan::{self, Piece};
-use crate::{Dialect, Fault, MAX_DEPTH, MAX_EXPRESSIONS, MAX_FAULTS, syntax};
+use crate::{Dialect, Fault, MAX_DEPTH, MAX_EXPRESSIONS, MAX_FAULTS, Tree, syntax};
 use serde_json::Value;
 use std::ops::Range;
 
@@ -32,10 +32,10 @@ impl Parser<'_> {
         if depth == 0 {
             let message = format!("the template nests deeper than {MAX_DEPTH} levels");
             self.fault(message, path, 0..0, String::new());
-            return Node::constant(Value::Null);
+            return Node::constant(Tree::Null);
         }
         if self.is_full() {
-            return Node::constant(Value::Null);
+            return Node::constant(Tree::Null);
         }
         match value {
             Value::String(text) => self.text(text, path),
@@ -57,7 +57,7 @@ impl Parser<'_> {
                     .collect(),
             ),
             constant @ (Value::Null | Value::Bool(_) | Value::Number(_)) => {
-                Node::constant(constant.clone())
+                Node::constant(Tree::from(constant))
             }
         }
     }
@@ -69,7 +69,7 @@ impl Parser<'_> {
 
     fn text(&mut self, text: &str, path: &str) -> Node {
         if !text.contains("${") {
-            return Node::constant(Value::from(text));
+            return Node::constant(Tree::from(text));
         }
         let pieces = match scan::pieces(text) {
             Ok(pieces) => pieces,
@@ -77,7 +77,7 @@ impl Parser<'_> {
                 let message = "an expression inside an expression must be quoted".to_owned();
                 let source = text[nested.range.clone()].to_owned();
                 self.fault(message, path, nested.range, source);
-                return Node::constant(Value::Null);
+                return Node::constant(Tree::Null);
             }
         };
         if let Some(Piece::Text(range)) = pieces.last()
@@ -88,7 +88,7 @@ impl Parser<'_> {
         if let Some(range) = whole(text, &pieces) {
             return self
                 .expression(text, range, path)
-                .map_or_else(|| Node::constant(Value::Null), Node::Whole);
+                .map_or_else(|| Node::constant(Tree::Null), Node::Whole);
         }
         let parts: Vec<Part> = pieces
             .into_iter()
@@ -100,8 +100,8 @@ impl Parser<'_> {
             })
             .collect();
         match parts.as_slice() {
-            [] => Node::constant(Value::from(text)),
-            [Part::Text(all)] => Node::constant(Value::from(all.as_str())),
+            [] => Node::constant(Tree::from(text)),
+            [Part::Text(all)] => Node::constant(Tree::from(all.as_str())),
             _ => Node::Text(parts),
         }
     }

@@ -3,7 +3,7 @@
     reason = "calls read better with values"
 )]
 use super::*;
-use crate::{Helper, Recorder, Silent};
+use crate::{Helper, Recorder, Silent, tree};
 use serde_json::json;
 
 mod forms;
@@ -34,19 +34,30 @@ fn eval(template: &Value) -> Result<Output, Vec<Fault>> {
         "things": {"x": 1},
         "nested": [{"name": "p", "value": "1"}, {"name": "q", "value": "2"}],
     });
-    let (list, named) = (json!(["l"]), json!({"k": 7}));
-    let mut context = Context::new();
+    let (list, named) = (tree!(["l"]), tree!({"k": 7}));
+    let trees = Tree::from(&variables);
+    let (mut plain, mut shared) = (Context::new(), Context::new());
     for (name, value) in variables.as_object().expect("a map") {
-        context.bind(name, value);
+        plain.bind(name, value);
+        shared.bind_tree(name, &trees[name.as_str()]);
     }
-    context.bind_helper(&HELPERS[0], &list);
-    context.bind_helper(&HELPERS[1], &named);
-    template.eval(&context, &mut Silent)
+    // What is looked at makes no difference.
+    let [found, other] = [plain, shared].map(|mut context| {
+        context.bind_helper(&HELPERS[0], &list);
+        context.bind_helper(&HELPERS[1], &named);
+        template.eval(&context, &mut Silent)
+    });
+    assert_eq!(found, other);
+    found
 }
 
 #[track_caller]
 fn check(template: Value, expected: Value) {
-    assert_eq!(eval(&template), Ok(Some(expected)), "{template}");
+    assert_eq!(
+        eval(&template),
+        Ok(Some(Tree::from(expected))),
+        "{template}"
+    );
 }
 
 #[track_caller]

@@ -1,12 +1,13 @@
-//! JSON in, by reference; JSON out, within the budget.
+//! JSON and trees in, by reference; trees out, within the budget.
 
 use super::{Key, List, Map, Text, Value, json_map_cost};
-use crate::MAX_DEPTH;
-use crate::Type;
 use crate::budget::Budget;
 use crate::fault::Failure;
 use crate::library::time;
+use crate::{Items, MAX_DEPTH, Members, Tree, Type};
 use serde_json::{Number, Value as Json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What one value of JSON weighs besides its text, roughly as in memory.
 const NODE: usize = 48;
@@ -20,6 +21,18 @@ pub(crate) fn from_json(json: &Json) -> Value<'_> {
         Json::String(text) => Value::String(Text::Borrowed(text)),
         Json::Array(items) => Value::List(List::Json(items)),
         Json::Object(map) => Value::Map(Map::Json(map)),
+    }
+}
+
+/// The value of `tree`, borrowing everything.
+pub(crate) fn from_tree(tree: &Tree) -> Value<'_> {
+    match tree {
+        Tree::Null => Value::Null,
+        Tree::Bool(value) => Value::Bool(*value),
+        Tree::Number(number) => from_number(number),
+        Tree::String(text) => Value::String(Text::Held(text)),
+        Tree::Array(items) => Value::List(List::Tree(items)),
+        Tree::Object(fields) => Value::Map(Map::Tree(fields)),
     }
 }
 
@@ -37,16 +50,16 @@ pub(crate) fn from_json_as<'v>(json: &'v Json, type_: &Type) -> Value<'v> {
             Value::list(items.iter().map(|one| from_json_as(one, item)).collect())
         }
         (Json::Object(map), Type::Map(_, value)) if tells_more(value) => {
-            members(map, |_| Some(value))
+            typed(map, |_| Some(value))
         }
         (Json::Object(map), Type::Object(fields)) if tells_more(type_) => {
-            members(map, |name| fields.known.get(name).or(fields.other.as_ref()))
+            typed(map, |name| fields.known.get(name).or(fields.other.as_ref()))
         }
         _ => from_json(json),
     }
 }
 
-fn members<'v, 't>(
+fn typed<'v, 't>(
     map: &'v serde_json::Map<String, Json>,
     type_of: impl Fn(&str) -> Option<&'t Type>,
 ) -> Value<'v> {
@@ -103,6 +116,29 @@ pub fn weight(json: &Json) -> usize {
     }
 }
 
+impl Tree {
+    /// What it weighs in the budget: as much as the JSON it stands for, whatever of it is shared.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) | Self::Number(_) => NODE,
+            Self::String(text) => NODE + text.len(),
+            Self::Array(items) => items_weight(items),
+            Self::Object(fields) => fields_weight(fields),
+        }
+    }
+}
+
+fn items_weight(items: &Items) -> usize {
+    list_weight(items.iter().map(Tree::weight).sum())
+}
+
+fn fields_weight(fields: &Members) -> usize {
+    let below = fields
+        .iter()
+        .map(|(name, value)| name.len() + value.weight());
+    map_weight(fields.len(), below.sum())
+}
+
 /// What a list weighs whose items weigh `below`.
 pub(crate) const fn list_weight(below: usize) -> usize {
     NODE + below
@@ -113,53 +149,55 @@ pub(crate) const fn map_weight(count: usize, below: usize) -> usize {
     NODE + json_map_cost(count) + below
 }
 
-/// A result as JSON; `None` when it is to be left out.
-pub(crate) fn to_json(value: &Value<'_>, budget: &Budget) -> Result<Option<Json>, Failure> {
+/// A result as a tree; `None` when it is to be left out.
+pub(crate) fn to_tree(value: &Value<'_>, budget: &Budget) -> Result<Option<Tree>, Failure> {
     convert(value, MAX_DEPTH, budget)
 }
 
-fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Json>, Failure> {
+fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Tree>, Failure> {
     if depth == 0 {
         let message = format!("the result nests deeper than {MAX_DEPTH} levels");
         return Err(Failure::new(message));
     }
     budget.step(1)?;
     budget.grow(NODE)?;
-    let json = match value {
+    let tree = match value {
         Value::Omit => return Ok(None),
         Value::Optional(Some(inner)) => return convert(inner, depth - 1, budget),
-        Value::Null | Value::Optional(None) => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(value) => Json::from(*value),
-        Value::UInt(value) => Json::from(*value),
+        Value::Null | Value::Optional(None) => Tree::Null,
+        Value::Bool(value) => Tree::Bool(*value),
+        Value::Int(value) => Tree::from(*value),
+        Value::UInt(value) => Tree::from(*value),
         Value::Double(value) => double(*value)?,
         Value::String(text) => {
             budget.grow(text.as_str().len())?;
-            Json::from(text.as_str())
+            Tree::String(text.share())
         }
         Value::List(List::Json(items)) => {
             budget.grow(items.iter().map(weight).sum())?;
-            Json::Array(items.to_vec())
+            Tree::from(*items)
+        }
+        Value::List(List::Tree(items)) => {
+            budget.grow(items_weight(items))?;
+            Tree::Array((*items).clone())
         }
         Value::Map(Map::Json(map)) => {
             let below = map.iter().map(|(key, value)| key.len() + weight(value));
             budget.grow(map_weight(map.len(), below.sum()))?;
-            Json::Object((*map).clone())
+            Tree::Object((*map).into())
+        }
+        Value::Map(Map::Tree(fields)) => {
+            budget.grow(fields_weight(fields))?;
+            Tree::Object((*fields).clone())
         }
         Value::List(List::Shared(items)) => {
             let mut list = Vec::with_capacity(items.len());
             for item in items.iter() {
                 list.extend(convert(item, depth - 1, budget)?);
             }
-            Json::Array(list)
+            Tree::from(list)
         }
-        Value::Map(Map::Shared(map)) => {
-            budget.grow(json_map_cost(map.len()))?;
-            let entries = map
-                .iter()
-                .filter_map(|(key, value)| entry(key, value, depth, budget).transpose());
-            Json::Object(entries.collect::<Result<_, _>>()?)
-        }
+        Value::Map(Map::Shared(map)) => members(map, depth, budget)?.into(),
         Value::Bytes(_) => {
             let hint = "use string(...) or base64.encode(...)";
             return Err(Failure::new("bytes cannot be rendered").with_hint(hint));
@@ -169,28 +207,40 @@ fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Js
             return Err(Failure::new(message).with_hint("use string(...)"));
         }
     };
-    Ok(Some(json))
+    Ok(Some(tree))
 }
 
-fn entry(
-    key: &Key<'_>,
-    value: &Value<'_>,
+/// The members that `map` has, below which values may be `depth` deep.
+fn members(
+    map: &BTreeMap<Key<'_>, Value<'_>>,
     depth: usize,
     budget: &Budget,
-) -> Result<Option<(String, Json)>, Failure> {
-    let Some(value) = convert(value, depth - 1, budget)? else {
-        return Ok(None);
-    };
-    let key = key.to_string();
-    budget.grow(key.len())?;
-    Ok(Some((key, value)))
+) -> Result<Members, Failure> {
+    budget.grow(json_map_cost(map.len()))?;
+    let mut members = Members::with_capacity(map.len());
+    for (key, value) in map {
+        if let Some(value) = convert(value, depth - 1, budget)? {
+            let name = name(key);
+            budget.grow(name.len())?;
+            members.insert(name, value);
+        }
+    }
+    Ok(members)
 }
 
-fn double(value: f64) -> Result<Json, Failure> {
+/// The name that a key is.
+fn name(key: &Key<'_>) -> Arc<str> {
+    match key {
+        Key::String(text) => text.share(),
+        Key::Bool(_) | Key::Int(_) | Key::UInt(_) => key.to_string().into(),
+    }
+}
+
+fn double(value: f64) -> Result<Tree, Failure> {
     match whole(value) {
-        Some(int) => Ok(Json::from(int)),
+        Some(int) => Ok(Tree::from(int)),
         None => Number::from_f64(value)
-            .map(Json::Number)
+            .map(Tree::Number)
             .ok_or_else(|| Failure::new(format!("{value} cannot be rendered as a number"))),
     }
 }
@@ -256,8 +306,8 @@ mod tests {
         for wrap in wraps {
             let nested = |depth: usize| (0..depth).fold(Value::Null, |inner, _| wrap(inner));
             let budget = Budget::default();
-            assert!(to_json(&nested(MAX_DEPTH - 1), &budget).is_ok());
-            let (message, ..) = to_json(&nested(MAX_DEPTH), &budget)
+            assert!(to_tree(&nested(MAX_DEPTH - 1), &budget).is_ok());
+            let (message, ..) = to_tree(&nested(MAX_DEPTH), &budget)
                 .expect_err("fails")
                 .into_parts();
             assert!(message.contains("deeper than 64 levels"), "{message}");
@@ -273,9 +323,9 @@ mod tests {
             Value::Double(f64::NAN),
             Value::Double(f64::INFINITY),
         ] {
-            assert!(to_json(&value, &budget).is_err(), "{value:?}");
+            assert!(to_tree(&value, &budget).is_err(), "{value:?}");
         }
-        let whole = to_json(&Value::Double(2.0), &budget).ok().flatten();
-        assert_eq!(whole, Some(json!(2)));
+        let whole = to_tree(&Value::Double(2.0), &budget).ok().flatten();
+        assert_eq!(whole, Some(Tree::from(2)));
     }
 }

@@ -4,14 +4,18 @@ mod json;
 mod order;
 
 pub use json::weight;
-pub(crate) use json::{from_json, from_json_as, list_weight, map_weight, to_json, whole};
+pub(crate) use json::{
+    from_json, from_json_as, from_tree, list_weight, map_weight, to_tree, whole,
+};
 pub(crate) use order::{compare, equals};
 
 use crate::library::{Foreign, time::Moment};
+use crate::{Items, Members, Name};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Value<'v> {
@@ -39,7 +43,8 @@ pub(crate) enum Value<'v> {
 #[derive(Debug, Clone)]
 pub(crate) enum Text<'v> {
     Borrowed(&'v str),
-    Shared(Rc<str>),
+    Held(&'v Arc<str>),
+    Shared(Arc<str>),
 }
 
 impl Text<'_> {
@@ -51,7 +56,26 @@ impl Text<'_> {
     pub(crate) fn as_str(&self) -> &str {
         match self {
             Self::Borrowed(text) => text,
+            Self::Held(text) => text,
             Self::Shared(text) => text,
+        }
+    }
+
+    /// The text to keep, shared where it can be.
+    pub(crate) fn share(&self) -> Arc<str> {
+        match self {
+            Self::Borrowed(text) => Arc::from(*text),
+            Self::Held(text) => Arc::clone(text),
+            Self::Shared(text) => Arc::clone(text),
+        }
+    }
+}
+
+impl<'v> From<&'v Name> for Text<'v> {
+    fn from(name: &'v Name) -> Self {
+        match name {
+            Name::Known(name) => Self::Borrowed(name),
+            Name::Shared(name) => Self::Held(name),
         }
     }
 }
@@ -60,6 +84,7 @@ impl Text<'_> {
 #[derive(Debug, Clone)]
 pub(crate) enum List<'v> {
     Json(&'v [Json]),
+    Tree(&'v Items),
     Shared(Rc<[Value<'v>]>),
 }
 
@@ -72,6 +97,7 @@ impl<'v> List<'v> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Json(items) => items.len(),
+            Self::Tree(items) => items.len(),
             Self::Shared(items) => items.len(),
         }
     }
@@ -79,6 +105,7 @@ impl<'v> List<'v> {
     pub(crate) fn get(&self, index: usize) -> Option<Value<'v>> {
         match self {
             Self::Json(items) => items.get(index).map(from_json),
+            Self::Tree(items) => items.get(index).map(from_tree),
             Self::Shared(items) => items.get(index).cloned(),
         }
     }
@@ -105,6 +132,7 @@ pub(crate) const fn json_map_cost(count: usize) -> usize {
 #[derive(Debug, Clone)]
 pub(crate) enum Map<'v> {
     Json(&'v serde_json::Map<String, Json>),
+    Tree(&'v Members),
     Shared(Rc<BTreeMap<Key<'v>, Value<'v>>>),
 }
 
@@ -117,6 +145,7 @@ impl<'v> Map<'v> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Json(map) => map.len(),
+            Self::Tree(fields) => fields.len(),
             Self::Shared(map) => map.len(),
         }
     }
@@ -124,7 +153,8 @@ impl<'v> Map<'v> {
     pub(crate) fn get(&self, key: &Key<'_>) -> Option<Value<'v>> {
         match (self, key) {
             (Self::Json(map), Key::String(name)) => map.get(name.as_str()).map(from_json),
-            (Self::Json(_), Key::Bool(_) | Key::Int(_) | Key::UInt(_)) => None,
+            (Self::Tree(fields), Key::String(name)) => fields.get(name.as_str()).map(from_tree),
+            (Self::Json(_) | Self::Tree(_), Key::Bool(_) | Key::Int(_) | Key::UInt(_)) => None,
             (Self::Shared(map), key) => map.get(key).cloned(),
         }
     }
@@ -132,6 +162,7 @@ impl<'v> Map<'v> {
     pub(crate) fn field(&self, name: &str) -> Option<Value<'v>> {
         match self {
             Self::Json(map) => map.get(name).map(from_json),
+            Self::Tree(fields) => fields.get(name).map(from_tree),
             Self::Shared(map) => map.get(&Key::String(Text::Borrowed(name))).cloned(),
         }
     }
@@ -148,6 +179,10 @@ impl<'v> Map<'v> {
                 }
                 entries
             }
+            Self::Tree(fields) => fields
+                .iter()
+                .map(|(name, value)| (Key::String(name.into()), from_tree(value)))
+                .collect(),
             Self::Shared(map) => map
                 .iter()
                 .map(|(key, value)| (key.clone(), value.clone()))

@@ -6,7 +6,7 @@ mod escape;
 
 use std::sync::Arc;
 
-use choreo_template::{Context, Dialect, Fields, Silent, Template, Type};
+use choreo_template::{Context, Dialect, Fields, Silent, Template, Tree, Type};
 use serde_json::Value;
 
 pub(super) use check::check;
@@ -69,7 +69,7 @@ impl Rule {
     ) -> Option<Cause> {
         let shown = Value::from(type_name);
         match self.program.eval(context, &mut Silent) {
-            Ok(Some(Value::Bool(true))) => None,
+            Ok(Some(Tree::Bool(true))) => None,
             Ok(_) => Some(self.blame(field, &shown, &self.words(context))),
             Err(faults) => {
                 let fault = faults.first().map(ToString::to_string).unwrap_or_default();
@@ -83,7 +83,7 @@ impl Rule {
     fn words(&self, context: &Context<'_, '_>) -> String {
         let computed = self.message_program.as_ref().and_then(|program| {
             match program.eval(context, &mut Silent) {
-                Ok(Some(Value::String(text))) => {
+                Ok(Some(Tree::String(text))) => {
                     let text = text.trim().to_owned();
                     (!text.is_empty() && !text.contains('\n')).then_some(text)
                 }

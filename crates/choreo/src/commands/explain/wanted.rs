@@ -1,10 +1,6 @@
 //! Which rendered object is meant: by its own kind and name, or by what it belongs to.
 
-use choreo_compiler::{
-    explain::locate,
-    fleet::{ObjectName, RenderedBinding},
-};
-use serde_json::Value;
+use choreo_compiler::{Rendered, explain::locate, fleet::RenderedBinding};
 
 use crate::{
     cli::Explain,
@@ -17,7 +13,7 @@ use crate::{
 const SHOWN: usize = 10;
 
 /// A rendered object, with its binding and its place there.
-pub(super) type Found<'r> = (&'r RenderedBinding, &'r Value, usize);
+pub(super) type Found<'r> = (&'r RenderedBinding, &'r Rendered, usize);
 
 /// Which object is meant.
 #[derive(Debug)]
@@ -81,18 +77,17 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn is(&self, binding: &RenderedBinding, object: &Value) -> bool {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let is_kind = |wanted: &str| is_kind(&text(&object["kind"]), wanted);
+    fn is(&self, binding: &RenderedBinding, object: &Rendered) -> bool {
+        let name = object.name();
+        let is_kind = |wanted: &str| is_kind(&name.kind, wanted);
         let is_named = if self.own {
-            text(&object["metadata"]["name"]) == self.name
+            name.name == self.name
         } else {
             subject(binding) == self.name
         };
         let is_in = |environment: &str| binding.environment == environment;
-        let is_there = |namespace: &str| {
-            binding.namespace == namespace || object["metadata"]["namespace"] == namespace
-        };
+        let is_there =
+            |namespace: &str| binding.namespace == namespace || name.namespace == namespace;
         is_named
             && self.kind.is_none_or(is_kind)
             && self.environment.is_none_or(is_in)
@@ -109,10 +104,10 @@ impl<'a> Wanted<'a> {
             }
             let names: Vec<String> = all(rendered)
                 .filter(|(_, object, _)| {
-                    let of = ObjectName::of(object);
+                    let of = object.name();
                     self.kind.is_none_or(|wanted| is_kind(&of.kind, wanted))
                 })
-                .map(|(_, object, _)| ObjectName::of(object).to_string())
+                .map(|(_, object, _)| object.name().to_string())
                 .collect();
             return hinted(failure, (self.name, last), names);
         };
@@ -123,7 +118,7 @@ impl<'a> Wanted<'a> {
         let here = own.iter().filter(|one| one.environment == environment);
         let objects: Vec<String> = here
             .flat_map(|binding| &binding.compiled.objects)
-            .map(|one| ObjectName::of(&one.object).to_string())
+            .map(|one| one.name().to_string())
             .collect();
         if own.is_empty() {
             let message = format!("nothing rendered belongs to {}", self.name);
@@ -174,7 +169,7 @@ impl<'a> Wanted<'a> {
 
     fn ambiguous(&self, several: &[Found<'_>], rendered: &[RenderedBinding]) -> Failure {
         let in_environment = |(binding, object, _): &Found<'_>| {
-            let name = ObjectName::of(object);
+            let name = object.name();
             match binding.environment.as_str() {
                 "" => name.to_string(),
                 environment => format!("{name} --env {environment}"),
@@ -192,7 +187,7 @@ impl<'a> Wanted<'a> {
 fn all(rendered: &[RenderedBinding]) -> impl Iterator<Item = Found<'_>> {
     rendered.iter().flat_map(|binding| {
         let objects = binding.compiled.objects.iter().enumerate();
-        objects.map(move |(index, one)| (binding, &one.object, index))
+        objects.map(move |(index, one)| (binding, one, index))
     })
 }
 

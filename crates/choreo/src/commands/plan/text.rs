@@ -1,9 +1,9 @@
 //! A plan as people read it: what happens most to what runs first, each difference once.
 
-use choreo_compiler::plan::{
-    Action, Binding, Effect, FieldChange, Group, InputChange, ObjectChange, Plan,
+use choreo_compiler::{
+    Tree,
+    plan::{Action, Binding, Effect, FieldChange, Group, InputChange, ObjectChange, Plan},
 };
-use serde_json::Value;
 
 /// How many names are shown of many.
 const SHOWN: usize = 5;
@@ -107,7 +107,7 @@ fn of_object(object: &ObjectChange, lines: &mut Vec<String>) {
 }
 
 fn of_field(field: &FieldChange) -> String {
-    let shown = |value: &Option<Value>| {
+    let shown = |value: &Option<Tree>| {
         value
             .as_ref()
             .map_or_else(|| "nothing".to_owned(), |value| short(&value.to_string()))

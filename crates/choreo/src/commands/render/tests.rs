@@ -1,5 +1,7 @@
 use std::{fs, path::Path};
 
+use serde_json::Value;
+
 use super::*;
 use crate::{
     cli, manifest,
@@ -35,7 +37,7 @@ fn without_identifiers(text: &str) -> String {
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples/storefront");
 
-fn bytes<'v>(objects: impl Iterator<Item = &'v Value>) -> String {
+fn bytes<'v, T: Serialize + 'v>(objects: impl Iterator<Item = &'v T>) -> String {
     let documents = objects.map(|object| yaml(object).unwrap());
     documents.collect::<Vec<_>>().join("---\n")
 }

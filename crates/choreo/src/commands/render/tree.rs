@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use choreo_compiler::fleet::RenderedBinding;
+use choreo_compiler::{Tree, fleet::RenderedBinding};
 use choreo_model::names;
 use serde_json::json;
 
@@ -63,8 +63,8 @@ pub(super) fn write(folder: &Path, rendered: &[RenderedBinding]) -> Result<usize
 }
 
 /// `PROJECT/COMPONENT/KIND-NAME.yaml`; a cell's own objects are beside the components.
-fn place(rendered: &RenderedBinding, object: &serde_json::Value) -> String {
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+fn place(rendered: &RenderedBinding, object: &Tree) -> String {
+    let text = |value: &Tree| value.as_str().unwrap_or_default().to_owned();
     let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
     let id = names::manifest_id(&kind, &name);
     let subject = rendered.component.as_ref().or(rendered.resource.as_ref());

@@ -83,5 +83,5 @@ fn values_can_be_bound_as_what_json_cannot_tell() {
     let template = json!("${[at.getFullYear(), held.value(), missing.orValue(0)]}");
     let template = Template::parse(&dialect(), &template, "").expect("parses");
     let found = template.eval(&context, &mut Silent);
-    assert_eq!(found, Ok(Some(json!([2026, 1, 0]))));
+    assert_eq!(found, Ok(Some(Tree::from(json!([2026, 1, 0])))));
 }
