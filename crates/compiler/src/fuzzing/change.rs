@@ -40,7 +40,10 @@ pub(super) fn change(all: &mut Vec<Value>, choices: &mut Choices<'_>) {
             0 => drop(all.remove(choices.below(all.len()))),
             1 => {
                 let mut twin = all[choices.below(all.len())].clone();
-                twin["metadata"]["name"] = json!(NAMES[choices.below(NAMES.len())]);
+                // What was an object may be something else by now.
+                if let Some(name) = twin.pointer_mut("/metadata/name") {
+                    *name = json!(NAMES[choices.below(NAMES.len())]);
+                }
                 all.push(twin);
             }
             kind => edit(part(all, choices), kind, other, choices),
