@@ -90,6 +90,46 @@ fn nothing_changes_by_itself() {
 }
 
 #[test]
+fn what_nothing_uses_is_told_and_makes_no_difference() {
+    let before = settled(manifests());
+    let mut all = manifests();
+    let mut spare = find(&mut all, "ClusterComponentType", "api").clone();
+    spare["metadata"]["name"] = json!("spare");
+    let mut other = find(&mut all, "Component", "web").clone();
+    other["metadata"]["name"] = json!("other");
+    other["spec"]["componentType"]["name"] = json!("deployment/spare");
+    let mut workload = find(&mut all, "Workload", "web").clone();
+    workload["metadata"]["name"] = json!("other");
+    workload["spec"]["owner"]["componentName"] = json!("other");
+    let with = |objects: &[&Value]| {
+        let mut after = before.clone();
+        after.apply(objects.iter().map(|one| (*one).clone()));
+        after.bind_cells();
+        after.settle();
+        plan(&before, &after)
+    };
+    let names =
+        |plan: &Plan| -> Vec<String> { plan.unused.iter().map(ToString::to_string).collect() };
+    let unused = with(&[&spare]);
+    assert_eq!(names(&unused), ["ClusterComponentType/spare"]);
+    assert!(unused.is_empty() && !unused.has_errors());
+    let used = with(&[&spare, &other, &workload]);
+    assert_eq!(names(&used), [""; 0]);
+    assert!(!used.is_empty());
+    other["spec"]["autoDeploy"] = json!(false);
+    let waiting = with(&[&spare, &other, &workload]);
+    let all = [
+        "ClusterComponentType/spare",
+        "Component/other",
+        "Workload/other",
+    ];
+    assert_eq!(names(&waiting), all);
+    assert!(waiting.is_empty(), "{waiting:?}");
+    // Of everything new, only what no binding is made of.
+    assert_eq!(names(&plan(&Fleet::default(), &before)), [""; 0]);
+}
+
+#[test]
 fn what_an_environment_gets_rolls_or_scales() {
     let plan = planned(|manifests| {
         let binding = find(manifests, "ReleaseBinding", "basket-test");

@@ -10,6 +10,7 @@ mod group;
 mod inputs;
 mod moves;
 mod reasons;
+mod unused;
 
 pub use difference::{Action, FieldChange, ObjectChange};
 pub use effect::Effect;
@@ -43,6 +44,8 @@ pub struct Plan {
     pub moves: Vec<Move>,
     /// The objects of the platform that would be deleted.
     pub deletions: Vec<ObjectName>,
+    /// The new objects that nothing uses yet: they make no difference.
+    pub unused: Vec<ObjectName>,
     /// What would be wrong that is not wrong now.
     pub introduced: Vec<Problem>,
     /// What is wrong now and would not be.
@@ -66,7 +69,7 @@ pub struct Problem {
 }
 
 impl Plan {
-    /// Whether nothing would happen.
+    /// Whether nothing would happen to what there is; new objects that nothing uses do not count.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
             && self.releases.is_empty()
@@ -119,6 +122,7 @@ pub fn plan(before: &Fleet, after: &Fleet) -> Plan {
         releases: moves::releases(before, after),
         moves: moves::moves(before, after),
         deletions: deletions(before, after),
+        unused: unused::unused(before, after, &names),
         introduced: only_in(&will_be, &was),
         resolved: only_in(&was, &will_be),
     }
