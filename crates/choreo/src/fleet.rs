@@ -51,12 +51,26 @@ impl Files {
         paths: &[PathBuf],
         namespace: &str,
     ) -> Result<Vec<Document>> {
-        let texts = manifest::texts(paths)?;
-        let (documents, problems) = manifest::examine(&texts);
+        self.take(&manifest::texts(paths)?, namespace)
+    }
+
+    /// Adds the files that `paths` held in `revision` of their repository.
+    pub(crate) fn read_revision(
+        &mut self,
+        paths: &[PathBuf],
+        revision: &str,
+        namespace: &str,
+    ) -> Result {
+        self.take(&manifest::texts_of(paths, revision)?, namespace)?;
+        Ok(())
+    }
+
+    fn take(&mut self, texts: &[(String, Arc<str>)], namespace: &str) -> Result<Vec<Document>> {
+        let (documents, problems) = manifest::examine(texts);
         if !problems.is_empty() {
             return Err(Failure::invalid(problems));
         }
-        for (name, text) in &texts {
+        for (name, text) in texts {
             self.add(name, text, namespace)?;
         }
         Ok(documents)

@@ -15,6 +15,9 @@ pub(crate) struct Plan {
     /// Compare with a folder instead of the running platform; what only DIR holds is deleted
     #[arg(long, value_name = "DIR", conflicts_with_all = ["offline", "prune"])]
     pub(crate) base: Option<PathBuf>,
+    /// Compare with a git revision of the same files; what only that has is deleted
+    #[arg(long, value_name = "REV", conflicts_with_all = ["base", "offline", "prune"])]
+    pub(crate) base_ref: Option<String>,
     /// Compare with a platform that has nothing but its defaults
     #[arg(long, conflicts_with = "prune")]
     pub(crate) offline: bool,

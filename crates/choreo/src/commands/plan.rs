@@ -1,6 +1,6 @@
 //! `choreo plan`: what files would change, told before anything is changed. Against the running
-//! platform it is the API that says what it would make of each object; against a folder, or
-//! nothing, no platform is needed.
+//! platform it is the API that says what it would make of each object; against a folder, a revision
+//! of the files, or nothing, no platform is needed.
 
 mod text;
 
@@ -25,7 +25,7 @@ use crate::{
 
 /// Runs `choreo plan`.
 pub(crate) async fn run(folder: impl Fn() -> Result<Folder>, args: &cli::Plan) -> Result {
-    let plan = if args.offline || args.base.is_some() {
+    let plan = if args.offline || args.base.is_some() || args.base_ref.is_some() {
         offline(args)?
     } else {
         online(&client::connect(&folder()?).await?, args).await?
@@ -77,13 +77,16 @@ async fn online(client: &kube::Client, args: &cli::Plan) -> Result<Plan> {
 }
 
 /// Nothing is known of promotions where nothing runs: what the base holds counts as promoted to
-/// every environment. Both folders are taken for everything there is: what only the base holds is
+/// every environment. Both sides are taken for everything there is: what only the base holds is
 /// deleted.
 fn offline(args: &cli::Plan) -> Result<Plan> {
     let namespace = &args.namespace.namespace;
     let mut base = Files::default();
     if let Some(folder) = &args.base {
         base.read_more(std::slice::from_ref(folder), namespace)?;
+    }
+    if let Some(revision) = &args.base_ref {
+        base.read_revision(&args.filenames, revision, namespace)?;
     }
     let mut files = Files::default();
     files.read_more(&args.filenames, namespace)?;

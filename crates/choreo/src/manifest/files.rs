@@ -137,7 +137,8 @@ fn walk(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> Result {
         .try_for_each(|entry| walk(entry, false, files))
 }
 
-fn is_manifest(path: &Path) -> bool {
+/// Whether a file of a folder is one to read.
+pub(super) fn is_manifest(path: &Path) -> bool {
     path.extension()
         .and_then(|extension| extension.to_str())
         .is_some_and(|extension| matches!(extension, "yaml" | "yml" | "json"))

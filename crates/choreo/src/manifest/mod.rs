@@ -5,6 +5,7 @@ mod check;
 mod document;
 mod files;
 mod problem;
+mod revision;
 mod yaml;
 
 pub(crate) use self::{
@@ -12,4 +13,5 @@ pub(crate) use self::{
     document::Document,
     files::{examine, read, texts},
     problem::Problem,
+    revision::texts_of,
 };

@@ -10,6 +10,7 @@ fn arguments(files: Vec<PathBuf>, base: Option<PathBuf>) -> cli::Plan {
         filenames: files,
         offline: base.is_none(),
         base,
+        base_ref: None,
         prune: cli::Prune::default(),
         namespace: cli::Namespace {
             namespace: "default".to_owned(),
@@ -51,6 +52,57 @@ fn folders_are_compared_without_a_platform() {
     assert_eq!(exit(&offline(&args).unwrap()), Exit::Invalid);
     let new = offline(&arguments(vec![file], None)).unwrap();
     assert_eq!(new.moves.len(), 3, "{new:?}");
+}
+
+#[test]
+fn a_revision_of_the_files_is_compared_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shop.yaml");
+    fs::write(&file, SHOP).unwrap();
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "."],
+        &[
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@example.org",
+            "commit",
+            "--quiet",
+            "-m",
+            "a",
+        ],
+    ] {
+        let mut git = std::process::Command::new("git");
+        let done = git.arg("-C").arg(folder.path()).args(arguments).output();
+        assert!(done.unwrap().status.success());
+    }
+    let mut args = arguments(vec![folder.path().to_owned()], None);
+    (args.offline, args.base_ref) = (false, Some("HEAD".to_owned()));
+    assert_eq!(exit(&offline(&args).unwrap()), Exit::Ok);
+    fs::write(&file, SHOP.replace("web:1", "web:2")).unwrap();
+    let told = text::plan(&offline(&args).unwrap());
+    assert!(told.contains("\"web:1\" -> \"web:2\""), "{told}");
+}
+
+#[test]
+fn what_nothing_uses_yet_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, file) = (
+        folder.path().join("base.yaml"),
+        folder.path().join("new.yaml"),
+    );
+    fs::write(&base, SHOP).unwrap();
+    let secret = "apiVersion: openchoreo.dev/v1alpha1\nkind: SecretReference\n\
+                  metadata: {name: spare}\nspec: {template: {}, data: \
+                  [{secretKey: a, remoteRef: {key: b}}]}\n";
+    fs::write(&file, format!("{SHOP}\n---\n{secret}")).unwrap();
+    let plan = offline(&arguments(vec![file], Some(base))).unwrap();
+    assert_eq!(exit(&plan), Exit::Ok);
+    let told = text::plan(&plan);
+    let note = "note: 1 new object nothing uses yet: SecretReference/spare\nno changes in ";
+    assert!(told.starts_with(note), "{told}");
+    assert_eq!(json!(plan)["unused"][0]["name"], "spare");
 }
 
 #[test]

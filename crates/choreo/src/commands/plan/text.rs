@@ -2,6 +2,7 @@
 
 use choreo_compiler::{
     Tree,
+    fleet::ObjectName,
     plan::{Action, Binding, Effect, FieldChange, Group, InputChange, ObjectChange, Plan},
 };
 
@@ -38,9 +39,24 @@ pub(super) fn plan(plan: &Plan) -> String {
         });
         list((title, SHOWN), told, &mut lines);
     }
+    lines.extend(note(&plan.unused));
     lines.push(summary(plan));
     lines.push(format!("digest {}", plan.digest()));
     lines.join("\n") + "\n"
+}
+
+/// What is new and makes no difference, so that nobody takes it for overlooked.
+fn note(unused: &[ObjectName]) -> Option<String> {
+    let names: Vec<String> = unused.iter().map(ToString::to_string).collect();
+    let objects = match names.len() {
+        0 => return None,
+        1 => "1 new object".to_owned(),
+        count => format!("{count} new objects"),
+    };
+    Some(format!(
+        "note: {objects} nothing uses yet: {}",
+        some_of(&names)
+    ))
 }
 
 fn summary(plan: &Plan) -> String {
