@@ -204,8 +204,8 @@ pub(crate) fn set_places(
     if let Some(gateway) = plane.spec.gateway.as_ref().and_then(gateway_value) {
         data_plane.insert("gateway", gateway);
     }
-    if let Some(observability) = &plane.spec.observability_plane_ref {
-        data_plane.insert("observabilityPlaneRef", Tree::of(observability));
+    if let Some(Ok(observability)) = plane.spec.observability_plane_ref.as_ref().map(Tree::of) {
+        data_plane.insert("observabilityPlaneRef", observability);
     }
     variables.set("dataplane", Tree::Object(data_plane));
     let mut surroundings = Members::default();

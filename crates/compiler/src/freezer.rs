@@ -5,6 +5,7 @@ use crate::canonical;
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::traits::TraitSpec;
+use choreo_template::Tree;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ impl Freezer {
         name: &str,
         spec: &ComponentTypeSpec,
     ) -> serde_json::Result<Frozen<ComponentTypeSpec>> {
-        freeze(&mut self.types, name, spec)
+        freeze(&mut self.types, name, spec, || Arc::new(spec.clone()))
     }
 
     /// The specification of the trait `name`.
@@ -52,27 +53,31 @@ impl Freezer {
         name: &str,
         spec: &TraitSpec,
     ) -> serde_json::Result<Frozen<TraitSpec>> {
-        freeze(&mut self.traits, name, spec)
+        freeze(&mut self.traits, name, spec, || Arc::new(spec.clone()))
     }
 
     /// Lets `release` keep what others keep too, where it is the same.
     pub(crate) fn share(&mut self, release: &mut ComponentReleaseSpec) {
         let type_ = &mut release.component_type;
-        if let Ok(frozen) = self.type_(&type_.name, &type_.spec) {
+        let own = || Arc::clone(&type_.spec);
+        if let Ok(frozen) = freeze(&mut self.types, &type_.name, &type_.spec, own) {
             type_.spec = frozen.spec;
         }
         for one in &mut release.traits {
-            if let Ok(frozen) = self.trait_(&one.name, &one.spec) {
+            let own = || Arc::clone(&one.spec);
+            if let Ok(frozen) = freeze(&mut self.traits, &one.name, &one.spec, own) {
                 one.spec = frozen.spec;
             }
         }
     }
 }
 
-fn freeze<T: Clone + PartialEq + Serialize>(
+/// The version of `name` that is `spec`: one that was seen, or the new one that `own` gives.
+fn freeze<T: PartialEq + Serialize>(
     known: &mut Versions<T>,
     name: &str,
     spec: &T,
+    own: impl FnOnce() -> Arc<T>,
 ) -> serde_json::Result<Frozen<T>> {
     // The version that was seen last is seen most.
     let mut versions = known.get(name).into_iter().flatten().rev();
@@ -82,8 +87,8 @@ fn freeze<T: Clone + PartialEq + Serialize>(
         return Ok(version.clone());
     }
     let frozen = Frozen {
-        spec: Arc::new(spec.clone()),
-        text: canonical::text(&serde_json::to_value(spec)?).into(),
+        spec: own(),
+        text: canonical::text(&Tree::of(spec)?).into(),
     };
     let versions = known.entry(name.to_owned()).or_default();
     versions.push(frozen.clone());

@@ -34,7 +34,9 @@ pub(crate) fn checked<L: Ledger>(
         return tree!({});
     };
     let mut value = given(value);
-    fill(bench, schema, &mut value, site);
+    if fill(bench, schema, &mut value, site).is_none() {
+        return tree!({});
+    }
     for violation in schema.validate_within(&value, &bench.budget) {
         let field = match violation.field.as_str() {
             "" => site.field.to_owned(),
@@ -58,20 +60,27 @@ pub(crate) fn filled<L: Ledger>(
     site: Section<'_>,
 ) -> Tree {
     let mut value = given(value);
-    if let Some(Ok(schema)) = read(bench, section, site).as_deref() {
-        fill(bench, schema, &mut value, site);
+    if let Some(Ok(schema)) = read(bench, section, site).as_deref()
+        && fill(bench, schema, &mut value, site).is_none()
+    {
+        return tree!({});
     }
     value.into()
 }
 
-/// Fills in defaults, if that can be paid for.
-fn fill<L: Ledger>(bench: &mut Bench<L>, schema: &Schema, value: &mut Value, site: Section<'_>) {
+/// Fills in defaults, if that can be paid for; there is no use in the value otherwise.
+fn fill<L: Ledger>(
+    bench: &mut Bench<L>,
+    schema: &Schema,
+    value: &mut Value,
+    site: Section<'_>,
+) -> Option<()> {
     let filled = schema.fill_within(value, &bench.budget);
     let at = Site {
         object: site.given,
         pointer: "",
     };
-    bench.paid(at, filled);
+    bench.paid(at, filled)
 }
 
 fn given(value: Option<&Value>) -> Value {

@@ -53,7 +53,8 @@ impl Programs {
         if let Some((_, known)) = gateways.iter().find(|(known, _)| known == gateway) {
             return known.clone();
         }
-        let made = Tree::of(gateway);
+        // All of it is texts and numbers.
+        let made = Tree::of(gateway).unwrap_or_default();
         gateways.truncate(GATEWAYS - 1);
         gateways.push_front((gateway.clone(), made.clone()));
         made

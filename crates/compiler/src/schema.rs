@@ -19,7 +19,7 @@ const MAX_SCHEMAS: usize = 10_000;
 /// How large it may become, every reference followed, in bytes.
 const MAX_SIZE: usize = choreo_template::MAX_OUTPUT;
 /// How large the automata of all its patterns may become together, in bytes.
-const MAX_PATTERNS: usize = 1 << 20;
+pub(crate) const MAX_PATTERNS: usize = 1 << 20;
 /// How many violations of one value are told.
 const MAX_VIOLATIONS: usize = 100;
 
@@ -77,6 +77,11 @@ impl Schema {
     /// The schema itself, references followed.
     pub(crate) const fn root(&self) -> &Value {
         &self.root
+    }
+
+    /// The pattern `text` of the schema, or why it cannot be used.
+    pub(crate) fn pattern(&self, text: &str) -> Option<&Result<Pattern, String>> {
+        self.patterns.get(text)
     }
 
     /// Fills in defaults the way Kubernetes does: a nested default appears only where its parent

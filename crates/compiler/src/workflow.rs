@@ -182,7 +182,7 @@ fn external_references<L: Ledger>(
         let mut candidates = snapshot.secret_references.iter();
         match candidates.find(|one| one.name() == name.as_ref()) {
             Some(one) => {
-                let spec = Tree::of(&one.spec);
+                let spec = Tree::of(&one.spec).unwrap_or_default();
                 found.insert(&reference.id, tree!({ "spec": spec }));
             }
             None => bench.diagnostics.push(

@@ -7,6 +7,7 @@
 
 mod convert;
 mod make;
+mod ser;
 
 use serde_json::Number;
 use std::fmt;

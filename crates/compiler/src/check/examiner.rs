@@ -49,7 +49,8 @@ impl<'o> Examiner<'o> {
         };
         let pointer = format!("{pointer}/openAPIV3Schema");
         let before = self.diagnostics.len();
-        for problem in types::problems(schema) {
+        let read = Schema::read(schema);
+        for problem in types::problems(schema, read.as_ref().ok()) {
             let at = dotted(&format!("{pointer}{}", problem.pointer));
             let found = Diagnostic::error(Code::Schema, self.object, at, problem.message);
             self.diagnostics.push(if problem.fatal {
@@ -58,7 +59,6 @@ impl<'o> Examiner<'o> {
                 found.into_warning()
             });
         }
-        let read = Schema::read(schema);
         if let Err(violation) = &read {
             let at = format!("{pointer}{}", violation.field);
             self.fail(Code::Schema, &at, violation.message.as_str());

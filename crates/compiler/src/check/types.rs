@@ -1,7 +1,7 @@
 //! The types that schemas stand for, and what is wrong with schemas.
 
-use crate::schema::{Schema, compiled};
-use choreo_template::{Fields, Type, nearest};
+use crate::schema::{MAX_PATTERNS, Schema, compiled};
+use choreo_template::{Fields, Pattern, Type, nearest};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -157,23 +157,29 @@ pub(super) struct Problem {
     pub(super) fatal: bool,
 }
 
-/// Everything wrong with `schema` as it is written, references apart.
-pub(super) fn problems(schema: &Value) -> Vec<Problem> {
+/// Everything wrong with `schema` as it is written, references apart; `read` is what was read of it,
+/// if it could be.
+pub(super) fn problems(schema: &Value, read: Option<&Schema>) -> Vec<Problem> {
     let mut problems = Problems {
         found: Vec::new(),
+        read,
         left: MAX_DEFAULTED,
+        room: MAX_PATTERNS / 8,
     };
     problems.schema(schema, "");
     problems.found
 }
 
-struct Problems {
+struct Problems<'s> {
     found: Vec<Problem>,
+    read: Option<&'s Schema>,
     /// How many parts of schemas of defaults may still be looked at.
     left: usize,
+    /// How many bytes patterns may still take that were not prepared when the schema was read.
+    room: usize,
 }
 
-impl Problems {
+impl Problems<'_> {
     fn note(&mut self, pointer: impl Into<String>, fatal: bool, message: impl Into<String>) {
         if self.found.len() < MAX_PROBLEMS {
             self.found.push(Problem {
@@ -277,15 +283,36 @@ impl Problems {
             };
             self.note(format!("{at}/{keyword}"), true, format!("must be {wanted}"));
         }
-        let pattern = keywords.get("pattern").and_then(Value::as_str);
-        if let Some(Err(reason)) = pattern.map(compiled) {
-            self.note(
-                format!("{at}/pattern"),
-                false,
-                format!("cannot be used: {reason}"),
-            );
-        }
+        self.pattern(keywords, at);
         self.default(keywords, at);
+    }
+
+    fn pattern(&mut self, keywords: &Map<String, Value>, at: &str) {
+        let Some(pattern) = keywords.get("pattern").and_then(Value::as_str) else {
+            return;
+        };
+        let known = self.read.and_then(|read| read.pattern(pattern));
+        let reason = match known {
+            Some(known) => known.as_ref().err().cloned(),
+            None => self.prepared(pattern),
+        };
+        if let Some(reason) = reason {
+            let message = format!("cannot be used: {reason}");
+            self.note(format!("{at}/pattern"), false, message);
+        }
+    }
+
+    /// Why a pattern cannot be used, if there is room to find out. That there are too many is told
+    /// where the schema is read.
+    fn prepared(&mut self, pattern: &str) -> Option<String> {
+        let room = self.room.checked_sub(1)?;
+        let compiled = compiled(pattern);
+        // One that cannot be used took its time too.
+        let size = compiled
+            .as_ref()
+            .map_or(Pattern::LARGEST / 16, Pattern::size);
+        self.room = room.saturating_sub(size);
+        compiled.err()
     }
 
     /// A default that its own schema refuses makes every value that is left out an error.

@@ -6,13 +6,6 @@ use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-impl Tree {
-    /// What `value` is as JSON; `null` when it can be none.
-    pub fn of(value: &impl Serialize) -> Self {
-        serde_json::to_value(value).unwrap_or_default().into()
-    }
-}
-
 impl From<&Value> for Tree {
     fn from(value: &Value) -> Self {
         match value {
@@ -26,9 +19,14 @@ impl From<&Value> for Tree {
     }
 }
 
+/// Gives the JSON up piece by piece, so that it is not there twice.
 impl From<Value> for Tree {
     fn from(value: Value) -> Self {
-        Self::from(&value)
+        match value {
+            Value::Array(items) => items.into_iter().collect(),
+            Value::Object(fields) => Self::Object(fields.into_iter().collect()),
+            scalar => Self::from(&scalar),
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 use crate::{Members, Tree, tree};
 use proptest::prelude::*;
+use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -26,6 +28,8 @@ proptest! {
         let tree = Tree::from(&json);
         prop_assert_eq!(&Value::from(&tree), &json);
         prop_assert_eq!(tree.to_string(), json.to_string());
+        prop_assert_eq!(&Tree::of(&json).expect("a tree"), &tree);
+        prop_assert_eq!(&Tree::from(json.clone()), &tree);
         prop_assert_eq!(&tree, &json);
         prop_assert_eq!(tree == other, json == other);
         let other_tree = Tree::from(&other);
@@ -50,6 +54,38 @@ proptest! {
             prop_assert_eq!(Tree::Object(before), Tree::from(Value::Object(known)));
         }
     }
+}
+
+/// One of everything that can be written.
+#[derive(Serialize)]
+enum Any<'a> {
+    Unit,
+    Newtype(Option<i8>),
+    Tuple(u64, char, f32),
+    Struct {
+        map: BTreeMap<u16, &'a [Self]>,
+        double: f64,
+        none: Option<()>,
+        text: (String, bool),
+    },
+}
+
+#[test]
+fn everything_is_written_as_json_writes_it() {
+    let list = [
+        Any::Unit,
+        Any::Newtype(Some(-1)),
+        Any::Tuple(u64::MAX, 'x', 1.5),
+    ];
+    let all = Any::Struct {
+        map: BTreeMap::from([(7, list.as_slice()), (10, &[])]),
+        double: f64::NAN,
+        none: None,
+        text: ("t".to_owned(), true),
+    };
+    let json = serde_json::to_value(&all).expect("JSON");
+    assert_eq!(Tree::of(&all).expect("a tree"), json);
+    Tree::of(&BTreeMap::from([(vec![1], 2)])).expect_err("no text is the key");
 }
 
 #[test]
