@@ -285,7 +285,7 @@ fn content(
         all.push(frozen(value(&one.kind)?, &one.name, text));
     }
     let traits = all.join(",");
-    let workload = text(value(&spec.workload)?);
+    let workload = text(value(spec.workload.as_ref())?);
     Ok(format!(
         r#"{{"componentProfile":{profile},"componentType":{type_},"traits":[{traits}],"workload":{workload}}}"#
     ))

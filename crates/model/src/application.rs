@@ -1,6 +1,7 @@
 //! What a developer writes: components and their workloads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::check::{Check, Checker};
+use crate::counted;
 use crate::object::{Object, Spec};
 use crate::reference::{COMPONENT_TYPE_NAME, ComponentTypeRef, TraitRef, WorkflowRef};
 use crate::schema;
@@ -139,8 +141,9 @@ pub struct WorkloadSpec {
     #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
     pub owner: ComponentOwner,
     /// Everything a release keeps of the workload.
-    #[serde(flatten)]
-    pub template: WorkloadTemplate,
+    #[serde(flatten, with = "counted")]
+    #[schemars(with = "WorkloadTemplate")]
+    pub template: Arc<WorkloadTemplate>,
 }
 
 /// The part of a workload that a release keeps.

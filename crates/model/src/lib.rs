@@ -7,6 +7,7 @@
 mod check;
 #[cfg(test)]
 mod check_tests;
+mod counted;
 mod json_schema;
 mod kind;
 mod object;

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::application::{EndpointType, NoStatus, TraitInstance, WorkloadTemplate, check_values};
 use crate::check::{Check, Checker};
 use crate::component_type::ComponentTypeSpec;
+use crate::counted;
 use crate::object::{Object, Spec};
 use crate::reference::{ComponentTypeKind, TraitKind};
 use crate::schema;
@@ -41,9 +42,11 @@ pub struct ComponentReleaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
     pub component_profile: Option<ComponentProfile>,
-    /// The workload as it was.
+    /// The workload as it was, which it may share with the workload.
     #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
-    pub workload: WorkloadTemplate,
+    #[serde(with = "counted")]
+    #[schemars(with = "WorkloadTemplate")]
+    pub workload: Arc<WorkloadTemplate>,
 }
 
 /// A component type as it was when a release was made.
@@ -55,7 +58,7 @@ pub struct FrozenComponentType {
     /// The reference to the type: `<workload type>/<name>`.
     pub name: String,
     /// Its specification, which all releases of the type may share.
-    #[serde(with = "shared")]
+    #[serde(with = "counted")]
     #[schemars(with = "ComponentTypeSpec")]
     pub spec: Arc<ComponentTypeSpec>,
 }
@@ -69,29 +72,9 @@ pub struct FrozenTrait {
     /// The name of the trait.
     pub name: String,
     /// Its specification, which all releases with the trait may share.
-    #[serde(with = "shared")]
+    #[serde(with = "counted")]
     #[schemars(with = "TraitSpec")]
     pub spec: Arc<TraitSpec>,
-}
-
-/// Writes and reads what is shared as if it were not.
-mod shared {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<T: Serialize, S: Serializer>(
-        value: &Arc<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.as_ref().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Arc<T>, D::Error> {
-        T::deserialize(deserializer).map(Arc::new)
-    }
 }
 
 /// What a component chose: parameters and traits.

@@ -2,6 +2,8 @@
 //! start. Whether it has autoDeploy makes no difference: the release is the one its controller makes,
 //! by the same function, and whoever comes second finds it made.
 
+use std::sync::Arc;
+
 use choreo_controllers::{Change, Index, Key, Obstacle, Release};
 use choreo_model::{Component, Workload, application::WorkloadSpec, release::ComponentReleaseSpec};
 use kube::{Client, api::ListParams};
@@ -60,7 +62,8 @@ async fn freeze(client: &Client, component: &Component, image: Option<&str>) -> 
         return choreo_controllers::release(&index, &key).map_err(refused);
     };
     let mut wanted = workload.clone();
-    image.clone_into(&mut wanted.spec.template.container.image);
+    let template = Arc::make_mut(&mut wanted.spec.template);
+    image.clone_into(&mut template.container.image);
     learn(&mut index, &wanted)?;
     choreo_controllers::release(&index, &key).map_err(refused)?;
     let change = json!({"spec": {"container": {"image": image}}});
@@ -175,7 +178,7 @@ mod tests {
 
     async fn image(api: &Api, release: &str) -> String {
         let found = store::get::<ComponentReleaseSpec>(&api.client, "default", release).await;
-        found.unwrap().spec.workload.container.image
+        found.unwrap().spec.workload.container.image.clone()
     }
 
     /// The release in development.

@@ -77,7 +77,7 @@ impl<'a> Explained<'a> {
         let namespace = snapshot.binding.namespace();
         let workloads = self.fleet.workloads_of(namespace, project, component);
         let name = workloads.first().map_or(component, |one| one.name());
-        let workload = json!({"spec": snapshot.release.workload});
+        let workload = json!({"spec": *snapshot.release.workload});
         let role = match workload.pointer(pointer) {
             Some(_) => Role::Given,
             None => Role::Unset,

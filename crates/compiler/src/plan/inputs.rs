@@ -255,7 +255,7 @@ fn release(
     };
     found.compare(&component, "/spec", &profile(was), &profile(is));
     let workload = format!("Workload/{}", new.component.name());
-    found.compare(&workload, "/spec", &was.workload, &is.workload);
+    found.compare(&workload, "/spec", &*was.workload, &*is.workload);
 }
 
 /// What differs between `old` and `new`, both called `title`; known when it was asked before.

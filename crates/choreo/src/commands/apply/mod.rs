@@ -345,7 +345,7 @@ spec:
 
     async fn image(api: &testing::Api) -> String {
         let found = store::get::<WorkloadSpec>(&api.client, "default", "web").await;
-        found.unwrap().spec.template.container.image
+        found.unwrap().spec.template.container.image.clone()
     }
 
     #[tokio::test]
