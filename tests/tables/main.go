@@ -232,11 +232,9 @@ func write(from, to, origin string) error {
 	lines := bufio.NewReader(file)
 	decoder := json.NewDecoder(lines)
 	decoder.UseNumber()
-	schemas, numbers := []any{}, map[string]int{}
-	seen := map[string]bool{}
 	type keyed struct {
-		key    string
-		record map[string]any
+		name, key string
+		record    map[string]any
 	}
 	var all []keyed
 	for decoder.More() {
@@ -244,46 +242,41 @@ func write(from, to, origin string) error {
 		if err := decoder.Decode(&record); err != nil {
 			return err
 		}
-		text, err := json.Marshal(record["schema"])
+		text, err := json.Marshal(record)
 		if err != nil {
 			return err
 		}
-		number, known := numbers[string(text)]
-		if !known {
-			number = len(schemas)
-			numbers[string(text)] = number
-			schemas = append(schemas, record["schema"])
-		}
-		record["schema"] = number
-		key := fmt.Sprintf("%s#%04v", record["name"], record["number"])
 		name, _ := record["name"].(string)
-		record["name"] = fmt.Sprintf("%s#%v", name, record["number"])
-		delete(record, "number")
-		if !seen[key] {
-			seen[key] = true
-			all = append(all, keyed{key, record})
-		}
+		// Operations are numbered; other calls come in any order.
+		number, _ := record["number"].(json.Number)
+		all = append(all, keyed{name, fmt.Sprintf("%s#%04s%s", name, number, text), record})
 	}
 	sort.Slice(all, func(a, b int) bool { return all[a].key < all[b].key })
-	cases := make([]any, len(all))
+	schemas, numbers, count := []any{}, map[string]int{}, map[string]int{}
+	cases := []any{}
 	for i, one := range all {
-		cases[i] = one.record
-	}
-	// Numbered in the order of the cases, so that the same tests give the same file.
-	order, renumbered := []any{}, map[int]int{}
-	for _, one := range all {
-		number := one.record["schema"].(int)
-		if _, known := renumbered[number]; !known {
-			renumbered[number] = len(order)
-			order = append(order, schemas[number])
+		if i > 0 && one.key == all[i-1].key {
+			continue
 		}
-		one.record["schema"] = renumbered[number]
+		count[one.name]++
+		one.record["name"] = fmt.Sprintf("%s#%d", one.name, count[one.name])
+		delete(one.record, "number")
+		text, err := json.Marshal(one.record["schema"])
+		if err != nil {
+			return err
+		}
+		if _, known := numbers[string(text)]; !known {
+			numbers[string(text)] = len(schemas)
+			schemas = append(schemas, one.record["schema"])
+		}
+		one.record["schema"] = numbers[string(text)]
+		cases = append(cases, one.record)
 	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(map[string]any{
-		"origin": origin, "licence": "Apache-2.0", "schemas": order, "cases": cases,
+		"origin": origin, "licence": "Apache-2.0", "schemas": schemas, "cases": cases,
 	}); err != nil {
 		return err
 	}
@@ -295,6 +288,6 @@ func write(from, to, origin string) error {
 	if err := zip.Close(); err != nil {
 		return err
 	}
-	fmt.Printf("%s: %d cases, %d schemas, %d KB\n", to, len(cases), len(order), packed.Len()/1024)
+	fmt.Printf("%s: %d cases, %d schemas, %d KB\n", to, len(cases), len(schemas), packed.Len()/1024)
 	return os.WriteFile(to, packed.Bytes(), 0o644)
 }

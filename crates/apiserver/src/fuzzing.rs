@@ -88,7 +88,7 @@ fn object(mut object: Value) {
     again = object.clone();
     defaulted(kind, &mut again);
     builtin::prepare(kind, &mut object, None);
-    let mut wrong = schema.validate(&object);
+    let mut wrong = schema.validate(&object, None);
     wrong.extend(builtin::validate(kind, &object, None));
     // What is let in has its defaults.
     if wrong.is_empty() {

@@ -40,6 +40,10 @@ pub enum Format {
     Mac,
     /// A UUID.
     Uuid,
+    /// A label of DNS, as in RFC 1123.
+    ShortName,
+    /// Labels of DNS with dots between them.
+    LongName,
 }
 
 impl Format {
@@ -58,6 +62,8 @@ impl Format {
             "ipv6" => Self::Ipv6,
             "cidr" => Self::Cidr,
             "mac" => Self::Mac,
+            "k8s-short-name" => Self::ShortName,
+            "k8s-long-name" => Self::LongName,
             "uuid" | "uuid3" | "uuid4" | "uuid5" => Self::Uuid,
             _ => return None,
         })
@@ -79,6 +85,8 @@ impl Format {
             Self::Cidr => "cidr",
             Self::Mac => "mac",
             Self::Uuid => "uuid",
+            Self::ShortName => "k8s-short-name",
+            Self::LongName => "k8s-long-name",
         }
     }
 
@@ -111,8 +119,18 @@ impl Format {
             Self::Cidr => is_cidr(text),
             Self::Mac => is_mac(text),
             Self::Uuid => is_uuid(text),
+            Self::ShortName => is_label(text),
+            Self::LongName => text.len() <= 253 && text.split('.').all(is_label),
         }
     }
+}
+
+fn is_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 /// Whether `text` is a duration of Go (`1h30m`, `1.5s`, `0`).
@@ -204,6 +222,8 @@ mod tests {
                 json!("00000000-0000-4000-8000-000000000000"),
                 json!("x"),
             ),
+            ("k8s-short-name", json!("a-b"), json!("a-")),
+            ("k8s-long-name", json!("a.b-c"), json!("a.-")),
             ("uri", json!("https://a.example/b?c"), json!("nope")),
             ("hostname", json!("a.example"), json!("-a")),
             ("email", json!("a@b.c"), json!("a")),

@@ -19,7 +19,7 @@ fn admit(name: &str, mut object: Value) -> (Vec<String>, Value, Vec<String>) {
     let unknown = resource.schema.prune(&mut object);
     resource.schema.default(&mut object);
     default(&resource, &mut object, None);
-    let mut causes = resource.schema.validate(&object);
+    let mut causes = resource.schema.validate(&object, None);
     causes.extend(validate(&resource, &object, None));
     let broken = causes
         .into_iter()
@@ -178,7 +178,7 @@ fn statuses_may_be_partial() {
         let resource = kind(name);
         let causes = resource
             .schema
-            .validate(&json!({"metadata": {"name": "a"}, "status": status}));
+            .validate(&json!({"metadata": {"name": "a"}, "status": status}), None);
         assert_eq!(causes, Vec::new(), "{name}");
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn definition(data: &[u8]) {
     let unchecked = Schema::from_openapi(unchecked.unwrap_or(&definition));
     objects.push(json!({}));
     for object in &objects {
-        let _ = unchecked.validate(object);
+        let _ = unchecked.validate(object, None);
         let _ = unchecked.check(object, None);
     }
     let Ok(kinds) = from_crd(&definition) else {
@@ -48,7 +48,10 @@ fn written(schema: &Schema, mut object: Value) -> Value {
     schema.prune(&mut again);
     schema.default(&mut again);
     assert_eq!(object, again, "written twice");
-    assert_eq!(schema.validate(&object), schema.validate(&again));
+    assert_eq!(
+        schema.validate(&object, None),
+        schema.validate(&again, None)
+    );
     object
 }
 
@@ -95,7 +98,7 @@ pub(super) fn rule(data: &[u8]) {
     });
     let _ = from_crd(&definition);
     let schema = Schema::from_openapi(&schema);
-    if schema.validate(&object).is_empty() {
+    if schema.validate(&object, None).is_empty() {
         let broken = schema.check(&object, objects.get(1));
         assert_eq!(broken, schema.check(&object, objects.get(1)));
     }

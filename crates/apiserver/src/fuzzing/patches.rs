@@ -55,7 +55,7 @@ fn patched(node: Node<'_>, format: Format, current: &Value, patch: &Value) {
 
 /// What is wrong with a part of an object but that there should be more of it.
 fn misfits(schema: &Schema, config: &Value) -> Vec<Cause> {
-    let mut causes = schema.validate(config);
+    let mut causes = schema.validate(config, None);
     causes.retain(|cause| cause.reason != "FieldValueRequired");
     causes
 }

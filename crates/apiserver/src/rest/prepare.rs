@@ -146,7 +146,7 @@ impl Call<'_> {
         if self.kind.namespaced && meta_str(object, "namespace").is_empty() {
             causes.push(Cause::required("metadata.namespace", ""));
         }
-        causes.extend(self.typed(self.kind.schema.validate(object))?);
+        causes.extend(self.typed(self.kind.schema.validate(object, old))?);
         if !causes.iter().any(Cause::bars_expressions) {
             causes.extend(self.kind.schema.check(object, old));
         }

@@ -121,7 +121,10 @@ impl Compiler {
             rules: self.rules(schema).map(Box::new),
             programs: program::compile(schema),
         };
-        if kind == Type::Any && structure.properties.is_empty() {
+        if kind == Type::Any
+            && structure.properties.is_empty()
+            && schema.get("additionalProperties").is_none()
+        {
             structure.rest = Rest::Keep;
         }
         if flag(schema, "x-kubernetes-embedded-resource") {
@@ -151,13 +154,12 @@ impl Compiler {
     }
 
     fn rest(&mut self, schema: &Value) -> Rest {
-        if flag(schema, "x-kubernetes-preserve-unknown-fields") {
-            return Rest::Keep;
-        }
+        let keep = flag(schema, "x-kubernetes-preserve-unknown-fields");
         match schema.get("additionalProperties") {
-            None | Some(Value::Bool(false)) => Rest::Unknown,
+            Some(typed) if typed.is_object() => Rest::Typed(self.node(typed)),
             Some(Value::Bool(true)) => Rest::Keep,
-            Some(typed) => Rest::Typed(self.node(typed)),
+            _ if keep => Rest::Keep,
+            _ => Rest::Unknown,
         }
     }
 
@@ -206,6 +208,7 @@ fn is_json(name: &str) -> bool {
 
 fn anything() -> Structure {
     Structure {
+        nullable: true,
         rest: Rest::Keep,
         ..Structure::default()
     }

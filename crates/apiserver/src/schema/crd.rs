@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     Cause, Schema,
     compile::{flag, strings, text},
-    program, structural,
+    defaults, program, selectable, structural,
 };
 use crate::resource::{Column, Resource, Scale, Subresources};
 
@@ -165,7 +165,7 @@ fn columns(version: &Value) -> Vec<Column> {
 /// What the column of ages means.
 pub(crate) const AGE: &str = "Time since the object was created.";
 
-fn check(definition: &Value) -> Vec<Cause> {
+pub(super) fn check(definition: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let spec = definition.get("spec").unwrap_or(&Value::Null);
     required(spec, "spec", &["group", "scope"], &mut causes);
@@ -181,6 +181,13 @@ fn check(definition: &Value) -> Vec<Cause> {
     }
     check_name(definition, spec, &mut causes);
     check_names(names, &mut causes);
+    if flag(spec, "preserveUnknownFields") {
+        causes.push(Cause::invalid(
+            "spec.preserveUnknownFields",
+            &Value::from(true),
+            "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
+        ));
+    }
     check_versions(spec, &mut causes);
     causes
 }
@@ -217,16 +224,33 @@ fn check_name(definition: &Value, spec: &Value, causes: &mut Vec<Cause>) {
 const WORDS: &str =
     "a lowercase RFC 1035 label must consist of lower case alphanumeric characters or '-'";
 
+/// A label of DNS, as in RFC 1035.
+fn is_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= 63
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.bytes().all(inner)
+}
+
 fn check_names(names: &Value, causes: &mut Vec<Cause>) {
-    let label = |name: &str| {
-        !name.is_empty()
-            && name.len() <= 63
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
+    for key in ["kind", "listKind"] {
+        let lower = text(names, key).unwrap_or_default().to_lowercase();
+        if !lower.is_empty() && !is_label(&lower) {
+            let words = format!("may have mixed case, but should otherwise match: {WORDS}");
+            let found = names.get(key).unwrap_or(&Value::Null);
+            causes.push(Cause::invalid(&format!("spec.names.{key}"), found, &words));
+        }
+    }
+    if let Some(kind) = text(names, "kind").filter(|kind| text(names, "listKind") == Some(*kind)) {
+        causes.push(Cause::invalid(
+            "spec.names.listKind",
+            &Value::from(kind),
+            "kind and listKind may not be the same",
+        ));
+    }
     for key in ["plural", "singular"] {
-        if let Some(name) = text(names, key).filter(|name| !name.is_empty() && !label(name)) {
+        if let Some(name) = text(names, key).filter(|name| !name.is_empty() && !is_label(name)) {
             causes.push(Cause::invalid(
                 &format!("spec.names.{key}"),
                 &Value::from(name),
@@ -235,7 +259,7 @@ fn check_names(names: &Value, causes: &mut Vec<Cause>) {
         }
     }
     for (position, name) in strings(names, "shortNames").enumerate() {
-        if !label(name) {
+        if !is_label(name) {
             let path = format!("spec.names.shortNames[{position}]");
             causes.push(Cause::invalid(&path, &Value::from(name), WORDS));
         }
@@ -273,6 +297,10 @@ fn check_versions(spec: &Value, causes: &mut Vec<Cause>) {
         let path = format!("spec.versions[{position}]");
         match text(version, "name") {
             None | Some("") => causes.push(Cause::required(&format!("{path}.name"), "")),
+            Some(name) if !is_label(name) => {
+                let found = Value::from(name);
+                causes.push(Cause::invalid(&format!("{path}.name"), &found, WORDS));
+            }
             Some(name) if names[..position].contains(&Some(name)) => {
                 causes.push(Cause::duplicate(
                     &format!("{path}.name"),
@@ -292,6 +320,8 @@ fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
         Some(schema) => {
             causes.extend(structural::check(schema, &at));
             causes.extend(program::check(schema, &at));
+            causes.extend(defaults::check(schema, &at));
+            selectable::check(version, schema, path, causes);
         }
     }
     let columns = version
@@ -328,6 +358,15 @@ fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
             &["specReplicasPath", "statusReplicasPath"],
             causes,
         );
+        let selector = text(scale, "labelSelectorPath").filter(|path| !path.is_empty());
+        let told = |path: &str| path.starts_with(".spec.") || path.starts_with(".status.");
+        if let Some(found) = selector.filter(|path| !told(path)) {
+            causes.push(Cause::invalid(
+                &format!("{at}.labelSelectorPath"),
+                &Value::from(found),
+                "should be a json path under .spec or .status",
+            ));
+        }
     }
 }
 
@@ -408,7 +447,10 @@ mod tests {
         check_broken(
             "/spec/versions/0/schema/openAPIV3Schema/properties/spec",
             json!({}),
-            &["spec.versions[0].schema.openAPIV3Schema.properties[spec].type"],
+            &[
+                "spec.versions[0].schema.openAPIV3Schema.properties[spec].type",
+                "spec.versions[0].selectableFields[0].jsonPath",
+            ],
         );
         check_broken(
             "/spec/versions/0/additionalPrinterColumns/0/type",

@@ -57,7 +57,7 @@ fn map(structure: &Structure, members: &mut Map<String, Value>) {
             (Some(typed), _) | (None, Rest::Typed(typed)) => typed,
             (None, Rest::Keep | Rest::Unknown) => return true,
         };
-        if member.is_null() && !typed.nullable && typed.kind != Type::Any {
+        if member.is_null() && !typed.nullable {
             match &typed.default {
                 Some(filling) => *member = filling.clone(),
                 None => return false,

@@ -8,7 +8,7 @@ use super::{
     Cause,
     path::Path,
     program::{OLD, Programs, Rule, SELF},
-    structure::{List, Rest, Structure},
+    structure::{Rest, Structure},
 };
 
 /// Every rule that `object`, stored so far as `old`, breaks.
@@ -20,7 +20,7 @@ pub(super) fn check(structure: &Structure, object: &Value, old: Option<&Value>) 
         left,
         causes: Vec::new(),
     };
-    walk.value(structure, object, old);
+    walk.value(structure, object, Past::of(object, old));
     walk.causes
 }
 
@@ -28,6 +28,32 @@ pub(super) fn check(structure: &Structure, object: &Value, old: Option<&Value>) 
 const STEPS: usize = 10_000_000;
 /// How many steps one rule may take, its message included.
 const STEPS_OF_ONE: usize = 1_000_000;
+
+/// What is known of a place before the write.
+#[derive(Clone, Copy)]
+struct Past<'c> {
+    old: Option<&'c Value>,
+    /// Whether nothing changed: here, or, where there is no telling, at the nearest place above
+    /// where there is. What did not change was let in before.
+    settled: bool,
+}
+
+impl<'c> Past<'c> {
+    fn of(value: &Value, old: Option<&'c Value>) -> Self {
+        Self {
+            old,
+            settled: old == Some(value),
+        }
+    }
+
+    /// The past of a part of this place, of which `old` is what it was.
+    fn part(self, value: &Value, old: Option<&'c Value>) -> Self {
+        match old {
+            Some(_) => Self::of(value, old),
+            None => Self { old, ..self },
+        }
+    }
+}
 
 struct Walk<'c> {
     path: Path,
@@ -38,32 +64,32 @@ struct Walk<'c> {
 }
 
 impl<'c> Walk<'c> {
-    fn value(&mut self, structure: &Structure, value: &'c Value, old: Option<&'c Value>) {
+    fn value(&mut self, structure: &Structure, value: &'c Value, past: Past<'c>) {
         if value.is_null() {
             return;
         }
         if let Some(programs) = &structure.programs {
             for rule in &programs.rules {
-                self.rule(programs, rule, value, old);
+                self.rule(programs, rule, value, past);
             }
         }
         match value {
-            Value::Object(members) => self.map(structure, members, old),
-            Value::Array(items) => self.list(structure, items, old),
+            Value::Object(members) => self.map(structure, members, past),
+            Value::Array(items) => self.list(structure, items, past),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 
-    fn rule(&mut self, programs: &Programs, rule: &Rule, value: &'c Value, old: Option<&'c Value>) {
+    fn rule(&mut self, programs: &Programs, rule: &Rule, value: &'c Value, past: Past<'c>) {
         if self.left.is_spent() {
             return;
         }
         self.left.allow(STEPS_OF_ONE);
+        let old = past.old;
         let skipped = if rule.transition {
             old.is_none() && !rule.optional
         } else {
-            // What did not change was let in before.
-            old == Some(value)
+            past.settled
         };
         if skipped {
             return;
@@ -85,38 +111,36 @@ impl<'c> Walk<'c> {
             .extend(rule.broken(&context, field, &programs.type_name));
     }
 
-    fn map(
-        &mut self,
-        structure: &Structure,
-        members: &'c Map<String, Value>,
-        old: Option<&'c Value>,
-    ) {
+    fn map(&mut self, structure: &Structure, members: &'c Map<String, Value>, past: Past<'c>) {
         for (name, member) in members {
-            let typed = match (structure.properties.get(name.as_str()), &structure.rest) {
+            let known = structure.properties.get(name.as_str());
+            let typed = match (known, &structure.rest) {
                 (Some(typed), _) | (None, Rest::Typed(typed)) => typed,
                 (None, Rest::Keep | Rest::Unknown) => continue,
             };
-            let mark = self.path.key(name);
-            self.value(typed, member, old.and_then(|old| old.get(name)));
+            let mut past = past.part(member, past.old.and_then(|old| old.get(name)));
+            if self.path.text().is_empty() && (name == "apiVersion" || name == "kind") {
+                // Whatever was written, they are those of the version that is read.
+                past.settled = false;
+            }
+            let mark = if known.is_some() {
+                self.path.key(name)
+            } else {
+                self.path.entry(name)
+            };
+            self.value(typed, member, past);
             self.path.back(&mark);
         }
     }
 
-    fn list(&mut self, structure: &Structure, items: &'c [Value], old: Option<&'c Value>) {
+    fn list(&mut self, structure: &Structure, items: &'c [Value], past: Past<'c>) {
         let Some(typed) = &structure.items else {
             return;
         };
-        let before = old.and_then(Value::as_array);
         for (position, item) in items.iter().enumerate() {
-            let old = match &structure.list {
-                List::Map(keys) => before
-                    .into_iter()
-                    .flatten()
-                    .find(|old| keys.iter().all(|key| old.get(key) == item.get(key))),
-                List::Atomic | List::Set => None,
-            };
+            let old = structure.list.counterpart(item, past.old);
             let mark = self.path.index(position);
-            self.value(typed, item, old);
+            self.value(typed, item, past.part(item, old));
             self.path.back(&mark);
         }
     }

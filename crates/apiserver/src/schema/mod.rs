@@ -11,6 +11,7 @@ mod cause;
 mod compile;
 mod crd;
 mod default;
+mod defaults;
 mod expressions;
 mod functions;
 mod meta;
@@ -19,8 +20,11 @@ mod path;
 mod program;
 mod prune;
 mod quantity;
+mod selectable;
 mod structural;
 mod structure;
+#[cfg(test)]
+mod tables;
 mod validate;
 
 use std::sync::{Arc, OnceLock};
@@ -114,9 +118,9 @@ impl Schema {
         default::default(self.structure(), object);
     }
 
-    /// Every rule the object breaks.
-    pub fn validate(&self, object: &Value) -> Vec<Cause> {
-        validate::validate(self.structure(), object)
+    /// Every rule the object breaks, but for what is as in `old`, the object stored so far.
+    pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+        validate::validate(self.structure(), object, old)
     }
 
     /// Every rule written in CEL that the object, stored so far as `old`, breaks.

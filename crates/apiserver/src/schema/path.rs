@@ -30,6 +30,15 @@ impl Path {
         mark
     }
 
+    /// Steps into a member of a map whose keys nothing declares.
+    pub(super) fn entry(&mut self, key: &str) -> Mark {
+        let mark = Mark(self.text.len());
+        self.text.push('[');
+        self.text.push_str(key);
+        self.text.push(']');
+        mark
+    }
+
     /// Steps back to where `mark` was taken.
     pub(super) fn back(&mut self, mark: &Mark) {
         self.text.truncate(mark.0);

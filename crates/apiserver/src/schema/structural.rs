@@ -29,6 +29,13 @@ pub(super) fn check(schema: &Value, path: &str) -> Vec<Cause> {
         });
         return causes;
     }
+    identity_is_sound(schema, path, &mut causes);
+    if schema.pointer("/properties/metadata/default").is_some() {
+        causes.push(Cause::forbidden(
+            &format!("{path}.properties[metadata].default"),
+            "must not be set in top-level metadata",
+        ));
+    }
     place(schema, path, &mut causes);
     causes
 }
@@ -55,11 +62,8 @@ fn place(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     type_is_given(schema, path, causes);
     list_is_sound(schema, path, causes);
     patterns_compile(members, path, causes);
-    if members.contains_key("properties")
-        && schema
-            .get("additionalProperties")
-            .is_some_and(|value| value != &Value::Bool(false))
-    {
+    embedded_is_sound(schema, path, causes);
+    if members.contains_key("properties") && members.contains_key("additionalProperties") {
         causes.push(Cause::forbidden(
             &format!("{path}.additionalProperties"),
             "additionalProperties and properties are mutual exclusive",
@@ -107,6 +111,55 @@ fn children(
             "items must be a schema object and not an array",
         )),
         Some(items) => visit(items, &format!("{path}.items"), causes),
+    }
+}
+
+/// Whole objects have the fields that every object has, and nothing can be said against them.
+fn embedded_is_sound(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
+    if !flag(schema, "x-kubernetes-embedded-resource") {
+        return;
+    }
+    if schema.get("additionalProperties").is_some() {
+        causes.push(Cause::forbidden(
+            &format!("{path}.additionalProperties"),
+            "must not be used if x-kubernetes-embedded-resource is set",
+        ));
+    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    if properties.is_none_or(Map::is_empty) && !flag(schema, "x-kubernetes-preserve-unknown-fields")
+    {
+        causes.push(Cause::required(
+            &format!("{path}.properties"),
+            "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields",
+        ));
+    }
+    identity_is_sound(schema, path, causes);
+}
+
+/// What a schema says of the fields that every object has must be true of them.
+fn identity_is_sound(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
+    for (name, wanted) in [
+        ("apiVersion", "string"),
+        ("kind", "string"),
+        ("metadata", "object"),
+    ] {
+        let Some(field) = schema.pointer(&format!("/properties/{name}")) else {
+            continue;
+        };
+        let at = format!("{path}.properties[{name}]");
+        if text(field, "type").is_some_and(|found| found != wanted) {
+            causes.push(Cause::invalid(
+                &format!("{at}.type"),
+                field.get("type").unwrap_or(&Value::Null),
+                &format!("must be {wanted}"),
+            ));
+        }
+        if flag(field, "x-kubernetes-embedded-resource") {
+            causes.push(Cause::forbidden(
+                &format!("{at}.x-kubernetes-embedded-resource"),
+                "must not be used inside of resource meta",
+            ));
+        }
     }
 }
 
@@ -217,7 +270,8 @@ fn rule(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     let shape = SHAPE
         .iter()
         .copied()
-        .chain(["title", "x-kubernetes-preserve-unknown-fields"]);
+        .chain(["title", "x-kubernetes-preserve-unknown-fields"])
+        .chain(["x-kubernetes-validations"]);
     for key in shape.filter(|key| members.contains_key(*key)) {
         causes.push(Cause::forbidden(
             &format!("{path}.{key}"),

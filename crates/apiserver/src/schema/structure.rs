@@ -83,6 +83,21 @@ pub(super) enum List {
     Map(Vec<String>),
 }
 
+impl List {
+    /// The item of the list `old` that `item` was, where items can be told apart over time.
+    pub(super) fn counterpart<'v>(
+        &self,
+        item: &Value,
+        old: Option<&'v Value>,
+    ) -> Option<&'v Value> {
+        let Self::Map(keys) = self else {
+            return None;
+        };
+        let same = |old: &&Value| keys.iter().all(|key| old.get(key) == item.get(key));
+        old?.as_array()?.iter().find(same)
+    }
+}
+
 /// Rules for values, beyond their shape.
 #[derive(Debug, Default)]
 pub(super) struct Rules {

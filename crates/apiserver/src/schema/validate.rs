@@ -13,10 +13,10 @@ use super::{
     structure::{List, Merge, Range, Rest, Rules, Structure, Type},
 };
 
-/// Everything about `object` that breaks a rule.
-pub(super) fn validate(structure: &Structure, object: &Value) -> Vec<Cause> {
+/// Everything about `object` that breaks a rule. What is as it was in `old` was let in before.
+pub(super) fn validate(structure: &Structure, object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut walk = Walk::default();
-    walk.value(structure, object);
+    walk.value(structure, object, old);
     walk.causes
 }
 
@@ -27,26 +27,29 @@ struct Walk {
 }
 
 impl Walk {
-    fn value(&mut self, structure: &Structure, value: &Value) {
-        if value.is_null() && structure.nullable {
+    fn value(&mut self, structure: &Structure, value: &Value, old: Option<&Value>) {
+        if old == Some(value) || value.is_null() && structure.nullable {
             return;
         }
         if !is_of(structure.kind, value) {
             self.wrong_type(structure.kind, value);
+            if let Some(rules) = &structure.rules {
+                self.allowed(rules, value);
+            }
             return;
         }
         if let Some(rules) = &structure.rules {
             self.rules(rules, value);
         }
         match value {
-            Value::Object(members) => self.map(structure, members),
-            Value::Array(items) => self.list(structure, items),
+            Value::Object(members) => self.map(structure, members, old),
+            Value::Array(items) => self.list(structure, items, old),
             Value::String(text) if structure.kind == Type::Quantity => self.quantity(text),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 
-    fn map(&mut self, structure: &Structure, members: &Map<String, Value>) {
+    fn map(&mut self, structure: &Structure, members: &Map<String, Value>, old: Option<&Value>) {
         if structure.embedded && !self.path.text().is_empty() {
             self.embedded(members);
         }
@@ -55,8 +58,11 @@ impl Walk {
                 (Some(typed), _) | (None, Rest::Typed(typed)) => typed,
                 (None, Rest::Keep | Rest::Unknown) => continue,
             };
+            // Whatever was written, these are those of the version that is read.
+            let identity = self.path.text().is_empty() && (name == "apiVersion" || name == "kind");
+            let old = old.filter(|_| !identity).and_then(|old| old.get(name));
             let mark = self.path.key(name);
-            self.value(typed, member);
+            self.value(typed, member, old);
             self.path.back(&mark);
         }
     }
@@ -75,11 +81,11 @@ impl Walk {
         }
     }
 
-    fn list(&mut self, structure: &Structure, items: &[Value]) {
+    fn list(&mut self, structure: &Structure, items: &[Value], old: Option<&Value>) {
         if let Some(typed) = &structure.items {
             for (position, item) in items.iter().enumerate() {
                 let mark = self.path.index(position);
-                self.value(typed, item);
+                self.value(typed, item, structure.list.counterpart(item, old));
                 self.path.back(&mark);
             }
         }
@@ -96,7 +102,12 @@ impl Walk {
 
     fn duplicates(&mut self, identity: &[Value]) {
         for (position, one) in identity.iter().enumerate() {
-            if identity.iter().take(position).any(|earlier| earlier == one) {
+            // Once for each value, however often it is there.
+            let before = identity
+                .iter()
+                .take(position)
+                .filter(|earlier| *earlier == one);
+            if before.count() == 1 {
                 let mark = self.path.index(position);
                 self.causes.push(Cause::duplicate(self.path.text(), one));
                 self.path.back(&mark);
@@ -123,13 +134,7 @@ impl Walk {
                 }
             }
         }
-        if !rules.allowed.is_empty() && !rules.allowed.contains(value) {
-            let allowed = rules.allowed.iter().map(plain);
-            let allowed: Vec<String> = allowed.collect();
-            let allowed = allowed.iter().map(String::as_str);
-            self.causes
-                .push(Cause::unsupported(self.path.text(), value, allowed));
-        }
+        self.allowed(rules, value);
         if let Some(format) = rules.format.filter(|format| !format.accepts(value)) {
             let detail = self.sentence(&format!("must be of type {}: {value}", format.name()));
             self.causes
@@ -148,6 +153,15 @@ impl Walk {
             self.broken(value, "shouldn't contain duplicates");
         }
         self.combinations(rules, value);
+    }
+
+    fn allowed(&mut self, rules: &Rules, value: &Value) {
+        if !rules.allowed.is_empty() && !rules.allowed.contains(value) {
+            let allowed: Vec<String> = rules.allowed.iter().map(plain).collect();
+            let allowed = allowed.iter().map(String::as_str);
+            self.causes
+                .push(Cause::unsupported(self.path.text(), value, allowed));
+        }
     }
 
     fn text(&mut self, rules: &Rules, text: &str) {
@@ -216,11 +230,11 @@ impl Walk {
 
     fn combinations(&mut self, rules: &Rules, value: &Value) {
         for one in &rules.all_of {
-            self.value(one, value);
+            self.value(one, value, None);
         }
         let holding = |list: &[std::sync::Arc<Structure>]| {
             list.iter()
-                .filter(|one| validate(one, value).is_empty())
+                .filter(|one| validate(one, value, None).is_empty())
                 .count()
         };
         if !rules.any_of.is_empty() && holding(&rules.any_of) == 0 {
@@ -244,7 +258,7 @@ impl Walk {
         if rules
             .not
             .as_ref()
-            .is_some_and(|not| validate(not, value).is_empty())
+            .is_some_and(|not| validate(not, value, None).is_empty())
         {
             self.combination(value, "must not validate the schema (not)");
         }

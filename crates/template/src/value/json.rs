@@ -4,7 +4,9 @@ use super::{Key, List, Map, Text, Value, json_map_cost};
 use crate::budget::Budget;
 use crate::fault::Failure;
 use crate::library::time;
-use crate::{Items, MAX_DEPTH, Members, Tree, Type};
+use crate::{Fields, Items, MAX_DEPTH, Members, Tree, Type};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value as Json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,13 +38,20 @@ pub(crate) fn from_tree(tree: &Tree) -> Value<'_> {
     }
 }
 
-/// The value of `json` as one of `type_`. Only what JSON cannot tell is made anew.
+/// The value of `json` as one of `type_`. Only what JSON cannot tell is made anew. A field that is
+/// null is none.
 pub(crate) fn from_json_as<'v>(json: &'v Json, type_: &Type) -> Value<'v> {
     match (json, type_) {
         (Json::Number(number), Type::Double) => Value::Double(number.as_f64().unwrap_or(f64::NAN)),
         (Json::String(text), Type::Timestamp) => {
-            time::parse_timestamp(text).map_or_else(|| from_json(json), Value::Timestamp)
+            // A day is its first moment.
+            let moment = time::parse_timestamp(text)
+                .or_else(|| time::parse_timestamp(&format!("{text}T00:00:00Z")));
+            moment.map_or_else(|| from_json(json), Value::Timestamp)
         }
+        (Json::String(text), Type::Bytes) => STANDARD
+            .decode(text)
+            .map_or_else(|_| from_json(json), |bytes| Value::Bytes(bytes.into())),
         (Json::String(text), Type::Duration) => {
             time::parse_duration(text).map_or_else(|| from_json(json), Value::Duration)
         }
@@ -50,33 +59,39 @@ pub(crate) fn from_json_as<'v>(json: &'v Json, type_: &Type) -> Value<'v> {
             Value::list(items.iter().map(|one| from_json_as(one, item)).collect())
         }
         (Json::Object(map), Type::Map(_, value)) if tells_more(value) => {
-            typed(map, |_| Some(value))
+            typed(map.iter(), |_| Some(value))
         }
-        (Json::Object(map), Type::Object(fields)) if tells_more(type_) => {
-            typed(map, |name| fields.known.get(name).or(fields.other.as_ref()))
+        (Json::Object(map), Type::Object(fields)) if differs(map, fields) => {
+            let set = map.iter().filter(|(_, value)| !value.is_null());
+            typed(set, |name| fields.known.get(name).or(fields.other.as_ref()))
         }
         _ => from_json(json),
     }
 }
 
 fn typed<'v, 't>(
-    map: &'v serde_json::Map<String, Json>,
+    members: impl Iterator<Item = (&'v String, &'v Json)>,
     type_of: impl Fn(&str) -> Option<&'t Type>,
 ) -> Value<'v> {
-    let entries = map.iter().map(|(name, value)| {
+    let entries = members.map(|(name, value)| {
         let value = type_of(name).map_or_else(|| from_json(value), |of| from_json_as(value, of));
         (Key::String(Text::Borrowed(name)), value)
     });
     Value::map(entries.collect())
 }
 
-/// Whether values of a type are not what their JSON alone would be.
+/// Whether an object is not what its JSON alone would be.
+fn differs(map: &serde_json::Map<String, Json>, fields: &Fields) -> bool {
+    map.values().any(Json::is_null) || fields.known.values().chain(&fields.other).any(tells_more)
+}
+
+/// Whether values of a type may be not what their JSON alone would be.
 fn tells_more(type_: &Type) -> bool {
     match type_ {
-        Type::Double | Type::Timestamp | Type::Duration => true,
+        // Of an object, fields may be null.
+        Type::Bytes | Type::Double | Type::Timestamp | Type::Duration | Type::Object(_) => true,
         Type::List(item) => tells_more(item),
         Type::Map(_, value) => tells_more(value),
-        Type::Object(fields) => fields.known.values().chain(&fields.other).any(tells_more),
         _ => false,
     }
 }
@@ -282,6 +297,22 @@ mod tests {
         };
         let names: Vec<&str> = list.iter().map(|one| one.type_name()).collect();
         assert_eq!(names, ["google.protobuf.Duration", "string"]);
+    }
+
+    #[test]
+    fn bytes_days_and_nulls_are_known_by_their_types() {
+        let type_ = Type::object([
+            ("b", Type::Bytes),
+            ("d", Type::Timestamp),
+            ("n", Type::String),
+        ]);
+        let json = json!({"b": "QUI=", "d": "2026-01-02", "n": null});
+        let Value::Map(map) = from_json_as(&json, &type_) else {
+            panic!("no map");
+        };
+        assert!(matches!(map.field("b"), Some(Value::Bytes(bytes)) if *bytes == *b"AB"));
+        assert!(matches!(map.field("d"), Some(Value::Timestamp(_))));
+        assert!(map.field("n").is_none());
     }
 
     #[test]

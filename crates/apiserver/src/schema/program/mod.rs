@@ -185,6 +185,7 @@ fn type_of(schema: &Value) -> Type {
         Some("string") => match text(schema, "format") {
             Some("date-time" | "date") => Type::Timestamp,
             Some("duration") => Type::Duration,
+            Some("byte") => Type::Bytes,
             _ => Type::String,
         },
         Some("array") => Type::list(schema.get("items").map_or(Type::Dyn, type_of)),

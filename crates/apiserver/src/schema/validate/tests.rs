@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// Holds `value` at `x` to `rule` and compares reason, field and message.
 fn check(rule: &Value, value: &Value, wanted: &[(&str, &str, &str)]) {
     let schema = json!({"type": "object", "properties": {"x": rule}});
-    let causes = Schema::from_openapi(&schema).validate(&json!({"x": value}));
+    let causes = Schema::from_openapi(&schema).validate(&json!({"x": value}), None);
     let found: Vec<_> = causes
         .iter()
         .map(|cause| {
@@ -213,6 +213,7 @@ fn combinations() {
 fn names_may_be_restricted() {
     let schema = json!({"type": "object", "properties": {
         "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 3}}}}});
-    let causes = Schema::from_openapi(&schema).validate(&json!({"metadata": {"name": "long"}}));
+    let causes =
+        Schema::from_openapi(&schema).validate(&json!({"metadata": {"name": "long"}}), None);
     assert_eq!(causes[0].field, "metadata.name");
 }
