@@ -89,6 +89,8 @@ pub(in crate::builtin) fn endpoint_slice(object: &mut Value, _: Option<&Value>) 
 }
 
 pub(in crate::builtin) fn network_policy(object: &mut Value, _: Option<&Value>) {
+    // Without a specification it selects every pod, as one that says nothing.
+    fill(object, "spec", json!({}));
     let Some(spec) = existing(object, "spec") else {
         return;
     };
@@ -138,5 +140,8 @@ mod tests {
         let mut deny = json!({"spec": {"podSelector": {}}});
         network_policy(&mut deny, None);
         assert_eq!(deny["spec"]["policyTypes"], json!(["Ingress"]));
+        let mut bare = json!({});
+        network_policy(&mut bare, None);
+        assert_eq!(bare, deny);
     }
 }
