@@ -203,14 +203,19 @@ pub fn hash_of(release: &str) -> &str {
     release.rsplit_once('-').map_or(release, |(_, hash)| hash)
 }
 
-fn check(component: &Component, type_: &ComponentType) -> Result<(), Refusal> {
+/// Whether the component names its type with the kind of workload that the type makes.
+pub fn check_workload_type(component: &Component, type_: &ComponentType) -> Result<(), Refusal> {
     let reference = &component.spec.component_type;
-    if reference.workload_type() != type_.spec.workload_type.as_str() {
-        return Err(Refusal::WorkloadType(
-            reference.name.clone(),
-            type_.spec.workload_type.as_str().to_owned(),
-        ));
+    let made = type_.spec.workload_type.as_str();
+    if reference.workload_type() == made {
+        return Ok(());
     }
+    let (named, made) = (reference.name.clone(), made.to_owned());
+    Err(Refusal::WorkloadType(named, made))
+}
+
+fn check(component: &Component, type_: &ComponentType) -> Result<(), Refusal> {
+    check_workload_type(component, type_)?;
     check_allowed(component, &type_.spec, type_)?;
     let embedded = type_
         .spec

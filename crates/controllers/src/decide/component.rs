@@ -126,11 +126,13 @@ fn component_type<'a>(
 ) -> Result<&'a ComponentType, Obstacle> {
     let reference = &component.spec.component_type;
     let namespace = reference.namespace(context.namespace()).unwrap_or_default();
-    context.find::<ComponentTypeSpec>(
+    let type_ = context.find::<ComponentTypeSpec>(
         namespace,
         reference.type_name(),
         reasons::COMPONENT_TYPE_NOT_FOUND,
-    )
+    )?;
+    release::check_workload_type(component, type_).map_err(|refusal| refused(&refusal))?;
+    Ok(type_)
 }
 
 /// Workflows are looked at before anything else that may be wrong: a component that may not be
@@ -200,16 +202,19 @@ fn freeze(
             context.view.get(namespace, &reference.name)
         })
         .collect();
-    release::component_release(component, type_, &traits, workload).map_err(|refusal| {
-        let reason = match refusal {
-            Refusal::TraitNotFound(..) => reasons::TRAIT_NOT_FOUND,
-            Refusal::TraitNotAllowed { .. }
-            | Refusal::InstanceNameTwice(_)
-            | Refusal::WorkloadType(..)
-            | Refusal::Json(_) => reasons::INVALID_CONFIGURATION,
-        };
-        Obstacle::new(reason, refusal.to_string())
-    })
+    release::component_release(component, type_, &traits, workload)
+        .map_err(|refusal| refused(&refusal))
+}
+
+fn refused(refusal: &Refusal) -> Obstacle {
+    let reason = match refusal {
+        Refusal::TraitNotFound(..) => reasons::TRAIT_NOT_FOUND,
+        Refusal::TraitNotAllowed { .. }
+        | Refusal::InstanceNameTwice(_)
+        | Refusal::WorkloadType(..)
+        | Refusal::Json(_) => reasons::INVALID_CONFIGURATION,
+    };
+    Obstacle::new(reason, refusal.to_string())
 }
 
 fn root_environment<'a>(context: &Context<'a>, component: &Component) -> Result<&'a str, Obstacle> {

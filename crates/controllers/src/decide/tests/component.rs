@@ -25,6 +25,16 @@ fn a_component_says_what_it_lacks() {
         "web",
         &["Ready False ComponentTypeNotFound: ClusterComponentType \"absent\" not found"],
     );
+    // The type is looked at before the workload.
+    check(
+        &COMPONENT.replace("deployment/service", "cronjob/service"),
+        "Component",
+        "web",
+        &[
+            "Ready False InvalidConfiguration: \"cronjob/service\" does not name a type for \
+             deployment workloads",
+        ],
+    );
     let mut manual = World::new(&shop().replace("autoDeploy: true", "autoDeploy: false"));
     assert!(manual.status("Component", "web")[0].starts_with("Ready True Reconciled"));
 }
