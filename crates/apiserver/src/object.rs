@@ -1,7 +1,7 @@
 //! Objects as they are kept: serialised once, with the few fields that lists,
 //! watches and the garbage collector ask for beside the bytes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -43,6 +43,8 @@ pub(crate) struct Stored {
     pub(crate) version: u64,
     pub(crate) head: Head,
     pub(crate) json: Bytes,
+    /// The tree, of objects that are read with every request.
+    tree: OnceLock<Box<Value>>,
 }
 
 impl Stored {
@@ -70,6 +72,7 @@ impl Stored {
             version,
             head,
             json,
+            tree: OnceLock::new(),
         })
     }
 
@@ -78,6 +81,15 @@ impl Stored {
         let rest = self.json.strip_prefix(b"{\"apiVersion\":\"");
         let rest = rest.and_then(|rest| rest.strip_prefix(api_version.as_bytes()));
         rest.is_some_and(|rest| rest.starts_with(b"\""))
+    }
+
+    /// The object as a tree that is kept as long as the object: for what is read with every request.
+    pub(crate) fn kept(&self) -> Result<&Value> {
+        if let Some(tree) = self.tree.get() {
+            return Ok(tree);
+        }
+        let tree = self.value()?;
+        Ok(self.tree.get_or_init(|| Box::new(tree)))
     }
 
     /// The object as a tree.
@@ -193,6 +205,7 @@ impl Draft {
             version,
             head: self.head.clone(),
             json: Bytes::from(json),
+            tree: OnceLock::new(),
         }
     }
 }

@@ -95,7 +95,7 @@ fn bound(cache: &Cache, user: &User, bindings: &str, namespace: &str) -> Vec<Gra
 }
 
 fn grant(cache: &Cache, user: &User, binding: &Arc<Stored>) -> Option<Grant> {
-    let tree = binding.value().ok()?;
+    let tree = binding.kept().ok()?;
     let subjects = tree.get("subjects")?.as_array()?;
     let namespace = &*binding.name.namespace;
     let subject = subjects
@@ -109,7 +109,7 @@ fn grant(cache: &Cache, user: &User, binding: &Arc<Stored>) -> Option<Grant> {
     };
     let why = format!(
         "{} \"{}{home}\" of {} {:?} to {}",
-        text(&tree, "kind"),
+        text(tree, "kind"),
         binding.name.name,
         text(reference, "kind"),
         text(reference, "name"),
@@ -128,8 +128,8 @@ pub(crate) fn role_rules(cache: &Cache, reference: &Value, namespace: &str) -> O
     let role = cache
         .shelf(&collection(GROUP, plural))
         .get(&Name::new(home, text(reference, "name")))?;
-    match role.value().ok()?.get_mut("rules").map(Value::take) {
-        Some(Value::Array(rules)) => Some(rules),
+    match role.kept().ok()?.get("rules") {
+        Some(Value::Array(rules)) => Some(rules.clone()),
         _ => Some(Vec::new()),
     }
 }
