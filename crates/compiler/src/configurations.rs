@@ -11,6 +11,7 @@ use choreo_model::shared::{EnvVar, FileVar, ValueFrom};
 use choreo_template::{Members, Tree, tree};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The container's image and configuration after the binding's overrides.
 pub(crate) fn merged<'c>(
@@ -64,14 +65,15 @@ pub(crate) struct Configurations {
 
 /// A variable or file whose secret, if it has one, was found.
 struct Item<'a> {
-    name: &'a str,
-    directory: &'a str,
-    value: &'a str,
+    // What several of the helpers return is shared by them.
+    name: Arc<str>,
+    directory: Arc<str>,
+    value: Arc<str>,
     remote: Option<&'a RemoteRef>,
     /// What the volume is called that a file is mounted from.
-    volume: String,
+    volume: Arc<str>,
     /// What the object is called that holds a file.
-    resource: String,
+    resource: Arc<str>,
 }
 
 /// A secret that is not there, which has been noted.
@@ -125,14 +127,16 @@ pub(crate) fn configurations(
         .map(|name| tree!({"secretRef": {"name": name}}));
     let env_from = config_map.chain(secret).collect();
     let all_files = || config_files.iter().chain(&secret_files).copied();
+    let plain = list(&config_envs, env);
+    let secrets = list(&secret_envs, env);
     Configurations {
         variable: tree!({
-            "configs": both(&config_envs, &config_files),
-            "secrets": both(&secret_envs, &secret_files),
+            "configs": {"envs": &plain, "files": list(&config_files, file)},
+            "secrets": {"envs": &secrets, "files": list(&secret_files, file)},
         }),
         env_from,
-        config_envs: group(&config_envs, config_env_name),
-        secret_envs: group(&secret_envs, secret_env_name),
+        config_envs: group(&plain, config_env_name),
+        secret_envs: group(&secrets, secret_env_name),
         config_files: list(&config_files, named_file),
         secret_files: list(&secret_files, secret_file),
         mounts: all_files().map(mount).collect(),
@@ -146,12 +150,12 @@ impl<'a> Finder<'a> {
         'a: 'i,
     {
         Some(Item {
-            name: &env.key,
-            directory: "",
-            value: env.value.as_deref().unwrap_or_default(),
+            name: env.key.as_str().into(),
+            directory: Arc::default(),
+            value: env.value.as_deref().unwrap_or_default().into(),
             remote: self.remote(&env.key, env.value_from.as_ref()).ok()?,
-            volume: String::new(),
-            resource: String::new(),
+            volume: Arc::default(),
+            resource: Arc::default(),
         })
     }
 
@@ -160,15 +164,15 @@ impl<'a> Finder<'a> {
         'a: 'i,
     {
         let mut item = Item {
-            name: &file.key,
-            directory: &file.mount_path,
-            value: file.value.as_deref().unwrap_or_default(),
+            name: file.key.as_str().into(),
+            directory: file.mount_path.as_str().into(),
+            value: file.value.as_deref().unwrap_or_default().into(),
             remote: self.remote(&file.key, file.value_from.as_ref()).ok()?,
-            volume: String::new(),
-            resource: String::new(),
+            volume: Arc::default(),
+            resource: Arc::default(),
         };
-        item.volume = volume_name(&item.path());
-        item.resource = item.resource_name(prefix);
+        item.volume = volume_name(&item.path()).into();
+        item.resource = item.resource_name(prefix).into();
         Some(item)
     }
 
@@ -254,7 +258,7 @@ fn env_digest(items: &[&Item<'_>]) -> String {
         for part in item
             .remote
             .into_iter()
-            .flat_map(|remote| [item.name].into_iter().chain(place(remote)))
+            .flat_map(|remote| [item.name.as_ref()].into_iter().chain(place(remote)))
         {
             text.push_str(part);
             text.push('\0');
@@ -263,27 +267,23 @@ fn env_digest(items: &[&Item<'_>]) -> String {
     fnv1a(&text)
 }
 
-fn both(envs: &[&Item<'_>], files: &[&Item<'_>]) -> Tree {
-    tree!({"envs": list(envs, env), "files": list(files, file)})
-}
-
 fn list(items: &[&Item<'_>], describe: impl Fn(&Item<'_>) -> Members) -> Tree {
     items.iter().map(|item| describe(item)).collect()
 }
 
 fn env(item: &Item<'_>) -> Members {
     let mut env = Members::with_capacity(5);
-    env.insert("name", item.name);
+    env.insert("name", &item.name);
     if let Some(remote) = item.remote {
         env.insert("remoteRef", remote_ref(remote));
     }
-    env.insert("value", item.value);
+    env.insert("value", &item.value);
     env
 }
 
 fn file(item: &Item<'_>) -> Members {
     let mut file = env(item);
-    file.insert("mountPath", item.directory);
+    file.insert("mountPath", &item.directory);
     file
 }
 
@@ -312,21 +312,21 @@ fn remote_ref(remote: &RemoteRef) -> Members {
 }
 
 /// What is made of variables: one object, named `name`, if there are any.
-fn group(items: &[&Item<'_>], name: Option<String>) -> Tree {
+fn group(envs: &Tree, name: Option<String>) -> Tree {
     name.into_iter()
-        .map(|name| tree!({"envs": list(items, env), "resourceName": name}))
+        .map(|name| tree!({"envs": envs, "resourceName": name}))
         .collect()
 }
 
 fn mount(item: &Item<'_>) -> Tree {
-    tree!({"mountPath": item.path(), "name": &item.volume, "subPath": item.name})
+    tree!({"mountPath": item.path(), "name": &item.volume, "subPath": &item.name})
 }
 
 /// The volumes of `items`, each once, in the order of their names. Of files at one place the last
 /// counts.
 fn sorted_volumes<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> Tree {
     let volumes: BTreeMap<&str, &Item<'_>> =
-        items.map(|item| (item.volume.as_str(), item)).collect();
+        items.map(|item| (item.volume.as_ref(), item)).collect();
     volumes.into_values().map(volume).collect()
 }
 

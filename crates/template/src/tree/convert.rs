@@ -255,6 +255,12 @@ impl From<Arc<str>> for Tree {
     }
 }
 
+impl From<&Arc<str>> for Tree {
+    fn from(text: &Arc<str>) -> Self {
+        Self::String(Arc::clone(text))
+    }
+}
+
 impl From<bool> for Tree {
     fn from(value: bool) -> Self {
         Self::Bool(value)
