@@ -138,8 +138,6 @@ pub struct AttachOptions {
     pub container: Option<String>,
     /// Whether there is input.
     pub stdin: bool,
-    /// Whether the client has a terminal.
-    pub tty: bool,
 }
 
 /// What a client sends to a command.

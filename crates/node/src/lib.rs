@@ -39,7 +39,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::pod::{
-    exec::{ExecOptions, Session},
+    exec::{AttachOptions, ExecOptions, Ports, Session},
     images::{FromStore, ImageError, ImageRequest, Images},
     logs::{LogError, LogOptions, LogStream},
 };
@@ -183,10 +183,7 @@ impl Node {
         pod: &str,
         options: LogOptions,
     ) -> Result<LogStream, LogError> {
-        let found = self.index.read().pods.find(namespace, pod).cloned();
-        let Some(found) = found else {
-            return Err(LogError::NotFound(format!("pods {pod:?} not found")));
-        };
+        let found = self.find(namespace, pod)?;
         let folder = self.folders.logs(&found);
         pod::logs::read(&self.index, &folder, &found, options).await
     }
@@ -198,11 +195,30 @@ impl Node {
         pod: &str,
         options: ExecOptions,
     ) -> Result<Session, LogError> {
-        let found = self.index.read().pods.find(namespace, pod).cloned();
-        let Some(found) = found else {
-            return Err(LogError::NotFound(format!("pods {pod:?} not found")));
-        };
+        let found = self.find(namespace, pod)?;
         pod::exec::open(Arc::clone(&self.machine), &found, options).await
+    }
+
+    /// Talks to what a container runs.
+    pub async fn attach(
+        &self,
+        namespace: &str,
+        pod: &str,
+        options: AttachOptions,
+    ) -> Result<Session, LogError> {
+        let found = self.find(namespace, pod)?;
+        pod::exec::attach(Arc::clone(&self.machine), &found, options).await
+    }
+
+    /// The ports of a pod.
+    pub fn ports(&self, namespace: &str, pod: &str) -> Result<Ports, LogError> {
+        let found = self.find(namespace, pod)?;
+        Ports::of(Arc::clone(&self.machine), &found)
+    }
+
+    fn find(&self, namespace: &str, pod: &str) -> Result<Arc<Pod>, LogError> {
+        let found = self.index.read().pods.find(namespace, pod).cloned();
+        found.ok_or_else(|| LogError::NotFound(format!("pods {pod:?} not found")))
     }
 
     /// Completes when the node stops, with the reason.

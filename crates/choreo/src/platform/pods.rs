@@ -4,7 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use choreo_apiserver::{
-    ExecOptions, Input, LogOptions, LogStream, Output, PodAccess, PodError, Session,
+    AttachOptions, ExecOptions, Input, LogOptions, LogStream, Output, PodAccess, PodError,
+    PodPorts, Session,
 };
 use choreo_node::{
     LogError, Node,
@@ -67,6 +68,37 @@ impl PodAccess for Pods {
         };
         let session = self.node()?.exec(namespace, pod, options).await;
         Ok(translate(session.map_err(refused)?))
+    }
+
+    async fn attach(
+        &self,
+        namespace: &str,
+        pod: &str,
+        options: AttachOptions,
+    ) -> Result<Session, PodError> {
+        let options = choreo_node::AttachOptions {
+            container: options.container,
+            stdin: options.stdin,
+        };
+        let session = self.node()?.attach(namespace, pod, options).await;
+        Ok(translate(session.map_err(refused)?))
+    }
+
+    async fn ports(&self, namespace: &str, pod: &str) -> Result<Arc<dyn PodPorts>, PodError> {
+        let ports = self.node()?.ports(namespace, pod).map_err(refused)?;
+        Ok(Arc::new(Ports(ports)))
+    }
+}
+
+/// The ports of a pod of the node.
+struct Ports(choreo_node::Ports);
+
+#[async_trait]
+impl PodPorts for Ports {
+    async fn connect(&self, port: u16) -> Result<Session, PodError> {
+        let connected = self.0.connect(port).await;
+        let connected = connected.map_err(|error| PodError::Internal(error.to_string()))?;
+        Ok(translate(connected))
     }
 }
 

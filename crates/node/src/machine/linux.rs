@@ -246,9 +246,9 @@ impl Machine for LinuxMachine {
         Ok(outcome)
     }
 
-    async fn open(&self, command: &Interactive) -> Result<u64> {
+    async fn open(&self, with: &Interactive) -> Result<u64> {
         let answer = self
-            .call(Call::Command(CommandCall::Open(command.clone())))
+            .call(Call::Command(CommandCall::Open(with.clone())))
             .await?;
         let Answer::Session(session) = answer else {
             return Err(unexpected(&answer));

@@ -7,6 +7,7 @@
 
 mod cgroup;
 mod container;
+mod descriptors;
 mod entry;
 mod helper;
 mod layer;
@@ -200,8 +201,24 @@ pub struct ContainerSpec {
     pub cpu_millis: Option<u64>,
     /// Process limit.
     pub pids: Option<u64>,
+    /// Whether it waits for input.
+    pub stdin: Stdin,
+    /// Whether it runs on a terminal, where all output is one.
+    pub tty: bool,
     /// Where standard output and error go, in CRI log format, rotated.
     pub log: PathBuf,
+}
+
+/// What a container reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stdin {
+    /// Nothing.
+    #[default]
+    Closed,
+    /// What the first who attaches sends; nothing once they are gone.
+    Once,
+    /// What anybody sends who attaches.
+    Open,
 }
 
 /// How a container ended.
@@ -361,10 +378,7 @@ fn short_digest(bytes: &[u8]) -> String {
 pub type Result<T> = std::result::Result<T, Error>;
 
 fn no_sessions(what: &str) -> Error {
-    Error::failed(
-        format!("talking to a command of {what}"),
-        "this machine cannot",
-    )
+    Error::failed(format!("talking to {what}"), "this machine cannot")
 }
 
 /// Every effect on the machine. All calls are idempotent.
@@ -389,22 +403,22 @@ pub trait Machine: Send + Sync + 'static {
     async fn remove_container(&self, id: &str) -> Result<()>;
     /// Runs a command in a running container.
     async fn exec(&self, id: &str, argv: &[String], timeout: Duration) -> Result<ExecOutcome>;
-    /// Starts a command that is talked to; returns the number of its session.
-    async fn open(&self, command: &Interactive) -> Result<u64> {
-        Err(no_sessions(&command.id))
+    /// Begins to talk to something; returns the number of the session.
+    async fn open(&self, with: &Interactive) -> Result<u64> {
+        Err(no_sessions(&format!("{with:?}")))
     }
-    /// Gives a command input; returns when it was taken.
+    /// Gives it input; returns when that was taken.
     async fn feed(&self, session: u64, feed: Feed) -> Result<()> {
         let _ = feed;
-        Err(no_sessions(&session.to_string()))
+        Err(no_sessions(&format!("session {session}")))
     }
-    /// Waits for what a command says next.
+    /// Waits for what it says next.
     async fn next(&self, session: u64) -> Result<Chunk> {
-        Err(no_sessions(&session.to_string()))
+        Err(no_sessions(&format!("session {session}")))
     }
-    /// Ends a session, and its command if that still runs.
+    /// Ends a session, and its command or connection with it. Containers go on.
     async fn close(&self, session: u64) -> Result<()> {
-        Err(no_sessions(&session.to_string()))
+        Err(no_sessions(&format!("session {session}")))
     }
     /// Makes one check; `Ok(Err(reason))` when it ran and did not succeed.
     async fn probe(

@@ -1,18 +1,35 @@
-//! Commands that are talked to while they run: what goes in and what comes out.
+//! What is talked to while it runs - commands, containers, ports - and what goes in and comes out.
 
 use serde::{Deserialize, Serialize};
 
-/// A command to run in a container with its streams open.
+/// What is talked to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interactive {
-    /// The container.
-    pub id: String,
-    /// The command and its arguments.
-    pub argv: Vec<String>,
-    /// Whether there is input.
-    pub stdin: bool,
-    /// Whether it runs on a terminal, where all output is one.
-    pub tty: bool,
+pub enum Interactive {
+    /// A command that is run in a container.
+    Exec {
+        /// The container.
+        id: String,
+        /// The command and its arguments.
+        argv: Vec<String>,
+        /// Whether there is input.
+        stdin: bool,
+        /// Whether it runs on a terminal, where all output is one.
+        tty: bool,
+    },
+    /// What a container runs: what it says from now on, and its input if it has any.
+    Attach {
+        /// The container.
+        id: String,
+        /// Whether there is input.
+        stdin: bool,
+    },
+    /// A port, as seen from within a pod. It says nothing about errors, and ends with code 0.
+    Port {
+        /// The pod.
+        pod_uid: String,
+        /// Its port.
+        port: u16,
+    },
 }
 
 /// What a command is given.

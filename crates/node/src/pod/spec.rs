@@ -19,7 +19,7 @@ use super::{
 use crate::{
     image::resolve_user,
     index::Index,
-    machine::{ContainerSpec, Mount},
+    machine::{ContainerSpec, Mount, Stdin},
 };
 
 /// How many processes and threads a container may have: enough for any program, and no host fails
@@ -174,6 +174,12 @@ pub fn build(
         memory: limits.0,
         cpu_millis: limits.1,
         pids: Some(PROCESSES),
+        stdin: match (container.stdin, container.stdin_once) {
+            (Some(true), Some(true)) => Stdin::Once,
+            (Some(true), _) => Stdin::Open,
+            _ => Stdin::Closed,
+        },
+        tty: container.tty == Some(true),
         log: log(&start.folders.logs(pod), &container.name, start.restart),
     })
 }

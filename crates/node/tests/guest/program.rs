@@ -1,7 +1,7 @@
 //! The program that the containers of the machine's tests run: one file, no crates, linked statically.
 
 use std::{
-    io::{Read, Write},
+    io::{IsTerminal, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     process::exit,
     time::Duration,
@@ -35,9 +35,49 @@ fn main() {
         }
         ["write", path] => std::fs::write(path, "written").unwrap(),
         ["env", name] => println!("{}", std::env::var(name).unwrap()),
+        ["echo"] => echo(),
+        ["terminal"] => terminal(),
         ["cwd"] => println!("{}", std::env::current_dir().unwrap().display()),
         _ => exit(64),
     }
+}
+
+/// Says what it reads, and when that is over.
+fn echo() {
+    for line in std::io::stdin().lines() {
+        println!("read {}", line.unwrap());
+    }
+    println!("over");
+}
+
+/// Says what its terminal is, once it has read a line.
+fn terminal() {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    let streams = [
+        std::io::stdin().is_terminal(),
+        std::io::stdout().is_terminal(),
+        std::io::stderr().is_terminal(),
+    ];
+    println!("read {:?}, terminals {streams:?}", line.trim());
+    let name = std::fs::read_link("/proc/self/fd/0").unwrap();
+    let controls = std::fs::File::open("/dev/tty").is_ok();
+    println!("{} exists: {}, controls: {controls}", name.display(), name.exists());
+    println!("TERM is {}", std::env::var("TERM").unwrap_or_default());
+    println!("{:?}", size());
+}
+
+unsafe extern "C" {
+    fn ioctl(descriptor: i32, request: u64, ...) -> i32;
+}
+
+/// Rows and columns of the terminal.
+fn size() -> [u16; 2] {
+    const TIOCGWINSZ: u64 = 0x5413;
+    let mut size = [0_u16; 4];
+    // SAFETY: the kernel writes four numbers of this width, and keeps no pointer to them.
+    unsafe { ioctl(0, TIOCGWINSZ, size.as_mut_ptr()) };
+    [size[0], size[1]]
 }
 
 fn serve(port: u16, name: &str) {

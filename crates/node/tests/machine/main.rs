@@ -16,6 +16,7 @@ mod leftovers;
 mod network;
 mod processes;
 mod security;
+mod talks;
 mod world;
 
 use std::path::Path;
@@ -82,6 +83,11 @@ fn run(folder: &Path) {
         say(&format!("{name}: limits"));
         world.commands_and_probes().await;
         say(&format!("{name}: commands and probes"));
+        world.commands_are_talked_to().await;
+        world.containers_are_attached_to().await;
+        world.terminals_are_attached_to().await;
+        world.ports_are_connected_to().await;
+        say(&format!("{name}: talks"));
         world.processes_are_supervised().await;
         world.processes_have_no_rights().await;
         say(&format!("{name}: processes"));

@@ -13,7 +13,7 @@ use std::{
 use choreo_node::{
     machine::{
         Allow, Cell, ContainerSpec, Event, Exit, LayerSource, LinuxMachine, Machine, NetworkPlan,
-        PodSandbox, Probe, Protocol, ServiceRule, Settings, StartError,
+        PodSandbox, Probe, Protocol, ServiceRule, Settings, StartError, Stdin,
     },
     pod::security,
 };
@@ -90,6 +90,8 @@ impl World {
             memory: None,
             cpu_millis: None,
             pids: None,
+            stdin: Stdin::Closed,
+            tty: false,
             log: self.folder.join(format!("logs/{number}.log")),
         }
     }

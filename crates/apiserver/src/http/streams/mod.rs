@@ -126,7 +126,6 @@ impl Wish {
                 let options = AttachOptions {
                     container,
                     stdin: asked.stdin,
-                    tty: asked.tty,
                 };
                 Ok(Self::Attach(options, asked))
             }

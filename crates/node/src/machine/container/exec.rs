@@ -18,8 +18,12 @@ use nix::{
     },
     unistd::{Pid, pipe2, read},
 };
+use oci_spec::runtime::{Process, Spec};
 
-use super::{Command, Outcome, chain, join_pod, read_job, tell};
+use super::{
+    Command, HANDED_OVER, Manner, Outcome, chain, join_pod, read_job, tell, terminal::Console,
+};
+use crate::machine::descriptors;
 
 /// How much output is kept.
 const KEPT: usize = 64 << 10;
@@ -27,48 +31,70 @@ const KEPT: usize = 64 << 10;
 const LOOK: Duration = Duration::from_millis(20);
 /// Exit code of a command that could not be run.
 const NOT_RUN: i32 = 126;
+/// What terminals are unless the container says otherwise.
+const TERMINAL: &str = "TERM=xterm";
 
 /// Runs the command of the job in a file; returns this process's exit code.
 pub(in crate::machine) fn run(job: &Path) -> i32 {
     let command = read_job::<Command>(job).map_err(|error| error.to_string());
     if let Ok(command) = &command
-        && command.streamed
+        && command.manner != Manner::Kept
     {
         // Only then nobody else removes the file.
         let _gone = std::fs::remove_file(job);
-        return converse(command).unwrap_or_else(|cause| {
+        return converse(command, job).unwrap_or_else(|cause| {
             let _unheard = writeln!(io::stderr(), "{:?} cannot be run: {cause}", command.argv);
             NOT_RUN
         });
     }
     let outcome = command
-        .and_then(|command| execute(&command))
+        .and_then(|command| execute(&command, job))
         .unwrap_or_else(Outcome::Failed);
     // Without a helper that listens nothing is left to do.
     i32::from(tell(&outcome).is_err())
 }
 
-fn execute(command: &Command) -> Result<Outcome, String> {
+fn execute(command: &Command, job: &Path) -> Result<Outcome, String> {
     let deadline = Instant::now() + command.timeout;
     join_pod(&command.netns).map_err(|error| error.to_string())?;
     let (output, writer) = pipe2(OFlag::O_CLOEXEC).map_err(|error| error.to_string())?;
-    let pid = start(command, writer)?;
+    let pid = start(command, job, writer)?;
     attend(pid, &output, deadline).map_err(|error| error.to_string())
 }
 
-/// Runs a command on the streams of this process; returns its exit code.
-fn converse(command: &Command) -> Result<i32, String> {
-    let own = || -> io::Result<[OwnedFd; 3]> {
-        join_pod(&command.netns)?;
-        Ok([
-            io::stdin().as_fd().try_clone_to_owned()?,
-            io::stdout().as_fd().try_clone_to_owned()?,
-            io::stderr().as_fd().try_clone_to_owned()?,
-        ])
+/// Runs a command that is talked to; returns its exit code.
+fn converse(command: &Command, job: &Path) -> Result<i32, String> {
+    let plain = |error: io::Error| error.to_string();
+    join_pod(&command.netns).map_err(plain)?;
+    let pid = if command.manner == Manner::Terminal {
+        start_on_terminal(command, job)?
+    } else {
+        let own = || -> io::Result<[OwnedFd; 3]> {
+            Ok([
+                io::stdin().as_fd().try_clone_to_owned()?,
+                io::stdout().as_fd().try_clone_to_owned()?,
+                io::stderr().as_fd().try_clone_to_owned()?,
+            ])
+        };
+        let [stdin, stdout, stderr] = own().map_err(plain)?;
+        let builder = builder(command)?;
+        let builder = builder.with_stdin(stdin).with_stdout(stdout);
+        launch(command, job, builder.with_stderr(stderr))?
     };
-    let streams = own().map_err(|error| error.to_string())?;
-    let pid = launch(command, streams)?;
-    accompany(pid).map_err(|error| error.to_string())
+    accompany(pid).map_err(plain)
+}
+
+/// Starts a command on a terminal of the container, and hands the other end over.
+fn start_on_terminal(command: &Command, job: &Path) -> Result<Pid, String> {
+    let plain = |error: io::Error| error.to_string();
+    let folder = job.parent().unwrap_or(&command.bundle);
+    let name = format!("{}.tty", std::process::id());
+    let console = Console::listen(folder, &name).map_err(plain)?;
+    let builder = builder(command)?.with_console_socket(Some(console.path()));
+    let pid = launch(command, job, builder)?;
+    let terminal = console.terminal().map_err(plain)?;
+    descriptors::send(io::stdin(), HANDED_OVER, &[terminal.as_fd()]).map_err(plain)?;
+    Ok(pid)
 }
 
 /// Waits for a command, and ends it when nobody reads what it says any more.
@@ -92,29 +118,54 @@ fn accompany(pid: Pid) -> io::Result<i32> {
     }
 }
 
-fn start(command: &Command, writer: OwnedFd) -> Result<Pid, String> {
+fn start(command: &Command, job: &Path, writer: OwnedFd) -> Result<Pid, String> {
     let nothing: OwnedFd = std::fs::File::open("/dev/null")
         .map_err(|error| error.to_string())?
         .into();
     let also = writer.try_clone().map_err(|error| error.to_string())?;
-    launch(command, [nothing, writer, also])
+    let builder = builder(command)?.with_stdin(nothing).with_stdout(writer);
+    launch(command, job, builder.with_stderr(also))
 }
 
-fn launch(command: &Command, streams: [OwnedFd; 3]) -> Result<Pid, String> {
-    let [stdin, stdout, stderr] = streams;
+fn builder(command: &Command) -> Result<ContainerBuilder, String> {
     ContainerBuilder::new(command.id.clone(), SyscallType::default())
         .with_root_path(command.state.clone())
-        .map_err(|error| chain(&error))?
-        .with_stdin(stdin)
-        .with_stdout(stdout)
-        .with_stderr(stderr)
+        .map_err(|error| chain(&error))
+}
+
+fn launch(command: &Command, job: &Path, builder: ContainerBuilder) -> Result<Pid, String> {
+    let file = job.with_extension("process");
+    let described = describe(command).and_then(|process| {
+        let text = serde_json::to_vec(&process)?;
+        std::fs::write(&file, text)
+    });
+    described.map_err(|error| error.to_string())?;
+    let started = builder
         .as_tenant()
-        .with_container_args(command.argv.clone())
-        .with_no_new_privs(true)
+        .with_process(Some(&file))
         .with_detach(true)
-        .build()
+        .build();
+    let _gone = std::fs::remove_file(&file);
+    started
         .map(|pid| Pid::from_raw(pid.as_raw()))
         .map_err(|error| chain(&error))
+}
+
+/// A process as the container's own, with the command's words.
+fn describe(command: &Command) -> io::Result<Process> {
+    let description = Spec::load(command.bundle.join("config.json")).map_err(io::Error::other)?;
+    let mut process = description.process().clone().unwrap_or_default();
+    process.set_args(Some(command.argv.clone()));
+    let terminal = command.manner == Manner::Terminal;
+    process.set_terminal(Some(terminal));
+    if terminal {
+        let mut env = process.env().clone().unwrap_or_default();
+        if !env.iter().any(|line| line.starts_with("TERM=")) {
+            env.push(TERMINAL.to_owned());
+        }
+        process.set_env(Some(env));
+    }
+    Ok(process)
 }
 
 fn attend(pid: Pid, output: &OwnedFd, deadline: Instant) -> io::Result<Outcome> {

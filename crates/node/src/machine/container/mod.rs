@@ -3,14 +3,17 @@
 //!
 //! The helper writes a job to a file and starts the holder with its path. The holder tells the helper
 //! on its standard output, one JSON line each, that the container runs and how it ended; the helper
-//! tells the holder on its standard input how to end it.
+//! tells the holder on its standard input, a socket, how to end it and who listens to it, and gets
+//! the container's input there.
 
 mod exec;
 mod log;
+mod outlet;
 mod rootfs;
 mod run;
 mod spec;
 mod supervise;
+mod terminal;
 
 use std::{
     fs, io,
@@ -36,6 +39,11 @@ pub(super) const EXEC: &str = "node-exec";
 pub(super) const TERMINATE: u8 = b'T';
 /// Byte on standard input: end the container.
 pub(super) const KILL: u8 = b'K';
+
+/// Byte on standard input that comes with two pipes: from now on, output goes there too.
+pub(super) const ATTACH: u8 = b'A';
+/// Byte back on standard input that comes with the container's input, or with a command's terminal.
+pub(super) const HANDED_OVER: u8 = b'H';
 
 /// Everything a holder needs to run a container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -71,10 +79,22 @@ pub(super) struct Command {
     pub(super) id: String,
     pub(super) argv: Vec<String>,
     pub(super) timeout: Duration,
-    /// Whether it has the streams of its process, instead of having its output kept.
-    pub(super) streamed: bool,
+    pub(super) manner: Manner,
+    /// Frame of the container, whose description says as whom the command runs, and where.
+    pub(super) bundle: PathBuf,
     pub(super) netns: PathBuf,
     pub(super) state: PathBuf,
+}
+
+/// How a command is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Manner {
+    /// Its output is kept and told at its end.
+    Kept,
+    /// It has the streams of its process.
+    Streams,
+    /// It has a terminal, which is handed over on standard input.
+    Terminal,
 }
 
 /// What came of a command.

@@ -1,8 +1,9 @@
 //! Holding one container: makes its root, starts it, stays until it ends, reports.
 
 use std::{
+    fs::File,
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -16,8 +17,11 @@ use nix::{
     unistd::{Pid, pipe2},
 };
 
-use super::{Job, Report, chain, join_pod, log::Log, read_job, rootfs, spec, supervise, tell};
-use crate::machine::Exit;
+use super::{
+    HANDED_OVER, Job, Report, chain, join_pod, log::Log, read_job, rootfs, spec, supervise, tell,
+    terminal::Console,
+};
+use crate::machine::{Exit, Stdin, descriptors};
 
 /// Exit code of a container that could not be started, as shells have it.
 const NOT_STARTED: i32 = 128;
@@ -41,13 +45,18 @@ fn hold(job: &Job) -> Result<Exit, String> {
     let mut log = Log::open(&job.spec.log)
         .map_err(|error| format!("cannot write the log {}: {error}", job.spec.log.display()))?;
     prepare(job).map_err(|error| format!("cannot make the root file system: {error}"))?;
-    let (stdout, stdout_writer) = pipe2(OFlag::O_CLOEXEC).map_err(|error| plain(error.into()))?;
-    let (stderr, stderr_writer) = pipe2(OFlag::O_CLOEXEC).map_err(|error| plain(error.into()))?;
     // Before the container starts, or its end could be missed.
     let signals = supervise::watch_children().map_err(plain)?;
-    let pid = start(job, stdout_writer, stderr_writer)?;
+    let (pid, streams) = if job.spec.tty {
+        start_on_terminal(job)?
+    } else {
+        start_on_pipes(job)?
+    };
+    if let Some(input) = streams.input {
+        descriptors::send(io::stdin(), HANDED_OVER, &[input.as_fd()]).map_err(plain)?;
+    }
     tell(&Report::Running { pid: pid.as_raw() }).map_err(plain)?;
-    let code = supervise::until_exit(pid, &signals, [stdout, stderr], &mut log).map_err(plain)?;
+    let code = supervise::until_exit(pid, &signals, streams.output, &mut log).map_err(plain)?;
     let killed_for_memory = code == 128 + nix::libc::SIGKILL
         && job
             .cgroups
@@ -74,17 +83,56 @@ fn prepare(job: &Job) -> io::Result<()> {
         .map_err(io::Error::other)
 }
 
-fn start(job: &Job, stdout: OwnedFd, stderr: OwnedFd) -> Result<Pid, String> {
-    let explain = |error: LibcontainerError| explain(job, &error);
-    let nothing: OwnedFd = std::fs::File::open("/dev/null")
-        .map_err(|error| error.to_string())?
-        .into();
-    let mut container = ContainerBuilder::new(job.spec.id.clone(), SyscallType::default())
+/// Our ends of a container's streams.
+struct Streams {
+    input: Option<OwnedFd>,
+    /// Output and errors; on a terminal they are one.
+    output: [Option<OwnedFd>; 2],
+}
+
+fn start_on_pipes(job: &Job) -> Result<(Pid, Streams), String> {
+    let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|error| error.to_string());
+    let (stdout, stdout_writer) = pipe()?;
+    let (stderr, stderr_writer) = pipe()?;
+    let (stdin, input) = if job.spec.stdin == Stdin::Closed {
+        let nothing = File::open("/dev/null").map_err(|error| error.to_string())?;
+        (nothing.into(), None)
+    } else {
+        let (stdin, input) = pipe()?;
+        (stdin, Some(input))
+    };
+    let builder = builder(job)?
+        .with_stdin(stdin)
+        .with_stdout(stdout_writer)
+        .with_stderr(stderr_writer);
+    let streams = Streams {
+        input,
+        output: [Some(stdout), Some(stderr)],
+    };
+    Ok((start(job, builder)?, streams))
+}
+
+fn start_on_terminal(job: &Job) -> Result<(Pid, Streams), String> {
+    let plain = |error: io::Error| error.to_string();
+    let console = Console::listen(&job.bundle, "console").map_err(plain)?;
+    let pid = start(job, builder(job)?.with_console_socket(Some(console.path())))?;
+    let terminal = console.terminal().map_err(plain)?;
+    let streams = Streams {
+        input: Some(terminal.try_clone().map_err(plain)?),
+        output: [Some(terminal), None],
+    };
+    Ok((pid, streams))
+}
+
+fn builder(job: &Job) -> Result<ContainerBuilder, String> {
+    ContainerBuilder::new(job.spec.id.clone(), SyscallType::default())
         .with_root_path(job.state.clone())
-        .map_err(explain)?
-        .with_stdin(nothing)
-        .with_stdout(stdout)
-        .with_stderr(stderr)
+        .map_err(|error| explain(job, &error))
+}
+
+fn start(job: &Job, builder: ContainerBuilder) -> Result<Pid, String> {
+    let explain = |error: LibcontainerError| explain(job, &error);
+    let mut container = builder
         .validate_id()
         .map_err(explain)?
         .as_init(PathBuf::from(&job.bundle))

@@ -75,7 +75,7 @@ fn process(spec: &ContainerSpec, around: Surroundings) -> Value {
         Path::new("/")
     };
     json!({
-        "terminal": false,
+        "terminal": spec.tty,
         "user": {
             "uid": spec.user.0, "gid": spec.user.1, "additionalGids": spec.groups,
         },
@@ -236,7 +236,7 @@ fn locked_options(source: &Path) -> io::Result<Vec<&'static str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::cgroup::Cgroups;
+    use crate::machine::{Stdin, cgroup::Cgroups};
 
     fn job(rootless: bool) -> Job {
         let files = std::env::temp_dir();
@@ -262,6 +262,8 @@ mod tests {
                 memory: Some(1 << 20),
                 cpu_millis: Some(250),
                 pids: Some(7),
+                stdin: Stdin::Closed,
+                tty: false,
                 log: "/log".into(),
             },
             hostname: "web-0".into(),

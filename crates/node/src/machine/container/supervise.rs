@@ -1,9 +1,9 @@
-//! Waiting for a container: copies its output to the log, passes on what the helper asks, and sees it
-//! end. One thread that polls, because nothing else may run in this process.
+//! Waiting for a container: copies its output, passes on what the helper asks, and sees it end. One thread that polls, because nothing else may run in this process.
 
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -15,13 +15,18 @@ use nix::{
         signalfd::{SfdFlags, SignalFd},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Pid, read},
+    unistd::Pid,
 };
 
 use super::{
-    KILL, TERMINATE,
+    ATTACH, KILL, TERMINATE,
     log::{Log, Stream},
+    outlet::Outlet,
 };
+use crate::machine::descriptors;
+
+/// How long those who are attached may take for the last words of a container.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Makes ends of children readable from a descriptor.
 pub(super) fn watch_children() -> io::Result<SignalFd> {
@@ -38,32 +43,44 @@ pub(super) fn watch_children() -> io::Result<SignalFd> {
 pub(super) fn until_exit(
     container: Pid,
     signals: &SignalFd,
-    output: [OwnedFd; 2],
+    output: [Option<OwnedFd>; 2],
     log: &mut Log,
 ) -> io::Result<i32> {
+    let [stdout, stderr] = output;
     let mut holder = Holder {
         container,
         orders: true,
         exit: None,
+        outlets: [
+            Outlet::new(stdout, Stream::Stdout),
+            Outlet::new(stderr, Stream::Stderr),
+        ],
     };
-    let mut pipes = output.map(Some);
-    while holder.exit.is_none() || pipes.iter().any(Option::is_some) {
-        let ready = wait_for_any(signals, holder.orders, &pipes)?;
-        if ready.child {
+    let mut ended = None;
+    while holder.exit.is_none() || holder.outlets.iter().any(Outlet::is_open) {
+        let mut ready = wait_for_any(signals, &holder)?.into_iter();
+        let child = ready.next().is_some_and(|flags| !flags.is_empty());
+        if child {
             while let Ok(Some(_)) = signals.read_signal() {}
             holder.reap()?;
         }
-        if ready.order {
+        let order = holder.orders && ready.next().is_some_and(|flags| !flags.is_empty());
+        let mut busy = child;
+        for outlet in &mut holder.outlets {
+            busy |= outlet.serve(&mut ready, log)?;
+        }
+        if order {
             holder.obey()?;
         }
-        for (index, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
-            if ready.output[index] && !copy(pipes[index].as_ref(), stream, log)? {
-                pipes[index] = None;
-            }
+        if holder.exit.is_none() || busy {
+            continue;
         }
         // With the container gone nobody can write any more: what is not ready now never will be.
-        if holder.exit.is_some() && ready.output == [false, false] && !ready.child {
+        if holder.outlets.iter().all(Outlet::is_delivered) {
             break;
+        }
+        if ended.get_or_insert_with(Instant::now).elapsed() > LAST_WORDS {
+            holder.outlets.iter_mut().for_each(Outlet::abandon);
         }
     }
     log.finish(Stream::Stdout, Timestamp::now())?;
@@ -71,48 +88,22 @@ pub(super) fn until_exit(
     Ok(holder.exit.unwrap_or_default())
 }
 
-struct Ready {
-    child: bool,
-    order: bool,
-    output: [bool; 2],
-}
-
-fn wait_for_any(
-    signals: &SignalFd,
-    orders: bool,
-    pipes: &[Option<OwnedFd>; 2],
-) -> io::Result<Ready> {
+/// What is ready: the signals, the orders if there may be any, and what the outlets watch.
+fn wait_for_any(signals: &SignalFd, holder: &Holder) -> io::Result<Vec<PollFlags>> {
     let stdin = io::stdin();
     let mut watched = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-    if orders {
+    if holder.orders {
         watched.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
     }
-    let first_pipe = watched.len();
-    watched.extend(
-        pipes
-            .iter()
-            .flatten()
-            .map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)),
-    );
+    watched.extend(holder.outlets.iter().flat_map(Outlet::watched));
     match poll(&mut watched, PollTimeout::from(1000_u16)) {
         Ok(_) | Err(Errno::EINTR) => {}
         Err(error) => return Err(error.into()),
     }
-    let mut ready = watched.iter().map(|one| one.any().unwrap_or(false));
-    let child = ready.next().unwrap_or(false);
-    let order = orders && ready.next().unwrap_or(false);
-    let mut output = [false, false];
-    let mut ready = watched[first_pipe..]
-        .iter()
-        .map(|one| one.any().unwrap_or(false));
-    for (pipe, output) in pipes.iter().zip(&mut output) {
-        *output = pipe.is_some() && ready.next().unwrap_or(false);
-    }
-    Ok(Ready {
-        child,
-        order,
-        output,
-    })
+    let flags = watched.iter().map(PollFd::revents);
+    Ok(flags
+        .map(|flags| flags.unwrap_or(PollFlags::empty()))
+        .collect())
 }
 
 struct Holder {
@@ -120,6 +111,7 @@ struct Holder {
     /// Whether the helper still may say something.
     orders: bool,
     exit: Option<i32>,
+    outlets: [Outlet; 2],
 }
 
 impl Holder {
@@ -142,39 +134,26 @@ impl Holder {
     fn obey(&mut self) -> io::Result<()> {
         let mut order = [0];
         // Not through the buffer of standard input, which would swallow what follows.
-        let signal = match read(io::stdin(), &mut order)? {
-            0 => {
+        let (length, pipes) = descriptors::receive(io::stdin(), &mut order)?;
+        let signal = match (length, order[0]) {
+            (0, _) => {
                 self.orders = false;
                 Signal::SIGKILL
             }
-            _ => match order[0] {
-                TERMINATE => Signal::SIGTERM,
-                KILL => Signal::SIGKILL,
-                _ => return Ok(()),
-            },
+            (_, TERMINATE) => Signal::SIGTERM,
+            (_, KILL) => Signal::SIGKILL,
+            (_, ATTACH) => {
+                let both = self.outlets.iter_mut().zip(pipes);
+                return both
+                    .into_iter()
+                    .try_for_each(|(outlet, pipe)| outlet.attach(pipe));
+            }
+            _ => return Ok(()),
         };
         if self.exit.is_none() {
             // It may have ended and wait to be reaped.
             let _gone = kill(self.container, signal);
         }
         Ok(())
-    }
-}
-
-/// Copies what is there; `false` at the end.
-fn copy(pipe: Option<&OwnedFd>, stream: Stream, log: &mut Log) -> io::Result<bool> {
-    let Some(pipe) = pipe else {
-        return Ok(false);
-    };
-    let mut buffer = [0; 16 << 10];
-    match read(pipe, &mut buffer) {
-        Ok(0) => Ok(false),
-        Ok(length) => {
-            // A full disk must not stop the container: its output is lost instead.
-            let _lost = log.write(stream, &buffer[..length], Timestamp::now());
-            Ok(true)
-        }
-        Err(Errno::EINTR | Errno::EAGAIN) => Ok(true),
-        Err(error) => Err(error.into()),
     }
 }

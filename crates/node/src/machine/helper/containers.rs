@@ -4,12 +4,13 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write as _},
-    path::{Path, PathBuf},
-    process::{ChildStdin, Command as ProcessCommand, Stdio},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::UnixStream,
     },
+    path::{Path, PathBuf},
+    process::Command as ProcessCommand,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -19,7 +20,7 @@ use nix::{
 };
 use serde::Serialize;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    io::{AsyncBufReadExt, BufReader},
     net::unix::pipe,
     sync::{oneshot, watch},
     time::timeout,
@@ -29,29 +30,31 @@ use super::{
     pods::check_name,
     reaper::pid_of,
     serve::Context,
-    sessions::{Sessions, Streams},
+    sessions::Sessions,
+    streams::{End, Input, Streams, end},
     volumes,
 };
 use crate::machine::{
-    ContainerSpec, Error, Event, ExecOutcome, Exit, Interactive, PodSandbox, Result,
-    container::{CONTAINER, Command, EXEC, Job, KILL, Outcome, Report, TERMINATE},
+    ContainerSpec, Error, Event, Exit, PodSandbox, Result, Stdin,
+    container::{ATTACH, CONTAINER, Job, KILL, Report, TERMINATE},
+    descriptors,
 };
 
 /// The running program, whatever became of its file.
 const SELF: &str = "/proc/self/exe";
 /// How long a killed container may take to be gone.
 const KILLED: Duration = Duration::from_secs(10);
-/// How much longer than its command a command's process may take.
-const EXEC_MARGIN: Duration = Duration::from_secs(5);
-/// Longest answer of a command's process.
-const LONGEST_ANSWER: u64 = 1 << 20;
 
 /// A container and the process that holds it.
 #[derive(Debug)]
-struct Running {
-    pod_uid: String,
+pub(super) struct Running {
+    pub(super) pod_uid: String,
+    stdin: Stdin,
+    tty: bool,
     /// The holder's standard input.
-    orders: Mutex<Option<ChildStdin>>,
+    orders: UnixStream,
+    /// The container's own input, or its terminal, once it runs.
+    input: Mutex<Option<Arc<End>>>,
     exit: watch::Receiver<Option<Exit>>,
 }
 
@@ -60,11 +63,11 @@ type Known = BTreeMap<String, Arc<Running>>;
 /// The containers there are.
 #[derive(Debug)]
 pub(super) struct Containers {
-    context: Context,
+    pub(super) context: Context,
     known: Mutex<Known>,
     /// Numbers the files that describe commands.
-    commands: AtomicU64,
-    sessions: Sessions,
+    pub(super) commands: AtomicU64,
+    pub(super) sessions: Sessions,
 }
 
 impl Containers {
@@ -163,80 +166,6 @@ impl Containers {
         }
     }
 
-    /// Runs a command in a container.
-    pub(super) async fn exec(
-        &self,
-        id: &str,
-        argv: Vec<String>,
-        limit: Duration,
-    ) -> Result<ExecOutcome> {
-        let running = self.get(id)?;
-        let doing = || format!("running {:?} in container {id}", argv.join(" "));
-        if running.exit.borrow().is_some() {
-            return Err(Error::failed(doing(), "it has ended"));
-        }
-        let command = Command {
-            id: id.to_owned(),
-            argv: argv.clone(),
-            timeout: limit,
-            streamed: false,
-            netns: self.context.layout.netns(&running.pod_uid),
-            state: self.context.layout.state(),
-        };
-        let answer = timeout(limit + EXEC_MARGIN, self.run_command(&command)).await;
-        match answer {
-            Ok(Ok(Outcome::Ended { code, output })) => Ok(ExecOutcome { code, output }),
-            Ok(Ok(Outcome::Failed(cause))) => Err(Error::failed(doing(), cause)),
-            Ok(Err(error)) => Err(Error::failed(doing(), error)),
-            Ok(Ok(Outcome::TimedOut)) | Err(_) => Err(Error::failed(
-                doing(),
-                format!("it did not end within {limit:?}"),
-            )),
-        }
-    }
-
-    /// Starts a command that is talked to; returns the number of its session.
-    pub(super) fn open(&self, command: Interactive) -> Result<u64> {
-        let Interactive {
-            id,
-            argv,
-            stdin,
-            tty,
-        } = command;
-        let running = self.get(&id)?;
-        let doing = || format!("running {:?} in container {id}", argv.join(" "));
-        if running.exit.borrow().is_some() {
-            return Err(Error::failed(doing(), "it has ended"));
-        }
-        let command = Command {
-            id: id.clone(),
-            argv: argv.clone(),
-            timeout: Duration::MAX,
-            streamed: true,
-            netns: self.context.layout.netns(&running.pod_uid),
-            state: self.context.layout.state(),
-        };
-        self.spawn_command(&command, stdin, tty)
-            .map_err(|error| Error::failed(doing(), error))
-    }
-
-    fn spawn_command(&self, command: &Command, stdin: bool, tty: bool) -> io::Result<u64> {
-        self.sessions.check()?;
-        let folder = self.context.layout.run().join("commands");
-        let name = format!("{}.json", self.commands.fetch_add(1, Ordering::Relaxed));
-        let file = write_job(&folder, &name, command)?;
-        let (streams, [stdin, stdout, stderr]) = Streams::new(stdin, tty)?;
-        let mut process = holder(EXEC, &file);
-        process.stdin(stdin).stdout(stdout).stderr(stderr);
-        let (_child, ended) = self.context.reaper.spawn(&mut process)?;
-        Ok(self.sessions.open(streams, ended))
-    }
-
-    /// The commands that are talked to.
-    pub(super) fn sessions(&self) -> &Sessions {
-        &self.sessions
-    }
-
     fn job(&self, spec: ContainerSpec, pod: &PodSandbox) -> Job {
         let layout = &self.context.layout;
         Job {
@@ -262,22 +191,29 @@ impl Containers {
         }
         let file = write_job(&job.bundle, "job.json", job)?;
         let (reports, writer) = io::pipe()?;
+        let (orders, theirs) = UnixStream::pair()?;
+        orders.set_nonblocking(true)?;
         let mut command = holder(CONTAINER, &file);
-        command.stdin(Stdio::piped()).stdout(writer);
-        let (mut child, ended) = self.context.reaper.spawn(&mut command)?;
+        command.stdin(OwnedFd::from(theirs)).stdout(writer);
+        let (child, ended) = self.context.reaper.spawn(&mut command)?;
         drop(command);
         let (exit, when_exited) = watch::channel(None);
         let running = Arc::new(Running {
             pod_uid: job.spec.pod_uid.clone(),
-            orders: Mutex::new(child.stdin.take()),
+            stdin: job.spec.stdin,
+            tty: job.spec.tty,
+            orders,
+            input: Mutex::default(),
             exit: when_exited,
         });
-        self.lock().insert(job.spec.id.clone(), running);
+        self.lock()
+            .insert(job.spec.id.clone(), Arc::clone(&running));
         let (started, when_started) = oneshot::channel();
         let attendant = Attendant {
             context: self.context.clone(),
             id: job.spec.id.clone(),
             holder: pid_of(&child),
+            running,
             started: Some(started),
             exit,
         };
@@ -285,33 +221,7 @@ impl Containers {
         Ok(when_started)
     }
 
-    async fn run_command(&self, command: &Command) -> io::Result<Outcome> {
-        let folder = self.context.layout.run().join("commands");
-        let name = format!("{}.json", self.commands.fetch_add(1, Ordering::Relaxed));
-        let file = write_job(&folder, &name, command)?;
-        let (answers, writer) = io::pipe()?;
-        let mut process = holder(EXEC, &file);
-        process.stdin(Stdio::null()).stdout(writer);
-        let spawned = self.context.reaper.spawn(&mut process);
-        drop(process);
-        let (child, ended) = spawned?;
-        let guard = KillOnDrop {
-            context: &self.context,
-            pid: pid_of(&child),
-        };
-        let mut answer = Vec::new();
-        receiver(answers)?
-            .take(LONGEST_ANSWER)
-            .read_to_end(&mut answer)
-            .await?;
-        // Whatever its code: the answer tells.
-        let _code = ended.await;
-        drop(guard);
-        fs::remove_file(file)?;
-        Ok(serde_json::from_slice(&answer)?)
-    }
-
-    fn get(&self, id: &str) -> Result<Arc<Running>> {
+    pub(super) fn get(&self, id: &str) -> Result<Arc<Running>> {
         self.lock()
             .get(id)
             .cloned()
@@ -334,23 +244,54 @@ impl Containers {
 
 impl Running {
     fn order(&self, order: u8) {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(orders) = orders.as_mut() {
-            // A holder that has gone has nothing to end.
-            let _gone = orders.write_all(&[order]);
+        // A holder that has gone has nothing to end.
+        let _gone = (&self.orders).write_all(&[order]);
+    }
+
+    /// Fails when it has ended.
+    pub(super) fn check(&self, doing: &str) -> Result<()> {
+        match &*self.exit.borrow() {
+            Some(_) => Err(Error::failed(doing, "it has ended")),
+            None => Ok(()),
         }
     }
-}
 
-/// Ends a process that nobody waits for any more.
-struct KillOnDrop<'a> {
-    context: &'a Context,
-    pid: Pid,
-}
+    /// Takes what the holder handed over, if anything.
+    fn take_input(&self) -> io::Result<()> {
+        if self.tty || self.stdin != Stdin::Closed {
+            let (_, received) = descriptors::receive(&self.orders, &mut [0])?;
+            *self.lock() = received.into_iter().next().map(end).transpose()?;
+        }
+        Ok(())
+    }
 
-impl Drop for KillOnDrop<'_> {
-    fn drop(&mut self) {
-        self.context.reaper.signal(self.pid, Signal::SIGKILL);
+    /// The streams of one more who is attached.
+    pub(super) fn attach(&self, stdin: bool) -> io::Result<Streams> {
+        let (out, their_out) = io::pipe()?;
+        let (err, their_err) = io::pipe()?;
+        let theirs = [their_out.as_fd(), their_err.as_fd()];
+        descriptors::send(&self.orders, ATTACH, &theirs)?;
+        Ok(Streams {
+            input: if stdin { self.input() } else { Input::Closed },
+            out: Some(end(out.into())?),
+            err: Some(end(err.into())?),
+            terminal: self.lock().clone().filter(|_| self.tty),
+        })
+    }
+
+    fn input(&self) -> Input {
+        let mut input = self.lock();
+        let taken = match self.stdin {
+            Stdin::Closed => None,
+            Stdin::Once if !self.tty => return input.take().map_or(Input::Closed, Input::Pipe),
+            // What a terminal reads does not end with those who are attached.
+            Stdin::Once | Stdin::Open => input.clone(),
+        };
+        taken.map_or(Input::Closed, Input::Shared)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<End>>> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -359,6 +300,7 @@ struct Attendant {
     context: Context,
     id: String,
     holder: Pid,
+    running: Arc<Running>,
     started: Option<oneshot::Sender<std::result::Result<(), String>>>,
     exit: watch::Sender<Option<Exit>>,
 }
@@ -412,6 +354,7 @@ impl Attendant {
             match serde_json::from_str(&line)? {
                 Report::Running { pid } => {
                     *process = Some(pid);
+                    self.running.take_input()?;
                     if let Some(started) = self.started.take() {
                         let _unheard = started.send(Ok(()));
                         // The call is answered before the end is told, however soon that comes.
@@ -425,7 +368,7 @@ impl Attendant {
     }
 }
 
-fn receiver(pipe: io::PipeReader) -> io::Result<pipe::Receiver> {
+pub(super) fn receiver(pipe: io::PipeReader) -> io::Result<pipe::Receiver> {
     pipe::Receiver::from_owned_fd(pipe.into())
 }
 

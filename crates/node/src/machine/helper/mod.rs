@@ -5,6 +5,7 @@
 
 mod advice;
 mod bootstrap;
+mod commands;
 mod containers;
 mod identity;
 mod mounts;
@@ -15,6 +16,7 @@ mod program;
 mod reaper;
 mod serve;
 mod sessions;
+mod streams;
 mod volumes;
 
 use std::path::{Path, PathBuf};

@@ -16,10 +16,10 @@ use tokio::{
 
 use super::{
     Layout, bootstrap::Footing, containers::Containers, pods::Pods, probe, processes::Processes,
-    reaper::Reaper, volumes,
+    reaper::Reaper, streams::Streams, volumes,
 };
 use crate::machine::{
-    Error, Event, Info, LayerSource, NetworkPlan, PodSandbox, Probe, Result,
+    Error, Event, Info, Interactive, LayerSource, NetworkPlan, PodSandbox, Probe, Result,
     cgroup::Cgroups,
     layer,
     network::Network,
@@ -194,7 +194,7 @@ impl Helper {
                 let outcome = self.containers.exec(&id, argv, timeout).await;
                 outcome.map(Answer::Exec)
             }
-            CommandCall::Open(command) => self.containers.open(command).map(Answer::Session),
+            CommandCall::Open(with) => self.open(with).await.map(Answer::Session),
             CommandCall::Feed { session, feed } => {
                 sessions.feed(session, feed).await.map(|()| Answer::Done)
             }
@@ -202,6 +202,27 @@ impl Helper {
             CommandCall::Close { session } => {
                 sessions.close(session);
                 Ok(Answer::Done)
+            }
+        }
+    }
+
+    async fn open(&self, with: Interactive) -> Result<u64> {
+        match with {
+            Interactive::Exec {
+                id,
+                argv,
+                stdin,
+                tty,
+            } => self.containers.open(&id, argv, (stdin, tty)).await,
+            Interactive::Attach { id, stdin } => self.containers.attach(&id, stdin),
+            Interactive::Port { pod_uid, port } => {
+                let pod = self.pods.get(&pod_uid)?;
+                let failed = |error| Error::failed(format!("connecting to port {port}"), error);
+                let sessions = self.containers.sessions();
+                sessions.check().map_err(failed)?;
+                let netns = self.context.layout.netns(&pod.uid);
+                let streams = Streams::connection(netns, port).await.map_err(failed)?;
+                Ok(sessions.open(streams, None))
             }
         }
     }

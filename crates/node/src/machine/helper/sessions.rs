@@ -1,4 +1,4 @@
-//! Commands that are talked to. Output is fetched, never pushed, so that a client that
+//! What is talked to: commands, containers, connections. Output is fetched, never pushed, so that a client that
 //! does not read holds up its command and nothing else.
 
 use std::{
@@ -6,7 +6,6 @@ use std::{
     future::pending,
     io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
-    process::Stdio,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -15,16 +14,16 @@ use std::{
 
 use nix::{
     errno::Errno,
-    fcntl::{FcntlArg, FdFlag, OFlag, fcntl},
     libc,
-    pty::openpty,
+    sys::socket::{Shutdown, shutdown},
     unistd,
 };
 use tokio::{
-    io::{Interest, unix::AsyncFd},
+    io::Interest,
     sync::{Notify, oneshot},
 };
 
+use super::streams::{End, Input, Streams};
 use crate::machine::{Chunk, Error, Feed, Result};
 
 /// Sessions that are open at once.
@@ -36,9 +35,6 @@ const END_OF_INPUT: &[u8] = &[4];
 
 nix::ioctl_write_ptr_bad!(set_size, libc::TIOCSWINSZ, libc::winsize);
 
-/// Our end of a stream.
-type End = AsyncFd<OwnedFd>;
-
 /// The sessions there are.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
@@ -46,10 +42,10 @@ pub(super) struct Sessions {
     next: AtomicU64,
 }
 
-/// A command and our ends of its streams.
+/// What is talked to, and our ends of its streams.
 #[derive(Debug)]
 struct Session {
-    input: tokio::sync::Mutex<Option<Arc<End>>>,
+    input: tokio::sync::Mutex<Input>,
     output: tokio::sync::Mutex<Output>,
     /// The terminal, if there is one.
     terminal: Option<Arc<End>>,
@@ -60,73 +56,9 @@ struct Session {
 struct Output {
     out: Option<Arc<End>>,
     err: Option<Arc<End>>,
-    ended: oneshot::Receiver<i32>,
+    /// Tells the end; without it, that is where all streams end.
+    ended: Option<oneshot::Receiver<i32>>,
     code: Option<i32>,
-}
-
-/// Our ends of the streams of a command that is to be started.
-pub(super) struct Streams {
-    input: Option<Arc<End>>,
-    out: Arc<End>,
-    err: Option<Arc<End>>,
-    terminal: Option<Arc<End>>,
-}
-
-impl Streams {
-    /// Pipes, or a terminal; beside them what its process gets: input, output, errors.
-    pub(super) fn new(stdin: bool, tty: bool) -> io::Result<(Self, [Stdio; 3])> {
-        if tty {
-            Self::terminal(stdin)
-        } else {
-            Self::pipes(stdin)
-        }
-    }
-
-    fn pipes(stdin: bool) -> io::Result<(Self, [Stdio; 3])> {
-        let (out, their_out) = io::pipe()?;
-        let (err, their_err) = io::pipe()?;
-        let (input, their_input) = if stdin {
-            let (theirs, ours) = io::pipe()?;
-            (Some(end(ours.into())?), Stdio::from(theirs))
-        } else {
-            (None, Stdio::null())
-        };
-        let ours = Self {
-            input,
-            out: end(out.into())?,
-            err: Some(end(err.into())?),
-            terminal: None,
-        };
-        Ok((ours, [their_input, their_out.into(), their_err.into()]))
-    }
-
-    fn terminal(stdin: bool) -> io::Result<(Self, [Stdio; 3])> {
-        let pair = openpty(None, None)?;
-        let terminal = end(pair.master)?;
-        let also = pair.slave.try_clone()?;
-        let input = if stdin {
-            Stdio::from(pair.slave.try_clone()?)
-        } else {
-            Stdio::null()
-        };
-        let ours = Self {
-            input: stdin.then(|| Arc::clone(&terminal)),
-            out: Arc::clone(&terminal),
-            err: None,
-            terminal: Some(terminal),
-        };
-        Ok((ours, [input, also.into(), pair.slave.into()]))
-    }
-}
-
-#[expect(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
-fn end(descriptor: OwnedFd) -> io::Result<Arc<End>> {
-    fcntl(&descriptor, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    fcntl(&descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    let interest = Interest::READABLE | Interest::WRITABLE;
-    // SAFETY: an `OwnedFd` names one descriptor, open until it is dropped with what is made here.
-    let end = unsafe { AsyncFd::register_with_interest(descriptor, interest) };
-    Ok(Arc::new(end.map_err(io::Error::from)?))
 }
 
 impl Sessions {
@@ -141,8 +73,8 @@ impl Sessions {
         }
     }
 
-    /// Takes in a command that was started with these streams.
-    pub(super) fn open(&self, streams: Streams, ended: oneshot::Receiver<i32>) -> u64 {
+    /// Takes in what has these streams: a command whose end is told, or what ends with its streams.
+    pub(super) fn open(&self, streams: Streams, ended: Option<oneshot::Receiver<i32>>) -> u64 {
         let Streams {
             input,
             out,
@@ -152,7 +84,7 @@ impl Sessions {
         let session = Session {
             input: tokio::sync::Mutex::new(input),
             output: tokio::sync::Mutex::new(Output {
-                out: Some(out),
+                out,
                 err,
                 ended,
                 code: None,
@@ -208,17 +140,31 @@ impl Session {
         match feed {
             Feed::Data(bytes) => self.write(&bytes).await,
             Feed::Resize { columns, rows } => self.resize(columns, rows),
-            Feed::End if self.terminal.is_some() => self.write(END_OF_INPUT).await,
-            Feed::End => {
-                self.input.lock().await.take();
-                Ok(())
+            Feed::End => self.end().await,
+        }
+    }
+
+    /// Tells that there is no more input.
+    async fn end(&self) -> io::Result<()> {
+        let input = std::mem::replace(&mut *self.input.lock().await, Input::Closed);
+        match input {
+            Input::Closed | Input::Pipe(_) | Input::Shared(_) => Ok(()),
+            Input::Terminal(end) => {
+                // A terminal reads on: whoever is there may not have been asked yet.
+                *self.input.lock().await = Input::Terminal(end);
+                self.write(END_OF_INPUT).await
             }
+            // It may be gone by itself.
+            Input::Connection(end) => match shutdown(end.as_raw_fd(), Shutdown::Write) {
+                Ok(()) | Err(Errno::ENOTCONN) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 
     async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
         let mut input = self.input.lock().await;
-        while let Some(end) = &*input
+        while let Some(end) = input.end()
             && !bytes.is_empty()
         {
             let written = end
@@ -227,7 +173,7 @@ impl Session {
             match written {
                 Ok(count) => bytes = &bytes[count..],
                 // A command need not read what it is given.
-                Err(error) if is_over(&error) => *input = None,
+                Err(error) if is_over(&error) => *input = Input::Closed,
                 Err(error) => return Err(error),
             }
         }
@@ -254,6 +200,10 @@ impl Session {
 impl Output {
     async fn next(&mut self) -> io::Result<Chunk> {
         while self.code.is_none() {
+            if self.ended.is_none() && self.out.is_none() && self.err.is_none() {
+                self.code = Some(0);
+                break;
+            }
             tokio::select! {
                 biased;
                 piece = read(self.out.as_ref()) => match piece? {
@@ -264,7 +214,7 @@ impl Output {
                     Some(bytes) => return Ok(Chunk::Err(bytes)),
                     None => self.err = None,
                 },
-                code = &mut self.ended => self.code = Some(code.unwrap_or(128 + libc::SIGKILL)),
+                code = ended(&mut self.ended) => self.code = Some(code),
             }
         }
         // What it left running may hold the streams open: only what is there is taken.
@@ -275,6 +225,14 @@ impl Output {
             return Ok(Chunk::Err(bytes));
         }
         Ok(Chunk::Ended(self.code.unwrap_or_default()))
+    }
+}
+
+/// The code of a command that ends. What has none never does.
+async fn ended(receiver: &mut Option<oneshot::Receiver<i32>>) -> i32 {
+    match receiver {
+        Some(receiver) => receiver.await.unwrap_or(128 + libc::SIGKILL),
+        None => pending().await,
     }
 }
 
@@ -304,24 +262,33 @@ fn take(end: &OwnedFd) -> io::Result<Vec<u8>> {
 
 /// Whether the other end of a stream is gone; terminals call that an input error.
 fn is_over(error: &io::Error) -> bool {
-    [Errno::EPIPE, Errno::EIO]
+    [Errno::EPIPE, Errno::EIO, Errno::ECONNRESET]
         .into_iter()
         .any(|errno| error.raw_os_error() == Some(errno as i32))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::process::{Child, Command};
+    use std::{
+        io::{Read as _, Write as _},
+        process::{Child, Command},
+    };
+
+    use nix::pty::openpty;
+
+    use super::{
+        super::streams::{Handover, end},
+        *,
+    };
+    use crate::machine::descriptors;
 
     /// A command with these streams, as a session.
     fn start(
         sessions: &Sessions,
         program: &str,
         arguments: &[&str],
-        tty: bool,
     ) -> (u64, Child, oneshot::Sender<i32>) {
-        let (streams, [stdin, stdout, stderr]) = Streams::new(true, tty).unwrap();
+        let (streams, [stdin, stdout, stderr]) = Streams::pipes(true).unwrap();
         let (ended, when_ended) = oneshot::channel();
         let child = Command::new(program)
             .args(arguments)
@@ -330,7 +297,7 @@ mod tests {
             .stderr(stderr)
             .spawn()
             .unwrap();
-        (sessions.open(streams, when_ended), child, ended)
+        (sessions.open(streams, Some(when_ended)), child, ended)
     }
 
     async fn all(sessions: &Sessions, number: u64) -> (Vec<u8>, Vec<u8>, i32) {
@@ -347,7 +314,7 @@ mod tests {
     #[tokio::test]
     async fn input_comes_out_and_ends() {
         let sessions = Sessions::default();
-        let (number, mut child, ended) = start(&sessions, "cat", &[], false);
+        let (number, mut child, ended) = start(&sessions, "cat", &[]);
         let long = vec![b'x'; 300_000];
         let feeding = async {
             sessions
@@ -366,19 +333,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn terminals_have_a_size() {
+    async fn terminals_are_handed_over_and_have_a_size() {
         let sessions = Sessions::default();
-        let (number, mut child, ended) =
-            start(&sessions, "sh", &["-c", "read line; stty size"], true);
+        let (handover, [theirs, ..]) = Handover::new().unwrap();
+        let pair = openpty(None, None).unwrap();
+        let script = "read line; stty size";
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .stdin(pair.slave.try_clone().unwrap())
+            .stdout(pair.slave)
+            .spawn()
+            .unwrap();
+        // The process that hands over: a shell that ends at once is as good as any.
+        let mut other = Command::new("true").stdin(theirs).spawn().unwrap();
+        other.wait().unwrap();
+        let none = handover.streams(true).await.unwrap();
+        assert!(none.terminal.is_none() && none.out.is_some());
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        descriptors::send(&theirs, b'H', &[pair.master.as_fd()]).unwrap();
+        let (_, mut received) = descriptors::receive(&ours, &mut [0]).unwrap();
+        let terminal = end(received.remove(0)).unwrap();
+        let streams = Streams {
+            input: Input::Terminal(Arc::clone(&terminal)),
+            out: Some(Arc::clone(&terminal)),
+            err: None,
+            terminal: Some(terminal),
+        };
+        let (ended, when_ended) = oneshot::channel();
+        let number = sessions.open(streams, Some(when_ended));
         let size = Feed::Resize {
             columns: 81,
             rows: 25,
         };
         sessions.feed(number, size).await.unwrap();
-        sessions
-            .feed(number, Feed::Data(b"go\n".to_vec()))
-            .await
-            .unwrap();
+        let line = Feed::Data(b"go\n".to_vec());
+        sessions.feed(number, line).await.unwrap();
         let waiting = async {
             let code = tokio::task::spawn_blocking(move || child.wait().unwrap().code().unwrap());
             ended.send(code.await.unwrap()).unwrap();
@@ -390,9 +379,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn connections_end_in_each_direction_by_itself() {
+        let sessions = Sessions::default();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::task::spawn_blocking(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = Vec::new();
+            stream.read_to_end(&mut heard).unwrap();
+            heard.reverse();
+            stream.write_all(&heard).unwrap();
+        });
+        let netns = "/proc/self/ns/net".into();
+        let streams = match Streams::connection(netns, port).await {
+            Ok(streams) => streams,
+            // Only root may enter a namespace, even its own.
+            Err(error) if !unistd::geteuid().is_root() => return drop(error),
+            Err(error) => panic!("{error}"),
+        };
+        let number = sessions.open(streams, None);
+        let feed = Feed::Data(b"abc".to_vec());
+        sessions.feed(number, feed).await.unwrap();
+        sessions.feed(number, Feed::End).await.unwrap();
+        let (out, _, code) = all(&sessions, number).await;
+        assert_eq!((out.as_slice(), code), (&b"cba"[..], 0));
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_closed_session_lets_go_of_who_waits() {
         let sessions = Sessions::default();
-        let (number, mut child, _ended) = start(&sessions, "cat", &[], false);
+        let (number, mut child, _ended) = start(&sessions, "cat", &[]);
         let closing = async {
             tokio::task::yield_now().await;
             sessions.close(number);

@@ -1,0 +1,163 @@
+//! Commands in containers: run to their end, or talked to; and talking to what a container runs.
+
+use std::{fs, io, process::Stdio, sync::atomic::Ordering, time::Duration};
+
+use nix::{sys::signal::Signal, unistd::Pid};
+use tokio::{io::AsyncReadExt, time::timeout};
+
+use super::{
+    containers::{Containers, holder, receiver, write_job},
+    reaper::pid_of,
+    serve::Context,
+    sessions::Sessions,
+    streams::{Handover, Streams},
+};
+use crate::machine::{
+    Error, ExecOutcome, Result,
+    container::{Command, EXEC, Manner, Outcome},
+};
+
+/// How much longer than its command a command's process may take.
+const EXEC_MARGIN: Duration = Duration::from_secs(5);
+/// Longest answer of a command's process.
+const LONGEST_ANSWER: u64 = 1 << 20;
+
+impl Containers {
+    /// Runs a command in a container.
+    pub(super) async fn exec(
+        &self,
+        id: &str,
+        argv: Vec<String>,
+        limit: Duration,
+    ) -> Result<ExecOutcome> {
+        let running = self.get(id)?;
+        let doing = format!("running {:?} in container {id}", argv.join(" "));
+        running.check(&doing)?;
+        let command = Command {
+            id: id.to_owned(),
+            argv,
+            timeout: limit,
+            manner: Manner::Kept,
+            bundle: self.context.layout.bundle(id),
+            netns: self.context.layout.netns(&running.pod_uid),
+            state: self.context.layout.state(),
+        };
+        let answer = timeout(limit + EXEC_MARGIN, self.run_command(&command)).await;
+        match answer {
+            Ok(Ok(Outcome::Ended { code, output })) => Ok(ExecOutcome { code, output }),
+            Ok(Ok(Outcome::Failed(cause))) => Err(Error::failed(doing, cause)),
+            Ok(Err(error)) => Err(Error::failed(doing, error)),
+            Ok(Ok(Outcome::TimedOut)) | Err(_) => Err(Error::failed(
+                doing,
+                format!("it did not end within {limit:?}"),
+            )),
+        }
+    }
+
+    /// Starts a command that is talked to; returns the number of its session.
+    pub(super) async fn open(
+        &self,
+        id: &str,
+        argv: Vec<String>,
+        (stdin, tty): (bool, bool),
+    ) -> Result<u64> {
+        let running = self.get(id)?;
+        let doing = format!("running {:?} in container {id}", argv.join(" "));
+        running.check(&doing)?;
+        let command = Command {
+            id: id.to_owned(),
+            argv,
+            timeout: Duration::MAX,
+            manner: if tty {
+                Manner::Terminal
+            } else {
+                Manner::Streams
+            },
+            bundle: self.context.layout.bundle(id),
+            netns: self.context.layout.netns(&running.pod_uid),
+            state: self.context.layout.state(),
+        };
+        self.spawn_command(&command, stdin)
+            .await
+            .map_err(|error| Error::failed(doing, error))
+    }
+
+    async fn spawn_command(&self, command: &Command, stdin: bool) -> io::Result<u64> {
+        self.sessions.check()?;
+        let folder = self.context.layout.run().join("commands");
+        let name = format!("{}.json", self.commands.fetch_add(1, Ordering::Relaxed));
+        let file = write_job(&folder, &name, command)?;
+        let mut process = holder(EXEC, &file);
+        let mut spawn = |[stdin, stdout, stderr]: [Stdio; 3]| {
+            process.stdin(stdin).stdout(stdout).stderr(stderr);
+            self.context.reaper.spawn(&mut process)
+        };
+        if command.manner == Manner::Terminal {
+            let (handover, theirs) = Handover::new()?;
+            let (_child, ended) = spawn(theirs)?;
+            // Only without our copies of its ends is its end seen.
+            drop(process);
+            let streams = handover.streams(stdin).await?;
+            return Ok(self.sessions.open(streams, Some(ended)));
+        }
+        let (streams, theirs) = Streams::pipes(stdin)?;
+        let (_child, ended) = spawn(theirs)?;
+        Ok(self.sessions.open(streams, Some(ended)))
+    }
+
+    /// Begins to talk to what a container runs; returns the number of the session.
+    pub(super) fn attach(&self, id: &str, stdin: bool) -> Result<u64> {
+        let running = self.get(id)?;
+        let doing = format!("attaching to container {id}");
+        running.check(&doing)?;
+        let open = || {
+            self.sessions.check()?;
+            let streams = running.attach(stdin)?;
+            Ok(self.sessions.open(streams, None))
+        };
+        open().map_err(|error: io::Error| Error::failed(doing, error))
+    }
+
+    /// What is talked to.
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    async fn run_command(&self, command: &Command) -> io::Result<Outcome> {
+        let folder = self.context.layout.run().join("commands");
+        let name = format!("{}.json", self.commands.fetch_add(1, Ordering::Relaxed));
+        let file = write_job(&folder, &name, command)?;
+        let (answers, writer) = io::pipe()?;
+        let mut process = holder(EXEC, &file);
+        process.stdin(Stdio::null()).stdout(writer);
+        let spawned = self.context.reaper.spawn(&mut process);
+        drop(process);
+        let (child, ended) = spawned?;
+        let guard = KillOnDrop {
+            context: &self.context,
+            pid: pid_of(&child),
+        };
+        let mut answer = Vec::new();
+        receiver(answers)?
+            .take(LONGEST_ANSWER)
+            .read_to_end(&mut answer)
+            .await?;
+        // Whatever its code: the answer tells.
+        let _code = ended.await;
+        drop(guard);
+        fs::remove_file(file)?;
+        Ok(serde_json::from_slice(&answer)?)
+    }
+}
+
+/// Ends a process that nobody waits for any more.
+struct KillOnDrop<'a> {
+    context: &'a Context,
+    pid: Pid,
+}
+
+impl Drop for KillOnDrop<'_> {
+    fn drop(&mut self) {
+        self.context.reaper.signal(self.pid, Signal::SIGKILL);
+    }
+}
