@@ -1,6 +1,11 @@
 //! The thread that writes, and the handle through which requests reach it.
 
-use std::{collections::HashMap, sync::Arc, thread};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rusqlite::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +20,11 @@ use crate::object::{Draft, Name, Stored};
 const QUEUE: usize = 1024;
 /// Writes in one transaction at most, so that nobody waits long for strangers.
 const GROUP: usize = 64;
+/// The longest that a commit waits for more writers.
+const PATIENCE: Duration = Duration::from_millis(2);
+/// How often it looks whether any came, and after how many looks in vain it goes ahead.
+const PAUSE: Duration = Duration::from_micros(50);
+const LULL: usize = 4;
 /// Versions between two compactions.
 const COMPACT_EVERY: u64 = 2_000;
 
@@ -146,6 +156,7 @@ impl Opened {
             publish,
             version: self.version,
             compacted: self.horizon,
+            crowd: Crowd::default(),
         };
         let thread = thread::Builder::new()
             .name("apiserver-writer".into())
@@ -165,13 +176,17 @@ struct Writer {
     version: u64,
     /// History ends here.
     compacted: u64,
+    crowd: Crowd,
 }
 
 impl Writer {
     fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut group = Vec::with_capacity(GROUP);
         while queue.blocking_recv_many(&mut group, GROUP) > 0 {
+            self.crowd.gather(&mut group, &mut queue);
+            let (size, begin) = (group.len(), Instant::now());
             self.write(std::mem::take(&mut group));
+            self.crowd.saw(size, begin.elapsed());
             self.compact();
         }
     }
@@ -235,6 +250,55 @@ impl Writer {
         match self.database.compact(horizon) {
             Ok(()) => self.compacted = horizon,
             Err(error) => tracing::warn!(%error, "history cannot be compacted"),
+        }
+    }
+}
+
+/// Who writes at the same time.
+///
+/// Many writers that wait for each answer before they write again come in two halves: while one half
+/// is committed the other queues, and each commit, whose price hardly depends on its size, carries
+/// half of what it could. So where several write, a commit waits a little for those who were just
+/// answered; a writer who is alone never waits.
+#[derive(Debug, Default)]
+struct Crowd {
+    /// The sizes of the last two groups.
+    sizes: [usize; 2],
+    /// How long the last commit took.
+    took: Duration,
+}
+
+impl Crowd {
+    /// Notes a group that was written.
+    fn saw(&mut self, size: usize, took: Duration) {
+        self.sizes = [size, self.sizes[0]];
+        self.took = took;
+    }
+
+    /// For how long more writers are waited for, when `waiting` are there.
+    fn patience(&self, waiting: usize) -> Duration {
+        let expected = self.sizes.iter().sum::<usize>().min(GROUP);
+        let crowded = self.sizes.iter().any(|size| *size > 1);
+        if crowded && waiting < expected {
+            (self.took / 2).min(PATIENCE)
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Waits for more writers, as long as they keep coming.
+    fn gather(&self, group: &mut Vec<Job>, queue: &mut mpsc::Receiver<Job>) {
+        let begin = Instant::now();
+        let mut nobody = 0;
+        while nobody < LULL && begin.elapsed() < self.patience(group.len()) {
+            thread::sleep(PAUSE);
+            let before = group.len();
+            while group.len() < GROUP
+                && let Ok(job) = queue.try_recv()
+            {
+                group.push(job);
+            }
+            nobody = if group.len() == before { nobody + 1 } else { 0 };
         }
     }
 }
@@ -322,5 +386,43 @@ mod parking {
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOW: Duration = Duration::from_millis(3);
+
+    #[track_caller]
+    fn check(sizes: &[usize], took: Duration, waiting: usize, expected: Duration) {
+        let mut crowd = Crowd::default();
+        for size in sizes {
+            crowd.saw(*size, took);
+        }
+        assert_eq!(crowd.patience(waiting), expected, "{crowd:?} {waiting}");
+    }
+
+    #[test]
+    fn only_a_crowd_is_waited_for() {
+        check(&[], SLOW, 1, Duration::ZERO);
+        check(&[1, 1], SLOW, 1, Duration::ZERO);
+        check(&[16, 16], SLOW, 16, SLOW / 2);
+        check(&[16, 16], SLOW, 32, Duration::ZERO);
+        check(&[GROUP, GROUP], SLOW, GROUP, Duration::ZERO);
+        check(&[1, 7], SLOW, 1, SLOW / 2);
+        check(&[7, 1, 1], SLOW, 1, Duration::ZERO);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_longer_than_it_is_worth() {
+        check(
+            &[2],
+            Duration::from_micros(20),
+            1,
+            Duration::from_micros(10),
+        );
+        check(&[2], Duration::from_secs(1), 1, PATIENCE);
     }
 }
