@@ -1,6 +1,6 @@
 //! The way from rendered fields back to what somebody wrote.
 
-use choreo_compiler::explain::{Role, Step, locate};
+use choreo_compiler::explain::{Explained, Explanation, Role, Step, locate};
 use choreo_compiler::fleet::Fleet;
 use serde_json::Value;
 use std::path::Path;
@@ -173,49 +173,70 @@ fn a_step_names_what_the_release_keeps_of_it() {
     assert_eq!(frozen("ReleaseBinding/web-test", "spec.state"), None);
 }
 
-/// Every field of the objects that show what helpers return, with the objects and fields behind it.
-fn told_of_helpers() -> String {
-    let fleet = of_files(&["explain/input.yaml"]);
-    let rendered = fleet.render();
-    let binding = rendered.iter().find(|one| one.name == "web-test");
-    let binding = binding.expect("a binding");
-    let problems: Vec<String> = binding
-        .compiled
-        .diagnostics
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(problems, [""; 0]);
-    let explained = fleet.explain(binding).expect("a binding");
+/// Every field of what `files` render that an expression made, and the way to it.
+fn told(files: &[&str], bindings: &[&str]) -> String {
+    let fleet = of_files(files);
     let mut told = Vec::new();
-    for (index, one) in explained.objects().iter().enumerate() {
-        let kind = one.object["kind"].as_str().expect("a kind");
-        if kind == "NetworkPolicy" {
+    for rendered in fleet.render() {
+        if !bindings.contains(&rendered.name.as_str()) {
             continue;
         }
-        for field in explained.leaves(index, "") {
-            let is_shown = field.field == "metadata.name" && field.value != "all";
-            if field.steps[0].expression.is_none()
-                || field.field.starts_with("metadata.") && !is_shown
-            {
-                continue;
-            }
-            let ends = field.steps.iter().filter(|step| step.expression.is_none());
-            let ends: Vec<String> = ends
-                .map(|step| format!("{:?} {} {}", step.role, step.object, step.field))
-                .collect();
-            let (name, value) = (&field.field, &field.value);
-            told.push(format!("{kind} {name} {value} <- {}\n", ends.join("; ")));
+        let problems = rendered.compiled.diagnostics.iter();
+        let problems: Vec<String> = problems.map(ToString::to_string).collect();
+        assert_eq!(problems, [""; 0]);
+        let explained = fleet.explain(&rendered).expect("a binding");
+        for (index, one) in explained.objects().iter().enumerate() {
+            let kind = one.object["kind"].as_str().expect("a kind");
+            let made = explained.leaves(index, "").into_iter();
+            let made = made.filter(|field| field.steps[0].expression.is_some());
+            told.extend(made.map(|field| line(&explained, kind, &field)));
         }
     }
     told.concat()
 }
 
+/// A field with the steps of its way but for the first, which is the template.
+fn line(explained: &Explained<'_>, kind: &str, field: &Explanation) -> String {
+    let steps = field.steps.iter().skip(1).map(|step| {
+        let expression = step
+            .expression
+            .as_deref()
+            .map_or_else(String::new, |source| format!(" ${{{source}}}"));
+        let frozen = explained
+            .frozen(step)
+            .map_or_else(String::new, |frozen| format!(" ({})", frozen.field));
+        let (role, object, field) = (step.role, &step.object, &step.field);
+        format!("\n    {role:?} {object} {field}{expression}{frozen}")
+    });
+    let (name, value) = (&field.field, &field.value);
+    format!("{kind} {name} {value}{}\n", steps.collect::<String>())
+}
+
+#[track_caller]
+fn check_all(files: &[&str], bindings: &[&str], expected: &str) {
+    let (told, expected) = (told(files, bindings), read(expected));
+    let mut lines = told.lines().zip(expected.lines());
+    let differ = lines.find(|(told, expected)| told != expected);
+    assert_eq!(differ, None, "{told}");
+    assert_eq!(told.lines().count(), expected.lines().count(), "{told}");
+}
+
 #[test]
 fn what_helpers_return_is_followed_to_the_entry() {
-    let (told, expected) = (told_of_helpers(), read("explain/expected.txt"));
-    if told != expected {
-        let differ = told.lines().zip(expected.lines()).find(|(a, b)| a != b);
-        panic!("{differ:#?}\n{told}");
-    }
+    check_all(
+        &["explain/helpers.yaml"],
+        &["web-test"],
+        "explain/helpers.txt",
+    );
+}
+
+#[test]
+fn everything_that_templates_see_is_followed() {
+    let files = [
+        "explain/surroundings.yaml",
+        "goldens/workflows/platform.yaml",
+        "goldens/workflows/build/input.yaml",
+    ];
+    let bindings = ["web-test", "shop-test", "db-test", "web-build-1"];
+    check_all(&files, &bindings, "explain/surroundings.txt");
 }

@@ -4,6 +4,7 @@ use choreo_compiler::fleet::Fleet;
 use choreo_compiler::plan::{Action, Effect, Plan, plan};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 fn read(file: &str) -> Vec<Value> {
@@ -115,7 +116,9 @@ fn what_nothing_uses_is_told_and_makes_no_difference() {
     assert!(unused.is_empty() && !unused.has_errors());
     let used = with(&[&spare, &other, &workload]);
     assert_eq!(names(&used), [""; 0]);
-    assert!(!used.is_empty());
+    let reasons = used.groups.iter().flat_map(|group| &group.reasons);
+    let reasons: BTreeSet<&str> = reasons.map(|one| one.object.as_str()).collect();
+    assert_eq!(Vec::from_iter(reasons), ["Component/other"]);
     other["spec"]["autoDeploy"] = json!(false);
     let waiting = with(&[&spare, &other, &workload]);
     let all = [
@@ -127,6 +130,72 @@ fn what_nothing_uses_is_told_and_makes_no_difference() {
     assert!(waiting.is_empty(), "{waiting:?}");
     // Of everything new, only what no binding is made of.
     assert_eq!(names(&plan(&Fleet::default(), &before)), [""; 0]);
+}
+
+/// What is told as a reason when the field at `pointer` of an object in `file` becomes `value`.
+fn reasons(file: &str, (kind, name): (&str, &str), pointer: &str, value: &str) -> Vec<String> {
+    let manifests = read(file);
+    let mut changed = manifests.clone();
+    let object = find(&mut changed, kind, name);
+    let (around, field) = pointer.rsplit_once('/').expect("a field");
+    object.pointer_mut(around).expect("an object")[field] = json!(value);
+    let groups = plan(&settled(manifests), &settled(changed)).groups;
+    let reasons = groups.iter().flat_map(|group| &group.reasons);
+    let told: BTreeSet<String> = reasons
+        .map(|one| format!("{} {}", one.object, one.field))
+        .collect();
+    told.into_iter().collect()
+}
+
+#[test]
+fn whatever_a_binding_is_made_of_can_be_the_reason() {
+    let check = |file: &str, object: (&str, &str), pointer: &str, expected: &[&str]| {
+        assert_eq!(reasons(file, object, pointer, "new"), expected, "{pointer}");
+    };
+    let around = "../explain/surroundings.yaml";
+    check(
+        around,
+        ("ProjectReleaseBinding", "shop-test"),
+        "/spec/environmentConfigs/quota",
+        &["ProjectReleaseBinding/shop-test spec.environmentConfigs.quota"],
+    );
+    check(
+        around,
+        ("ResourceReleaseBinding", "db-test"),
+        "/spec/resourceTypeEnvironmentConfigs/disk",
+        &["ResourceReleaseBinding/db-test spec.resourceTypeEnvironmentConfigs.disk"],
+    );
+    check(
+        around,
+        ("ResourceRelease", "db-first"),
+        "/spec/parameters/version",
+        &["Resource/db spec.parameters.version"],
+    );
+    check(
+        around,
+        ("ResourceRelease", "db-first"),
+        "/spec/resourceType/spec/resources/0/template/disk",
+        &["ResourceType/database spec.resources[0].template.disk"],
+    );
+    for (kind, name) in [("Component", "web"), ("Project", "shop")] {
+        let found = reasons(around, (kind, name), "/metadata/uid", "new");
+        assert_eq!(found, [format!("{kind}/{name} metadata.uid")]);
+    }
+    let helpers = "../explain/helpers.yaml";
+    check(
+        helpers,
+        ("SecretReference", "vault"),
+        "/spec/data/1/remoteRef/key",
+        &["SecretReference/vault spec.data[1].remoteRef.key"],
+    );
+    let found = reasons(
+        helpers,
+        ("Workload", "stock"),
+        "/spec/endpoints/rest/type",
+        "TCP",
+    );
+    let provider = "ReleaseBinding/stock-test status.endpoints[0].serviceURL.scheme";
+    assert!(found.iter().any(|one| one == provider), "{found:?}");
 }
 
 #[test]

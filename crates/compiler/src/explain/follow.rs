@@ -5,6 +5,7 @@ use super::{Explained, Role, Step};
 use crate::diagnostic::dotted;
 use crate::fleet::{Bound, Snapshot};
 use crate::origin::{Looped, Origin, join};
+use crate::snapshot::WorkflowSnapshot;
 use choreo_model::plane::DataPlaneSpec;
 use choreo_model::{Environment, Object};
 use choreo_template::{Reference, Tree};
@@ -117,7 +118,7 @@ impl Explained<'_> {
             }
             "environment" => vec![given(environment, "/spec")],
             "dataplane" => vec![data_plane(path, plane)],
-            "trait" => self.instance(sight.instance),
+            "trait" => self.instance(path, sight.instance),
             _ => Vec::new(),
         }
     }
@@ -145,10 +146,23 @@ impl Explained<'_> {
                     || "/spec/externalRefs".to_owned(),
                     |index| format!("/spec/externalRefs/{index}/name"),
                 );
-                vec![given(snapshot.workflow, &field)]
+                let named = given(snapshot.workflow, &field);
+                std::iter::once(named)
+                    .chain(self.referred(snapshot, path))
+                    .collect()
             }
             _ => Vec::new(),
         }
+    }
+
+    /// The field of a secret reference behind the part at `path` of `externalRefs`.
+    fn referred(&self, snapshot: &WorkflowSnapshot<'_>, path: &[String]) -> Option<Step> {
+        let (id, rest) = path.split_first()?;
+        let seen = &self.compiled.provenance.seen.variable("externalRefs")[id.as_str()];
+        let mut references = snapshot.secret_references.iter();
+        let reference = references.find(|one| *seen == json!({"spec": one.spec}))?;
+        let pointer = rest.iter().fold(String::new(), |at, part| join(&at, part));
+        Some(given(*reference, &pointer))
     }
 
     /// What the name `name` of `metadata` is made of.
@@ -186,8 +200,8 @@ impl Explained<'_> {
             .collect()
     }
 
-    /// Where a trait's instance is declared.
-    fn instance(&self, instance: Option<&str>) -> Vec<Step> {
+    /// Where a trait's instance is declared, or the part at `path` of what it is told of itself.
+    fn instance(&self, path: &[String], instance: Option<&str>) -> Vec<Step> {
         let (Snapshot::Component(snapshot), Some(instance)) = (&self.snapshot, instance) else {
             return Vec::new();
         };
@@ -204,7 +218,8 @@ impl Explained<'_> {
             (None, Some(index)) => (format!("Component/{}", snapshot.component.name()), index),
             (None, None) => return Vec::new(),
         };
-        let pointer = format!("/spec/traits/{index}/instanceName");
+        let root = format!("/spec/traits/{index}");
+        let pointer = path.iter().fold(root, |at, part| join(&at, part));
         vec![step(Role::Given, object, &pointer)]
     }
 }
