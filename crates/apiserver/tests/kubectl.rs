@@ -10,14 +10,11 @@
 mod common;
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
-use choreo_apiserver::Credentials;
-use common::open;
-use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
+use common::serving;
 
 struct Kubectl {
     folder: PathBuf,
@@ -90,29 +87,13 @@ async fn a_session() {
         eprintln!("skipped: there is no kubectl on PATH");
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let server = open(&folder.path().join("data"));
-    let credentials = Credentials::open(folder.path(), Timestamp::now()).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let config = folder.path().join("kubeconfig");
-    std::fs::write(&config, credentials.kubeconfig(&url)).unwrap();
-    let stop = CancellationToken::new();
-    let serving = {
-        let (server, stop) = (server.clone(), stop.clone());
-        tokio::spawn(async move { server.serve(listener, &credentials, stop).await })
-    };
-    let path: &Path = folder.path();
-    let kubectl = Kubectl {
-        folder: path.to_owned(),
-        config,
-    };
-    tokio::task::spawn_blocking(move || session(&kubectl))
-        .await
-        .unwrap();
-    stop.cancel();
-    serving.await.unwrap().unwrap();
-    server.close().await;
+    serving(|_, config| {
+        session(&Kubectl {
+            folder: config.parent().unwrap().to_owned(),
+            config: config.to_owned(),
+        });
+    })
+    .await;
 }
 
 const CONFIG: &str = "

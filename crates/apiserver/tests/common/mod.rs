@@ -2,14 +2,16 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use choreo_apiserver::{AllowAll, NoPods, Server, store::Place};
+use choreo_apiserver::{AllowAll, Credentials, NoPods, Server, store::Place};
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DynamicObject, WatchEvent, WatchParams},
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) fn open(folder: &Path) -> Server {
     open_at(folder.into())
@@ -23,6 +25,30 @@ pub(crate) fn open_at(place: Place) -> Server {
         Arc::new(NoPods),
     )
     .unwrap()
+}
+
+/// Serves at a port of loopback while `session` uses the configuration it is given; the client is
+/// that of the server itself.
+pub(crate) async fn serving(session: impl FnOnce(Client, &Path) + Send + 'static) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open(&folder.path().join("data"));
+    let credentials = Credentials::open(folder.path(), Timestamp::now()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let config = folder.path().join("kubeconfig");
+    std::fs::write(&config, credentials.kubeconfig(&url)).unwrap();
+    let stop = CancellationToken::new();
+    let listening = {
+        let (server, stop) = (server.clone(), stop.clone());
+        tokio::spawn(async move { server.serve(listener, &credentials, stop).await })
+    };
+    let client = server.client();
+    tokio::task::spawn_blocking(move || session(client, &config))
+        .await
+        .unwrap();
+    stop.cancel();
+    listening.await.unwrap().unwrap();
+    server.close().await;
 }
 
 /// Why a folder is not opened.
