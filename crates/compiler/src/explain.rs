@@ -20,6 +20,7 @@ use crate::fleet::{Fleet, Name, RenderedBinding, Snapshot};
 use crate::origin::{Cause, Made, leaves};
 use crate::programs::Programs;
 use crate::result::{Compiled, Rendered};
+use choreo_template::Budget;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
@@ -85,6 +86,8 @@ pub struct Explained<'a> {
     fleet: &'a Fleet,
     snapshot: Snapshot<'a>,
     compiled: Compiled,
+    /// What explaining it may cost together.
+    budget: Budget,
 }
 
 impl Fleet {
@@ -100,6 +103,7 @@ impl Fleet {
             fleet: self,
             snapshot,
             compiled,
+            budget: Budget::default(),
         })
     }
 }

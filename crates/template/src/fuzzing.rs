@@ -14,7 +14,7 @@ use crate::syntax::ast::Expr;
 use crate::value::{self, Key, Value};
 use crate::{
     Context, Dialect, Helper, MAX_EXPRESSION, Output, Scope, Silent, Template, Tree, Type,
-    references, syntax,
+    references, sources, syntax,
 };
 use serde_json::{Value as Json, json};
 
@@ -115,6 +115,11 @@ fn expression(data: &[u8]) {
         && let Ok(value) = evaluate(&expr, &bound(&json, &tree))
     {
         assert!(is_of(&value, &type_), "{value:?} is no {type_}");
+    }
+    for part in [&[][..], &["0"], &["0", "name"]] {
+        let part: Vec<String> = part.iter().map(|one| (*one).to_owned()).collect();
+        let found = || sources(&DIALECT, source, &bound(&json, &tree), &part);
+        assert_eq!(found(), found());
     }
     printed(&expr, |again| {
         assert_eq!(rendered, self::rendered(again, &bound(&json, &tree)));

@@ -8,14 +8,15 @@
 use crate::budget::Budget;
 use crate::context::Context;
 use crate::eval::evaluate;
-use crate::references::{Reference, walk};
+use crate::references::{Reference, references, walk};
 use crate::syntax::ast::{Bind, BindKind, Entry, Expr, Item, Kind, Loop, LoopKind, Operator};
 use crate::syntax::parse;
 use crate::value::{List, Value, equals};
 use crate::{Dialect, Helper};
 
 /// What the part at the path `part` of the value of `source` comes from in `context`, the nearest
-/// first. One that does not parse comes from nothing.
+/// first. One that does not parse comes from nothing; one that takes more to follow than is left of
+/// the context's budget, from everything that it names.
 pub fn sources(
     dialect: &Dialect,
     source: &str,
@@ -25,6 +26,9 @@ pub fn sources(
     let mut search = Search::default();
     if let (Some(program), _) = parse(source, dialect) {
         search.expression(&program, part, View::of(context));
+    }
+    if search.exhausted {
+        return references(dialect, source);
     }
     search.found
 }
@@ -75,6 +79,8 @@ struct Round<'v> {
 #[derive(Default)]
 struct Search {
     found: Vec<Reference>,
+    /// Whether the budget did not suffice: what names stand for is followed wherever they are used.
+    exhausted: bool,
 }
 
 impl Search {
@@ -86,7 +92,8 @@ impl Search {
 
     /// Follows the part at `part` of what `expr` comes to.
     fn expression(&mut self, expr: &Expr, part: &[String], view: View<'_>) {
-        if self.inside(expr, part, view).is_none() {
+        self.exhausted |= view.context.budget().step(1).is_err();
+        if !self.exhausted && self.inside(expr, part, view).is_none() {
             self.whole(expr, view);
         }
     }

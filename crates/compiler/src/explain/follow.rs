@@ -8,7 +8,7 @@ use crate::origin::{Looped, Origin, join};
 use crate::snapshot::WorkflowSnapshot;
 use choreo_model::plane::DataPlaneSpec;
 use choreo_model::{Environment, Object};
-use choreo_template::{Reference, Tree};
+use choreo_template::{Budget, Reference, Tree};
 use serde_json::json;
 
 /// How many templates may lead to each other: a trait's parameter to one of its type.
@@ -22,6 +22,8 @@ pub(super) struct Sight<'o> {
     pub(super) instance: Option<&'o str>,
     /// The loop around it.
     pub(super) looped: Option<&'o Looped>,
+    /// What following it takes from.
+    pub(super) budget: &'o Budget,
     depth: usize,
 }
 
@@ -33,6 +35,7 @@ impl Explained<'_> {
             origin,
             instance: origin.instance.as_deref(),
             looped: origin.looped.as_ref(),
+            budget: &self.budget,
             depth: 0,
         };
         let part: Vec<String> = parts(below).collect();

@@ -69,10 +69,12 @@ impl Seen {
     }
 
     /// Where in what is looped over the part at `path` of the loop's item is; of a map the items
-    /// are its keys and values.
+    /// are its keys and values. All of it, when that cannot be told.
     pub(super) fn behind(&self, looped: &Looped, path: &[String], outer: Sight<'_>) -> Vec<String> {
-        let all = self.looped(looped, outer);
-        let keys = all.as_ref().and_then(Tree::as_object);
+        let Some(all) = self.looped(looped, outer) else {
+            return Vec::new();
+        };
+        let keys = all.as_object();
         let key = keys.and_then(|members| members.keys().nth(looped.index));
         let (at, rest) = match (key, path) {
             (Some(key), [_, rest @ ..]) => (key.to_owned(), rest),
@@ -90,7 +92,7 @@ impl Seen {
     }
 
     fn context<'v>(&'v self, sight: Sight<'v>) -> Context<'v, 'v> {
-        let mut context = Context::new();
+        let mut context = Context::within(sight.budget.clone());
         self.own.bind(&mut context);
         let instance = sight.instance.and_then(|name| self.instances.get(name));
         if let Some(variables) = instance {

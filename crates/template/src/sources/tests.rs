@@ -126,3 +126,14 @@ fn items_are_recognised_at_another_place() {
     check("v.a.map(e, e.n).distinct().slice(1, 2)", "/0", &["v.a.1.n"]);
     check("size(v.a)", "", &["v.a"]);
 }
+
+#[test]
+fn what_names_stand_for_does_not_multiply() {
+    let mut source = "x40".to_owned();
+    for level in (1..=40).rev() {
+        let (name, of) = (format!("x{level}"), format!("x{}", level - 1));
+        source = format!("cel.bind({name}, {of} + {of}, {source})");
+    }
+    let source = format!("cel.bind(x0, v.text + v.which, {source})");
+    check(&source, "", &["v.text", "v.which"]);
+}
