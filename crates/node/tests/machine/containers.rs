@@ -30,6 +30,8 @@ impl World {
         );
         assert_eq!(self.output(&web, &["cwd"]).await.1, "stdout F /made/for/me");
         assert_eq!(self.output(&web, &["write", "/new"]).await.0, 0);
+        let status = self.output(&web, &["show", "/proc/self/status"]).await.1;
+        assert!(status.contains("SigBlk:\t0000000000000000"), "{status}");
         let hosts = self.output(&web, &["show", "/etc/hosts"]).await.1;
         assert!(hosts.contains("10.1.0.2\tweb-1-2"), "{hosts}");
         let mut sealed = self.spec(&web, &["write", "/new"]);

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libcontainer::{container::builder::ContainerBuilder, syscall::syscall::SyscallType};
+use libcontainer::container::builder::ContainerBuilder;
 use nix::{
     errno::Errno,
     fcntl::OFlag,
@@ -21,7 +21,8 @@ use nix::{
 use oci_spec::runtime::{Process, Spec};
 
 use super::{
-    Command, HANDED_OVER, Manner, Outcome, chain, join_pod, read_job, tell, terminal::Console,
+    Command, HANDED_OVER, Manner, Outcome, chain, join_pod, program::builder, read_job, tell,
+    terminal::Console,
 };
 use crate::machine::descriptors;
 
@@ -77,7 +78,7 @@ fn converse(command: &Command, job: &Path) -> Result<i32, String> {
             ])
         };
         let [stdin, stdout, stderr] = own().map_err(plain)?;
-        let builder = builder(command)?;
+        let builder = new_builder(command)?;
         let builder = builder.with_stdin(stdin).with_stdout(stdout);
         launch(command, job, builder.with_stderr(stderr))?
     };
@@ -90,7 +91,7 @@ fn start_on_terminal(command: &Command, job: &Path) -> Result<Pid, String> {
     let folder = job.parent().unwrap_or(&command.bundle);
     let name = format!("{}.tty", std::process::id());
     let console = Console::listen(folder, &name).map_err(plain)?;
-    let builder = builder(command)?.with_console_socket(Some(console.path()));
+    let builder = new_builder(command)?.with_console_socket(Some(console.path()));
     let pid = launch(command, job, builder)?;
     let terminal = console.terminal().map_err(plain)?;
     descriptors::send(io::stdin(), HANDED_OVER, &[terminal.as_fd()]).map_err(plain)?;
@@ -123,14 +124,14 @@ fn start(command: &Command, job: &Path, writer: OwnedFd) -> Result<Pid, String> 
         .map_err(|error| error.to_string())?
         .into();
     let also = writer.try_clone().map_err(|error| error.to_string())?;
-    let builder = builder(command)?.with_stdin(nothing).with_stdout(writer);
+    let builder = new_builder(command)?
+        .with_stdin(nothing)
+        .with_stdout(writer);
     launch(command, job, builder.with_stderr(also))
 }
 
-fn builder(command: &Command) -> Result<ContainerBuilder, String> {
-    ContainerBuilder::new(command.id.clone(), SyscallType::default())
-        .with_root_path(command.state.clone())
-        .map_err(|error| chain(&error))
+fn new_builder(command: &Command) -> Result<ContainerBuilder, String> {
+    builder(&command.id, &command.state).map_err(|error| chain(&error))
 }
 
 fn launch(command: &Command, job: &Path, builder: ContainerBuilder) -> Result<Pid, String> {

@@ -9,6 +9,7 @@
 mod exec;
 mod log;
 mod outlet;
+mod program;
 mod rootfs;
 mod run;
 mod spec;

@@ -7,9 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use libcontainer::{
-    container::builder::ContainerBuilder, error::LibcontainerError, syscall::syscall::SyscallType,
-};
+use libcontainer::{container::builder::ContainerBuilder, error::LibcontainerError};
 use nix::{
     fcntl::OFlag,
     sched::{CloneFlags, unshare},
@@ -18,8 +16,8 @@ use nix::{
 };
 
 use super::{
-    HANDED_OVER, Job, Report, chain, join_pod, log::Log, read_job, rootfs, spec, supervise, tell,
-    terminal::Console,
+    HANDED_OVER, Job, Report, chain, join_pod, log::Log, program::builder, read_job, rootfs, spec,
+    supervise, tell, terminal::Console,
 };
 use crate::machine::{Exit, Stdin, descriptors};
 
@@ -101,7 +99,7 @@ fn start_on_pipes(job: &Job) -> Result<(Pid, Streams), String> {
         let (stdin, input) = pipe()?;
         (stdin, Some(input))
     };
-    let builder = builder(job)?
+    let container = new_builder(job)?
         .with_stdin(stdin)
         .with_stdout(stdout_writer)
         .with_stderr(stderr_writer);
@@ -109,13 +107,16 @@ fn start_on_pipes(job: &Job) -> Result<(Pid, Streams), String> {
         input,
         output: [Some(stdout), Some(stderr)],
     };
-    Ok((start(job, builder)?, streams))
+    Ok((start(job, container)?, streams))
 }
 
 fn start_on_terminal(job: &Job) -> Result<(Pid, Streams), String> {
     let plain = |error: io::Error| error.to_string();
     let console = Console::listen(&job.bundle, "console").map_err(plain)?;
-    let pid = start(job, builder(job)?.with_console_socket(Some(console.path())))?;
+    let pid = start(
+        job,
+        new_builder(job)?.with_console_socket(Some(console.path())),
+    )?;
     let terminal = console.terminal().map_err(plain)?;
     let streams = Streams {
         input: Some(terminal.try_clone().map_err(plain)?),
@@ -124,10 +125,8 @@ fn start_on_terminal(job: &Job) -> Result<(Pid, Streams), String> {
     Ok((pid, streams))
 }
 
-fn builder(job: &Job) -> Result<ContainerBuilder, String> {
-    ContainerBuilder::new(job.spec.id.clone(), SyscallType::default())
-        .with_root_path(job.state.clone())
-        .map_err(|error| explain(job, &error))
+fn new_builder(job: &Job) -> Result<ContainerBuilder, String> {
+    builder(&job.spec.id, &job.state).map_err(|error| explain(job, &error))
 }
 
 fn start(job: &Job, builder: ContainerBuilder) -> Result<Pid, String> {

@@ -26,8 +26,8 @@ use tokio::{
 use super::streams::{End, Input, Streams};
 use crate::machine::{Chunk, Error, Feed, Result};
 
-/// Sessions that are open at once.
-const MOST: usize = 64;
+/// Sessions that are open at once: some for every client that the API lets talk to pods.
+const MOST: usize = 1024;
 /// Bytes that are handed over at once.
 const PIECE: usize = 16 << 10;
 /// What ends the input of a terminal.
@@ -68,7 +68,7 @@ impl Sessions {
             Ok(())
         } else {
             Err(io::Error::other(format!(
-                "{MOST} commands are talked to already"
+                "{MOST} sessions are open already"
             )))
         }
     }
