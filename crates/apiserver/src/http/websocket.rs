@@ -40,6 +40,11 @@ pub(super) fn pong(payload: &[u8]) -> Bytes {
     frame(10, [payload, &[]])
 }
 
+/// Asks whether the client is still there.
+pub(super) fn ping() -> Bytes {
+    frame(9, [&[], &[]])
+}
+
 /// The end of the connection, in order.
 pub(super) fn close() -> Bytes {
     frame(8, [&1000_u16.to_be_bytes(), &[]])

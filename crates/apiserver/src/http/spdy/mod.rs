@@ -277,6 +277,11 @@ pub(crate) fn reset(stream: u32) -> Bytes {
     control(RST_STREAM, &payload)
 }
 
+/// Asks whether the client is still there.
+pub(crate) fn ping() -> Bytes {
+    control(PING, &2_u32.to_be_bytes())
+}
+
 /// The answer to a ping.
 pub(crate) fn pong(id: u32) -> Bytes {
     control(PING, &id.to_be_bytes())

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     super::websocket::{self, Decoder, Message},
-    Left, READ,
+    Left, READ, SILENCE,
     outcome::Said,
     send, violation,
 };
@@ -38,6 +38,7 @@ pub(super) async fn talk(
             let (frame, last) = tokio::select! {
                 Some(pong) = replies.recv() => (pong, false),
                 output = output.recv() => frame(output),
+                () = tokio::time::sleep(SILENCE) => (websocket::ping(), false),
             };
             send(&mut writer, &frame).await?;
             if last {

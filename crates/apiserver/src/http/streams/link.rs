@@ -5,6 +5,7 @@ use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     sync::mpsc,
+    time::timeout,
 };
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
         spdy::{self, Frame},
         websocket::{self, Message},
     },
-    READ,
+    READ, SILENCE,
     offer::Carrier,
     send, violation,
 };
@@ -59,7 +60,13 @@ impl Queue {
         mut self,
         mut writer: impl AsyncWrite + Unpin,
     ) -> std::io::Result<()> {
-        while let Some(frames) = self.frames.recv().await {
+        loop {
+            let frames = match timeout(SILENCE, self.frames.recv()).await {
+                Ok(Some(frames)) => frames,
+                Ok(None) => break,
+                Err(_) if self.tunnel => websocket::ping(),
+                Err(_) => spdy::ping(),
+            };
             send(&mut writer, &frames).await?;
         }
         if self.tunnel {

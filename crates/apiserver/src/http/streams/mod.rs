@@ -33,6 +33,9 @@ use crate::{
 
 /// How long a client may take to read one message, or to open its streams, before it is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long nothing is sent to a client until it is asked whether it is there. One that is not is
+/// noticed by that also while nothing more is read from it.
+const SILENCE: Duration = Duration::from_secs(10);
 /// How long a client may take to close its side once everything is said.
 const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are read at once.
