@@ -246,6 +246,24 @@ impl Choreo {
         self.command(&["apply", "-f", "-"], text)
     }
 
+    /// The kubectl of this machine, for the platform.
+    pub(crate) fn kubectl_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command
+            .arg("--kubeconfig")
+            .arg(self.data().join("kubeconfig"))
+            .args(words)
+            .env_remove("KUBECONFIG")
+            .env("HOME", self.home.path());
+        command
+    }
+
+    /// Runs kubectl.
+    pub(crate) fn kubectl(&self, words: &[&str], input: &str) -> Outcome {
+        let name = format!("kubectl {}", words.join(" "));
+        outcome(self.kubectl_command(words), name, input)
+    }
+
     fn command(&self, words: &[&str], input: &str) -> Outcome {
         let mut command = match &self.disk {
             None => Command::new(&self.program),
@@ -256,30 +274,13 @@ impl Choreo {
             .env("CHOREO_DATA", self.data())
             .env("CHOREO_PROFILE", "dev");
         command.env_remove("CHOREO_LOG").current_dir("/");
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
         if let Some(envoy) = &self.envoy {
             command.env("CHOREO_ENVOY", envoy);
         }
         if let Some(user) = self.user {
             command.uid(user).gid(user).env("HOME", self.home.path());
         }
-        let mut child = command.spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        Outcome {
-            command: format!("choreo {}", words.join(" ")),
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        outcome(command, format!("choreo {}", words.join(" ")), input)
     }
 
     /// Asks through the gateway. A name without a domain gets the platform's.
@@ -333,6 +334,24 @@ impl Drop for Choreo {
     fn drop(&mut self) {
         // A test that failed half-way must not leave a platform behind.
         self.run(&["down"]);
+    }
+}
+
+/// Runs a command to its end.
+fn outcome(mut command: Command, name: String, input: &str) -> Outcome {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command need not read what it is given.
+    let _unread = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Outcome {
+        command: name,
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 

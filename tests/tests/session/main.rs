@@ -14,6 +14,7 @@ mod choreo;
 mod disk;
 mod http;
 mod machine;
+mod talks;
 
 use std::time::Duration;
 
@@ -33,6 +34,13 @@ fn newcomer_without_rights() {
         return;
     };
     session(&choreo);
+}
+
+#[test]
+fn kubectl_talks_to_pods() {
+    if let Some(choreo) = Choreo::by_launcher() {
+        talks::play(&choreo);
+    }
 }
 
 #[test]

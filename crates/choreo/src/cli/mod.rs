@@ -15,7 +15,7 @@ use self::values::labels;
 pub(crate) use self::{
     files::{Check, Explain, Plan, Render, Report, Schema},
     objects::{Apply, Delete, Get, Logs, Status, View},
-    platform::{Down, Up},
+    platform::{Down, Kubeconfig, Up},
     rollout::{Deploy, Promote, Rollback, Wait},
     store::{Backup, Image, Pack, Restore, Secret},
     values::Labels,
@@ -105,6 +105,8 @@ pub(crate) enum Command {
     /// Secret values that components refer to
     #[command(subcommand)]
     Secret(Secret),
+    /// Print a kubeconfig for somebody who is known by a certificate; roles say what they may do
+    Kubeconfig(Kubeconfig),
     /// Write everything the API stores to one file, also while the platform runs
     Backup(Backup),
     /// Bring back what a backup holds; a running platform starts again with it

@@ -1,4 +1,4 @@
-//! The platform itself: starting and stopping it.
+//! The platform itself: starting and stopping it, and letting others in.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -48,4 +48,23 @@ pub(crate) struct Down {
     /// How long to wait before it is ended by force
     #[arg(long, default_value = "30s", value_parser = seconds, value_name = "TIME")]
     pub(crate) timeout: Duration,
+}
+
+/// Print a kubeconfig for somebody.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Kubeconfig {
+    /// Who it is for, as roles are bound to them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: String,
+    /// The group they are in
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
+    /// For how long they are let in; a certificate cannot be taken back
+    #[arg(
+        long,
+        default_value_t = 30,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u16).range(1..=3650)
+    )]
+    pub(crate) days: u16,
 }

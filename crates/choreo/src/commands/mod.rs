@@ -8,6 +8,7 @@ mod deploy;
 mod explain;
 mod get;
 mod image;
+mod kubeconfig;
 mod logs;
 mod plan;
 mod promote;
@@ -56,6 +57,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Schema(args) => schema::run(&args),
         Command::Image(args) => image::run(&folder()?, &args),
         Command::Secret(args) => wait_for(secret::run(&folder()?, &args)),
+        Command::Kubeconfig(args) => kubeconfig::run(&folder()?, &args),
         Command::Backup(args) => backup::run(&folder()?, &args),
         Command::Restore(args) => backup::restore(&folder()?, &args),
         Command::Version(args) => version(&args),

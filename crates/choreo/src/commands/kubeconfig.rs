@@ -1,0 +1,32 @@
+//! `choreo kubeconfig`: how somebody else than the administrator reaches the API, known by a certificate.
+//! What they may do there is for roles to say.
+
+use choreo_apiserver::Credentials;
+use jiff::Timestamp;
+
+use crate::{
+    cli::Kubeconfig,
+    client,
+    exit::Exit,
+    failure::{Failure, Result},
+    folder::Folder,
+    terminal,
+};
+
+/// Runs `choreo kubeconfig`.
+pub(crate) fn run(folder: &Folder, args: &Kubeconfig) -> Result {
+    let running = folder.running()?;
+    let running = running.ok_or_else(|| client::not_running(folder))?;
+    let Kubeconfig { user, group, days } = args;
+    let now = Timestamp::now();
+    let made = Credentials::open(&folder.api(), now).and_then(|credentials| {
+        let days = i64::from(*days);
+        let (certificate, key) = credentials.certify(user, group.as_deref(), now, days)?;
+        Ok(credentials.kubeconfig_by(&running.api, user, &certificate, &key))
+    });
+    let failed = |error| {
+        let message = format!("no certificate can be made for {user}");
+        Failure::new(Exit::Failed, message).because(error)
+    };
+    terminal::print(&made.map_err(failed)?)
+}
