@@ -104,6 +104,17 @@ fn what_is_the_platforms_own_is_told() {
         "metadata.labels[\"openchoreo.dev/component\"] is \"basket\": a label that the platform \
          puts on every object, and made by the platform of the name of Component/basket",
     );
+    for (label, value, object) in [
+        ("project", "shop", "Project/shop"),
+        ("environment", "test", "Environment/test"),
+    ] {
+        let path = format!("metadata.labels.openchoreo.dev/{label}");
+        let told = format!(
+            "metadata.labels[\"openchoreo.dev/{label}\"] is \"{value}\": a label that the \
+             platform puts on every object, and made by the platform of the name of {object}"
+        );
+        check("basket-test", "Deployment", &path, &told);
+    }
     check(
         "basket-test",
         "NetworkPolicy",

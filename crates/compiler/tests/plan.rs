@@ -116,6 +116,9 @@ fn what_nothing_uses_is_told_and_makes_no_difference() {
     assert!(unused.is_empty() && !unused.has_errors());
     let used = with(&[&spare, &other, &workload]);
     assert_eq!(names(&used), [""; 0]);
+    let bindings = used.groups.iter().flat_map(|group| &group.bindings);
+    let mut subjects = bindings.map(|one| (one.component.as_deref(), one.resource.as_deref()));
+    assert!(subjects.all(|one| one == (Some("other"), None)));
     let reasons = used.groups.iter().flat_map(|group| &group.reasons);
     let reasons: BTreeSet<&str> = reasons.map(|one| one.object.as_str()).collect();
     assert_eq!(Vec::from_iter(reasons), ["Component/other"]);
