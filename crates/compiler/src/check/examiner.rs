@@ -1,5 +1,6 @@
 //! Looks at schemas and templates of one object, and collects what is wrong with them.
 
+use super::problems::problems;
 use super::types;
 use crate::bench::Recipe;
 use crate::diagnostic::{Code, Diagnostic, dotted};
@@ -50,7 +51,7 @@ impl<'o> Examiner<'o> {
         let pointer = format!("{pointer}/openAPIV3Schema");
         let before = self.diagnostics.len();
         let read = Schema::read(schema);
-        for problem in types::problems(schema, read.as_ref().ok()) {
+        for problem in problems(schema, read.as_ref().ok()) {
             let at = dotted(&format!("{pointer}{}", problem.pointer));
             let found = Diagnostic::error(Code::Schema, self.object, at, problem.message);
             self.diagnostics.push(if problem.fatal {

@@ -8,6 +8,7 @@ mod authorization;
 mod component_type;
 mod examiner;
 mod file;
+mod problems;
 mod project_type;
 mod release;
 mod resource_type;
