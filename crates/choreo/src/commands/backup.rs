@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use choreo_apiserver::store::{self, Copied};
 use jiff::Timestamp;
 
-use super::up;
+use super::down;
 use crate::{
     cli::{Backup, Restore},
     exit::Exit,
@@ -56,7 +56,7 @@ pub(crate) fn restore(folder: &Folder, args: &Restore) -> Result {
         "{}; the platform starts again with it",
         contents(copied)
     ));
-    up::start_again(folder, &running, args.timeout)?;
+    down::start_again(folder, &running, args.timeout)?;
     terminal::line(format!("restored {}", file.display()))?;
     terminal::note(format!(
         "what was there is in {}, as objects.before-restore-NUMBER.sqlite",

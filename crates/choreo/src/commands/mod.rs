@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod delete;
 mod deploy;
+mod down;
 mod explain;
 mod get;
 mod image;
@@ -41,7 +42,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         || Folder::resolve(cli.global.data.as_deref())?.with_key(cli.global.key_file.as_deref());
     match cli.command {
         Command::Up(args) => up::run(&folder()?, &args, cli.global.verbose),
-        Command::Down(args) => up::down(&folder()?, &args),
+        Command::Down(args) => down::run(&folder()?, &args),
         Command::Apply(args) => wait_for(apply::run(&folder()?, &args)),
         Command::Delete(args) => wait_for(delete::run(&folder()?, &args)),
         Command::Get(args) => wait_for(get::run(&folder()?, &args)),
