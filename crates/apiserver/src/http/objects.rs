@@ -234,8 +234,10 @@ impl Ask<'_> {
         let mut call = self.call(&options);
         let body = negotiate::object(self.headers, &self.body)?;
         Self::duplicates(&mut call, &body.duplicates)?;
-        let outcome = rest::create(&mut call, body.value).await?;
-        self.written(201, &call, outcome)
+        match rest::create(&mut call, body.value).await {
+            Ok(outcome) => self.written(201, &call, outcome),
+            Err(problem) => Ok(refused(&problem, &call)),
+        }
     }
 
     async fn replace(&self) -> Result<Response<Body>> {
@@ -244,8 +246,10 @@ impl Ask<'_> {
         let mut call = self.call(&options);
         let body = negotiate::object(self.headers, &self.body)?;
         Self::duplicates(&mut call, &body.duplicates)?;
-        let (outcome, _) = rest::update(&mut call, Edit::Replace(body.value)).await?;
-        self.written(200, &call, outcome)
+        match rest::update(&mut call, Edit::Replace(body.value)).await {
+            Ok((outcome, _)) => self.written(200, &call, outcome),
+            Err(problem) => Ok(refused(&problem, &call)),
+        }
     }
 
     async fn patch(&self) -> Result<Response<Body>> {
@@ -253,8 +257,10 @@ impl Ask<'_> {
         let options = self.options()?;
         let mut call = self.call(&options);
         let edit = self.edit(&mut call)?;
-        let (outcome, created) = rest::update(&mut call, edit).await?;
-        self.written(if created { 201 } else { 200 }, &call, outcome)
+        match rest::update(&mut call, edit).await {
+            Ok((outcome, created)) => self.written(if created { 201 } else { 200 }, &call, outcome),
+            Err(problem) => Ok(refused(&problem, &call)),
+        }
     }
 
     fn edit(&self, call: &mut Call<'_>) -> Result<Edit> {
@@ -402,6 +408,11 @@ fn returned(kind: &Served) -> bool {
         "storage.k8s.io" => storage.contains(&kind.plural.as_str()),
         _ => false,
     }
+}
+
+/// A refusal, with what there is to warn of besides.
+fn refused(problem: &Failure, call: &Call<'_>) -> Response<Body> {
+    warned(answer::failure(problem), call)
 }
 
 fn warned(mut response: Response<Body>, call: &Call<'_>) -> Response<Body> {

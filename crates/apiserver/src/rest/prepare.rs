@@ -133,7 +133,7 @@ impl Call<'_> {
         custom::prepare(self.kind, object, self.now);
     }
 
-    pub(super) fn validate(&self, object: &Value, old: Option<&Value>) -> Result<()> {
+    pub(super) fn validate(&mut self, object: &Value, old: Option<&Value>) -> Result<()> {
         let grant = Grant {
             core: self.core,
             user: self.user,
@@ -148,7 +148,11 @@ impl Call<'_> {
         }
         causes.extend(self.typed(self.kind.schema.validate(object, old))?);
         if !causes.iter().any(Cause::bars_expressions) {
-            causes.extend(self.kind.schema.check(object, old));
+            let verdict = self.kind.schema.check(object, old);
+            causes.extend(verdict.broken);
+            let told = verdict.let_be.iter();
+            self.warnings
+                .extend(told.map(|cause| format!("{}: {}", cause.field, cause.message)));
         }
         causes.extend(builtin::validate(self.kind, object, old));
         let known = if self.options.own { Some(object) } else { old };

@@ -42,7 +42,7 @@ fn value(schema: &Value, default: &Value, path: &str, causes: &mut Vec<Cause>) {
     whole.default(&mut object);
     let broken = whole.validate(&object, None);
     let rules = if broken.is_empty() {
-        whole.check(&object, None)
+        whole.check(&object, None).broken
     } else {
         Vec::new()
     };

@@ -11,17 +11,26 @@ use super::{
     structure::{Rest, Structure},
 };
 
-/// Every rule that `object`, stored so far as `old`, breaks.
-pub(super) fn check(structure: &Structure, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+/// What rules say of an object.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The rules that are broken.
+    pub(crate) broken: Vec<Cause>,
+    /// The rules that were broken before by what did not change. Whoever writes is told.
+    pub(crate) let_be: Vec<Cause>,
+}
+
+/// What the rules say of `object`, stored so far as `old`.
+pub(super) fn check(structure: &Structure, object: &Value, old: Option<&Value>) -> Verdict {
     let left = Budget::of(STEPS);
     let mut walk = Walk {
         path: Path::default(),
         budget: Context::within(left.clone()),
         left,
-        causes: Vec::new(),
+        verdict: Verdict::default(),
     };
     walk.value(structure, object, Past::of(object, old));
-    walk.causes
+    walk.verdict
 }
 
 /// How many steps all rules of an object may take together.
@@ -34,7 +43,7 @@ const STEPS_OF_ONE: usize = 1_000_000;
 struct Past<'c> {
     old: Option<&'c Value>,
     /// Whether nothing changed: here, or, where there is no telling, at the nearest place above
-    /// where there is. What did not change was let in before.
+    /// where there is. What did not change was let in before, and stays.
     settled: bool,
 }
 
@@ -60,7 +69,7 @@ struct Walk<'c> {
     left: Budget,
     /// Binds nothing: all rules of an object spend from one budget.
     budget: Context<'c, 'c>,
-    causes: Vec<Cause>,
+    verdict: Verdict,
 }
 
 impl<'c> Walk<'c> {
@@ -86,12 +95,7 @@ impl<'c> Walk<'c> {
         }
         self.left.allow(STEPS_OF_ONE);
         let old = past.old;
-        let skipped = if rule.transition {
-            old.is_none() && !rule.optional
-        } else {
-            past.settled
-        };
-        if skipped {
+        if rule.transition && old.is_none() && !rule.optional {
             return;
         }
         let mut context = self.budget.scope();
@@ -107,8 +111,12 @@ impl<'c> Walk<'c> {
             self.path.child(&rule.field)
         };
         let field = if field.is_empty() { "<nil>" } else { &field };
-        self.causes
-            .extend(rule.broken(&context, field, &programs.type_name));
+        let broken = rule.broken(&context, field, &programs.type_name);
+        if past.settled && !rule.transition {
+            self.verdict.let_be.extend(broken);
+        } else {
+            self.verdict.broken.extend(broken);
+        }
     }
 
     fn map(&mut self, structure: &Structure, members: &'c Map<String, Value>, past: Past<'c>) {
@@ -154,7 +162,7 @@ mod tests {
 
     fn broken(schema: &Value, object: &Value, old: Option<&Value>) -> Vec<String> {
         let structure = Compiler::default().object(schema);
-        let causes = check(&structure, object, old);
+        let causes = check(&structure, object, old).broken;
         let texts = causes
             .iter()
             .map(|cause| format!("{}: {}", cause.field, cause.message));

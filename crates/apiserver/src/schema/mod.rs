@@ -35,6 +35,7 @@ pub use self::{cause::Cause, crd::from_crd};
 pub(crate) use self::{
     compile::Compiler,
     crd::{AGE, too_expensive},
+    expressions::Verdict,
     meta::openapi as metadata_openapi,
     node::{Node, Shape},
     quantity::value as quantity_value,
@@ -123,8 +124,8 @@ impl Schema {
         validate::validate(self.structure(), object, old)
     }
 
-    /// Every rule written in CEL that the object, stored so far as `old`, breaks.
-    pub(crate) fn check(&self, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    /// What the rules written in CEL say of the object, stored so far as `old`.
+    pub(crate) fn check(&self, object: &Value, old: Option<&Value>) -> Verdict {
         expressions::check(self.structure(), object, old)
     }
 

@@ -143,7 +143,7 @@ fn causes(case: &Case, openapi: &Value) -> Vec<Cause> {
     let value = wrapped(case, &case.given);
     let old = (!case.old.is_null()).then(|| wrapped(case, &case.old));
     if case.function == "rules" {
-        return compiled.check(&value, old.as_ref());
+        return compiled.check(&value, old.as_ref()).broken;
     }
     let mut causes = compiled.validate(&value, old.as_ref());
     match case.function.as_str() {
