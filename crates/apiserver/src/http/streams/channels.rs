@@ -4,15 +4,15 @@
 use bytes::{Buf as _, Bytes};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite},
     sync::mpsc,
 };
 
 use super::{
-    super::websocket::{self, Decoder, Message},
-    Left, READ, SILENCE,
+    Left, both,
+    link::{Messages, Out},
+    offer::Carrier,
     outcome::Said,
-    send, violation,
 };
 use crate::access::{Input, Output, Session};
 
@@ -28,77 +28,48 @@ const CLOSE: u8 = 255;
 /// Carries messages between a client and a command until either ends.
 pub(super) async fn talk(
     reader: impl AsyncRead + Unpin,
-    mut writer: impl AsyncWrite + Unpin,
+    writer: impl AsyncWrite + Unpin,
     session: Session,
 ) -> std::io::Result<()> {
-    let Session { input, mut output } = session;
-    let (pongs, mut replies) = mpsc::channel(4);
-    let writing = async {
-        loop {
-            let (frame, last) = tokio::select! {
-                Some(pong) = replies.recv() => (pong, false),
-                output = output.recv() => frame(output),
-                () = tokio::time::sleep(SILENCE) => (websocket::ping(), false),
-            };
-            send(&mut writer, &frame).await?;
-            if last {
-                send(&mut writer, &websocket::close()).await?;
-                return writer.shutdown().await;
-            }
-        }
+    let (out, queue) = Out::new(Carrier::Channels);
+    let messages = Messages::new(reader, out.clone());
+    let talking = async move {
+        let Session { input, output } = session;
+        both(say(output, &out), hear(messages, input)).await
     };
-    let reading = read(reader, input, pongs);
-    tokio::pin!(reading, writing);
-    tokio::select! {
-        outcome = &mut writing => outcome,
-        outcome = &mut reading => match outcome {
-            // The client said all it had to say, and still listens.
-            Ok(Left::Open) => writing.await,
-            Ok(Left::Gone) => Ok(()),
-            Err(error) => Err(error),
-        },
-    }
+    tokio::try_join!(talking, queue.write(writer)).map(|_| ())
 }
 
-/// What a command says, as a message; the flag tells the last one.
-fn frame(output: Option<Output>) -> (Bytes, bool) {
-    match output.into() {
-        Said::Out(bytes) => (websocket::data([&[STDOUT], &bytes]), false),
-        Said::Err(bytes) => (websocket::data([&[STDERR], &bytes]), false),
-        Said::Last(status) => {
-            let status = status.to_string();
-            (websocket::data([&[ERROR], status.as_bytes()]), true)
-        }
-    }
-}
-
-async fn read(
-    mut reader: impl AsyncRead + Unpin,
-    input: mpsc::Sender<Input>,
-    pongs: mpsc::Sender<Bytes>,
-) -> std::io::Result<Left> {
-    let mut decoder = Decoder::default();
-    let mut buffer = vec![0; READ];
+async fn say(mut output: mpsc::Receiver<Output>, out: &Out) -> std::io::Result<()> {
     loop {
-        match decoder.next().map_err(|_| violation("WebSocket"))? {
-            Some(Message::Close) => return Ok(Left::Gone),
-            Some(Message::Ping(payload)) => {
-                // One that finds no room was followed by too many others.
-                let _dropped = pongs.try_send(websocket::pong(&payload));
+        match output.recv().await.into() {
+            Said::Out(bytes) => out.send(message(STDOUT, &bytes)).await?,
+            Said::Err(bytes) => out.send(message(STDERR, &bytes)).await?,
+            Said::Last(status) => {
+                let status = status.to_string();
+                return out.send(message(ERROR, status.as_bytes())).await;
             }
-            Some(Message::Data(message)) => {
-                if let Some(message) = understood(message)
-                    && input.send(message).await.is_err()
-                {
-                    return Ok(Left::Open);
-                }
-            }
-            None => match reader.read(&mut buffer).await? {
-                0 => return Ok(Left::Gone),
-                length => decoder.push(&buffer[..length]),
-            },
         }
     }
+}
+
+/// A message of a channel.
+pub(super) fn message(channel: u8, bytes: &[u8]) -> Bytes {
+    [&[channel], bytes].concat().into()
+}
+
+async fn hear(
+    mut messages: Messages<impl AsyncRead + Unpin>,
+    input: mpsc::Sender<Input>,
+) -> std::io::Result<Left> {
+    while let Some(message) = messages.next().await? {
+        if let Some(message) = understood(message)
+            && input.send(message).await.is_err()
+        {
+            return Ok(Left::Open);
+        }
+    }
+    Ok(Left::Gone)
 }
 
 /// What a message on a channel means; nothing if nothing.

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     super::spdy::{self, Encoder, Frame},
-    Left, PATIENCE, channels,
+    Left, PATIENCE, both, channels,
     link::{Frames, Out},
     offer::Carrier,
     outcome::{self, Said},
@@ -85,18 +85,8 @@ pub(super) async fn talk(
             return Ok(());
         };
         let Session { input, output } = session;
-        let hearing = hear(frames, streams, input);
         let saying = say(output, &out, streams, version);
-        tokio::pin!(hearing, saying);
-        tokio::select! {
-            outcome = &mut saying => outcome,
-            outcome = &mut hearing => match outcome {
-                // The client said all it had to say, and still listens.
-                Ok(Left::Open) => saying.await,
-                Ok(Left::Gone) => Ok(()),
-                Err(error) => Err(error),
-            },
-        }
+        both(saying, hear(frames, streams, input)).await
     };
     tokio::try_join!(talking, queue.write(writer)).map(|_| ())
 }

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -24,7 +25,7 @@ use crate::access::{Input, Output, PodPorts, Session};
 /// Connections that one client may have at once.
 const MOST: usize = 128;
 /// Pieces of data that wait for a connection.
-const WAITING: usize = 4;
+pub(super) const WAITING: usize = 4;
 
 /// Carries frames between a client and ports until the client goes.
 pub(super) async fn talk(
@@ -214,7 +215,7 @@ async fn connect(
     out: &Out,
 ) -> std::io::Result<()> {
     let why = match ports.connect(port).await {
-        Ok(session) => carry(session, fed, data, out).await?,
+        Ok(session) => carry(session, fed, out, |bytes| spdy::data(data, bytes)).await?,
         Err(refused) => Some(refused.to_string()),
     };
     if let Some(why) = why {
@@ -226,11 +227,11 @@ async fn connect(
 }
 
 /// Carries data until the pod ends the connection or the client gives it up; why, if it broke.
-async fn carry(
+pub(super) async fn carry(
     session: Session,
     mut fed: mpsc::Receiver<Input>,
-    data: u32,
     out: &Out,
+    frame: impl Fn(&[u8]) -> Bytes,
 ) -> std::io::Result<Option<String>> {
     let Session { input, mut output } = session;
     let feeding = async {
@@ -246,7 +247,7 @@ async fn carry(
         loop {
             match output.recv().await {
                 Some(Output::Out(bytes) | Output::Err(bytes)) => {
-                    out.send(spdy::data(data, &bytes)).await?;
+                    out.send(frame(&bytes)).await?;
                 }
                 Some(Output::Ended(_)) => return Ok(None),
                 Some(Output::Failed(why)) => return Ok(Some(why)),

@@ -1,5 +1,5 @@
-//! SPDY over a client's connection, as it is or in the messages of a WebSocket: frames that are read
-//! and frames that are written, neither of which waits for the other.
+//! A client's connection that carries messages of a WebSocket, SPDY, or SPDY in such messages: what is
+//! read and what is written, neither of which waits for the other.
 
 use bytes::Bytes;
 use tokio::{
@@ -38,11 +38,11 @@ impl Out {
     /// The two ends of a queue.
     pub(super) fn new(carrier: Carrier) -> (Self, Queue) {
         let (queue, frames) = mpsc::channel(WAITING);
-        let tunnel = carrier == Carrier::Tunnel;
+        let tunnel = matches!(carrier, Carrier::Channels | Carrier::Tunnel);
         (Self { queue, tunnel }, Queue { frames, tunnel })
     }
 
-    /// Sends frames; waits while the client takes none. Fails when it is gone.
+    /// Sends frames, or one message; waits while the client takes none. Fails when it is gone.
     pub(super) async fn send(&self, frames: Bytes) -> std::io::Result<()> {
         let frames = if self.tunnel {
             websocket::data([&frames, &[]])
@@ -76,25 +76,56 @@ impl Queue {
     }
 }
 
-/// The frames a client sends.
-pub(super) struct Frames<R> {
+/// The messages a client sends over a WebSocket.
+pub(super) struct Messages<R> {
     reader: R,
     buffer: Vec<u8>,
-    /// What takes SPDY out of the messages that carry it.
-    messages: Option<websocket::Decoder>,
-    spdy: spdy::Decoder,
+    decoder: websocket::Decoder,
     out: Out,
+}
+
+impl<R: AsyncRead + Unpin> Messages<R> {
+    /// What `reader` brings; what the protocol wants to have answered at once goes to `out`.
+    pub(super) fn new(reader: R, out: Out) -> Self {
+        Self {
+            reader,
+            buffer: vec![0; READ],
+            decoder: websocket::Decoder::default(),
+            out,
+        }
+    }
+
+    /// The next message; nothing when the client is gone.
+    pub(super) async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        loop {
+            match self.decoder.next().map_err(|_| violation("WebSocket"))? {
+                Some(Message::Data(bytes)) => return Ok(Some(bytes)),
+                Some(Message::Ping(payload)) => {
+                    // One that finds no room was followed by too many others.
+                    let _dropped = self.out.queue.try_send(websocket::pong(&payload));
+                }
+                Some(Message::Close) => return Ok(None),
+                None => match self.reader.read(&mut self.buffer).await? {
+                    0 => return Ok(None),
+                    length => self.decoder.push(&self.buffer[..length]),
+                },
+            }
+        }
+    }
+}
+
+/// The frames of SPDY a client sends.
+pub(super) struct Frames<R> {
+    messages: Messages<R>,
+    spdy: spdy::Decoder,
 }
 
 impl<R: AsyncRead + Unpin> Frames<R> {
     /// What `reader` brings; what the protocols want to have answered at once goes to `out`.
     pub(super) fn new(reader: R, out: Out) -> Self {
         Self {
-            reader,
-            buffer: vec![0; READ],
-            messages: out.tunnel.then(websocket::Decoder::default),
+            messages: Messages::new(reader, out),
             spdy: spdy::Decoder::default(),
-            out,
         }
     }
 
@@ -102,7 +133,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     pub(super) async fn next(&mut self) -> std::io::Result<Option<Frame>> {
         loop {
             match self.spdy.next().map_err(|_| violation("SPDY"))? {
-                Some(Frame::Ping(id)) => self.out.send(spdy::pong(id)).await?,
+                Some(Frame::Ping(id)) => self.messages.out.send(spdy::pong(id)).await?,
                 Some(frame) => return Ok(Some(frame)),
                 None => {
                     if !self.fill().await? {
@@ -115,24 +146,14 @@ impl<R: AsyncRead + Unpin> Frames<R> {
 
     /// Reads more; `false` when there is no more.
     async fn fill(&mut self) -> std::io::Result<bool> {
-        let Some(messages) = &mut self.messages else {
-            let length = self.reader.read(&mut self.buffer).await?;
-            self.spdy.push(&self.buffer[..length]);
-            return Ok(length > 0);
-        };
-        match messages.next().map_err(|_| violation("WebSocket"))? {
-            Some(Message::Data(bytes)) => self.spdy.push(&bytes),
-            Some(Message::Ping(payload)) => {
-                // One that finds no room was followed by too many others.
-                let _dropped = self.out.queue.try_send(websocket::pong(&payload));
-            }
-            Some(Message::Close) => return Ok(false),
-            None => {
-                let length = self.reader.read(&mut self.buffer).await?;
-                messages.push(&self.buffer[..length]);
-                return Ok(length > 0);
-            }
+        if self.messages.out.tunnel {
+            let message = self.messages.next().await?;
+            self.spdy.push(message.as_deref().unwrap_or_default());
+            return Ok(message.is_some());
         }
-        Ok(true)
+        let Messages { reader, buffer, .. } = &mut self.messages;
+        let length = reader.read(buffer).await?;
+        self.spdy.push(&buffer[..length]);
+        Ok(length > 0)
     }
 }

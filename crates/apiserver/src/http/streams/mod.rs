@@ -1,7 +1,7 @@
 //! Talking to pods: commands, what containers run, and ports. Each is a connection that goes on
 //! as something else than HTTP: a WebSocket whose messages are of channels (`channels`), or SPDY
 //! (`link`), by itself or inside a WebSocket, whose streams are those of a command (`command`) or
-//! of connections to ports (`forward`).
+//! of connections to ports (`forward`, and `ports` where they are channels).
 
 mod channels;
 mod command;
@@ -9,6 +9,7 @@ mod forward;
 mod link;
 mod offer;
 mod outcome;
+mod ports;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -44,7 +45,7 @@ const READ: usize = 16 << 10;
 /// What a client is connected to.
 enum Peer {
     Command(Session, Asked),
-    Ports(Arc<dyn PodPorts>),
+    Ports(Arc<dyn PodPorts>, Vec<u16>),
 }
 
 /// Connects whoever asks to a pod.
@@ -98,7 +99,10 @@ async fn converse(carrier: Carrier, connection: Upgraded, peer: Peer) -> io::Res
         (Peer::Command(session, asked), carrier) => {
             command::talk(&mut reader, writer, (carrier, asked), session).await?;
         }
-        (Peer::Ports(ports), carrier) => {
+        (Peer::Ports(ports, wanted), Carrier::Channels) => {
+            ports::talk(&mut reader, writer, &ports, &wanted).await?;
+        }
+        (Peer::Ports(ports, _), carrier) => {
             forward::talk(&mut reader, writer, carrier, ports).await?;
         }
     }
@@ -115,7 +119,8 @@ async fn converse(carrier: Carrier, connection: Upgraded, peer: Peer) -> io::Res
 enum Wish {
     Attach(AttachOptions, Asked),
     Exec(ExecOptions, Asked),
-    Ports,
+    /// Over channels those of a list; else each as it comes.
+    Ports(Vec<u16>),
 }
 
 impl Wish {
@@ -123,7 +128,7 @@ impl Wish {
         let container = query.find("container").filter(|name| !name.is_empty());
         let container = container.map(str::to_owned);
         match talk {
-            Talk::PortForward => Ok(Self::Ports),
+            Talk::PortForward => ports::read(query).map(Self::Ports),
             Talk::Attach => {
                 let asked = asked(query)?;
                 let options = AttachOptions {
@@ -159,7 +164,7 @@ impl Wish {
             Self::Exec(options, asked) => {
                 Peer::Command(pods.exec(namespace, pod, options).await?, asked)
             }
-            Self::Ports => Peer::Ports(pods.ports(namespace, pod).await?),
+            Self::Ports(wanted) => Peer::Ports(pods.ports(namespace, pod).await?, wanted),
         })
     }
 }
@@ -176,6 +181,22 @@ fn asked(query: &Query) -> Result<Asked> {
     } else {
         let why = "you must specify at least 1 of stdin, stdout, stderr";
         Err(Failure::bad_request(why))
+    }
+}
+
+/// Waits until everything is said. A client that says nothing more may still listen.
+async fn both(
+    saying: impl Future<Output = io::Result<()>>,
+    hearing: impl Future<Output = io::Result<Left>>,
+) -> io::Result<()> {
+    tokio::pin!(saying, hearing);
+    tokio::select! {
+        outcome = &mut saying => outcome,
+        outcome = &mut hearing => match outcome {
+            Ok(Left::Open) => saying.await,
+            Ok(Left::Gone) => Ok(()),
+            Err(error) => Err(error),
+        },
     }
 }
 

@@ -37,7 +37,10 @@ fn websockets(talk: Talk) -> &'static [Protocol] {
             ("v5.channel.k8s.io", Carrier::Channels),
             ("v4.channel.k8s.io", Carrier::Channels),
         ],
-        Talk::PortForward => &[("SPDY/3.1+portforward.k8s.io", Carrier::Tunnel)],
+        Talk::PortForward => &[
+            ("SPDY/3.1+portforward.k8s.io", Carrier::Tunnel),
+            ("v4.channel.k8s.io", Carrier::Channels),
+        ],
     }
 }
 
