@@ -189,7 +189,8 @@ fn declared() -> Scope<'static> {
     scope.declare("any", Type::Dyn);
     scope.declare("gone", Type::Optional(Box::new(Type::Int)));
     scope.declare_helper(&HELPERS[0], Type::list(Type::map(Type::Dyn)));
-    scope.declare_helper(&HELPERS[1], Type::map(Type::Dyn));
+    // With a key, what is there may be missing.
+    scope.declare_helper(&HELPERS[1], Type::Optional(Box::new(Type::String)));
     scope
 }
 
