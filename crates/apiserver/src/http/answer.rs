@@ -1,6 +1,6 @@
 //! Answers on their way out.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, stream};
 use http::{HeaderValue, Response, header};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -13,8 +13,10 @@ use crate::status::{Failure, Result};
 /// The body of every answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// Lists up to this size are sent in one piece, with their length.
+/// Lists up to this size are sent in one piece.
 const ONE_PIECE: usize = 256 << 10;
+/// The size of the pieces of larger ones: what is sent in small pieces costs sender and reader time.
+const PIECE: usize = 64 << 10;
 /// Larger answers are compressed for those who take that, as on any Kubernetes.
 const LARGE: usize = 128 << 10;
 
@@ -43,8 +45,28 @@ pub(crate) fn frames(readers: &Readers, frames: Vec<Bytes>) -> Response<Body> {
     if size <= ONE_PIECE {
         return full(200, "application/json", Bytes::from(frames.concat()));
     }
-    let frames = readers.watched(stream::iter(frames).map(Ok));
-    large("application/json", frames)
+    let pieces = readers.watched(stream::iter(pieces(frames)).map(Ok));
+    let mut response = large("application/json", pieces);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    response
+}
+
+/// The same bytes in larger pieces, each made when it is asked for.
+fn pieces(frames: Vec<Bytes>) -> impl Iterator<Item = Bytes> + Send {
+    let mut frames = frames.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let first = frames.next()?;
+        if first.len() >= PIECE || frames.peek().is_none() {
+            return Some(first);
+        }
+        let mut piece = BytesMut::with_capacity(PIECE);
+        piece.extend_from_slice(&first);
+        while let Some(next) = frames.next_if(|next| piece.len() + next.len() <= PIECE) {
+            piece.extend_from_slice(&next);
+        }
+        Some(piece.freeze())
+    })
 }
 
 /// An answer that is too large for one piece.
@@ -108,5 +130,23 @@ pub(crate) fn warn(response: &mut Response<Body>, text: &str) {
     // Warnings quote what people wrote, which need not be ASCII.
     if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
         response.headers_mut().append(header::WARNING, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_hold_the_same_bytes() {
+        let sizes = [1, PIECE - 2, 1, 3, PIECE + 1, 7, PIECE, 0, 5];
+        let frames: Vec<Bytes> = (0_u8..)
+            .zip(sizes)
+            .map(|(byte, size)| vec![byte; size].into())
+            .collect();
+        let found: Vec<Bytes> = pieces(frames.clone()).collect();
+        assert_eq!(found.concat(), frames.concat());
+        let sizes: Vec<usize> = found.iter().map(Bytes::len).collect();
+        assert_eq!(sizes, [PIECE, 3, PIECE + 1, 7, PIECE, 5]);
     }
 }
