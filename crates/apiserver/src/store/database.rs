@@ -398,11 +398,11 @@ pub(super) fn create_private(path: &Path) -> Result<(), Error> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // 16 MB: taking it into the database makes one commit wait.
-    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    // 4 MB: that much room a full disk must get back before the store can be written again.
+    connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
     // Everything is served from memory, so a large page cache would be waste.
     connection.pragma_update(None, "cache_size", -2000)?;
-    connection.pragma_update(None, "journal_size_limit", 24 << 20)?;
+    connection.pragma_update(None, "journal_size_limit", 8 << 20)?;
     connection.set_prepared_statement_cache_capacity(16);
     Ok(())
 }
