@@ -17,6 +17,8 @@ enum How {
     By(&'static [&'static str]),
     /// Distinct scalars.
     Set,
+    /// Distinct scalars that strategic patches replace whole.
+    Distinct,
     /// Items are replaced whole by apply, but strategic patches merge by a key.
     Patch(&'static str),
     /// A map that is replaced whole.
@@ -41,6 +43,7 @@ impl Merge {
                 "x-kubernetes-list-type": "set",
                 "x-kubernetes-patch-strategy": "merge",
             }),
+            How::Distinct => json!({"x-kubernetes-list-type": "set"}),
             How::Patch(key) => json!({
                 "x-kubernetes-patch-merge-key": key,
                 "x-kubernetes-patch-strategy": "merge",
@@ -68,18 +71,22 @@ pub(super) fn by_definition() -> BTreeMap<&'static str, Vec<&'static Merge>> {
 
 /// Whether a definition's values are replaced whole wherever they are.
 pub(super) fn is_atomic(name: &str) -> bool {
-    const ATOMIC: [&str; 18] = [
+    const ATOMIC: [&str; 22] = [
         "ConfigMapKeySelector",
         "EndpointAddress",
         "EndpointPort",
         "FileKeySelector",
         "LabelSelector",
         "LocalObjectReference",
+        "MatchResources",
+        "NamedRuleWithOperations",
         "NodeSelector",
         "NodeSelectorTerm",
         "ObjectFieldSelector",
         "ObjectReference",
         "OwnerReference",
+        "ParamKind",
+        "ParamRef",
         "ResourceFieldSelector",
         "RoleRef",
         "ScopeSelector",
@@ -104,6 +111,14 @@ const fn set(definition: &'static str, field: &'static str) -> Merge {
         definition,
         field,
         how: How::Set,
+    }
+}
+
+const fn distinct(definition: &'static str, field: &'static str) -> Merge {
+    Merge {
+        definition,
+        field,
+        how: How::Distinct,
     }
 }
 
@@ -266,6 +281,25 @@ static MERGES: &[Merge] = &[
         "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
         "webhooks",
         &["name"],
+    ),
+    by(
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicySpec",
+        "matchConditions",
+        &["name"],
+    ),
+    by(
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicySpec",
+        "variables",
+        &["name"],
+    ),
+    by(
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyStatus",
+        "conditions",
+        &["type"],
+    ),
+    distinct(
+        "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec",
+        "validationActions",
     ),
     by(
         "io.k8s.api.admissionregistration.v1.ValidatingWebhook",

@@ -195,6 +195,15 @@ pub(super) static ROWS: &[Row] = &[
         .categories(&["api-extensions"])
         .cluster()
         .default(defaults::mutating_webhooks),
+    Row::of::<admission::ValidatingAdmissionPolicy>(columns::ADMISSION_POLICY)
+        .categories(&["api-extensions"])
+        .cluster()
+        .status()
+        .default(defaults::admission_policy),
+    Row::of::<admission::ValidatingAdmissionPolicyBinding>(columns::ADMISSION_POLICY_BINDING)
+        .categories(&["api-extensions"])
+        .cluster()
+        .default(defaults::admission_policy_binding),
     Row::of::<admission::ValidatingWebhookConfiguration>(columns::WEBHOOKS)
         .categories(&["api-extensions"])
         .cluster()

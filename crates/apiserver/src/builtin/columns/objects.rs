@@ -194,6 +194,35 @@ pub(in crate::builtin) const WEBHOOKS: &[Column] = &[
     AGE,
 ];
 
+pub(in crate::builtin) const ADMISSION_POLICY: &[Column] = &[
+    NAME,
+    number("Validations", |object, _| count(object, "spec.validations")),
+    column("ParamKind", |object, _| {
+        let kind =
+            ["apiVersion", "kind"].map(|field| text(object, &format!("spec.paramKind.{field}")));
+        match kind {
+            ["", ""] => Value::from("<unset>"),
+            [version, kind] => Value::from(format!("{version}/{kind}")),
+        }
+    }),
+    AGE,
+];
+
+pub(in crate::builtin) const ADMISSION_POLICY_BINDING: &[Column] = &[
+    NAME,
+    column("PolicyName", |object, _| or(object, "spec.policyName", "")),
+    column("ParamRef", |object, _| {
+        let place =
+            ["namespace", "name"].map(|field| text(object, &format!("spec.paramRef.{field}")));
+        match place {
+            [_, ""] => Value::from("<unset>"),
+            ["", name] => Value::from(format!("*/{name}")),
+            [namespace, name] => Value::from(format!("{namespace}/{name}")),
+        }
+    }),
+    AGE,
+];
+
 pub(in crate::builtin) const LEASE: &[Column] = &[
     NAME,
     column("Holder", |object, _| or(object, "spec.holderIdentity", "")),

@@ -103,6 +103,32 @@ fn webhook_defaults(webhook: &mut Value) {
     }
 }
 
+pub(in crate::builtin) fn admission_policy(object: &mut Value, _: Option<&Value>) {
+    if let Some(spec) = existing(object, "spec") {
+        fill_text(spec, "failurePolicy", "Fail");
+    }
+    match_defaults(object, "spec.matchConstraints");
+}
+
+pub(in crate::builtin) fn admission_policy_binding(object: &mut Value, _: Option<&Value>) {
+    match_defaults(object, "spec.matchResources");
+}
+
+/// What requests a policy is about.
+fn match_defaults(object: &mut Value, path: &str) {
+    let Some(matched) = existing(object, path) else {
+        return;
+    };
+    fill_text(matched, "matchPolicy", "Equivalent");
+    fill(matched, "namespaceSelector", json!({}));
+    fill(matched, "objectSelector", json!({}));
+    for list in ["resourceRules", "excludeResourceRules"] {
+        for rule in items_mut(matched, list) {
+            fill_text(rule, "scope", "*");
+        }
+    }
+}
+
 pub(in crate::builtin) fn priority_class(object: &mut Value, _: Option<&Value>) {
     fill_text(object, "preemptionPolicy", "PreemptLowerPriority");
 }
