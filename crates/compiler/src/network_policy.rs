@@ -52,7 +52,7 @@ fn kubernetes(subject: &Subject<'_>) -> Tree {
     for (who, endpoints) in subject.rules() {
         let from = match who {
             Who::Cell => tree!({"podSelector": {}}),
-            Who::Namespace => nest(["namespaceSelector", "matchLabels"], subject.tenancy()),
+            Who::Namespace => tree!({"namespaceSelector": matching(subject.tenancy())}),
             Who::Gateways => tree!({
                 "namespaceSelector": {},
                 "podSelector": {"matchExpressions": [exists(labels::SYSTEM_COMPONENT)]},
@@ -62,12 +62,11 @@ fn kubernetes(subject: &Subject<'_>) -> Tree {
         let ports: Tree = ports
             .map(|(port, protocol)| tree!({"port": port, "protocol": protocol}))
             .collect();
-        ingress.push(object([("from", vec![from].into()), ("ports", ports)]));
+        ingress.push(tree!({"from": [from], "ports": ports}));
     }
-    let mut spec = members([
-        ("podSelector", subject.pods()),
-        ("policyTypes", tree!(["Ingress"])),
-    ]);
+    let mut spec = Members::with_capacity(3);
+    spec.insert("podSelector", subject.pods());
+    spec.insert("policyTypes", tree!(["Ingress"]));
     if !ingress.is_empty() {
         spec.insert("ingress", ingress);
     }
@@ -86,9 +85,10 @@ fn kubernetes_egress(subject: &Subject<'_>) -> Tree {
         "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
     })];
     let peers = subject.peers().into_iter().map(|peer| {
-        let mut to = members([("podSelector", nest(["matchLabels"], peer.labels()))]);
+        let mut to = Members::default();
+        to.insert("podSelector", matching(peer.labels()));
         if !subject.is_own(&peer) {
-            to.insert("namespaceSelector", nest(["matchLabels"], peer.cell()));
+            to.insert("namespaceSelector", matching(peer.cell()));
         }
         tree!({"to": [to]})
     });
@@ -97,11 +97,11 @@ fn kubernetes_egress(subject: &Subject<'_>) -> Tree {
         let selector = tree!({"matchExpressions": [is_no_component()]});
         egress.push(tree!({"to": [{"podSelector": selector}]}));
     }
-    let spec = object([
-        ("podSelector", subject.pods()),
-        ("policyTypes", tree!(["Egress"])),
-        ("egress", egress.into()),
-    ]);
+    let spec = tree!({
+        "podSelector": subject.pods(),
+        "policyTypes": ["Egress"],
+        "egress": egress,
+    });
     subject.object(KUBERNETES, "egress-openchoreo", spec)
 }
 
@@ -119,15 +119,11 @@ fn cilium(subject: &Subject<'_>) -> Tree {
                 "matchExpressions": [exists(labels::SYSTEM_COMPONENT), exists(POD_NAMESPACE)],
             }),
         };
-        ingress.push(object([
-            ("fromEndpoints", vec![from].into()),
-            ("toPorts", cilium_ports(&endpoints).into()),
-        ]));
+        ingress.push(tree!({"fromEndpoints": [from], "toPorts": cilium_ports(&endpoints)}));
     }
-    let mut spec = members([
-        ("endpointSelector", subject.pods()),
-        ("ingress", ingress.into()),
-    ]);
+    let mut spec = Members::with_capacity(3);
+    spec.insert("endpointSelector", subject.pods());
+    spec.insert("ingress", ingress);
     if subject.workload.endpoints.is_empty() {
         // An empty list alone does not make Cilium deny; this does.
         spec.insert("enableDefaultDeny", tree!({"ingress": true}));
@@ -147,7 +143,8 @@ fn cilium_egress(subject: &Subject<'_>) -> Tree {
         }],
     })];
     let peers = subject.peers().into_iter().map(|peer| {
-        let mut to = members([("matchLabels", texts(peer.labels()))]);
+        let mut to = Members::default();
+        to.insert("matchLabels", texts(peer.labels()));
         if !subject.is_own(&peer) {
             to.insert("matchExpressions", tree!([exists(POD_NAMESPACE)]));
         }
@@ -157,10 +154,7 @@ fn cilium_egress(subject: &Subject<'_>) -> Tree {
     if subject.uses_resources() {
         egress.push(tree!({"toEndpoints": [{"matchExpressions": [is_no_component()]}]}));
     }
-    let spec = object([
-        ("endpointSelector", subject.pods()),
-        ("egress", egress.into()),
-    ]);
+    let spec = tree!({"endpointSelector": subject.pods(), "egress": egress});
     subject.object(CILIUM, "egress-openchoreo", spec)
 }
 
@@ -270,21 +264,13 @@ impl<'a> Subject<'a> {
         } else {
             name
         };
-        object([
-            ("apiVersion", api_version.into()),
-            ("kind", kind.into()),
-            ("metadata", tree!({"name": name, "namespace": self.cell})),
-            ("spec", spec),
-        ])
+        tree!({
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {"name": name, "namespace": self.cell},
+            "spec": spec,
+        })
     }
-}
-
-fn members<const N: usize>(members: [(&'static str, Tree); N]) -> Members {
-    members.into_iter().collect()
-}
-
-fn object<const N: usize>(of: [(&'static str, Tree); N]) -> Tree {
-    members(of).into()
 }
 
 /// An object of texts.
@@ -292,13 +278,9 @@ fn texts<'a>(texts: impl Iterator<Item = (&'static str, &'a str)>) -> Tree {
     Tree::Object(texts.collect())
 }
 
-/// An object of texts, inside of objects of one field each.
-fn nest<'a, const N: usize>(
-    fields: [&'static str; N],
-    texts: impl Iterator<Item = (&'static str, &'a str)>,
-) -> Tree {
-    let fields = fields.into_iter().rev();
-    fields.fold(self::texts(texts), |inner, field| object([(field, inner)]))
+/// Selects what has these labels.
+fn matching<'a>(labels: impl Iterator<Item = (&'static str, &'a str)>) -> Tree {
+    tree!({"matchLabels": texts(labels)})
 }
 
 /// What pods of managed resources have in common: they are of the cell, and of no component.
