@@ -1,6 +1,6 @@
 //! Commands in containers: run to their end, or talked to; and talking to what a container runs.
 
-use std::{fs, io, process::Stdio, sync::atomic::Ordering, time::Duration};
+use std::{fs, io, path::PathBuf, process::Stdio, sync::atomic::Ordering, time::Duration};
 
 use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{io::AsyncReadExt, time::timeout};
@@ -33,15 +33,7 @@ impl Containers {
         let running = self.get(id)?;
         let doing = format!("running {:?} in container {id}", argv.join(" "));
         running.check(&doing)?;
-        let command = Command {
-            id: id.to_owned(),
-            argv,
-            timeout: limit,
-            manner: Manner::Kept,
-            bundle: self.context.layout.bundle(id),
-            netns: self.context.layout.netns(&running.pod_uid),
-            state: self.context.layout.state(),
-        };
+        let command = self.command((id, &running.pod_uid), argv, limit, Manner::Kept);
         let answer = timeout(limit + EXEC_MARGIN, self.run_command(&command)).await;
         match answer {
             Ok(Ok(Outcome::Ended { code, output })) => Ok(ExecOutcome { code, output }),
@@ -64,29 +56,46 @@ impl Containers {
         let running = self.get(id)?;
         let doing = format!("running {:?} in container {id}", argv.join(" "));
         running.check(&doing)?;
-        let command = Command {
-            id: id.to_owned(),
-            argv,
-            timeout: Duration::MAX,
-            manner: if tty {
-                Manner::Terminal
-            } else {
-                Manner::Streams
-            },
-            bundle: self.context.layout.bundle(id),
-            netns: self.context.layout.netns(&running.pod_uid),
-            state: self.context.layout.state(),
+        let manner = if tty {
+            Manner::Terminal
+        } else {
+            Manner::Streams
         };
+        let command = self.command((id, &running.pod_uid), argv, Duration::MAX, manner);
         self.spawn_command(&command, stdin)
             .await
             .map_err(|error| Error::failed(doing, error))
     }
 
-    async fn spawn_command(&self, command: &Command, stdin: bool) -> io::Result<u64> {
-        self.sessions.check()?;
+    /// A command in the container `id` of the pod `pod`.
+    fn command(
+        &self,
+        (id, pod): (&str, &str),
+        argv: Vec<String>,
+        timeout: Duration,
+        manner: Manner,
+    ) -> Command {
+        Command {
+            id: id.to_owned(),
+            argv,
+            timeout,
+            manner,
+            bundle: self.context.layout.bundle(id),
+            netns: self.context.layout.netns(pod),
+            state: self.context.layout.state(),
+        }
+    }
+
+    /// Writes down what a process is to run; returns the file.
+    fn written(&self, command: &Command) -> io::Result<PathBuf> {
         let folder = self.context.layout.run().join("commands");
         let name = format!("{}.json", self.commands.fetch_add(1, Ordering::Relaxed));
-        let file = write_job(&folder, &name, command)?;
+        write_job(&folder, &name, command)
+    }
+
+    async fn spawn_command(&self, command: &Command, stdin: bool) -> io::Result<u64> {
+        self.sessions.check()?;
+        let file = self.written(command)?;
         let mut process = holder(EXEC, &file);
         let mut spawn = |[stdin, stdout, stderr]: [Stdio; 3]| {
             process.stdin(stdin).stdout(stdout).stderr(stderr);
@@ -124,9 +133,7 @@ impl Containers {
     }
 
     async fn run_command(&self, command: &Command) -> io::Result<Outcome> {
-        let folder = self.context.layout.run().join("commands");
-        let name = format!("{}.json", self.commands.fetch_add(1, Ordering::Relaxed));
-        let file = write_job(&folder, &name, command)?;
+        let file = self.written(command)?;
         let (answers, writer) = io::pipe()?;
         let mut process = holder(EXEC, &file);
         process.stdin(Stdio::null()).stdout(writer);
