@@ -224,7 +224,7 @@ fn is_of(value: &Value<'_>, type_: &Type) -> bool {
         | (Value::Optional(None), Type::Optional(_))
         | (Value::Map(_), Type::Object(_)) => true,
         (Value::Optional(Some(held)), Type::Optional(inner)) => is_of(held, inner),
-        (Value::List(list), Type::List(item)) => list.iter().all(|one| is_of(&one, item)),
+        (Value::List(list), Type::List(item, _)) => list.iter().all(|one| is_of(&one, item)),
         (Value::Map(map), Type::Map(key, inner)) => map
             .entries()
             .iter()

@@ -52,7 +52,7 @@ pub use syntax::nearest;
 pub use template::{Output, Template};
 pub use trace::{Entry, Recorder, Silent, Trace};
 pub use tree::{Items, Members, Name, Tree};
-pub use value::weight;
+pub use value::{Identity, weight};
 
 /// The longest expression that is parsed, in bytes.
 pub const MAX_EXPRESSION: usize = 32 * 1024;

@@ -99,7 +99,7 @@ impl Template {
             Node::Constant(value, _) => Type::of_json(&Value::from(value)),
             Node::Whole(expression) => check::infer(&expression.program, scope).0,
             Node::Text(_) => Type::String,
-            Node::List(_) => Type::List(Box::new(Type::Dyn)),
+            Node::List(_) => Type::list(Type::Dyn),
             Node::Map(_) => Type::Map(Box::new(Type::String), Box::new(Type::Dyn)),
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn item(range: &Type) -> Option<Type> {
         |key: &Type, value: &Type| Type::object([("key", key.clone()), ("value", value.clone())]);
     match range {
         Type::Dyn | Type::Free => Some(Type::Dyn),
-        Type::List(item) => Some(item.as_ref().clone()),
+        Type::List(item, _) => Some(item.as_ref().clone()),
         Type::Map(key, value) => Some(entry(key, value)),
         Type::Object(fields) => {
             let mut all = fields.known.values().chain(&fields.other);

@@ -78,7 +78,7 @@ fn fits(param: Sig, found: &Type, free: &mut Type) -> bool {
             true
         }
         (Sig::Double, found) => found.is_number(),
-        (Sig::List(item), Type::List(inner)) | (Sig::Optional(item), Type::Optional(inner)) => {
+        (Sig::List(item), Type::List(inner, _)) | (Sig::Optional(item), Type::Optional(inner)) => {
             fits(*item, inner, free)
         }
         (param, found) => Type::of_sig(param, &Type::Dyn) == *found,
@@ -103,7 +103,7 @@ fn many(checker: &mut Checker, name: &str, args: &[(Type, &Range<usize>)]) -> Ty
     let mut result = joined;
     for (found, span) in args {
         let found = match found {
-            Type::List(inner) if args.len() == 1 && wanted != Wanted::Map => inner.as_ref(),
+            Type::List(inner, _) if args.len() == 1 && wanted != Wanted::Map => inner.as_ref(),
             other => other,
         };
         let (fits, hint) = match wanted {

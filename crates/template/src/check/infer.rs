@@ -167,7 +167,7 @@ impl Checker {
     fn item(&mut self, operand: &Type, by: &Type, index: &Expr, span: &Range<usize>) -> Type {
         match operand {
             Type::Dyn | Type::Free => Type::Dyn,
-            Type::List(item) => {
+            Type::List(item, _) => {
                 self.want(&Type::Int, by, &index.span);
                 item.as_ref().clone()
             }
@@ -381,8 +381,8 @@ impl Checker {
         let two = inner.second.is_some();
         match range {
             Type::Dyn | Type::Free => (Type::Dyn, Type::Dyn, Type::Dyn),
-            Type::List(item) if two => (Type::Int, item.as_ref().clone(), Type::Int),
-            Type::List(item) => (item.as_ref().clone(), Type::Dyn, Type::Int),
+            Type::List(item, _) if two => (Type::Int, item.as_ref().clone(), Type::Int),
+            Type::List(item, _) => (item.as_ref().clone(), Type::Dyn, Type::Int),
             Type::Map(key, value) => {
                 let key = key.as_ref().clone();
                 (key.clone(), value.as_ref().clone(), key)
@@ -438,7 +438,7 @@ fn ordered(left: &Type, right: &Type) -> bool {
 fn within(left: &Type, right: &Type) -> bool {
     match right {
         Type::Dyn | Type::Free => true,
-        Type::List(item) => left.may_be(item),
+        Type::List(item, _) => left.may_be(item),
         Type::Map(key, _) => left.may_be(key),
         Type::Object(_) => left.may_be(&Type::String),
         _ => false,
@@ -460,9 +460,9 @@ fn computed(operator: Operator, left: &Type, right: &Type) -> Option<Type> {
         | (Operator::Add, T::Dyn | T::Free, T::String) => T::String,
         (Operator::Add, T::Bytes, T::Bytes | T::Dyn | T::Free)
         | (Operator::Add, T::Dyn | T::Free, T::Bytes) => T::Bytes,
-        (Operator::Add, T::List(left), T::List(right)) => T::list(left.join(right)),
-        (Operator::Add, list @ T::List(_), T::Dyn | T::Free)
-        | (Operator::Add, T::Dyn | T::Free, list @ T::List(_)) => list.join(&T::list(T::Dyn)),
+        (Operator::Add, T::List(left, _), T::List(right, _)) => T::list(left.join(right)),
+        (Operator::Add, list @ T::List(..), T::Dyn | T::Free)
+        | (Operator::Add, T::Dyn | T::Free, list @ T::List(..)) => list.join(&T::list(T::Dyn)),
         (Operator::Add, T::Timestamp, T::Duration) | (Operator::Add, T::Duration, T::Timestamp) => {
             T::Timestamp
         }

@@ -1,6 +1,7 @@
 //! The types that expressions have before they are evaluated.
 
 use crate::library::Sig;
+use crate::value::Identity;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,8 +38,8 @@ pub enum Type {
     Timestamp,
     /// A type.
     Type,
-    /// A list of items.
-    List(Box<Self>),
+    /// A list of items, and how they are told apart.
+    List(Box<Self>, Identity),
     /// Keys and values.
     Map(Box<Self>, Box<Self>),
     /// A value that may be missing.
@@ -67,7 +68,7 @@ impl Fields {
 impl Type {
     /// A list of `items`.
     pub fn list(items: Self) -> Self {
-        Self::List(Box::new(items))
+        Self::List(Box::new(items), Identity::Place)
     }
 
     /// A map from texts to `values`.
@@ -117,7 +118,7 @@ impl Type {
                 true
             }
             (left, right) if left.is_number() && right.is_number() => true,
-            (Self::List(left), Self::List(right))
+            (Self::List(left, _), Self::List(right, _))
             | (Self::Optional(left), Self::Optional(right)) => left.may_be(right),
             (Self::Map(key, value), Self::Map(other_key, other_value)) => {
                 key.may_be(other_key) && value.may_be(other_value)
@@ -143,7 +144,7 @@ impl Type {
             (left, right) if left == right => left.clone(),
             (Self::Free, known) | (known, Self::Free) => known.clone(),
             (Self::Null, known) | (known, Self::Null) if !known.is_scalar() => known.clone(),
-            (Self::List(left), Self::List(right)) => Self::list(left.join(right)),
+            (Self::List(left, _), Self::List(right, _)) => Self::list(left.join(right)),
             (Self::Optional(left), Self::Optional(right)) => {
                 Self::Optional(Box::new(left.join(right)))
             }
@@ -160,7 +161,7 @@ impl Type {
     const fn is_scalar(&self) -> bool {
         !matches!(
             self,
-            Self::List(_) | Self::Map(..) | Self::Optional(_) | Self::Object(_)
+            Self::List(..) | Self::Map(..) | Self::Optional(_) | Self::Object(_)
         )
     }
 
@@ -224,7 +225,7 @@ impl fmt::Display for Type {
             Self::Duration => f.write_str("duration"),
             Self::Timestamp => f.write_str("timestamp"),
             Self::Type => f.write_str("type"),
-            Self::List(item) => write!(f, "list({item})"),
+            Self::List(item, _) => write!(f, "list({item})"),
             Self::Map(key, value) => write!(f, "map({key}, {value})"),
             Self::Optional(inner) => write!(f, "optional({inner})"),
             Self::Object(_) => f.write_str("object"),

@@ -107,7 +107,7 @@ fn within(needle: &Value<'_>, hay: &Value<'_>, budget: &Budget) -> Result<bool, 
     match hay {
         Value::List(list) => {
             for item in list.iter() {
-                if equals(needle, &item, budget)? {
+                if equals(&item, needle, budget)? {
                     return Ok(true);
                 }
             }
@@ -133,6 +133,9 @@ fn joined<'e>(left: &Value<'e>, right: &Value<'e>, budget: &Budget) -> Called<'e
             Ok(Value::Bytes(
                 [left.as_ref(), right.as_ref()].concat().into(),
             ))
+        }
+        (Value::List(List::Distinct(left)), Value::List(right)) => {
+            left.joined(right, budget).map(Value::List)
         }
         (Value::List(left), Value::List(right)) => {
             if left.len() == 0 {

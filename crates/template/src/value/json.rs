@@ -1,6 +1,6 @@
 //! JSON and trees in, by reference; trees out, within the budget.
 
-use super::{Key, List, Map, Text, Value, json_map_cost};
+use super::{Identity, Key, List, Map, Text, Value, json_map_cost};
 use crate::budget::Budget;
 use crate::fault::Failure;
 use crate::library::time;
@@ -55,8 +55,13 @@ pub(crate) fn from_json_as<'v>(json: &'v Json, type_: &Type) -> Value<'v> {
         (Json::String(text), Type::Duration) => {
             time::parse_duration(text).map_or_else(|| from_json(json), Value::Duration)
         }
-        (Json::Array(items), Type::List(item)) if tells_more(item) => {
-            Value::list(items.iter().map(|one| from_json_as(one, item)).collect())
+        (Json::Array(items), Type::List(item, identity)) => {
+            let list = if tells_more(item) {
+                List::Shared(items.iter().map(|one| from_json_as(one, item)).collect())
+            } else {
+                List::Json(items)
+            };
+            Value::List(list.told_apart(identity))
         }
         (Json::Object(map), Type::Map(_, value)) if tells_more(value) => {
             typed(map.iter(), |_| Some(value))
@@ -90,7 +95,7 @@ fn tells_more(type_: &Type) -> bool {
     match type_ {
         // Of an object, fields may be null.
         Type::Bytes | Type::Double | Type::Timestamp | Type::Duration | Type::Object(_) => true,
-        Type::List(item) => tells_more(item),
+        Type::List(item, identity) => *identity != Identity::Place || tells_more(item),
         Type::Map(_, value) => tells_more(value),
         _ => false,
     }
@@ -204,6 +209,9 @@ fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Tr
         Value::Map(Map::Tree(fields)) => {
             budget.grow(fields_weight(fields))?;
             Tree::Object((*fields).clone())
+        }
+        Value::List(List::Distinct(list)) => {
+            return convert(&Value::List(list.items().clone()), depth, budget);
         }
         Value::List(List::Shared(items)) => {
             let mut list = Vec::with_capacity(items.len());

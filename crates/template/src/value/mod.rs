@@ -1,8 +1,11 @@
 //! What expressions compute with. JSON is borrowed, never copied in.
 
+mod distinct;
 mod json;
 mod order;
 
+pub(crate) use distinct::Distinct;
+pub use distinct::Identity;
 pub use json::weight;
 pub(crate) use json::{
     from_json, from_json_as, from_tree, list_weight, map_weight, to_tree, whole,
@@ -86,6 +89,7 @@ pub(crate) enum List<'v> {
     Json(&'v [Json]),
     Tree(&'v Items),
     Shared(Rc<[Value<'v>]>),
+    Distinct(Rc<Distinct<'v>>),
 }
 
 impl<'v> List<'v> {
@@ -99,6 +103,7 @@ impl<'v> List<'v> {
             Self::Json(items) => items.len(),
             Self::Tree(items) => items.len(),
             Self::Shared(items) => items.len(),
+            Self::Distinct(list) => list.items().len(),
         }
     }
 
@@ -107,6 +112,7 @@ impl<'v> List<'v> {
             Self::Json(items) => items.get(index).map(from_json),
             Self::Tree(items) => items.get(index).map(from_tree),
             Self::Shared(items) => items.get(index).cloned(),
+            Self::Distinct(list) => list.items().get(index),
         }
     }
 

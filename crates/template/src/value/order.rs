@@ -33,7 +33,11 @@ pub(crate) fn equals(
     Ok(equal)
 }
 
+/// Whether order counts is up to the list on the left.
 fn lists(left: &List<'_>, right: &List<'_>, budget: &Budget) -> Result<bool, Failure> {
+    if let List::Distinct(left) = left {
+        return left.equals(right, budget);
+    }
     if left.len() != right.len() {
         return Ok(false);
     }

@@ -6,7 +6,7 @@ mod escape;
 
 use std::sync::Arc;
 
-use choreo_template::{Context, Dialect, Fields, Silent, Template, Tree, Type};
+use choreo_template::{Context, Dialect, Fields, Identity, Silent, Template, Tree, Type};
 use serde_json::Value;
 
 pub(super) use check::check;
@@ -15,7 +15,7 @@ use escape::plain;
 
 use super::{
     Cause,
-    compile::{flag, text},
+    compile::{flag, strings, text},
     functions,
 };
 
@@ -188,9 +188,24 @@ fn type_of(schema: &Value) -> Type {
             Some("byte") => Type::Bytes,
             _ => Type::String,
         },
-        Some("array") => Type::list(schema.get("items").map_or(Type::Dyn, type_of)),
+        Some("array") => {
+            let items = schema.get("items").map_or(Type::Dyn, type_of);
+            Type::List(Box::new(items), identity(schema))
+        }
         Some("object") => object_type(schema),
         _ => Type::Dyn,
+    }
+}
+
+/// How the items of a list are told apart.
+fn identity(schema: &Value) -> Identity {
+    match text(schema, "x-kubernetes-list-type") {
+        Some("set") => Identity::Value,
+        Some("map") => {
+            let keys = strings(schema, "x-kubernetes-list-map-keys");
+            Identity::Fields(keys.map(str::to_owned).collect())
+        }
+        _ => Identity::Place,
     }
 }
 
