@@ -1,27 +1,18 @@
 //! Objects in the version a request asks for. Versions of a custom kind differ
-//! in name only; the two groups of events also differ in field names.
+//! in name only; some built-in kinds are kept in the form of another one.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
+    apply, builtin,
     object::Stored,
-    registry::Served,
+    registry::{Catalog, Served},
+    schema::Node,
     status::{Failure, Result},
 };
-
-/// Field names of events: of the core group, and of `events.k8s.io`.
-const EVENT: [(&str, &str); 7] = [
-    ("involvedObject", "regarding"),
-    ("message", "note"),
-    ("source", "deprecatedSource"),
-    ("firstTimestamp", "deprecatedFirstTimestamp"),
-    ("lastTimestamp", "deprecatedLastTimestamp"),
-    ("count", "deprecatedCount"),
-    ("reportingComponent", "reportingController"),
-];
 
 /// The tree of an object in the version of `kind`.
 pub(crate) fn in_version(kind: &Served, stored: &Stored) -> Result<Value> {
@@ -44,14 +35,16 @@ pub(crate) fn bytes_in_version(kind: &Served, version: &str, stored: &Stored) ->
         .map_err(Failure::internal)
 }
 
-/// The object in the form it is kept in: events always in that of the core group,
-/// so that selectors need to know one form only.
+/// The object in the form it is kept in.
 pub(crate) fn for_storage<'a>(kind: &Served, object: &'a Value) -> Cow<'a, Value> {
-    if kind.group != "events.k8s.io" {
+    if !kind.builtin {
         return Cow::Borrowed(object);
     }
+    let Some(kept) = builtin::kept(&kind.api_version(), &kind.kind) else {
+        return Cow::Borrowed(object);
+    };
     let mut object = object.clone();
-    convert(&mut object, "v1");
+    convert(&mut object, kept.as_of);
     Cow::Owned(object)
 }
 
@@ -60,24 +53,48 @@ fn convert(object: &mut Value, version: &str) {
         return;
     };
     let before = fields.insert("apiVersion".into(), json!(version));
-    let is_event = fields.get("kind").is_some_and(|kind| kind == "Event");
-    match before.as_ref().and_then(Value::as_str) {
-        Some("v1") if is_event && version.starts_with("events.k8s.io/") => {
-            for (core, grouped) in EVENT {
-                rename(fields, core, grouped);
-            }
-        }
-        Some(other) if is_event && version == "v1" && other.starts_with("events.k8s.io/") => {
-            for (core, grouped) in EVENT {
-                rename(fields, grouped, core);
-            }
-        }
-        _ => {}
+    let before = before.as_ref().and_then(Value::as_str).unwrap_or_default();
+    let kind = fields.get("kind").and_then(Value::as_str);
+    let kind = kind.unwrap_or_default().to_owned();
+    if let Some(kept) = builtin::kept(before, &kind) {
+        (kept.keep)(fields);
+    }
+    if let Some(kept) = builtin::kept(version, &kind) {
+        (kept.show)(fields);
     }
 }
 
-fn rename(fields: &mut Map<String, Value>, from: &str, to: &str) {
-    if let Some(value) = fields.remove(from) {
-        fields.insert(to.to_owned(), value);
+/// The versions of a kind, the one of a request among them.
+#[derive(Debug)]
+pub(crate) struct Versions<'a> {
+    kind: &'a Served,
+    /// That of the request.
+    pub(crate) own: String,
+    catalog: Arc<Catalog>,
+}
+
+impl<'a> Versions<'a> {
+    pub(crate) fn of(kind: &'a Served, catalog: Arc<Catalog>) -> Self {
+        Self {
+            kind,
+            own: kind.api_version(),
+            catalog,
+        }
+    }
+}
+
+impl apply::Versions for Versions<'_> {
+    fn node(&self, api_version: &str) -> Option<Node<'_>> {
+        if api_version == self.own {
+            return Some(self.kind.schema.root());
+        }
+        let found = self.catalog.version(&self.kind.collection, api_version);
+        found.map(|other| other.schema.root())
+    }
+
+    fn convert(&self, object: &Value, api_version: &str) -> Value {
+        let mut object = object.clone();
+        convert(&mut object, api_version);
+        object
     }
 }

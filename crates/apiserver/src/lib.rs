@@ -49,6 +49,6 @@ pub use access::{
     Violation,
 };
 pub use credentials::Credentials;
-pub use resource::{Column, Resource, Scale, Subresources};
+pub use resource::{Availability, Column, Resource, Scale, Subresources};
 pub use schema::{Cause, Schema};
 pub use server::{Error, Server};

@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{resource::Resource, store::Collection};
+use crate::{
+    resource::{Availability, Resource},
+    store::Collection,
+};
 
 /// One kind in one version, and where its objects are kept.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ type Path = (String, String, String);
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     kinds: BTreeMap<Path, Arc<Served>>,
+    /// Versions of kinds that definitions have and do not serve.
+    unserved: Vec<Arc<Served>>,
     /// Documents derived from the catalogue, made on first use.
     documents: Mutex<BTreeMap<String, Bytes>>,
     hash: OnceLock<String>,
@@ -40,6 +45,7 @@ pub(crate) struct Catalog {
 impl Catalog {
     pub(crate) fn new(resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
         let mut kinds = BTreeMap::new();
+        let mut unserved = Vec::new();
         for resource in resources {
             let path = (
                 resource.group.clone(),
@@ -47,16 +53,22 @@ impl Catalog {
                 resource.plural.clone(),
             );
             let collection = collection(&resource.group, &resource.plural);
-            // Built-in kinds come first and cannot be replaced.
-            kinds.entry(path).or_insert_with(|| {
-                Arc::new(Served {
-                    resource,
-                    collection,
-                })
+            let availability = resource.availability;
+            let kind = Arc::new(Served {
+                resource,
+                collection,
             });
+            match availability {
+                // Built-in kinds come first and cannot be replaced.
+                Availability::Served => {
+                    kinds.entry(path).or_insert(kind);
+                }
+                Availability::Unserved => unserved.push(kind),
+            }
         }
         Self {
             kinds,
+            unserved,
             ..Self::default()
         }
     }
@@ -79,6 +91,12 @@ impl Catalog {
                 .find(|kind| kind.storage)
                 .unwrap_or(first),
         )
+    }
+
+    /// The version of the kind that is stored in a collection, whether it is served or not.
+    pub(crate) fn version(&self, collection: &str, api_version: &str) -> Option<&Arc<Served>> {
+        let mut versions = self.kinds.values().chain(&self.unserved);
+        versions.find(|kind| *kind.collection == *collection && kind.api_version() == api_version)
     }
 
     /// Every kind in every version, sorted by group, version and plural.

@@ -38,6 +38,8 @@ pub struct Resource {
     pub schema: Arc<Schema>,
     /// Whether the kind is one of Kubernetes' own.
     pub builtin: bool,
+    /// Whether this version is served.
+    pub availability: Availability,
     /// Whether this version is the one written to disk.
     pub storage: bool,
     /// Message of the warning to send when this version is used.
@@ -62,6 +64,15 @@ impl Resource {
             format!("{}.{}", self.plural, self.group)
         }
     }
+}
+
+/// Whether a version of a kind is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// It is.
+    Served,
+    /// It is not, but objects may have been written in it.
+    Unserved,
 }
 
 /// Which subresources a kind has.

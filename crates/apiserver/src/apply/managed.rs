@@ -1,23 +1,22 @@
 //! `metadata.managedFields`: kept up to date by every write, consulted by apply.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
-    fields::Set,
+    conflict::take_over,
+    entry::{self, Entry},
     merge::merge,
     reconcile::reconcile,
     release::release,
-    typed::{self, compare, member_step, set_of},
+    typed::{self, set_of},
+    versions::{Comparisons, Versions, strip},
 };
 use crate::{
     object::{metadata, metadata_mut},
-    schema::{Cause, Node},
-    status::{Failure, Result, cause},
+    schema::Node,
+    status::{Failure, Result},
 };
-
-/// Managers of plain updates that are kept apart.
-const MANAGERS: usize = 10;
 
 /// Who writes.
 #[derive(Clone, Copy, Debug)]
@@ -26,88 +25,18 @@ pub(crate) struct Manager<'a> {
     pub(crate) api_version: &'a str,
     /// `status` or empty.
     pub(crate) subresource: &'a str,
+    /// The versions in which others may have written.
+    pub(crate) versions: &'a dyn Versions,
     pub(crate) now: Timestamp,
 }
 
 impl Manager<'_> {
     /// The time of a change. Kubernetes keeps none for changes of the scale.
-    fn time(&self) -> String {
+    pub(super) fn time(&self) -> String {
         if self.subresource == "scale" {
             String::new()
         } else {
             seconds(self.now)
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    manager: String,
-    apply: bool,
-    api_version: String,
-    subresource: String,
-    time: String,
-    fields: Set,
-}
-
-impl Entry {
-    fn new(manager: Manager<'_>, apply: bool, fields: Set) -> Self {
-        Self {
-            manager: manager.name.to_owned(),
-            apply,
-            api_version: manager.api_version.to_owned(),
-            subresource: manager.subresource.to_owned(),
-            time: manager.time(),
-            fields,
-        }
-    }
-
-    fn read(value: &Value) -> Option<Self> {
-        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
-        let fields = Set::read(value.get("fieldsV1")?);
-        Some(Self {
-            manager: text("manager").to_owned(),
-            apply: text("operation") == "Apply",
-            api_version: text("apiVersion").to_owned(),
-            subresource: text("subresource").to_owned(),
-            time: text("time").to_owned(),
-            fields,
-        })
-    }
-
-    fn write(&self) -> Value {
-        let mut entry = json!({
-            "manager": self.manager,
-            "operation": if self.apply { "Apply" } else { "Update" },
-            "apiVersion": self.api_version,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.write(),
-        });
-        for (key, value) in [("time", &self.time), ("subresource", &self.subresource)] {
-            if !value.is_empty() {
-                entry[key] = json!(value);
-            }
-        }
-        entry
-    }
-
-    fn is(&self, manager: Manager<'_>, apply: bool) -> bool {
-        self.apply == apply
-            && self.manager == manager.name
-            && self.subresource == manager.subresource
-            && (apply || self.api_version == manager.api_version)
-    }
-
-    /// How errors name the manager.
-    fn describe(&self) -> String {
-        let mut text = format!("{:?}", self.manager);
-        if !self.subresource.is_empty() {
-            text = format!("{text} with subresource {:?}", self.subresource);
-        }
-        if self.apply {
-            text
-        } else {
-            format!("{text} using {}", self.api_version)
         }
     }
 }
@@ -117,74 +46,18 @@ fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The entries of an object, in the form that its schema gives them now.
-fn entries(node: Node<'_>, object: &Value) -> Vec<Entry> {
-    let list = metadata(object)
-        .get("managedFields")
-        .and_then(Value::as_array);
-    let mut entries: Vec<_> = list.into_iter().flatten().filter_map(Entry::read).collect();
-    for entry in &mut entries {
+/// The entries of an object, in the form that their schemas give them now. What was written in a
+/// version that there is no more is owned by nobody.
+fn entries(object: &Value, manager: Manager<'_>) -> Vec<Entry> {
+    let mut entries = entry::read(object);
+    entries.retain_mut(|entry| {
+        let Some(node) = manager.versions.node(&entry.api_version) else {
+            return false;
+        };
         reconcile(node, &mut entry.fields);
-    }
-    entries
-}
-
-/// The set without what belongs to the server and to nobody else.
-fn strip(mut set: Set) -> Set {
-    set.member = false;
-    set.cut(&["f:apiVersion"]);
-    set.cut(&["f:kind"]);
-    set.disown("f:metadata");
-    for name in [
-        "name",
-        "namespace",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "selfLink",
-        "uid",
-        "generation",
-        "managedFields",
-        "resourceVersion",
-    ] {
-        set.cut(&["f:metadata", &member_step(name)]);
-    }
-    set
-}
-
-fn write(object: &mut Value, mut entries: Vec<Entry>) {
-    entries.retain(|entry| !entry.fields.is_empty());
-    limit(&mut entries);
-    entries.sort_by(|a, b| {
-        let key = |entry: &Entry| (!entry.apply, entry.time.clone(), entry.manager.clone());
-        key(a).cmp(&key(b))
+        true
     });
-    let metadata = metadata_mut(object);
-    if entries.is_empty() {
-        metadata.remove("managedFields");
-    } else {
-        let list = entries.iter().map(Entry::write).collect();
-        metadata.insert("managedFields".into(), list);
-    }
-}
-
-/// Merges the oldest plain updates, as their number would grow without end.
-fn limit(entries: &mut Vec<Entry>) {
-    loop {
-        let mut updates: Vec<usize> = (0..entries.len())
-            .filter(|index| !entries[*index].apply)
-            .collect();
-        if updates.len() <= MANAGERS {
-            return;
-        }
-        updates.sort_by(|a, b| entries[*a].time.cmp(&entries[*b].time));
-        let (first, second) = (updates[0], updates[1]);
-        let older = entries[first].clone();
-        let newer = &mut entries[second];
-        newer.fields.extend(&older.fields);
-        newer.manager = "ancient-changes".into();
-        entries.remove(first);
-    }
+    entries
 }
 
 fn without_managed(object: &Value) -> Value {
@@ -205,7 +78,7 @@ pub(crate) enum Before<'a> {
 }
 
 /// Records what a plain write changes in `new`, the object to store.
-pub(crate) fn track(node: Node<'_>, before: Before<'_>, new: &mut Value, manager: Manager<'_>) {
+pub(crate) fn track(before: Before<'_>, new: &mut Value, manager: Manager<'_>) {
     let given = metadata(new).get("managedFields").and_then(Value::as_array);
     // A single empty entry is how clients ask to forget all managers.
     let forget = given.is_some_and(
@@ -218,10 +91,10 @@ pub(crate) fn track(node: Node<'_>, before: Before<'_>, new: &mut Value, manager
     let nothing = Value::Object(Map::new());
     let (old, stored) = match before {
         Before::Empty(empty) => (empty.unwrap_or(&nothing), Vec::new()),
-        Before::Stored(old) => (old, entries(node, old)),
+        Before::Stored(old) => (old, entries(old, manager)),
     };
     let mut kept = match given {
-        Some(list) if !list.is_empty() => entries(node, new),
+        Some(list) if !list.is_empty() => entries(new, manager),
         // What nobody owns stays so until somebody applies.
         _ if stored.is_empty() && matches!(before, Before::Stored(_)) => {
             metadata_mut(new).remove("managedFields");
@@ -229,30 +102,31 @@ pub(crate) fn track(node: Node<'_>, before: Before<'_>, new: &mut Value, manager
         }
         _ => stored,
     };
-    let mut difference = compare(node, old, new);
-    difference.changed = strip(difference.changed);
-    difference.removed = strip(difference.removed);
-    if !difference.is_empty() {
-        record(&mut kept, &difference.changed, &difference.removed, manager);
-    }
-    write(new, kept);
+    record(&mut kept, &mut Comparisons::new(old, new, manager), manager);
+    entry::write(new, kept);
 }
 
-fn record(entries: &mut Vec<Entry>, changed: &Set, removed: &Set, manager: Manager<'_>) {
+fn record(entries: &mut Vec<Entry>, comparisons: &mut Comparisons<'_>, manager: Manager<'_>) {
+    if comparisons.of(manager.api_version).is_empty() {
+        return;
+    }
     for entry in entries.iter_mut() {
-        let before = entry.fields.clone();
-        entry.fields.subtract(removed);
+        let difference = comparisons.of(&entry.api_version);
         if entry.is(manager, false) {
-            entry.fields.extend(changed);
+            let before = entry.fields.clone();
+            entry.fields.subtract(&difference.removed);
+            entry.fields.extend(&difference.changed);
+            if entry.fields != before {
+                entry.time = manager.time();
+            }
         } else {
-            entry.fields.subtract(changed);
-        }
-        if entry.fields != before && entry.is(manager, false) {
-            entry.time = manager.time();
+            entry.fields.subtract(&difference.removed);
+            entry.fields.subtract(&difference.changed);
         }
     }
     if !entries.iter().any(|entry| entry.is(manager, false)) {
-        entries.push(Entry::new(manager, false, changed.clone()));
+        let changed = comparisons.of(manager.api_version).changed.clone();
+        entries.push(Entry::new(manager, false, changed));
     }
 }
 
@@ -270,7 +144,7 @@ pub(crate) fn apply(
     {
         return Err(Failure::bad_request("metadata.managedFields must be nil"));
     }
-    let mut entries = live.map(|live| entries(node, live)).unwrap_or_default();
+    let mut entries = live.map(|live| entries(live, manager)).unwrap_or_default();
     let before = live.map(without_managed);
     if let Some(before) = before.as_ref().filter(|_| entries.is_empty()) {
         let fields = strip(set_of(node, before));
@@ -281,34 +155,30 @@ pub(crate) fn apply(
         };
         entries.push(Entry::new(ancient, false, fields));
     }
-    let wanted = strip(set_of(node, config));
     let own = entries.iter().position(|entry| entry.is(manager, true));
     let last = own.map(|index| entries.remove(index));
+    let mut entry = Entry::new(manager, true, strip(set_of(node, config)));
     let mut merged = merge(node, before.as_ref(), Some(config)).unwrap_or_default();
     if let Some(last) = &last {
-        let mut others = Set::default();
-        for entry in &entries {
-            others.extend(&entry.fields);
-        }
-        merged = release(node, merged, &last.fields, &wanted, &others);
+        merged = release(merged, last, &entry, &entries, manager.versions);
     }
     if !merged.is_object() {
         merged = Value::Object(Map::new());
     }
-    let empty = Value::Object(Map::new());
-    let difference = compare(node, before.as_ref().unwrap_or(&empty), &merged);
-    take_over(&mut entries, &strip(difference.changed), force)?;
-    let removed = strip(difference.removed);
+    let nothing = Value::Object(Map::new());
+    let mut comparisons = Comparisons::new(before.as_ref().unwrap_or(&nothing), &merged, manager);
+    take_over(&mut entries, &mut comparisons, force)?;
     for entry in &mut entries {
-        entry.fields.subtract(&removed);
+        entry
+            .fields
+            .subtract(&comparisons.of(&entry.api_version).removed);
     }
-    let mut entry = Entry::new(manager, true, wanted);
     if before.as_ref() == Some(&merged) {
         // Nothing but ownership changes, and that has no time.
         entry.time = last.map(|last| last.time).unwrap_or_default();
     }
     entries.push(entry);
-    write(&mut merged, entries);
+    entry::write(&mut merged, entries);
     Ok(merged)
 }
 
@@ -318,63 +188,17 @@ pub(crate) fn ambiguous(node: Node<'_>, config: &Value) -> Option<String> {
     typed::ambiguous(node, config)
 }
 
-/// Takes changed fields from their owners, or says whose they are.
-fn take_over(entries: &mut [Entry], changed: &Set, force: bool) -> Result<()> {
-    let mut causes = Vec::new();
-    let mut owners = Vec::new();
-    for entry in entries {
-        let contested = entry.fields.intersection(changed);
-        if contested.is_empty() {
-            continue;
-        }
-        if force {
-            entry.fields.subtract(&contested);
-            continue;
-        }
-        let owner = entry.describe();
-        let paths = contested.paths();
-        causes.extend(paths.iter().map(|path| {
-            cause(
-                "FieldManagerConflict",
-                path,
-                format!("conflict with {owner}"),
-            )
-        }));
-        owners.push((owner, paths));
-    }
-    if causes.is_empty() {
-        return Ok(());
-    }
-    owners.sort();
-    Err(Failure::apply_conflict(
-        conflict_message(&owners, &causes),
-        causes,
-    ))
-}
-
-fn conflict_message(owners: &[(String, Vec<String>)], causes: &[Cause]) -> String {
-    if let [only] = causes {
-        return format!(
-            "Apply failed with 1 conflict: {}: {}",
-            only.message, only.field
-        );
-    }
-    let mut lines = Vec::new();
-    for (owner, paths) in owners {
-        lines.push(format!("conflicts with {owner}:"));
-        lines.extend(paths.iter().map(|path| format!("- {path}")));
-    }
-    format!(
-        "Apply failed with {} conflicts: {}",
-        causes.len(),
-        lines.join("\n")
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use serde_json::json;
+
     use super::*;
-    use crate::schema::Schema;
+    use crate::{apply::Same, schema::Schema};
+
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(schema);
+    static SAME: LazyLock<Same<'static>> = LazyLock::new(|| Same(SCHEMA.root()));
 
     fn manager(name: &str) -> Manager<'_> {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
@@ -382,6 +206,7 @@ mod tests {
             name,
             api_version: "v1",
             subresource: "",
+            versions: &*SAME,
             now,
         }
     }
@@ -397,8 +222,7 @@ mod tests {
     }
 
     fn do_apply(live: Option<&Value>, config: &Value, name: &str, force: bool) -> Result<Value> {
-        let schema = schema();
-        apply(schema.root(), live, config, manager(name), force)
+        apply(SCHEMA.root(), live, config, manager(name), force)
     }
 
     #[test]
@@ -424,7 +248,7 @@ mod tests {
         );
         let live = do_apply(Some(&live), &other, "two", true).unwrap();
         assert_eq!(live["data"]["a"], "2");
-        assert_eq!(entries(schema().root(), &live).len(), 1);
+        assert_eq!(entries(&live, manager("")).len(), 1);
     }
 
     #[test]
@@ -435,29 +259,18 @@ mod tests {
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             ..manager("one")
         };
-        let again = apply(schema().root(), Some(&live), &config, later, false).unwrap();
+        let again = apply(SCHEMA.root(), Some(&live), &config, later, false).unwrap();
         assert_eq!(again, live);
     }
 
     #[test]
     fn plain_updates_are_tracked() {
-        let schema = schema();
         let mut created = json!({"metadata": {"name": "x"}, "data": {"a": "1", "b": "1"}});
-        track(
-            schema.root(),
-            Before::Empty(None),
-            &mut created,
-            manager("one"),
-        );
+        track(Before::Empty(None), &mut created, manager("one"));
         let mut updated = created.clone();
         updated["data"]["a"] = json!("2");
-        track(
-            schema.root(),
-            Before::Stored(&created),
-            &mut updated,
-            manager("two"),
-        );
-        let owners: Vec<_> = entries(schema.root(), &updated)
+        track(Before::Stored(&created), &mut updated, manager("two"));
+        let owners: Vec<_> = entries(&updated, manager(""))
             .into_iter()
             .map(|entry| (entry.manager, entry.fields.paths()))
             .collect();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Before, Manager, ambiguous, apply, track};
+use super::{Before, Manager, Same, ambiguous, apply, track};
 use crate::{
     schema::{Compiler, Schema},
     tables::{Table, judge},
@@ -89,17 +89,19 @@ impl Case {
 
     /// What it comes to here.
     fn outcome(&self, schema: &Schema) -> Outcome {
+        let same = Same(schema.root());
         let manager = Manager {
             name: &self.manager,
             api_version: &self.version,
             subresource: "",
+            versions: &same,
             now: Timestamp::UNIX_EPOCH,
         };
         let live = self.live();
         if self.operation == "update" {
             let mut new = self.given.clone();
             let before = live.as_ref().map_or(Before::Empty(None), Before::Stored);
-            track(schema.root(), before, &mut new, manager);
+            track(before, &mut new, manager);
             return done(new);
         }
         if ambiguous(schema.root(), &self.given).is_some() {

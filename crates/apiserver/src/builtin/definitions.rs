@@ -68,7 +68,7 @@ fn normalise(name: &str, definition: &mut Value, merges: &BTreeMap<&str, Vec<&me
             members.remove("required");
         }
     }
-    if merge::is_atomic(short) {
+    if merge::is_atomic(name) {
         members.insert("x-kubernetes-map-type".to_owned(), Value::from("atomic"));
     }
     let free = members.get("type") == Some(&json!("object"))

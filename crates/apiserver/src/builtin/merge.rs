@@ -69,9 +69,10 @@ pub(super) fn by_definition() -> BTreeMap<&'static str, Vec<&'static Merge>> {
     by
 }
 
-/// Whether a definition's values are replaced whole wherever they are.
+/// Whether a definition's values are replaced whole wherever they are, by its name or the end of it.
 pub(super) fn is_atomic(name: &str) -> bool {
-    const ATOMIC: [&str; 22] = [
+    const ATOMIC: [&str; 23] = [
+        "autoscaling.v1.CrossVersionObjectReference",
         "ConfigMapKeySelector",
         "EndpointAddress",
         "EndpointPort",
@@ -95,7 +96,11 @@ pub(super) fn is_atomic(name: &str) -> bool {
         "Subject",
         "TypedLocalObjectReference",
     ];
-    ATOMIC.contains(&name)
+    let ends = |end: &&str| {
+        let rest = name.strip_suffix(*end);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    ATOMIC.iter().any(ends)
 }
 
 const fn by(definition: &'static str, field: &'static str, keys: &'static [&'static str]) -> Merge {

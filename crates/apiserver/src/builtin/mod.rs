@@ -6,6 +6,7 @@ mod columns;
 mod defaults;
 mod definitions;
 mod empty;
+mod kept;
 mod merge;
 mod read;
 mod rows;
@@ -18,9 +19,10 @@ use serde_json::Value;
 pub(crate) use self::{checks::names, definitions::definitions};
 pub use crate::schema::from_crd;
 use crate::{
-    resource::{Column, Resource, Scale, Subresources},
+    resource::{Availability, Column, Resource, Scale, Subresources},
     schema::{Cause, Schema},
 };
+use kept::Kept;
 use rows::{ROWS, Row};
 
 /// Every built-in kind that is served.
@@ -67,11 +69,18 @@ pub fn metadata(object: &Value) -> Vec<Cause> {
 
 /// The cells of an object in the table of its kind.
 pub(crate) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
-    let columns = row(resource).map_or(&[][..], |row| row.columns);
-    columns
-        .iter()
-        .map(|column| (column.cell)(object, now))
-        .collect()
+    let Some(row) = row(resource) else {
+        return Vec::new();
+    };
+    let columns = row.columns.iter();
+    let Some(kept) = row.kept else {
+        return columns.map(|column| (column.cell)(object, now)).collect();
+    };
+    let mut object = object.clone();
+    if let Some(fields) = object.as_object_mut() {
+        (kept.keep)(fields);
+    }
+    columns.map(|column| (column.cell)(&object, now)).collect()
 }
 
 /// What registers the definition of a built-in kind with a generator and
@@ -80,13 +89,22 @@ pub(crate) fn register(resource: &Resource) -> Option<definitions::Register> {
     row(resource).map(|row| row.register)
 }
 
+/// How objects of a version of a kind are kept, if not as they are.
+pub(crate) fn kept(api_version: &str, kind: &str) -> Option<&'static Kept> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    find(group, version, kind)?.kept
+}
+
 fn row(resource: &Resource) -> Option<&'static Row> {
     if !resource.builtin {
         return None;
     }
-    ROWS.iter().find(|row| {
-        row.kind == resource.kind && row.group == resource.group && row.version == resource.version
-    })
+    find(&resource.group, &resource.version, &resource.kind)
+}
+
+fn find(group: &str, version: &str, kind: &str) -> Option<&'static Row> {
+    ROWS.iter()
+        .find(|row| row.kind == kind && row.group == group && row.version == version)
 }
 
 fn resource(row: &'static Row) -> Resource {
@@ -123,7 +141,8 @@ fn resource(row: &'static Row) -> Resource {
             definitions::structure(row.register)
         }))),
         builtin: true,
-        storage: true,
+        availability: Availability::Served,
+        storage: row.kept.is_none(),
         deprecation: None,
     }
 }

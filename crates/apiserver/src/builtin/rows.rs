@@ -3,10 +3,18 @@
 use k8s_openapi::{
     Resource as Kind,
     api::{
-        admissionregistration::v1 as admission, apps::v1 as apps, autoscaling::v2 as autoscaling,
-        batch::v1 as batch, coordination::v1 as coordination, core::v1 as core,
-        discovery::v1 as discovery, events::v1 as events, networking::v1 as networking,
-        policy::v1 as policy, rbac::v1 as rbac, scheduling::v1 as scheduling,
+        admissionregistration::v1 as admission,
+        apps::v1 as apps,
+        autoscaling::{v1 as autoscaling_v1, v2 as autoscaling},
+        batch::v1 as batch,
+        coordination::v1 as coordination,
+        core::v1 as core,
+        discovery::v1 as discovery,
+        events::v1 as events,
+        networking::v1 as networking,
+        policy::v1 as policy,
+        rbac::v1 as rbac,
+        scheduling::v1 as scheduling,
         storage::v1 as storage,
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1 as extensions,
@@ -19,6 +27,7 @@ use super::{
     columns::{self, Column},
     defaults,
     definitions::{self, Register},
+    kept::{self, Kept},
 };
 use crate::schema::Cause;
 
@@ -37,6 +46,8 @@ pub(super) struct Row {
     pub(super) selectable: &'static [&'static str],
     pub(super) columns: &'static [Column],
     pub(super) register: Register,
+    /// How objects are kept that are not kept as they are.
+    pub(super) kept: Option<&'static Kept>,
     pub(super) name: Name,
     /// What is left open and taken as said.
     pub(super) default: fn(&mut Value, Option<&Value>),
@@ -60,6 +71,7 @@ impl Row {
             selectable: &[],
             columns,
             register: definitions::register::<T>,
+            kept: None,
             name: Name::Subdomain,
             default: defaults::nothing,
             prepare: defaults::nothing,
@@ -117,6 +129,13 @@ impl Row {
 
     const fn prepare(self, prepare: fn(&mut Value, Option<&Value>)) -> Self {
         Self { prepare, ..self }
+    }
+
+    const fn kept(self, kept: &'static Kept) -> Self {
+        Self {
+            kept: Some(kept),
+            ..self
+        }
     }
 
     const fn check(self, check: fn(&Value, Option<&Value>) -> Vec<Cause>) -> Self {
@@ -246,6 +265,14 @@ pub(super) static ROWS: &[Row] = &[
         .scale(".spec.selector")
         .default(defaults::stateful_set)
         .check(checks::stateful_set),
+    // autoscaling/v1
+    Row::of::<autoscaling_v1::HorizontalPodAutoscaler>(columns::AUTOSCALER)
+        .short(&["hpa"])
+        .in_all()
+        .status()
+        .kept(&kept::AUTOSCALER)
+        .default(defaults::older_autoscaler)
+        .check(checks::autoscaler),
     // autoscaling/v2
     Row::of::<autoscaling::HorizontalPodAutoscaler>(columns::AUTOSCALER)
         .short(&["hpa"])
@@ -276,7 +303,8 @@ pub(super) static ROWS: &[Row] = &[
     // events.k8s.io/v1
     Row::of::<events::Event>(columns::EVENT)
         .short(&["ev"])
-        .selectable(EVENT_FIELDS),
+        .selectable(EVENT_FIELDS)
+        .kept(&kept::EVENT),
     // networking.k8s.io/v1
     Row::of::<networking::Ingress>(columns::INGRESS)
         .short(&["ing"])

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{definitions::documents, kind};
 use crate::{
-    apply::{self, Before, Manager},
+    apply::{self, Before, Manager, Same},
     patch::{Format, Patch},
     schema::{Cause, Node, Schema},
 };
@@ -50,7 +50,11 @@ fn patched(node: Node<'_>, format: Format, current: &Value, patch: &Value) {
     }
     // What changed is recorded, whatever it is.
     let mut tracked = once;
-    apply::track(node, Before::Stored(current), &mut tracked, manager("p"));
+    apply::track(
+        Before::Stored(current),
+        &mut tracked,
+        manager("p", &Same(node)),
+    );
 }
 
 /// What is wrong with a part of an object but that there should be more of it.
@@ -62,23 +66,25 @@ fn misfits(schema: &Schema, config: &Value) -> Vec<Cause> {
 
 /// Applies each configuration by a manager of its own. The second time nothing changes.
 fn applied(node: Node<'_>, configs: &[Value]) {
+    let same = Same(node);
     let mut live = None;
     for (config, name) in configs.iter().zip(["a", "b", "c"]) {
-        let _ = apply::apply(node, live.as_ref(), config, manager(name), false);
-        let Ok(new) = apply::apply(node, live.as_ref(), config, manager(name), true) else {
+        let _ = apply::apply(node, live.as_ref(), config, manager(name, &same), false);
+        let Ok(new) = apply::apply(node, live.as_ref(), config, manager(name, &same), true) else {
             continue;
         };
-        let again = apply::apply(node, Some(&new), config, manager(name), false);
+        let again = apply::apply(node, Some(&new), config, manager(name, &same), false);
         assert_eq!(again.ok().as_ref(), Some(&new), "{name} applies {config}");
         live = Some(new);
     }
 }
 
-fn manager(name: &str) -> Manager<'_> {
+fn manager<'a>(name: &'a str, versions: &'a Same<'_>) -> Manager<'a> {
     Manager {
         name,
         api_version: "v1",
         subresource: "",
+        versions,
         now: Timestamp::UNIX_EPOCH,
     }
 }

@@ -11,6 +11,7 @@ use super::{
     reviews::{self, REVIEWS, Review},
 };
 use crate::{
+    builtin,
     registry::{Catalog, Served},
     resource::Resource,
 };
@@ -212,12 +213,12 @@ fn verbs(kind: &Resource) -> Vec<&'static str> {
 /// Tells clients when the stored form of a kind changes.
 fn storage_hash(kind: &Resource) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let (group, version) = match kind.group.as_str() {
-        // Events are kept in one form.
-        "events.k8s.io" => ("", "v1"),
+    let own = kind.api_version();
+    let kept = builtin::kept(&own, &kind.kind).map_or(own.as_str(), |kept| kept.as_of);
+    let (group, version) = match kept.split_once('/').unwrap_or(("", kept)) {
         // Definitions kept the mark of their first version.
-        "apiextensions.k8s.io" => ("apiextensions.k8s.io", "v1beta1"),
-        group => (group, kind.version.as_str()),
+        (group @ "apiextensions.k8s.io", _) => (group, "v1beta1"),
+        other => other,
     };
     let digest = Sha256::digest(format!("{group}/{version}/{}", kind.kind));
     STANDARD.encode(&digest[..8])

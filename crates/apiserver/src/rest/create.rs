@@ -64,16 +64,15 @@ pub(super) async fn insert(call: &mut Call<'_>, mut object: Value, track: bool) 
     stamp(call, &mut object);
     call.default(&mut object, None);
     if track {
-        let version = call.kind.api_version();
+        let versions = call.versions();
         // How an object begins is said by the server, and owned by nobody.
         let status = object
             .as_object_mut()
             .and_then(|fields| fields.remove("status"));
         apply::track(
-            call.kind.schema.root(),
             apply::Before::Empty(builtin::empty(call.kind)),
             &mut object,
-            call.manager(&version),
+            call.manager(&versions),
         );
         if let (Some(status), Some(fields)) = (status, object.as_object_mut()) {
             fields.insert("status".into(), status);

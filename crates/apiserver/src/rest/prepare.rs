@@ -8,18 +8,26 @@ use crate::{
     access::{AdmissionRequest, Denied, Operation},
     apply::{self, Manager},
     auth::escalation::Grant,
-    builtin, custom, namespaces,
+    builtin,
+    convert::Versions,
+    custom, namespaces,
     object::{meta_str, metadata_mut},
     schema::{Cause, unknown_field},
     status::{Failure, Result, cause},
 };
 
 impl Call<'_> {
-    pub(super) fn manager<'b>(&'b self, api_version: &'b str) -> Manager<'b> {
+    /// The versions in which the fields of objects may be owned.
+    pub(super) fn versions(&self) -> Versions<'_> {
+        Versions::of(self.kind, self.core.catalog())
+    }
+
+    pub(super) fn manager<'b>(&'b self, versions: &'b Versions<'_>) -> Manager<'b> {
         Manager {
             name: &self.options.manager,
-            api_version,
+            api_version: &versions.own,
             subresource: self.part.subresource(),
+            versions,
             now: self.now,
         }
     }

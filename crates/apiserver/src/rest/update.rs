@@ -146,13 +146,11 @@ async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
     check_finalizers(call, &old, &new)?;
     count_generation(&old, &mut new);
     if !matches!(edit, Edit::Apply(_)) {
-        let version = call.kind.api_version();
-        let node = call.kind.schema.root();
+        let versions = call.versions();
         apply::track(
-            node,
             apply::Before::Stored(&old),
             &mut new,
-            call.manager(&version),
+            call.manager(&versions),
         );
     }
     if new == old {
@@ -192,13 +190,13 @@ async fn create_by_apply(
     if call.part != Part::Main || !missing.is_not_found() {
         return Err(missing);
     }
-    let version = call.kind.api_version();
+    let versions = call.versions();
     let node = call.kind.schema.root();
     let object = apply::apply(
         node,
         None,
         config,
-        call.manager(&version),
+        call.manager(&versions),
         call.options.force,
     )?;
     match insert(call, object, false).await {
@@ -224,12 +222,12 @@ fn edited(call: &mut Call<'_>, edit: &Edit, old: &Value) -> Result<Value> {
             Ok(new)
         }
         Edit::Apply(config) => {
-            let version = call.kind.api_version();
+            let versions = call.versions();
             apply::apply(
                 node,
                 Some(old),
                 config,
-                call.manager(&version),
+                call.manager(&versions),
                 call.options.force,
             )
         }

@@ -1,4 +1,4 @@
-//! From a `CustomResourceDefinition` to the resources it asks to be served.
+//! From a `CustomResourceDefinition` to the resources it describes.
 
 use std::sync::Arc;
 
@@ -9,10 +9,9 @@ use super::{
     compile::{flag, strings, text},
     defaults, program, selectable, structural,
 };
-use crate::resource::{Column, Resource, Scale, Subresources};
+use crate::resource::{Availability, Column, Resource, Scale, Subresources};
 
-/// The served versions that a `CustomResourceDefinition` describes, or what is
-/// wrong with it.
+/// The versions that a `CustomResourceDefinition` describes, or what is wrong with it.
 pub fn from_crd(definition: &Value) -> Result<Vec<Resource>, Vec<Cause>> {
     let causes = check(definition);
     if !causes.is_empty() {
@@ -24,10 +23,7 @@ pub fn from_crd(definition: &Value) -> Result<Vec<Resource>, Vec<Cause>> {
         .and_then(Value::as_array)
         .into_iter()
         .flatten();
-    Ok(versions
-        .filter(|version| flag(version, "served"))
-        .map(|version| resource(spec, version))
-        .collect())
+    Ok(versions.map(|version| resource(spec, version)).collect())
 }
 
 /// Which rules of a definition are too expensive, where it does not have them already.
@@ -79,6 +75,11 @@ fn resource(spec: &Value, version: &Value) -> Resource {
             .collect(),
         schema: Arc::new(Schema::from_openapi(schema)),
         builtin: false,
+        availability: if flag(version, "served") {
+            Availability::Served
+        } else {
+            Availability::Unserved
+        },
         storage: flag(version, "storage"),
         deprecation: deprecation(spec, version),
     }
@@ -401,9 +402,10 @@ mod tests {
     }
 
     #[test]
-    fn served_versions_become_resources() {
+    fn versions_become_resources() {
         let resources = from_crd(&definition()).unwrap();
-        assert_eq!(resources.len(), 1);
+        let found: Vec<_> = resources.iter().map(|one| one.availability).collect();
+        assert_eq!(found, [Availability::Served, Availability::Unserved]);
         let widget = &resources[0];
         assert_eq!(
             (widget.api_version().as_str(), widget.kind.as_str()),

@@ -27,7 +27,7 @@ pub(crate) struct Distinct<'v> {
     identity: Identity,
 }
 
-impl<'v> List<'v> {
+impl List<'_> {
     /// The same items, told apart by `identity`.
     pub(super) fn told_apart(self, identity: &Identity) -> Self {
         if *identity == Identity::Place {

@@ -217,7 +217,8 @@ pub(in crate::builtin) fn autoscaler(object: &Value, _: Option<&Value>) -> Vec<C
             &Value::from(most),
             words,
         ));
-    } else if least > most {
+    }
+    if least > most {
         let words = "must be greater than or equal to `minReplicas`";
         causes.push(Cause::invalid(
             "spec.maxReplicas",

@@ -75,30 +75,22 @@ pub(in crate::builtin) const EVENT: &[Column] = &[
     column("Type", |object, _| or(object, "type", "")),
     column("Reason", |object, _| or(object, "reason", "")),
     column("Object", |object, _| {
-        let subject = subject(object);
+        let subject = at(object, "involvedObject");
         let kind = text(subject, "kind").to_lowercase();
         Value::from(format!("{kind}/{}", text(subject, "name")))
     }),
     wide("Subobject", |object, _| {
-        or(subject(object), "fieldPath", "")
+        or(object, "involvedObject.fieldPath", "")
     }),
     wide("Source", |object, _| Value::from(source(object))),
     column("Message", |object, _| {
-        let note = text(object, "note");
-        Value::from(
-            if note.is_empty() {
-                text(object, "message")
-            } else {
-                note
-            }
-            .trim(),
-        )
+        Value::from(text(object, "message").trim())
     }),
     wide("First Seen", |object, now| {
         Value::from(first_seen(object, now))
     }),
     wide("Count", |object, _| {
-        let counts = ["count", "deprecatedCount", "series.count"].map(|path| int(object, path));
+        let counts = ["count", "series.count"].map(|path| int(object, path));
         Value::from(counts.into_iter().max().unwrap_or_default().max(1))
     }),
     wide("Name", |object, _| or(object, "metadata.name", "")),
@@ -314,53 +306,30 @@ fn node_address(node: &Value, kind: &str) -> String {
     none(found.map_or("", |address| text(address, "address"))).to_owned()
 }
 
-fn subject(event: &Value) -> &Value {
-    let regarding = at(event, "regarding");
-    if regarding.is_null() {
-        at(event, "involvedObject")
-    } else {
-        regarding
-    }
-}
-
 fn source(event: &Value) -> String {
-    let first = |paths: [&'static str; 3]| {
-        paths
-            .into_iter()
-            .map(|path| text(event, path))
-            .find(|found| !found.is_empty())
+    let first = |paths: [&'static str; 2]| {
+        let found = paths.into_iter().map(|path| text(event, path));
+        found.into_iter().find(|found| !found.is_empty())
     };
-    let component = first([
-        "source.component",
-        "deprecatedSource.component",
-        "reportingComponent",
-    ])
-    .or_else(|| {
-        first([
-            "reportingController",
-            "reportingComponent",
-            "source.component",
-        ])
-    });
-    let host = first(["source.host", "deprecatedSource.host", "reportingInstance"]);
-    let parts: Vec<&str> = [component, host].into_iter().flatten().collect();
-    parts.join(", ")
+    let component = first(["source.component", "reportingComponent"]);
+    let host = first(["source.host", "reportingInstance"]);
+    [component, host]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn last_seen(event: &Value, now: Timestamp) -> String {
-    [
-        "series.lastObservedTime",
-        "lastTimestamp",
-        "deprecatedLastTimestamp",
-    ]
-    .into_iter()
-    .map(|path| text(event, path))
-    .find(|time| !time.is_empty())
-    .map_or_else(|| first_seen(event, now), |time| since(time, now))
+    ["series.lastObservedTime", "lastTimestamp"]
+        .into_iter()
+        .map(|path| text(event, path))
+        .find(|time| !time.is_empty())
+        .map_or_else(|| first_seen(event, now), |time| since(time, now))
 }
 
 fn first_seen(event: &Value, now: Timestamp) -> String {
-    let times = ["firstTimestamp", "deprecatedFirstTimestamp", "eventTime"];
+    let times = ["firstTimestamp", "eventTime"];
     let found = times
         .into_iter()
         .map(|path| text(event, path))

@@ -270,46 +270,55 @@ fn duration(job: &Value, now: Timestamp) -> String {
     human(end.as_second() - start.as_second())
 }
 
+/// How many metrics of an autoscaler are shown.
+const SHOWN: usize = 2;
+
 fn targets(autoscaler: &Value) -> String {
     let current = list(autoscaler, "status.currentMetrics");
-    let shown = list(autoscaler, "spec.metrics")
+    let wanted = list(autoscaler, "spec.metrics");
+    let shown: Vec<String> = wanted
         .iter()
+        .take(SHOWN)
         .enumerate()
-        .map(|(position, metric)| {
-            let source = match text(metric, "type") {
-                "Resource" => "resource",
-                "ContainerResource" => "containerResource",
-                "Pods" => "pods",
-                "Object" => "object",
-                _ => "external",
-            };
-            let value = |metric: &Value, place: &str| {
-                let figures = at(metric, source).get(place).cloned().unwrap_or_default();
-                match at(&figures, "averageUtilization").as_i64() {
-                    Some(percent) => Some(format!("{percent}%")),
-                    None => ["averageValue", "value"]
-                        .iter()
-                        .map(|key| text(&figures, key))
-                        .find(|text| !text.is_empty())
-                        .map(str::to_owned),
-                }
-            };
-            let label = text(at(metric, source), "name");
-            let label = if label.is_empty() {
-                String::new()
-            } else {
-                format!("{label}: ")
-            };
-            let now = current
-                .get(position)
-                .and_then(|metric| value(metric, "current"));
-            let now = now.unwrap_or_else(|| "<unknown>".to_owned());
-            format!(
-                "{label}{now}/{}",
-                value(metric, "target").unwrap_or_default()
-            )
-        });
-    none(&shown.collect::<Vec<_>>().join(", ")).to_owned()
+        .map(|(position, metric)| target(metric, current.get(position)))
+        .collect();
+    let shown = shown.join(", ");
+    match wanted.len().saturating_sub(SHOWN) {
+        0 => none(&shown).to_owned(),
+        more => format!("{shown} + {more} more..."),
+    }
+}
+
+/// What a metric is and what it should be.
+fn target(metric: &Value, current: Option<&Value>) -> String {
+    let source = match text(metric, "type") {
+        "Resource" => "resource",
+        "ContainerResource" => "containerResource",
+        "Pods" => "pods",
+        "Object" => "object",
+        _ => "external",
+    };
+    let target = at(at(metric, source), "target");
+    let of_resource = matches!(source, "resource" | "containerResource");
+    let sort = ["averageValue", "averageUtilization", "value"]
+        .into_iter()
+        .find(|sort| has(target, sort));
+    let Some(sort) = sort else {
+        return "<unknown>/<auto>".to_owned();
+    };
+    let figure = |figures: &Value| match at(figures, sort) {
+        Value::String(text) => text.clone(),
+        Value::Number(percent) => format!("{percent}%"),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => "<unknown>".to_owned(),
+    };
+    let now = current.map_or(&Value::Null, |metric| at(at(metric, source), "current"));
+    let mut shown = format!("{}/{}", figure(now), figure(target));
+    if of_resource {
+        shown = format!("{}: {shown}", text(at(metric, source), "name"));
+    } else if sort == "averageValue" && source != "pods" {
+        shown.push_str(" (avg)");
+    }
+    shown
 }
 
 #[cfg(test)]

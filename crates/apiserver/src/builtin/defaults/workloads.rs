@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::read::{at, existing, fill, fill_text, flag, has, items_mut, map_at, text},
+    super::{
+        kept::AUTOSCALER,
+        read::{at, existing, fill, fill_text, flag, has, items_mut, map_at, text},
+    },
     pod::template,
 };
 
@@ -177,6 +180,17 @@ pub(in crate::builtin) fn autoscaler(object: &mut Value, _: Option<&Value>) {
         json!([{"type": "Resource", "resource": {
         "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]),
     );
+}
+
+/// The older version leaves to the newer one what is not its own, and says the same as that.
+pub(in crate::builtin) fn older_autoscaler(object: &mut Value, old: Option<&Value>) {
+    if let Some(fields) = object.as_object_mut() {
+        (AUTOSCALER.keep)(fields);
+    }
+    autoscaler(object, old);
+    if let Some(fields) = object.as_object_mut() {
+        (AUTOSCALER.show)(fields);
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,127 @@
+//! The entries of `metadata.managedFields`.
+
+use serde_json::{Value, json};
+
+use super::{fields::Set, managed::Manager};
+use crate::object::{metadata, metadata_mut};
+
+/// Managers of plain updates that are kept apart.
+const MANAGERS: usize = 10;
+
+/// Who wrote last to some fields, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) manager: String,
+    pub(super) apply: bool,
+    pub(super) api_version: String,
+    subresource: String,
+    pub(super) time: String,
+    /// In the form of that version.
+    pub(super) fields: Set,
+}
+
+impl Entry {
+    pub(super) fn new(manager: Manager<'_>, apply: bool, fields: Set) -> Self {
+        Self {
+            manager: manager.name.to_owned(),
+            apply,
+            api_version: manager.api_version.to_owned(),
+            subresource: manager.subresource.to_owned(),
+            time: manager.time(),
+            fields,
+        }
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+        let fields = Set::read(value.get("fieldsV1")?);
+        Some(Self {
+            manager: text("manager").to_owned(),
+            apply: text("operation") == "Apply",
+            api_version: text("apiVersion").to_owned(),
+            subresource: text("subresource").to_owned(),
+            time: text("time").to_owned(),
+            fields,
+        })
+    }
+
+    fn write(&self) -> Value {
+        let mut entry = json!({
+            "manager": self.manager,
+            "operation": if self.apply { "Apply" } else { "Update" },
+            "apiVersion": self.api_version,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": self.fields.write(),
+        });
+        for (key, value) in [("time", &self.time), ("subresource", &self.subresource)] {
+            if !value.is_empty() {
+                entry[key] = json!(value);
+            }
+        }
+        entry
+    }
+
+    pub(super) fn is(&self, manager: Manager<'_>, apply: bool) -> bool {
+        self.apply == apply
+            && self.manager == manager.name
+            && self.subresource == manager.subresource
+            && (apply || self.api_version == manager.api_version)
+    }
+
+    /// How errors name the manager.
+    pub(super) fn describe(&self) -> String {
+        let mut text = format!("{:?}", self.manager);
+        if !self.subresource.is_empty() {
+            text = format!("{text} with subresource {:?}", self.subresource);
+        }
+        if self.apply {
+            text
+        } else {
+            format!("{text} using {}", self.api_version)
+        }
+    }
+}
+
+/// The entries of an object.
+pub(super) fn read(object: &Value) -> Vec<Entry> {
+    let list = metadata(object)
+        .get("managedFields")
+        .and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Entry::read).collect()
+}
+
+/// Writes the entries down in an object.
+pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
+    entries.retain(|entry| !entry.fields.is_empty());
+    limit(&mut entries);
+    entries.sort_by(|a, b| {
+        let key = |entry: &Entry| (!entry.apply, entry.time.clone(), entry.manager.clone());
+        key(a).cmp(&key(b))
+    });
+    let metadata = metadata_mut(object);
+    if entries.is_empty() {
+        metadata.remove("managedFields");
+    } else {
+        let list = entries.iter().map(Entry::write).collect();
+        metadata.insert("managedFields".into(), list);
+    }
+}
+
+/// Merges the oldest plain updates, as their number would grow without end.
+fn limit(entries: &mut Vec<Entry>) {
+    loop {
+        let mut updates: Vec<usize> = (0..entries.len())
+            .filter(|index| !entries[*index].apply)
+            .collect();
+        if updates.len() <= MANAGERS {
+            return;
+        }
+        updates.sort_by(|a, b| entries[*a].time.cmp(&entries[*b].time));
+        let (first, second) = (updates[0], updates[1]);
+        let older = entries[first].clone();
+        let newer = &mut entries[second];
+        newer.fields.extend(&older.fields);
+        newer.manager = "ancient-changes".into();
+        entries.remove(first);
+    }
+}
