@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -17,17 +18,21 @@ pub(crate) fn hash(text: &str) -> String {
     short(&Sha256::digest(text))
 }
 
+/// How many bytes the texts of most components have together at most, and how many texts there
+/// are; so many need no memory of their own.
+const USUAL: (usize, usize) = (4096, 8);
+
 /// Canonical texts one after the other, whose order makes no difference.
 pub(crate) struct Lines {
-    text: Vec<u8>,
+    text: SmallVec<[u8; USUAL.0]>,
     /// Where each is in the text, in the order of what they say.
-    places: Vec<Range<usize>>,
+    places: SmallVec<[Range<usize>; USUAL.1]>,
 }
 
 impl<T: Serialize> FromIterator<T> for Lines {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
-        let mut text = Vec::with_capacity(2048);
-        let mut places = Vec::new();
+        let mut text = SmallVec::new();
+        let mut places = SmallVec::<[Range<usize>; USUAL.1]>::new();
         for value in values {
             let start = text.len();
             // What is made by templates can be written as JSON, and to memory.
@@ -42,7 +47,7 @@ impl<T: Serialize> FromIterator<T> for Lines {
 }
 
 impl Lines {
-    pub(crate) const fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 

@@ -9,20 +9,23 @@ use crate::fault::Failure;
 use crate::library::{self, Called, Overload};
 use crate::syntax::ast::{Bind, BindKind, Entry, Expr, Item, Kind, Loop, LoopKind};
 use crate::syntax::meant;
-use crate::value::{Key, List, Map, Value};
+use crate::value::{Entries, Key, List, MOVED, Map, Value};
 use lookup::{has, look_up, no_field, no_item};
-use std::collections::BTreeMap;
+use smallvec::SmallVec;
 use std::ops::Range;
 
 /// The most arguments a function takes.
 pub(crate) const MAX_ARGUMENTS: usize = 4;
+
+/// How many names loops and bindings have at once in most expressions.
+const LOCALS: usize = 4;
 
 /// What `expr` comes to in `context`.
 pub(crate) fn evaluate<'e>(expr: &'e Expr, context: &'e Context<'e, 'e>) -> Called<'e> {
     let mut interpreter = Interpreter {
         context,
         budget: context.budget(),
-        locals: Vec::new(),
+        locals: SmallVec::new(),
     };
     interpreter.eval(expr)
 }
@@ -31,7 +34,7 @@ struct Interpreter<'e> {
     context: &'e Context<'e, 'e>,
     budget: &'e Budget,
     /// What loops and bindings name, the innermost last.
-    locals: Vec<(&'e str, Value<'e>)>,
+    locals: SmallVec<[(&'e str, Value<'e>); LOCALS]>,
 }
 
 impl<'e> Interpreter<'e> {
@@ -192,7 +195,7 @@ impl<'e> Interpreter<'e> {
 
     fn map(&mut self, entries: &'e [Entry]) -> Called<'e> {
         self.budget.grow(Map::cost(entries.len()))?;
-        let mut map = BTreeMap::new();
+        let mut map = Entries::with_capacity(entries.len());
         for entry in entries {
             let key = self.eval(&entry.key)?;
             self.budget.step(key.comparing(&key))?;
@@ -204,11 +207,13 @@ impl<'e> Interpreter<'e> {
             let Some(value) = given(value, entry.optional, &entry.value)? else {
                 continue;
             };
-            if map.contains_key(&key) {
+            let place = map.place(&key);
+            let Err(behind) = place else {
                 let message = format!("the key {key} appears twice");
                 return Err(Failure::new(message).at(&entry.key.span));
-            }
-            map.insert(key, value);
+            };
+            self.budget.step((map.len() - behind) / MOVED)?;
+            map.put(place, key, value);
         }
         Ok(Value::map(map))
     }
@@ -301,7 +306,7 @@ impl<'e> Interpreter<'e> {
                 Ok(Value::list(made))
             }
             LoopKind::Map => {
-                let mut made = BTreeMap::new();
+                let mut made = Entries::default();
                 self.transform(inner, pairs, |this, key, value| {
                     this.enter(&mut made, Key::of(&key), value)
                 })?;
@@ -356,14 +361,14 @@ impl<'e> Interpreter<'e> {
     }
 
     fn entries(&mut self, inner: &'e Loop, pairs: Pairs<'e>) -> Called<'e> {
-        let mut all = BTreeMap::new();
+        let mut all = Entries::default();
         self.transform(inner, pairs, |this, _, entry| {
             let Value::Map(entry) = entry else {
                 let message = format!("each entry must be a map, found {}", entry.type_name());
                 return Err(Failure::new(message).at(&inner.body.span));
             };
             for (key, value) in entry.entries() {
-                if all.contains_key(&key) {
+                if all.get(&key).is_some() {
                     let message = format!("the key {key} is made twice");
                     return Err(Failure::new(message).at(&inner.body.span));
                 }
@@ -377,15 +382,17 @@ impl<'e> Interpreter<'e> {
     /// Pays for an entry of a map that is being made, and puts it there.
     fn enter(
         &self,
-        map: &mut BTreeMap<Key<'e>, Value<'e>>,
+        map: &mut Entries<'e>,
         key: Option<Key<'e>>,
         value: Value<'e>,
     ) -> Result<(), Failure> {
         if let Some(key) = key {
             self.budget.step(key.reading())?;
-            self.budget
-                .grow(Map::cost(map.len() + 1) - Map::cost(map.len()))?;
-            map.insert(key, value);
+            self.budget.grow(Map::cost(1))?;
+            let place = map.place(&key);
+            let behind = place.map_or_else(|behind| behind, |known| known + 1);
+            self.budget.step((map.len() - behind) / MOVED)?;
+            map.put(place, key, value);
         }
         Ok(())
     }

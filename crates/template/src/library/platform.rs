@@ -6,7 +6,6 @@ use crate::budget::Budget;
 use crate::fault::Failure;
 use crate::name;
 use crate::value::{List, Map, Value};
-use std::collections::BTreeMap;
 
 /// Any number of arguments arrive as one list.
 const MANY: &[Sig] = &[Sig::LIST];
@@ -70,7 +69,7 @@ fn merge<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
     let Some(parts) = args.first().and_then(list) else {
         return unfit();
     };
-    let mut merged = BTreeMap::new();
+    let mut merged = Vec::new();
     for part in parts.iter() {
         let Some(part) = map(&part) else {
             let message = format!("only maps can be merged, found {}", part.type_name());
@@ -80,5 +79,5 @@ fn merge<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
         budget.grow(Map::cost(part.len()))?;
         merged.extend(part.entries());
     }
-    Ok(Value::map(merged))
+    Ok(Value::map(merged.into_iter().collect()))
 }

@@ -1,6 +1,6 @@
 //! JSON and trees in, by reference; trees out, within the budget.
 
-use super::{Identity, Key, List, Map, Text, Value, json_map_cost};
+use super::{Entries, Identity, Key, List, Map, Text, Value, json_map_cost};
 use crate::budget::Budget;
 use crate::fault::Failure;
 use crate::library::time;
@@ -8,7 +8,7 @@ use crate::{Fields, Items, MAX_DEPTH, Members, Tree, Type};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value as Json};
-use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What one value of JSON weighs besides its text, roughly as in memory.
@@ -57,7 +57,9 @@ pub(crate) fn from_json_as<'v>(json: &'v Json, type_: &Type) -> Value<'v> {
         }
         (Json::Array(items), Type::List(item, identity)) => {
             let list = if tells_more(item) {
-                List::Shared(items.iter().map(|one| from_json_as(one, item)).collect())
+                List::Shared(Rc::new(
+                    items.iter().map(|one| from_json_as(one, item)).collect(),
+                ))
             } else {
                 List::Json(items)
             };
@@ -234,14 +236,10 @@ fn convert(value: &Value<'_>, depth: usize, budget: &Budget) -> Result<Option<Tr
 }
 
 /// The members that `map` has, below which values may be `depth` deep.
-fn members(
-    map: &BTreeMap<Key<'_>, Value<'_>>,
-    depth: usize,
-    budget: &Budget,
-) -> Result<Members, Failure> {
+fn members(map: &Entries<'_>, depth: usize, budget: &Budget) -> Result<Members, Failure> {
     budget.grow(json_map_cost(map.len()))?;
     let mut members = Members::with_capacity(map.len());
-    for (key, value) in map {
+    for (key, value) in map.iter() {
         if let Some(value) = convert(value, depth - 1, budget)? {
             let name = name(key);
             budget.grow(name.len())?;
@@ -339,7 +337,7 @@ mod tests {
         type Wrap = fn(Value<'static>) -> Value<'static>;
         let wraps: [Wrap; 3] = [
             |inner| Value::list(vec![inner]),
-            |inner| Value::map([(Key::Int(1), inner)].into()),
+            |inner| Value::map([(Key::Int(1), inner)].into_iter().collect()),
             Value::some,
         ];
         for wrap in wraps {

@@ -1,11 +1,13 @@
 //! What expressions compute with. JSON is borrowed, never copied in.
 
 mod distinct;
+mod entries;
 mod json;
 mod order;
 
 pub(crate) use distinct::Distinct;
 pub use distinct::Identity;
+pub(crate) use entries::{Entries, MOVED};
 pub use json::weight;
 pub(crate) use json::{
     from_json, from_json_as, from_tree, list_weight, map_weight, to_tree, whole,
@@ -15,7 +17,6 @@ pub(crate) use order::{compare, equals};
 use crate::library::{Foreign, time::Moment};
 use crate::{Items, Members, Name};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -85,10 +86,11 @@ impl<'v> From<&'v Name> for Text<'v> {
 
 /// A list, borrowed from JSON or made by an expression.
 #[derive(Debug, Clone)]
+#[expect(clippy::rc_buffer, reason = "a slice would be copied once more")]
 pub(crate) enum List<'v> {
     Json(&'v [Json]),
     Tree(&'v Items),
-    Shared(Rc<[Value<'v>]>),
+    Shared(Rc<Vec<Value<'v>>>),
     Distinct(Rc<Distinct<'v>>),
 }
 
@@ -139,13 +141,13 @@ pub(crate) const fn json_map_cost(count: usize) -> usize {
 pub(crate) enum Map<'v> {
     Json(&'v serde_json::Map<String, Json>),
     Tree(&'v Members),
-    Shared(Rc<BTreeMap<Key<'v>, Value<'v>>>),
+    Shared(Rc<Entries<'v>>),
 }
 
 impl<'v> Map<'v> {
-    /// What a map of `count` entries takes in memory, in bytes.
+    /// What a map of `count` entries takes in memory, in bytes, while it is made.
     pub(crate) const fn cost(count: usize) -> usize {
-        nodes(count).saturating_mul(NODE * (size_of::<Key<'_>>() + size_of::<Value<'_>>()))
+        count.saturating_mul(2 * (size_of::<Key<'_>>() + size_of::<Value<'_>>()))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -189,10 +191,7 @@ impl<'v> Map<'v> {
                 .iter()
                 .map(|(name, value)| (Key::String(name.into()), from_tree(value)))
                 .collect(),
-            Self::Shared(map) => map
-                .iter()
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect(),
+            Self::Shared(map) => map.iter().cloned().collect(),
         }
     }
 
@@ -320,10 +319,10 @@ impl<'v> Value<'v> {
     }
 
     pub(crate) fn list(items: Vec<Self>) -> Self {
-        Self::List(List::Shared(items.into()))
+        Self::List(List::Shared(Rc::new(items)))
     }
 
-    pub(crate) fn map(entries: BTreeMap<Key<'v>, Self>) -> Self {
+    pub(crate) fn map(entries: Entries<'v>) -> Self {
         Self::Map(Map::Shared(Rc::new(entries)))
     }
 
