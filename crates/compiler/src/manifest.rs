@@ -3,6 +3,7 @@
 
 use crate::schema::{Schema, Violation, has_type};
 use choreo_model::Kind;
+use choreo_template::Tree;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -145,7 +146,7 @@ fn fits(schema: &Value, value: &Value) -> bool {
         limit("minimum").is_none_or(|least| least <= number)
             && limit("maximum").is_none_or(|most| number <= most)
     });
-    type_.is_none_or(|wanted| has_type(schema, wanted, value))
+    type_.is_none_or(|wanted| has_type(schema, wanted, &Tree::from(value)))
         && allowed.is_none_or(|allowed| allowed.contains(value))
         && is_within
 }

@@ -3,7 +3,6 @@
 use crate::bench::{Bench, Ledger, Site};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::programs::Read;
-use crate::schema::Schema;
 use choreo_model::shared::SchemaSection;
 use choreo_template::{Tree, tree};
 use serde_json::{Map, Value};
@@ -22,6 +21,16 @@ pub(crate) struct Section<'a> {
     pub(crate) field: &'a str,
 }
 
+impl<'a> Section<'a> {
+    /// Where the values are given.
+    const fn values(&self) -> Site<'a> {
+        Site {
+            object: self.given,
+            pointer: "",
+        }
+    }
+}
+
 /// The values with defaults, validated. Without a schema nothing may be given, so it is `{}`.
 pub(crate) fn checked<L: Ledger>(
     bench: &mut Bench<L>,
@@ -33,11 +42,11 @@ pub(crate) fn checked<L: Ledger>(
     let Some(Ok(schema)) = read.as_deref() else {
         return tree!({});
     };
-    let mut value = given(value);
-    if fill(bench, schema, &mut value, site).is_none() {
+    let checked = schema.check(value, &bench.budget);
+    let Some(checked) = bench.paid(site.values(), checked) else {
         return tree!({});
-    }
-    for violation in schema.validate_within(&value, &bench.budget) {
+    };
+    for violation in checked.violations {
         let field = match violation.field.as_str() {
             "" => site.field.to_owned(),
             below => format!("{}.{below}", site.field),
@@ -49,7 +58,7 @@ pub(crate) fn checked<L: Ledger>(
             violation.message,
         ));
     }
-    value.into()
+    checked.value
 }
 
 /// The values with defaults, as they are otherwise: what projects do.
@@ -59,35 +68,17 @@ pub(crate) fn filled<L: Ledger>(
     value: Option<&Value>,
     site: Section<'_>,
 ) -> Tree {
-    let mut value = given(value);
-    if let Some(Ok(schema)) = read(bench, section, site).as_deref()
-        && fill(bench, schema, &mut value, site).is_none()
-    {
-        return tree!({});
-    }
-    value.into()
-}
-
-/// Fills in defaults, if that can be paid for; there is no use in the value otherwise.
-fn fill<L: Ledger>(
-    bench: &mut Bench<L>,
-    schema: &Schema,
-    value: &mut Value,
-    site: Section<'_>,
-) -> Option<()> {
-    let filled = schema.fill_within(value, &bench.budget);
-    let at = Site {
-        object: site.given,
-        pointer: "",
-    };
-    bench.paid(at, filled)
-}
-
-fn given(value: Option<&Value>) -> Value {
-    match value {
+    let mut value = match value {
         Some(value) if !value.is_null() => value.clone(),
         _ => Value::Object(Map::new()),
+    };
+    if let Some(Ok(schema)) = read(bench, section, site).as_deref() {
+        let filled = schema.fill_within(&mut value, &bench.budget);
+        if bench.paid(site.values(), filled).is_none() {
+            return tree!({});
+        }
     }
+    value.into()
 }
 
 /// The section's schema; what is wrong with it is noted.

@@ -6,12 +6,14 @@ mod validate;
 
 pub(crate) use validate::has_type;
 
-use choreo_template::{Budget, Exhausted, Pattern, clipped, weight};
+use choreo_template::{Budget, Exhausted, Pattern, Tree, clipped, weight};
 use resolve::Resolver;
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use validate::{Violations, validate};
+use std::fmt;
+use std::sync::OnceLock;
+use validate::{Place, Violations, validate};
 
 const MAX_DEPTH: usize = 64;
 /// How many schemas one may hold, every reference followed.
@@ -34,9 +36,9 @@ pub struct Violation {
 }
 
 impl Violation {
-    fn new(field: &str, message: impl Into<String>) -> Self {
+    fn new(field: impl fmt::Display, message: impl Into<String>) -> Self {
         Self {
-            field: field.to_owned(),
+            field: field.to_string(),
             message: clipped(message.into()),
         }
     }
@@ -47,6 +49,15 @@ impl Violation {
 pub struct Schema {
     root: Value,
     patterns: Patterns,
+    /// What comes of giving nothing, and the steps and bytes it takes.
+    nothing: OnceLock<(Result<Checked, Exhausted>, (usize, usize))>,
+}
+
+/// A value with defaults, and what in it its schema does not allow.
+#[derive(Debug, Clone)]
+pub(crate) struct Checked {
+    pub(crate) value: Tree,
+    pub(crate) violations: Vec<Violation>,
 }
 
 /// The patterns of a schema, or why one cannot be used.
@@ -71,7 +82,11 @@ impl Schema {
             let message = "the patterns of the schema are too many or too large together";
             return Err(Violation::new("", message));
         }
-        Ok(Self { root, patterns })
+        Ok(Self {
+            root,
+            patterns,
+            nothing: OnceLock::new(),
+        })
     }
 
     /// The schema itself, references followed.
@@ -96,15 +111,54 @@ impl Schema {
         fill(&self.root, value, budget)
     }
 
+    /// What comes of `given`, as long as `budget` pays for it. Defaults are shared by all who leave
+    /// them as they are.
+    pub(crate) fn check(
+        &self,
+        given: Option<&Value>,
+        budget: &Budget,
+    ) -> Result<Checked, Exhausted> {
+        let (nothing, (steps, bytes)) = self.nothing.get_or_init(|| {
+            let budget = Budget::default();
+            let nothing = self.check_value(Value::Object(Map::new()), &budget);
+            (nothing, budget.taken())
+        });
+        budget.step(*steps)?;
+        budget.grow(*bytes)?;
+        let mut checked = nothing.clone()?;
+        match (given, checked.value.as_object_mut()) {
+            (None | Some(Value::Null), _) => {}
+            (Some(Value::Object(given)), Some(fields)) => {
+                for (name, value) in given {
+                    let mut value = value.clone();
+                    fill_field(&self.root, name, &mut value, budget)?;
+                    fields.insert(name, value);
+                }
+                checked.violations = self.violations(&checked.value, budget);
+            }
+            (Some(given), _) => checked = self.check_value(given.clone(), budget)?,
+        }
+        Ok(checked)
+    }
+
+    fn check_value(&self, mut value: Value, budget: &Budget) -> Result<Checked, Exhausted> {
+        self.fill_within(&mut value, budget)?;
+        let value = Tree::from(value);
+        Ok(Checked {
+            violations: self.violations(&value, budget),
+            value,
+        })
+    }
+
     /// What in `value` the schema does not allow.
     pub fn validate(&self, value: &Value) -> Vec<Violation> {
-        self.validate_within(value, &Budget::default())
+        self.violations(&Tree::from(value), &Budget::default())
     }
 
     /// The same, as long as `budget` pays for looking.
-    pub fn validate_within(&self, value: &Value, budget: &Budget) -> Vec<Violation> {
+    fn violations(&self, value: &Tree, budget: &Budget) -> Vec<Violation> {
         let mut violations = Violations::new(&self.patterns, budget, MAX_VIOLATIONS);
-        validate(&self.root, value, "", &mut violations);
+        validate(&self.root, value, Place::Root, &mut violations);
         violations.found
     }
 }
@@ -151,25 +205,15 @@ fn fill(schema: &Value, value: &mut Value, budget: &Budget) -> Result<(), Exhaus
             let properties = schema.get("properties").and_then(Value::as_object);
             for (name, field) in properties.into_iter().flatten() {
                 budget.step(8)?;
-                match (object.get_mut(name), default_of(field)) {
-                    (Some(value), _) => fill_null(field, value, budget)?,
-                    (None, Some(default)) => {
-                        budget.grow(name.len() + weight(default))?;
-                        object.insert(name.clone(), default.clone());
-                    }
-                    (None, None) => {}
-                }
-                if let Some(value) = object.get_mut(name) {
-                    fill(field, value, budget)?;
+                if let Some(default) = default_of(field)
+                    && !object.contains_key(name)
+                {
+                    budget.grow(name.len() + weight(default))?;
+                    object.insert(name.clone(), default.clone());
                 }
             }
-            if let Some(additional @ Value::Object(_)) = schema.get("additionalProperties") {
-                for (name, value) in object {
-                    if properties.is_none_or(|properties| !properties.contains_key(name)) {
-                        fill_null(additional, value, budget)?;
-                        fill(additional, value, budget)?;
-                    }
-                }
+            for (name, value) in object {
+                fill_field(schema, name, value, budget)?;
             }
         }
         Value::Array(items) => {
@@ -183,6 +227,22 @@ fn fill(schema: &Value, value: &mut Value, budget: &Budget) -> Result<(), Exhaus
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
     Ok(())
+}
+
+/// Fills in the field `name` of an object of the form `schema`.
+fn fill_field(
+    schema: &Value,
+    name: &str,
+    value: &mut Value,
+    budget: &Budget,
+) -> Result<(), Exhausted> {
+    let known = schema.get("properties").and_then(|all| all.get(name));
+    let others = || schema.get("additionalProperties");
+    let Some(inner) = known.or_else(|| others().filter(|inner| inner.is_object())) else {
+        return Ok(());
+    };
+    fill_null(inner, value, budget)?;
+    fill(inner, value, budget)
 }
 
 /// The default a schema gives; null is none.

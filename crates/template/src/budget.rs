@@ -80,6 +80,17 @@ impl Budget {
         take(&self.0.part, count, Exhausted::Part)
     }
 
+    /// How many steps and bytes were taken so far.
+    pub fn taken(&self) -> (usize, usize) {
+        let Left {
+            total,
+            steps,
+            bytes,
+            ..
+        } = self.0.as_ref();
+        (total - steps.get(), MAX_OUTPUT - bytes.get())
+    }
+
     /// Takes `count` bytes of memory.
     pub fn grow(&self, count: usize) -> Result<(), Exhausted> {
         take(&self.0.bytes, count, Exhausted::Bytes)
@@ -125,11 +136,7 @@ mod tests {
         let mut context = Context::new();
         context.bind("text", &text);
         evaluate(&expr, &context).expect("evaluates");
-        let budget = context.budget();
-        (
-            MAX_STEPS - budget.0.steps.get(),
-            MAX_OUTPUT - budget.0.bytes.get(),
-        )
+        context.budget().taken()
     }
 
     /// What is made is paid for with what it takes at least, and not with a multiple of that.

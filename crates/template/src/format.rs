@@ -6,7 +6,7 @@
 use crate::library::time::parse_timestamp;
 use base64::Engine as _;
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Number, Value};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -93,12 +93,17 @@ impl Format {
     /// Whether `value` has this format. Values of types a format does not speak
     /// of have it.
     pub fn accepts(self, value: &Value) -> bool {
-        let fits = |number| i32::try_from(number).is_ok();
-        match (self, value.as_str()) {
-            (_, Some(text)) => self.accepts_text(text),
-            (Self::Int32, None) => value.as_i64().is_none_or(fits),
-            (_, None) => true,
+        match value {
+            Value::String(text) => self.accepts_text(text),
+            Value::Number(number) => self.accepts_number(number),
+            _ => true,
         }
+    }
+
+    /// Whether a number has this format.
+    pub fn accepts_number(self, number: &Number) -> bool {
+        let fits = |number| i32::try_from(number).is_ok();
+        self != Self::Int32 || number.as_i64().is_none_or(fits)
     }
 
     /// Whether a text has this format.
