@@ -4,6 +4,8 @@
 //! of the parts as they were given, so that shortening never makes two of them equal.
 
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// The longest name of an object.
 pub const OBJECT_LIMIT: usize = 253;
@@ -73,11 +75,13 @@ pub fn workflow_namespace(namespace: &str) -> String {
 
 /// The id of an object within a rendered release.
 pub fn manifest_id(kind: &str, name: &str) -> String {
-    let id = format!("{}-{name}", kind.to_ascii_lowercase());
+    let mut id = String::with_capacity(kind.len() + 1 + name.len());
+    id.extend([kind, "-", name]);
+    id[..kind.len()].make_ascii_lowercase();
     if id.len() <= LABEL_LIMIT {
         id
     } else {
-        kubernetes_name(LABEL_LIMIT, &[kind.to_ascii_lowercase().as_str(), name])
+        kubernetes_name(LABEL_LIMIT, &[&id[..kind.len()], name])
     }
 }
 
@@ -104,11 +108,14 @@ pub fn release_hash(bytes: &[u8]) -> String {
 }
 
 fn original<S: AsRef<str>>(parts: &[S]) -> String {
-    parts
-        .iter()
-        .map(AsRef::as_ref)
-        .collect::<Vec<_>>()
-        .join("-")
+    let length: usize = parts.iter().map(|part| part.as_ref().len() + 1).sum();
+    let mut text = String::with_capacity(length);
+    for part in parts {
+        text.push_str(part.as_ref());
+        text.push('-');
+    }
+    text.pop();
+    text
 }
 
 fn hashed<S: AsRef<str>>(limit: usize, parts: &[S], original: &str) -> String {
@@ -119,29 +126,33 @@ fn hashed<S: AsRef<str>>(limit: usize, parts: &[S], original: &str) -> String {
         .fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
     let budget = limit.saturating_sub(HASH_LENGTH + parts.len());
     let count = parts.len().max(1);
-    let mut name = String::new();
+    let length: usize = parts.iter().map(|part| part.as_ref().len() + 1).sum();
+    let mut name = String::with_capacity(length + HASH_LENGTH);
     for (index, part) in parts.iter().enumerate() {
         let room = budget / count + usize::from(index < budget % count);
         let part = sanitised(part.as_ref());
         name.push_str(part.get(..room).unwrap_or(&part));
         name.push('-');
     }
-    let name = format!("{name}{first:08x}");
-    name.trim_matches(|letter: char| !letter.is_ascii_alphanumeric())
-        .to_owned()
+    // Writing to a string cannot fail.
+    let _ = write!(name, "{first:08x}");
+    let begin = name.find(|letter: char| letter.is_ascii_alphanumeric());
+    name.drain(..begin.unwrap_or_default());
+    name
 }
 
 /// `part` in the letters a name may have; all of them are single bytes.
-fn sanitised(part: &str) -> String {
+fn sanitised(part: &str) -> Cow<'_, str> {
+    let may_have = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '-' | '.');
+    if part.chars().all(may_have) {
+        return Cow::Borrowed(part.trim_matches(['-', '.']));
+    }
     let replaced: String = part
         .chars()
         .flat_map(char::to_lowercase)
-        .map(|letter| match letter {
-            'a'..='z' | '0'..='9' | '-' | '.' => letter,
-            _ => '-',
-        })
+        .map(|letter| if may_have(letter) { letter } else { '-' })
         .collect();
-    replaced.trim_matches(['-', '.']).to_owned()
+    Cow::Owned(replaced.trim_matches(['-', '.']).to_owned())
 }
 
 #[cfg(test)]
