@@ -153,6 +153,11 @@ impl<L: Ledger> Bench<L> {
         self.sheets.iter().any(|(_, sheet)| sheet.mentions(helper))
     }
 
+    /// Whether any of the documents may read the variable `name`, beyond asking its helpers.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        self.sheets.iter().any(|(_, sheet)| sheet.reads(name))
+    }
+
     fn sheet(&self, object: &str) -> Option<&Sheet> {
         let found = self.sheets.iter().find(|(name, _)| name == object);
         found.map(|(_, sheet)| sheet.as_ref())
@@ -281,6 +286,7 @@ impl<L: Ledger> Bench<L> {
             }
             let mut scope = context.scope();
             let variable = var.unwrap_or("item");
+            scope.reserve(1, 0);
             scope.bind_tree(variable, item);
             self.looped = L::ENABLED.then(|| Looped {
                 expression: unwrapped(for_each).to_owned(),

@@ -2,8 +2,8 @@
 
 use crate::bench::{Bench, Draft, Ledger, Recipe, Site};
 use crate::configurations;
-use crate::connections::{self, Connections};
-use crate::context::{self, Variables};
+use crate::connections::{self, Connections, Dependencies};
+use crate::context::{self, Known, Variables};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::network_policy::{self, Subject};
 use crate::origin::{Cause, Origin, Trail};
@@ -12,9 +12,7 @@ use crate::programs::Programs;
 use crate::release::embedded_reference;
 use crate::result::Compiled;
 use crate::snapshot::{ComponentSnapshot, Provider};
-use crate::{
-    dialect, endpoints, finish, protocol_schema, resource_dependencies, traits, validations,
-};
+use crate::{endpoints, finish, resource_dependencies, traits, validations};
 use choreo_model::application::Container;
 use choreo_model::reference::TraitRef;
 use choreo_model::release::{BindingState, FrozenComponentType};
@@ -128,7 +126,7 @@ struct Pipeline<'a, L> {
 
 impl<'a, L: Ledger> Pipeline<'a, L> {
     fn run(mut self, container: &Container, connections: &Connections, compiled: &mut Compiled) {
-        let variables = self.variables(container, connections);
+        let variables = self.variables(container, connections, &compiled.namespace);
         self.bench.keep(&variables);
         let mut context = Context::within(self.bench.budget.clone());
         variables.bind(&mut context);
@@ -171,7 +169,12 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         format!("ReleaseBinding/{}", self.snapshot.binding.name())
     }
 
-    fn variables(&mut self, container: &Container, connections: &Connections) -> Variables {
+    fn variables(
+        &mut self,
+        container: &Container,
+        connections: &Connections,
+        cell: &str,
+    ) -> Variables {
         let snapshot = self.snapshot;
         let (component, environment) = (snapshot.component.name(), snapshot.environment.name());
         let configurations = configurations::configurations(
@@ -181,12 +184,17 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             &self.binding_object(),
             &mut self.bench.diagnostics,
         );
+        let dependencies = Dependencies::of(&snapshot.release.workload, connections);
         let mut variables = context::component(
+            &self.bench,
             snapshot,
-            &self.labels,
-            container,
-            configurations,
-            connections,
+            &Known {
+                cell,
+                labels: &self.labels,
+                container,
+                configurations: &configurations,
+                dependencies: &dependencies,
+            },
         );
         context::set_places(
             &mut variables,
@@ -195,14 +203,16 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             snapshot.notification_channel,
             self.programs,
         );
-        // Schemas may be long, and few types ask for what they say.
-        if self.bench.mentions(dialect::ENDPOINT_RESOURCES) {
-            let resources = protocol_schema::all(&snapshot.release.workload);
-            variables.set_helper(dialect::ENDPOINT_RESOURCES, resources.into());
-        }
+        self.set_parameters(&mut variables);
+        variables
+    }
+
+    /// What is given for the type, `parameters` and `environmentConfigs`.
+    fn set_parameters(&mut self, variables: &mut Variables) {
+        let snapshot = self.snapshot;
         let spec = &snapshot.release.component_type.spec;
         let (declared, binding) = (self.type_object(), self.binding_object());
-        let given = format!("Component/{component}");
+        let given = format!("Component/{}", snapshot.component.name());
         let profile = snapshot.release.component_profile.as_ref();
         let parameters = parameters::checked(
             &mut self.bench,
@@ -232,7 +242,6 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         );
         variables.set("parameters", parameters);
         variables.set("environmentConfigs", configs);
-        variables
     }
 
     fn base(&mut self, object: &str, context: &Context<'_, '_>, drafts: &mut Vec<Draft>) {
@@ -426,7 +435,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         let policies = network_policy::policies(&Subject {
             component: snapshot.component.name(),
             cell: &compiled.namespace,
-            selector: &self.labels,
+            labels: &self.labels,
             workload,
             calls: &compiled.connection_targets,
             egress: egress.or(snapshot.project_egress).unwrap_or_default(),

@@ -50,20 +50,19 @@ pub(crate) fn secret_reference_names(container: &Container) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// What the helpers of `configurations` return.
-#[derive(Debug, Clone)]
-pub(crate) struct Configurations {
-    pub(crate) variable: Tree,
-    pub(crate) env_from: Tree,
-    pub(crate) config_envs: Tree,
-    pub(crate) secret_envs: Tree,
-    pub(crate) config_files: Tree,
-    pub(crate) secret_files: Tree,
-    pub(crate) mounts: Tree,
-    pub(crate) volumes: Tree,
+/// Variables and files of a container, with the names of the objects that are made of them.
+#[derive(Debug)]
+pub(crate) struct Configurations<'c> {
+    envs: Vec<Item<'c>>,
+    files: Vec<Item<'c>>,
+    /// The object that holds the plain variables, if there are any.
+    config_envs: Option<String>,
+    /// The object that holds the secret ones, if there are any.
+    secret_envs: Option<String>,
 }
 
 /// A variable or file whose secret, if it has one, was found.
+#[derive(Debug)]
 struct Item<'a> {
     // What several of the helpers return is shared by them.
     name: Arc<str>,
@@ -79,76 +78,111 @@ struct Item<'a> {
 /// A secret that is not there, which has been noted.
 struct Missing;
 
-struct Finder<'a> {
-    references: &'a [&'a SecretReference],
-    object: &'a str,
-    diagnostics: &'a mut Vec<Diagnostic>,
+struct Finder<'f, 'c> {
+    references: &'f [&'c SecretReference],
+    object: &'f str,
+    diagnostics: &'f mut Vec<Diagnostic>,
 }
 
 /// Sorts the configuration of `container` into plain and secret, under names that start with
 /// `prefix`. `object` is the binding, for messages.
-pub(crate) fn configurations(
+pub(crate) fn configurations<'c>(
     container: &Container,
-    references: &[&SecretReference],
+    references: &[&'c SecretReference],
     prefix: &str,
     object: &str,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Configurations {
+) -> Configurations<'c> {
     let mut finder = Finder {
         references,
         object,
         diagnostics,
     };
-    let envs: Vec<Item<'_>> = container
-        .env
-        .iter()
-        .filter_map(|env| finder.env(env))
-        .collect();
-    let files: Vec<Item<'_>> = container
-        .files
-        .iter()
-        .filter_map(|file| finder.file(file, prefix))
-        .collect();
-    let (secret_envs, config_envs): (Vec<_>, Vec<_>) =
-        envs.iter().partition(|item| item.remote.is_some());
-    let (secret_files, config_files): (Vec<_>, Vec<_>) =
-        files.iter().partition(|item| item.remote.is_some());
-    let config_env_name =
-        (!config_envs.is_empty()).then(|| kubernetes_name(OBJECT_LIMIT, &[prefix, "env-configs"]));
-    let secret_env_name = (!secret_envs.is_empty()).then(|| {
-        let digest = env_digest(&secret_envs);
+    let envs = container.env.iter();
+    let envs: Vec<Item<'_>> = envs.filter_map(|env| finder.env(env)).collect();
+    let files = container.files.iter();
+    let files = files.filter_map(|file| finder.file(file, prefix)).collect();
+    let config_envs = plain(&envs).next();
+    let config_envs = config_envs.map(|_| kubernetes_name(OBJECT_LIMIT, &[prefix, "env-configs"]));
+    let secret_envs = secret(&envs).next().map(|_| {
+        let digest = env_digest(secret(&envs));
         kubernetes_name_with(OBJECT_LIMIT, &[prefix, "env-secrets"], &digest)
     });
-    let config_map = config_env_name
-        .iter()
-        .map(|name| tree!({"configMapRef": {"name": name}}));
-    let secret = secret_env_name
-        .iter()
-        .map(|name| tree!({"secretRef": {"name": name}}));
-    let env_from = config_map.chain(secret).collect();
-    let all_files = || config_files.iter().chain(&secret_files).copied();
-    let plain = list(&config_envs, env);
-    let secrets = list(&secret_envs, env);
     Configurations {
-        variable: tree!({
-            "configs": {"envs": &plain, "files": list(&config_files, file)},
-            "secrets": {"envs": &secrets, "files": list(&secret_files, file)},
-        }),
-        env_from,
-        config_envs: group(&plain, config_env_name),
-        secret_envs: group(&secrets, secret_env_name),
-        config_files: list(&config_files, named_file),
-        secret_files: list(&secret_files, secret_file),
-        mounts: all_files().map(mount).collect(),
-        volumes: sorted_volumes(all_files()),
+        envs,
+        files,
+        config_envs,
+        secret_envs,
     }
 }
 
-impl<'a> Finder<'a> {
-    fn env<'i>(&mut self, env: &'i EnvVar) -> Option<Item<'i>>
-    where
-        'a: 'i,
-    {
+fn plain<'i>(items: &'i [Item<'i>]) -> impl Iterator<Item = &'i Item<'i>> {
+    items.iter().filter(|item| item.remote.is_none())
+}
+
+fn secret<'i>(items: &'i [Item<'i>]) -> impl Iterator<Item = &'i Item<'i>> {
+    items.iter().filter(|item| item.remote.is_some())
+}
+
+/// What templates see, by what they may ask for.
+impl Configurations<'_> {
+    /// The variable.
+    pub(crate) fn variable(&self) -> Tree {
+        tree!({
+            "configs": {
+                "envs": list(plain(&self.envs), env),
+                "files": list(plain(&self.files), file),
+            },
+            "secrets": {
+                "envs": list(secret(&self.envs), env),
+                "files": list(secret(&self.files), file),
+            },
+        })
+    }
+
+    /// What containers take their variables from.
+    pub(crate) fn env_from(&self) -> Tree {
+        let config_map = self.config_envs.iter();
+        let config_map = config_map.map(|name| tree!({"configMapRef": {"name": name}}));
+        let secret = self.secret_envs.iter();
+        let secret = secret.map(|name| tree!({"secretRef": {"name": name}}));
+        config_map.chain(secret).collect()
+    }
+
+    /// Objects of plain variables.
+    pub(crate) fn config_envs(&self) -> Tree {
+        group(self.config_envs.as_ref(), || list(plain(&self.envs), env))
+    }
+
+    /// Objects of secret variables.
+    pub(crate) fn secret_envs(&self) -> Tree {
+        group(self.secret_envs.as_ref(), || list(secret(&self.envs), env))
+    }
+
+    /// Plain files.
+    pub(crate) fn config_files(&self) -> Tree {
+        list(plain(&self.files), named_file)
+    }
+
+    /// Secret files.
+    pub(crate) fn secret_files(&self) -> Tree {
+        list(secret(&self.files), secret_file)
+    }
+
+    /// Where containers have the files.
+    pub(crate) fn mounts(&self) -> Tree {
+        let files = plain(&self.files).chain(secret(&self.files));
+        files.map(mount).collect()
+    }
+
+    /// What pods have the files from.
+    pub(crate) fn volumes(&self) -> Tree {
+        sorted_volumes(plain(&self.files).chain(secret(&self.files)))
+    }
+}
+
+impl<'c> Finder<'_, 'c> {
+    fn env(&mut self, env: &EnvVar) -> Option<Item<'c>> {
         Some(Item {
             name: env.key.as_str().into(),
             directory: Arc::default(),
@@ -159,10 +193,7 @@ impl<'a> Finder<'a> {
         })
     }
 
-    fn file<'i>(&mut self, file: &'i FileVar, prefix: &str) -> Option<Item<'i>>
-    where
-        'a: 'i,
-    {
+    fn file(&mut self, file: &FileVar, prefix: &str) -> Option<Item<'c>> {
         let mut item = Item {
             name: file.key.as_str().into(),
             directory: file.mount_path.as_str().into(),
@@ -181,7 +212,7 @@ impl<'a> Finder<'a> {
         &mut self,
         key: &str,
         from: Option<&ValueFrom>,
-    ) -> Result<Option<&'a RemoteRef>, Missing> {
+    ) -> Result<Option<&'c RemoteRef>, Missing> {
         let Some(wanted) = from.and_then(|from| from.secret_key_ref.as_ref()) else {
             return Ok(None);
         };
@@ -252,7 +283,7 @@ fn place(remote: &RemoteRef) -> [&str; 3] {
 
 /// A hash of where the secrets of variables come from: another place makes another name, so pods
 /// restart.
-fn env_digest(items: &[&Item<'_>]) -> String {
+fn env_digest<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> String {
     let mut text = String::new();
     for item in items {
         for part in item
@@ -267,8 +298,11 @@ fn env_digest(items: &[&Item<'_>]) -> String {
     fnv1a(&text)
 }
 
-fn list(items: &[&Item<'_>], describe: impl Fn(&Item<'_>) -> Members) -> Tree {
-    items.iter().map(|item| describe(item)).collect()
+fn list<'i>(
+    items: impl Iterator<Item = &'i Item<'i>>,
+    describe: impl Fn(&Item<'_>) -> Members,
+) -> Tree {
+    items.map(describe).collect()
 }
 
 fn env(item: &Item<'_>) -> Members {
@@ -312,9 +346,9 @@ fn remote_ref(remote: &RemoteRef) -> Members {
 }
 
 /// What is made of variables: one object, named `name`, if there are any.
-fn group(envs: &Tree, name: Option<String>) -> Tree {
+fn group(name: Option<&String>, envs: impl Fn() -> Tree) -> Tree {
     name.into_iter()
-        .map(|name| tree!({"envs": envs, "resourceName": name}))
+        .map(|name| tree!({"envs": envs(), "resourceName": name}))
         .collect()
 }
 

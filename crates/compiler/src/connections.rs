@@ -177,40 +177,72 @@ pub(crate) fn shut(binding: &ReleaseBindingSpec, workload: &WorkloadTemplate) ->
         .collect()
 }
 
-/// The `dependencies` variable of templates. A connection that is pending has no variables yet.
-pub(crate) fn variable(workload: &WorkloadTemplate, connections: &Connections) -> Tree {
-    let mut items = Vec::new();
-    let mut all = Vec::new();
-    let dependencies = endpoint_dependencies(workload);
-    for (target, dependency) in connections.targets.iter().zip(dependencies) {
-        let resolved = connections.resolved.iter().find(|one| {
-            one.project == target.project
-                && one.component == target.component
-                && one.endpoint == target.endpoint
-                && one.visibility == target.visibility
-        });
-        let variables = resolved.map_or_else(Vec::new, |one| env_variables(dependency, &one.url));
-        items.push(tree!({
-            "component": &target.component,
-            "endpoint": &target.endpoint,
-            "envVars": variables.clone(),
-            "namespace": &target.namespace,
-            "project": &target.project,
-            "visibility": target.visibility.as_str(),
-        }));
-        all.extend(variables);
+/// What templates see of dependencies. A connection that is pending has no variables yet.
+pub(crate) struct Dependencies<'c> {
+    connections: &'c Connections,
+    /// The variables that each connection to an endpoint gives.
+    given: Vec<Vec<Tree>>,
+}
+
+impl<'c> Dependencies<'c> {
+    pub(crate) fn of(workload: &WorkloadTemplate, connections: &'c Connections) -> Self {
+        let targets = connections.targets.iter();
+        let given = targets
+            .zip(endpoint_dependencies(workload))
+            .map(|(target, dependency)| {
+                let resolved = connections.resolved.iter().find(|one| {
+                    one.project == target.project
+                        && one.component == target.component
+                        && one.endpoint == target.endpoint
+                        && one.visibility == target.visibility
+                });
+                resolved.map_or_else(Vec::new, |one| env_variables(dependency, &one.url))
+            })
+            .collect();
+        Self { connections, given }
     }
-    let resources = &connections.resources.items;
-    all.extend(resources.iter().flat_map(|item| item.variables.clone()));
-    let mounts = resources.iter().flat_map(|item| &item.mounts);
-    let volumes = resources.iter().flat_map(|item| &item.volumes);
-    tree!({
-        "envVars": all,
-        "items": items,
-        "resources": resources.iter().map(Item::value).collect::<Tree>(),
-        "volumeMounts": mounts.collect::<Tree>(),
-        "volumes": volumes.collect::<Tree>(),
-    })
+
+    fn resources(&self) -> impl Iterator<Item = &'c Item> {
+        self.connections.resources.items.iter()
+    }
+
+    /// The variable.
+    pub(crate) fn variable(&self) -> Tree {
+        let targets = self.connections.targets.iter();
+        let items = targets.zip(&self.given).map(|(target, given)| {
+            tree!({
+                "component": &target.component,
+                "endpoint": &target.endpoint,
+                "envVars": given.clone(),
+                "namespace": &target.namespace,
+                "project": &target.project,
+                "visibility": target.visibility.as_str(),
+            })
+        });
+        tree!({
+            "envVars": self.env_vars(),
+            "items": items.collect::<Tree>(),
+            "resources": self.resources().map(Item::value).collect::<Tree>(),
+            "volumeMounts": self.mounts(),
+            "volumes": self.volumes(),
+        })
+    }
+
+    /// The variables of all.
+    pub(crate) fn env_vars(&self) -> Tree {
+        let resources = self.resources().flat_map(|item| &item.variables);
+        self.given.iter().flatten().chain(resources).collect()
+    }
+
+    /// Where containers have the files of all.
+    pub(crate) fn mounts(&self) -> Tree {
+        self.resources().flat_map(|item| &item.mounts).collect()
+    }
+
+    /// What pods have the files of all from.
+    pub(crate) fn volumes(&self) -> Tree {
+        self.resources().flat_map(|item| &item.volumes).collect()
+    }
 }
 
 fn env_variables(dependency: &EndpointDependency, url: &EndpointUrl) -> Vec<Tree> {

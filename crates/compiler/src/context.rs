@@ -1,10 +1,11 @@
 //! The variables that templates of types and traits see.
 
+use crate::bench::{Bench, Ledger};
 use crate::configurations::Configurations;
-use crate::connections::{self, Connections};
-use crate::dialect;
+use crate::connections::Dependencies;
 use crate::programs::Programs;
 use crate::snapshot::{ComponentSnapshot, ProjectSnapshot};
+use crate::{dialect, protocol_schema};
 use choreo_model::application::{
     Container, EndpointType, Visibility, WorkloadEndpoint, WorkloadTemplate,
 };
@@ -18,7 +19,7 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Variables {
     variables: Vec<(&'static str, Tree)>,
-    helpers: Vec<(Helper, Tree)>,
+    helpers: Vec<(&'static Helper, Tree)>,
 }
 
 impl Variables {
@@ -34,7 +35,7 @@ impl Variables {
     }
 
     /// Sets what `helper` returns.
-    pub(crate) fn set_helper(&mut self, helper: Helper, value: Tree) {
+    pub(crate) fn set_helper(&mut self, helper: &'static Helper, value: Tree) {
         self.helpers.push((helper, value));
     }
 
@@ -50,7 +51,7 @@ impl Variables {
 
     /// What `helper` returns.
     pub(crate) fn helper(&self, helper: Helper) -> Option<&Tree> {
-        let found = self.helpers.iter().find(|(known, _)| *known == helper);
+        let found = self.helpers.iter().find(|(known, _)| **known == helper);
         found.map(|(_, value)| value)
     }
 }
@@ -82,41 +83,79 @@ pub(crate) fn project_labels(
     labels
 }
 
-/// The variables of a component, without its places, `parameters` and `environmentConfigs`.
-pub(crate) fn component(
+/// What is known of a component where it is rendered.
+pub(crate) struct Known<'k> {
+    /// The namespace of its cell.
+    pub(crate) cell: &'k str,
+    /// What all its objects are labelled with.
+    pub(crate) labels: &'k Members,
+    /// Its container, with what the binding says of it.
+    pub(crate) container: &'k Container,
+    pub(crate) configurations: &'k Configurations<'k>,
+    pub(crate) dependencies: &'k Dependencies<'k>,
+}
+
+/// The variables of a component, without its places, `parameters` and `environmentConfigs`. What no
+/// template on `bench` asks for is left empty.
+pub(crate) fn component<L: Ledger>(
+    bench: &Bench<L>,
     snapshot: &ComponentSnapshot<'_>,
-    labels: &Members,
-    container: &Container,
-    configurations: Configurations,
-    connections: &Connections,
+    known: &Known<'_>,
 ) -> Variables {
+    type Make<S> = (&'static Helper, fn(&S) -> Tree);
+    let configured: [Make<Configurations<'_>>; 7] = [
+        (&dialect::ENV_FROM, Configurations::env_from),
+        (&dialect::CONFIG_ENVS, Configurations::config_envs),
+        (&dialect::SECRET_ENVS, Configurations::secret_envs),
+        (&dialect::CONFIG_FILES, Configurations::config_files),
+        (&dialect::SECRET_FILES, Configurations::secret_files),
+        (&dialect::FILE_MOUNTS, Configurations::mounts),
+        (&dialect::FILE_VOLUMES, Configurations::volumes),
+    ];
+    let depended: [Make<Dependencies<'_>>; 3] = [
+        (&dialect::DEPENDENCY_ENVS, Dependencies::env_vars),
+        (&dialect::DEPENDENCY_MOUNTS, Dependencies::mounts),
+        (&dialect::DEPENDENCY_VOLUMES, Dependencies::volumes),
+    ];
+    let Known {
+        configurations,
+        dependencies,
+        ..
+    } = known;
     let workload = &snapshot.release.workload;
-    let dependencies = connections::variable(workload, connections);
     let mut variables = Variables {
         // As many as a component has.
         variables: Vec::with_capacity(9),
-        helpers: Vec::new(),
+        helpers: Vec::with_capacity(dialect::HELPERS.len()),
     };
-    variables.set("metadata", component_metadata(snapshot, labels));
-    variables.set("workload", workload_variable(workload, container));
-    variables.helpers = vec![
-        (dialect::DEPENDENCY_ENVS, dependencies["envVars"].clone()),
-        (
-            dialect::DEPENDENCY_MOUNTS,
-            dependencies["volumeMounts"].clone(),
-        ),
-        (dialect::DEPENDENCY_VOLUMES, dependencies["volumes"].clone()),
-        (dialect::SERVICE_PORTS, service_ports(workload)),
-        (dialect::ENV_FROM, configurations.env_from),
-        (dialect::CONFIG_ENVS, configurations.config_envs),
-        (dialect::SECRET_ENVS, configurations.secret_envs),
-        (dialect::CONFIG_FILES, configurations.config_files),
-        (dialect::SECRET_FILES, configurations.secret_files),
-        (dialect::FILE_MOUNTS, configurations.mounts),
-        (dialect::FILE_VOLUMES, configurations.volumes),
-    ];
-    variables.set("dependencies", dependencies);
-    variables.set("configurations", configurations.variable);
+    variables.set("metadata", component_metadata(snapshot, known));
+    variables.set("workload", workload_variable(workload, known.container));
+    let read = |name, make: &dyn Fn() -> Tree| {
+        let is_read = bench.reads(name);
+        if is_read { make() } else { Tree::default() }
+    };
+    variables.set(
+        "dependencies",
+        read("dependencies", &|| dependencies.variable()),
+    );
+    variables.set(
+        "configurations",
+        read("configurations", &|| configurations.variable()),
+    );
+    let asked = |helper: &Helper| bench.mentions(*helper);
+    let configured = configured.into_iter().filter(|(helper, _)| asked(helper));
+    let depended = depended.into_iter().filter(|(helper, _)| asked(helper));
+    let configured = configured.map(|(helper, make)| (helper, make(configurations)));
+    let depended = depended.map(|(helper, make)| (helper, make(dependencies)));
+    variables.helpers.extend(configured.chain(depended));
+    if asked(&dialect::SERVICE_PORTS) {
+        variables.set_helper(&dialect::SERVICE_PORTS, service_ports(workload));
+    }
+    // Schemas may be long, and few types ask for what they say.
+    if asked(&dialect::ENDPOINT_RESOURCES) {
+        let resources = protocol_schema::all(workload);
+        variables.set_helper(&dialect::ENDPOINT_RESOURCES, resources.into());
+    }
     variables
 }
 
@@ -134,26 +173,26 @@ pub(crate) fn project(snapshot: &ProjectSnapshot<'_>, programs: &Programs) -> Va
     variables
 }
 
-fn component_metadata(snapshot: &ComponentSnapshot<'_>, labels: &Members) -> Tree {
-    let namespace = snapshot.binding.namespace();
-    let (component, project) = (snapshot.component, snapshot.project);
-    let (environment, plane) = (snapshot.environment, snapshot.data_plane);
-    let labels = Tree::from(labels.clone());
+fn component_metadata(snapshot: &ComponentSnapshot<'_>, known: &Known<'_>) -> Tree {
+    let Known { cell, labels, .. } = *known;
+    let (component, environment) = (snapshot.component.name(), snapshot.environment.name());
+    let plane = snapshot.data_plane;
+    let label = |key| labels.get(key).cloned().unwrap_or_default();
     tree!({
-        "name": names::component_name(component.name(), environment.name()),
-        "namespace": names::cell_namespace(namespace, project.name(), environment.name()),
-        "componentNamespace": namespace,
-        "componentName": component.name(),
-        "componentUID": component.uid(),
-        "projectName": project.name(),
-        "projectUID": project.uid(),
-        "environmentName": environment.name(),
-        "environmentUID": environment.uid(),
+        "annotations": {},
+        "componentName": label(labels::COMPONENT),
+        "componentNamespace": label(labels::NAMESPACE),
+        "componentUID": label(labels::COMPONENT_UID),
         "dataPlaneName": plane.name(),
         "dataPlaneUID": plane.uid(),
-        "labels": &labels,
-        "annotations": {},
-        "podSelectors": labels,
+        "environmentName": label(labels::ENVIRONMENT),
+        "environmentUID": label(labels::ENVIRONMENT_UID),
+        "labels": labels.clone(),
+        "name": names::component_name(component, environment),
+        "namespace": cell,
+        "podSelectors": labels.clone(),
+        "projectName": label(labels::PROJECT),
+        "projectUID": label(labels::PROJECT_UID),
     })
 }
 
@@ -193,7 +232,7 @@ pub(crate) fn set_places(
         let configured = gateway.ingress.is_some() || gateway.egress.is_some();
         configured.then(|| programs.gateway(gateway))
     };
-    let mut data_plane = Members::default();
+    let mut data_plane = Members::with_capacity(4);
     let annotations = plane.metadata.annotations.as_ref();
     if let Some(annotations) = annotations.filter(|annotations| !annotations.is_empty()) {
         data_plane.insert("annotations", annotations);
@@ -208,7 +247,7 @@ pub(crate) fn set_places(
         data_plane.insert("observabilityPlaneRef", observability);
     }
     variables.set("dataplane", Tree::Object(data_plane));
-    let mut surroundings = Members::default();
+    let mut surroundings = Members::with_capacity(2);
     if let Some(gateway) = gateway_value(&gateway(environment, plane)) {
         surroundings.insert("gateway", &gateway);
         variables.set("gateway", gateway);
@@ -261,7 +300,7 @@ const fn says_anything(pair: &GatewayPair) -> bool {
 }
 
 fn workload_variable(workload: &WorkloadTemplate, container: &Container) -> Tree {
-    let mut described = Members::default();
+    let mut described = Members::with_capacity(3);
     described.insert("image", &container.image);
     for (name, words) in [("command", &container.command), ("args", &container.args)] {
         if !words.is_empty() {
@@ -315,10 +354,11 @@ pub(crate) const fn protocol(endpoint: &WorkloadEndpoint) -> &'static str {
 fn service_ports(workload: &WorkloadTemplate) -> Tree {
     let mut seen = BTreeSet::new();
     let mut taken = BTreeSet::new();
+    let is_only = workload.endpoints.len() == 1;
     workload
         .endpoints
         .iter()
-        .filter(|(_, endpoint)| seen.insert((endpoint.port, protocol(endpoint))))
+        .filter(|(_, endpoint)| is_only || seen.insert((endpoint.port, protocol(endpoint))))
         .map(|(name, endpoint)| {
             tree!({
                 "name": port_name(name, endpoint.port, &mut taken),

@@ -28,9 +28,16 @@ pub(crate) fn label(drafts: &mut [Draft], labels: &Members) {
             || Origin::platform(Cause::Label),
             None,
             |object| {
-                let map =
-                    field(object, "metadata").and_then(|metadata| map_field(metadata, "labels"));
-                let Some(map) = map else { return };
+                let Some(metadata) = field(object, "metadata") else {
+                    return;
+                };
+                if metadata.get("labels").is_none_or(Tree::is_null) {
+                    metadata.insert("labels", labels.clone());
+                    return;
+                }
+                let Some(map) = map_field(metadata, "labels") else {
+                    return;
+                };
                 for (key, value) in labels.iter() {
                     // Most templates have put them there already.
                     if map.get(key) != Some(value) {

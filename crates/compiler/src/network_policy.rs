@@ -11,6 +11,7 @@ use choreo_model::release::ConnectionTarget;
 use choreo_model::shared::Egress;
 use choreo_template::{Members, Tree, tree};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 const POD_NAMESPACE: &str = "k8s:io.kubernetes.pod.namespace";
 /// What cluster name servers are labelled with, and where they run.
@@ -18,12 +19,45 @@ const NAME_SERVER: (&str, &str) = ("k8s-app", "kube-dns");
 const NAME_SERVER_NAMESPACE: &str = "kube-system";
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
+/// What all policies of Kubernetes say alike.
+struct Alike {
+    /// Callers of the same cell.
+    cell: Tree,
+    /// The gateways.
+    gateways: Tree,
+    /// That the policy is of what comes in, and that it is of what goes out.
+    ingress: Tree,
+    egress: Tree,
+    /// That name servers may be asked.
+    name_servers: Tree,
+}
+
+static ALIKE: LazyLock<Alike> = LazyLock::new(|| {
+    let (key, value) = NAME_SERVER;
+    Alike {
+        cell: tree!([{"podSelector": {}}]),
+        gateways: tree!([{
+            "namespaceSelector": {},
+            "podSelector": {"matchExpressions": [exists(labels::SYSTEM_COMPONENT)]},
+        }]),
+        ingress: tree!(["Ingress"]),
+        egress: tree!(["Egress"]),
+        name_servers: tree!({
+            "to": [{
+                "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: NAME_SERVER_NAMESPACE}},
+                "podSelector": {"matchLabels": {key: value}},
+            }],
+            "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
+        }),
+    }
+});
+
 /// What policies are made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) component: &'a str,
     pub(crate) cell: &'a str,
-    pub(crate) selector: &'a Members,
+    pub(crate) labels: &'a Members,
     pub(crate) workload: &'a WorkloadTemplate,
     /// The endpoints of others that the component asks for, whether their addresses are known or
     /// not.
@@ -33,40 +67,39 @@ pub(crate) struct Subject<'a> {
     pub(crate) provider: Option<&'a str>,
 }
 
+/// Makes a policy for the pods that a selector selects.
+type Policy = fn(&Subject<'_>, &Tree) -> Tree;
+
 /// The policies of a component: who may call it, and, unless it may call anyone, whom it may call.
 pub(crate) fn policies(subject: &Subject<'_>) -> Vec<Tree> {
-    let is_closed = subject.egress == Egress::Closed;
-    match subject.provider {
-        Some("cilium") => std::iter::once(cilium(subject))
-            .chain(is_closed.then(|| cilium_egress(subject)))
-            .collect(),
-        _ => std::iter::once(kubernetes(subject))
-            .chain(is_closed.then(|| kubernetes_egress(subject)))
-            .collect(),
-    }
+    let pods = tree!({"matchLabels": subject.labels.clone()});
+    let (ingress, egress): (Policy, Policy) = match subject.provider {
+        Some("cilium") => (cilium, cilium_egress),
+        _ => (kubernetes, kubernetes_egress),
+    };
+    let egress = (subject.egress == Egress::Closed).then_some(egress);
+    let policies = std::iter::once(ingress).chain(egress);
+    policies.map(|policy| policy(subject, &pods)).collect()
 }
 
 /// The policy as Kubernetes has it.
-fn kubernetes(subject: &Subject<'_>) -> Tree {
+fn kubernetes(subject: &Subject<'_>, pods: &Tree) -> Tree {
     let mut ingress = Vec::new();
     for (who, endpoints) in subject.rules() {
         let from = match who {
-            Who::Cell => tree!({"podSelector": {}}),
-            Who::Namespace => tree!({"namespaceSelector": matching(subject.tenancy())}),
-            Who::Gateways => tree!({
-                "namespaceSelector": {},
-                "podSelector": {"matchExpressions": [exists(labels::SYSTEM_COMPONENT)]},
-            }),
+            Who::Cell => ALIKE.cell.clone(),
+            Who::Namespace => tree!([{"namespaceSelector": matching(subject.tenancy())}]),
+            Who::Gateways => ALIKE.gateways.clone(),
         };
         let ports = distinct(&endpoints).into_iter();
         let ports: Tree = ports
             .map(|(port, protocol)| tree!({"port": port, "protocol": protocol}))
             .collect();
-        ingress.push(tree!({"from": [from], "ports": ports}));
+        ingress.push(tree!({"from": from, "ports": ports}));
     }
     let mut spec = Members::with_capacity(3);
-    spec.insert("podSelector", subject.pods());
-    spec.insert("policyTypes", tree!(["Ingress"]));
+    spec.insert("podSelector", pods);
+    spec.insert("policyTypes", &ALIKE.ingress);
     if !ingress.is_empty() {
         spec.insert("ingress", ingress);
     }
@@ -75,15 +108,8 @@ fn kubernetes(subject: &Subject<'_>) -> Tree {
 
 /// Whom the component may call, as Kubernetes has it: name servers, and what it asks for. Which
 /// ports of those it reaches is for their own policies to say.
-fn kubernetes_egress(subject: &Subject<'_>) -> Tree {
-    let (key, value) = NAME_SERVER;
-    let mut egress = vec![tree!({
-        "to": [{
-            "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: NAME_SERVER_NAMESPACE}},
-            "podSelector": {"matchLabels": {key: value}},
-        }],
-        "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
-    })];
+fn kubernetes_egress(subject: &Subject<'_>, pods: &Tree) -> Tree {
+    let mut egress = vec![ALIKE.name_servers.clone()];
     let peers = subject.peers().into_iter().map(|peer| {
         let mut to = Members::default();
         to.insert("podSelector", matching(peer.labels()));
@@ -98,15 +124,15 @@ fn kubernetes_egress(subject: &Subject<'_>) -> Tree {
         egress.push(tree!({"to": [{"podSelector": selector}]}));
     }
     let spec = tree!({
-        "podSelector": subject.pods(),
-        "policyTypes": ["Egress"],
+        "podSelector": pods,
+        "policyTypes": &ALIKE.egress,
         "egress": egress,
     });
     subject.object(KUBERNETES, "egress-openchoreo", spec)
 }
 
 /// The policy as Cilium has it, which also shows the requests of HTTP endpoints.
-fn cilium(subject: &Subject<'_>) -> Tree {
+fn cilium(subject: &Subject<'_>, pods: &Tree) -> Tree {
     let mut ingress = Vec::new();
     for (who, endpoints) in subject.rules() {
         let from = match who {
@@ -122,7 +148,7 @@ fn cilium(subject: &Subject<'_>) -> Tree {
         ingress.push(tree!({"fromEndpoints": [from], "toPorts": cilium_ports(&endpoints)}));
     }
     let mut spec = Members::with_capacity(3);
-    spec.insert("endpointSelector", subject.pods());
+    spec.insert("endpointSelector", pods);
     spec.insert("ingress", ingress);
     if subject.workload.endpoints.is_empty() {
         // An empty list alone does not make Cilium deny; this does.
@@ -132,7 +158,7 @@ fn cilium(subject: &Subject<'_>) -> Tree {
 }
 
 /// Whom the component may call, as Cilium has it, which also shows the names that are asked for.
-fn cilium_egress(subject: &Subject<'_>) -> Tree {
+fn cilium_egress(subject: &Subject<'_>, pods: &Tree) -> Tree {
     let (key, value) = NAME_SERVER;
     let key = format!("k8s:{key}");
     let mut egress = vec![tree!({
@@ -154,7 +180,7 @@ fn cilium_egress(subject: &Subject<'_>) -> Tree {
     if subject.uses_resources() {
         egress.push(tree!({"toEndpoints": [{"matchExpressions": [is_no_component()]}]}));
     }
-    let spec = tree!({"endpointSelector": subject.pods(), "egress": egress});
+    let spec = tree!({"endpointSelector": pods, "egress": egress});
     subject.object(CILIUM, "egress-openchoreo", spec)
 }
 
@@ -219,16 +245,11 @@ impl<'a> Subject<'a> {
             .collect()
     }
 
-    /// Selects the pods of the component.
-    fn pods(&self) -> Tree {
-        tree!({"matchLabels": self.selector.clone()})
-    }
-
     /// The labels that cells of the same namespace and environment share.
     fn tenancy(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [labels::NAMESPACE, labels::ENVIRONMENT]
             .into_iter()
-            .filter_map(|key| Some((key, self.selector.get(key)?.as_str()?)))
+            .filter_map(|key| Some((key, self.labels.get(key)?.as_str()?)))
     }
 
     /// The components that are called, each once.
@@ -246,7 +267,7 @@ impl<'a> Subject<'a> {
 
     /// Whether `peer` is of the same cell.
     fn is_own(&self, peer: &Peer<'_>) -> bool {
-        let own = self.selector.get(labels::PROJECT);
+        let own = self.labels.get(labels::PROJECT);
         own.is_some_and(|project| *project == peer.project)
     }
 
@@ -303,10 +324,11 @@ fn pod_port(endpoint: &WorkloadEndpoint) -> (u16, &'static str) {
 /// Ports in the order of endpoints, each once.
 fn distinct(endpoints: &[&WorkloadEndpoint]) -> Vec<(u16, &'static str)> {
     let mut seen = BTreeSet::new();
+    let is_only = endpoints.len() == 1;
     endpoints
         .iter()
         .map(|endpoint| pod_port(endpoint))
-        .filter(|port| seen.insert(*port))
+        .filter(|port| is_only || seen.insert(*port))
         .collect()
 }
 

@@ -85,8 +85,10 @@ impl Programs {
         if shelf.count >= KEPT {
             shelf.drop_oldest();
         }
+        let (helpers, variables) = mentioned(content);
         let sheet = Arc::new(Sheet {
-            helpers: mentioned(content),
+            helpers,
+            variables,
             ..Sheet::default()
         });
         let kept = Kept {
@@ -121,22 +123,47 @@ pub(crate) type Read = Result<Schema, Violation>;
 pub(crate) struct Sheet {
     /// The names of helpers that occur anywhere in the document.
     helpers: BTreeSet<&'static str>,
+    /// Of the variables with helpers, those whose names occur without one behind them.
+    variables: BTreeSet<&'static str>,
     templates: RwLock<BTreeMap<String, Arc<Parsed>>>,
     schemas: RwLock<BTreeMap<String, Arc<Read>>>,
 }
 
-/// The names of helpers that occur in `content`, which may use them.
-fn mentioned(content: &impl Serialize) -> BTreeSet<&'static str> {
-    let text = serde_json::to_string(content);
-    let occurs = |name: &str| text.as_ref().is_ok_and(|text| text.contains(name));
+type Names = BTreeSet<&'static str>;
+
+/// The names of helpers that occur in `content`, which may use them, and of the variables that have
+/// helpers those that may be read otherwise.
+fn mentioned(content: &impl Serialize) -> (Names, Names) {
     let names = HELPERS.iter().map(|helper| helper.name);
-    names.filter(|name| text.is_err() || occurs(name)).collect()
+    let variables = HELPERS.iter().map(|helper| helper.receiver);
+    let Ok(text) = serde_json::to_string(content) else {
+        return (names.collect(), variables.collect());
+    };
+    let is_read = |variable: &&str| {
+        let mut places = text.match_indices(*variable);
+        places.any(|(place, _)| {
+            let behind = text[place + variable.len()..].strip_prefix('.');
+            let called =
+                |helper: &&Helper| behind.is_some_and(|text| text.starts_with(helper.name));
+            let mut own = HELPERS.iter().filter(|helper| helper.receiver == *variable);
+            !own.any(|helper| called(&helper))
+        })
+    };
+    (
+        names.filter(|name| text.contains(name)).collect(),
+        variables.filter(is_read).collect(),
+    )
 }
 
 impl Sheet {
     /// Whether the document may use `helper`.
     pub(crate) fn mentions(&self, helper: Helper) -> bool {
         self.helpers.contains(helper.name)
+    }
+
+    /// Whether the document may read `variable`, one with helpers, beyond asking these.
+    pub(crate) fn reads(&self, variable: &str) -> bool {
+        self.variables.contains(variable)
     }
 
     /// The template that `value`, the document's value at `pointer`, is.
@@ -222,6 +249,23 @@ mod tests {
         let sheet = programs.sheet("Trait/a", &json!({"a": "${workload.toServicePorts()}"}));
         assert!(sheet.mentions(crate::dialect::SERVICE_PORTS));
         assert!(!sheet.mentions(crate::dialect::ENDPOINT_RESOURCES));
+    }
+
+    #[test]
+    fn variables_are_read_where_no_helper_of_theirs_is_asked() {
+        let reads = |expression: &str| {
+            let sheet = Programs::default().sheet("Trait/a", &json!({ "a": expression }));
+            sheet.reads("configurations")
+        };
+        assert!(!reads("${configurations.toVolumes()}"));
+        assert!(reads(
+            "${configurations.toVolumes() + configurations.configs.envs}"
+        ));
+        assert!(reads("${configurations['configs']}"));
+        assert!(reads("${[configurations].size()}"));
+        // A helper of another.
+        assert!(reads("${configurations.toServicePorts()}"));
+        assert!(!reads("${dependencies.items}"));
     }
 
     #[test]

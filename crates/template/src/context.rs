@@ -10,7 +10,7 @@ use std::rc::Rc;
 pub struct Context<'p, 'v> {
     parent: Option<&'p Self>,
     variables: Vec<(&'v str, Value<'v>)>,
-    helpers: Vec<(Helper, Value<'v>)>,
+    helpers: Vec<(&'v Helper, Value<'v>)>,
     budget: Budget,
 }
 
@@ -44,8 +44,8 @@ impl<'p, 'v> Context<'p, 'v> {
 
     /// Makes room for so many variables and results of helpers more.
     pub fn reserve(&mut self, variables: usize, helpers: usize) {
-        self.variables.reserve(variables);
-        self.helpers.reserve(helpers);
+        self.variables.reserve_exact(variables);
+        self.helpers.reserve_exact(helpers);
     }
 
     /// Binds the variable `name`.
@@ -76,8 +76,8 @@ impl<'p, 'v> Context<'p, 'v> {
     }
 
     /// Sets what `helper` returns (or, if it takes an argument, the map it looks it up in).
-    pub fn bind_helper(&mut self, helper: &Helper, value: &'v Tree) {
-        self.helpers.push((*helper, value::from_tree(value)));
+    pub fn bind_helper(&mut self, helper: &'v Helper, value: &'v Tree) {
+        self.helpers.push((helper, value::from_tree(value)));
     }
 
     /// A scope inside this one: what is bound there hides what is bound here.
@@ -115,7 +115,7 @@ impl<'p, 'v> Context<'p, 'v> {
             .helpers
             .iter()
             .rev()
-            .find(|(known, _)| *known == helper);
+            .find(|(known, _)| **known == helper);
         match (own, self.parent) {
             (Some((_, value)), _) => Some(value.clone()),
             (None, Some(parent)) => parent.helper(helper),

@@ -1,7 +1,7 @@
 use super::*;
 use serde_json::{Value, json};
 
-fn selector() -> Members {
+fn labels() -> Members {
     [
         (labels::NAMESPACE, "acme"),
         (labels::PROJECT, "shop"),
@@ -33,7 +33,7 @@ fn made(
     policies(&Subject {
         component: "web",
         cell: "cell",
-        selector: &selector(),
+        labels: &labels(),
         workload: &workload,
         calls,
         egress,
