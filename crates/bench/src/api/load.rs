@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::client::{Connection, Target};
@@ -51,25 +51,30 @@ impl Kind {
         }
     }
 
+    /// An object as JSON. Its text is put together here, since a tree would cost this program more
+    /// than all else of a request.
     fn object(self, name: &str, version: &str, mark: &str) -> Bytes {
-        let text = format!("{mark:x<LETTERS$}");
-        let fields: serde_json::Map<String, Value> = (0..FIELDS)
-            .map(|field| (format!("field-{field}"), json!(text)))
+        let value = format!("{mark:x<LETTERS$}");
+        let fields: Vec<String> = (0..FIELDS)
+            .map(|field| format!(r#""field-{field}":"{value}""#))
             .collect();
-        let mut metadata = json!({"name": name, "namespace": NAMESPACE});
-        if !version.is_empty() {
-            metadata["resourceVersion"] = json!(version);
-        }
-        let object = match self {
-            Self::Map => json!({
-                "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": fields,
-            }),
-            Self::Record => json!({
-                "apiVersion": "bench.example.com/v1", "kind": "Record", "metadata": metadata,
-                "spec": {"fields": fields, "replicas": 3},
-            }),
+        let fields = fields.join(",");
+        let (group, kind, content) = match self {
+            Self::Map => ("v1", "ConfigMap", format!(r#""data":{{{fields}}}"#)),
+            Self::Record => (
+                "bench.example.com/v1",
+                "Record",
+                format!(r#""spec":{{"fields":{{{fields}}},"replicas":3}}"#),
+            ),
         };
-        object.to_string().into()
+        let version = if version.is_empty() {
+            String::new()
+        } else {
+            format!(r#","resourceVersion":"{version}""#)
+        };
+        let metadata = format!(r#"{{"name":"{name}","namespace":"{NAMESPACE}"{version}}}"#);
+        format!(r#"{{"apiVersion":"{group}","kind":"{kind}","metadata":{metadata},{content}}}"#)
+            .into()
     }
 }
 
@@ -155,58 +160,92 @@ impl Told {
     pub(crate) fn rate(&self) -> f64 {
         self.times.0.len() as f64 / self.took.as_secs_f64()
     }
+
+    /// Microseconds of a processor that each write took, of all that were taken.
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    pub(crate) fn share(&self, busy: Duration) -> f64 {
+        busy.as_secs_f64() * 1e6 / self.times.0.len() as f64
+    }
+}
+
+/// Which writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    Create,
+    Update,
+}
+
+impl Write {
+    /// Several of them.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "creates",
+            Self::Update => "updates",
+        }
+    }
 }
 
 /// Some writers of a kind for a while.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) kind: Kind,
+    pub(crate) write: Write,
     pub(crate) writers: usize,
     pub(crate) lasting: Duration,
 }
 
+/// One of the writers of a load, before it begins.
+pub(crate) struct Writer {
+    connection: Connection,
+    number: usize,
+    /// The objects it updates, with their versions.
+    own: Vec<(String, String)>,
+}
+
 impl Load {
-    pub(crate) async fn creates(self, target: &Target) -> Result<Told, Trouble> {
+    /// Connects the writers and makes what they update.
+    pub(crate) async fn ready(self, target: &Target) -> Result<Vec<Writer>, Trouble> {
+        let mut writers = Vec::new();
+        for number in 0..self.writers {
+            let mut connection = Connection::open(target).await?;
+            let own = match self.write {
+                Write::Create => Vec::new(),
+                Write::Update => self.own(&mut connection, number).await?,
+            };
+            writers.push(Writer {
+                connection,
+                number,
+                own,
+            });
+        }
+        Ok(writers)
+    }
+
+    /// Lets all of them write.
+    pub(crate) async fn run(self, writers: Vec<Writer>) -> Result<Told, Trouble> {
         let begin = Instant::now();
+        let end = begin + self.lasting;
         let mut tasks = JoinSet::new();
-        for writer in 0..self.writers {
-            let connection = Connection::open(target).await?;
-            tasks.spawn(self.create(connection, writer, begin + self.lasting));
+        for writer in writers {
+            match self.write {
+                Write::Create => tasks.spawn(self.create(writer, end)),
+                Write::Update => tasks.spawn(self.update(writer, end)),
+            };
         }
         told(tasks, begin).await
     }
 
-    async fn create(
-        self,
-        mut connection: Connection,
-        writer: usize,
-        end: Instant,
-    ) -> Result<Vec<Duration>, Trouble> {
+    async fn create(self, mut writer: Writer, end: Instant) -> Result<Vec<Duration>, Trouble> {
         let path = self.kind.path("");
         let mut times = Vec::new();
         while Instant::now() < end {
-            let name = format!("w{}-{writer}-{}", self.writers, times.len());
+            let name = format!("w{}-{}-{}", self.writers, writer.number, times.len());
             let body = self.kind.object(&name, "", "created");
             let began = Instant::now();
-            connection.ask(Method::POST, &path, body).await?;
+            writer.connection.ask(Method::POST, &path, body).await?;
             times.push(began.elapsed());
         }
         Ok(times)
-    }
-
-    pub(crate) async fn updates(self, target: &Target) -> Result<Told, Trouble> {
-        let mut ready = Vec::new();
-        for writer in 0..self.writers {
-            let mut connection = Connection::open(target).await?;
-            let own = self.own(&mut connection, writer).await?;
-            ready.push((connection, own));
-        }
-        let begin = Instant::now();
-        let mut tasks = JoinSet::new();
-        for (connection, own) in ready {
-            tasks.spawn(self.update(connection, own, begin + self.lasting));
-        }
-        told(tasks, begin).await
     }
 
     /// The objects of one writer with their versions.
@@ -227,21 +266,16 @@ impl Load {
         Ok(own)
     }
 
-    async fn update(
-        self,
-        mut connection: Connection,
-        mut own: Vec<(String, String)>,
-        end: Instant,
-    ) -> Result<Vec<Duration>, Trouble> {
+    async fn update(self, mut writer: Writer, end: Instant) -> Result<Vec<Duration>, Trouble> {
         let mut times = Vec::new();
         while Instant::now() < end {
-            let at = times.len() % own.len();
-            let (name, version_now) = &mut own[at];
+            let at = times.len() % writer.own.len();
+            let (name, version_now) = &mut writer.own[at];
             let mark = format!("updated-{}-", times.len());
             let body = self.kind.object(name, version_now, &mark);
             let path = self.kind.path(name);
             let began = Instant::now();
-            let answer = connection.ask(Method::PUT, &path, body).await?;
+            let answer = writer.connection.ask(Method::PUT, &path, body).await?;
             times.push(began.elapsed());
             *version_now = version(&answer)?;
         }
@@ -268,7 +302,7 @@ async fn told(
 /// The version of an object, without reading the rest.
 pub(crate) fn version(object: &[u8]) -> Result<String, Trouble> {
     let key = b"\"resourceVersion\":\"";
-    let at = object.windows(key.len()).position(|part| part == key);
+    let at = memchr::memmem::find(object, key);
     let rest = at.and_then(|at| object.get(at + key.len()..));
     let digits = rest.map(|rest| rest.iter().take_while(|byte| byte.is_ascii_digit()));
     digits
@@ -333,8 +367,11 @@ mod tests {
     #[test]
     fn objects_have_two_kilobytes() {
         for kind in [Kind::Map, Kind::Record] {
-            let length = kind.object("name", "1", "mark").len();
+            let text = kind.object("name", "1", "mark");
+            let length = text.len();
             assert!((1_950..2_250).contains(&length), "{length}");
+            let object: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(object["metadata"]["resourceVersion"], "1");
         }
     }
 }

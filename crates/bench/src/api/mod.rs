@@ -10,16 +10,17 @@ pub(crate) use server::{Serve, serve};
 
 use std::{path::Path, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::runtime::Runtime;
 
 use self::{
     client::{Connection, Target},
-    load::{Kind, Load, Told},
+    load::{Kind, Load, Write},
     server::Subject,
 };
 use crate::{
     figure::{Figure, median},
+    process,
     run::Trouble,
 };
 
@@ -44,6 +45,21 @@ pub(crate) struct Settings {
     /// Measure the embedded API only
     #[arg(long)]
     alone: bool,
+    /// Measures only this part.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// How many write at once
+    #[arg(long, value_delimiter = ',', default_values_t = WRITERS)]
+    writers: Vec<usize>,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Lists, starts and memory.
+    Sizes,
+    /// Writes and what watchers see of them.
+    Writes,
 }
 
 /// Writes, fan-out, lists, starts and memory of the embedded API and of the one to compare with.
@@ -63,8 +79,13 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>, Trouble> {
             runtime: &runtime,
             figures: &mut figures,
         };
-        bench.writes()?;
-        bench.sizes()?;
+        let wanted = |part| settings.only.is_none_or(|only| only == part);
+        if wanted(Part::Writes) {
+            bench.writes()?;
+        }
+        if wanted(Part::Sizes) {
+            bench.sizes()?;
+        }
     }
     Ok(figures)
 }
@@ -90,16 +111,16 @@ impl Bench<'_> {
         let (target, runtime) = (server.target()?, self.runtime);
         runtime.block_on(load::prepare(&target))?;
         for kind in [Kind::Map, Kind::Record] {
-            for writers in WRITERS {
-                let load = Load {
-                    kind,
-                    writers,
-                    lasting: Duration::from_secs(self.settings.seconds),
-                };
-                let creates = runtime.block_on(load.creates(&target))?;
-                self.rate(kind, "creates", writers, &creates);
-                let updates = runtime.block_on(load.updates(&target))?;
-                self.rate(kind, "updates", writers, &updates);
+            for writers in self.settings.writers.clone() {
+                for write in [Write::Create, Write::Update] {
+                    let load = Load {
+                        kind,
+                        write,
+                        writers,
+                        lasting: Duration::from_secs(self.settings.seconds),
+                    };
+                    self.load(&server, &target, load)?;
+                }
             }
         }
         let seen = runtime.block_on(watchers::fan_out(&target))?;
@@ -108,11 +129,31 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn rate(&mut self, kind: Kind, what: &str, writers: usize, told: &Told) {
-        let name = format!("{}-{what}-by-{writers}", kind.name());
+    /// How many writes there are, how long each takes, and what server and client have to do for one.
+    fn load(
+        &mut self,
+        server: &server::Server,
+        target: &Target,
+        load: Load,
+    ) -> Result<(), Trouble> {
+        let busy = || -> Result<_, Trouble> {
+            let own = process::busy(std::process::id()).map_err(Trouble::io("reading times"))?;
+            Ok([server.busy()?, own])
+        };
+        let ready = self.runtime.block_on(load.ready(target))?;
+        let before = busy()?;
+        let told = self.runtime.block_on(load.run(ready))?;
+        let after = busy()?;
+        let (kind, write) = (load.kind.name(), load.write.name());
+        let name = format!("{kind}-{write}-by-{}", load.writers);
         self.tell(&name, told.rate(), "a second");
         self.tell(&format!("{name}-p50"), told.times.at(0.5), "ms");
         self.tell(&format!("{name}-p99"), told.times.at(0.99), "ms");
+        for (whose, (before, after)) in ["server", "client"].iter().zip(before.iter().zip(after)) {
+            let each = told.share(after.saturating_sub(*before));
+            self.tell(&format!("{name}-work-of-{whose}"), each, "us");
+        }
+        Ok(())
     }
 
     /// Lists of ten thousand, memory of more and more objects, and a start with all of them.

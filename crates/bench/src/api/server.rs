@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use choreo_apiserver::{AllowAll, Credentials, NoPods};
@@ -71,6 +72,13 @@ impl Server {
         each.map(|memory| memory.map(|memory| memory.resident))
             .sum::<Result<_, _>>()
             .map_err(Trouble::io("reading memory"))
+    }
+
+    /// How long its processes have used a processor, all together.
+    pub(crate) fn busy(&self) -> Result<Duration, Trouble> {
+        let each = self.pids.iter().map(|pid| process::busy(*pid));
+        each.sum::<Result<_, _>>()
+            .map_err(Trouble::io("reading times"))
     }
 
     pub(crate) fn stop(&mut self) -> Result<(), Trouble> {

@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Method;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
@@ -39,8 +37,8 @@ pub(crate) async fn fan_out(target: &Target) -> Result<Times, Trouble> {
     let mut tasks = JoinSet::new();
     for _ in 0..WATCHERS {
         let mut connection = Connection::open(target).await?;
-        let stream = connection.stream(&path).await?;
-        tasks.spawn(watch(connection, stream, told.clone()));
+        connection.stream(&path).await?;
+        tasks.spawn(watch(connection, told.clone()));
     }
     drop(told);
     let mut sent = Vec::new();
@@ -71,14 +69,11 @@ pub(crate) async fn fan_out(target: &Target) -> Result<Times, Trouble> {
     Ok(Times::new(times))
 }
 
-/// Tells when each change is seen. The connection lives as long as its stream.
-async fn watch(connection: Connection, mut stream: Incoming, told: mpsc::UnboundedSender<Seen>) {
+/// Tells when each change is seen.
+async fn watch(mut connection: Connection, told: mpsc::UnboundedSender<Seen>) {
     let mut rest = Vec::new();
-    while let Some(Ok(frame)) = stream.frame().await {
+    while let Ok(Some(data)) = connection.part().await {
         let now = Instant::now();
-        let Ok(data) = frame.into_data() else {
-            continue;
-        };
         rest.extend_from_slice(&data);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
@@ -89,7 +84,6 @@ async fn watch(connection: Connection, mut stream: Incoming, told: mpsc::Unbound
             }
         }
     }
-    drop(connection);
 }
 
 /// Which change an event is about.
