@@ -302,26 +302,16 @@ impl Cache {
         for (collection, object) in loaded.objects {
             cache.owners().add(&collection, &object);
             let shelf = cache.shelf(&collection);
-            shelf
-                .write()
-                .objects
-                .insert(object.name.clone(), Arc::new(object));
+            shelf.write().objects.insert(object.name.clone(), object);
         }
         for past in loaded.history {
             let shelf = cache.shelf(&past.collection);
-            let mut state = shelf.write();
-            // The current version of an object is in memory already: share it.
-            let current = state.objects.get(&past.object.name);
-            let object = match current {
-                Some(current) if current.version == past.object.version => Arc::clone(current),
-                _ => past.object,
-            };
             let event = Event {
                 deleted: past.deleted,
-                object,
+                object: past.object,
                 previous: past.previous,
             };
-            state.remember(Arc::new(event));
+            shelf.write().remember(Arc::new(event));
         }
         cache
     }

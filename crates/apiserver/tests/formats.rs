@@ -140,7 +140,138 @@ async fn the_first_format_is_migrated() {
         .unwrap()
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(format, 2);
+    assert_eq!(format, 3);
+}
+
+/// The second format: rows have sums, and what is newest is in both tables.
+const SECOND: &str = "
+    CREATE TABLE objects (
+        id INTEGER PRIMARY KEY,
+        collection TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        sum INTEGER NOT NULL,
+        data BLOB NOT NULL,
+        UNIQUE (collection, namespace, name)
+    ) STRICT;
+    CREATE TABLE history (
+        version INTEGER PRIMARY KEY,
+        previous INTEGER,
+        deleted INTEGER NOT NULL,
+        collection TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        sum INTEGER NOT NULL,
+        data BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX history_previous ON history (previous) WHERE previous IS NOT NULL;
+    CREATE TABLE horizon (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        version INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO horizon VALUES (1, 10);
+    PRAGMA user_version = 2;
+    PRAGMA journal_mode = WAL;
+";
+
+/// The sum of a row of the second format: of the past if there is a link.
+fn sum(name: &str, version: i64, data: &[u8], link: Option<(Option<i64>, bool)>) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    for part in ["/configmaps", "default", name] {
+        sum.update(part.as_bytes());
+        sum.update(&[0]);
+    }
+    sum.update(&version.to_le_bytes());
+    sum.update(data);
+    if let Some((previous, deleted)) = link {
+        sum.update(&[u8::from(deleted)]);
+        sum.update(&previous.unwrap_or(-1).to_le_bytes());
+    }
+    sum.finalize()
+}
+
+/// A file as the second format had it, long after its history began: a map that is older than that,
+/// one that was changed twice since, one that was deleted.
+fn second_format(folder: &Path) -> Connection {
+    let connection = Connection::open(file(folder)).unwrap();
+    connection.execute_batch(SECOND).unwrap();
+    let data = |name: &str, version: i64| {
+        let value = json!({"v": version.to_string()});
+        object("ConfigMap", name, version, &value)
+            .to_string()
+            .into_bytes()
+    };
+    for (name, version) in [("kept", 4), ("changed", 12)] {
+        let data = data(name, version);
+        connection
+            .execute(
+                "INSERT INTO objects (collection, namespace, name, version, sum, data)
+                 VALUES ('/configmaps', 'default', ?1, ?2, ?3, ?4)",
+                (name, version, sum(name, version, &data, None), data),
+            )
+            .unwrap();
+    }
+    for (name, version, previous, deleted) in [
+        ("changed", 11, Some(5), false),
+        ("changed", 12, Some(11), false),
+        ("gone", 13, Some(3), true),
+    ] {
+        let data = data(name, version);
+        let sum = sum(name, version, &data, Some((previous, deleted)));
+        connection
+            .execute(
+                "INSERT INTO history VALUES (?1, ?2, ?3, '/configmaps', 'default', ?4, ?5, ?6)",
+                (version, previous, deleted, name, sum, data),
+            )
+            .unwrap();
+    }
+    connection
+}
+
+#[tokio::test]
+async fn the_second_format_is_migrated() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(second_format(folder.path()));
+    // Again, because what was migrated must be whole.
+    for _ in 0..2 {
+        let server = open(folder.path());
+        let maps: Api<ConfigMap> = Api::default_namespaced(server.client());
+        for (name, version) in [("kept", "4"), ("changed", "12")] {
+            let map = maps.get(name).await.unwrap();
+            assert_eq!(map.data.unwrap()["v"], version);
+            assert_eq!(map.metadata.resource_version.as_deref(), Some(version));
+        }
+        assert!(maps.get("gone").await.is_err());
+        let expected = ["MODIFIED changed", "DELETED gone"];
+        assert_eq!(events(&maps, "11", 2).await, expected);
+        server.close().await;
+    }
+    let connection = Connection::open(file(folder.path())).unwrap();
+    let tables: Vec<String> = connection
+        .prepare("SELECT name FROM sqlite_schema ORDER BY name")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(tables, ["horizon", "versions"]);
+}
+
+#[tokio::test]
+async fn a_row_of_the_second_format_that_is_damaged_is_named() {
+    for table in ["objects", "history"] {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = second_format(folder.path());
+        let damage = format!("UPDATE {table} SET name = 'other' WHERE version IN (4, 11)");
+        assert_eq!(connection.execute(&damage, []), Ok(1));
+        drop(connection);
+        let text = refusal(folder.path());
+        assert!(
+            text.contains("configmaps default/other") && text.contains("checksum"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -229,33 +360,34 @@ async fn a_truncated_file_is_found() {
 }
 
 #[tokio::test]
-async fn an_index_that_disagrees_with_its_table_is_found() {
+async fn a_row_that_is_missing_is_found() {
     let folder = tempfile::tempdir().unwrap();
     with_maps(folder.path(), 20).await;
-    let path = file(folder.path());
-    let connection = Connection::open(&path).unwrap();
-    let (root, size): (i64, i64) = connection
-        .query_row(
-            "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_schema
-             WHERE type = 'index' AND tbl_name = 'objects'",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .unwrap();
+    let connection = Connection::open(file(folder.path())).unwrap();
+    let gone = connection.execute("DELETE FROM versions WHERE name = 'map-7'", []);
+    assert_eq!(gone, Ok(1));
     drop(connection);
-    let page = fs::read(&path).unwrap();
-    let from = usize::try_from((root - 1) * size).unwrap();
-    let entry = page[from..]
-        .windows(5)
-        .position(|part| part == b"map-7")
-        .unwrap();
-    let at = u64::try_from(from + entry + 4).unwrap();
+    let text = refusal(folder.path());
+    assert!(
+        text.contains("before configmaps default/map-8") && text.contains("is missing"),
+        "{text}"
+    );
+}
+
+/// What no row tells: how many pages of the file nobody uses.
+#[tokio::test]
+async fn a_damaged_structure_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    with_maps(folder.path(), 20).await;
     OpenOptions::new()
         .write(true)
-        .open(&path)
+        .open(file(folder.path()))
         .unwrap()
-        .write_all_at(b"z", at)
+        .write_all_at(&[7], 39)
         .unwrap();
     let text = refusal(folder.path());
-    assert!(text.contains("damaged") && text.contains("index"), "{text}");
+    assert!(
+        text.contains("damaged") && text.contains("Freelist"),
+        "{text}"
+    );
 }

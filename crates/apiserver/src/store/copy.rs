@@ -22,6 +22,7 @@ use super::{
     keys::Keyring,
     place::{remove_if_there, sync_folder, with_suffix},
     row::SEALED,
+    versions,
 };
 
 /// Versions that a second has room for. What is restored begins at the present second, so versions
@@ -209,27 +210,33 @@ fn prepare(path: &Path, keys: &Keyring, newest: u64, now: Timestamp) -> Result<u
         });
     }
     format::migrate(&mut connection, path, keys)?;
-    let last = database::read(&connection, path, keys)?.version;
+    let last = versions::read(&connection, path, keys)?.version;
     let second = u64::try_from(now.as_second()).unwrap_or_default();
     let version = (last.max(newest) + 1).max(second * VERSIONS_PER_SECOND);
     let transaction = connection.transaction().map_err(failed)?;
-    transaction
-        .execute_batch("DELETE FROM history; DROP TABLE IF EXISTS keys;")
-        .and_then(|()| {
-            transaction.execute("UPDATE horizon SET version = ?1", [version.cast_signed()])
-        })
+    versions::forget_all(&transaction, version)
+        .and_then(|()| transaction.execute_batch("DROP TABLE IF EXISTS keys"))
         .map_err(failed)?;
     transaction.commit().map_err(failed)?;
     Ok(version)
 }
 
-/// The newest version of a store, as far as it can be read.
+/// The newest version of a store of any format, as far as it can be read.
 fn newest(path: &Path) -> u64 {
-    let sql = "SELECT max(version) FROM (SELECT version FROM horizon
-               UNION ALL SELECT max(version) FROM history UNION ALL SELECT max(version) FROM objects)";
+    let newest = |connection: &Connection| -> rusqlite::Result<i64> {
+        let newest = |table| {
+            let sql = format!("SELECT max(version) FROM {table}");
+            connection.query_row(&sql, [], |row| row.get::<_, Option<i64>>(0))
+        };
+        let mut last = newest("horizon")?;
+        for table in format::tables(connection)? {
+            last = last.max(newest(table)?);
+        }
+        Ok(last.unwrap_or_default())
+    };
     read_only(path)
         .ok()
-        .and_then(|connection| connection.query_row(sql, [], |row| row.get(0)).ok())
+        .and_then(|connection| newest(&connection).ok())
         .map_or(0, i64::cast_unsigned)
 }
 
@@ -237,7 +244,7 @@ fn newest(path: &Path) -> u64 {
 fn look(path: &Path, keys: &Keyring) -> Result<Copied, Error> {
     check::begin(path)?.end(PATIENCE)?;
     let connection = read_only(path)?;
-    let loaded = database::read(&connection, path, keys)?;
+    let loaded = versions::read(&connection, path, keys)?;
     let is_secret = |collection: &str| SEALED.contains(&collection);
     let secrets = loaded.objects.iter().filter(|(one, _)| is_secret(one));
     Ok(Copied {

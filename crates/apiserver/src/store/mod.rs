@@ -4,6 +4,8 @@
 //! all writes that wait into one transaction, which needs no timer: while one
 //! commit runs, the next group gathers.
 //!
+//! Every version of an object is a row of one table.
+//!
 //! Every row carries a sum, and secrets are sealed by a key of a file of its own: a row that is not as
 //! it was written is found when the file is opened, and nothing is served of such a file.
 
@@ -14,6 +16,7 @@ mod format;
 mod keys;
 mod place;
 mod row;
+mod versions;
 mod writer;
 
 use std::{path::PathBuf, sync::Arc};
@@ -22,7 +25,7 @@ pub use copy::{Copied, backup, inspect, restore, stage};
 pub use keys::renew_key;
 pub use place::Place;
 
-pub(crate) use database::Loaded;
+pub(crate) use versions::Loaded;
 pub(crate) use writer::{Change, Expect, Publish, Refusal, Store, Written};
 
 /// Why the data folder cannot be opened.

@@ -46,7 +46,7 @@ impl<'a> Label<'a> {
         SEALED.contains(&self.collection)
     }
 
-    /// A sum over a row: of history if there is a link.
+    /// A sum over a row. Only in formats of before there were rows without a link.
     pub(super) fn sum(&self, data: &[u8], link: Option<&Link>) -> u32 {
         let mut sum = crc32fast::Hasher::new();
         sum.update(&self.bytes());
@@ -79,7 +79,7 @@ impl<'a> Label<'a> {
     }
 }
 
-/// What a row of history knows besides its object.
+/// What a row knows besides its object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link {
     /// The version it took the place of.
@@ -103,6 +103,14 @@ pub(super) enum Trouble {
     Locked(KeyId),
     /// It is not as it was written.
     Bad(String),
+    /// It is not there.
+    Missing,
+}
+
+/// Whether the key that seals now sealed this.
+pub(super) fn is_current(keys: &Keyring, data: &[u8]) -> bool {
+    let by = sealed(data).map(|(id, _)| id);
+    by.is_some() && by == keys.first().map(|key| key.id)
 }
 
 /// The key and the rest of a sealed row; `None` if it is plain.
@@ -124,15 +132,22 @@ impl Troubles {
     /// Names told at most.
     const TOLD: usize = 5;
 
+    pub(super) fn are_none(&self) -> bool {
+        self.count == 0 && self.locked.is_none()
+    }
+
     pub(super) fn add(&mut self, label: impl std::fmt::Display, trouble: Trouble) {
-        match trouble {
-            Trouble::Locked(id) => self.locked = Some(id),
-            Trouble::Bad(why) => {
-                self.count += 1;
-                if self.told.len() < Self::TOLD {
-                    self.told.push(format!("{label}: {why}"));
-                }
+        let what = match trouble {
+            Trouble::Locked(id) => {
+                self.locked = Some(id);
+                return;
             }
+            Trouble::Bad(why) => format!("{label}: {why}"),
+            Trouble::Missing => format!("{label} is missing"),
+        };
+        self.count += 1;
+        if self.told.len() < Self::TOLD {
+            self.told.push(what);
         }
     }
 

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Collection, Error, Place,
-    database::{self, Database, KEPT, Loaded},
+    database::Database,
+    versions::{self, Loaded},
 };
 use crate::object::{Draft, Name, Stored};
 
@@ -25,8 +26,10 @@ const PATIENCE: Duration = Duration::from_millis(2);
 /// How often it looks whether any came, and after how many looks in vain it goes ahead.
 const PAUSE: Duration = Duration::from_micros(50);
 const LULL: usize = 4;
-/// Versions between two compactions.
-const COMPACT_EVERY: u64 = 2_000;
+/// How many versions of history are kept at least.
+const KEPT: u64 = 10_000;
+/// Versions that are forgotten at one time: few, since whoever writes then waits for it.
+const BITE: u64 = 256;
 
 /// What a write expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +110,7 @@ pub(crate) struct Opened {
 impl Store {
     /// Locks and reads a folder.
     pub(crate) fn open(place: &Place) -> Result<(Opened, Loaded), Error> {
-        let database = Database::open(place)?;
+        let mut database = Database::open(place)?;
         let loaded = database.load()?;
         let opened = Opened {
             database,
@@ -155,7 +158,7 @@ impl Opened {
             database: self.database,
             publish,
             version: self.version,
-            compacted: self.horizon,
+            horizon: self.horizon,
             crowd: Crowd::default(),
         };
         let thread = thread::Builder::new()
@@ -174,8 +177,8 @@ struct Writer {
     publish: Arc<dyn Publish>,
     /// Newest version given.
     version: u64,
-    /// History ends here.
-    compacted: u64,
+    /// History begins behind this version.
+    horizon: u64,
     crowd: Crowd,
 }
 
@@ -187,7 +190,6 @@ impl Writer {
             let (size, begin) = (group.len(), Instant::now());
             self.write(std::mem::take(&mut group));
             self.crowd.saw(size, begin.elapsed());
-            self.compact();
         }
     }
 
@@ -226,7 +228,7 @@ impl Writer {
         for change in changes {
             let outcome = pending.check(change).and_then(|previous| {
                 let written = pending.next(change, previous);
-                database::write(&transaction, keys, &written).map_err(|error| refuse(&error))?;
+                versions::write(&transaction, keys, &written).map_err(|error| refuse(&error))?;
                 Ok(pending.accept(written))
             });
             if let Err(Refusal::Full | Refusal::Failed(_)) = &outcome {
@@ -234,24 +236,25 @@ impl Writer {
             }
             outcomes.push(outcome);
         }
+        // What is forgotten goes with what is written, which costs no commit of its own.
+        let horizon = horizon(self.horizon, pending.version);
+        if horizon > self.horizon {
+            versions::forget(&transaction, self.horizon, horizon)
+                .map_err(|error| refuse(&error))?;
+        }
         transaction.commit().map_err(|error| refuse(&error))?;
+        self.horizon = horizon;
         let (version, written) = (pending.version, pending.written);
         self.version = version;
         self.publish.publish(written);
         Ok(outcomes)
     }
+}
 
-    /// Forgets old history now and then. A failure is no harm: it is tried again.
-    fn compact(&mut self) {
-        if self.version.saturating_sub(self.compacted) < KEPT + COMPACT_EVERY {
-            return;
-        }
-        let horizon = self.version - KEPT;
-        match self.database.compact(horizon) {
-            Ok(()) => self.compacted = horizon,
-            Err(error) => tracing::warn!(%error, "history cannot be compacted"),
-        }
-    }
+/// Where history begins when `version` is written.
+fn horizon(now: u64, version: u64) -> u64 {
+    let next = now + BITE;
+    if version >= next + KEPT { next } else { now }
 }
 
 /// Who writes at the same time.
@@ -413,6 +416,16 @@ mod tests {
         check(&[GROUP, GROUP], SLOW, GROUP, Duration::ZERO);
         check(&[1, 7], SLOW, 1, SLOW / 2);
         check(&[7, 1, 1], SLOW, 1, Duration::ZERO);
+    }
+
+    #[test]
+    fn history_is_forgotten_in_bites() {
+        let last = KEPT + BITE;
+        assert_eq!(
+            [last - 1, last, 9 * last].map(|version| horizon(0, version)),
+            [0, BITE, BITE]
+        );
+        assert_eq!(horizon(7 * BITE, 7 * BITE + KEPT), 7 * BITE);
     }
 
     #[test]
