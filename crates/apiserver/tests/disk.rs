@@ -71,15 +71,16 @@ fn map(name: &str, size: usize) -> ConfigMap {
     serde_json::from_value(object).unwrap()
 }
 
-/// Creates objects until one is refused; returns the names of the others.
-async fn until_refused(api: &Api<ConfigMap>, prefix: &str) -> (Vec<String>, kube::Error) {
+/// Creates objects of a size until one is refused; returns the names of the others.
+async fn until_refused(
+    api: &Api<ConfigMap>,
+    prefix: &str,
+    size: usize,
+) -> (Vec<String>, kube::Error) {
     let mut written = Vec::new();
     loop {
         let name = format!("{prefix}{}", written.len());
-        match api
-            .create(&PostParams::default(), &map(&name, 20_000))
-            .await
-        {
+        match api.create(&PostParams::default(), &map(&name, size)).await {
             Ok(_) => written.push(name),
             Err(error) => return (written, error),
         }
@@ -117,7 +118,7 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     fs::write(&reserve, vec![0; 2 << 20]).unwrap();
     let server = open(&data);
     let api: Api<ConfigMap> = Api::default_namespaced(server.client());
-    let (mut written, error) = until_refused(&api, "a").await;
+    let (mut written, error) = until_refused(&api, "a", 20_000).await;
     let (code, reason, message) = refused::<()>(Err(error));
     assert_eq!(
         (code, reason.as_str()),
@@ -126,6 +127,16 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     );
     assert!(!written.is_empty());
     fill(&disk);
+    // Files that are there already have room for some more, and get it when what is in one of them is
+    // taken over into the other.
+    for round in 0.. {
+        let (more, error) = until_refused(&api, &format!("b{round}-"), 1).await;
+        assert_eq!(refused::<()>(Err(error)).0, 507);
+        if more.is_empty() {
+            break;
+        }
+        written.extend(more);
+    }
     written.sort();
     assert_eq!(names(&api).await, written, "reads go on");
     assert_eq!(
@@ -174,7 +185,7 @@ async fn a_disk_that_became_read_only_refuses_writes_and_nothing_else() {
         return;
     }
     // The first write may find the error; none may succeed after it.
-    let (written, error) = until_refused(&api, "late").await;
+    let (written, error) = until_refused(&api, "late", 20_000).await;
     let (code, reason, message) = refused::<()>(Err(error));
     assert_eq!((code, reason.as_str()), (500, "InternalError"), "{message}");
     assert!(

@@ -11,7 +11,9 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    Error, Place, check, format,
+    Error, Place, check,
+    checkpoint::Checkpoints,
+    format,
     keys::Keyring,
     versions::{self, Loaded},
 };
@@ -60,6 +62,11 @@ impl Database {
             tidy(&self.connection);
         }
         Ok(loaded)
+    }
+
+    /// Begins to take the write-ahead file over beside whoever writes.
+    pub(super) fn checkpoints(&mut self) -> Result<Checkpoints, Error> {
+        Checkpoints::begin(&mut self.connection, &self.path)
     }
 }
 
@@ -128,8 +135,6 @@ pub(super) fn create_private(path: &Path) -> Result<(), Error> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // 4 MB: that much room a full disk must get back before the store can be written again.
-    connection.pragma_update(None, "wal_autocheckpoint", 1000)?;
     // Everything is served from memory, so a large page cache would be waste.
     connection.pragma_update(None, "cache_size", -2000)?;
     connection.pragma_update(None, "journal_size_limit", 8 << 20)?;

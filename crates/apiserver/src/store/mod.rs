@@ -4,12 +4,14 @@
 //! all writes that wait into one transaction, which needs no timer: while one
 //! commit runs, the next group gathers.
 //!
-//! Every version of an object is a row of one table.
+//! Every version of an object is a row of one table; while commits go on, a thread takes them from
+//! the write-ahead file into the database.
 //!
 //! Every row carries a sum, and secrets are sealed by a key of a file of its own: a row that is not as
 //! it was written is found when the file is opened, and nothing is served of such a file.
 
 mod check;
+mod checkpoint;
 mod copy;
 mod database;
 mod format;

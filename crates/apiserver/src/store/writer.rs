@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Collection, Error, Place,
+    checkpoint::Checkpoints,
     database::Database,
     versions::{self, Loaded},
 };
@@ -152,9 +153,10 @@ impl Drop for Store {
 
 impl Opened {
     /// Starts the writer.
-    pub(crate) fn start(self, publish: Arc<dyn Publish>) -> Result<Store, Error> {
+    pub(crate) fn start(mut self, publish: Arc<dyn Publish>) -> Result<Store, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = Writer {
+            checkpoints: self.database.checkpoints()?,
             database: self.database,
             publish,
             version: self.version,
@@ -173,6 +175,8 @@ impl Opened {
 }
 
 struct Writer {
+    /// Ends before the database, which is closed by its last connection.
+    checkpoints: Checkpoints,
     database: Database,
     publish: Arc<dyn Publish>,
     /// Newest version given.
@@ -190,6 +194,7 @@ impl Writer {
             let (size, begin) = (group.len(), Instant::now());
             self.write(std::mem::take(&mut group));
             self.crowd.saw(size, begin.elapsed());
+            self.checkpoints.after_commit(&self.database.connection);
         }
     }
 
