@@ -180,13 +180,9 @@ fn read_definition(stored: &Stored) -> Vec<Arc<Resource>> {
     let Ok(definition) = stored.value() else {
         return Vec::new();
     };
-    match schema::from_crd(&definition) {
-        Ok(resources) => resources.into_iter().map(Arc::new).collect(),
-        Err(causes) => {
-            tracing::error!(name = %stored.name.name, ?causes, "a stored definition is not served");
-            Vec::new()
-        }
-    }
+    // What was good when it was written is served, however strict the checks became since.
+    let versions = schema::versions(&definition).into_iter();
+    versions.map(Arc::new).collect()
 }
 
 /// Where `CustomResourceDefinitions` are kept.

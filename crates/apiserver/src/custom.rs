@@ -95,12 +95,26 @@ fn confirm(conditions: &mut Vec<Value>, kind: &str, reason: &str, message: &str,
     }));
 }
 
-/// What is wrong with a definition.
-pub(crate) fn validate(kind: &Served, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+/// What is wrong with a definition and was not so before. Those of the program itself (`own`) may
+/// have rules of any cost.
+pub(crate) fn validate(
+    kind: &Served,
+    object: &Value,
+    old: Option<&Value>,
+    own: bool,
+) -> Vec<Cause> {
     if !is_definition(kind) {
         return Vec::new();
     }
-    schema::from_crd(object)
-        .err()
-        .unwrap_or_else(|| schema::too_expensive(object, old))
+    let mut causes = schema::check_definition(object);
+    if !causes.is_empty()
+        && let Some(old) = old
+    {
+        let known = schema::check_definition(old);
+        causes.retain(|cause| !known.contains(cause));
+    }
+    if causes.is_empty() && !own {
+        causes = schema::too_expensive(object, old);
+    }
+    causes
 }

@@ -45,7 +45,7 @@ pub use context::Context;
 pub use dialect::{Dialect, Helper};
 pub use fault::{Fault, clipped, cut};
 pub use library::{Added, FINDING, Foreign, ORDERING, Overload, Plain, Sig};
-pub use pattern::Pattern;
+pub use pattern::{Pattern, from_re2};
 pub use references::{Reference, references};
 pub use sources::sources;
 pub use syntax::nearest;

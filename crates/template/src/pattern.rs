@@ -1,5 +1,9 @@
 //! Regular expressions, bounded in what preparing them and looking for them may take.
 
+mod re2;
+
+pub use re2::from_re2;
+
 use crate::budget::{Budget, Exhausted};
 use regex::{Error, Regex, RegexBuilder};
 
@@ -29,9 +33,10 @@ impl Pattern {
         if text.len() > LONGEST {
             return Err(format!("it is longer than {LONGEST} bytes"));
         }
+        let text = from_re2(text)?;
         let mut larger = SIZES.into_iter().peekable();
         while let Some(size) = larger.next() {
-            let built = RegexBuilder::new(text)
+            let built = RegexBuilder::new(&text)
                 .size_limit(size)
                 .dfa_size_limit(size)
                 .build();

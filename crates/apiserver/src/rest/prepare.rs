@@ -163,8 +163,7 @@ impl Call<'_> {
                 .extend(told.map(|cause| format!("{}: {}", cause.field, cause.message)));
         }
         causes.extend(builtin::validate(self.kind, object, old));
-        let known = if self.options.own { Some(object) } else { old };
-        causes.extend(custom::validate(self.kind, object, known));
+        causes.extend(custom::validate(self.kind, object, old, self.options.own));
         if causes.is_empty() {
             Ok(())
         } else {

@@ -7,23 +7,29 @@ use serde_json::Value;
 use super::{
     Cause, Schema,
     compile::{flag, strings, text},
-    defaults, program, selectable, structural,
+    conversion, defaults, program, selectable, structural,
 };
 use crate::resource::{Availability, Column, Resource, Scale, Subresources};
 
 /// The versions that a `CustomResourceDefinition` describes, or what is wrong with it.
 pub fn from_crd(definition: &Value) -> Result<Vec<Resource>, Vec<Cause>> {
     let causes = check(definition);
-    if !causes.is_empty() {
-        return Err(causes);
+    if causes.is_empty() {
+        Ok(versions(definition))
+    } else {
+        Err(causes)
     }
+}
+
+/// The versions of a definition that was found to be good when it was written.
+pub(crate) fn versions(definition: &Value) -> Vec<Resource> {
     let spec = definition.get("spec").unwrap_or(&Value::Null);
     let versions = spec
         .get("versions")
         .and_then(Value::as_array)
         .into_iter()
         .flatten();
-    Ok(versions.map(|version| resource(spec, version)).collect())
+    versions.map(|version| resource(spec, version)).collect()
 }
 
 /// Which rules of a definition are too expensive, where it does not have them already.
@@ -166,7 +172,8 @@ fn columns(version: &Value) -> Vec<Column> {
 /// What the column of ages means.
 pub(crate) const AGE: &str = "Time since the object was created.";
 
-pub(super) fn check(definition: &Value) -> Vec<Cause> {
+/// What is wrong with a definition.
+pub(crate) fn check(definition: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let spec = definition.get("spec").unwrap_or(&Value::Null);
     required(spec, "spec", &["group", "scope"], &mut causes);
@@ -189,6 +196,7 @@ pub(super) fn check(definition: &Value) -> Vec<Cause> {
             "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
         ));
     }
+    conversion::check(spec, &mut causes);
     check_versions(spec, &mut causes);
     causes
 }
@@ -320,6 +328,9 @@ fn check_version(version: &Value, path: &str, causes: &mut Vec<Cause>) {
         None | Some(Value::Null) => causes.push(Cause::required(&at, "")),
         Some(schema) => {
             causes.extend(structural::check(schema, &at));
+            if version.pointer("/subresources/status").is_some() {
+                causes.extend(structural::check_beside_status(schema, &at));
+            }
             causes.extend(program::check(schema, &at));
             causes.extend(defaults::check(schema, &at));
             selectable::check(version, schema, path, causes);

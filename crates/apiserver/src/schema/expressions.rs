@@ -105,12 +105,9 @@ impl<'c> Walk<'c> {
         } else if let Some(old) = old {
             context.bind_as(OLD, old, &programs.type_);
         }
-        let field = if rule.field.is_empty() {
-            self.path.text().to_owned()
-        } else {
-            self.path.child(&rule.field)
-        };
-        let field = if field.is_empty() { "<nil>" } else { &field };
+        let field = format!("{}{}", self.path.text(), rule.field);
+        let field = field.trim_start_matches('.');
+        let field = if field.is_empty() { "<nil>" } else { field };
         let broken = rule.broken(&context, field, &programs.type_name);
         if past.settled && !rule.transition {
             self.verdict.let_be.extend(broken);

@@ -9,6 +9,7 @@
 
 mod cause;
 mod compile;
+mod conversion;
 mod crd;
 mod default;
 mod defaults;
@@ -34,7 +35,7 @@ use serde_json::Value;
 pub use self::{cause::Cause, crd::from_crd};
 pub(crate) use self::{
     compile::Compiler,
-    crd::{AGE, too_expensive},
+    crd::{AGE, check as check_definition, too_expensive, versions},
     expressions::Verdict,
     meta::openapi as metadata_openapi,
     node::{Node, Shape},

@@ -1,12 +1,15 @@
 //! Whether the schema of a `CustomResourceDefinition` is structural: every place
 //! has one type, and rules do not smuggle in shapes.
 
-use regex::Regex;
+mod lists;
+mod nested;
+
 use serde_json::{Map, Value};
 
 use super::{
     Cause,
-    compile::{flag, strings, text},
+    compile::{flag, text},
+    structure::Pattern,
 };
 
 /// Everything about `schema` (found at `path` of its definition) that is not
@@ -30,14 +33,90 @@ pub(super) fn check(schema: &Value, path: &str) -> Vec<Cause> {
         return causes;
     }
     identity_is_sound(schema, path, &mut causes);
-    if schema.pointer("/properties/metadata/default").is_some() {
-        causes.push(Cause::forbidden(
-            &format!("{path}.properties[metadata].default"),
-            "must not be set in top-level metadata",
-        ));
-    }
+    root_is_sound(schema, path, &mut causes);
     place(schema, path, &mut causes);
     causes
+}
+
+/// What the root of a schema may say of objects whose status is written on its own: what is said
+/// elsewhere would not hold for it.
+pub(super) fn check_beside_status(schema: &Value, path: &str) -> Option<Cause> {
+    const ALLOWED: [&str; 22] = [
+        "description",
+        "type",
+        "format",
+        "title",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+        "pattern",
+        "maxItems",
+        "minItems",
+        "uniqueItems",
+        "multipleOf",
+        "required",
+        "items",
+        "properties",
+        "externalDocs",
+        "example",
+        "x-kubernetes-preserve-unknown-fields",
+        "x-kubernetes-validations",
+    ];
+    let mut members = schema.as_object().into_iter().flatten();
+    let (other, _) = members.find(|(key, value)| {
+        let says = !matches!(value, Value::Null | Value::Bool(false));
+        says && !ALLOWED.contains(&key.as_str())
+    })?;
+    let words = format!(
+        "only {} fields are allowed at the root of the schema if the status subresource is enabled",
+        ALLOWED.join(", ")
+    );
+    Some(Cause::invalid(path, &Value::from(other.as_str()), &words))
+}
+
+/// Whole objects are structs, of whose metadata only names can be restricted.
+fn root_is_sound(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
+    if flag(schema, "nullable") {
+        let words = "nullable cannot be true at the root";
+        causes.push(Cause::forbidden(&format!("{path}.nullable"), words));
+    }
+    if schema.get("additionalProperties").is_some() {
+        let at = format!("{path}.additionalProperties");
+        causes.push(Cause::forbidden(&at, "must not be used at the root"));
+    }
+    for name in ["apiVersion", "kind", "metadata"] {
+        if schema
+            .pointer(&format!("/properties/{name}/default"))
+            .is_some()
+        {
+            causes.push(Cause::forbidden(
+                &format!("{path}.properties[{name}].default"),
+                &format!("must not be set in top-level {name}"),
+            ));
+        }
+    }
+    let metadata = schema.pointer("/properties/metadata");
+    let metadata = metadata.and_then(Value::as_object);
+    let restricted = metadata.is_none_or(|metadata| {
+        let names = metadata.get("properties").and_then(Value::as_object);
+        let names_only = names.is_none_or(|names| {
+            names
+                .keys()
+                .all(|name| matches!(name.as_str(), "name" | "generateName"))
+        });
+        let known = |key: &String| matches!(key.as_str(), "type" | "default" | "properties");
+        names_only && metadata.keys().all(known)
+    });
+    if !restricted {
+        let words = "must not specify anything other than name and generateName, but metadata is implicitly specified";
+        causes.push(Cause::forbidden(
+            &format!("{path}.properties[metadata]"),
+            words,
+        ));
+    }
 }
 
 fn place(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
@@ -60,28 +139,51 @@ fn place(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
         }
     }
     type_is_given(schema, path, causes);
-    list_is_sound(schema, path, causes);
+    extensions_are_sound(schema, path, causes);
+    lists::check(schema, path, causes);
     patterns_compile(members, path, causes);
     embedded_is_sound(schema, path, causes);
-    if members.contains_key("properties") && members.contains_key("additionalProperties") {
+    let struct_like = members
+        .get("properties")
+        .and_then(Value::as_object)
+        .is_some_and(|properties| !properties.is_empty());
+    let values = members.get("additionalProperties");
+    if struct_like && values.is_some_and(|values| *values != Value::Bool(true)) {
         causes.push(Cause::forbidden(
             &format!("{path}.additionalProperties"),
             "additionalProperties and properties are mutual exclusive",
         ));
     }
     children(schema, path, causes, place);
-    for key in ["allOf", "anyOf", "oneOf"] {
-        let listed = schema
-            .get(key)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        for (position, one) in listed.enumerate() {
-            rule(one, &format!("{path}.{key}[{position}]"), causes);
-        }
+    nested::check(schema, path, causes);
+}
+
+/// Extensions that exclude each other, and what no place may say.
+fn extensions_are_sound(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
+    const KEEP: &str = "x-kubernetes-preserve-unknown-fields";
+    if flag(schema, "uniqueItems") {
+        let words =
+            "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+        causes.push(Cause::forbidden(&format!("{path}.uniqueItems"), words));
     }
-    if let Some(not) = schema.get("not") {
-        rule(not, &format!("{path}.not"), causes);
+    if schema.get(KEEP) == Some(&Value::Bool(false)) {
+        causes.push(Cause::invalid(
+            &format!("{path}.{KEEP}"),
+            &Value::Bool(false),
+            "must be true or undefined",
+        ));
+    }
+    if !flag(schema, "x-kubernetes-int-or-string") {
+        return;
+    }
+    for other in [KEEP, "x-kubernetes-embedded-resource"] {
+        if flag(schema, other) {
+            causes.push(Cause::invalid(
+                &format!("{path}.{other}"),
+                &Value::Bool(true),
+                "must be false if x-kubernetes-int-or-string is true",
+            ));
+        }
     }
 }
 
@@ -119,6 +221,19 @@ fn embedded_is_sound(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     if !flag(schema, "x-kubernetes-embedded-resource") {
         return;
     }
+    let words = "must be object if x-kubernetes-embedded-resource is true";
+    match text(schema, "type") {
+        Some("object") => {}
+        None | Some("") => causes.push(Cause::required(&format!("{path}.type"), words)),
+        Some(found) => {
+            let found = Value::from(found);
+            causes.push(Cause::invalid(&format!("{path}.type"), &found, words));
+        }
+    }
+    if let Some(metadata) = schema.pointer("/properties/metadata") {
+        let at = format!("{path}.properties[metadata]");
+        defaults_are_certain(metadata, &at, false, causes);
+    }
     if schema.get("additionalProperties").is_some() {
         causes.push(Cause::forbidden(
             &format!("{path}.additionalProperties"),
@@ -134,6 +249,26 @@ fn embedded_is_sound(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
         ));
     }
     identity_is_sound(schema, path, causes);
+}
+
+/// Below entries of metadata nothing can be filled in: which of them stay is not known before.
+fn defaults_are_certain(schema: &Value, path: &str, entry: bool, causes: &mut Vec<Cause>) {
+    if entry && schema.get("default").is_some() {
+        let words = "must not be set inside additionalProperties applying to object metadata";
+        causes.push(Cause::forbidden(&format!("{path}.default"), words));
+    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (name, member) in properties.into_iter().flatten() {
+        let at = format!("{path}.properties[{name}]");
+        defaults_are_certain(member, &at, entry, causes);
+    }
+    if let Some(values) = schema.get("additionalProperties") {
+        let at = format!("{path}.additionalProperties");
+        defaults_are_certain(values, &at, true, causes);
+    }
+    if let Some(items) = schema.get("items") {
+        defaults_are_certain(items, &format!("{path}.items"), entry, causes);
+    }
 }
 
 /// What a schema says of the fields that every object has must be true of them.
@@ -175,12 +310,6 @@ fn type_is_given(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
                 "must not be empty for specified object fields",
             ));
         }
-        Some(_) if flag(schema, "x-kubernetes-int-or-string") => {
-            causes.push(Cause::forbidden(
-                &at,
-                "must be empty if x-kubernetes-int-or-string is true",
-            ));
-        }
         Some(name) if !TYPES.contains(&name) => {
             causes.push(Cause::unsupported(&at, &Value::from(name), TYPES));
         }
@@ -194,101 +323,17 @@ fn type_is_given(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn list_is_sound(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
-    let Some(kind) = text(schema, "x-kubernetes-list-type") else {
-        return;
-    };
-    let at = format!("{path}.x-kubernetes-list-type");
-    if !["atomic", "map", "set"].contains(&kind) {
-        causes.push(Cause::unsupported(
-            &at,
-            &Value::from(kind),
-            ["atomic", "map", "set"],
-        ));
-    }
-    if text(schema, "type") != Some("array") {
-        causes.push(Cause::invalid(
-            &format!("{path}.type"),
-            schema.get("type").unwrap_or(&Value::Null),
-            "must be array if x-kubernetes-list-type is specified",
-        ));
-    }
-    if kind != "map" {
-        return;
-    }
-    let keys_at = format!("{path}.x-kubernetes-list-map-keys");
-    let items = schema.get("items").unwrap_or(&Value::Null);
-    let mut keys = strings(schema, "x-kubernetes-list-map-keys").peekable();
-    if keys.peek().is_none() {
-        causes.push(Cause::required(
-            &keys_at,
-            "must not be empty if x-kubernetes-list-type is map",
-        ));
-    }
-    for (position, key) in keys.enumerate() {
-        let Some(property) = items.get("properties").and_then(|all| all.get(key)) else {
-            let words = "must be a property of the items of the list";
-            causes.push(Cause::invalid(
-                &format!("{keys_at}[{position}]"),
-                &Value::from(key),
-                words,
-            ));
-            continue;
-        };
-        let required = strings(items, "required").any(|name| name == key);
-        if !required && property.get("default").is_none() {
-            let words =
-                "this property must be required or have a default, since it is a key of the list";
-            causes.push(Cause::required(
-                &format!("{path}.items.properties[{key}].default"),
-                words,
-            ));
-        }
-    }
-}
-
 fn patterns_compile(members: &Map<String, Value>, path: &str, causes: &mut Vec<Cause>) {
     let Some(pattern) = members.get("pattern").and_then(Value::as_str) else {
         return;
     };
-    if let Err(error) = Regex::new(pattern) {
+    if let Err(error) = Pattern::compile(pattern) {
         let words = format!("must be a valid regular expression, but isn't: {error}");
         causes.push(Cause::invalid(
             &format!("{path}.pattern"),
             &Value::from(pattern),
             &words,
         ));
-    }
-}
-
-/// A schema used as a rule says nothing about shape.
-fn rule(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
-    const SHAPE: [&str; 4] = ["description", "default", "nullable", "additionalProperties"];
-    let Some(members) = schema.as_object() else {
-        return;
-    };
-    let shape = SHAPE
-        .iter()
-        .copied()
-        .chain(["title", "x-kubernetes-preserve-unknown-fields"])
-        .chain(["x-kubernetes-validations"]);
-    for key in shape.filter(|key| members.contains_key(*key)) {
-        causes.push(Cause::forbidden(
-            &format!("{path}.{key}"),
-            "must be undefined to be structural",
-        ));
-    }
-    patterns_compile(members, path, causes);
-    children(schema, path, causes, rule);
-    for key in ["allOf", "anyOf", "oneOf"] {
-        let listed = schema
-            .get(key)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        for (position, one) in listed.enumerate() {
-            rule(one, &format!("{path}.{key}[{position}]"), causes);
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::program::Programs;
-use choreo_template::format::Format;
+use choreo_template::{format::Format, from_re2};
 
 /// One place of a schema.
 #[derive(Debug, Default)]
@@ -152,8 +152,14 @@ impl Pattern {
     /// matches nothing; definitions are checked before they get here.
     pub(super) fn matches(&self, text: &str) -> bool {
         self.compiled
-            .get_or_init(|| Regex::new(&self.source).ok())
+            .get_or_init(|| Self::compile(&self.source).ok())
             .as_ref()
             .is_some_and(|regex| regex.is_match(text))
+    }
+
+    /// The expression as the engine reads it, or what is wrong with it.
+    pub(super) fn compile(source: &str) -> Result<Regex, String> {
+        let plain = from_re2(source)?;
+        Regex::new(&plain).map_err(|error| error.to_string())
     }
 }

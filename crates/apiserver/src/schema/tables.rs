@@ -112,8 +112,19 @@ fn difference(case: &Case, openapi: &Value) -> Option<String> {
                 .is_empty()
                 .then(|| "expected the rule to be refused".to_owned())
         }
+        "rules" => {
+            refused(openapi).or_else(|| other(&told(case), &found(case, &causes(case, openapi))))
+        }
         _ => other(&told(case), &found(case, &causes(case, openapi))),
     }
+}
+
+/// Why rules that can be compiled are refused here, if they are.
+fn refused(openapi: &Value) -> Option<String> {
+    let causes = program::check(openapi, "");
+    let of_rule = |cause: &&Cause| cause.field.rsplit('.').next() == Some("rule");
+    let cause = causes.iter().find(of_rule)?;
+    Some(format!("expected the rule to be taken: {cause:?}"))
 }
 
 fn uncompiled(case: &Case) -> bool {

@@ -2,8 +2,9 @@
 
 use super::infer::Checker;
 use super::{Scope, Type};
-use crate::library::{Overload, Sig, variadic};
-use crate::syntax::ast::{Expr, Kind};
+use crate::Pattern;
+use crate::library::{Overload, Sig, time, variadic};
+use crate::syntax::ast::{Expr, Kind, Literal};
 use std::ops::Range;
 
 /// The result of a call, whatever fits; a mistake when nothing does.
@@ -23,10 +24,20 @@ pub(super) fn call(
             .collect();
         return many(checker, name, &found);
     }
-    let found: Vec<Type> = args.iter().map(|arg| checker.infer(arg, scope)).collect();
+    let found: Vec<Type> = args
+        .iter()
+        .map(|arg| match &arg.kind {
+            // What is put into a text may be of any types.
+            Kind::List(items) if name == "format" => checker.arguments(items, scope),
+            _ => checker.infer(arg, scope),
+        })
+        .collect();
+    if checker.strict {
+        constants(checker, name, args);
+    }
     let results: Vec<Type> = overloads
         .iter()
-        .filter_map(|one| result(one, &found))
+        .filter_map(|one| result(one, &found, checker))
         .collect();
     if let Some((first, rest)) = results.split_first() {
         let alike = rest.iter().all(|other| other == first);
@@ -50,11 +61,34 @@ pub(super) fn call(
     first.unwrap_or(Type::Dyn)
 }
 
+/// What is wrong with constants that are read when the expression is evaluated.
+fn constants(checker: &mut Checker, name: &str, args: &[Expr]) {
+    let (position, what) = match name {
+        "matches" | "find" | "findAll" => (1, "pattern"),
+        "duration" | "timestamp" => (0, name),
+        _ => return,
+    };
+    let Some(arg) = args.get(position) else {
+        return;
+    };
+    let Kind::Literal(Literal::String(text)) = &arg.kind else {
+        return;
+    };
+    let good = match what {
+        "pattern" => Pattern::new(text).is_ok(),
+        "duration" => time::parse_duration(text).is_some(),
+        _ => time::parse_timestamp(text).is_some(),
+    };
+    if !good {
+        checker.mistake(&arg.span, format!("{text:?} is no {what}"), None);
+    }
+}
+
 /// The result of `overload`, if it takes arguments of these types.
-fn result(overload: &Overload, args: &[Type]) -> Option<Type> {
+fn result(overload: &Overload, args: &[Type], checker: &Checker) -> Option<Type> {
     let mut free = Type::Free;
     for (param, arg) in overload.params.iter().zip(args) {
-        if !fits(*param, arg, &mut free) {
+        if !fits(*param, arg, &mut free, checker) {
             return None;
         }
     }
@@ -63,11 +97,12 @@ fn result(overload: &Overload, args: &[Type]) -> Option<Type> {
 
 /// Whether an argument of type `found` can be passed; `free` is what the signature's open type has
 /// been so far.
-fn fits(param: Sig, found: &Type, free: &mut Type) -> bool {
+fn fits(param: Sig, found: &Type, free: &mut Type, checker: &Checker) -> bool {
     match (param, found) {
-        (Sig::Any, _) | (Sig::Map(..), Type::Map(..) | Type::Object(_)) => true,
+        (Sig::Any, _) | (Sig::Map(..), Type::Map(..)) => true,
+        (Sig::Map(..), Type::Object(_)) => !checker.strict,
         (Sig::A, found) => {
-            let fits = found.may_be(free);
+            let fits = checker.may_be(found, free);
             *free = free.join(found);
             fits
         }
@@ -77,9 +112,9 @@ fn fits(param: Sig, found: &Type, free: &mut Type) -> bool {
             }
             true
         }
-        (Sig::Double, found) => found.is_number(),
+        (Sig::Double, found) if !checker.strict => found.is_number(),
         (Sig::List(item), Type::List(inner, _)) | (Sig::Optional(item), Type::Optional(inner)) => {
-            fits(*item, inner, free)
+            fits(*item, inner, free, checker)
         }
         (param, found) => Type::of_sig(param, &Type::Dyn) == *found,
     }

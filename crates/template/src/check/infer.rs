@@ -1,5 +1,6 @@
 //! The type of an expression, and every mistake in it.
 
+use super::operators::{computed, mixes, ordered};
 use super::types::NoField;
 use super::{Scope, Type, calls};
 use crate::Helper;
@@ -12,7 +13,10 @@ use std::ops::Range;
 
 /// The type of `expr` in `scope`, and what cannot work in it.
 pub(crate) fn infer(expr: &Expr, scope: &Scope<'_>) -> (Type, Vec<Mistake>) {
-    let mut checker = Checker::default();
+    let mut checker = Checker {
+        strict: scope.is_strict(),
+        ..Checker::default()
+    };
     let found = checker.infer(expr, scope);
     (found, checker.mistakes)
 }
@@ -22,6 +26,8 @@ pub(super) struct Checker {
     mistakes: Vec<Mistake>,
     /// Fields that nothing declares and that `has()` asks for: their use is probably meant.
     asked: Vec<String>,
+    /// Whether types are those of CEL to the letter.
+    pub(super) strict: bool,
 }
 
 impl Checker {
@@ -30,9 +36,18 @@ impl Checker {
             .push(Mistake::new(span.clone(), message).with_hint(hint));
     }
 
+    /// Whether a value of type `found` can be one of type `wanted`.
+    pub(super) fn may_be(&self, found: &Type, wanted: &Type) -> bool {
+        if self.strict {
+            found.is_assignable(wanted)
+        } else {
+            found.may_be(wanted)
+        }
+    }
+
     /// Notes that something of type `found` stands where `wanted` should.
     fn want(&mut self, wanted: &Type, found: &Type, span: &Range<usize>) {
-        if !found.may_be(wanted) {
+        if !self.may_be(found, wanted) {
             self.mistake(
                 span,
                 format!("{wanted} is wanted here, found {found}"),
@@ -134,6 +149,10 @@ impl Checker {
     /// A field that is asked for may be missing, also where it is not declared: values are not
     /// stripped of what their schema does not know.
     fn asked_for(&mut self, operand: &Type, field: &Field) {
+        if self.strict {
+            self.field(operand, &field.name, &field.span);
+            return;
+        }
         if matches!(operand.field(&field.name), Err(NoField::Unknown(_))) {
             self.asked.push(field.name.clone());
         }
@@ -175,7 +194,7 @@ impl Checker {
                 self.want(key, by, &index.span);
                 value.as_ref().clone()
             }
-            Type::Object(_) => {
+            Type::Object(_) if !self.strict => {
                 if let Kind::Literal(Literal::String(name)) = &index.kind {
                     return self.field(operand, name, &index.span);
                 }
@@ -223,12 +242,21 @@ impl Checker {
         span: &Range<usize>,
     ) -> Type {
         let result = match operator {
-            Operator::Equal | Operator::NotEqual => left.may_be(right).then_some(Type::Bool),
+            Operator::Equal | Operator::NotEqual => self.may_be(left, right).then_some(Type::Bool),
             Operator::Less
             | Operator::LessOrEqual
             | Operator::Greater
             | Operator::GreaterOrEqual => ordered(left, right).then_some(Type::Bool),
-            Operator::In => within(left, right).then_some(Type::Bool),
+            Operator::In => self.within(left, right).then_some(Type::Bool),
+            Operator::Add
+            | Operator::Subtract
+            | Operator::Multiply
+            | Operator::Divide
+            | Operator::Modulo
+                if self.strict && mixes(left, right) =>
+            {
+                None
+            }
             Operator::Add
             | Operator::Subtract
             | Operator::Multiply
@@ -259,11 +287,21 @@ impl Checker {
         }
     }
 
+    fn within(&self, left: &Type, right: &Type) -> bool {
+        match right {
+            Type::Dyn | Type::Free => true,
+            Type::List(item, _) => self.may_be(left, item),
+            Type::Map(key, _) => self.may_be(left, key),
+            Type::Object(_) => !self.strict && left.may_be(&Type::String),
+            _ => false,
+        }
+    }
+
     fn conditional(&mut self, parts: &[Expr; 3], span: &Range<usize>, scope: &Scope<'_>) -> Type {
         let [condition, yes, no] = parts;
         self.truth(condition, scope);
         let (yes, no) = (self.infer(yes, scope), self.infer(no, scope));
-        if !yes.may_be(&no) {
+        if !self.may_be(&yes, &no) {
             let message = format!("the sides of ? : differ: {yes} and {no}");
             self.mistake(
                 span,
@@ -288,15 +326,34 @@ impl Checker {
     }
 
     fn list(&mut self, items: &[Item], scope: &Scope<'_>) -> Type {
-        let found = items
-            .iter()
-            .map(|item| self.given(&item.value, item.optional, scope));
-        let joined = found.reduce(|left, right| left.join(&right));
-        Type::list(joined.unwrap_or(Type::Free))
+        let mut joined = Type::Free;
+        for item in items {
+            let found = self.given(&item.value, item.optional, scope);
+            joined = self.joined(&joined, &found, &item.value.span);
+        }
+        Type::list(joined)
+    }
+
+    /// The type of a list whose items may be of different types.
+    pub(super) fn arguments(&mut self, items: &[Item], scope: &Scope<'_>) -> Type {
+        for item in items {
+            self.given(&item.value, item.optional, scope);
+        }
+        Type::list(Type::Dyn)
+    }
+
+    /// The type of what is of type `known` or `found`, which to the letter must be one.
+    fn joined(&mut self, known: &Type, found: &Type, span: &Range<usize>) -> Type {
+        if self.strict && !found.is_assignable(known) {
+            let message = format!("{known} is wanted here as before, found {found}");
+            let hint = "use dyn(...) if that is meant".to_owned();
+            self.mistake(span, message, Some(hint));
+        }
+        known.join(found)
     }
 
     fn map(&mut self, entries: &[Entry], scope: &Scope<'_>) -> Type {
-        let mut joined: Option<(Type, Type)> = None;
+        let (mut keys, mut values) = (Type::Free, Type::Free);
         for entry in entries {
             let key = self.infer(&entry.key, scope);
             if !matches!(key, Type::String | Type::Int | Type::UInt | Type::Bool) && !key.is_open()
@@ -305,13 +362,10 @@ impl Checker {
                 self.mistake(&entry.key.span, message, None);
             }
             let value = self.given(&entry.value, entry.optional, scope);
-            joined = Some(match joined {
-                None => (key, value),
-                Some((keys, values)) => (keys.join(&key), values.join(&value)),
-            });
+            keys = self.joined(&keys, &key, &entry.key.span);
+            values = self.joined(&values, &value, &entry.value.span);
         }
-        let (key, value) = joined.unwrap_or((Type::Free, Type::Free));
-        Type::Map(Box::new(key), Box::new(value))
+        Type::Map(Box::new(keys), Box::new(values))
     }
 
     fn bind(&mut self, inner: &Bind, scope: &Scope<'_>) -> Type {
@@ -387,7 +441,7 @@ impl Checker {
                 let key = key.as_ref().clone();
                 (key.clone(), value.as_ref().clone(), key)
             }
-            Type::Object(fields) => {
+            Type::Object(fields) if !self.strict => {
                 let values = fields.known.values().chain(&fields.other).cloned();
                 let value = values.reduce(|left, right| left.join(&right));
                 (Type::String, value.unwrap_or(Type::Dyn), Type::String)
@@ -421,59 +475,4 @@ const fn literal_type(literal: &Literal) -> Type {
         Literal::String(_) => Type::String,
         Literal::Bytes(_) => Type::Bytes,
     }
-}
-
-fn ordered(left: &Type, right: &Type) -> bool {
-    let has_order = |one: &Type| {
-        one.is_open()
-            || one.is_number()
-            || matches!(
-                one,
-                Type::Bool | Type::String | Type::Bytes | Type::Duration | Type::Timestamp
-            )
-    };
-    has_order(left) && has_order(right) && left.may_be(right)
-}
-
-fn within(left: &Type, right: &Type) -> bool {
-    match right {
-        Type::Dyn | Type::Free => true,
-        Type::List(item, _) => left.may_be(item),
-        Type::Map(key, _) => left.may_be(key),
-        Type::Object(_) => left.may_be(&Type::String),
-        _ => false,
-    }
-}
-
-fn computed(operator: Operator, left: &Type, right: &Type) -> Option<Type> {
-    use Type as T;
-    let result = match (operator, left, right) {
-        (Operator::Modulo, T::Double, _) | (Operator::Modulo, _, T::Double) => return None,
-        (_, T::Dyn | T::Free | T::Int | T::UInt, T::Dyn | T::Free)
-        | (_, T::Dyn | T::Free, T::Int | T::UInt) => T::Dyn,
-        (_, T::Double, other) | (_, other, T::Double) if other.is_number() || other.is_open() => {
-            T::Double
-        }
-        (_, T::Int, T::Int) => T::Int,
-        (_, T::UInt, T::UInt) => T::UInt,
-        (Operator::Add, T::String, T::String | T::Dyn | T::Free)
-        | (Operator::Add, T::Dyn | T::Free, T::String) => T::String,
-        (Operator::Add, T::Bytes, T::Bytes | T::Dyn | T::Free)
-        | (Operator::Add, T::Dyn | T::Free, T::Bytes) => T::Bytes,
-        (Operator::Add, T::List(left, _), T::List(right, _)) => T::list(left.join(right)),
-        (Operator::Add, list @ T::List(..), T::Dyn | T::Free)
-        | (Operator::Add, T::Dyn | T::Free, list @ T::List(..)) => list.join(&T::list(T::Dyn)),
-        (Operator::Add, T::Timestamp, T::Duration) | (Operator::Add, T::Duration, T::Timestamp) => {
-            T::Timestamp
-        }
-        (Operator::Add | Operator::Subtract, T::Duration, T::Duration)
-        | (Operator::Subtract, T::Timestamp, T::Timestamp) => T::Duration,
-        (Operator::Subtract, T::Timestamp, T::Duration) => T::Timestamp,
-        (Operator::Add | Operator::Subtract, T::Timestamp | T::Duration, T::Dyn | T::Free)
-        | (Operator::Add | Operator::Subtract, T::Dyn | T::Free, T::Timestamp | T::Duration) => {
-            T::Dyn
-        }
-        _ => return None,
-    };
-    Some(result)
 }

@@ -6,6 +6,7 @@
 mod calls;
 mod cost;
 mod infer;
+mod operators;
 mod scope;
 mod types;
 

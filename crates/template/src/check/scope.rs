@@ -12,12 +12,23 @@ pub struct Scope<'p> {
     helpers: BTreeMap<Helper, Type>,
     /// Whether it is that of a loop or binding within an expression.
     inner: bool,
+    strict: bool,
 }
 
 impl<'p> Scope<'p> {
     /// A scope that declares nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A scope that declares nothing, whose expressions are held to the types of CEL to the letter:
+    /// numbers do not mix, only what can be null is compared with it, objects are no maps and of one
+    /// type only if they are of one place, and fields that nothing declares cannot be asked for.
+    pub fn strict() -> Self {
+        Self {
+            strict: true,
+            ..Self::default()
+        }
     }
 
     /// A scope inside this one: what is declared there hides what is declared here.
@@ -30,7 +41,12 @@ impl<'p> Scope<'p> {
             variables: BTreeMap::new(),
             helpers: BTreeMap::new(),
             inner: false,
+            strict: self.strict,
         }
+    }
+
+    pub(super) const fn is_strict(&self) -> bool {
+        self.strict
     }
 
     /// The scope of a loop or binding within an expression.

@@ -137,6 +137,33 @@ impl Type {
         }
     }
 
+    /// Whether CEL takes a value of this type where one of type `wanted` should be, or compares them.
+    pub(super) fn is_assignable(&self, wanted: &Self) -> bool {
+        match (self, wanted) {
+            (Self::Dyn | Self::Free, _) | (_, Self::Dyn | Self::Free) => true,
+            (Self::Null, other) | (other, Self::Null) => other.is_nullable(),
+            (Self::List(left, _), Self::List(right, _))
+            | (Self::Optional(left), Self::Optional(right)) => left.is_assignable(right),
+            (Self::Map(key, value), Self::Map(other_key, other_value)) => {
+                key.is_assignable(other_key) && value.is_assignable(other_value)
+            }
+            (Self::Object(left), Self::Object(right)) => Arc::ptr_eq(left, right),
+            (left, right) => left == right,
+        }
+    }
+
+    const fn is_nullable(&self) -> bool {
+        matches!(
+            self,
+            Self::Null
+                | Self::Duration
+                | Self::Timestamp
+                | Self::Optional(_)
+                | Self::Object(_)
+                | Self::Foreign(_)
+        )
+    }
+
     /// The type of what is either of this type or of type `other`, if there is one that says more
     /// than [`Type::Dyn`].
     pub(super) fn join(&self, other: &Self) -> Self {

@@ -8,15 +8,26 @@ use crate::syntax::ast::Operator;
 use crate::value::{Value, compare, equals};
 use std::cmp::Ordering;
 
-/// `isSorted`, `sum`, `min`, `max`, `indexOf` and `lastIndexOf` of lists.
-pub const FUNCTIONS: &[Overload] = &[
-    method("isSorted", &[Sig::LIST], Sig::Bool, is_sorted),
-    method("sum", &[Sig::LIST], Sig::A, sum),
-    method("min", &[Sig::LIST], Sig::A, min),
-    method("max", &[Sig::LIST], Sig::A, max),
-    method("indexOf", &[Sig::LIST, Sig::A], Sig::Int, index_of),
-    method("lastIndexOf", &[Sig::LIST, Sig::A], Sig::Int, last_index_of),
-];
+macro_rules! functions {
+    (ordered: $($ordered:ident)*; added: $($added:ident)*) => {
+        /// `isSorted`, `sum`, `min`, `max`, `indexOf` and `lastIndexOf` of lists.
+        pub const FUNCTIONS: &[Overload] = &[
+            $(
+                method("isSorted", &[Sig::List(&Sig::$ordered)], Sig::Bool, is_sorted),
+                method("min", &[Sig::List(&Sig::$ordered)], Sig::$ordered, min),
+                method("max", &[Sig::List(&Sig::$ordered)], Sig::$ordered, max),
+            )*
+            $(method("sum", &[Sig::List(&Sig::$added)], Sig::$added, sum),)*
+            method("indexOf", &[Sig::LIST, Sig::A], Sig::Int, index_of),
+            method("lastIndexOf", &[Sig::LIST, Sig::A], Sig::Int, last_index_of),
+        ];
+    };
+}
+
+functions! {
+    ordered: Int UInt Double Bool Duration Timestamp String Bytes;
+    added: Int UInt Double Duration
+}
 
 fn items<'e>(args: &[Value<'e>], budget: &Budget) -> Result<Vec<Value<'e>>, Failure> {
     let Some(items) = args.first().and_then(list) else {

@@ -286,7 +286,7 @@ fn patterns_are_bounded() {
         json!(true),
     );
     check_fault(
-        json!("${lists.range(500).all(i, 'x'.matches('(\\\\w{0,20})' + string(i)))}"),
+        json!("${lists.range(500).all(i, 'x'.matches('(\\\\pL{0,20})' + string(i)))}"),
         "",
     );
     check_fault(

@@ -6,7 +6,7 @@ use super::{
     super::read::{at, flag, list, members, text},
     broken, immutable, names, one_of,
 };
-use crate::schema::{Cause, from_crd};
+use crate::schema::Cause;
 
 /// Most bytes the data of a config map or secret may have.
 const MOST: usize = 1024 * 1024;
@@ -180,7 +180,7 @@ fn modes(causes: &mut Vec<Cause>, object: &Value) {
 }
 
 pub(in crate::builtin) fn definition(object: &Value, old: Option<&Value>) -> Vec<Cause> {
-    let mut causes = from_crd(object).err().unwrap_or_default();
+    let mut causes = Vec::new();
     for path in [
         "spec.group",
         "spec.scope",

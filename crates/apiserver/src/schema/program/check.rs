@@ -11,7 +11,7 @@ use super::{
         Cause,
         compile::{flag, text},
     },
-    OLD, SELF, embed, field_path, is_transition, listed, parse, reason, type_of,
+    OLD, SELF, embed, field_path, is_transition, listed, parse_written, reason, type_of, written,
 };
 
 /// Whether and how values below a place meet the stored ones.
@@ -65,6 +65,7 @@ fn place(schema: &Value, path: &str, root: bool, past: Past, causes: &mut Vec<Ca
 
 /// One rule of a schema's place, and where it is written.
 struct Written<'a> {
+    schema: &'a Value,
     rule: &'a Value,
     at: String,
     scope: Scope<'a>,
@@ -72,8 +73,8 @@ struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    fn new(schema: &Value, rule: &'a Value, at: String, root: bool, past: Past) -> Self {
-        let mut type_ = type_of(schema);
+    fn new(schema: &'a Value, rule: &'a Value, at: String, root: bool, past: Past) -> Self {
+        let mut type_ = type_of(schema, written).unwrap_or(Type::Dyn);
         if root && let Type::Object(fields) = &type_ {
             let mut fields = Fields::clone(fields);
             embed(&mut fields);
@@ -84,10 +85,11 @@ impl<'a> Written<'a> {
         } else {
             type_.clone()
         };
-        let mut scope = Scope::new();
+        let mut scope = Scope::strict();
         scope.declare(SELF, type_);
         scope.declare(OLD, old);
         Self {
+            schema,
             rule,
             at,
             scope,
@@ -120,15 +122,27 @@ impl<'a> Written<'a> {
 
     fn check_message(&self) -> Vec<Cause> {
         let mut causes = Vec::new();
-        if let Some(message) = text(self.rule, "messageExpression")
-            && let Err(why) = compiles(message, &self.scope, &Type::String)
+        if let Some(message) = text(self.rule, "messageExpression").filter(|text| !text.is_empty())
         {
-            let why = format!("messageExpression compilation failed: {why}");
-            causes.push(self.wrong("messageExpression", &why));
+            if message.trim().is_empty() {
+                let why = "messageExpression must be non-empty if specified";
+                let field = format!("{}.messageExpression", self.at);
+                causes.push(Cause::required(&field, why));
+            } else if let Err(why) = compiles(message, &self.scope, &Type::String) {
+                let why = format!("messageExpression compilation failed: {why}");
+                causes.push(self.wrong("messageExpression", &why));
+            }
         }
         let message = text(self.rule, "message").unwrap_or_default();
-        if message.trim().contains('\n') {
-            causes.push(self.wrong("message", "message must not contain line breaks"));
+        let rule = text(self.rule, "rule").unwrap_or_default().trim();
+        let words = message.trim();
+        if !message.is_empty() && words.is_empty() {
+            causes.push(self.wrong("message", "must be non-empty if specified"));
+        } else if has_breaks(words) {
+            causes.push(self.wrong("message", "must not contain line breaks"));
+        } else if has_breaks(rule) && words.is_empty() {
+            let why = "message must be specified if rule contains line breaks";
+            causes.push(Cause::required(&format!("{}.message", self.at), why));
         }
         causes
     }
@@ -136,8 +150,8 @@ impl<'a> Written<'a> {
     fn check_blame(&self) -> Vec<Cause> {
         let mut causes = Vec::new();
         let path = text(self.rule, "fieldPath").unwrap_or_default();
-        if field_path(path).is_none() {
-            let why = format!("{path:?} must be a path of fields that begins with a dot");
+        if let Err(why) = field_path::resolve(path, self.schema) {
+            let why = format!("must be a valid path: {why}");
             causes.push(self.wrong("fieldPath", &why));
         }
         let given = text(self.rule, "reason").unwrap_or_default();
@@ -159,11 +173,15 @@ impl<'a> Written<'a> {
     }
 }
 
+fn has_breaks(text: &str) -> bool {
+    text.contains(['\n', '\r'])
+}
+
 /// Whether an expression parses, names only what there is, and is of a type.
 fn compiles(source: &str, scope: &Scope<'_>, wanted: &Type) -> Result<(), String> {
-    let program = parse(source)?;
+    let program = parse_written(source)?;
     let faults = program.check(scope);
-    if let Some(fault) = faults.iter().find(|fault| fault.certain) {
+    if let Some(fault) = faults.first() {
         return Err(fault.to_string());
     }
     let found = program.type_of(scope);
@@ -224,9 +242,65 @@ mod tests {
                 &["messageExpression"],
             ),
             (json!({"rule": "true", "fieldPath": "size"}), &["fieldPath"]),
+            (
+                json!({"rule": "true", "fieldPath": ".weight"}),
+                &["fieldPath"],
+            ),
+            (json!({"rule": "true", "message": " "}), &["message"]),
+            (json!({"rule": "true\n||\ntrue"}), &["message"]),
+            (json!({"rule": "true\n||\ntrue", "message": "no"}), &[]),
+            (
+                json!({"rule": "true", "messageExpression": " "}),
+                &["messageExpression"],
+            ),
             (json!({"rule": "true", "reason": "Odd"}), &["reason"]),
         ] {
             check_rule(&schema, &rule, expected);
+        }
+    }
+
+    /// What the language takes, but Kubernetes does not.
+    #[test]
+    fn types_are_those_of_cel_to_the_letter() {
+        let part = json!({"type": "object", "properties": {"n": {"type": "string"}}});
+        let schema = json!({"type": "object", "properties": {
+            "size": {"type": "integer"}, "rate": {"type": "number"}, "name": {"type": "string"},
+            "names": {"type": "array", "items": {"type": "string"}},
+            "either": {"x-kubernetes-int-or-string": true},
+            "free": {"x-kubernetes-preserve-unknown-fields": true},
+            "one": part, "other": part}});
+        for rule in [
+            "self.size < self.rate",
+            "self.rate == 1.0",
+            "self.one == oldSelf.one",
+            "self.one != null",
+            "self.either == 1 || self.either == 'a'",
+            "dyn(self.size) == 1.0",
+            "'%s %d'.format([self.name, self.size]) != ''",
+            "self.name.matches('^{{[a-z]{2,}}}$')",
+        ] {
+            check_rule(&schema, &json!({"rule": rule}), &[]);
+        }
+        for rule in [
+            "self.rate == 1",
+            "self.size + self.rate > 1.0",
+            "self.name != null",
+            "self.one == self.other",
+            "self.one == {'n': 'a'}",
+            "self.one['n'] == 'a'",
+            "'n' in self.one",
+            "self.one.all(n, true)",
+            "has(self.missing)",
+            "has(self.free)",
+            "size([1, 'a']) == 2",
+            "{'a': 1, 'b': '2'}.size() == 2",
+            "self.size == 1 ? true : 'no'",
+            "self.names.sum() == ''",
+            "self.name.matches('a++')",
+            "duration('1x') < duration('1s')",
+            "timestamp('today') == timestamp('today')",
+        ] {
+            check_rule(&schema, &json!({"rule": rule}), &["rule"]);
         }
     }
 

@@ -29,6 +29,46 @@ pub(super) fn plain(source: &str) -> String {
     plain
 }
 
+/// Words that are no names in rules.
+const RESERVED: [&str; 21] = [
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
+];
+
+/// How rules may write the name of a field.
+pub(super) fn written(name: &str) -> Vec<String> {
+    if RESERVED.contains(&name) {
+        return vec![name.to_owned(), format!("__{name}__")];
+    }
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/');
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(known)
+    {
+        return Vec::new();
+    }
+    let name = name.replace("__", "__underscores__");
+    let name = name.replace('.', "__dot__").replace('-', "__dash__");
+    vec![name.replace('/', "__slash__")]
+}
+
 fn unescaped(name: &str) -> Option<String> {
     if !name.contains("__") {
         return None;
@@ -65,6 +105,19 @@ mod tests {
             ("self.a.b", "self.a.b"),
         ] {
             assert_eq!(plain(source), expected);
+        }
+    }
+
+    #[test]
+    fn names_are_written_so_that_they_are_read_again() {
+        for name in ["a", "namespace", "a-b", "c.d/e", "x__y", "_z"] {
+            for written in written(name) {
+                let plain = plain(&format!("self.{written}")).replace('`', "");
+                assert_eq!(plain, format!("self.{name}"));
+            }
+        }
+        for name in ["", "1a", "a b", "k!", "é"] {
+            assert!(written(name).is_empty(), "{name}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod cost;
 mod escape;
+mod field_path;
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 pub(super) use check::check;
 pub(super) use cost::check as check_cost;
-use escape::plain;
+use escape::{plain, written};
 
 use super::{
     Cause,
@@ -42,7 +43,7 @@ pub(super) struct Rule {
     message: Option<Box<str>>,
     message_program: Option<Template>,
     reason: Reason,
-    /// Dotted path of the field to blame, below the place.
+    /// Path of the field to blame, as it goes on from the place.
     pub(super) field: Box<str>,
     /// Whether it compares with the stored value.
     pub(super) transition: bool,
@@ -108,11 +109,11 @@ impl Rule {
 /// The rules of a schema's place; none if it has none. Rules that do not parse were
 /// refused with their definition.
 pub(super) fn compile(schema: &Value) -> Option<Box<Programs>> {
-    let rules: Vec<Rule> = listed(schema).filter_map(rule).collect();
+    let rules: Vec<Rule> = listed(schema).filter_map(|one| rule(one, schema)).collect();
     (!rules.is_empty()).then(|| {
         Box::new(Programs {
             rules,
-            type_: type_of(schema),
+            type_: type_of(schema, own_name).unwrap_or(Type::Dyn),
             type_name: text(schema, "type").unwrap_or_default().to_owned(),
         })
     })
@@ -123,7 +124,7 @@ fn listed(schema: &Value) -> impl Iterator<Item = &Value> {
     rules.and_then(Value::as_array).into_iter().flatten()
 }
 
-fn rule(rule: &Value) -> Option<Rule> {
+fn rule(rule: &Value, schema: &Value) -> Option<Rule> {
     let source = text(rule, "rule")?;
     let message_program = text(rule, "messageExpression").map(parse);
     let path = text(rule, "fieldPath").unwrap_or_default();
@@ -132,7 +133,7 @@ fn rule(rule: &Value) -> Option<Rule> {
         message: text(rule, "message").map(|text| text.trim().into()),
         message_program: message_program.and_then(Result::ok),
         reason: reason(text(rule, "reason").unwrap_or_default()).unwrap_or(Reason::Invalid),
-        field: field_path(path).unwrap_or_default().into(),
+        field: field_path::resolve(path, schema).unwrap_or_default().into(),
         transition: is_transition(source),
         optional: flag(rule, "optionalOldSelf"),
         source: source.trim().into(),
@@ -155,46 +156,50 @@ fn is_transition(source: &str) -> bool {
         .any(|reference| reference.variable == OLD)
 }
 
-/// Parses an expression. What is no expression at all comes back as a text.
+/// Parses an expression, of which the fields get their own names.
 fn parse(source: &str) -> Result<Template, String> {
-    let whole = Value::from(format!("${{{}}}", plain(source)));
+    parse_written(&plain(source))
+}
+
+/// Parses an expression as it is written. What is no expression at all comes back as a text.
+fn parse_written(source: &str) -> Result<Template, String> {
+    let whole = Value::from(format!("${{{source}}}"));
     Template::parse(&DIALECT, &whole, "").map_err(|faults| {
         let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
         texts.join("; ")
     })
 }
 
-/// A JSON path (`.spec.x`) as the dotted path messages use.
-fn field_path(path: &str) -> Option<&str> {
-    if path.is_empty() {
-        return Some("");
-    }
-    path.strip_prefix('.')
-        .filter(|rest| !rest.is_empty() && !rest.contains(".."))
+/// The names that a field is seen under.
+type Naming = fn(&str) -> Vec<String>;
+
+/// Values have fields under their own names.
+fn own_name(name: &str) -> Vec<String> {
+    vec![name.to_owned()]
 }
 
-/// The type a rule sees a place as.
-fn type_of(schema: &Value) -> Type {
+/// The type a rule sees a place as. What is there without a type is not seen.
+fn type_of(schema: &Value, naming: Naming) -> Option<Type> {
     if flag(schema, "x-kubernetes-int-or-string") {
-        return Type::Dyn;
+        return Some(Type::Dyn);
     }
-    match text(schema, "type") {
-        Some("boolean") => Type::Bool,
-        Some("integer") => Type::Int,
-        Some("number") => Type::Double,
-        Some("string") => match text(schema, "format") {
+    Some(match text(schema, "type")? {
+        "boolean" => Type::Bool,
+        "integer" => Type::Int,
+        "number" => Type::Double,
+        "string" => match text(schema, "format") {
             Some("date-time" | "date") => Type::Timestamp,
             Some("duration") => Type::Duration,
             Some("byte") => Type::Bytes,
             _ => Type::String,
         },
-        Some("array") => {
-            let items = schema.get("items").map_or(Type::Dyn, type_of);
+        "array" => {
+            let items = schema.get("items").and_then(|one| type_of(one, naming))?;
             Type::List(Box::new(items), identity(schema))
         }
-        Some("object") => object_type(schema),
-        _ => Type::Dyn,
-    }
+        "object" => return object_type(schema, naming),
+        _ => return None,
+    })
 }
 
 /// How the items of a list are told apart.
@@ -209,35 +214,41 @@ fn identity(schema: &Value) -> Identity {
     }
 }
 
-fn object_type(schema: &Value) -> Type {
+fn object_type(schema: &Value, naming: Naming) -> Option<Type> {
     let properties = schema.get("properties").and_then(Value::as_object);
     if let Some(additional) = schema.get("additionalProperties")
+        && additional.is_object()
         && properties.is_none()
     {
-        return Type::map(if additional.is_object() {
-            type_of(additional)
-        } else {
-            Type::Dyn
-        });
+        return type_of(additional, naming).map(Type::map);
     }
     let known = properties.into_iter().flatten();
     let mut fields = Fields {
         known: known
-            .map(|(name, schema)| (name.clone(), type_of(schema)))
+            .filter_map(|(name, schema)| Some((naming(name), type_of(schema, naming)?)))
+            .flat_map(|(names, of)| names.into_iter().map(move |name| (name, of.clone())))
             .collect(),
         other: None,
     };
     if flag(schema, "x-kubernetes-embedded-resource") {
         embed(&mut fields);
     }
-    if fields.known.is_empty() && flag(schema, "x-kubernetes-preserve-unknown-fields") {
-        fields.other = Some(Type::Dyn);
-    }
-    Type::Object(Arc::new(fields))
+    Some(Type::Object(Arc::new(fields)))
 }
 
-/// What rules see of every whole object.
+/// What rules see of every whole object, and all they see of its metadata if its schema does not
+/// say all of that itself.
 fn embed(fields: &mut Fields) {
+    let is_text = |fields: &Fields, name: &str| fields.known.get(name) == Some(&Type::String);
+    let told = match fields.known.get("metadata") {
+        Some(Type::Object(metadata)) => {
+            is_text(metadata, "name") && is_text(metadata, "generateName")
+        }
+        _ => false,
+    };
+    if told && is_text(fields, "apiVersion") && is_text(fields, "kind") {
+        return;
+    }
     let names = [("name", Type::String), ("generateName", Type::String)];
     fields.known.insert("apiVersion".to_owned(), Type::String);
     fields.known.insert("kind".to_owned(), Type::String);
