@@ -17,6 +17,8 @@ pub(crate) struct Failure {
     pub(crate) reason: &'static str,
     pub(crate) message: String,
     details: Option<Box<Details>>,
+    /// Continue token with which an expired list can be resumed inconsistently.
+    resume: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -27,8 +29,6 @@ struct Details {
     uid: String,
     causes: Vec<Cause>,
     retry_after: Option<u32>,
-    /// Continue token with which an expired list can be resumed inconsistently.
-    resume: Option<String>,
 }
 
 impl Failure {
@@ -38,6 +38,7 @@ impl Failure {
             reason,
             message: message.into(),
             details: None,
+            resume: None,
         }
     }
 
@@ -298,7 +299,7 @@ impl Failure {
              modified, or deleted between the time the first chunk was returned and now may \
              show up in the list.",
         );
-        failure.details.get_or_insert_default().resume = Some(resume);
+        failure.resume = Some(resume.into());
         failure
     }
 
@@ -362,10 +363,10 @@ impl Failure {
         if !self.reason.is_empty() {
             status["reason"] = json!(self.reason);
         }
+        if let Some(resume) = &self.resume {
+            metadata.insert("continue".into(), json!(resume));
+        }
         if let Some(details) = &self.details {
-            if let Some(resume) = &details.resume {
-                metadata.insert("continue".into(), json!(resume));
-            }
             status["details"] = details.to_value();
         }
         status["metadata"] = Value::Object(metadata);

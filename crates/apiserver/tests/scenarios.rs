@@ -12,7 +12,7 @@
 mod scenario;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -29,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The kubeconfig of a running oracle.
 const ORACLE: &str = "CHOREO_ORACLE";
+/// The URL of its etcd.
+const ETCD: &str = "CHOREO_ORACLE_ETCD";
 /// Set when the oracle's answers are to be recorded.
 const RECORD: &str = "CHOREO_ORACLE_RECORD";
 /// How many scenarios are played at once.
@@ -99,11 +101,18 @@ fn known_differences_are_documented() {
 }
 
 async fn play_all(target: &play::Target, scenarios: &[Scenario]) -> Vec<Vec<Value>> {
-    stream::iter(scenarios)
-        .map(|scenario| play::play(target, scenario))
-        .buffered(AT_ONCE)
+    let together = |scenario: &&Scenario| !scenario.alone;
+    let mut played: BTreeMap<&str, Vec<Value>> = stream::iter(scenarios.iter().filter(together))
+        .map(|scenario| async { (&*scenario.name, play::play(target, scenario).await) })
+        .buffer_unordered(AT_ONCE)
         .collect()
-        .await
+        .await;
+    for scenario in scenarios.iter().filter(|scenario| scenario.alone) {
+        played.insert(&scenario.name, play::play(target, scenario).await);
+    }
+    let all = scenarios.iter();
+    all.filter_map(|scenario| played.remove(&*scenario.name))
+        .collect()
 }
 
 fn recorded(scenario: &Scenario) -> Vec<Value> {
@@ -128,10 +137,11 @@ fn record(scenarios: &[Scenario], answers: &[Vec<Value>]) {
 }
 
 async fn oracle_at(config: &Path) -> play::Target {
-    target(Kubeconfig::read_from(config).unwrap()).await
+    let etcd = env::var(ETCD).unwrap_or_else(|_| panic!("{ORACLE} needs {ETCD}"));
+    target(Kubeconfig::read_from(config).unwrap(), Some(etcd)).await
 }
 
-async fn target(config: Kubeconfig) -> play::Target {
+async fn target(config: Kubeconfig, etcd: Option<String>) -> play::Target {
     let options = KubeConfigOptions::default();
     let mut config = kube::Config::from_custom_kubeconfig(config, &options)
         .await
@@ -143,6 +153,7 @@ async fn target(config: Kubeconfig) -> play::Target {
     play::Target {
         admin: config.try_into().unwrap(),
         anybody: anybody.try_into().unwrap(),
+        etcd,
     }
 }
 
@@ -173,7 +184,7 @@ impl Here {
             let stop = CancellationToken::new();
             serving.serve(listener, &credentials, stop).await.unwrap();
         });
-        let target = target(config).await;
+        let target = target(config, None).await;
         Self {
             target,
             server,

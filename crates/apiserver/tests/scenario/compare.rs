@@ -16,6 +16,13 @@ struct Difference {
 
 /// What is wrong with the answers to a scenario, given the oracle's.
 pub(crate) fn problems(scenario: &Scenario, expected: &[Value], found: &[Value]) -> Vec<String> {
+    if let Some(last) = expected.last()
+        && let Some(why) = last.get(STOPPED)
+    {
+        let step = &scenario.steps[expected.len() - 1];
+        let place = format!("{}:{} {}", scenario.name, step.line, step.title);
+        return vec![format!("{place}: the oracle stopped: {}", path::text(why))];
+    }
     if expected.len() < scenario.steps.len() {
         return vec![format!(
             "{}: the recording has other steps; make a new one: tests/oracle/record",

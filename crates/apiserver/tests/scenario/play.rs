@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use futures::StreamExt as _;
@@ -39,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Target {
     pub(crate) admin: kube::Client,
     pub(crate) anybody: kube::Client,
+    /// Where the oracle keeps its history. Here history forgets by itself.
+    pub(crate) etcd: Option<String>,
 }
 
 /// The answers to every step; up to the first that cannot be played, which
@@ -115,6 +118,12 @@ impl Player<'_> {
     async fn step(&mut self, step: &Step) -> Result<Value, String> {
         let (request, mut answer) = match &step.action {
             Action::Request { method, path } => {
+                for round in 1..step.times {
+                    self.variables.insert("round".into(), format!("{round:03}"));
+                    self.request(step, method, &self.filled(path)).await?;
+                }
+                let last = format!("{:03}", step.times);
+                self.variables.insert("round".into(), last);
                 let answer = self.request(step, method, &self.filled(path)).await?;
                 (format!("{method} {path}"), answer)
             }
@@ -132,8 +141,16 @@ impl Player<'_> {
                 self.names.normal(&mut events);
                 return Ok(json!({"step": step.title, "events": events}));
             }
+            Action::Forget { version } => {
+                let version = self.filled(version);
+                if let Some(etcd) = &self.target.etcd {
+                    forget(etcd, &version).await?;
+                }
+                return Ok(json!({"step": step.title}));
+            }
         };
         self.keep(step, &answer.body)?;
+        self.keep_headers(step, &answer.headers)?;
         let mut told = Map::new();
         told.insert("step".into(), json!(step.title));
         told.insert("request".into(), json!(request));
@@ -228,6 +245,15 @@ impl Player<'_> {
         Ok(())
     }
 
+    fn keep_headers(&mut self, step: &Step, headers: &HeaderMap) -> Result<(), String> {
+        for (name, header) in &step.keep_headers {
+            let found = headers.get(header).and_then(|value| value.to_str().ok());
+            let value = found.ok_or_else(|| format!("no header {header} in {headers:?}"))?;
+            self.variables.insert(name.clone(), value.to_owned());
+        }
+        Ok(())
+    }
+
     fn headers(&mut self, step: &Step, headers: &HeaderMap) -> Value {
         let compared = step.compared.iter().map(String::as_str);
         let mut told = Map::new();
@@ -243,6 +269,26 @@ impl Player<'_> {
         }
         Value::Object(told)
     }
+}
+
+/// Makes etcd forget what was before a version, and leaves there what tells Kubernetes so: what it
+/// does by itself every few minutes.
+async fn forget(etcd: &str, version: &str) -> Result<(), String> {
+    let text = |text: &str| STANDARD.encode(text);
+    let told = json!({"key": text("compact_rev_key"), "value": text(version)});
+    let asked = [("put", told), ("compaction", json!({"revision": version}))];
+    for (what, body) in asked {
+        let output = tokio::process::Command::new("curl")
+            .args(["-fsS", "-d", &body.to_string()])
+            .arg(format!("{etcd}/v3/kv/{what}"))
+            .output()
+            .await
+            .unwrap();
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+    }
+    Ok(())
 }
 
 async fn whole(response: Response<Body>) -> Answer {

@@ -7,6 +7,8 @@ pub(crate) struct Scenario {
     pub(crate) steps: Vec<Step>,
     /// What differs in any of the steps.
     pub(crate) differs: Vec<Differs>,
+    /// Whether it is played when no other is.
+    pub(crate) alone: bool,
 }
 
 /// One request, or something about a watch that is open.
@@ -20,6 +22,8 @@ pub(crate) struct Step {
     pub(crate) body: String,
     /// Variables taken from the answer: name and path.
     pub(crate) keep: Vec<(String, String)>,
+    /// Variables taken from headers of the answer: name and header.
+    pub(crate) keep_headers: Vec<(String, String)>,
     /// Headers of the answer that are compared besides the usual ones.
     pub(crate) compared: Vec<String>,
     /// The parts of the body that are compared, if not all of it.
@@ -32,6 +36,8 @@ pub(crate) struct Step {
     pub(crate) hidden: bool,
     /// How long the text is that `{fill}` stands for.
     pub(crate) fill: usize,
+    /// How often the request is sent; the last answer counts.
+    pub(crate) times: usize,
 }
 
 /// What a step does.
@@ -50,6 +56,10 @@ pub(crate) enum Action {
     Events {
         name: String,
         count: Option<usize>,
+    },
+    /// Makes the server forget what was before a version.
+    Forget {
+        version: String,
     },
 }
 
@@ -70,13 +80,17 @@ pub(crate) struct Differs {
 impl Scenario {
     pub(crate) fn read(name: &str, text: &str) -> Self {
         let mut steps = Vec::new();
-        let mut differs = Vec::new();
+        let (mut differs, mut alone) = (Vec::new(), false);
         let lines: Vec<&str> = text.lines().collect();
         let starts: Vec<usize> = (0..lines.len())
             .filter(|at| lines[*at].starts_with("### "))
             .collect();
         let prose = starts.first().map_or(&lines[..], |first| &lines[..*first]);
         for line in prose.iter().filter_map(|line| line.strip_prefix('@')) {
+            if line == "alone" {
+                alone = true;
+                continue;
+            }
             let known = Differs::read(line);
             differs.push(known.unwrap_or_else(|| panic!("{name}: unknown: @{line}")));
         }
@@ -88,6 +102,7 @@ impl Scenario {
             name: name.into(),
             steps,
             differs,
+            alone,
         }
     }
 }
@@ -118,6 +133,7 @@ impl Step {
             headers: Vec::new(),
             body: body.join("\n").trim().into(),
             keep: Vec::new(),
+            keep_headers: Vec::new(),
             compared: Vec::new(),
             only: Vec::new(),
             until: None,
@@ -126,6 +142,7 @@ impl Step {
             anonymous: false,
             hidden: false,
             fill: 0,
+            times: 1,
         };
         for line in head {
             if let Some(directive) = line.strip_prefix('@') {
@@ -144,6 +161,9 @@ impl Step {
         let words: Vec<&str> = directive.split_whitespace().collect();
         match words.as_slice() {
             ["keep", name, path] => self.keep.push(((*name).into(), (*path).into())),
+            ["keep", name, "header", header] => {
+                self.keep_headers.push(((*name).into(), (*header).into()));
+            }
             ["headers", names @ ..] => self
                 .compared
                 .extend(names.iter().map(|name| (*name).to_owned())),
@@ -161,6 +181,7 @@ impl Step {
             }
             ["differs", ..] => self.differs.extend(Differs::read(directive)),
             ["fill", size] => self.fill = size.parse().unwrap(),
+            ["times", count] => self.times = count.parse().unwrap(),
             ["raw"] => self.raw = true,
             ["anonymous"] => self.anonymous = true,
             ["hidden"] => self.hidden = true,
@@ -183,6 +204,9 @@ impl Action {
             ["EVENTS", name, count] => Some(Self::Events {
                 name: name.into(),
                 count: Some(count.parse().ok()?),
+            }),
+            ["FORGET", version] => Some(Self::Forget {
+                version: version.into(),
             }),
             [method, path] => Some(Self::Request {
                 method: method.into(),
