@@ -1,6 +1,6 @@
 //! The server's own controllers, in one task: garbage collection by owner,
-//! emptying of namespaces that are going, clean-up behind definitions, roles that are
-//! made of others.
+//! emptying of namespaces that are going, names of definitions and clean-up behind them,
+//! roles that are made of others.
 //!
 //! It follows everything that is written. What concerns it becomes a place to
 //! look at; looking is idempotent, so a failed look is repeated later.
@@ -15,7 +15,8 @@ use crate::{
     auth::{aggregate, cluster_roles},
     cache::Place,
     core::{Core, definitions, namespaces},
-    custom, furnish,
+    custom::{self, Taken},
+    furnish,
     namespaces::Remains,
     object::{Name, Stored, finalizers, metadata, metadata_mut},
     registry::{Served, collection},
@@ -83,12 +84,16 @@ impl Caretaker {
         );
         let mut caretaker = Self { core, places };
         caretaker.note_roles();
+        caretaker.note_definitions();
         caretaker
     }
 
     fn note(&mut self, written: &Written) {
         if written.collection == cluster_roles() {
             self.note_roles();
+        }
+        if written.collection == definitions() {
+            self.note_definitions();
         }
         self.places.extend(furnish::concerned(written));
         let object = &written.object;
@@ -118,6 +123,20 @@ impl Caretaker {
     fn note_roles(&mut self) {
         let all = self.core.cache.shelf(&cluster_roles()).now("", 0).objects;
         let places = all.iter().map(|role| (cluster_roles(), role.name.clone()));
+        self.places.extend(places);
+    }
+
+    /// A name that one gave up may be what another waits for that is not served yet.
+    fn note_definitions(&mut self) {
+        let catalog = self.core.catalog();
+        let served = |name: &str| {
+            let instances = name.split_once('.');
+            let instances = instances.map(|(plural, group)| collection(group, plural));
+            instances.is_some_and(|instances| catalog.stored(&instances).is_some())
+        };
+        let all = self.core.cache.shelf(&definitions()).now("", 0).objects;
+        let waiting = all.iter().filter(|one| !served(&one.name.name));
+        let places = waiting.map(|one| (definitions(), one.name.clone()));
         self.places.extend(places);
     }
 
@@ -172,18 +191,8 @@ async fn look_at(core: &Core, place: &Place, stored: &Stored) -> Result<()> {
     let Some(kind) = catalog.stored(&place.0) else {
         return Ok(());
     };
-    if !stored.head.deleting && homeless(core, &place.1) {
-        let uid = Some(&*stored.head.uid);
-        return delete_as_server(core, kind, place, Some(Propagation::Background), uid).await;
-    }
     if !stored.head.deleting {
-        if place.0 == cluster_roles() {
-            aggregate(core, stored).await.map(drop)?;
-        }
-        if place.0 == namespaces() {
-            furnish::furnish(core, &place.1.name).await?;
-        }
-        return collect(core, kind, place, stored).await;
+        return look_at_staying(core, kind, place, stored).await;
     }
     if place.0 == namespaces() {
         empty_namespace(core, place).await?;
@@ -205,6 +214,41 @@ async fn look_at(core: &Core, place: &Place, stored: &Stored) -> Result<()> {
         drop_dependents(core, kind, place, stored).await?;
     }
     Ok(())
+}
+
+/// What is to be done about an object that nobody has deleted.
+async fn look_at_staying(
+    core: &Core,
+    kind: &Arc<Served>,
+    place: &Place,
+    stored: &Stored,
+) -> Result<()> {
+    if homeless(core, &place.1) {
+        let uid = Some(&*stored.head.uid);
+        return delete_as_server(core, kind, place, Some(Propagation::Background), uid).await;
+    }
+    if place.0 == cluster_roles() {
+        aggregate(core, stored).await.map(drop)?;
+    }
+    if place.0 == namespaces() {
+        furnish::furnish(core, &place.1.name).await?;
+    }
+    if place.0 == definitions() {
+        claim_names(core, kind, place).await?;
+    }
+    collect(core, kind, place, stored).await
+}
+
+/// Gives a definition the names that became free.
+async fn claim_names(core: &Core, kind: &Served, place: &Place) -> Result<()> {
+    let _naming = core.naming(kind).await;
+    let now = jiff::Timestamp::now();
+    amend(core, kind, place, |object| {
+        custom::claim(object, now, |group, plural| {
+            Taken::by_others(core, group, plural)
+        })
+    })
+    .await
 }
 
 /// Deletes an object none of whose owners exists, and forgets owners that are gone.
@@ -419,7 +463,8 @@ async fn drop_instances(core: &Core, kind: &Served, place: &Place, stored: &Stor
         }
     }
     if shelf.len() > 0 {
-        return Ok(());
+        let now = jiff::Timestamp::now();
+        return amend(core, kind, place, |object| custom::terminating(object, now)).await;
     }
     amend(core, kind, place, |object| {
         without_finalizer(object, custom::CLEANUP)

@@ -1,5 +1,5 @@
-//! Objects in the version a request asks for. Versions of a custom kind differ
-//! in name only; some built-in kinds are kept in the form of another one.
+//! Objects in the version a request asks for, as its schema of today has them. Versions of a
+//! custom kind differ in name only; some built-in kinds are kept in the form of another one.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -21,12 +21,35 @@ pub(crate) fn in_version(kind: &Served, stored: &Stored) -> Result<Value> {
     if !stored.speaks(&version) {
         convert(&mut object, &version);
     }
+    if !stored.fits(kind.schema.mark()) {
+        fit(kind, stored, &mut object);
+    }
     Ok(object)
+}
+
+/// Whether an object is read as it is stored: nothing has changed its schema since, or nothing that
+/// concerns it.
+pub(crate) fn is_current(kind: &Served, stored: &Stored) -> Result<bool> {
+    if !stored.fits(kind.schema.mark()) {
+        fit(kind, stored, &mut stored.value()?);
+    }
+    Ok(stored.fits(kind.schema.mark()))
+}
+
+/// Gives an object that was stored under another schema the defaults of this one, and takes away what
+/// this one does not know.
+fn fit(kind: &Served, stored: &Stored, object: &mut Value) {
+    let before = object.clone();
+    kind.schema.prune(object);
+    kind.schema.default(object);
+    if *object == before {
+        stored.found_to_fit(kind.schema.mark());
+    }
 }
 
 /// The bytes of an object in the version of `kind`; shared when nothing is to be done.
 pub(crate) fn bytes_in_version(kind: &Served, version: &str, stored: &Stored) -> Result<Bytes> {
-    if stored.speaks(version) {
+    if stored.speaks(version) && is_current(kind, stored)? {
         return Ok(stored.json.clone());
     }
     let object = in_version(kind, stored)?;

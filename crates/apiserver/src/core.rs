@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::sync::MutexGuard;
 
 use crate::{
     access::{Admission, PodAccess},
@@ -17,6 +18,7 @@ use crate::{
     builtin,
     cache::{Cache, Shelf, Snapshot},
     convert::for_storage,
+    custom,
     object::{Draft, Name, Stored},
     registry::{Catalog, Served, collection},
     resource::Resource,
@@ -27,6 +29,17 @@ use crate::{
 
 /// The version of a definition, and what it asks to be served.
 type Custom = (u64, Vec<Arc<Resource>>);
+
+/// What a write is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// The object is as its schema wants it.
+    Whole,
+    /// A detail was changed in the object as it was stored.
+    Amended,
+    /// The object goes.
+    Removed,
+}
 
 /// The state behind all requests.
 pub(crate) struct Core {
@@ -41,6 +54,8 @@ pub(crate) struct Core {
     /// The stored definitions, and up to which change of them the catalogue is.
     definitions: Arc<Shelf>,
     refreshed: AtomicU64,
+    /// Held while a definition claims its names, so that no two of them claim the same.
+    naming: tokio::sync::Mutex<()>,
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) pods: Arc<dyn PodAccess>,
     /// Known once the server listens.
@@ -63,6 +78,7 @@ impl Core {
             custom: Mutex::default(),
             definitions,
             refreshed: AtomicU64::default(),
+            naming: tokio::sync::Mutex::default(),
             admission,
             pods,
             identity: OnceLock::new(),
@@ -77,6 +93,15 @@ impl Core {
             self.refresh();
         }
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// To be held from when a definition claims names until they are stored; nothing for other kinds.
+    pub(crate) async fn naming(&self, kind: &Served) -> Option<MutexGuard<'_, ()>> {
+        if *kind.collection == *definitions() {
+            Some(self.naming.lock().await)
+        } else {
+            None
+        }
     }
 
     /// Serves what the stored definitions say now.
@@ -111,14 +136,25 @@ impl Core {
             .ok_or_else(|| Failure::not_found(kind, name))
     }
 
-    /// Writes an object. `expect` is the version it replaces.
+    /// Writes an object that is as its schema wants it. `expect` is the version it replaces.
     pub(crate) async fn put(
         &self,
         kind: &Served,
         object: &Value,
         expect: Expect,
     ) -> Result<Arc<Stored>> {
-        self.write(kind, object, expect, false).await
+        self.write(kind, object, expect, How::Whole).await
+    }
+
+    /// Writes an object of which the server itself changed a detail, whatever its schema says by now.
+    pub(crate) async fn amend(
+        &self,
+        kind: &Served,
+        object: &Value,
+        version: u64,
+    ) -> Result<Arc<Stored>> {
+        self.write(kind, object, Expect::Version(version), How::Amended)
+            .await
     }
 
     /// Removes an object whose last state is `object`.
@@ -128,7 +164,7 @@ impl Core {
         object: &Value,
         version: u64,
     ) -> Result<Arc<Stored>> {
-        self.write(kind, object, Expect::Version(version), true)
+        self.write(kind, object, Expect::Version(version), How::Removed)
             .await
     }
 
@@ -137,11 +173,16 @@ impl Core {
         kind: &Served,
         object: &Value,
         expect: Expect,
-        delete: bool,
+        how: How,
     ) -> Result<Arc<Stored>> {
         let draft = Draft::new(&for_storage(kind, object))?;
+        let draft = match how {
+            How::Whole => draft.fitting(kind.schema.mark()),
+            How::Amended | How::Removed => draft,
+        };
         let name = draft.name().name.clone();
         let collection = Arc::clone(&kind.collection);
+        let delete = how == How::Removed;
         let written = self
             .store
             .write(Change {
@@ -176,10 +217,17 @@ impl Core {
     }
 }
 
+/// What a definition asks to be served under the names it has got.
 fn read_definition(stored: &Stored) -> Vec<Arc<Resource>> {
-    let Ok(definition) = stored.value() else {
+    let Ok(mut definition) = stored.value() else {
         return Vec::new();
     };
+    if !custom::is_established(&definition) {
+        return Vec::new();
+    }
+    if let Some(accepted) = definition.pointer("/status/acceptedNames").cloned() {
+        definition["spec"]["names"] = accepted;
+    }
     // What was good when it was written is served, however strict the checks became since.
     let versions = schema::versions(&definition).into_iter();
     versions.map(Arc::new).collect()

@@ -33,6 +33,10 @@ pub(crate) fn prepare(kind: &Served, object: &mut Value, old: Option<&Value>, fi
     if let Some(finalizers) = finalizers {
         member_mut(object, "spec").insert("finalizers".into(), finalizers);
     }
+    let spec = member_mut(object, "spec");
+    if spec.get("finalizers") == Some(&json!([])) {
+        spec.remove("finalizers");
+    }
     let going = !meta_str(object, "deletionTimestamp").is_empty();
     let phase = if going { "Terminating" } else { "Active" };
     member_mut(object, "status").insert("phase".into(), json!(phase));

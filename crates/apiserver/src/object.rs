@@ -1,7 +1,13 @@
 //! Objects as they are kept: serialised once, with the few fields that lists,
 //! watches and the garbage collector ask for beside the bytes.
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -45,6 +51,8 @@ pub(crate) struct Stored {
     pub(crate) json: Bytes,
     /// The tree, of objects that are read with every request.
     tree: OnceLock<Box<Value>>,
+    /// The schema that would leave it as it is; 0 if none is known.
+    fits: AtomicU64,
 }
 
 impl Stored {
@@ -73,7 +81,18 @@ impl Stored {
             head,
             json,
             tree: OnceLock::new(),
+            fits: AtomicU64::new(0),
         })
+    }
+
+    /// Whether the schema with this mark is known to leave the object as it is.
+    pub(crate) fn fits(&self, schema: u64) -> bool {
+        self.fits.load(Ordering::Relaxed) == schema
+    }
+
+    /// Remembers that this schema leaves the object as it is.
+    pub(crate) fn found_to_fit(&self, schema: u64) {
+        self.fits.store(schema, Ordering::Relaxed);
     }
 
     /// Whether the object was written in this version of its kind.
@@ -134,6 +153,8 @@ pub(crate) struct Draft {
     head: Head,
     before: Vec<u8>,
     after: Vec<u8>,
+    /// The schema it was written under; 0 if that was none.
+    fits: u64,
 }
 
 impl Draft {
@@ -186,7 +207,16 @@ impl Draft {
             },
             before,
             after,
+            fits: 0,
         })
+    }
+
+    /// The same object, known to be as this schema leaves it.
+    pub(crate) fn fitting(self, schema: u64) -> Self {
+        Self {
+            fits: schema,
+            ..self
+        }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -206,6 +236,7 @@ impl Draft {
             head: self.head.clone(),
             json: Bytes::from(json),
             tree: OnceLock::new(),
+            fits: AtomicU64::new(self.fits),
         }
     }
 }

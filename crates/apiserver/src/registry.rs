@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
@@ -39,7 +39,8 @@ pub(crate) struct Catalog {
     unserved: Vec<Arc<Served>>,
     /// Documents derived from the catalogue, made on first use.
     documents: Mutex<BTreeMap<String, Bytes>>,
-    hash: OnceLock<String>,
+    /// What clients keep them by, made on first use.
+    hashes: Mutex<BTreeMap<String, String>>,
 }
 
 impl Catalog {
@@ -144,9 +145,10 @@ impl Catalog {
         documents.entry(name.to_owned()).or_insert(made).clone()
     }
 
-    /// Changes whenever what is served changes.
-    pub(crate) fn hash(&self, make: impl FnOnce(&Self) -> String) -> &str {
-        self.hash.get_or_init(|| make(self))
+    /// Changes whenever what is served changes, or what is served of one path (`apis/apps/v1`).
+    pub(crate) fn hash(&self, of: &str, make: impl FnOnce() -> String) -> String {
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        hashes.entry(of.to_owned()).or_insert_with(make).clone()
     }
 }
 

@@ -65,7 +65,8 @@ pub(crate) fn watch(
     let shelf = core.shelf(kind);
     // Subscribed before the first look, so nothing falls in between.
     let changed = shelf.subscribe();
-    let deadline = Instant::now() + query.timeout;
+    let now = Instant::now();
+    let deadline = now + query.timeout;
     let mut watcher = Watcher {
         cache: Arc::clone(&core.cache),
         kind: Arc::clone(kind),
@@ -73,7 +74,7 @@ pub(crate) fn watch(
         selector: query.selector,
         bookmarks: query.bookmarks,
         position: 0,
-        next_bookmark: Instant::now() + BOOKMARK,
+        next_bookmark: next_bookmark(now, deadline),
         deadline,
         over: false,
         shelf,
@@ -106,6 +107,14 @@ struct Watcher {
     /// Whether an object was sent.
     begun: bool,
     stop: CancellationToken,
+}
+
+/// When a watch that ends at `deadline` is told next how far it is.
+fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
+    match deadline.checked_sub(FAREWELL) {
+        Some(farewell) if now < farewell => (now + BOOKMARK).min(farewell),
+        _ => deadline,
+    }
 }
 
 impl Watcher {
@@ -181,13 +190,7 @@ impl Watcher {
     }
 
     fn mark_time(&mut self) -> Option<Vec<Bytes>> {
-        let farewell = self.deadline - FAREWELL;
-        let now = Instant::now();
-        self.next_bookmark = if now < farewell {
-            (now + BOOKMARK).min(farewell)
-        } else {
-            self.deadline
-        };
+        self.next_bookmark = next_bookmark(Instant::now(), self.deadline);
         if !self.bookmarks {
             return None;
         }
@@ -279,4 +282,29 @@ fn line(value: &Value) -> Bytes {
 fn at_version(object: &Stored, version: u64) -> Result<Stored> {
     let tree = object.value()?;
     Ok(crate::object::Draft::new(&tree)?.seal(version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(lasts: u64, expected: &[u64]) {
+        let start = Instant::now();
+        let deadline = start + Duration::from_secs(lasts);
+        let mut times = vec![next_bookmark(start, deadline)];
+        while let Some(last) = times.last().filter(|last| **last < deadline) {
+            times.push(next_bookmark(*last, deadline));
+        }
+        let found: Vec<u64> = times.iter().map(|time| (*time - start).as_secs()).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn bookmarks_come_every_minute_and_before_the_end() {
+        check(150, &[60, 120, 148, 150]);
+        check(61, &[59, 61]);
+        check(5, &[3, 5]);
+        check(1, &[1]);
+    }
 }

@@ -1,5 +1,7 @@
 //! The entries of `metadata.managedFields`.
 
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
+
 use serde_json::{Value, json};
 
 use super::{fields::Set, managed::Manager};
@@ -7,6 +9,8 @@ use crate::object::{metadata, metadata_mut};
 
 /// Managers of plain updates that are kept apart.
 const MANAGERS: usize = 10;
+/// Who stands for the oldest of them, once there are more.
+const ANCIENT: &str = "ancient-changes";
 
 /// Who wrote last to some fields, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,21 +111,38 @@ pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
     }
 }
 
-/// Merges the oldest plain updates, as their number would grow without end.
+/// Merges the oldest plain updates of each version of the API, as their number would grow without end.
 fn limit(entries: &mut Vec<Entry>) {
-    loop {
-        let mut updates: Vec<usize> = (0..entries.len())
-            .filter(|index| !entries[*index].apply)
-            .collect();
-        if updates.len() <= MANAGERS {
-            return;
+    let mut updates: Vec<usize> = (0..entries.len())
+        .filter(|index| !entries[*index].apply)
+        .collect();
+    updates.sort_by_key(|index| {
+        let entry = &entries[*index];
+        (entry.time.clone(), entry.manager.clone())
+    });
+    let mut spare = updates.len().saturating_sub(MANAGERS);
+    let mut oldest: BTreeMap<String, usize> = BTreeMap::new();
+    let mut merged = BTreeSet::new();
+    for index in updates {
+        if spare == 0 {
+            break;
         }
-        updates.sort_by(|a, b| entries[*a].time.cmp(&entries[*b].time));
-        let (first, second) = (updates[0], updates[1]);
-        let older = entries[first].clone();
-        let newer = &mut entries[second];
-        newer.fields.extend(&older.fields);
-        newer.manager = "ancient-changes".into();
-        entries.remove(first);
+        let entry = entries[index].clone();
+        match oldest.entry(entry.api_version.clone()) {
+            Slot::Vacant(slot) => {
+                slot.insert(index);
+            }
+            Slot::Occupied(slot) => {
+                let bucket = &mut entries[*slot.get()];
+                bucket.fields.extend(&entry.fields);
+                bucket.manager = ANCIENT.into();
+                bucket.subresource.clear();
+                bucket.time = entry.time;
+                merged.insert(index);
+                spare -= 1;
+            }
+        }
     }
+    let mut index = 0..;
+    entries.retain(|_| !index.next().is_some_and(|index| merged.contains(&index)));
 }

@@ -80,10 +80,12 @@ pub(crate) enum Before<'a> {
 /// Records what a plain write changes in `new`, the object to store.
 pub(crate) fn track(before: Before<'_>, new: &mut Value, manager: Manager<'_>) {
     let given = metadata(new).get("managedFields").and_then(Value::as_array);
-    // A single empty entry is how clients ask to forget all managers.
-    let forget = given.is_some_and(
-        |list| matches!(list.as_slice(), [one] if one.as_object().is_some_and(Map::is_empty)),
-    );
+    // Nothing, or a single empty entry, is how clients ask to forget all managers.
+    let forget = given.is_some_and(|list| match list.as_slice() {
+        [] => true,
+        [one] => one.as_object().is_some_and(Map::is_empty),
+        _ => false,
+    });
     if forget {
         metadata_mut(new).remove("managedFields");
         return;
@@ -94,13 +96,13 @@ pub(crate) fn track(before: Before<'_>, new: &mut Value, manager: Manager<'_>) {
         Before::Stored(old) => (old, entries(old, manager)),
     };
     let mut kept = match given {
-        Some(list) if !list.is_empty() => entries(new, manager),
+        Some(_) => entries(new, manager),
         // What nobody owns stays so until somebody applies.
-        _ if stored.is_empty() && matches!(before, Before::Stored(_)) => {
+        None if stored.is_empty() && matches!(before, Before::Stored(_)) => {
             metadata_mut(new).remove("managedFields");
             return;
         }
-        _ => stored,
+        None => stored,
     };
     record(&mut kept, &mut Comparisons::new(old, new, manager), manager);
     entry::write(new, kept);

@@ -75,9 +75,12 @@ impl Form {
                 "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
                 "metadata": metadata,
             }),
-            Self::Table { version: api, .. } => {
+            Self::Table {
+                version: api,
+                include,
+            } => {
                 let object = json!({"metadata": metadata});
-                let row = json!({"cells": [], "object": object});
+                let row = table::row(kind, &object, api, *include, Timestamp::now());
                 let metadata = json!({"resourceVersion": version.to_string()});
                 table_of(api, &metadata, None, &[row])
             }

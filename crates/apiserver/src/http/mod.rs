@@ -139,8 +139,14 @@ impl Api {
         if route == Route::Unknown {
             return Err(Failure::no_route());
         }
-        if parts.method != Method::GET {
-            return Err(Failure::method_not_allowed());
+        let can_be_looked_at = !matches!(
+            route,
+            Route::Version | Route::Group(_) | Route::Resources { .. }
+        );
+        match parts.method {
+            Method::GET => {}
+            Method::HEAD if can_be_looked_at => {}
+            _ => return Err(Failure::method_not_allowed()),
         }
         self.document(parts, &query, route)
     }
@@ -157,8 +163,8 @@ impl Api {
             Route::Version => Ok(answer::json(200, &version())),
             Route::Health => Ok(plain(health(parts.uri.path(), query))),
             Route::Metrics => Ok(plain(self.metrics.text(&self.core))),
-            Route::CoreVersions => Ok(discover(parts, &catalog, true)),
-            Route::Groups => Ok(discover(parts, &catalog, false)),
+            Route::CoreVersions => discover(parts, &catalog, true),
+            Route::Groups => discover(parts, &catalog, false),
             Route::Group(group) => found(discovery::group(&catalog, &group)),
             Route::Resources { group, version } => {
                 negotiate::plain_json(&parts.headers)?;
@@ -166,7 +172,7 @@ impl Api {
             }
             Route::OpenApi2 => openapi::everything(self, &catalog, parts),
             Route::OpenApiIndex => Ok(openapi::index(&catalog)),
-            Route::OpenApi(path) => openapi::document(&catalog, query, &path),
+            Route::OpenApi(path) => openapi::document(&catalog, parts, query, &path),
             Route::Objects(_) | Route::Unknown => Err(Failure::no_route()),
         }
     }
@@ -214,13 +220,17 @@ fn version() -> Value {
     })
 }
 
-fn discover(parts: &Parts, catalog: &Catalog, core: bool) -> Response<Body> {
+fn discover(parts: &Parts, catalog: &Catalog, core: bool) -> Result<Response<Body>> {
     let shape = Shape::of(&parts.headers);
-    let etag = format!("\"{}\"", catalog.hash(discovery::hash));
+    if shape == Shape::Legacy && !negotiate::takes_json(&parts.headers) {
+        return Err(Failure::not_acceptable());
+    }
+    let etag = format!("\"{}\"", openapi::hash_of_all(catalog));
     if matches!(shape, Shape::Aggregated(_)) && unchanged(parts, &etag) {
-        let mut response = answer::full(304, shape.content_type(), Bytes::new());
+        let mut response = not_modified();
         tag(&mut response, &etag);
-        return response;
+        share(&mut response);
+        return Ok(response);
     }
     let name = format!("{}{core}", shape.content_type());
     let bytes = catalog.document(&name, || {
@@ -237,8 +247,9 @@ fn discover(parts: &Parts, catalog: &Catalog, core: bool) -> Response<Body> {
         .insert(header::VARY, HeaderValue::from_static("Accept"));
     if matches!(shape, Shape::Aggregated(_)) {
         tag(&mut response, &etag);
+        share(&mut response);
     }
-    response
+    Ok(response)
 }
 
 fn unchanged(parts: &Parts, etag: &str) -> bool {
@@ -248,8 +259,24 @@ fn unchanged(parts: &Parts, etag: &str) -> bool {
         .is_some_and(|value| value.as_bytes() == etag.as_bytes())
 }
 
+/// What the client keeps is still true.
+fn not_modified() -> Response<Body> {
+    let mut response = answer::full(304, "", Bytes::new());
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    response
+}
+
+/// Says that a document is the same for everybody.
+fn share(response: &mut Response<Body>) {
+    let public = HeaderValue::from_static("public");
+    response.headers_mut().insert(header::CACHE_CONTROL, public);
+}
+
+/// Marks a document that clients keep, in the form they accept.
 fn tag(response: &mut Response<Body>, etag: &str) {
+    let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(etag) {
-        response.headers_mut().insert(header::ETAG, value);
+        headers.insert(header::ETAG, value);
     }
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
 }

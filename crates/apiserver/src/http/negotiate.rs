@@ -73,6 +73,11 @@ pub(crate) fn form(headers: &HeaderMap, query: &Query, kind: &Served) -> Result<
     Err(Failure::not_acceptable())
 }
 
+/// Whether the client takes JSON in any shape.
+pub(crate) fn takes_json(headers: &HeaderMap) -> bool {
+    accepted(headers).iter().any(Accepted::is_json)
+}
+
 /// Whether the client takes plain JSON.
 pub(crate) fn plain_json(headers: &HeaderMap) -> Result<()> {
     let plain = |entry: &Accepted<'_>| entry.is_json() && entry.parameter("as").is_empty();

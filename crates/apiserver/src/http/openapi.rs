@@ -1,33 +1,51 @@
 //! The OpenAPI documents, as clients ask for them: by a hash they keep, in one of two
 //! versions, in JSON or protobuf.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::{HeaderValue, Response, header, request::Parts};
 use serde_json::json;
 
 use super::{
-    Api, answer, answer::Body, discovery, negotiate::accepted, query::Query, tag, unchanged,
+    Api, answer,
+    answer::Body,
+    discovery,
+    negotiate::{self, accepted},
+    not_modified,
+    query::Query,
+    tag, unchanged,
 };
 use crate::{
     openapi::{self, version2},
-    registry::Catalog,
+    registry::{Catalog, Served},
     resource::Resource,
     status::{Failure, Result},
 };
 
 /// `/openapi/v3` names a document per group version, with a hash that clients cache by.
 pub(super) fn index(catalog: &Catalog) -> Response<Body> {
-    let hash = catalog.hash(discovery::hash);
     let mut paths = serde_json::Map::new();
     for (group, versions) in catalog.groups() {
         for version in versions {
             let path = group_path(group, version);
+            let hash = hash(catalog, &path, &catalog.of(group, version));
             let url = format!("/openapi/v3/{path}?hash={hash}");
             paths.insert(path, json!({"serverRelativeURL": url}));
         }
     }
     answer::json(200, &json!({"paths": paths}))
+}
+
+/// The hash of the kinds of a path.
+fn hash(catalog: &Catalog, path: &str, kinds: &[&Arc<Served>]) -> String {
+    catalog.hash(path, || discovery::hash(kinds.iter().copied()))
+}
+
+/// The hash of everything.
+pub(super) fn hash_of_all(catalog: &Catalog) -> String {
+    catalog.hash("", || discovery::hash(catalog.all()))
 }
 
 fn group_path(group: &str, version: &str) -> String {
@@ -39,7 +57,12 @@ fn group_path(group: &str, version: &str) -> String {
 }
 
 /// A document of version 3.
-pub(super) fn document(catalog: &Catalog, query: &Query, path: &str) -> Result<Response<Body>> {
+pub(super) fn document(
+    catalog: &Catalog,
+    parts: &Parts,
+    query: &Query,
+    path: &str,
+) -> Result<Response<Body>> {
     let (group, version) = match path.split('/').collect::<Vec<_>>().as_slice() {
         ["api", version] => (String::new(), (*version).to_owned()),
         ["apis", group, version] => ((*group).to_owned(), (*version).to_owned()),
@@ -50,7 +73,7 @@ pub(super) fn document(catalog: &Catalog, query: &Query, path: &str) -> Result<R
         return Err(Failure::no_route());
     }
     let resources: Vec<&Resource> = kinds.iter().map(|kind| &*kind.resource).collect();
-    let hash = catalog.hash(discovery::hash);
+    let hash = hash(catalog, path, &kinds);
     if query.find("hash").is_some_and(|asked| asked != hash) {
         let mut response = answer::full(301, "text/plain; charset=utf-8", Bytes::new());
         if let Ok(location) = HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={hash}")) {
@@ -58,11 +81,17 @@ pub(super) fn document(catalog: &Catalog, query: &Query, path: &str) -> Result<R
         }
         return Ok(response);
     }
-    let bytes = Bytes::from(openapi::document(path, &resources).to_string());
-    let mut response = answer::full(200, "application/json", bytes);
-    tag(&mut response, &format!("\"{hash}\""));
+    negotiate::plain_json(&parts.headers)?;
+    let etag = format!("\"{hash}\"");
+    let mut response = if unchanged(parts, &etag) {
+        not_modified()
+    } else {
+        let bytes = Bytes::from(openapi::document(path, &resources).to_string());
+        answer::full(200, JSON, bytes)
+    };
+    tag(&mut response, &etag);
     if query.find("hash").is_some() {
-        let forever = HeaderValue::from_static("public, immutable, max-age=31536000");
+        let forever = HeaderValue::from_static("public, immutable");
         response
             .headers_mut()
             .insert(header::CACHE_CONTROL, forever);
@@ -86,9 +115,9 @@ pub(super) fn everything(api: &Api, catalog: &Catalog, parts: &Parts) -> Result<
         })
     });
     let form = form.ok_or_else(Failure::not_acceptable)?;
-    let etag = format!("\"{}\"", catalog.hash(discovery::hash));
+    let etag = format!("\"{}\"", hash_of_all(catalog));
     let mut response = if unchanged(parts, &etag) {
-        answer::full(304, form, Bytes::new())
+        not_modified()
     } else {
         let mut groups = Vec::new();
         for (group, versions) in catalog.groups() {
@@ -106,7 +135,5 @@ pub(super) fn everything(api: &Api, catalog: &Catalog, parts: &Parts) -> Result<
         answer::large(form, pieces)
     };
     tag(&mut response, &etag);
-    let vary = HeaderValue::from_static("Accept");
-    response.headers_mut().append(header::VARY, vary);
     Ok(response)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Call, Outcome, seconds};
 use crate::{
     apply, builtin,
-    core::namespaces,
+    core::{definitions, namespaces},
     object::{Name, meta_str, metadata_mut},
     status::{Failure, Result},
     store::Expect,
@@ -66,9 +66,9 @@ pub(super) async fn insert(call: &mut Call<'_>, mut object: Value, track: bool) 
     if track {
         let versions = call.versions();
         // How an object begins is said by the server, and owned by nobody.
-        let status = object
-            .as_object_mut()
-            .and_then(|fields| fields.remove("status"));
+        let apart = call.kind.builtin || call.kind.subresources.status;
+        let status = object.as_object_mut().filter(|_| apart);
+        let status = status.and_then(|fields| fields.remove("status"));
         apply::track(
             apply::Before::Empty(builtin::empty(call.kind)),
             &mut object,
@@ -78,6 +78,7 @@ pub(super) async fn insert(call: &mut Call<'_>, mut object: Value, track: bool) 
             fields.insert("status".into(), status);
         }
     }
+    let _naming = call.core.naming(call.kind).await;
     call.decide(&mut object, None);
     call.validate(&object, None)?;
     let object = call.admit(object, None, false)?;
@@ -105,8 +106,12 @@ pub(super) fn drop_status(object: &mut Value) {
     }
 }
 
-/// Objects live in namespaces that exist and stay.
+/// Objects live in namespaces that exist and stay, and so do the kinds they are of.
 fn check_home(call: &Call<'_>, name: &str) -> Result<()> {
+    if !call.kind.builtin && is_going(call) {
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(Failure::forbidden(call.kind, name, why));
+    }
     if !call.kind.namespaced {
         return Ok(());
     }
@@ -126,6 +131,13 @@ fn check_home(call: &Call<'_>, name: &str) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Whether the definition of the kind is going.
+fn is_going(call: &Call<'_>) -> bool {
+    let definition = call.core.cache.shelf(&definitions());
+    let definition = definition.get(&Name::new("", &call.kind.qualified()));
+    definition.is_some_and(|definition| definition.head.deleting)
 }
 
 /// Whether changes of what is desired are counted. Kubernetes does so for most kinds.

@@ -266,8 +266,7 @@ pub(crate) async fn amend(
         let outcome = if stored.head.deleting && !held {
             core.remove(kind, &object, stored.version).await
         } else {
-            core.put(kind, &object, Expect::Version(stored.version))
-                .await
+            core.amend(kind, &object, stored.version).await
         };
         match outcome {
             Err(failure) if failure.is_conflict() => {}

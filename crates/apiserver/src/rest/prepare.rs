@@ -10,7 +10,8 @@ use crate::{
     auth::escalation::Grant,
     builtin,
     convert::Versions,
-    custom, namespaces,
+    custom::{self, Taken},
+    namespaces,
     object::{meta_str, metadata_mut},
     schema::{Cause, unknown_field},
     status::{Failure, Result, cause},
@@ -138,7 +139,9 @@ impl Call<'_> {
     pub(super) fn decide(&self, object: &mut Value, old: Option<&Value>) {
         builtin::prepare(self.kind, object, old);
         namespaces::prepare(self.kind, object, old, self.part == Part::Finalize);
-        custom::prepare(self.kind, object, self.now);
+        custom::prepare(self.kind, object, self.now, |group, plural| {
+            Taken::by_others(self.core, group, plural)
+        });
     }
 
     pub(super) fn validate(&mut self, object: &Value, old: Option<&Value>) -> Result<()> {

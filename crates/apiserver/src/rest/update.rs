@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     apply,
-    convert::in_version,
+    convert::{in_version, is_current},
     object::{Stored, finalizers, meta_str, metadata, metadata_mut},
     patch::Patch,
     schema::Cause,
@@ -142,9 +142,10 @@ async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
     check_versions(call, &stored, &new)?;
     carry(call, &old, &mut new);
     call.default(&mut new, Some(&old));
+    let _naming = call.core.naming(call.kind).await;
     call.decide(&mut new, Some(&old));
     check_finalizers(call, &old, &new)?;
-    count_generation(&old, &mut new);
+    count_generation(call, &old, &mut new);
     if !matches!(edit, Edit::Apply(_)) {
         let versions = call.versions();
         apply::track(
@@ -153,7 +154,7 @@ async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
             call.manager(&versions),
         );
     }
-    if new == old {
+    if new == old && is_current(call.kind, &stored)? {
         return Ok((Outcome::Stored(stored), false));
     }
     call.validate(&new, Some(&old))
@@ -335,15 +336,16 @@ fn check_finalizers(call: &Call<'_>, old: &Value, new: &Value) -> Result<()> {
     Err(Failure::invalid(call.kind, call.name, causes))
 }
 
-/// Counts changes of anything but metadata and status.
-fn count_generation(old: &Value, new: &mut Value) {
+/// Counts changes of anything but metadata, and status where that is apart.
+fn count_generation(call: &Call<'_>, old: &Value, new: &mut Value) {
+    let apart = call.kind.builtin || call.kind.subresources.status;
     let Some(generation) = metadata(old).get("generation").and_then(Value::as_i64) else {
         return;
     };
     let desired = |object: &Value| -> Vec<(String, Value)> {
         let fields = object.as_object().into_iter().flatten();
         fields
-            .filter(|(key, _)| !matches!(key.as_str(), "metadata" | "status"))
+            .filter(|(key, _)| *key != "metadata" && !(apart && *key == "status"))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
     };

@@ -310,11 +310,11 @@ pub(super) fn flag(schema: &Value, key: &str) -> bool {
     schema.get(key).and_then(Value::as_bool).unwrap_or(false)
 }
 
-pub(super) fn text<'a>(schema: &'a Value, key: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(schema: &'a Value, key: &str) -> Option<&'a str> {
     schema.get(key).and_then(Value::as_str)
 }
 
-pub(super) fn strings<'a>(schema: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {
+pub(crate) fn strings<'a>(schema: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {
     let listed = schema.get(key).and_then(Value::as_array);
     listed.into_iter().flatten().filter_map(Value::as_str)
 }

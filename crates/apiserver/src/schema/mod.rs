@@ -28,13 +28,16 @@ mod structure;
 mod tables;
 mod validate;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::Value;
 
 pub use self::{cause::Cause, crd::from_crd};
 pub(crate) use self::{
-    compile::Compiler,
+    compile::{Compiler, strings, text},
     crd::{AGE, check as check_definition, too_expensive, versions},
     expressions::Verdict,
     meta::openapi as metadata_openapi,
@@ -48,6 +51,7 @@ pub(crate) use self::{
 pub struct Schema {
     source: Source,
     compiled: Arc<OnceLock<Arc<Structure>>>,
+    mark: u64,
 }
 
 /// Where the compiled form comes from when it is asked for.
@@ -71,10 +75,13 @@ impl std::fmt::Debug for Schema {
 impl Schema {
     /// Reads an OpenAPI v3 schema of a whole object.
     pub fn from_openapi(schema: &Value) -> Self {
-        let text = Arc::from(schema.to_string());
+        let text: Arc<str> = Arc::from(schema.to_string());
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
         Self {
             source: Source::OpenApi(text),
             compiled: Arc::default(),
+            mark: hasher.finish().max(1),
         }
     }
 
@@ -83,6 +90,7 @@ impl Schema {
         Self {
             source: Source::Builtin(compile),
             compiled: Arc::default(),
+            mark: 0,
         }
     }
 
@@ -101,6 +109,11 @@ impl Schema {
             Source::OpenApi(text) => Some(text),
             Source::Builtin(_) => None,
         }
+    }
+
+    /// Tells this schema from others; 0 for those of built-in kinds, which do not change.
+    pub(crate) fn mark(&self) -> u64 {
+        self.mark
     }
 
     /// The place of the whole object.

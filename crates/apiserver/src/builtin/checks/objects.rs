@@ -6,7 +6,7 @@ use super::{
     super::read::{at, flag, list, members, text},
     broken, immutable, names, one_of,
 };
-use crate::schema::Cause;
+use crate::{custom::is_established, schema::Cause};
 
 /// Most bytes the data of a config map or secret may have.
 const MOST: usize = 1024 * 1024;
@@ -181,12 +181,12 @@ fn modes(causes: &mut Vec<Cause>, object: &Value) {
 
 pub(in crate::builtin) fn definition(object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
-    for path in [
-        "spec.group",
-        "spec.scope",
-        "spec.names.kind",
-        "spec.names.plural",
-    ] {
+    for path in ["spec.group", "spec.names.plural"] {
+        immutable(&mut causes, object, old, path);
+    }
+    // These only from when there may be objects.
+    let old = old.filter(|old| is_established(old));
+    for path in ["spec.scope", "spec.names.kind"] {
         immutable(&mut causes, object, old, path);
     }
     causes
