@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, map::Entry};
 
 use crate::status::{Failure, Result};
 
@@ -20,7 +20,7 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Body> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let walk = Walk {
-        path: "",
+        place: &Place::Root,
         duplicates: &mut duplicates,
     };
     let value = walk
@@ -52,8 +52,26 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Body> {
 
 /// Builds a tree and notes keys that come twice.
 struct Walk<'a> {
-    path: &'a str,
+    place: &'a Place<'a>,
     duplicates: &'a mut Vec<String>,
+}
+
+/// Where in a body the walk is. Its path is hardly ever asked for.
+enum Place<'a> {
+    Root,
+    Member(&'a Self, &'a str),
+    Item(&'a Self, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Member(Self::Root, name) => f.write_str(name),
+            Self::Member(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Item(parent, position) => write!(f, "{parent}[{position}]"),
+        }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
@@ -104,9 +122,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, list.len());
             let walk = Walk {
-                path: &path,
+                place: &Place::Item(self.place, list.len()),
                 duplicates: self.duplicates,
             };
             match items.next_element_seed(walk)? {
@@ -119,15 +136,20 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let dot = if self.path.is_empty() { "" } else { "." };
-            let path = format!("{}{dot}{key}", self.path);
             let walk = Walk {
-                path: &path,
+                place: &Place::Member(self.place, &key),
                 duplicates: self.duplicates,
             };
             let value = entries.next_value_seed(walk)?;
-            if map.insert(key, value).is_some() {
-                self.duplicates.push(path);
+            match map.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(mut entry) => {
+                    let place = Place::Member(self.place, entry.key());
+                    self.duplicates.push(place.to_string());
+                    entry.insert(value);
+                }
             }
         }
         Ok(Value::Object(map))

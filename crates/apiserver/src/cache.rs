@@ -377,14 +377,15 @@ impl Cache {
     }
 
     fn take(&self, written: &Written) {
-        let mut owners = self.owners();
-        if let Some(previous) = &written.previous {
-            owners.remove(&written.collection, previous);
+        if !keeps_owners(written) {
+            let mut owners = self.owners();
+            if let Some(previous) = &written.previous {
+                owners.remove(&written.collection, previous);
+            }
+            if !written.deleted {
+                owners.add(&written.collection, &written.object);
+            }
         }
-        if !written.deleted {
-            owners.add(&written.collection, &written.object);
-        }
-        drop(owners);
         let event = Arc::new(Event {
             deleted: written.deleted,
             object: Arc::clone(&written.object),
@@ -392,6 +393,13 @@ impl Cache {
         });
         self.shelf(&written.collection).write().apply(event);
     }
+}
+
+/// Whether who owns whom is as before.
+fn keeps_owners(written: &Written) -> bool {
+    let (new, old) = (&written.object.head, written.previous.as_ref());
+    let same = old.is_some_and(|old| old.head.uid == new.uid && old.head.owners == new.owners);
+    same && !written.deleted
 }
 
 impl Publish for Cache {

@@ -18,8 +18,8 @@ use crate::{
 pub(crate) fn in_version(kind: &Served, stored: &Stored) -> Result<Value> {
     let mut object = stored.value()?;
     let version = kind.api_version();
-    if !stored.speaks(&version) {
-        convert(&mut object, &version);
+    if !stored.speaks(version) {
+        convert(&mut object, version);
     }
     if !stored.fits(kind.schema.mark()) {
         fit(kind, stored, &mut object);
@@ -63,7 +63,7 @@ pub(crate) fn for_storage<'a>(kind: &Served, object: &'a Value) -> Cow<'a, Value
     if !kind.builtin {
         return Cow::Borrowed(object);
     }
-    let Some(kept) = builtin::kept(&kind.api_version(), &kind.kind) else {
+    let Some(kept) = builtin::kept(kind.api_version(), &kind.kind) else {
         return Cow::Borrowed(object);
     };
     let mut object = object.clone();
@@ -92,7 +92,7 @@ fn convert(object: &mut Value, version: &str) {
 pub(crate) struct Versions<'a> {
     kind: &'a Served,
     /// That of the request.
-    pub(crate) own: String,
+    pub(crate) own: &'a str,
     catalog: Arc<Catalog>,
 }
 

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        Arc, LazyLock, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -24,7 +24,7 @@ use crate::{
     resource::Resource,
     schema,
     status::{Failure, Result},
-    store::{Change, Expect, Refusal, Store},
+    store::{Change, Collection, Expect, Refusal, Store},
 };
 
 /// The version of a definition, and what it asks to be served.
@@ -234,11 +234,14 @@ fn read_definition(stored: &Stored) -> Vec<Arc<Resource>> {
 }
 
 /// Where `CustomResourceDefinitions` are kept.
-pub(crate) fn definitions() -> crate::store::Collection {
-    collection("apiextensions.k8s.io", "customresourcedefinitions")
+pub(crate) fn definitions() -> Collection {
+    static KNOWN: LazyLock<Collection> =
+        LazyLock::new(|| collection("apiextensions.k8s.io", "customresourcedefinitions"));
+    Arc::clone(&KNOWN)
 }
 
 /// Where namespaces are kept.
-pub(crate) fn namespaces() -> crate::store::Collection {
-    collection("", "namespaces")
+pub(crate) fn namespaces() -> Collection {
+    static KNOWN: LazyLock<Collection> = LazyLock::new(|| collection("", "namespaces"));
+    Arc::clone(&KNOWN)
 }

@@ -111,8 +111,9 @@ impl Gate {
         let shown = stream.get_ref().1.peer_certificates();
         let shown = shown.and_then(|chain| certificate::user(chain.first()?));
         let builder = builder(&self.api.limits);
+        let (gate, shown) = (Arc::new(self), shown.map(Arc::new));
         let service = service_fn(move |request| {
-            let (gate, shown) = (self.clone(), shown.clone());
+            let (gate, shown) = (Arc::clone(&gate), shown.clone());
             async move { Ok::<_, Infallible>(gate.answer(request, shown).await) }
         });
         let service = Compression::new(service)
@@ -143,7 +144,11 @@ impl Gate {
     }
 
     /// `shown` is whom the certificate of the client names.
-    async fn answer(&self, mut request: Request<Incoming>, shown: Option<User>) -> Response<Body> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        shown: Option<Arc<User>>,
+    ) -> Response<Body> {
         let Some(user) = shown.or_else(|| self.known(request.headers())) else {
             return failure(&Failure::unauthorized());
         };
@@ -156,15 +161,15 @@ impl Gate {
 
     /// Whoever shows the administrator's token, or a service account's. Who shows no
     /// token is anonymous; who shows a wrong one is nobody.
-    fn known(&self, headers: &HeaderMap) -> Option<User> {
+    fn known(&self, headers: &HeaderMap) -> Option<Arc<User>> {
         let Some(token) = bearer(headers) else {
-            return Some(User::anonymous());
+            return Some(Arc::new(User::anonymous()));
         };
         if same(&digest(token), &self.token) {
             return Some(User::admin());
         }
         let core = &self.api.core;
-        verified(core, core.identity.get()?, token).map(|(user, _)| user)
+        verified(core, core.identity.get()?, token).map(|(user, _)| Arc::new(user))
     }
 }
 

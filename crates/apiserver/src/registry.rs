@@ -18,6 +18,34 @@ use crate::{
 pub(crate) struct Served {
     pub(crate) resource: Arc<Resource>,
     pub(crate) collection: Collection,
+    /// Names that every request asks for.
+    api_version: Arc<str>,
+    qualified: Arc<str>,
+}
+
+impl Served {
+    fn new(resource: Arc<Resource>) -> Self {
+        Self {
+            collection: collection(&resource.group, &resource.plural),
+            api_version: resource.api_version().into(),
+            qualified: resource.qualified().into(),
+            resource,
+        }
+    }
+
+    /// `group/version`, or the bare version in the core group.
+    pub(crate) fn api_version(&self) -> &Arc<str> {
+        &self.api_version
+    }
+
+    /// `plural.group`, or the bare plural in the core group.
+    pub(crate) fn qualified(&self) -> &Arc<str> {
+        &self.qualified
+    }
+
+    fn path(&self) -> (&str, &str, &str) {
+        (&self.group, &self.version, &self.plural)
+    }
 }
 
 impl std::ops::Deref for Served {
@@ -28,13 +56,11 @@ impl std::ops::Deref for Served {
     }
 }
 
-/// Group, version, plural.
-type Path = (String, String, String);
-
 /// Everything that is served.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
-    kinds: BTreeMap<Path, Arc<Served>>,
+    /// Sorted by group, version and plural.
+    kinds: Vec<Arc<Served>>,
     /// Versions of kinds that definitions have and do not serve.
     unserved: Vec<Arc<Served>>,
     /// Documents derived from the catalogue, made on first use.
@@ -45,28 +71,18 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     pub(crate) fn new(resources: impl IntoIterator<Item = Arc<Resource>>) -> Self {
-        let mut kinds = BTreeMap::new();
+        let mut kinds = Vec::new();
         let mut unserved = Vec::new();
         for resource in resources {
-            let path = (
-                resource.group.clone(),
-                resource.version.clone(),
-                resource.plural.clone(),
-            );
-            let collection = collection(&resource.group, &resource.plural);
-            let availability = resource.availability;
-            let kind = Arc::new(Served {
-                resource,
-                collection,
-            });
-            match availability {
-                // Built-in kinds come first and cannot be replaced.
-                Availability::Served => {
-                    kinds.entry(path).or_insert(kind);
-                }
+            let kind = Arc::new(Served::new(resource));
+            match kind.availability {
+                Availability::Served => kinds.push(kind),
                 Availability::Unserved => unserved.push(kind),
             }
         }
+        kinds.sort_by(|one, other| one.path().cmp(&other.path()));
+        // Built-in kinds come first and cannot be replaced.
+        kinds.dedup_by(|later, earlier| later.path() == earlier.path());
         Self {
             kinds,
             unserved,
@@ -75,15 +91,16 @@ impl Catalog {
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
-        self.kinds
-            .get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+        let wanted = (group, version, plural);
+        let place = self.kinds.binary_search_by(|kind| kind.path().cmp(&wanted));
+        place.ok().and_then(|place| self.kinds.get(place))
     }
 
     /// The kind under which a collection is stored.
     pub(crate) fn stored(&self, collection: &str) -> Option<&Arc<Served>> {
         let mut versions = self
             .kinds
-            .values()
+            .iter()
             .filter(|kind| *kind.collection == *collection);
         let first = versions.next()?;
         Some(
@@ -96,13 +113,14 @@ impl Catalog {
 
     /// The version of the kind that is stored in a collection, whether it is served or not.
     pub(crate) fn version(&self, collection: &str, api_version: &str) -> Option<&Arc<Served>> {
-        let mut versions = self.kinds.values().chain(&self.unserved);
-        versions.find(|kind| *kind.collection == *collection && kind.api_version() == api_version)
+        let mut versions = self.kinds.iter().chain(&self.unserved);
+        versions
+            .find(|kind| *kind.collection == *collection && **kind.api_version() == *api_version)
     }
 
     /// Every kind in every version, sorted by group, version and plural.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Served>> {
-        self.kinds.values()
+        self.kinds.iter()
     }
 
     /// The kinds of one group version.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry as Slot};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::{fields::Set, managed::Manager};
 use crate::object::{metadata, metadata_mut};
@@ -49,20 +49,20 @@ impl Entry {
         })
     }
 
-    fn write(&self) -> Value {
-        let mut entry = json!({
-            "manager": self.manager,
-            "operation": if self.apply { "Apply" } else { "Update" },
-            "apiVersion": self.api_version,
-            "fieldsType": "FieldsV1",
-            "fieldsV1": self.fields.write(),
-        });
-        for (key, value) in [("time", &self.time), ("subresource", &self.subresource)] {
+    fn write(self) -> Value {
+        let operation = if self.apply { "Apply" } else { "Update" };
+        let mut entry = Map::new();
+        entry.insert("manager".into(), self.manager.into());
+        entry.insert("operation".into(), operation.into());
+        entry.insert("apiVersion".into(), self.api_version.into());
+        entry.insert("fieldsType".into(), "FieldsV1".into());
+        entry.insert("fieldsV1".into(), self.fields.write());
+        for (key, value) in [("time", self.time), ("subresource", self.subresource)] {
             if !value.is_empty() {
-                entry[key] = json!(value);
+                entry.insert(key.into(), value.into());
             }
         }
-        entry
+        entry.into()
     }
 
     pub(super) fn is(&self, manager: Manager<'_>, apply: bool) -> bool {
@@ -70,6 +70,11 @@ impl Entry {
             && self.manager == manager.name
             && self.subresource == manager.subresource
             && (apply || self.api_version == manager.api_version)
+    }
+
+    /// What entries are sorted by.
+    fn rank(&self) -> (bool, &str, &str) {
+        (!self.apply, &self.time, &self.manager)
     }
 
     /// How errors name the manager.
@@ -98,15 +103,12 @@ pub(super) fn read(object: &Value) -> Vec<Entry> {
 pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|entry| !entry.fields.is_empty());
     limit(&mut entries);
-    entries.sort_by(|a, b| {
-        let key = |entry: &Entry| (!entry.apply, entry.time.clone(), entry.manager.clone());
-        key(a).cmp(&key(b))
-    });
+    entries.sort_by(|a, b| a.rank().cmp(&b.rank()));
     let metadata = metadata_mut(object);
     if entries.is_empty() {
         metadata.remove("managedFields");
     } else {
-        let list = entries.iter().map(Entry::write).collect();
+        let list = entries.into_iter().map(Entry::write).collect();
         metadata.insert("managedFields".into(), list);
     }
 }

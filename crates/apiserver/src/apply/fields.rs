@@ -52,16 +52,25 @@ impl Set {
             btree_map::Entry::Vacant(entry) => {
                 entry.insert(below);
             }
-            btree_map::Entry::Occupied(mut entry) => entry.get_mut().extend(&below),
+            btree_map::Entry::Occupied(mut entry) => {
+                entry.get_mut().extend(&below);
+            }
         }
     }
 
-    /// Adds everything of another set.
-    pub(crate) fn extend(&mut self, other: &Self) {
+    /// Adds everything of another set. Whether there was anything to add.
+    pub(crate) fn extend(&mut self, other: &Self) -> bool {
+        let mut grown = other.member && !self.member;
         self.member |= other.member;
         for (step, below) in &other.children {
-            self.children.entry(step.clone()).or_default().extend(below);
+            if let Some(child) = self.children.get_mut(step) {
+                grown |= child.extend(below);
+            } else {
+                self.children.insert(step.clone(), below.clone());
+                grown = true;
+            }
         }
+        grown
     }
 
     /// Removes everything of another set.
@@ -174,13 +183,13 @@ impl Set {
     }
 
     /// Writes `fieldsV1`.
-    pub(crate) fn write(&self) -> Value {
+    pub(crate) fn write(self) -> Value {
         let mut map = Map::new();
         if self.member && !self.children.is_empty() {
             map.insert(".".into(), Value::Object(Map::new()));
         }
-        for (step, below) in &self.children {
-            map.insert(step.clone(), below.write());
+        for (step, below) in self.children {
+            map.insert(step, below.write());
         }
         Value::Object(map)
     }

@@ -115,10 +115,11 @@ fn record(entries: &mut Vec<Entry>, comparisons: &mut Comparisons<'_>, manager: 
     for entry in entries.iter_mut() {
         let difference = comparisons.of(&entry.api_version);
         if entry.is(manager, false) {
-            let before = entry.fields.clone();
+            // Only what loses fields can have others and still be as before.
+            let before = (!difference.removed.is_empty()).then(|| entry.fields.clone());
             entry.fields.subtract(&difference.removed);
-            entry.fields.extend(&difference.changed);
-            if entry.fields != before {
+            let grown = entry.fields.extend(&difference.changed);
+            if before.map_or(grown, |before| entry.fields != before) {
                 entry.time = manager.time();
             }
         } else {
@@ -127,7 +128,7 @@ fn record(entries: &mut Vec<Entry>, comparisons: &mut Comparisons<'_>, manager: 
         }
     }
     if !entries.iter().any(|entry| entry.is(manager, false)) {
-        let changed = comparisons.of(manager.api_version).changed.clone();
+        let changed = comparisons.take_changed(manager.api_version);
         entries.push(Entry::new(manager, false, changed));
     }
 }

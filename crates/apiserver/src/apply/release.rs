@@ -84,7 +84,9 @@ fn owned<'a>(first: &'a str, wanted: &'a Entry, others: &'a [Entry]) -> Vec<(&'a
             .iter_mut()
             .find(|(known, _)| *known == entry.api_version)
         {
-            Some((_, fields)) => fields.extend(&entry.fields),
+            Some((_, fields)) => {
+                fields.extend(&entry.fields);
+            }
             None => all.push((&entry.api_version, entry.fields.clone())),
         }
     }

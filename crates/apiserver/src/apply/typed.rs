@@ -29,7 +29,7 @@ pub(super) fn item_step(list: Node<'_>, item: &Value) -> String {
 }
 
 pub(super) fn member_step(name: &str) -> String {
-    format!("f:{name}")
+    ["f:", name].concat()
 }
 
 /// How a value is walked, given what its schema says.
@@ -143,8 +143,14 @@ impl Difference {
     }
 
     fn put(&mut self, step: &str, below: Self) {
-        self.changed.put(step.to_owned(), below.changed);
-        self.removed.put(step.to_owned(), below.removed);
+        for (set, below) in [
+            (&mut self.changed, below.changed),
+            (&mut self.removed, below.removed),
+        ] {
+            if !below.is_empty() {
+                set.put(step.to_owned(), below);
+            }
+        }
     }
 
     fn extend(&mut self, other: &Self) {

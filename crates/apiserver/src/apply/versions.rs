@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     fields::Set,
     managed::Manager,
-    typed::{Difference, compare, member_step},
+    typed::{Difference, compare},
 };
 use crate::schema::Node;
 
@@ -63,6 +63,12 @@ impl<'a> Comparisons<'a> {
         &self.known[api_version]
     }
 
+    /// What changed in a version, which is not asked about again.
+    pub(super) fn take_changed(&mut self, api_version: &str) -> Set {
+        let known = self.known.remove(api_version);
+        known.unwrap_or_else(|| self.compare(api_version)).changed
+    }
+
     fn compare(&self, api_version: &str) -> Difference {
         let versions = self.manager.versions;
         let Some(node) = versions.node(api_version) else {
@@ -87,19 +93,19 @@ pub(super) fn strip(mut set: Set) -> Set {
     set.cut(&["f:apiVersion"]);
     set.cut(&["f:kind"]);
     set.disown("f:metadata");
-    for name in [
-        "name",
-        "namespace",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "selfLink",
-        "uid",
-        "generation",
-        "managedFields",
-        "resourceVersion",
+    for step in [
+        "f:name",
+        "f:namespace",
+        "f:creationTimestamp",
+        "f:deletionTimestamp",
+        "f:deletionGracePeriodSeconds",
+        "f:selfLink",
+        "f:uid",
+        "f:generation",
+        "f:managedFields",
+        "f:resourceVersion",
     ] {
-        set.cut(&["f:metadata", &member_step(name)]);
+        set.cut(&["f:metadata", step]);
     }
     set
 }

@@ -1,7 +1,7 @@
 //! Roles that are made of others: a `ClusterRole` with an aggregation rule has the
 //! rules of every cluster role it selects, and whoever adds a kind adds to them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Value, json};
 
@@ -16,7 +16,8 @@ const MANAGER: &str = "clusterrole-aggregation-controller";
 
 /// Where cluster roles are kept.
 pub(crate) fn cluster_roles() -> Collection {
-    collection(rbac::GROUP, "clusterroles")
+    static KNOWN: LazyLock<Collection> = LazyLock::new(|| collection(rbac::GROUP, "clusterroles"));
+    Arc::clone(&KNOWN)
 }
 
 /// Gives every role that is made of others its rules, so that a new server has them

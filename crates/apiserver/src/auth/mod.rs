@@ -8,7 +8,11 @@ pub(crate) mod policy;
 pub(crate) mod rbac;
 pub(crate) mod token;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
 
 pub(crate) use aggregation::{aggregate, cluster_roles, settle};
 
@@ -55,11 +59,12 @@ impl User {
     }
 
     /// The administrator, and every part of this process.
-    pub(crate) fn admin() -> Self {
-        Self::new(
-            "admin",
-            [MASTERS, AUTHENTICATED].map(str::to_owned).to_vec(),
-        )
+    pub(crate) fn admin() -> Arc<Self> {
+        static ADMIN: LazyLock<Arc<User>> = LazyLock::new(|| {
+            let groups = [MASTERS, AUTHENTICATED].map(str::to_owned).to_vec();
+            Arc::new(User::new("admin", groups))
+        });
+        Arc::clone(&ADMIN)
     }
 
     /// A service account.

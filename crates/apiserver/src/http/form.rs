@@ -1,5 +1,7 @@
 //! The forms in which objects leave: whole, metadata only, or as a table.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -17,7 +19,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Objects as they are; the text is their `apiVersion`.
-    Whole(String),
+    Whole(Arc<str>),
     /// `PartialObjectMetadata`.
     Metadata,
     /// A table in this version of `meta.k8s.io`.
@@ -69,7 +71,7 @@ impl Form {
         }
         match self {
             Self::Whole(api_version) => {
-                json!({"kind": kind.kind, "apiVersion": api_version, "metadata": metadata})
+                json!({"kind": kind.kind, "apiVersion": **api_version, "metadata": metadata})
             }
             Self::Metadata => json!({
                 "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
@@ -97,11 +99,11 @@ impl Form {
             metadata["remainingItemCount"] = json!(remaining);
         }
         let (list_kind, api_version) = match self {
-            Self::Whole(version) => (kind.list_kind.as_str(), version.as_str()),
+            Self::Whole(version) => (kind.list_kind.as_str(), &**version),
             Self::Metadata => ("PartialObjectMetadataList", "meta.k8s.io/v1"),
             Self::Table { version, include } => {
                 let now = Timestamp::now();
-                let row = |object: &std::sync::Arc<Stored>| {
+                let row = |object: &Arc<Stored>| {
                     Ok(table::row(
                         kind,
                         &in_version(kind, object)?,

@@ -1,5 +1,7 @@
 //! What a request asks for, and whether whoever asks may have it.
 
+use std::sync::Arc;
+
 use http::{Method, request::Parts};
 
 use super::{
@@ -18,8 +20,8 @@ use crate::{
 };
 
 /// Whoever asks. Requests that did not come through the listener are the program's own.
-pub(super) fn user(core: &Core, parts: &Parts) -> Result<User> {
-    let user = parts.extensions.get::<User>().cloned();
+pub(super) fn user(core: &Core, parts: &Parts) -> Result<Arc<User>> {
+    let user = parts.extensions.get::<Arc<User>>().cloned();
     impersonated(core, user.unwrap_or_else(User::admin), &parts.headers)
 }
 

@@ -1,7 +1,7 @@
 //! Asking in the name of somebody else, as `kubectl --as` does. Each thing that is said
 //! of them needs leave of its own.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use http::HeaderMap;
 
@@ -20,7 +20,7 @@ const EXTRA: &str = "impersonate-extra-";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 
 /// Whoever is to be taken for the one who asks.
-pub(super) fn impersonated(core: &Core, user: User, headers: &HeaderMap) -> Result<User> {
+pub(super) fn impersonated(core: &Core, user: Arc<User>, headers: &HeaderMap) -> Result<Arc<User>> {
     let claim = Claim::read(headers)?;
     if claim == Claim::default() {
         return Ok(user);
@@ -34,7 +34,7 @@ pub(super) fn impersonated(core: &Core, user: User, headers: &HeaderMap) -> Resu
     }
     let mut other = User::other(&claim.user, claim.groups);
     (other.uid, other.extra) = (claim.uid, claim.extra);
-    Ok(other)
+    Ok(Arc::new(other))
 }
 
 /// What the headers say of somebody else.
@@ -63,7 +63,7 @@ impl Claim {
                 UID => claim.uid = value,
                 _ => {
                     if let Some(key) = name.strip_prefix(EXTRA) {
-                        let key = decode_path(key).unwrap_or_else(|| key.to_owned());
+                        let key = decode_path(key).map_or_else(|| key.to_owned(), Cow::into_owned);
                         claim.extra.entry(key).or_default().push(value);
                     }
                 }

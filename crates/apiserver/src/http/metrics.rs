@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,8 +20,8 @@ pub(crate) struct Metrics(Mutex<BTreeMap<Label, Series>>);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Label {
     pub(super) verb: &'static str,
-    /// A served kind, or empty: what clients make up is not remembered.
-    pub(super) resource: String,
+    /// A served kind, if it was one: what clients make up is not remembered.
+    pub(super) resource: Option<Arc<str>>,
     pub(super) code: u16,
 }
 
@@ -32,6 +32,7 @@ impl fmt::Display for Label {
             resource,
             code,
         } = self;
+        let resource = resource.as_deref().unwrap_or_default();
         write!(f, "verb={verb:?},resource={resource:?},code=\"{code}\"")
     }
 }
@@ -139,7 +140,7 @@ mod tests {
         let metrics = Metrics::default();
         let label = Label {
             verb: "get",
-            resource: "pods".to_owned(),
+            resource: Some("pods".into()),
             code: 200,
         };
         metrics.count(label.clone(), Duration::from_millis(3));

@@ -22,10 +22,7 @@ mod spdy;
 mod streams;
 mod websocket;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
@@ -87,36 +84,50 @@ impl Api {
     {
         let began = Instant::now();
         let (parts, body) = request.into_parts();
-        let answer = answer::of(self.route(&parts, body).await);
-        self.count(&parts, answer.status().as_u16(), began.elapsed());
-        answer
-    }
-
-    fn count(&self, parts: &Parts, code: u16, took: Duration) {
-        let (mut verb, mut resource) = ("get", String::new());
-        if let Route::Objects(objects) = Route::parse(parts.uri.path()) {
-            let query = Query::parse(parts.uri.query().unwrap_or_default());
-            verb = gatekeeper::verb(&parts.method, &query.unwrap_or_default(), &objects);
-            let catalog = self.core.catalog();
-            if let Some(kind) = catalog.find(&objects.group, &objects.version, &objects.plural) {
-                resource = kind.qualified();
-            }
-        }
+        let route = Route::parse(parts.uri.path());
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let (verb, resource) = self.label(&parts, query.as_ref().ok(), &route);
+        let answer = match query {
+            Ok(query) => answer::of(self.route(&parts, query, route, body).await),
+            Err(problem) => failure(&problem),
+        };
         let label = metrics::Label {
             verb,
             resource,
-            code,
+            code: answer.status().as_u16(),
         };
-        self.metrics.count(label, took);
+        self.metrics.count(label, began.elapsed());
+        answer
     }
 
-    async fn route<B>(&self, parts: &Parts, body: B) -> Result<Response<Body>>
+    /// As what a request is counted.
+    fn label(
+        &self,
+        parts: &Parts,
+        query: Option<&Query>,
+        route: &Route,
+    ) -> (&'static str, Option<Arc<str>>) {
+        let Route::Objects(objects) = route else {
+            return ("get", None);
+        };
+        let none = Query::default();
+        let verb = gatekeeper::verb(&parts.method, query.unwrap_or(&none), objects);
+        let catalog = self.core.catalog();
+        let kind = catalog.find(&objects.group, &objects.version, &objects.plural);
+        (verb, kind.map(|kind| Arc::clone(kind.qualified())))
+    }
+
+    async fn route<B>(
+        &self,
+        parts: &Parts,
+        query: Query,
+        route: Route,
+        body: B,
+    ) -> Result<Response<Body>>
     where
         B: hyper::body::Body<Data = Bytes> + Send,
         B::Error: Into<BoxError>,
     {
-        let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-        let route = Route::parse(parts.uri.path());
         let core = &*self.core;
         let user = gatekeeper::user(core, parts)?;
         gatekeeper::authorize(core, &user, parts, &query, &route)?;

@@ -1,5 +1,7 @@
 //! Content negotiation: which form an answer takes, how a body is read.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
 use serde_json::Value;
 
@@ -59,7 +61,7 @@ pub(crate) fn form(headers: &HeaderMap, query: &Query, kind: &Served) -> Result<
             continue;
         }
         match entry.parameter("as") {
-            "" => return Ok(Form::Whole(kind.api_version())),
+            "" => return Ok(Form::Whole(Arc::clone(kind.api_version()))),
             "Table" => {
                 return Ok(Form::Table {
                     version,

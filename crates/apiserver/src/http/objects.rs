@@ -216,8 +216,13 @@ impl Ask<'_> {
         }
     }
 
-    fn written(&self, code: u16, call: &Call<'_>, outcome: Outcome) -> Result<Response<Body>> {
-        let form = self.form()?;
+    fn written(
+        &self,
+        form: &Form,
+        code: u16,
+        call: &Call<'_>,
+        outcome: Outcome,
+    ) -> Result<Response<Body>> {
         let bytes = match outcome {
             Outcome::Stored(stored) => form.object(&self.kind, &stored)?,
             Outcome::Tree(object) => Bytes::from(form.tree(&self.kind, object).to_string()),
@@ -226,7 +231,7 @@ impl Ask<'_> {
     }
 
     async fn create(&self) -> Result<Response<Body>> {
-        self.form()?;
+        let form = self.form()?;
         if self.kind.namespaced && self.path.namespace.is_empty() {
             return Err(Failure::method_not_allowed());
         }
@@ -235,30 +240,32 @@ impl Ask<'_> {
         let body = negotiate::object(self.headers, &self.body)?;
         Self::duplicates(&mut call, &body.duplicates)?;
         match rest::create(&mut call, body.value).await {
-            Ok(outcome) => self.written(201, &call, outcome),
+            Ok(outcome) => self.written(&form, 201, &call, outcome),
             Err(problem) => Ok(refused(&problem, &call)),
         }
     }
 
     async fn replace(&self) -> Result<Response<Body>> {
-        self.form()?;
+        let form = self.form()?;
         let options = self.options()?;
         let mut call = self.call(&options);
         let body = negotiate::object(self.headers, &self.body)?;
         Self::duplicates(&mut call, &body.duplicates)?;
         match rest::update(&mut call, Edit::Replace(body.value)).await {
-            Ok((outcome, _)) => self.written(200, &call, outcome),
+            Ok((outcome, _)) => self.written(&form, 200, &call, outcome),
             Err(problem) => Ok(refused(&problem, &call)),
         }
     }
 
     async fn patch(&self) -> Result<Response<Body>> {
-        self.form()?;
+        let form = self.form()?;
         let options = self.options()?;
         let mut call = self.call(&options);
         let edit = self.edit(&mut call)?;
         match rest::update(&mut call, edit).await {
-            Ok((outcome, created)) => self.written(if created { 201 } else { 200 }, &call, outcome),
+            Ok((outcome, created)) => {
+                self.written(&form, if created { 201 } else { 200 }, &call, outcome)
+            }
             Err(problem) => Ok(refused(&problem, &call)),
         }
     }
@@ -302,18 +309,18 @@ impl Ask<'_> {
     }
 
     async fn delete(&self) -> Result<Response<Body>> {
-        self.form()?;
+        let form = self.form()?;
         let (options, wanted) = self.delete_options()?;
         let mut call = self.call(&options);
         match rest::delete(&mut call, &wanted).await? {
             Deleted::Gone(stored) if returned(&self.kind) => {
-                self.written(200, &call, Outcome::Stored(stored))
+                self.written(&form, 200, &call, Outcome::Stored(stored))
             }
             Deleted::Gone(stored) => {
                 let status = deleted(&self.kind, &self.path.name, &stored.head.uid);
                 Ok(warned(answer::json(200, &status), &call))
             }
-            Deleted::Waiting(outcome) => self.written(200, &call, outcome),
+            Deleted::Waiting(outcome) => self.written(&form, 200, &call, outcome),
         }
     }
 

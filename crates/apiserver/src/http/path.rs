@@ -1,5 +1,7 @@
 //! Paths of the Kubernetes API.
 
+use std::borrow::Cow;
+
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -73,7 +75,7 @@ impl Objects {
 impl Route {
     /// Reads a path. Segments are decoded after they are told apart.
     pub(crate) fn parse(path: &str) -> Self {
-        let segments: Option<Vec<String>> = path
+        let segments: Option<Vec<Cow<'_, str>>> = path
             .trim_matches('/')
             .split('/')
             .map(super::query::decode_path)
@@ -81,7 +83,7 @@ impl Route {
         let Some(segments) = segments else {
             return Self::Unknown;
         };
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let segments: Vec<&str> = segments.iter().map(|segment| &**segment).collect();
         match segments.as_slice() {
             ["version"] => Self::Version,
             ["healthz" | "livez" | "readyz"]
@@ -132,29 +134,18 @@ fn within(group: &str, version: &str, rest: &[&str]) -> Route {
         namespace,
         ..Objects::default()
     };
-    match rest
-        .iter()
-        .map(|text| (*text).to_owned())
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
-        [plural] => Route::Objects(Objects {
-            plural: plural.clone(),
-            ..objects
-        }),
-        [plural, name] => Route::Objects(Objects {
-            plural: plural.clone(),
-            name: name.clone(),
-            ..objects
-        }),
-        [plural, name, subresource] => Route::Objects(Objects {
-            plural: plural.clone(),
-            name: name.clone(),
-            subresource: subresource.clone(),
-            ..objects
-        }),
-        _ => Route::Unknown,
-    }
+    let [plural, name, subresource] = match *rest {
+        [plural] => [plural, "", ""],
+        [plural, name] => [plural, name, ""],
+        [plural, name, subresource] => [plural, name, subresource],
+        _ => return Route::Unknown,
+    };
+    Route::Objects(Objects {
+        plural: plural.to_owned(),
+        name: name.to_owned(),
+        subresource: subresource.to_owned(),
+        ..objects
+    })
 }
 
 #[cfg(test)]

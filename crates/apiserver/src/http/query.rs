@@ -1,6 +1,6 @@
 //! Query strings.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use crate::status::{Failure, Result};
 
@@ -16,7 +16,8 @@ impl Query {
             .map(|part| {
                 let (key, value) = part.split_once('=').unwrap_or((part, ""));
                 let decoded = decode(key, true).zip(decode(value, true));
-                decoded.ok_or_else(|| Failure::bad_request(format!("invalid query: {part:?}")))
+                let owned = decoded.map(|(key, value)| (key.into_owned(), value.into_owned()));
+                owned.ok_or_else(|| Failure::bad_request(format!("invalid query: {part:?}")))
             })
             .collect::<Result<_>>()
             .map(Self)
@@ -70,13 +71,13 @@ impl Query {
 }
 
 /// Decodes one segment of a path.
-pub(super) fn decode_path(text: &str) -> Option<String> {
+pub(super) fn decode_path(text: &str) -> Option<Cow<'_, str>> {
     decode(text, false)
 }
 
-fn decode(text: &str, plus: bool) -> Option<String> {
+fn decode(text: &str, plus: bool) -> Option<Cow<'_, str>> {
     if !text.contains(['%', '+']) {
-        return Some(text.to_owned());
+        return Some(Cow::Borrowed(text));
     }
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
@@ -90,7 +91,7 @@ fn decode(text: &str, plus: bool) -> Option<String> {
             other => other,
         });
     }
-    String::from_utf8(decoded).ok()
+    String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
 fn digit(byte: u8) -> Option<u8> {

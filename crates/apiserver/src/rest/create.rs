@@ -136,7 +136,7 @@ fn check_home(call: &Call<'_>, name: &str) -> Result<()> {
 /// Whether the definition of the kind is going.
 fn is_going(call: &Call<'_>) -> bool {
     let definition = call.core.cache.shelf(&definitions());
-    let definition = definition.get(&Name::new("", &call.kind.qualified()));
+    let definition = definition.get(&Name::new("", call.kind.qualified()));
     definition.is_some_and(|definition| definition.head.deleting)
 }
 
@@ -165,6 +165,13 @@ fn is_numbered(call: &Call<'_>, object: &Value) -> bool {
         || (object.get("spec").is_some() && !NOT.contains(&plural))
 }
 
+/// A UUID that nobody has. It keeps no secret, so it need not come from the kernel.
+fn uid() -> String {
+    uuid::Builder::from_random_bytes(rand::random())
+        .into_uuid()
+        .to_string()
+}
+
 /// Gives the object its identity.
 fn stamp(call: &Call<'_>, object: &mut Value) {
     let numbered = is_numbered(call, object);
@@ -177,7 +184,7 @@ fn stamp(call: &Call<'_>, object: &mut Value) {
     ] {
         metadata.remove(name);
     }
-    metadata.insert("uid".into(), json!(uuid::Uuid::new_v4().to_string()));
+    metadata.insert("uid".into(), json!(uid()));
     metadata.insert("creationTimestamp".into(), json!(seconds(call.now)));
     if numbered {
         metadata.insert("generation".into(), json!(1));

@@ -26,7 +26,7 @@ impl Call<'_> {
     pub(super) fn manager<'b>(&'b self, versions: &'b Versions<'_>) -> Manager<'b> {
         Manager {
             name: &self.options.manager,
-            api_version: &versions.own,
+            api_version: versions.own,
             subresource: self.part.subresource(),
             versions,
             now: self.now,
@@ -36,13 +36,13 @@ impl Call<'_> {
     /// The body must be of the kind and version of the path. Of built-in kinds, a body
     /// need not say what it is.
     pub(super) fn check_type(&self, object: &mut Value) -> Result<()> {
-        let expected = self.kind.api_version();
+        let expected = &**self.kind.api_version();
         let is_object = object.get("metadata").is_none_or(Value::is_object);
         let Some(fields) = object.as_object_mut().filter(|_| is_object) else {
             return Err(Failure::bad_request("the body is not a Kubernetes object"));
         };
         if self.kind.builtin {
-            for (key, known) in [("apiVersion", &expected), ("kind", &self.kind.kind)] {
+            for (key, known) in [("apiVersion", expected), ("kind", &self.kind.kind)] {
                 let given = fields.entry(key).or_insert(Value::Null);
                 if given.is_null() || given == "" {
                     *given = json!(known);
@@ -72,7 +72,7 @@ impl Call<'_> {
     pub(super) fn check_applied_type(&self, config: &mut Value) -> Result<()> {
         let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
         let (version, kind) = (text("apiVersion"), text("kind"));
-        if version == self.kind.api_version() && kind == self.kind.kind {
+        if *version == **self.kind.api_version() && kind == self.kind.kind {
             return self.check_type(config);
         }
         let slash = if version.contains('/') { "" } else { "/" };

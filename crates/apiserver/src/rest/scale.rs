@@ -86,7 +86,7 @@ pub(crate) async fn update_scale(call: &mut Call<'_>, edit: Edit) -> Result<Valu
 /// Applies a number: who applies it comes to own it, as part of the whole object.
 async fn apply_scale(call: &mut Call<'_>, scale: &Scale, replicas: Value) -> Result<Value> {
     let mut config = nest(&scale.spec_replicas, replicas);
-    config["apiVersion"] = json!(call.kind.api_version());
+    config["apiVersion"] = json!(**call.kind.api_version());
     config["kind"] = json!(call.kind.kind);
     call.part = Part::Scale;
     changed(call, scale, Edit::Apply(config)).await

@@ -46,21 +46,20 @@ impl Edit {
 /// Carries out an edit. The flag says whether the object was created by it.
 pub(crate) async fn update(call: &mut Call<'_>, mut edit: Edit) -> Result<(Outcome, bool)> {
     check(call, &mut edit)?;
-    for _ in 1..TRIES {
+    let tries = if edit.names_version() { 1 } else { TRIES };
+    for _ in 1..tries {
         let quiet = call.warnings.len();
-        match attempt(call, &edit).await {
-            Err(failure) if failure.is_conflict() && retriable(&failure, &edit) => {
-                call.warnings.truncate(quiet);
-            }
+        match attempt(call, &mut edit, false).await {
+            Err(failure) if retriable(&failure) => call.warnings.truncate(quiet),
             outcome => return outcome,
         }
     }
-    attempt(call, &edit).await
+    attempt(call, &mut edit, true).await
 }
 
-fn retriable(failure: &Failure, edit: &Edit) -> bool {
+fn retriable(failure: &Failure) -> bool {
     // Conflicts of apply are about fields, not about time.
-    !edit.names_version() && failure.message.contains("has been modified")
+    failure.is_conflict() && failure.message.contains("has been modified")
 }
 
 /// What is wrong with the edit whatever the object is.
@@ -132,13 +131,14 @@ fn restrict(call: &Call<'_>, config: &mut Value) {
     }
 }
 
-async fn attempt(call: &mut Call<'_>, edit: &Edit) -> Result<(Outcome, bool)> {
+/// Tries once; the last time the edit is used up.
+async fn attempt(call: &mut Call<'_>, edit: &mut Edit, last: bool) -> Result<(Outcome, bool)> {
     let stored = match call.core.get(call.kind, call.namespace, call.name) {
         Ok(stored) => stored,
         Err(failure) => return create_by_apply(call, edit, failure).await,
     };
     let old = in_version(call.kind, &stored)?;
-    let mut new = edited(call, edit, &old)?;
+    let mut new = edited(call, edit, &old, last)?;
     check_versions(call, &stored, &new)?;
     carry(call, &old, &mut new);
     call.default(&mut new, Some(&old));
@@ -210,9 +210,10 @@ async fn create_by_apply(
 }
 
 /// The object as the edit alone would leave it.
-fn edited(call: &mut Call<'_>, edit: &Edit, old: &Value) -> Result<Value> {
+fn edited(call: &mut Call<'_>, edit: &mut Edit, old: &Value, last: bool) -> Result<Value> {
     let node = call.kind.schema.root();
     match edit {
+        Edit::Replace(object) if last => Ok(object.take()),
         Edit::Replace(object) => Ok(object.clone()),
         Edit::Patch(patch) => {
             let mut new = patch.apply(node, old)?;
@@ -342,16 +343,15 @@ fn count_generation(call: &Call<'_>, old: &Value, new: &mut Value) {
     let Some(generation) = metadata(old).get("generation").and_then(Value::as_i64) else {
         return;
     };
-    let desired = |object: &Value| -> Vec<(String, Value)> {
-        let fields = object.as_object().into_iter().flatten();
-        fields
-            .filter(|(key, _)| *key != "metadata" && !(apart && *key == "status"))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
-    };
-    if desired(old) != desired(new) {
+    if desired(old, apart).ne(desired(new, apart)) {
         metadata_mut(new).insert("generation".into(), json!(generation + 1));
     }
+}
+
+/// What is wanted of an object; its status is none of that if it is written apart.
+fn desired(object: &Value, apart: bool) -> impl Iterator<Item = (&String, &Value)> {
+    let fields = object.as_object().into_iter().flatten();
+    fields.filter(move |(key, _)| *key != "metadata" && !(apart && *key == "status"))
 }
 
 /// Writes the new state; an object that was only kept by finalizers goes with the last one.

@@ -1,7 +1,6 @@
 //! The thread that writes, and the handle through which requests reach it.
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -203,10 +202,12 @@ impl Writer {
             .into_iter()
             .map(|job| (job.change, job.answer))
             .unzip();
-        let outcomes = match self.commit(&changes) {
+        let horizon = horizon(self.horizon, self.version);
+        let outcomes = match self.commit(&changes, horizon) {
             Ok(outcomes) => outcomes,
-            // One bad write must not take its neighbours with it.
-            Err(_) if changes.len() > 1 => {
+            // One bad write must not take its neighbours with it, nor forgetting any: a disk may have
+            // room for a write and not for more.
+            Err(_) if changes.len() > 1 || horizon > self.horizon => {
                 changes.chunks(1).flat_map(|one| self.alone(one)).collect()
             }
             Err(refusal) => vec![Err(refusal)],
@@ -218,12 +219,12 @@ impl Writer {
     }
 
     fn alone(&mut self, change: &[Change]) -> Vec<Answer> {
-        self.commit(change)
+        self.commit(change, self.horizon)
             .unwrap_or_else(|refusal| vec![Err(refusal)])
     }
 
-    /// Writes all changes in one transaction and publishes them.
-    fn commit(&mut self, changes: &[Change]) -> Result<Vec<Answer>, Refusal> {
+    /// Writes all changes in one transaction, which forgets history up to a horizon, and publishes them.
+    fn commit(&mut self, changes: &[Change], horizon: u64) -> Result<Vec<Answer>, Refusal> {
         let Database {
             connection, keys, ..
         } = &mut self.database;
@@ -241,8 +242,6 @@ impl Writer {
             }
             outcomes.push(outcome);
         }
-        // What is forgotten goes with what is written, which costs no commit of its own.
-        let horizon = horizon(self.horizon, pending.version);
         if horizon > self.horizon {
             versions::forget(&transaction, self.horizon, horizon)
                 .map_err(|error| refuse(&error))?;
@@ -256,7 +255,8 @@ impl Writer {
     }
 }
 
-/// Where history begins when `version` is written.
+/// Where history, which begins behind `now`, may begin when `version` is written. What is forgotten
+/// goes with what is written next, which costs no commit of its own.
 fn horizon(now: u64, version: u64) -> u64 {
     let next = now + BITE;
     if version >= next + KEPT { next } else { now }
@@ -315,7 +315,6 @@ impl Crowd {
 struct Pending<'a> {
     publish: &'a dyn Publish,
     version: u64,
-    overlay: HashMap<(Collection, Name), Option<Arc<Stored>>>,
     written: Vec<Written>,
 }
 
@@ -324,17 +323,19 @@ impl<'a> Pending<'a> {
         Self {
             publish,
             version,
-            overlay: HashMap::new(),
             written: Vec::new(),
         }
     }
 
     /// What the change replaces, if it finds what it expects.
     fn check(&self, change: &Change) -> Result<Option<Arc<Stored>>, Refusal> {
-        let key = (Arc::clone(&change.collection), change.draft.name().clone());
-        let current = match self.overlay.get(&key) {
-            Some(current) => current.clone(),
-            None => self.publish.current(&key.0, &key.1),
+        let (collection, name) = (&change.collection, change.draft.name());
+        // A group is small, and mostly about different objects.
+        let mut earlier = self.written.iter().rev();
+        let earlier = earlier.find(|one| one.object.name == *name && one.collection == *collection);
+        let current = match earlier {
+            Some(one) => (!one.deleted).then(|| Arc::clone(&one.object)),
+            None => self.publish.current(collection, name),
         };
         match (change.expect, &current) {
             (Expect::Absent, Some(_)) => Err(Refusal::Exists),
@@ -356,9 +357,6 @@ impl<'a> Pending<'a> {
     fn accept(&mut self, written: Written) -> Arc<Stored> {
         self.version += 1;
         let object = Arc::clone(&written.object);
-        let now = (!written.deleted).then(|| Arc::clone(&object));
-        self.overlay
-            .insert((Arc::clone(&written.collection), object.name.clone()), now);
         self.written.push(written);
         object
     }
