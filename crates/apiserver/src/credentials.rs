@@ -1,6 +1,8 @@
 //! Who the server is and who may talk to it: a certificate authority, a server
 //! certificate and the administrator's token, kept in the data folder.
 
+mod client;
+
 use std::{
     fs::{File, OpenOptions},
     io::{ErrorKind, Write as _},
@@ -13,8 +15,8 @@ use base64::{Engine as _, engine::general_purpose};
 use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use rand::RngExt as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::{
     RootCertStore,
@@ -184,26 +186,27 @@ impl Credentials {
     }
 
     /// A certificate and its key (PEM) by which the server knows `user`, a member of
-    /// `group`, for a number of days from `now` on.
+    /// `groups`, for a number of days from `now` on.
     pub fn certify(
         &self,
         user: &str,
-        group: Option<&str>,
+        groups: &[String],
         now: Timestamp,
         days: i64,
     ) -> Result<(String, String), Error> {
         let today = now.to_zoned(TimeZone::UTC).date();
-        let ends = today.saturating_add(days.days()).min(self.authority_ends);
-        let mut parameters = CertificateParams::new(Vec::new())?;
-        span(&mut parameters, today, ends);
-        let mut name = DistinguishedName::new();
-        name.push(DnType::CommonName, user);
-        if let Some(group) = group {
-            name.push(DnType::OrganizationName, group);
-        }
-        parameters.distinguished_name = name;
-        parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        self.signed(parameters)
+        let key = KeyPair::generate()?;
+        let request = client::Request {
+            user,
+            groups,
+            key: &key,
+            // Clocks differ.
+            from: today.yesterday().unwrap_or(today),
+            ends: today.saturating_add(days.days()).min(self.authority_ends),
+        };
+        let authority_key = KeyPair::from_pem(&self.authority_key)?;
+        let certificate = request.sign(&self.authority, &authority_key)?;
+        Ok((certificate, key.serialize_pem()))
     }
 
     /// A certificate of the authority for a new key.

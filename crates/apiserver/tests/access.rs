@@ -74,10 +74,11 @@ impl Served {
     }
 
     /// A client with a certificate.
-    async fn certified(&self, user: &str, group: Option<&str>) -> Client {
+    async fn certified(&self, user: &str, groups: &[&str]) -> Client {
+        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
         let (certificate, key) = self
             .credentials
-            .certify(user, group, Timestamp::now(), 1)
+            .certify(user, &groups, Timestamp::now(), 1)
             .unwrap();
         let config = self
             .credentials
@@ -233,25 +234,29 @@ async fn service_accounts_may_what_roles_allow() {
 async fn certificates_name_users_and_groups() {
     let served = serve().await;
     let (admin, post) = (served.client(None).await, PostParams::default());
-    let jane = served.certified("jane", Some("devs")).await;
+    let jane = served.certified("jane", &["devs", "on-call"]).await;
     let own: Api<SelfSubjectReview> = Api::all(jane.clone());
     let who = own.create(&post, &SelfSubjectReview::default()).await;
     let who = who.unwrap().status.unwrap().user_info.unwrap();
     assert_eq!(who.username.as_deref(), Some("jane"));
-    assert_eq!(who.groups.unwrap(), ["devs", "system:authenticated"]);
+    assert_eq!(
+        who.groups.unwrap(),
+        ["devs", "on-call", "system:authenticated"]
+    );
 
     let configs: Api<ConfigMap> = Api::namespaced(jane, "default");
     let (code, _, message) = refused(configs.list(&ListParams::default()).await);
     assert_eq!(code, 403);
     assert!(message.contains("User \"jane\" cannot list"), "{message}");
     let bindings: Api<RoleBinding> = Api::namespaced(admin, "default");
+    // The second of two groups counts like the first.
     let binding = of(json!({"metadata": {"name": "viewers"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
-        "subjects": [{"kind": "Group", "name": "devs", "apiGroup": "rbac.authorization.k8s.io"}]}));
+        "subjects": [{"kind": "Group", "name": "on-call", "apiGroup": "rbac.authorization.k8s.io"}]}));
     bindings.create(&post, &binding).await.unwrap();
     configs.list(&ListParams::default()).await.unwrap();
 
-    let master = served.certified("root", Some("system:masters")).await;
+    let master = served.certified("root", &["system:masters"]).await;
     let secrets: Api<Secret> = Api::all(master);
     secrets.list(&ListParams::default()).await.unwrap();
     served.end().await;
@@ -262,7 +267,7 @@ async fn others_certificates_are_refused() {
     let (served, other) = (serve().await, serve().await);
     let (certificate, key) = other
         .credentials
-        .certify("root", Some("system:masters"), Timestamp::now(), 1)
+        .certify("root", &["system:masters".to_owned()], Timestamp::now(), 1)
         .unwrap();
     let config = served
         .credentials

@@ -31,10 +31,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let now = Timestamp::now();
         let credentials = Credentials::open(folder.path(), now).unwrap();
-        let (pem, _) = credentials.certify("jane", Some("devs"), now, 7).unwrap();
-        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
-        let groups = ["devs", AUTHENTICATED].map(str::to_owned).to_vec();
-        assert_eq!(user(&certificate), Some(User::new("jane", groups)));
+        for groups in [&[][..], &["devs"], &["ops, on call", "devs", "=#\\"]] {
+            let mut groups: Vec<String> = groups.iter().map(|group| (*group).into()).collect();
+            let (pem, _) = credentials.certify("jane", &groups, now, 7).unwrap();
+            let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+            groups.push(AUTHENTICATED.to_owned());
+            assert_eq!(user(&certificate), Some(User::new("jane", groups)));
+        }
         assert_eq!(user(b"nonsense"), None);
     }
 }

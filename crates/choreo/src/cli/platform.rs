@@ -56,9 +56,9 @@ pub(crate) struct Kubeconfig {
     /// Who it is for, as roles are bound to them
     #[arg(long, value_name = "NAME")]
     pub(crate) user: String,
-    /// The group they are in
-    #[arg(long, value_name = "NAME")]
-    pub(crate) group: Option<String>,
+    /// A group they are in; may be given several times
+    #[arg(long = "group", value_name = "NAME")]
+    pub(crate) groups: Vec<String>,
     /// For how long they are let in; a certificate cannot be taken back
     #[arg(
         long,

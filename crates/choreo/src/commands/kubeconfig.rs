@@ -17,11 +17,11 @@ use crate::{
 pub(crate) fn run(folder: &Folder, args: &Kubeconfig) -> Result {
     let running = folder.running()?;
     let running = running.ok_or_else(|| client::not_running(folder))?;
-    let Kubeconfig { user, group, days } = args;
+    let Kubeconfig { user, groups, days } = args;
     let now = Timestamp::now();
     let made = Credentials::open(&folder.api(), now).and_then(|credentials| {
         let days = i64::from(*days);
-        let (certificate, key) = credentials.certify(user, group.as_deref(), now, days)?;
+        let (certificate, key) = credentials.certify(user, groups, now, days)?;
         Ok(credentials.kubeconfig_by(&running.api, user, &certificate, &key))
     });
     let failed = |error| {
