@@ -196,6 +196,15 @@ pub(crate) fn validate(
     causes
 }
 
+/// Why nothing here does what a definition asks for, if so.
+pub(crate) fn unheeded(kind: &Served, object: &Value) -> Option<&'static str> {
+    let strategy = object.pointer("/spec/conversion/strategy");
+    let webhook = is_definition(kind) && strategy.is_some_and(|strategy| strategy == "Webhook");
+    webhook.then_some(
+        "spec.conversion: this server asks no webhooks: every version of an object has the same fields",
+    )
+}
+
 /// Versions in which objects may be stored, and which are no longer described.
 fn missing_versions(definition: &Value) -> Vec<Cause> {
     let items = |path: &str| {

@@ -123,7 +123,7 @@ spec:
 ";
 
 fn session(kubectl: &Kubectl) {
-    kubectl.check(&["version"], "", &["Server Version: v1.32"]);
+    kubectl.check(&["version"], "", &["Server Version: v1.34"]);
     kubectl.check(
         &["get", "namespaces"],
         "",

@@ -83,6 +83,11 @@ pub(crate) fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<
     columns.map(|column| (column.cell)(&object, now)).collect()
 }
 
+/// Why nothing here does what objects of a kind ask for, if so.
+pub(crate) fn unheeded(resource: &Resource) -> Option<&'static str> {
+    row(resource)?.unheeded
+}
+
 /// What registers the definition of a built-in kind with a generator and
 /// returns its name.
 pub(crate) fn register(resource: &Resource) -> Option<definitions::Register> {

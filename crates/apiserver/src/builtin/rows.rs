@@ -54,6 +54,8 @@ pub(super) struct Row {
     /// What the server itself decides, which nobody owns.
     pub(super) prepare: fn(&mut Value, Option<&Value>),
     pub(super) check: fn(&Value, Option<&Value>) -> Vec<Cause>,
+    /// Why nothing here does what such an object asks for, said to those who write one.
+    pub(super) unheeded: Option<&'static str>,
 }
 
 impl Row {
@@ -76,6 +78,7 @@ impl Row {
             default: defaults::nothing,
             prepare: defaults::nothing,
             check: checks::nothing,
+            unheeded: None,
         }
     }
 
@@ -138,10 +141,23 @@ impl Row {
         }
     }
 
+    const fn unheeded(self, why: &'static str) -> Self {
+        Self {
+            unheeded: Some(why),
+            ..self
+        }
+    }
+
     const fn check(self, check: fn(&Value, Option<&Value>) -> Vec<Cause>) -> Self {
         Self { check, ..self }
     }
 }
+
+/// Why some kinds are kept and not obeyed.
+const NO_WEBHOOKS: &str = "stored, but not enforced: this server asks no webhooks";
+const NO_POLICIES: &str = "stored, but not enforced: this server evaluates no admission policies";
+const NO_QUOTAS: &str = "stored, but not enforced: this server limits no namespaces";
+const NO_BUDGETS: &str = "stored, but not enforced: this server evicts whatever it is asked to";
 
 /// All of them, in the order of discovery.
 pub(super) static ROWS: &[Row] = &[
@@ -153,7 +169,9 @@ pub(super) static ROWS: &[Row] = &[
     Row::of::<core::Event>(columns::EVENT)
         .short(&["ev"])
         .selectable(EVENT_FIELDS),
-    Row::of::<core::LimitRange>(columns::CREATED).short(&["limits"]),
+    Row::of::<core::LimitRange>(columns::CREATED)
+        .short(&["limits"])
+        .unheeded(NO_QUOTAS),
     Row::of::<core::Namespace>(columns::NAMESPACE)
         .short(&["ns"])
         .cluster()
@@ -195,7 +213,8 @@ pub(super) static ROWS: &[Row] = &[
         .check(checks::replication_controller),
     Row::of::<core::ResourceQuota>(columns::RESOURCE_QUOTA)
         .short(&["quota"])
-        .status(),
+        .status()
+        .unheeded(NO_QUOTAS),
     Row::of::<core::Secret>(columns::SECRET)
         .selectable(&["type"])
         .default(defaults::secret)
@@ -213,20 +232,24 @@ pub(super) static ROWS: &[Row] = &[
     Row::of::<admission::MutatingWebhookConfiguration>(columns::WEBHOOKS)
         .categories(&["api-extensions"])
         .cluster()
-        .default(defaults::mutating_webhooks),
+        .default(defaults::mutating_webhooks)
+        .unheeded(NO_WEBHOOKS),
     Row::of::<admission::ValidatingAdmissionPolicy>(columns::ADMISSION_POLICY)
         .categories(&["api-extensions"])
         .cluster()
         .status()
-        .default(defaults::admission_policy),
+        .default(defaults::admission_policy)
+        .unheeded(NO_POLICIES),
     Row::of::<admission::ValidatingAdmissionPolicyBinding>(columns::ADMISSION_POLICY_BINDING)
         .categories(&["api-extensions"])
         .cluster()
-        .default(defaults::admission_policy_binding),
+        .default(defaults::admission_policy_binding)
+        .unheeded(NO_POLICIES),
     Row::of::<admission::ValidatingWebhookConfiguration>(columns::WEBHOOKS)
         .categories(&["api-extensions"])
         .cluster()
-        .default(defaults::validating_webhooks),
+        .default(defaults::validating_webhooks)
+        .unheeded(NO_WEBHOOKS),
     // apiextensions.k8s.io/v1
     Row::of::<extensions::CustomResourceDefinition>(columns::CREATED)
         .short(&["crd", "crds"])
@@ -318,7 +341,8 @@ pub(super) static ROWS: &[Row] = &[
     Row::of::<policy::PodDisruptionBudget>(columns::DISRUPTION_BUDGET)
         .short(&["pdb"])
         .status()
-        .check(checks::disruption_budget),
+        .check(checks::disruption_budget)
+        .unheeded(NO_BUDGETS),
     // rbac.authorization.k8s.io/v1
     Row::of::<rbac::ClusterRoleBinding>(columns::CLUSTER_ROLE_BINDING)
         .cluster()

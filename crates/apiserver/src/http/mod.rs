@@ -46,6 +46,9 @@ use crate::{
     status::{Failure, Result},
 };
 
+/// Major, minor and patch version.
+const KUBERNETES: [&str; 3] = ["1", "34", "4"];
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything an answer needs.
@@ -220,14 +223,22 @@ where
     }
 }
 
-/// The version of Kubernetes whose API this is. Clients want plain numbers.
+/// The version of Kubernetes whose API this is: the one that its answers are compared with. Clients
+/// want plain numbers.
 fn version() -> Value {
+    let [major, minor, _] = KUBERNETES;
+    let version = KUBERNETES.join(".");
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
     json!({
-        "major": "1", "minor": "32",
-        "gitVersion": concat!("v1.32.4+choreo.", env!("CARGO_PKG_VERSION")),
+        "major": major, "minor": minor,
+        "gitVersion": format!("v{version}+choreo.{}", env!("CARGO_PKG_VERSION")),
         "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "", "compiler": "rustc",
-        "platform": concat!("linux/", "amd64"),
+        "platform": format!("linux/{architecture}"),
     })
 }
 
@@ -290,4 +301,19 @@ fn tag(response: &mut Response<Body>, etag: &str) {
         headers.insert(header::ETAG, value);
     }
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the server calls itself is what it was compared with.
+    #[test]
+    fn the_version_is_that_of_the_oracle() {
+        let script = include_str!("../../../../tests/oracle/oracle");
+        let compared = script
+            .lines()
+            .find_map(|line| line.strip_prefix("version="));
+        assert_eq!(compared, Some(KUBERNETES.join(".").as_str()));
+    }
 }

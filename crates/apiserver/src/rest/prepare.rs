@@ -168,6 +168,9 @@ impl Call<'_> {
         causes.extend(builtin::validate(self.kind, object, old));
         causes.extend(custom::validate(self.kind, object, old, self.options.own));
         if causes.is_empty() {
+            if self.part == Part::Main {
+                self.warn_of_the_unheeded(object);
+            }
             Ok(())
         } else {
             let mut told = Vec::with_capacity(causes.len());
@@ -178,6 +181,12 @@ impl Call<'_> {
             }
             Err(Failure::invalid(self.kind, meta_str(object, "name"), told))
         }
+    }
+
+    /// Whoever asks for what nothing here does is to know.
+    fn warn_of_the_unheeded(&mut self, object: &Value) {
+        let why = builtin::unheeded(self.kind).or_else(|| custom::unheeded(self.kind, object));
+        self.warnings.extend(why.map(str::to_owned));
     }
 
     /// The broken rules of a schema. Wrong types in the fixed part of an object are no
