@@ -20,10 +20,13 @@ use crate::fleet::{Fleet, Name, RenderedBinding, Snapshot};
 use crate::origin::{Cause, Made, leaves};
 use crate::programs::Programs;
 use crate::result::{Compiled, Rendered};
-use choreo_template::Budget;
+use choreo_template::{Budget, Tree};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
+
+/// The field of an object that tells its namespace.
+const NAMESPACE: &str = "metadata.namespace";
 
 /// What a step of the way is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -135,10 +138,11 @@ impl Explained<'_> {
     /// The way to the leaf `pointer` of the object at `index`.
     pub(crate) fn steps(&self, index: usize, pointer: &str) -> Option<Vec<Step>> {
         let made = self.compiled.provenance.trails.get(index)?.at(pointer)?;
-        Some(self.way(made, pointer))
+        let object = &self.compiled.objects.get(index)?.object;
+        Some(self.way(made, object, pointer))
     }
 
-    fn way(&self, made: &Made, pointer: &str) -> Vec<Step> {
+    fn way(&self, made: &Made, object: &Tree, pointer: &str) -> Vec<Step> {
         let origin = &made.origin;
         let role = match origin.cause {
             Cause::Template => Role::Template,
@@ -159,7 +163,7 @@ impl Explained<'_> {
             expression: (!sources.is_empty()).then(|| sources.join(", ")),
         }];
         match origin.cause {
-            Cause::Policy => steps.push(self.of_workload("/spec/endpoints")),
+            Cause::Policy => steps.extend(self.policy(object, pointer)),
             Cause::Label => steps.extend(self.names(labelled(pointer))),
             Cause::Template | Cause::Patch | Cause::Hash => {
                 for one in &origin.expressions {
@@ -179,13 +183,16 @@ impl Explained<'_> {
     }
 }
 
-/// The name that the platform puts into the label at `pointer`.
-fn labelled(pointer: &str) -> &'static str {
-    let label = pointer.rsplit("~1").next().unwrap_or_default();
+/// The name that the platform puts into a label; the label, or a JSON pointer to it.
+fn labelled(label: &str) -> &'static str {
+    let label = label.rsplit("~1").next().unwrap_or_default();
+    let label = label.rsplit('/').next().unwrap_or_default();
     match label.trim_end_matches("-uid") {
         "component" => "componentName",
+        "resource" => "resourceName",
         "project" => "projectName",
         "environment" => "environmentName",
+        "namespace" => "componentNamespace",
         _ => "labels",
     }
 }
@@ -222,6 +229,7 @@ impl fmt::Display for Step {
             Role::Given => write!(f, "set by {object} in {field}"),
             Role::Default => write!(f, "the default that {object} declares in {field}"),
             Role::Unset => write!(f, "made without {field}, which {object} does not set"),
+            Role::Name if field == NAMESPACE => write!(f, "the namespace of {object}"),
             Role::Name => write!(f, "made by the platform of the name of {object}"),
             Role::Label => f.write_str("a label that the platform puts on every object"),
             Role::Hash => f.write_str(

@@ -3,7 +3,7 @@
 use choreo_compiler::explain::{Explained, Explanation, Role, Step, locate};
 use choreo_compiler::fleet::Fleet;
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn fleet() -> Fleet {
     of_files(&[
@@ -25,9 +25,12 @@ fn of_files(files: &[&str]) -> Fleet {
     fleet
 }
 
+fn place(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file)
+}
+
 fn read(file: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    std::fs::read_to_string(folder.join(file)).expect("a file")
+    std::fs::read_to_string(place(file)).expect("a file")
 }
 
 /// The sentence about a field of the first object of `kind`.
@@ -122,6 +125,56 @@ fn what_is_the_platforms_own_is_told() {
         "spec.policyTypes[0] is \"Ingress\": part of the network policy that the platform makes \
          for the component, and set by Workload/basket in spec.endpoints",
     );
+    let policy = "part of the network policy that the platform makes for the component";
+    let name = "made by the platform of the name of";
+    for (path, told) in [
+        (
+            "metadata.name",
+            format!(
+                "metadata.name is \"openchoreo-basket\": {policy}, and {name} Component/basket"
+            ),
+        ),
+        (
+            "metadata.namespace",
+            format!(
+                "metadata.namespace is \"dp-acme-shop-test-23d2bc38\": {policy}, and {name} \
+                 Project/shop, and {name} Environment/test"
+            ),
+        ),
+        (
+            "spec.podSelector.matchLabels.openchoreo.dev/project",
+            format!(
+                "spec.podSelector.matchLabels[\"openchoreo.dev/project\"] is \"shop\": {policy}, \
+                 and {name} Project/shop"
+            ),
+        ),
+    ] {
+        check("basket-test", "NetworkPolicy", path, &told);
+    }
+}
+
+/// What a template takes all labels with is the one thing that a label is of.
+#[test]
+fn labels_are_told_apart() {
+    for (label, told) in [
+        (
+            "component",
+            "\"basket\": made by the platform of the name of Component/basket",
+        ),
+        (
+            "project",
+            "\"shop\": made by the platform of the name of Project/shop",
+        ),
+        (
+            "environment",
+            "\"test\": made by the platform of the name of Environment/test",
+        ),
+        ("namespace", "\"acme\": the namespace of Component/basket"),
+    ] {
+        let path = format!("spec.selector.matchLabels.openchoreo.dev/{label}");
+        let told = format!("spec.selector.matchLabels[\"openchoreo.dev/{label}\"] is {told}");
+        check("basket-test", "Deployment", &path, &told);
+    }
 }
 
 #[test]
@@ -223,9 +276,14 @@ fn line(explained: &Explained<'_>, kind: &str, field: &Explanation) -> String {
     format!("{kind} {name} {value}{}\n", steps.collect::<String>())
 }
 
+/// `UPDATE_GOLDENS=1` writes down what is told now, to be read before it is committed.
 #[track_caller]
 fn check_all(files: &[&str], bindings: &[&str], expected: &str) {
-    let (told, expected) = (told(files, bindings), read(expected));
+    let told = told(files, bindings);
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        return std::fs::write(place(expected), told).expect("written");
+    }
+    let expected = read(expected);
     let mut lines = told.lines().zip(expected.lines());
     let differ = lines.find(|(told, expected)| told != expected);
     assert_eq!(differ, None, "{told}");

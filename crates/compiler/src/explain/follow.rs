@@ -1,7 +1,7 @@
 //! From the variables of an expression to the objects they were made of.
 
 use super::given::type_object;
-use super::{Explained, Role, Step};
+use super::{Explained, NAMESPACE, Role, Step, labelled};
 use crate::diagnostic::dotted;
 use crate::fleet::{Bound, Snapshot};
 use crate::origin::{Looped, Origin, join};
@@ -111,7 +111,12 @@ impl Explained<'_> {
             return self.around_run(&reference.variable, path);
         };
         match reference.variable.as_str() {
-            "metadata" => self.names(path.first().map_or("", String::as_str)),
+            "metadata" => match path {
+                [labels, label, ..] if matches!(labels.as_str(), "labels" | "podSelectors") => {
+                    self.names(labelled(label))
+                }
+                path => self.names(path.first().map_or("", String::as_str)),
+            },
             "workload" => self.workload(reference),
             "configurations" => self.configurations(reference),
             "dependencies" => self.dependencies(reference),
@@ -187,20 +192,43 @@ impl Explained<'_> {
             "dataPlaneName" | "dataPlaneUID" => vec![object(plane.kind(), plane.name())],
             "name" => of_subject.into_iter().chain([of_environment]).collect(),
             "namespace" => vec![of_project, of_environment],
+            "componentNamespace" | "projectNamespace" | "resourceNamespace" => {
+                vec![of_subject.unwrap_or(of_project)]
+            }
             _ => of_subject
                 .into_iter()
                 .chain([of_project, of_environment])
                 .collect(),
         };
+        let is_namespace = name.ends_with("Namespace");
+        let field = if is_namespace { NAMESPACE } else { "metadata" };
         objects
             .into_iter()
             .map(|object| Step {
                 role: Role::Name,
                 object,
-                field: "metadata".to_owned(),
+                field: field.to_owned(),
                 expression: None,
             })
             .collect()
+    }
+
+    /// What the field at `pointer` of a network policy comes from, if it is not the same in all.
+    pub(super) fn policy(&self, object: &Tree, pointer: &str) -> Vec<Step> {
+        let segments: Vec<&str> = pointer.split('/').skip(1).collect();
+        match segments.as_slice() {
+            ["metadata", "name"] => self.names("componentName"),
+            ["metadata", "namespace"] => self.names("namespace"),
+            ["metadata", "labels", label] => self.names(labelled(label)),
+            ["spec", "podSelector" | "endpointSelector", .., label] => self.names(labelled(label)),
+            // Name servers, which all may ask.
+            ["spec", "egress", "0", ..] => Vec::new(),
+            ["spec", "egress", ..] => vec![self.of_workload("/spec/dependencies")],
+            ["spec", ..] if object["spec"].get("egress").is_none() => {
+                vec![self.of_workload("/spec/endpoints")]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Where a trait's instance is declared, or the part at `path` of what it is told of itself.
