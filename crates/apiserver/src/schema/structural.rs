@@ -35,6 +35,7 @@ pub(super) fn check(schema: &Value, path: &str) -> Vec<Cause> {
     identity_is_sound(schema, path, &mut causes);
     root_is_sound(schema, path, &mut causes);
     place(schema, path, &mut causes);
+    nested::check_root(schema, path, &mut causes);
     causes
 }
 

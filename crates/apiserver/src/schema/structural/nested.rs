@@ -41,7 +41,18 @@ pub(super) fn check(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
         if !plain {
             rule(nested, &at, causes);
         }
-        complete(nested, Some(schema), path, &at, causes);
+    }
+}
+
+/// What the combinations at the root of a schema are about must be there. Those of other places are
+/// not asked, as in Kubernetes.
+pub(super) fn check_root(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
+    for (key, position, nested) in combinations(schema) {
+        let told = match position {
+            Some(position) => format!("{path}.{key}[{position}]"),
+            None => format!("{path}.{key}"),
+        };
+        complete(nested, Some(schema), path, &told, causes);
     }
 }
 
