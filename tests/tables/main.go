@@ -59,7 +59,10 @@ var tables = []table{
 				"FromYAML(FixTabsOrDie(obj))\n\tif err != nil {\n\t\treturn err",
 				"FromYAML(FixTabsOrDie(obj))\n\tif err != nil {\n\t\ts.refused(obj, version, manager, force, err)\n\t\treturn err"},
 		},
-		files: map[string]string{"merge.go.txt": "internal/fixture/hook.go"},
+		files: map[string]string{
+			"merge.go.txt":     "internal/fixture/hook.go",
+			"fieldpath.go.txt": "fieldpath/hook.go",
+		},
 		enter: "tables.Enter(t)", imports: `tables "sigs.k8s.io/structured-merge-diff/v6/internal/fixture"`,
 	},
 	{
@@ -222,6 +225,18 @@ func (t table) entered(text string) (string, error) {
 	return packageLine.ReplaceAllString(text, "$0\n\nimport "+t.imports), nil
 }
 
+// withSchemas are the parts of a record that have a schema: itself, and the conversions in it.
+func withSchemas(record map[string]any) []map[string]any {
+	all := []map[string]any{record}
+	conversions, _ := record["conversions"].([]any)
+	for _, one := range conversions {
+		if conversion, _ := one.(map[string]any); conversion["schema"] != nil {
+			all = append(all, conversion)
+		}
+	}
+	return all
+}
+
 // write sorts the records, keeps each schema once and packs all.
 func write(from, to, origin string) error {
 	file, err := os.Open(from)
@@ -261,15 +276,17 @@ func write(from, to, origin string) error {
 		count[one.name]++
 		one.record["name"] = fmt.Sprintf("%s#%d", one.name, count[one.name])
 		delete(one.record, "number")
-		text, err := json.Marshal(one.record["schema"])
-		if err != nil {
-			return err
+		for _, record := range withSchemas(one.record) {
+			text, err := json.Marshal(record["schema"])
+			if err != nil {
+				return err
+			}
+			if _, known := numbers[string(text)]; !known {
+				numbers[string(text)] = len(schemas)
+				schemas = append(schemas, record["schema"])
+			}
+			record["schema"] = numbers[string(text)]
 		}
-		if _, known := numbers[string(text)]; !known {
-			numbers[string(text)] = len(schemas)
-			schemas = append(schemas, one.record["schema"])
-		}
-		one.record["schema"] = numbers[string(text)]
 		cases = append(cases, one.record)
 	}
 	var text bytes.Buffer

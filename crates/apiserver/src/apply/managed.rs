@@ -149,7 +149,8 @@ pub(crate) fn apply(
     }
     let mut entries = live.map(|live| entries(live, manager)).unwrap_or_default();
     let before = live.map(without_managed);
-    if let Some(before) = before.as_ref().filter(|_| entries.is_empty()) {
+    let unowned = live.is_some_and(|live| entry::read(live).is_empty());
+    if let Some(before) = before.as_ref().filter(|_| unowned) {
         let fields = strip(set_of(node, before));
         let ancient = Manager {
             name: "before-first-apply",
