@@ -62,7 +62,9 @@ fn terminal() {
     println!("read {:?}, terminals {streams:?}", line.trim());
     let name = std::fs::read_link("/proc/self/fd/0").unwrap();
     let controls = std::fs::File::open("/dev/tty").is_ok();
-    println!("{} exists: {}, controls: {controls}", name.display(), name.exists());
+    let opened = std::fs::File::options().read(true).write(true).open(&name);
+    let (there, opens) = (name.exists(), opened.is_ok());
+    println!("{} exists: {there}, controls: {controls}, opens: {opens}", name.display());
     println!("TERM is {}", std::env::var("TERM").unwrap_or_default());
     println!("{:?}", size());
 }

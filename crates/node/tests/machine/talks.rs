@@ -129,7 +129,7 @@ impl World {
             "{out}"
         );
         assert!(
-            out.contains("/dev/pts/0 exists: true, controls: true"),
+            out.contains("/dev/pts/0 exists: true, controls: true, opens: true"),
             "{out}"
         );
         assert!(out.contains("TERM is xterm"), "{out}");
@@ -192,6 +192,9 @@ impl World {
         let mut spec = self.spec(&pod(1, 2), &["terminal"]);
         spec.stdin = Stdin::Open;
         spec.tty = true;
+        if self.machine.info().user_ids > 33 {
+            spec.user = (33, 33);
+        }
         self.machine.start_container(&spec).await.unwrap();
         let talk = self.attached(&spec).await;
         let size = Feed::Resize {
@@ -203,7 +206,7 @@ impl World {
         let (code, out, _) = talk.end().await;
         assert!(out.contains("terminals [true, true, true]"), "{out}");
         assert!(
-            out.contains("controls: true") && out.contains("[23, 83]"),
+            out.contains("controls: true, opens: true") && out.contains("[23, 83]"),
             "{out}"
         );
         assert_eq!(code, 0);

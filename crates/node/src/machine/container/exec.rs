@@ -92,8 +92,9 @@ fn start_on_terminal(command: &Command, job: &Path) -> Result<Pid, String> {
     let name = format!("{}.tty", std::process::id());
     let console = Console::listen(folder, &name).map_err(plain)?;
     let builder = new_builder(command)?.with_console_socket(Some(console.path()));
+    let user = describe(command).map_err(plain)?.user().uid();
     let pid = launch(command, job, builder)?;
-    let terminal = console.terminal().map_err(plain)?;
+    let terminal = console.terminal(user).map_err(plain)?;
     descriptors::send(io::stdin(), HANDED_OVER, &[terminal.as_fd()]).map_err(plain)?;
     Ok(pid)
 }

@@ -117,7 +117,7 @@ fn start_on_terminal(job: &Job) -> Result<(Pid, Streams), String> {
         job,
         new_builder(job)?.with_console_socket(Some(console.path())),
     )?;
-    let terminal = console.terminal().map_err(plain)?;
+    let terminal = console.terminal(job.spec.user.0).map_err(plain)?;
     let streams = Streams {
         input: Some(terminal.try_clone().map_err(plain)?),
         output: [Some(terminal), None],

@@ -5,11 +5,13 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::net::UnixListener,
     },
     path::{Path, PathBuf},
 };
+
+use nix::fcntl::OFlag;
 
 use crate::machine::descriptors;
 
@@ -38,8 +40,16 @@ impl Console {
         &self.path
     }
 
-    /// The terminal that was handed over. To be called when the process runs: then it is there.
-    pub(super) fn terminal(self) -> io::Result<OwnedFd> {
+    /// The terminal that was handed over, whose other end now belongs to the user it is for: the runtime
+    /// makes it as root, and nobody else could open it by its name, as `screen` and `gpg` do. To be
+    /// called when the process runs: then it is there.
+    pub(super) fn terminal(self, user: u32) -> io::Result<OwnedFd> {
+        let terminal = self.receive()?;
+        give(&terminal, user)?;
+        Ok(terminal)
+    }
+
+    fn receive(self) -> io::Result<OwnedFd> {
         let _gone = std::fs::remove_file(&self.path);
         self.listener.set_nonblocking(true)?;
         let (socket, _) = self.listener.accept()?;
@@ -48,6 +58,22 @@ impl Console {
         let none = || io::Error::other("the runtime handed over no terminal");
         received.into_iter().next().ok_or_else(none)
     }
+}
+
+nix::ioctl_write_int_bad!(open_other_end, nix::libc::TIOCGPTPEER);
+
+/// Makes a user the owner of a terminal's other end. Its group stays that of terminals.
+#[expect(
+    unsafe_code,
+    reason = "only an ioctl opens it from another mount namespace"
+)]
+fn give(terminal: &OwnedFd, user: u32) -> io::Result<()> {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    // SAFETY: the descriptor is open, and the request takes a number and no pointer.
+    let opened = unsafe { open_other_end(terminal.as_raw_fd(), flags.bits()) }?;
+    // SAFETY: the kernel has just opened this descriptor, and nobody else knows it.
+    let other_end = unsafe { OwnedFd::from_raw_fd(opened) };
+    std::os::unix::fs::fchown(other_end, Some(user), None)
 }
 
 #[cfg(test)]
@@ -67,7 +93,7 @@ mod tests {
         let socket = UnixStream::connect(&short).unwrap();
         let (reader, _writer) = io::pipe().unwrap();
         descriptors::send(&socket, b'/', &[reader.as_fd()]).unwrap();
-        console.terminal().unwrap();
+        console.receive().unwrap();
         assert!(!deep.join("console").exists());
     }
 }
