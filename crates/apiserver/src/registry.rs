@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use bytes::Bytes;
@@ -65,6 +65,8 @@ pub(crate) struct Catalog {
     unserved: Vec<Arc<Served>>,
     /// Documents derived from the catalogue, made on first use.
     documents: Mutex<BTreeMap<String, Bytes>>,
+    /// Documents that are too large to be kept, as long as somebody reads them.
+    read: Mutex<BTreeMap<String, Weak<[Bytes]>>>,
     /// What clients keep them by, made on first use.
     hashes: Mutex<BTreeMap<String, String>>,
 }
@@ -163,6 +165,18 @@ impl Catalog {
         documents.entry(name.to_owned()).or_insert(made).clone()
     }
 
+    /// A document in pieces that is forgotten when nobody reads it any more. It is in memory once,
+    /// however many read it, and however slowly.
+    pub(crate) fn shared(&self, name: &str, make: impl FnOnce() -> Vec<Bytes>) -> Arc<[Bytes]> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = read.get(name).and_then(Weak::upgrade) {
+            return known;
+        }
+        let made: Arc<[Bytes]> = make().into();
+        read.insert(name.to_owned(), Arc::downgrade(&made));
+        made
+    }
+
     /// Changes whenever what is served changes, or what is served of one path (`apis/apps/v1`).
     pub(crate) fn hash(&self, of: &str, make: impl FnOnce() -> String) -> String {
         let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -221,5 +235,21 @@ mod tests {
             versions,
             ["v2", "v1", "v1beta10", "v1beta2", "v1alpha1", "foo"]
         );
+    }
+    #[test]
+    fn large_documents_are_shared_while_they_are_read() {
+        let catalog = Catalog::default();
+        let make = || vec![Bytes::from(vec![0; 1024])];
+        let first = catalog.shared("a", make);
+        let second = catalog.shared("a", || unreachable!("it is being read"));
+        assert!(Arc::ptr_eq(&first, &second));
+        assert!(!Arc::ptr_eq(&first, &catalog.shared("b", make)));
+        drop((first, second));
+        let mut made = false;
+        catalog.shared("a", || {
+            made = true;
+            Vec::new()
+        });
+        assert!(made, "nobody read it, so it was not kept");
     }
 }

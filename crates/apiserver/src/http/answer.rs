@@ -18,7 +18,7 @@ const ONE_PIECE: usize = 256 << 10;
 /// The size of the pieces of larger ones: what is sent in small pieces costs sender and reader time.
 const PIECE: usize = 64 << 10;
 /// Larger answers are compressed for those who take that, as on any Kubernetes.
-const LARGE: usize = 128 << 10;
+pub(crate) const LARGE: usize = 128 << 10;
 
 /// Marks an answer that is worth compressing. Watches are not: each event is to leave at once.
 #[derive(Clone, Copy, Debug)]

@@ -186,7 +186,7 @@ impl Api {
             }
             Route::OpenApi2 => openapi::everything(self, &catalog, parts),
             Route::OpenApiIndex => Ok(openapi::index(&catalog)),
-            Route::OpenApi(path) => openapi::document(&catalog, parts, query, &path),
+            Route::OpenApi(path) => openapi::document(self, &catalog, parts, query, &path),
             Route::Objects(_) | Route::Unknown => Err(Failure::no_route()),
         }
     }

@@ -58,6 +58,7 @@ fn group_path(group: &str, version: &str) -> String {
 
 /// A document of version 3.
 pub(super) fn document(
+    api: &Api,
     catalog: &Catalog,
     parts: &Parts,
     query: &Query,
@@ -86,8 +87,8 @@ pub(super) fn document(
     let mut response = if unchanged(parts, &etag) {
         not_modified()
     } else {
-        let bytes = Bytes::from(openapi::document(path, &resources).to_string());
-        answer::full(200, JSON, bytes)
+        let whole = || vec![Bytes::from(openapi::document(path, &resources).to_string())];
+        sent(api, JSON, catalog.shared(path, whole))
     };
     tag(&mut response, &etag);
     if query.find("hash").is_some() {
@@ -119,21 +120,39 @@ pub(super) fn everything(api: &Api, catalog: &Catalog, parts: &Parts) -> Result<
     let mut response = if unchanged(parts, &etag) {
         not_modified()
     } else {
-        let mut groups = Vec::new();
-        for (group, versions) in catalog.groups() {
-            for version in versions {
-                let kinds = catalog.of(group, version).into_iter();
-                let kinds = kinds.map(|kind| &*kind.resource).collect();
-                groups.push((group_path(group, version), kinds));
-            }
-        }
-        let pieces = match form {
-            JSON => version2::json(&groups),
-            _ => version2::protobuf(&groups),
-        };
-        let pieces = api.readers.watched(stream::iter(pieces).map(Ok));
-        answer::large(form, pieces)
+        sent(
+            api,
+            form,
+            catalog.shared(form, || everything_in(catalog, form)),
+        )
     };
     tag(&mut response, &etag);
     Ok(response)
+}
+
+fn everything_in(catalog: &Catalog, form: &str) -> Vec<Bytes> {
+    let mut groups = Vec::new();
+    for (group, versions) in catalog.groups() {
+        for version in versions {
+            let kinds = catalog.of(group, version).into_iter();
+            let kinds = kinds.map(|kind| &*kind.resource).collect();
+            groups.push((group_path(group, version), kinds));
+        }
+    }
+    match form {
+        JSON => version2::json(&groups),
+        _ => version2::protobuf(&groups),
+    }
+}
+
+/// An answer in pieces that others may read at the same time.
+fn sent(api: &Api, form: &'static str, document: Arc<[Bytes]>) -> Response<Body> {
+    if let [small] = &*document
+        && small.len() <= answer::LARGE
+    {
+        return answer::full(200, form, small.clone());
+    }
+    let pieces = (0..document.len()).filter_map(move |at| document.get(at).cloned());
+    let pieces = api.readers.watched(stream::iter(pieces).map(Ok));
+    answer::large(form, pieces)
 }
