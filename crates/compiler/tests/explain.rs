@@ -26,7 +26,9 @@ fn of_files(files: &[&str]) -> Fleet {
 }
 
 fn place(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(file)
 }
 
 fn read(file: &str) -> String {

@@ -219,8 +219,10 @@ impl Explained<'_> {
         match segments.as_slice() {
             ["metadata", "name"] => self.names("componentName"),
             ["metadata", "namespace"] => self.names("namespace"),
-            ["metadata", "labels", label] => self.names(labelled(label)),
-            ["spec", "podSelector" | "endpointSelector", .., label] => self.names(labelled(label)),
+            ["metadata", "labels", label]
+            | ["spec", "podSelector" | "endpointSelector", .., label] => {
+                self.names(labelled(label))
+            }
             // Name servers, which all may ask.
             ["spec", "egress", "0", ..] => Vec::new(),
             ["spec", "egress", ..] => vec![self.of_workload("/spec/dependencies")],
