@@ -38,10 +38,12 @@ impl Files {
         Ok(files)
     }
 
-    /// The defaults, and the sound files that `paths` hold.
+    /// The defaults, and the sound files that `paths` hold, of which there must be one.
     pub(crate) fn read(paths: &[PathBuf], namespace: &str) -> Result<Self> {
         let mut files = Self::defaults()?;
-        files.read_more(paths, namespace)?;
+        if files.read_more(paths, namespace)?.is_empty() {
+            return Err(manifest::nothing(paths));
+        }
         Ok(files)
     }
 

@@ -68,7 +68,10 @@ impl Found {
 /// Everything wrong with the files that `paths` hold.
 fn examine(paths: &[PathBuf], namespace: &str) -> Result<Vec<Found>> {
     let texts = manifest::texts(paths)?;
-    let (_, problems) = manifest::examine(&texts);
+    let (documents, problems) = manifest::examine(&texts);
+    if documents.is_empty() && problems.is_empty() {
+        return Err(manifest::nothing(paths));
+    }
     let mut found: Vec<Found> = problems.iter().map(|one| of_problem(one, &texts)).collect();
     let mut files = Files::defaults()?;
     for (name, text) in &texts {
@@ -97,7 +100,7 @@ fn of_problem(problem: &Problem, texts: &[(String, Arc<str>)]) -> Found {
         .iter()
         .find(|(name, _)| name == problem.file())
         .map_or_else(|| Arc::from(""), |(_, text)| Arc::clone(text));
-    let mut diagnostic = Diagnostic::error(Code::Manifest, "", "", problem.to_string());
+    let mut diagnostic = Diagnostic::error(Code::Manifest, "", "", problem.told());
     if let Some(hint) = problem.help() {
         diagnostic = diagnostic.with_hint(hint);
     }

@@ -21,6 +21,12 @@ use crate::{
 pub(crate) fn run(args: &Render) -> Result {
     let files = Files::read(&args.paths, &args.namespace.namespace)?;
     let rendered = render(&files, args)?;
+    if rendered.is_empty() {
+        terminal::note(
+            "note: nothing is rendered, since no component of these files is bound to an \
+             environment; --env NAME renders them all for one",
+        );
+    }
     waiting(&rendered).for_each(terminal::note);
     if let Some(folder) = args.output.as_ref().filter(|_| args.standalone) {
         let written = tree::write(folder, &rendered)?;

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Read,
     path::{Path, PathBuf},
+    string::FromUtf8Error,
     sync::Arc,
 };
 
@@ -27,16 +28,19 @@ pub(crate) fn read(paths: &[PathBuf]) -> Result<Vec<Document>> {
         return Err(Failure::invalid(problems));
     }
     if documents.is_empty() {
-        let names: Vec<_> = paths
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        return Err(
-            Failure::new(Exit::Invalid, format!("no objects in {}", names.join(", ")))
-                .hint("objects are read from files that end in .yaml, .yml or .json"),
-        );
+        return Err(nothing(paths));
     }
     Ok(documents)
+}
+
+/// That the paths hold no objects, where some are needed.
+pub(crate) fn nothing(paths: &[PathBuf]) -> Failure {
+    let names: Vec<_> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    Failure::new(Exit::Invalid, format!("no objects in {}", names.join(", ")))
+        .hint("objects are read from files that end in .yaml, .yml or .json")
 }
 
 /// The documents of files, and everything wrong with them.
@@ -105,11 +109,18 @@ pub(crate) fn texts(paths: &[PathBuf]) -> Result<Vec<(String, Arc<str>)>> {
         walk(path, true, &mut files)?;
         for file in files {
             let name = file.display().to_string();
-            let text = fs::read_to_string(&file).map_err(failure::io(format!("reading {name}")))?;
+            let bytes = fs::read(&file).map_err(failure::io(format!("reading {name}")))?;
+            let text = String::from_utf8(bytes).map_err(|error| not_text(&name, &error))?;
             texts.push((name, text.into()));
         }
     }
     Ok(texts)
+}
+
+fn not_text(file: &str, error: &FromUtf8Error) -> Failure {
+    let valid = error.utf8_error().valid_up_to();
+    Failure::new(Exit::Invalid, format!("{file} is not text in UTF-8"))
+        .because(format!("its byte {} is part of no character", valid + 1))
 }
 
 /// Collects files in the order of their names. Links to folders are not followed, so that a loop
@@ -215,5 +226,15 @@ mod tests {
         assert_eq!(failure.exit(), Exit::Invalid);
         let missing = read(&[folder.path().join("none")]).unwrap_err();
         assert_eq!(missing.exit(), Exit::NotFound);
+        let image = folder.path().join("image.yaml");
+        fs::write(&image, b"kind: \xff").unwrap();
+        let failure = read(&[image]).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Invalid);
+        assert!(
+            failure
+                .to_string()
+                .ends_with("image.yaml is not text in UTF-8"),
+            "{failure}"
+        );
     }
 }

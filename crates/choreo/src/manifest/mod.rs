@@ -11,7 +11,7 @@ mod yaml;
 pub(crate) use self::{
     check::nearest,
     document::Document,
-    files::{examine, read, texts},
+    files::{examine, nothing, read, texts},
     problem::Problem,
     revision::texts_of,
 };

@@ -4,6 +4,9 @@ use std::{ops::Range, sync::Arc};
 
 use miette::{Diagnostic, NamedSource};
 
+/// The label of a place where the message says all.
+const HERE: &str = "here";
+
 /// A mistake in a file.
 #[derive(Debug, Clone, thiserror::Error, Diagnostic)]
 #[error("{message}")]
@@ -28,7 +31,7 @@ impl Problem {
     ) -> Self {
         Self {
             message: message.into(),
-            label: "here".to_owned(),
+            label: HERE.to_owned(),
             source_code: NamedSource::new(file, Arc::clone(text)).with_language("yaml"),
             span: clamp(text, span).into(),
             hint: None,
@@ -47,6 +50,15 @@ impl Problem {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The message, with what stands at the place if that says more.
+    pub(crate) fn told(&self) -> String {
+        if self.label == HERE {
+            self.message.clone()
+        } else {
+            format!("{}: {}", self.message, self.label)
+        }
     }
 
     /// The name of the file.
