@@ -1,6 +1,6 @@
 //! The language templates are written in: CEL, its libraries, ours, and the platform's helpers.
 
-use crate::library::{self, Overload};
+use crate::library::{self, Overload, Sig};
 
 /// A call on a variable whose result the platform computes: `receiver.name()`, or
 /// `receiver.name(key)`, which looks `key` up and returns an optional.
@@ -26,6 +26,8 @@ impl Helper {
 pub struct Dialect {
     helpers: &'static [Helper],
     functions: &'static [&'static [Overload]],
+    /// How the calls of functions begin that are left out.
+    without: &'static [&'static str],
 }
 
 impl Dialect {
@@ -34,6 +36,7 @@ impl Dialect {
         Self {
             helpers,
             functions: &[],
+            without: &[],
         }
     }
 
@@ -43,8 +46,35 @@ impl Dialect {
         Self { functions, ..self }
     }
 
+    /// The same without the functions whose calls begin like one of these: `math.`, `string.reverse`.
+    #[must_use]
+    pub const fn without(self, without: &'static [&'static str]) -> Self {
+        Self { without, ..self }
+    }
+
     fn all(&self) -> impl Iterator<Item = &'static Overload> + use<> {
-        library::all().chain(self.functions.iter().copied().flatten())
+        let all = library::all().chain(self.functions.iter().copied().flatten());
+        let dialect = *self;
+        all.filter(move |one| dialect.without.is_empty() || dialect.has(&one.usage()))
+    }
+
+    /// Whether a function that is called so would not be left out.
+    pub(crate) fn has(&self, usage: &str) -> bool {
+        !self.without.iter().any(|begin| usage.starts_with(begin))
+    }
+
+    /// The type of this qualified name.
+    pub(crate) fn type_named(&self, name: &str) -> Option<&'static str> {
+        const PROTOBUF: [&str; 2] = ["google.protobuf.Duration", "google.protobuf.Timestamp"];
+        let made = self.functions.iter().copied().flatten();
+        let made = made.filter_map(|one| match one.result {
+            Sig::Foreign(name) => Some(name),
+            _ => None,
+        });
+        PROTOBUF
+            .into_iter()
+            .chain(made)
+            .find(|known| *known == name)
     }
 
     /// The ways to call `name`.

@@ -53,9 +53,6 @@ impl<'e> Interpreter<'e> {
                 field,
                 optional,
             } => {
-                if let Some(named) = type_named(expr) {
-                    return Ok(Value::Type(named));
-                }
                 let operand = self.eval(operand)?;
                 let failure = |operand: &Value<'e>| no_field(operand, &field.name);
                 look_up(
@@ -452,34 +449,6 @@ fn given<'e>(value: Value<'e>, optional: bool, expr: &Expr) -> Result<Option<Val
             Err(Failure::new(message).at(&expr.span))
         }
     }
-}
-
-/// The type that a qualified name stands for.
-fn type_named(expr: &Expr) -> Option<&'static str> {
-    let Kind::Select { operand, field, .. } = &expr.kind else {
-        return None;
-    };
-    let name = match field.name.as_str() {
-        "Duration" => "google.protobuf.Duration",
-        "Timestamp" => "google.protobuf.Timestamp",
-        _ => return None,
-    };
-    match &operand.kind {
-        Kind::Select {
-            operand: root,
-            field: package,
-            ..
-        } if package.name == "protobuf" => {
-            matches!(&root.kind, Kind::Variable { name: root, .. } if root == "google")
-                .then_some(name)
-        }
-        _ => None,
-    }
-}
-
-/// Whether `expr` is the qualified name of a type.
-pub(crate) fn is_type_name(expr: &Expr) -> bool {
-    type_named(expr).is_some()
 }
 
 /// The type that `name` stands for.

@@ -4,7 +4,6 @@ use super::operators::{computed, mixes, ordered};
 use super::types::NoField;
 use super::{Scope, Type, calls};
 use crate::Helper;
-use crate::eval::is_type_name;
 use crate::syntax::ast::{
     Bind, BindKind, Entry, Expr, Field, Item, Kind, Literal, Loop, LoopKind, Operator,
 };
@@ -69,9 +68,6 @@ impl Checker {
                 field,
                 optional,
             } => {
-                if is_type_name(expr) {
-                    return Type::Type;
-                }
                 let operand = self.infer(operand, scope);
                 let found = self.field(&operand, &field.name, &field.span);
                 looked_up(&operand, found, *optional)
@@ -468,6 +464,7 @@ fn looked_up(operand: &Type, found: Type, optional: bool) -> Type {
 const fn literal_type(literal: &Literal) -> Type {
     match literal {
         Literal::Null => Type::Null,
+        Literal::Type(_) => Type::Type,
         Literal::Bool(_) => Type::Bool,
         Literal::Int(_) => Type::Int,
         Literal::UInt(_) => Type::UInt,

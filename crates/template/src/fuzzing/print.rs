@@ -140,6 +140,7 @@ fn name(field: &Field) -> String {
 fn literal(literal: &Literal) -> String {
     match literal {
         Literal::Null => "null".to_owned(),
+        Literal::Type(name) => (*name).to_owned(),
         Literal::Bool(value) => value.to_string(),
         Literal::Int(value) => value.to_string(),
         Literal::UInt(value) => format!("{value}u"),

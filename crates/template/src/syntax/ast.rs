@@ -75,6 +75,8 @@ pub(crate) enum Literal {
     Double(f64),
     String(String),
     Bytes(Vec<u8>),
+    /// The qualified name of a type.
+    Type(&'static str),
 }
 
 impl Literal {
@@ -82,6 +84,7 @@ impl Literal {
     pub(crate) fn value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,
+            Self::Type(name) => Value::Type(name),
             Self::Bool(value) => Value::Bool(*value),
             Self::Int(value) => Value::Int(*value),
             Self::UInt(value) => Value::UInt(*value),

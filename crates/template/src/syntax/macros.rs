@@ -61,7 +61,8 @@ pub(super) fn method(
         name: namespace, ..
     } = &receiver.kind
     {
-        if namespace == "cel" && name == "bind" && args.len() == 3 {
+        let binds = namespace == "cel" && name == "bind" && parser.has("cel.bind");
+        if binds && args.len() == 3 {
             return bind(span, args);
         }
         let qualified = format!("{namespace}.{name}");

@@ -414,12 +414,21 @@ impl Parser {
             return macros::method(self, expr, &field, span, args);
         }
         let span = expr.span.start..field.span.end;
+        let named = qualified(&expr, &field, optional);
+        if let Some(type_) = named.and_then(|name| self.dialect.type_named(&name)) {
+            return node(span, Kind::Literal(Literal::Type(type_)));
+        }
         let kind = Kind::Select {
             operand: Box::new(expr),
             field,
             optional,
         };
         node(span, kind)
+    }
+
+    /// Whether the language has a macro of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.dialect.has(name)
     }
 
     /// The call of a function, of a method when `args` starts with the receiver.
@@ -503,6 +512,30 @@ enum Sign {
     Or,
     And,
     Binary(Operator),
+}
+
+/// The qualified name that a field of names makes, if it can be that of a type.
+fn qualified(expr: &Expr, field: &Field, optional: bool) -> Option<String> {
+    if optional
+        || !field
+            .name
+            .starts_with(|first: char| first.is_ascii_uppercase())
+    {
+        return None;
+    }
+    let space = match &expr.kind {
+        Kind::Variable { name, .. } => name.clone(),
+        Kind::Select {
+            operand,
+            field,
+            optional: false,
+        } => match &operand.kind {
+            Kind::Variable { name, .. } => format!("{name}.{}", field.name),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(format!("{space}.{}", field.name))
 }
 
 fn unknown(dialect: &Dialect, name: &str, method: bool, span: Range<usize>) -> Mistake {

@@ -180,6 +180,23 @@ pub(in crate::builtin) fn autoscaler(object: &mut Value, _: Option<&Value>) {
         json!([{"type": "Resource", "resource": {
         "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]),
     );
+    let Some(behavior) = spec.get_mut("behavior").filter(|one| one.is_object()) else {
+        return;
+    };
+    let policy =
+        |kind: &str, value: u32| json!({"type": kind, "value": value, "periodSeconds": 15});
+    let (pods, percent) = (policy("Pods", 4), policy("Percent", 100));
+    fill(behavior, "scaleUp", json!({}));
+    fill(&mut behavior["scaleUp"], "stabilizationWindowSeconds", 0);
+    fill(behavior, "scaleDown", json!({}));
+    for (way, policies) in [
+        ("scaleUp", vec![pods, percent.clone()]),
+        ("scaleDown", vec![percent]),
+    ] {
+        let rules = &mut behavior[way];
+        fill_text(rules, "selectPolicy", "Max");
+        fill(rules, "policies", policies);
+    }
 }
 
 /// The older version leaves to the newer one what is not its own, and says the same as that.

@@ -276,6 +276,7 @@ mod tests {
             "self.one != null",
             "self.either == 1 || self.either == 'a'",
             "dyn(self.size) == 1.0",
+            "self.names.reverse() == self.names",
             "'%s %d'.format([self.name, self.size]) != ''",
             "self.name.matches('^{{[a-z]{2,}}}$')",
         ] {
@@ -299,6 +300,11 @@ mod tests {
             "self.name.matches('a++')",
             "duration('1x') < duration('1s')",
             "timestamp('today') == timestamp('today')",
+            "math.greatest(1, 2) == 2",
+            "oc_hash('a') == 'a'",
+            "base64.encode(b'a') == 'YQ=='",
+            "cel.bind(a, 1, a == 1)",
+            "self.name.reverse() == ''",
         ] {
             check_rule(&schema, &json!({"rule": rule}), &["rule"]);
         }

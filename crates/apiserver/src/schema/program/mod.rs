@@ -22,6 +22,9 @@ use super::{
 
 /// The language of rules: CEL, and what Kubernetes adds to it.
 const DIALECT: Dialect = Dialect::new(&[]).with(functions::ALL);
+/// The same without what Kubernetes does not know, in which definitions are written. What was taken
+/// earlier is still understood.
+const WRITTEN: Dialect = DIALECT.without(&["base64.", "cel.", "math.", "oc_", "string.reverse"]);
 /// The names under which a rule finds the value and the stored one.
 pub(super) const SELF: &str = "self";
 pub(super) const OLD: &str = "oldSelf";
@@ -158,13 +161,18 @@ fn is_transition(source: &str) -> bool {
 
 /// Parses an expression, of which the fields get their own names.
 fn parse(source: &str) -> Result<Template, String> {
-    parse_written(&plain(source))
+    parse_in(&DIALECT, &plain(source))
 }
 
-/// Parses an expression as it is written. What is no expression at all comes back as a text.
+/// Parses an expression as it is written.
 fn parse_written(source: &str) -> Result<Template, String> {
+    parse_in(&WRITTEN, source)
+}
+
+/// Parses an expression. What is no expression at all comes back as a text.
+fn parse_in(dialect: &Dialect, source: &str) -> Result<Template, String> {
     let whole = Value::from(format!("${{{source}}}"));
-    Template::parse(&DIALECT, &whole, "").map_err(|faults| {
+    Template::parse(dialect, &whole, "").map_err(|faults| {
         let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
         texts.join("; ")
     })
