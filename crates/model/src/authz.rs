@@ -50,7 +50,7 @@ fn check_actions(field: &str, actions: &[String], out: &mut Checker) {
     }
 }
 
-/// Whom roles are granted to; `S` says where they hold.
+/// Whom roles are granted to, and where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[serde(bound(deserialize = "S: Deserialize<'de> + Default"))]
