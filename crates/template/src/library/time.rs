@@ -27,6 +27,11 @@ impl Moment {
         seconds: 0,
         nanos: 0,
     };
+    /// The first time there is: the beginning of the year 1.
+    pub(crate) const FIRST: Self = Self {
+        seconds: *TIMESTAMPS.start(),
+        nanos: 0,
+    };
 
     fn new(seconds: i64, nanos: i64) -> Option<Self> {
         Some(Self {
@@ -47,10 +52,6 @@ impl Moment {
             self.seconds.checked_sub(other.seconds)?,
             self.nanos - other.nanos,
         )
-    }
-
-    pub(crate) const fn is_zero(self) -> bool {
-        self.seconds == 0 && self.nanos == 0
     }
 }
 

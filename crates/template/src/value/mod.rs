@@ -355,7 +355,8 @@ impl<'v> Value<'v> {
             Self::List(list) => list.len() == 0,
             Self::Map(map) => map.len() == 0,
             Self::Optional(inner) => inner.is_none(),
-            Self::Duration(moment) | Self::Timestamp(moment) => moment.is_zero(),
+            Self::Duration(length) => *length == Moment::ZERO,
+            Self::Timestamp(time) => *time == Moment::FIRST,
             Self::Type(_) | Self::Foreign(_) => false,
         }
     }
