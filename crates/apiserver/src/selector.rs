@@ -36,10 +36,16 @@ struct Field {
 
 /// Events are kept in the form of the core group, whatever group they are asked in.
 fn stored_name<'a>(resource: &Resource, text: &'a str) -> Cow<'a, str> {
-    match text.strip_prefix("regarding.") {
-        Some(rest) if resource.group == "events.k8s.io" => {
-            Cow::Owned(format!("involvedObject.{rest}"))
-        }
+    let renamed = [
+        ("regarding.", "involvedObject."),
+        ("reportingController", "reportingComponent"),
+    ];
+    let mut renamed = renamed.into_iter().filter_map(|(theirs, ours)| {
+        let rest = text.strip_prefix(theirs)?;
+        Some(format!("{ours}{rest}"))
+    });
+    match renamed.next() {
+        Some(kept) if resource.group == "events.k8s.io" => Cow::Owned(kept),
         _ => Cow::Borrowed(text),
     }
 }
@@ -129,6 +135,17 @@ fn text_at(tree: &Value, path: &str) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => number.to_string(),
         Some(Value::Bool(flag)) => flag.to_string(),
+        // The source of an event is the program that reports it.
+        Some(Value::Object(_)) | None if path == "source" => {
+            let text = |path| at(tree, path).and_then(Value::as_str).unwrap_or_default();
+            let old = text("source.component");
+            let told = if old.is_empty() {
+                text("reportingComponent")
+            } else {
+                old
+            };
+            told.to_owned()
+        }
         // A boolean that is left out means false (`spec.unschedulable=false`).
         Some(Value::Null) | None if path == "spec.unschedulable" => "false".into(),
         _ => String::new(),
@@ -269,13 +286,8 @@ fn field(resource: &Resource, text: &str) -> Result<Field> {
             "field label not supported: {path}"
         )));
     }
-    // Events are kept in the form of the core group.
-    let kept = match path.strip_prefix("regarding.") {
-        Some(rest) if resource.group == "events.k8s.io" => format!("involvedObject.{rest}"),
-        _ => path.to_owned(),
-    };
     Ok(Field {
-        path: kept,
+        path: path.to_owned(),
         value: unescape(value),
         equal,
     })

@@ -331,10 +331,7 @@ impl Ask<'_> {
         }
         let (options, wanted) = self.delete_options()?;
         let mut call = self.call(&options);
-        let query = list::Query {
-            selector: self.selector()?,
-            ..list::Query::default()
-        };
+        let query = options::list(self.query, self.selector()?)?;
         let page = list::list(&self.api.core, &self.kind, &self.path.namespace, &query)?;
         let objects = rest::delete_collection(&mut call, page.objects, &wanted).await?;
         let version = self.api.core.cache.version();

@@ -69,6 +69,9 @@ pub(super) fn list(query: &Query, selector: Selector) -> Result<list::Query> {
     } else {
         query.count("limit")?.unwrap_or(0)
     };
+    // Pages of a version are pages of that very version.
+    let pages = limit > 0 && resume.is_empty() && !version.is_empty();
+    let matching = matching.or_else(|| pages.then_some(Match::Exact));
     Ok(list::Query {
         selector,
         limit: usize::try_from(limit).unwrap_or(usize::MAX),
@@ -217,6 +220,8 @@ pub(super) fn deletion_of(body: &Value, query: &Query) -> Result<DeleteOptions> 
     };
     let policy = text("/propagationPolicy", "propagationPolicy");
     let orphans = body.get("orphanDependents").and_then(Value::as_bool);
+    let asked = query.find("orphanDependents");
+    let orphans = orphans.or_else(|| asked.map(|_| query.flag("orphanDependents")));
     let grace = body.get("gracePeriodSeconds").and_then(Value::as_i64);
     let grace = match grace {
         Some(grace) => Some(grace),
