@@ -222,7 +222,7 @@ fn replace<'e>(args: &[Value<'e>], budget: &Budget) -> Called<'e> {
     } else {
         text.matches(old).count()
     };
-    budget.step(places / 16)?;
+    budget.step(places / 8)?;
     let growth = places.min(limit).saturating_mul(new.len());
     budget.grow(text.len().saturating_add(growth))?;
     Ok(Value::from(text.replacen(old, new, limit)))

@@ -274,7 +274,7 @@ fn evaluation_is_bounded() {
                 + &".replace('y', 'yyyyyyyyyy')".repeat(9)
                 + "}"
         ),
-        "too much",
+        "too m",
     );
 }
 
