@@ -23,7 +23,11 @@ pub(crate) fn text<'v>(object: &'v Tree, path: &[&str]) -> &'v str {
 
 /// Merges `labels` onto every object; the platform's win.
 pub(crate) fn label(drafts: &mut [Draft], labels: &Members) {
-    for draft in drafts {
+    let has_them = |draft: &Draft| {
+        let own = draft.object["metadata"]["labels"].as_object();
+        own.is_some_and(|own| own.is_shared_with(labels))
+    };
+    for draft in drafts.iter_mut().filter(|draft| !has_them(draft)) {
         draft.change(
             || Origin::platform(Cause::Label),
             None,

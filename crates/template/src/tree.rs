@@ -233,6 +233,11 @@ impl Members {
         Self(Arc::new(Vec::with_capacity(count)))
     }
 
+    /// Whether they are the same as `other` because both share them; saves looking at each.
+    pub fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
