@@ -25,8 +25,9 @@ use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 
-/// The field of an object that tells its namespace.
+/// The fields of an object that tell its namespace and its uid.
 const NAMESPACE: &str = "metadata.namespace";
+const UID: &str = "metadata.uid";
 
 /// What a step of the way is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -187,11 +188,15 @@ impl Explained<'_> {
 fn labelled(label: &str) -> &'static str {
     let label = label.rsplit("~1").next().unwrap_or_default();
     let label = label.rsplit('/').next().unwrap_or_default();
-    match label.trim_end_matches("-uid") {
+    match label {
         "component" => "componentName",
+        "component-uid" => "componentUID",
         "resource" => "resourceName",
+        "resource-uid" => "resourceUID",
         "project" => "projectName",
+        "project-uid" => "projectUID",
         "environment" => "environmentName",
+        "environment-uid" => "environmentUID",
         "namespace" => "componentNamespace",
         _ => "labels",
     }
@@ -230,6 +235,7 @@ impl fmt::Display for Step {
             Role::Default => write!(f, "the default that {object} declares in {field}"),
             Role::Unset => write!(f, "made without {field}, which {object} does not set"),
             Role::Name if field == NAMESPACE => write!(f, "the namespace of {object}"),
+            Role::Name if field == UID => write!(f, "the uid of {object}"),
             Role::Name => write!(f, "made by the platform of the name of {object}"),
             Role::Label => f.write_str("a label that the platform puts on every object"),
             Role::Hash => f.write_str(

@@ -172,6 +172,10 @@ fn labels_are_told_apart() {
             "\"test\": made by the platform of the name of Environment/test",
         ),
         ("namespace", "\"acme\": the namespace of Component/basket"),
+        (
+            "project-uid",
+            "\"uid:Project/shop\": the uid of Project/shop",
+        ),
     ] {
         let path = format!("spec.selector.matchLabels.openchoreo.dev/{label}");
         let told = format!("spec.selector.matchLabels[\"openchoreo.dev/{label}\"] is {told}");

@@ -1,7 +1,7 @@
 //! From the variables of an expression to the objects they were made of.
 
 use super::given::type_object;
-use super::{Explained, NAMESPACE, Role, Step, labelled};
+use super::{Explained, NAMESPACE, Role, Step, UID, labelled};
 use crate::diagnostic::dotted;
 use crate::fleet::{Bound, Snapshot};
 use crate::origin::{Looped, Origin, join};
@@ -200,8 +200,11 @@ impl Explained<'_> {
                 .chain([of_project, of_environment])
                 .collect(),
         };
-        let is_namespace = name.ends_with("Namespace");
-        let field = if is_namespace { NAMESPACE } else { "metadata" };
+        let field = match name {
+            name if name.ends_with("Namespace") => NAMESPACE,
+            name if name.ends_with("UID") => UID,
+            _ => "metadata",
+        };
         objects
             .into_iter()
             .map(|object| Step {
