@@ -190,7 +190,9 @@ fn lints_are_only_expected_away_and_with_a_reason() {
 fn links_between_documents_lead_somewhere() {
     for file in files(&root(), ".md") {
         let text = fs::read_to_string(&file).unwrap();
-        for target in text
+        // What looks like a link in code is none.
+        let prose: String = text.split('`').step_by(2).collect();
+        for target in prose
             .split("](")
             .skip(1)
             .filter_map(|rest| rest.split(')').next())
