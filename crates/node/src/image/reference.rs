@@ -214,13 +214,15 @@ mod tests {
 
     proptest! {
         /// The registry client's parser is right, only large: where it accepts a name, so does
-        /// this one, with the same meaning; except that it takes upper-case names of repositories.
+        /// this one, with the same meaning; except that it takes upper-case names of repositories,
+        /// and registries with a `_`, which no host is called.
         #[test]
         fn agrees_with_the_registry_client(
             text in "((localhost|[a-z]{1,3}(\\.[a-z]{1,3}){0,2})(:[0-9]{1,4})?/)?\
                      [a-c0._-]{1,5}(/[a-c0._-]{1,5}){0,2}(:[A-Ba-b0_.-]{0,3})?(@sha256:[0-9a-f]{64})?"
         ) {
             let theirs = Reference::try_from(text.as_str()).ok();
+            let theirs = theirs.filter(|one| !one.registry().contains('_'));
             prop_assert_eq!(parse(&text).ok(), theirs);
         }
     }
