@@ -1,14 +1,14 @@
 //! What the server asks of the rest of the program: leave to write an object,
 //! and the output of running pods.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde_json::Value;
 
-use crate::resource::Resource;
+use crate::{auth::User, resource::Resource};
 
 /// What a request is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,29 @@ pub enum Operation {
     Delete,
 }
 
+/// What is stored, for rules that look at more than the object at hand.
+///
+/// An answer is of one moment, and holds every write that was acknowledged before. Two answers are
+/// of two moments: a rule that must not be outrun by other writes needs a [`Hold`].
+pub trait Reader: fmt::Debug {
+    /// The object of this name, if there is one. The namespace of cluster-wide kinds is empty.
+    fn get(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<Value>;
+
+    /// Every object of a kind in a namespace, or in all if it is empty.
+    fn list(&self, group: &str, kind: &str, namespace: &str) -> Vec<Value>;
+
+    /// Visits the name of every object of a kind in a namespace, or in all if it is empty. Objects
+    /// are not read, so counting many costs little. `visit` must not ask the reader.
+    fn each_name(&self, group: &str, kind: &str, namespace: &str, visit: &mut dyn FnMut(&str));
+}
+
 /// A write before it happens.
 #[derive(Debug)]
 pub struct AdmissionRequest<'a> {
+    /// Whoever asks.
+    pub user: &'a User,
+    /// What is stored.
+    pub reader: &'a dyn Reader,
     /// What happens.
     pub operation: Operation,
     /// To which kind.
@@ -36,6 +56,11 @@ pub struct AdmissionRequest<'a> {
     pub old: Option<&'a Value>,
 }
 
+/// Whatever a rule keeps from when it admits a write until that write has been made, and can be read,
+/// or has failed. Writes are admitted side by side: two that together are too much both find room,
+/// unless each counts what the other holds.
+pub type Hold = Box<dyn fmt::Debug + Send>;
+
 /// Leave to write.
 #[derive(Debug)]
 pub struct Admitted {
@@ -43,6 +68,19 @@ pub struct Admitted {
     pub object: Value,
     /// Warnings for whoever asked.
     pub warnings: Vec<String>,
+    /// Dropped when the write has ended.
+    pub hold: Option<Hold>,
+}
+
+impl Admitted {
+    /// Leave to write `object`, with nothing to add.
+    pub fn plain(object: Value) -> Self {
+        Self {
+            object,
+            warnings: Vec::new(),
+            hold: None,
+        }
+    }
 }
 
 /// One reason for a refusal.
@@ -73,10 +111,7 @@ pub struct AllowAll;
 
 impl Admission for AllowAll {
     fn admit(&self, request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
-        Ok(Admitted {
-            object: request.object,
-            warnings: Vec::new(),
-        })
+        Ok(Admitted::plain(request.object))
     }
 }
 

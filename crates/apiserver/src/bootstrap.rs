@@ -114,7 +114,7 @@ pub(crate) async fn apply_as(core: &Core, manager: &str, object: Value) -> Resul
     };
     let mut call = Call {
         core,
-        user: &User::admin(),
+        user: &User::of_part("apiserver"),
         kind: &served,
         namespace: &namespace,
         name: &name,

@@ -169,6 +169,18 @@ impl Shelf {
         self.read().objects.len()
     }
 
+    /// Visits the name of every object of a namespace (of all, if it is empty).
+    pub(crate) fn each_name(&self, namespace: &str, visit: &mut dyn FnMut(&str)) {
+        let state = self.read();
+        let from = Name::new(namespace, "");
+        let names = state
+            .objects
+            .range((Bound::Included(from), Bound::Unbounded));
+        for (name, _) in names.take_while(|(name, _)| within(namespace, name)) {
+            visit(&name.name);
+        }
+    }
+
     /// Whether the namespace holds an object of this kind.
     pub(crate) fn occupies(&self, namespace: &str) -> bool {
         let from = Name::new(namespace, "");

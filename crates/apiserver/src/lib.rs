@@ -30,6 +30,7 @@ mod object;
 mod openapi;
 mod patch;
 mod protobuf;
+mod reader;
 mod registry;
 mod resource;
 mod rest;
@@ -44,10 +45,11 @@ mod tables;
 mod watch;
 
 pub use access::{
-    Admission, AdmissionRequest, Admitted, AllowAll, AttachOptions, Denied, ExecOptions, Input,
-    LogOptions, LogStream, NoPods, Operation, Output, PodAccess, PodError, PodPorts, Session,
-    Violation,
+    Admission, AdmissionRequest, Admitted, AllowAll, AttachOptions, Denied, ExecOptions, Hold,
+    Input, LogOptions, LogStream, NoPods, Operation, Output, PodAccess, PodError, PodPorts, Reader,
+    Session, Violation,
 };
+pub use auth::User;
 pub use credentials::Credentials;
 pub use resource::{Availability, Column, Resource, Scale, Subresources};
 pub use schema::{Cause, Schema};

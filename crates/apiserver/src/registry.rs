@@ -113,6 +113,15 @@ impl Catalog {
         )
     }
 
+    /// The kind of this name, in the version that is stored.
+    pub(crate) fn kind(&self, group: &str, kind: &str) -> Option<&Arc<Served>> {
+        let found = self
+            .kinds
+            .iter()
+            .find(|one| one.group == group && one.kind == kind)?;
+        self.stored(&found.collection)
+    }
+
     /// The version of the kind that is stored in a collection, whether it is served or not.
     pub(crate) fn version(&self, collection: &str, api_version: &str) -> Option<&Arc<Served>> {
         let mut versions = self.kinds.iter().chain(&self.unserved);

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::{Admission, PodAccess},
-    auth::Identity,
+    auth::{Identity, User},
     bootstrap::bootstrap,
     cache::Cache,
     caretaker,
@@ -87,10 +87,21 @@ impl Server {
         Self { api, caretaker }
     }
 
-    /// A client that talks to this server inside the process.
+    /// A client that talks to this server inside the process, as the administrator.
     pub fn client(&self) -> kube::Client {
-        let api = self.api.clone();
-        let service = tower::service_fn(move |request: ::http::Request<kube::client::Body>| {
+        self.client_of(&User::admin())
+    }
+
+    /// A client that talks to this server inside the process as a part of the program, under a name
+    /// that nobody from outside can have ([`User::part`]).
+    pub fn client_as(&self, part: &str) -> kube::Client {
+        self.client_of(&Arc::new(User::of_part(part)))
+    }
+
+    fn client_of(&self, user: &Arc<User>) -> kube::Client {
+        let (api, user) = (self.api.clone(), Arc::clone(user));
+        let service = tower::service_fn(move |mut request: ::http::Request<kube::client::Body>| {
+            request.extensions_mut().insert(Arc::clone(&user));
             let api = api.clone();
             async move { Ok::<_, Infallible>(api.respond(request).await) }
         });

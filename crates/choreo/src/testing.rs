@@ -77,8 +77,8 @@ impl Api {
     /// An API with the platform's controllers.
     pub(crate) async fn with_controllers() -> Self {
         let mut api = Self::start().await;
-        let planes = Planes::all(api.client.clone());
-        api.controllers = Some(Controllers::start(api.client.clone(), planes));
+        let client = api.server.client_as(platform::CONTROLLERS);
+        api.controllers = Some(Controllers::start(client.clone(), Planes::all(client)));
         api
     }
 

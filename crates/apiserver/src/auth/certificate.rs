@@ -5,7 +5,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{AUTHENTICATED, User};
 
-/// The user of a certificate that the authority signed, if it names one.
+/// The user of a certificate that the authority signed, if it names one who may come from outside.
 pub(crate) fn user(certificate: &[u8]) -> Option<User> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let subject = certificate.subject();
@@ -15,7 +15,8 @@ pub(crate) fn user(certificate: &[u8]) -> Option<User> {
         .filter_map(|one| one.as_str().ok().map(str::to_owned))
         .collect();
     groups.push(AUTHENTICATED.to_owned());
-    (!name.is_empty()).then(|| User::new(name, groups))
+    let user = User::new(name, groups);
+    (!name.is_empty() && user.part().is_none()).then_some(user)
 }
 
 #[cfg(test)]
@@ -39,5 +40,17 @@ mod tests {
             assert_eq!(user(&certificate), Some(User::new("jane", groups)));
         }
         assert_eq!(user(b"nonsense"), None);
+    }
+
+    #[test]
+    fn no_certificate_is_of_a_part_of_the_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = Timestamp::now();
+        let credentials = Credentials::open(folder.path(), now).unwrap();
+        let (pem, _) = credentials
+            .certify("system:choreo:controllers", &[], now, 7)
+            .unwrap();
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        assert_eq!(user(&certificate), None);
     }
 }

@@ -30,21 +30,26 @@ const UNAUTHENTICATED: &str = "system:unauthenticated";
 const ANONYMOUS: &str = "system:anonymous";
 /// What the names of service accounts begin with.
 const ACCOUNT: &str = "system:serviceaccount:";
+/// What the names of the parts of this program begin with. Nobody from outside gets such a name: not
+/// by a certificate, and not by asking in the name of somebody else.
+const PART: &str = "system:choreo:";
 
 /// Whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct User {
-    pub(crate) name: String,
+pub struct User {
+    /// The name they are known by.
+    pub name: String,
     /// Empty where there is nothing to tell two of the same name apart.
-    pub(crate) uid: String,
-    pub(crate) groups: Vec<String>,
+    pub uid: String,
+    /// The groups they are in.
+    pub groups: Vec<String>,
     /// What else is known.
-    pub(crate) extra: BTreeMap<String, Vec<String>>,
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 impl User {
     /// Somebody of whom nothing is known but a name and groups.
-    pub(crate) fn new(name: impl Into<String>, groups: Vec<String>) -> Self {
+    pub fn new(name: impl Into<String>, groups: Vec<String>) -> Self {
         Self {
             name: name.into(),
             uid: String::new(),
@@ -58,13 +63,24 @@ impl User {
         Self::new(ANONYMOUS, vec![UNAUTHENTICATED.to_owned()])
     }
 
-    /// The administrator, and every part of this process.
+    /// The administrator.
     pub(crate) fn admin() -> Arc<Self> {
-        static ADMIN: LazyLock<Arc<User>> = LazyLock::new(|| {
-            let groups = [MASTERS, AUTHENTICATED].map(str::to_owned).to_vec();
-            Arc::new(User::new("admin", groups))
-        });
+        static ADMIN: LazyLock<Arc<User>> = LazyLock::new(|| Arc::new(User::master("admin")));
         Arc::clone(&ADMIN)
+    }
+
+    /// A part of this program, which may do everything.
+    pub fn of_part(part: &str) -> Self {
+        Self::master(format!("{PART}{part}"))
+    }
+
+    fn master(name: impl Into<String>) -> Self {
+        Self::new(name, [MASTERS, AUTHENTICATED].map(str::to_owned).to_vec())
+    }
+
+    /// Which part of this program asks, if it is one.
+    pub fn part(&self) -> Option<&str> {
+        self.name.strip_prefix(PART)
     }
 
     /// A service account.

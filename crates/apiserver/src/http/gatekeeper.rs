@@ -19,7 +19,8 @@ use crate::{
     status::{Failure, Result},
 };
 
-/// Whoever asks. Requests that did not come through the listener are the program's own.
+/// Whoever asks. Requests that neither came through the listener nor from a part of the program are
+/// the administrator's.
 pub(super) fn user(core: &Core, parts: &Parts) -> Result<Arc<User>> {
     let user = parts.extensions.get::<Arc<User>>().cloned();
     impersonated(core, user.unwrap_or_else(User::admin), &parts.headers)

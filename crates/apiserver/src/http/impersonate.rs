@@ -33,6 +33,10 @@ pub(super) fn impersonated(core: &Core, user: Arc<User>, headers: &HeaderMap) ->
         check(core, &user, &wish)?;
     }
     let mut other = User::other(&claim.user, claim.groups);
+    if other.part().is_some() {
+        let why = "a part of the server is impersonated by nobody";
+        return Err(Failure::denied(format!("{}: {why}", other.name)));
+    }
     (other.uid, other.extra) = (claim.uid, claim.extra);
     Ok(Arc::new(other))
 }

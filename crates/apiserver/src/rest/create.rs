@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Outcome, seconds};
 use crate::{
+    access::Admitted,
     apply, builtin,
     core::{definitions, namespaces},
     object::{Name, meta_str, metadata_mut},
@@ -81,7 +82,11 @@ pub(super) async fn insert(call: &mut Call<'_>, mut object: Value, track: bool) 
     let _naming = call.core.naming(call.kind).await;
     call.decide(&mut object, None);
     call.validate(&object, None)?;
-    let object = call.admit(object, None, false)?;
+    let Admitted {
+        object,
+        hold: _hold,
+        ..
+    } = call.admit(object, None, false)?;
     let shelf = call.core.shelf(call.kind);
     let name = meta_str(&object, "name");
     if shelf.get(&Name::new(call.namespace, name)).is_some() {

@@ -75,7 +75,7 @@ async fn attempt(call: &mut Call<'_>, options: &DeleteOptions) -> Result<Deleted
     }
     check(call, &stored, options)?;
     let old = in_version(call.kind, &stored)?;
-    call.admit(old.clone(), Some(&old), true)?;
+    let _hold = call.admit(old.clone(), Some(&old), true)?.hold;
     let mut new = old.clone();
     let wait = mark(call, &mut new, options);
     if !wait && is_pod(call) {
@@ -290,7 +290,7 @@ pub(crate) async fn delete_as_server(
     };
     let mut call = Call {
         core,
-        user: &User::admin(),
+        user: &User::of_part("apiserver"),
         kind,
         namespace: &place.1.namespace,
         name: &place.1.name,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, Part, Unknown};
 use crate::{
-    access::{AdmissionRequest, Denied, Operation},
+    access::{AdmissionRequest, Admitted, Denied, Operation},
     apply::{self, Manager},
     auth::escalation::Grant,
     builtin,
@@ -210,7 +210,7 @@ impl Call<'_> {
         object: Value,
         old: Option<&Value>,
         deletion: bool,
-    ) -> Result<Value> {
+    ) -> Result<Admitted> {
         let operation = match (old, self.part) {
             _ if deletion => Operation::Delete,
             (None, _) => Operation::Create,
@@ -219,15 +219,17 @@ impl Call<'_> {
         };
         let name = meta_str(&object, "name").to_owned();
         let request = AdmissionRequest {
+            user: self.user,
+            reader: self.core,
             operation,
             resource: self.kind,
             object,
             old,
         };
         match self.core.admission.admit(request) {
-            Ok(admitted) => {
-                self.warnings.extend(admitted.warnings);
-                Ok(admitted.object)
+            Ok(mut admitted) => {
+                self.warnings.append(&mut admitted.warnings);
+                Ok(admitted)
             }
             Err(denied) => Err(refused(self, &name, denied)),
         }

@@ -9,6 +9,7 @@ use super::{
     create::{drop_status, insert},
 };
 use crate::{
+    access::Admitted,
     apply,
     convert::{in_version, is_current},
     object::{Stored, finalizers, meta_str, metadata, metadata_mut},
@@ -162,7 +163,11 @@ async fn attempt(call: &mut Call<'_>, edit: &mut Edit, last: bool) -> Result<(Ou
             Edit::Patch(_) => of_patch(failure),
             Edit::Replace(_) | Edit::Apply(_) => failure,
         })?;
-    let new = call.admit(new, Some(&old), false)?;
+    let Admitted {
+        object: new,
+        hold: _hold,
+        ..
+    } = call.admit(new, Some(&old), false)?;
     if call.options.dry_run {
         return Ok((Outcome::Tree(new), false));
     }

@@ -15,29 +15,27 @@ impl Admission for Rules {
             resource,
             mut object,
             old,
+            ..
         } = request;
         let ours = resource.group == choreo_model::GROUP;
         let writes = matches!(operation, Operation::Create | Operation::Update);
         // What is being deleted must get through, whatever it says: deletion ends.
         let leaving = object.pointer("/metadata/deletionTimestamp").is_some();
         if !ours || !writes || leaving {
-            return Ok(Admitted {
-                object,
-                warnings: Vec::new(),
-            });
+            return Ok(Admitted::plain(object));
         }
         keep_release(&resource.kind, &mut object, old);
         let Some(kind) = choreo_model::registry()
             .iter()
             .find(|kind| kind.kind == resource.kind)
         else {
-            return Ok(Admitted {
-                object,
-                warnings: Vec::new(),
-            });
+            return Ok(Admitted::plain(object));
         };
         let warnings = rules(kind, &object, old)?;
-        Ok(Admitted { object, warnings })
+        Ok(Admitted {
+            warnings,
+            ..Admitted::plain(object)
+        })
     }
 }
 

@@ -29,6 +29,8 @@ use crate::{
     folder::Folder,
 };
 
+/// As whom the controllers ask the API.
+pub(crate) const CONTROLLERS: &str = "controllers";
 /// How long the parts may take to end.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -125,13 +127,13 @@ impl Platform {
         let credentials = credentials(&settings.folder, &api)?;
         remember(&settings.folder, address)?;
         let serving = serve(&server, listener, credentials, &stop);
-        let client = server.client();
-        defaults::apply(&client, &settings).await?;
-        let controllers = Controllers::start(client.clone(), Planes::all(client.clone()));
+        defaults::apply(&server.client_as("defaults"), &settings).await?;
+        let client = server.client_as(CONTROLLERS);
+        let controllers = Controllers::start(client.clone(), Planes::all(client));
         let (told, parts) = watch::channel(Parts::default());
         let context = data_plane::Context {
             settings,
-            client,
+            client: server.client_as("node"),
             pods,
         };
         let data_plane = tokio::spawn(data_plane::keep(context, bound, told, stop.clone()));
@@ -146,7 +148,7 @@ impl Platform {
         })
     }
 
-    /// A client inside the process.
+    /// A client inside the process, for what the administrator does.
     pub(crate) fn client(&self) -> Client {
         self.server.client()
     }
