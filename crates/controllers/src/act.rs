@@ -6,11 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::GroupVersionKind;
-use kube::runtime::events::{EventType, Recorder, Reporter};
+use kube::runtime::events::{self, Recorder, Reporter};
 use kube::{Client, Error};
 use serde_json::{Value, json};
 
-use crate::decision::{Decision, Event, Home, Write};
+use crate::decision::{Decision, Event, EventType, Home, Write};
 use crate::index;
 use crate::key::Key;
 use crate::planes::Planes;
@@ -73,24 +73,22 @@ impl Executor {
         if !outcome.failures.is_empty() || outcome.stale {
             return outcome;
         }
-        if let Some(status) = decision.status {
-            self.report(key, decision.manager, status, &mut outcome)
-                .await;
-        }
-        for event in decision.events {
-            self.tell(key, event).await;
-        }
+        self.report(key, decision, &mut outcome).await;
         outcome
     }
 
-    /// Writes the status of `key`.
-    pub(crate) async fn report(
-        &self,
-        key: &Key,
-        manager: &str,
-        status: Value,
-        outcome: &mut Outcome,
-    ) {
+    /// Writes the status that a decision about `key` reports, and tells its events.
+    pub(crate) async fn report(&self, key: &Key, decision: Decision, outcome: &mut Outcome) {
+        if let Some(status) = decision.status {
+            self.write_status(key, decision.manager, status, outcome)
+                .await;
+        }
+        for event in decision.events {
+            self.tell(key, decision.uid.clone(), event).await;
+        }
+    }
+
+    async fn write_status(&self, key: &Key, manager: &str, status: Value, outcome: &mut Outcome) {
         let Some(resource) = platform_resource(key.kind) else {
             return;
         };
@@ -249,17 +247,22 @@ impl Executor {
         Ok(resource)
     }
 
-    async fn tell(&self, key: &Key, event: Event) {
+    async fn tell(&self, key: &Key, uid: Option<String>, event: Event) {
         let reference = ObjectReference {
             api_version: Some(choreo_model::API_VERSION.to_owned()),
             kind: Some(key.kind.to_owned()),
             name: Some(key.name.clone()),
             namespace: Some(key.namespace.clone()).filter(|namespace| !namespace.is_empty()),
+            // Clients look for the events of an object by its identifier.
+            uid,
             ..ObjectReference::default()
         };
-        let told = kube::runtime::events::Event {
-            type_: EventType::Normal,
-            reason: event.reason.to_owned(),
+        let told = events::Event {
+            type_: match event.type_ {
+                EventType::Normal => events::EventType::Normal,
+                EventType::Warning => events::EventType::Warning,
+            },
+            reason: event.reason,
             note: Some(event.message),
             action: "Reconcile".to_owned(),
             secondary: None,

@@ -46,13 +46,44 @@ pub enum Write {
     },
 }
 
+/// Whether an event is one to worry about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// It is not.
+    Normal,
+    /// Somebody should look at it.
+    Warning,
+}
+
 /// Something to tell in the object's event log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
+    /// Whether it is one to worry about.
+    pub type_: EventType,
     /// What happened, as a word.
-    pub reason: &'static str,
+    pub reason: String,
     /// What happened, as a sentence.
     pub message: String,
+}
+
+impl Event {
+    /// An event that is as it should be.
+    pub fn normal(reason: &str, message: impl Into<String>) -> Self {
+        Self::new(EventType::Normal, reason, message.into())
+    }
+
+    /// An event that somebody should look at.
+    pub fn warning(reason: &str, message: impl Into<String>) -> Self {
+        Self::new(EventType::Warning, reason, message.into())
+    }
+
+    fn new(type_: EventType, reason: &str, message: String) -> Self {
+        Self {
+            type_,
+            reason: reason.to_owned(),
+            message,
+        }
+    }
 }
 
 /// What to do about one object.
@@ -64,8 +95,10 @@ pub struct Decision {
     pub writes: Vec<Write>,
     /// The status once the writes have succeeded, when it differs from the present one.
     pub status: Option<Value>,
-    /// What to tell.
+    /// What to tell, once the writes have succeeded.
     pub events: Vec<Event>,
+    /// The identifier of the object, for what is told of it.
+    pub(crate) uid: Option<String>,
     /// When to decide again although nothing changed.
     pub look_again: Option<Timestamp>,
     /// What was read, and whether its status was.

@@ -22,7 +22,7 @@ mod watch;
 
 pub use act::Executor;
 pub use decide::{Obstacle, Release, decide, release};
-pub use decision::{Decision, Event, Home, Write};
+pub use decision::{Decision, Event, EventType, Home, Write};
 pub use index::{Change, Index};
 pub use key::Key;
 pub use live::Live;

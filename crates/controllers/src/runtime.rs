@@ -313,16 +313,13 @@ impl Runtime {
         } else {
             Some(self.decide(&key, now))
         };
-        let told = report.and_then(|report| Some((report.manager, report.status?)));
-        let Some((manager, status)) = told else {
+        let Some(report) = report.filter(|report| report.status.is_some()) else {
             return self.queue.done(&key);
         };
         let executor = Arc::clone(&self.executor);
         self.tasks.spawn(async move {
             // When even this fails, the next attempt tells.
-            executor
-                .report(&key, manager, status, &mut Outcome::default())
-                .await;
+            executor.report(&key, report, &mut Outcome::default()).await;
             Done::Told { key }
         });
     }

@@ -125,6 +125,17 @@ macro_rules! tables {
                 None
             }
 
+            /// The identifier of the object of `key`.
+            pub(crate) fn uid(&self, key: &Key) -> Option<&str> {
+                let place = (key.namespace.clone(), key.name.clone());
+                $(
+                    if key.kind == <$Spec>::KIND || Some(key.kind) == <$Spec>::CLUSTER_KIND {
+                        return self.$field.get(&place).map(|object| object.uid());
+                    }
+                )*
+                None
+            }
+
             /// Every object of `kind`.
             pub(crate) fn keys(&self, kind: &str) -> Vec<Key> {
                 $(

@@ -3,6 +3,7 @@
 mod component;
 mod component_binding;
 mod environment;
+mod events;
 mod pipeline;
 mod plane;
 mod project;
@@ -13,6 +14,8 @@ mod rendering;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
+
 use choreo_model::conditions;
 use choreo_model::{Object, Spec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -20,7 +23,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::decision::{Decision, Home, Write};
+use crate::decision::{Decision, Event, Home, Write};
 use crate::index::Index;
 use crate::key::Key;
 use crate::tables::{Kept, key_of, kind_in};
@@ -35,6 +38,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         view: &view,
         key,
         now: Time(now),
+        events: RefCell::default(),
     };
     let mut decision = match key.kind {
         "Project" => project::decide(&context),
@@ -49,6 +53,10 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         // on.
         _ => Decision::default(),
     };
+    if decision.status.is_some() {
+        decision.events.extend(context.events.take());
+    }
+    decision.uid = index.tables.uid(key).map(str::to_owned);
     decision.reads = view.into_reads();
     decision
 }
@@ -70,6 +78,7 @@ pub fn release(index: &Index, key: &Key) -> Result<Release, Obstacle> {
         view: &view,
         key,
         now: Time(Timestamp::UNIX_EPOCH),
+        events: RefCell::default(),
     };
     let reason = conditions::reasons::COMPONENT_NOT_FOUND;
     let component = context.find(&key.namespace, &key.name, reason)?;
@@ -81,6 +90,8 @@ struct Context<'a> {
     view: &'a View<'a>,
     key: &'a Key,
     now: Time,
+    /// What the conditions tell that they did not tell before.
+    events: RefCell<Vec<Event>>,
 }
 
 /// Why an object is not as wanted yet.
@@ -120,14 +131,17 @@ impl<'a> Context<'a> {
         &self.key.namespace
     }
 
-    /// The conditions `new` of `object`, with the times of those that stay as they were.
+    /// The conditions `new` of `object`, with the times of those that stay as they were. What they
+    /// tell anew becomes an event.
     fn conditions<T: Spec>(
         &self,
         object: &Object<T>,
         old: &[Condition],
         new: Vec<Condition>,
     ) -> Vec<Condition> {
-        conditions::merged(old, new, object.generation(), &self.now)
+        let new = conditions::merged(old, new, object.generation(), &self.now);
+        self.events.borrow_mut().extend(events::of(old, &new));
+        new
     }
 
     /// What went wrong with the last writes for this object.

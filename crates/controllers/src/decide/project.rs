@@ -12,7 +12,7 @@ use choreo_model::{Project, ProjectReleaseBinding, finalizers, labels, names};
 use serde_json::json;
 
 use super::{Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata};
-use crate::decision::{Decision, Event, Write};
+use crate::decision::{Decision, Write};
 use crate::key::By;
 
 const MANAGER: &str = "project-controller";
@@ -39,7 +39,6 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
             "Project is released and bound to every environment of its pipeline",
         ),
     };
-    let first = ready.status == "True" && !conditions::is_true(&old.conditions, types::READY);
     let created = conditions::yes(
         types::CREATED,
         reasons::PROJECT_CREATED,
@@ -50,19 +49,11 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         conditions: context.conditions(project, &old.conditions, vec![created, ready]),
         latest_release: latest,
     };
-    let events = first
-        .then(|| Event {
-            reason: "ReconcileComplete",
-            message: format!("Project \"{}\" is ready", project.name()),
-        })
-        .into_iter()
-        .collect();
     let status = changed(old, &status);
     Decision {
         manager: MANAGER,
         writes,
         status,
-        events,
         ..Decision::default()
     }
 }

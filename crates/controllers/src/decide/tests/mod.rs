@@ -4,6 +4,7 @@ mod binding;
 mod component;
 mod connections;
 mod deletion;
+mod events;
 mod project;
 
 use std::collections::{BTreeMap, BTreeSet};

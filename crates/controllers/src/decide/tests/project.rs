@@ -20,10 +20,8 @@ fn a_project_gets_a_cell_in_every_environment() {
             "apply ProjectReleaseBinding shop-production",
         ]
     );
-    assert_eq!(
-        world.decide("Project", "shop").events[0].reason,
-        "ReconcileComplete"
-    );
+    let events = world.decide("Project", "shop").events;
+    assert!(events.iter().any(|told| told.reason == "ReconcileComplete"));
 }
 
 #[test]
