@@ -16,7 +16,8 @@ use k8s_openapi::{
 use kube::{
     Api, Client,
     api::{
-        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
+        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams,
+        PostParams,
     },
 };
 use serde_json::{Value, json};
@@ -241,4 +242,55 @@ async fn a_quiet_world_is_not_written_to() {
     world.create("ExternalSecret", "other", &spec).await;
     world.until_ready("ExternalSecret", "other", "False").await;
     assert_eq!(version("web-secrets").await, before);
+}
+
+#[tokio::test]
+async fn a_generated_password_survives_its_secret_and_goes_with_its_external_secret() {
+    let world = World::start().await;
+    let gvk = GroupVersionKind::gvk("generators.external-secrets.io", "v1alpha1", "Password");
+    let resource = ApiResource::from_gvk_with_plural(&gvk, "passwords");
+    let generators: Api<DynamicObject> =
+        Api::namespaced_with(world.client.clone(), "cell", &resource);
+    let generator = json!({
+        "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Password",
+        "metadata": {"name": "pg"},
+        "spec": {"length": 32, "digits": 8, "symbols": 0, "noUpper": false, "allowRepeat": true},
+    });
+    let spec = json!({
+        "refreshInterval": "0",
+        "target": {"name": "web-secrets", "creationPolicy": "Owner", "template": {"data": {
+            "PASSWORD": "{{ .password }}",
+        }}},
+        "dataFrom": [{"sourceRef": {"generatorRef": {
+            "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Password", "name": "pg",
+        }}}],
+    });
+    world.create("ExternalSecret", "web", &spec).await;
+    world.until_ready("ExternalSecret", "web", "False").await;
+    generators
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(generator).unwrap(),
+        )
+        .await
+        .unwrap();
+    world.until_ready("ExternalSecret", "web", "True").await;
+    let made = world.values().await.unwrap();
+    assert_eq!(made["PASSWORD"].len(), 32);
+    world
+        .secrets("cell")
+        .delete("web-secrets", &DeleteParams::default())
+        .await
+        .unwrap();
+    world.until_value(Some(&made["PASSWORD"])).await;
+    world
+        .dynamic("ExternalSecret")
+        .delete("web", &DeleteParams::default())
+        .await
+        .unwrap();
+    until("no secret is left", async || {
+        let left = world.secrets("cell").list(&ListParams::default()).await;
+        left.unwrap().items.is_empty()
+    })
+    .await;
 }

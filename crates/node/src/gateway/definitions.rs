@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 const SECRETS_GROUP: &str = "external-secrets.io";
+const GENERATORS_GROUP: &str = "generators.external-secrets.io";
 
 /// Definitions of the Gateway API kinds (`GatewayClass`, `Gateway`, `HTTPRoute`, `GRPCRoute`,
-/// `ReferenceGrant`) and of external-secrets (`ExternalSecret`, `SecretStore`, `ClusterSecretStore`).
+/// `ReferenceGrant`) and of external-secrets (`ExternalSecret`, `SecretStore`, `ClusterSecretStore`, and the
+/// generator `Password`).
 pub fn definitions() -> Vec<Value> {
     vec![
         gateway_class(),
@@ -23,6 +25,7 @@ pub fn definitions() -> Vec<Value> {
             &["css"],
             "Cluster",
         ),
+        password(),
     ]
 }
 
@@ -295,7 +298,11 @@ fn external_secret() -> Value {
         "name": string(),
         "creationPolicy": choice(&["Owner", "Orphan", "Merge", "None"]),
         "deletionPolicy": choice(&["Delete", "Merge", "Retain"]),
-        "template": open(json!({"type": string()})),
+        "template": open(json!({
+            "type": string(),
+            "mergePolicy": choice(&["Replace", "Merge"]),
+            "data": {"type": "object", "additionalProperties": string()},
+        })),
     }));
     Definition {
         group: SECRETS_GROUP,
@@ -365,6 +372,32 @@ fn secret_store(
     .render()
 }
 
+fn password() -> Value {
+    let count = || json!({"type": "integer", "minimum": 0});
+    let spec = open(json!({
+        "length": {"type": "integer", "minimum": 1, "default": 24},
+        "digits": count(),
+        "symbols": count(),
+        "symbolCharacters": string(),
+        "noUpper": {"type": "boolean", "default": false},
+        "allowRepeat": {"type": "boolean", "default": false},
+        "secretKeys": list(string()),
+        "encoding": choice(&["raw", "base64", "base64url", "base32", "hex"]),
+    }));
+    Definition {
+        group: GENERATORS_GROUP,
+        versions: &["v1alpha1"],
+        kind: "Password",
+        singular: "password",
+        plural: "passwords".into(),
+        short: &[],
+        scope: "Namespaced",
+        columns: json!([age()]),
+        spec,
+    }
+    .render()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -383,6 +416,6 @@ mod tests {
             assert_eq!(read.spec.versions.iter().filter(|v| v.storage).count(), 1);
             assert!(names.insert(expected));
         }
-        assert_eq!(names.len(), 8);
+        assert_eq!(names.len(), 9);
     }
 }

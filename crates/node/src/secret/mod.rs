@@ -2,9 +2,15 @@
 //! one namespace as the store. The embedded home keeps all secret values there, and a component gets
 //! only those keys its `ExternalSecret` names.
 //!
+//! Values that nobody has yet are made by a `Password` generator, once.
+//!
 //! Values are never logged, and no message holds one.
 
+mod generator;
+mod kept;
 mod plan;
+mod spec;
+mod template;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -21,6 +27,7 @@ use self::plan::{Outcome, Sources, plan};
 use crate::watch;
 
 const GROUP: &str = "external-secrets.io";
+const GENERATORS_GROUP: &str = "generators.external-secrets.io";
 const MANAGER: &str = "choreo-secrets";
 /// A burst of changes is one pass.
 const DEBOUNCE: Duration = Duration::from_millis(15);
@@ -49,6 +56,7 @@ struct Controller {
     wanted: Store<DynamicObject>,
     cluster_stores: Store<DynamicObject>,
     stores: Store<DynamicObject>,
+    passwords: Store<DynamicObject>,
     secrets: Store<Secret>,
     changed: Arc<Notify>,
     tasks: JoinSet<()>,
@@ -66,10 +74,12 @@ impl Controller {
         let wanted = dynamic("ExternalSecret");
         let cluster_stores = dynamic("ClusterSecretStore");
         let stores = dynamic("SecretStore");
+        let passwords = dynamic("Password");
         Self {
             wanted,
             cluster_stores,
             stores,
+            passwords,
             secrets: watch::store(Api::all(client.clone()), (), &changed, &mut tasks),
             client,
             changed,
@@ -78,7 +88,12 @@ impl Controller {
     }
 
     async fn ready(&self) -> Result<(), reflector::store::WriterDropped> {
-        for store in [&self.wanted, &self.cluster_stores, &self.stores] {
+        for store in [
+            &self.wanted,
+            &self.cluster_stores,
+            &self.stores,
+            &self.passwords,
+        ] {
             store.wait_until_ready().await?;
         }
         self.secrets.wait_until_ready().await
@@ -86,12 +101,9 @@ impl Controller {
 
     /// Compares everything with everything: a pass over unchanged objects writes nothing.
     async fn pass(&self) {
-        let (cluster_stores, stores, secrets) = (
-            self.cluster_stores.state(),
-            self.stores.state(),
-            self.secrets.state(),
-        );
-        let sources = Sources::new(&cluster_stores, &stores, &secrets);
+        let (cluster_stores, stores) = (self.cluster_stores.state(), self.stores.state());
+        let (secrets, passwords) = (self.secrets.state(), self.passwords.state());
+        let sources = Sources::new(&cluster_stores, &stores, &secrets, &passwords);
         for object in self.wanted.state() {
             if object.metadata.deletion_timestamp.is_none() {
                 let outcome = plan(&object, &sources);
@@ -111,12 +123,21 @@ impl Controller {
     }
 
     async fn carry_out(&self, object: &DynamicObject, outcome: Outcome) {
-        let mut state = outcome.state;
-        if let Some(secret) = outcome.write
-            && let Err(error) = self.apply(object, &secret).await
-        {
-            state = Err(format!("the Secret cannot be written: {error}"));
-        }
+        let state = match outcome {
+            // The Secret follows when the watch tells that they are kept.
+            Outcome::Generate(missing) => match missing.keep(&self.client).await {
+                Ok(()) => return,
+                Err(problem) => Err(problem),
+            },
+            Outcome::Settle { write: None, state } => state,
+            Outcome::Settle {
+                write: Some(secret),
+                state,
+            } => match self.apply(object, &secret).await {
+                Ok(()) => state,
+                Err(error) => Err(format!("the Secret cannot be written: {error}")),
+            },
+        };
         self.write_status("ExternalSecret", object, state).await;
     }
 
@@ -160,7 +181,11 @@ impl Controller {
 
 fn resource(kind: &str) -> ApiResource {
     let plural = format!("{}s", kind.to_lowercase());
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, "v1", kind), &plural)
+    let kind = match kind {
+        "Password" => GroupVersionKind::gvk(GENERATORS_GROUP, "v1alpha1", kind),
+        kind => GroupVersionKind::gvk(GROUP, "v1", kind),
+    };
+    ApiResource::from_gvk_with_plural(&kind, &plural)
 }
 
 /// Objects by namespace and name.

@@ -4,10 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{ResourceExt as _, api::DynamicObject};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::ByName;
+use super::{
+    ByName,
+    generator::Password,
+    kept::{Kept, Missing},
+    spec::{GeneratorRef, RemoteRef, Spec, StoreRef},
+    template,
+};
 
 /// The namespace of secret values where a store names none.
 const DEFAULT_NAMESPACE: &str = "openchoreo-secrets";
@@ -16,77 +21,26 @@ const DEFAULT_NAMESPACE: &str = "openchoreo-secrets";
 const LABEL: (&str, &str) = ("reconcile.external-secrets.io/managed", "true");
 
 /// What to do about one `ExternalSecret`.
-pub(super) struct Outcome {
-    /// The Secret to apply, if it is not there as it should be.
-    pub(super) write: Option<Value>,
-    /// Its state: the reason it is ready for, or what is missing.
-    pub(super) state: Result<&'static str, String>,
+pub(super) enum Outcome {
+    /// Make these values first; the Secret is planned when they are kept.
+    Generate(Box<Missing>),
+    /// Write the Secret, if it is not there as it should be, and tell the state.
+    Settle {
+        /// The Secret to apply.
+        write: Option<Value>,
+        /// The reason it is ready for, or what is missing.
+        state: Result<&'static str, String>,
+    },
 }
+
+type Values = BTreeMap<String, ByteString>;
 
 /// Everything values may come from.
 pub(super) struct Sources<'a> {
     cluster_stores: ByName<'a, DynamicObject>,
     stores: ByName<'a, DynamicObject>,
     secrets: ByName<'a, Secret>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Spec {
-    secret_store_ref: StoreRef,
-    target: Target,
-    data: Vec<Data>,
-    data_from: Vec<DataFrom>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct StoreRef {
-    name: String,
-    kind: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Target {
-    name: Option<String>,
-    creation_policy: Option<String>,
-    template: Template,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Template {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    metadata: TemplateMetadata,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct TemplateMetadata {
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Data {
-    secret_key: String,
-    remote_ref: RemoteRef,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct DataFrom {
-    extract: Option<RemoteRef>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct RemoteRef {
-    key: String,
-    property: Option<String>,
+    passwords: ByName<'a, DynamicObject>,
 }
 
 impl<'a> Sources<'a> {
@@ -94,11 +48,13 @@ impl<'a> Sources<'a> {
         cluster_stores: &'a [Arc<DynamicObject>],
         stores: &'a [Arc<DynamicObject>],
         secrets: &'a [Arc<Secret>],
+        passwords: &'a [Arc<DynamicObject>],
     ) -> Self {
         Self {
             cluster_stores: by_name(cluster_stores),
             stores: by_name(stores),
             secrets: by_name(secrets),
+            passwords: by_name(passwords),
         }
     }
 
@@ -124,7 +80,28 @@ impl<'a> Sources<'a> {
         }
     }
 
-    fn values(&self, namespace: &str, key: &str) -> Result<&BTreeMap<String, ByteString>, String> {
+    /// What a generator makes.
+    fn password(&self, namespace: &str, reference: &GeneratorRef) -> Result<Password, String> {
+        let GeneratorRef { kind, name } = reference;
+        if kind != "Password" {
+            return Err(format!(
+                "the generator {kind} is not served by the embedded home, only Password"
+            ));
+        }
+        let place = (namespace.to_owned(), name.clone());
+        let found = self
+            .passwords
+            .get(&place)
+            .ok_or_else(|| format!("Password {name:?} does not exist"))?;
+        let spec = found.data.get("spec").cloned().unwrap_or_default();
+        let password: Password = serde_json::from_value(spec)
+            .map_err(|problem| format!("Password {name:?}: {problem}"))?;
+        let checked = password.check();
+        checked.map_err(|problem| format!("Password {name:?}: {problem}"))?;
+        Ok(password)
+    }
+
+    fn values(&self, namespace: &str, key: &str) -> Result<&Values, String> {
         let place = (namespace.to_owned(), key.to_owned());
         self.secrets
             .get(&place)
@@ -133,7 +110,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-static NO_VALUES: BTreeMap<String, ByteString> = BTreeMap::new();
+static NO_VALUES: Values = Values::new();
 
 fn by_name<T: kube::Resource>(objects: &[Arc<T>]) -> ByName<'_, T> {
     let key = |o: &T| (o.namespace().unwrap_or_default(), o.name_any());
@@ -162,38 +139,52 @@ pub(super) fn store_state(store: &DynamicObject) -> Result<&'static str, String>
 
 /// Decides about one `ExternalSecret`.
 pub(super) fn plan(object: &DynamicObject, sources: &Sources<'_>) -> Outcome {
-    match desired(object, sources) {
-        Ok((write, _)) => Outcome {
-            write,
-            state: Ok("SecretSynced"),
-        },
-        Err(message) => Outcome {
-            write: None,
-            state: Err(message),
-        },
+    let settle = |result: Result<Option<Value>, String>| {
+        let (write, state) = match result {
+            Ok(write) => (write, Ok("SecretSynced")),
+            Err(message) => (None, Err(message)),
+        };
+        Outcome::Settle { write, state }
+    };
+    let spec = object.data.get("spec").cloned().unwrap_or_default();
+    let spec: Spec = match serde_json::from_value(spec) {
+        Ok(spec) => spec,
+        Err(problem) => return settle(Err(problem.to_string())),
+    };
+    if let Some(part) = spec.unserved() {
+        let message = format!("{part} is not served by the embedded home");
+        return settle(Err(message));
+    }
+    let namespace = object.namespace().unwrap_or_default();
+    let kept = Kept::of(object, |name| {
+        sources.secrets.get(&(namespace.clone(), name)).copied()
+    });
+    match collect(&spec, &namespace, sources, &kept) {
+        Ok((_, missing)) if !missing.is_empty() => Outcome::Generate(Box::new(kept.with(missing))),
+        Ok((raw, _)) => settle(templated(&spec, raw).and_then(|values| {
+            let name = spec.target_name(object.name_any());
+            desired(object, &spec, sources, &name, &values)
+        })),
+        Err(message) => settle(Err(message)),
     }
 }
 
+/// The Secret to write, or why it may not be written.
 fn desired(
     object: &DynamicObject,
+    spec: &Spec,
     sources: &Sources<'_>,
-) -> Result<(Option<Value>, String), String> {
-    let spec = object.data.get("spec").cloned().unwrap_or_default();
-    let spec: Spec = serde_json::from_value(spec).map_err(|e| e.to_string())?;
+    name: &str,
+    values: &Values,
+) -> Result<Option<Value>, String> {
     let namespace = object.namespace().unwrap_or_default();
-    let name = spec
-        .target
-        .name
-        .clone()
-        .unwrap_or_else(|| object.name_any());
-    let values = collect(&spec, &namespace, sources)?;
-    let policy = spec.target.creation_policy.as_deref().unwrap_or("Owner");
+    let policy = spec.policy();
     if policy == "None" {
-        return Ok((None, name));
+        return Ok(None);
     }
     let existing = sources
         .secrets
-        .get(&(namespace.clone(), name.clone()))
+        .get(&(namespace.clone(), name.to_owned()))
         .copied();
     let uid = object.uid().unwrap_or_default();
     let owned =
@@ -208,41 +199,85 @@ fn desired(
             "Secret {namespace}/{name} belongs to another object"
         ));
     }
-    let secret = render(object, &spec, &name, &values);
-    let current = existing.is_some_and(|secret| same(secret, &spec, &values, policy))
+    let current = existing.is_some_and(|secret| same(secret, spec, values, policy))
         && (policy != "Owner" || owned);
-    Ok(((!current).then_some(secret), name))
+    Ok((!current).then(|| render(object, spec, name, values)))
 }
 
-/// All values that are asked for, or the first that is missing.
+/// All values that are asked for and the generated ones that are not made yet, or the first that
+/// cannot be had.
 fn collect(
     spec: &Spec,
     own: &str,
     sources: &Sources<'_>,
-) -> Result<BTreeMap<String, ByteString>, String> {
-    let from = sources.namespace(&spec.secret_store_ref, own)?;
-    let mut found = BTreeMap::new();
-    for extract in spec.data_from.iter().filter_map(|d| d.extract.as_ref()) {
-        let values = sources.values(&from, &extract.key)?;
-        found.extend(values.iter().map(|(k, v)| (k.clone(), v.clone())));
+    kept: &Kept<'_>,
+) -> Result<(Values, Vec<(String, Password)>), String> {
+    let (mut found, mut missing) = (Values::new(), Vec::new());
+    if !spec.secret_store_ref.name.is_empty() {
+        sources.namespace(&spec.secret_store_ref, own)?;
+    }
+    let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+    for from in &spec.data_from {
+        if let Some(generator) = &from.source_ref.generator_ref {
+            let password = sources.password(own, generator)?;
+            // The same generator named twice makes two values.
+            let turn = uses.entry(&generator.name).or_default();
+            for key in password.keys() {
+                let place = Kept::place(&generator.name, *turn, &key);
+                match kept.get(&place) {
+                    Some(value) => _ = found.insert(key, value.clone()),
+                    None => missing.push((place, password.clone())),
+                }
+            }
+            *turn += 1;
+        }
+        if let Some(extract) = &from.extract {
+            let store = from.source_ref.store_ref.as_ref();
+            let namespace = sources.namespace(store.unwrap_or(&spec.secret_store_ref), own)?;
+            let values = sources.values(&namespace, &extract.key)?;
+            found.extend(values.iter().map(|(k, v)| (k.clone(), v.clone())));
+        }
     }
     for data in &spec.data {
-        let remote = &data.remote_ref;
-        let values = sources.values(&from, &remote.key)?;
-        let value = match &remote.property {
-            Some(property) => values
-                .get(property)
-                .cloned()
-                .ok_or_else(|| format!("Secret {from}/{} has no key {property:?}", remote.key))?,
-            None => whole(values),
-        };
+        let namespace = sources.namespace(&spec.secret_store_ref, own)?;
+        let value = one(sources, &namespace, &data.remote_ref)?;
         found.insert(data.secret_key.clone(), value);
     }
-    Ok(found)
+    Ok((found, missing))
+}
+
+fn one(sources: &Sources<'_>, namespace: &str, remote: &RemoteRef) -> Result<ByteString, String> {
+    let values = sources.values(namespace, &remote.key)?;
+    let Some(property) = &remote.property else {
+        return Ok(whole(values));
+    };
+    let value = values.get(property).cloned();
+    value.ok_or_else(|| {
+        let key = &remote.key;
+        format!("Secret {namespace}/{key} has no key {property:?}")
+    })
+}
+
+/// What the Secret holds: the values, or what a template makes of them.
+fn templated(spec: &Spec, raw: Values) -> Result<Values, String> {
+    let template = &spec.target.template;
+    if template.data.is_empty() {
+        return Ok(raw);
+    }
+    let filled = template.data.iter().map(|(key, text)| {
+        let filled = template::fill(text, &raw)
+            .map_err(|problem| format!("target.template.data[{key:?}]: {problem}"))?;
+        Ok((key.clone(), ByteString(filled.into_bytes())))
+    });
+    let filled: Values = filled.collect::<Result<_, String>>()?;
+    if template.merge_policy.as_deref() == Some("Merge") {
+        return Ok(raw.into_iter().chain(filled).collect());
+    }
+    Ok(filled)
 }
 
 /// A Secret without a property named: all its values as one JSON object.
-fn whole(values: &BTreeMap<String, ByteString>) -> ByteString {
+fn whole(values: &Values) -> ByteString {
     let text: BTreeMap<&str, String> = values
         .iter()
         .map(|(k, v)| (k.as_str(), String::from_utf8_lossy(&v.0).into_owned()))
@@ -250,12 +285,7 @@ fn whole(values: &BTreeMap<String, ByteString>) -> ByteString {
     ByteString(json!(text).to_string().into_bytes())
 }
 
-fn render(
-    object: &DynamicObject,
-    spec: &Spec,
-    name: &str,
-    values: &BTreeMap<String, ByteString>,
-) -> Value {
+fn render(object: &DynamicObject, spec: &Spec, name: &str, values: &Values) -> Value {
     let template = &spec.target.template;
     let mut labels = template.metadata.labels.clone();
     labels.insert(LABEL.0.to_owned(), LABEL.1.to_owned());
@@ -270,7 +300,7 @@ fn render(
         },
         "data": values,
     });
-    let policy = spec.target.creation_policy.as_deref().unwrap_or("Owner");
+    let policy = spec.policy();
     if policy != "Merge" {
         secret["type"] = json!(template.kind.as_deref().unwrap_or("Opaque"));
     }
@@ -288,7 +318,7 @@ fn render(
 }
 
 /// Whether a Secret already is what it should be.
-fn same(secret: &Secret, spec: &Spec, values: &BTreeMap<String, ByteString>, policy: &str) -> bool {
+fn same(secret: &Secret, spec: &Spec, values: &Values, policy: &str) -> bool {
     let data = secret.data.as_ref().unwrap_or(&NO_VALUES);
     if policy == "Merge" {
         return values.iter().all(|(k, v)| data.get(k) == Some(v));
@@ -355,7 +385,19 @@ mod tests {
     }
 
     /// Plans `spec` against one store and the Secret `db` with key `password`.
-    fn check(spec: &Value, existing: Option<Value>) -> Outcome {
+    fn check(spec: &Value, existing: Option<Value>) -> Settled {
+        match outcome(spec, existing) {
+            Outcome::Settle { write, state } => Settled { write, state },
+            Outcome::Generate(missing) => panic!("unexpected: {missing:?}"),
+        }
+    }
+
+    struct Settled {
+        write: Option<Value>,
+        state: Result<&'static str, String>,
+    }
+
+    fn outcome(spec: &Value, existing: impl IntoIterator<Item = Value>) -> Outcome {
         let wanted: Arc<DynamicObject> = object(json!({
             "apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
             "metadata": {"name": "app", "namespace": "cell", "uid": "u1"}, "spec": spec,
@@ -368,8 +410,14 @@ mod tests {
             "metadata": {"name": "db", "namespace": "openchoreo-secrets"},
             "data": {"password": "aHVudGVyMg=="},
         }))];
-        secrets.extend(existing.map(object));
-        plan(&wanted, &Sources::new(&stores, &[], &secrets))
+        secrets.extend(existing.into_iter().map(object));
+        let passwords = [object(json!({
+            "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Password",
+            "metadata": {"name": "pg", "namespace": "cell"},
+            "spec": {"symbols": 0, "secretKeys": ["password", "admin"]},
+        }))];
+        let sources = Sources::new(&stores, &[], &secrets, &passwords);
+        plan(&wanted, &sources)
     }
 
     fn spec(key: &str, property: &str) -> Value {
@@ -403,6 +451,62 @@ mod tests {
         let mut other = spec("db", "password");
         other["secretStoreRef"]["name"] = json!("vault");
         assert!(check(&other, None).state.unwrap_err().contains("vault"));
+    }
+
+    fn generated(data: &Value) -> Value {
+        let generator = json!({"generatorRef": {
+            "apiVersion": "generators.external-secrets.io/v1alpha1", "kind": "Password", "name": "pg",
+        }});
+        json!({
+            "refreshInterval": "0",
+            "target": {"name": "pg", "template": {"data": data}},
+            "dataFrom": [{"sourceRef": generator}],
+        })
+    }
+
+    fn text(secret: &Value, key: &str) -> String {
+        let value: ByteString = serde_json::from_value(secret["data"][key].clone()).unwrap();
+        String::from_utf8(value.0).unwrap()
+    }
+
+    #[test]
+    fn a_generated_value_is_made_once_and_outlives_every_edit() {
+        let spec = generated(&json!({"url": "pg://{{ .password }}@one"}));
+        let Outcome::Generate(missing) = outcome(&spec, None) else {
+            panic!("it is to be made");
+        };
+        let kept = json!(missing.secret());
+        let made = text(&kept, "pg_0_password");
+        assert_eq!(made.len(), 24);
+        assert_eq!(kept["metadata"]["ownerReferences"][0]["uid"], "u1");
+        let first = check(&spec, Some(kept.clone())).write.unwrap();
+        assert_eq!(text(&first, "url"), format!("pg://{made}@one"));
+        // Another template, and the Secret that was made is gone.
+        let spec = generated(&json!({"url": "pg://{{ .password }}@two", "admin": "{{ .admin }}"}));
+        let second = check(&spec, Some(kept.clone())).write.unwrap();
+        assert_eq!(text(&second, "url"), format!("pg://{made}@two"));
+        assert_ne!(text(&second, "admin"), made);
+        // A value that got lost is made again, and only that one.
+        let mut less = kept;
+        less["data"].as_object_mut().unwrap().remove("pg_0_admin");
+        let Outcome::Generate(missing) = outcome(&spec, Some(less)) else {
+            panic!("it is to be made");
+        };
+        let again = json!(missing.secret());
+        assert_eq!(text(&again, "pg_0_password"), made);
+        assert!(again["data"]["pg_0_admin"].is_string());
+    }
+
+    #[test]
+    fn what_cannot_be_generated_is_named() {
+        let mut other = generated(&json!({}));
+        other["dataFrom"][0]["sourceRef"]["generatorRef"]["name"] = json!("none");
+        assert!(check(&other, None).state.unwrap_err().contains("\"none\""));
+        other["dataFrom"][0]["sourceRef"]["generatorRef"]["kind"] = json!("UUID");
+        assert!(check(&other, None).state.unwrap_err().contains("UUID"));
+        let find = json!({"dataFrom": [{"find": {"name": {"regexp": ".*"}}}]});
+        let message = check(&find, None).state.unwrap_err();
+        assert!(message.contains("dataFrom.find"), "{message}");
     }
 
     #[test]
