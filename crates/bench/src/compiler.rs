@@ -1,6 +1,6 @@
 //! The compiler: one rendering, a fleet, a plan, and types that mean harm.
 
-mod fleet;
+pub(crate) mod fleet;
 mod hostile;
 mod render;
 

@@ -10,6 +10,7 @@
 mod allocation;
 mod api;
 mod compiler;
+mod delivery;
 mod figure;
 mod platform;
 mod process;

@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::{
+    delivery,
     figure::{Figure, median},
     process,
     run::{Platform, Trouble},
@@ -29,10 +30,38 @@ pub(crate) struct Settings {
     /// How often a start is measured; the median is told.
     #[arg(long, default_value_t = 5)]
     runs: u32,
+    /// Measures only this part
+    #[arg(long, value_enum)]
+    only: Option<Part>,
+    /// What there is to deliver
+    #[command(flatten)]
+    delivery: delivery::Settings,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The program with the sample and without.
+    Up,
+    /// The controllers with many components.
+    Delivery,
+}
+
+/// What the running program does.
+pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>, Trouble> {
+    let wanted = |part| settings.only.is_none_or(|only| only == part);
+    let mut figures = Vec::new();
+    if wanted(Part::Up) {
+        figures.extend(up(settings)?);
+    }
+    if wanted(Part::Delivery) {
+        figures.extend(delivery::measure(&settings.delivery)?);
+    }
+    Ok(figures)
 }
 
 /// Times and memory of `choreo up samples/storefront` and of `choreo up` alone.
-pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>, Trouble> {
+fn up(settings: &Settings) -> Result<Vec<Figure>, Trouble> {
     let bench = Bench::prepare()?;
     let mut starts = Vec::new();
     for _ in 0..settings.runs.max(1) {

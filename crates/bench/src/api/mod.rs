@@ -1,9 +1,9 @@
 //! The embedded API and, where it can be had, a real kube-apiserver with etcd: the same client asks
 //! both the same, over TLS on loopback, one after the other. Both wait for the disk.
 
-mod client;
-mod load;
-mod server;
+pub(crate) mod client;
+pub(crate) mod load;
+pub(crate) mod server;
 mod watchers;
 
 pub(crate) use server::{Serve, serve};
@@ -208,7 +208,8 @@ impl Bench<'_> {
     }
 }
 
-fn folder() -> Result<tempfile::TempDir, Trouble> {
+/// A folder on a disk.
+pub(crate) fn folder() -> Result<tempfile::TempDir, Trouble> {
     // Not below /tmp, which may be memory: durable writes are to reach a disk.
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     tempfile::Builder::new()

@@ -10,6 +10,7 @@ use std::{
 };
 
 use choreo_apiserver::{AllowAll, Credentials, NoPods};
+use choreo_controllers::{Controllers, Planes};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,8 @@ use crate::{process, run::Trouble};
 pub(crate) enum Subject {
     /// The embedded API, alone in its process.
     Ours,
+    /// The embedded API with the kinds of the platform and its controllers, and no node.
+    Controlled,
     /// kube-apiserver and etcd, which waits for the disk; no controllers.
     Oracle,
 }
@@ -29,6 +32,7 @@ impl Subject {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "api",
+            Self::Controlled => "delivery",
             Self::Oracle => "oracle",
         }
     }
@@ -36,7 +40,8 @@ impl Subject {
     /// Starts it on a folder and waits until it answers.
     pub(crate) fn start(self, folder: &Path) -> Result<Server, Trouble> {
         match self {
-            Self::Ours => start_ours(folder),
+            Self::Ours => start_ours(folder, &[]),
+            Self::Controlled => start_ours(folder, &["--controllers"]),
             Self::Oracle => start_oracle(folder),
         }
     }
@@ -103,11 +108,12 @@ impl Drop for Server {
     }
 }
 
-fn start_ours(folder: &Path) -> Result<Server, Trouble> {
+fn start_ours(folder: &Path, flags: &[&str]) -> Result<Server, Trouble> {
     let program = std::env::current_exe().map_err(Trouble::io("finding this program"))?;
     let mut child = Command::new(program)
         .arg("serve")
         .arg(folder)
+        .args(flags)
         // As the launcher does.
         .env("MALLOC_ARENA_MAX", "2")
         .stdin(Stdio::piped())
@@ -188,6 +194,9 @@ fn start_oracle(folder: &Path) -> Result<Server, Trouble> {
 pub(crate) struct Serve {
     /// Where it keeps its objects
     folder: PathBuf,
+    /// Serve the kinds of the platform, and run its controllers
+    #[arg(long)]
+    controllers: bool,
 }
 
 /// Serves the API on a folder until the standard input ends; prints the path of a kubeconfig.
@@ -198,7 +207,15 @@ pub(crate) fn serve(settings: &Serve) -> Result<(), Box<dyn std::error::Error>> 
     runtime.block_on(async {
         let folder = settings.folder.as_path();
         let pods = Arc::new(NoPods);
-        let server = choreo_apiserver::Server::open(folder, Vec::new(), Arc::new(AllowAll), pods)?;
+        let mut definitions = Vec::new();
+        if settings.controllers {
+            definitions.extend(choreo_model::registry().iter().map(choreo_model::Kind::crd));
+            definitions.extend(choreo_node::definitions());
+        }
+        let server = choreo_apiserver::Server::open(folder, definitions, Arc::new(AllowAll), pods)?;
+        let planes = || Planes::all(server.client());
+        let controllers =
+            (settings.controllers).then(|| Controllers::start(server.client(), planes()));
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("https://{}", listener.local_addr()?);
         let credentials = Credentials::open(folder, jiff::Timestamp::now())?;
@@ -211,6 +228,9 @@ pub(crate) fn serve(settings: &Serve) -> Result<(), Box<dyn std::error::Error>> 
         tokio::select! {
             served = serving => served?,
             _ = ended => {}
+        }
+        if let Some(controllers) = controllers {
+            controllers.stop().await;
         }
         stop.cancel();
         server.close().await;

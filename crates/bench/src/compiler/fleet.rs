@@ -72,7 +72,7 @@ fn render() -> Result<f64, Trouble> {
 }
 
 /// A platform with `count` services, most of which call another one of their project.
-fn manifests(count: usize) -> Result<impl Iterator<Item = Value>, Trouble> {
+pub(crate) fn manifests(count: usize) -> Result<impl Iterator<Item = Value>, Trouble> {
     let projects = (0..count.div_ceil(PROJECT)).map(project);
     let components = (0..count).flat_map(|index| [component(index), workload(index)]);
     Ok(defaults()?.into_iter().chain(projects).chain(components))
@@ -128,7 +128,8 @@ fn workload(index: usize) -> Value {
     manifest("Workload", &name, &spec)
 }
 
-fn named(index: usize) -> String {
+/// The name of a component; its workload has it too.
+pub(crate) fn named(index: usize) -> String {
     format!("service-{index}")
 }
 
@@ -142,7 +143,7 @@ fn manifest(kind: &str, name: &str, spec: &Value) -> Value {
 }
 
 /// The type of all components with another field in its Deployment.
-fn changed_type() -> Result<Value, Trouble> {
+pub(crate) fn changed_type() -> Result<Value, Trouble> {
     let mut manifests = defaults()?.into_iter();
     let mut type_ = manifests
         .find(|one| one["kind"] == "ClusterComponentType" && one["metadata"]["name"] == TYPE)
