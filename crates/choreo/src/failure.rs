@@ -22,6 +22,8 @@ struct Inner {
     problems: Vec<Problem>,
     /// Everything was said already.
     told: bool,
+    /// The code of a command that somebody had run, which is passed on.
+    code: Option<u8>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -34,6 +36,7 @@ impl Failure {
             hint: None,
             problems: Vec::new(),
             told: false,
+            code: None,
             source: None,
         }))
     }
@@ -43,6 +46,18 @@ impl Failure {
         let mut failure = Self::new(exit, "");
         failure.0.told = true;
         failure
+    }
+
+    /// The ending of a command that was run in a container, and that said itself what went wrong.
+    pub(crate) fn ended(code: u8) -> Self {
+        let mut failure = Self::told(Exit::Failed);
+        failure.0.code = Some(code);
+        failure
+    }
+
+    /// The code of a command that was run in a container.
+    pub(crate) fn code(&self) -> Option<u8> {
+        self.0.code
     }
 
     /// Whether there is nothing left to say.

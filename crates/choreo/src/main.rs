@@ -24,19 +24,18 @@ mod testing;
 mod tree;
 mod view;
 mod waiting;
+mod why;
 mod width;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 fn main() -> ExitCode {
     // Before any thread exists: the machine's helpers are this same program.
     choreo_node::machine::entry();
     // Every connection of this process uses one cryptography; a second installation cannot happen.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match commands::run(cli::Cli::parse()) {
+    match commands::run(cli::read()) {
         Ok(()) => exit::Exit::Ok.into(),
-        Err(failure) => report::failure(&failure).into(),
+        Err(failure) => report::failure(&failure),
     }
 }

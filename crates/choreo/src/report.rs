@@ -1,6 +1,6 @@
 //! The last thing a user reads when something failed: one message, what caused it, what to do.
 
-use std::error::Error as _;
+use std::{error::Error as _, process::ExitCode};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
@@ -11,17 +11,20 @@ use crate::{
 };
 
 /// Shows a failure on standard error and returns its exit code.
-pub(crate) fn failure(failure: &Failure) -> Exit {
+pub(crate) fn failure(failure: &Failure) -> ExitCode {
     if is_closed_pipe(failure) {
-        return Exit::Ok;
+        return Exit::Ok.into();
+    }
+    if let Some(code) = failure.code() {
+        return code.into();
     }
     if failure.is_told() {
-        return failure.exit();
+        return failure.exit().into();
     }
     let coloured =
         terminal::colours_welcome() && std::io::IsTerminal::is_terminal(&std::io::stderr());
     terminal::note(render(failure, coloured));
-    failure.exit()
+    failure.exit().into()
 }
 
 fn render(failure: &Failure, coloured: bool) -> String {

@@ -4,7 +4,7 @@
 use choreo_model::{
     Component, DeploymentPipeline, ReleaseBinding,
     application::ComponentSpec,
-    names,
+    labels, names,
     platform::DeploymentPipelineSpec,
     project::{ProjectReleaseBindingSpec, ProjectSpec},
     release::{BindingState, ReleaseBindingSpec},
@@ -16,7 +16,7 @@ use crate::{
     cli::Wait,
     exit::Exit,
     failure::{Failure, Result},
-    store, terminal, waiting,
+    pipeline, store, terminal, waiting,
 };
 
 /// The pipeline of a component's project.
@@ -34,6 +34,33 @@ pub(crate) async fn pipeline_of(
 /// The component of that name.
 pub(crate) async fn component(client: &Client, namespace: &str, name: &str) -> Result<Component> {
     store::get::<ComponentSpec>(client, namespace, name).await
+}
+
+/// The environment asked for, or the first of the project's pipeline.
+pub(crate) async fn environment(
+    client: &Client,
+    component: &Component,
+    wanted: Option<&str>,
+) -> Result<String> {
+    if let Some(environment) = wanted {
+        return Ok(environment.to_owned());
+    }
+    let pipeline = pipeline_of(client, component).await?;
+    pipeline::start(&pipeline.spec, component.name(), None)
+}
+
+/// Selects the pods of a component in an environment.
+pub(crate) fn pods_of(component: &Component, environment: &str) -> String {
+    format!(
+        "{}={},{}={},{}={},{}={environment}",
+        labels::NAMESPACE,
+        component.namespace(),
+        labels::PROJECT,
+        component.spec.owner.project_name,
+        labels::COMPONENT,
+        component.name(),
+        labels::ENVIRONMENT,
+    )
 }
 
 /// A component's bindings.

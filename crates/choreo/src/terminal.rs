@@ -7,7 +7,10 @@ use std::{
 
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 
-use crate::failure::{self, Result};
+use crate::{
+    cli::Format,
+    failure::{self, Result},
+};
 
 /// How a word stands out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,21 @@ pub(crate) fn hide_input() -> Option<Hidden> {
     silent.local_flags.remove(LocalFlags::ECHO);
     termios::tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &silent).ok()?;
     Some(Hidden(before))
+}
+
+/// Hands every key on as it is typed, until the value is dropped: the program at the other end has a
+/// terminal of its own.
+pub(crate) fn raw_input() -> Option<Hidden> {
+    let before = termios::tcgetattr(io::stdin()).ok()?;
+    let mut raw = before.clone();
+    termios::cfmakeraw(&mut raw);
+    termios::tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &raw).ok()?;
+    Some(Hidden(before))
+}
+
+/// Whether a person types and reads here.
+pub(crate) fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 /// A terminal that does not show what is typed.
@@ -104,6 +122,26 @@ pub(crate) fn line(text: impl AsRef<str>) -> Result {
 /// Writes a line to standard error. There is nobody to tell when that fails.
 pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// Prints a value for scripts. Text is for people, who get JSON where there is no text for them.
+pub(crate) fn data(format: Format, value: &impl serde::Serialize) -> Result {
+    match format {
+        Format::Json | Format::Text => json(value),
+        Format::Yaml => yaml(value),
+    }
+}
+
+/// Prints a value as YAML.
+pub(crate) fn yaml(value: &impl serde::Serialize) -> Result {
+    let text = serde_saphyr::to_string(value).map_err(|error| {
+        failure::Failure::new(
+            crate::exit::Exit::Failed,
+            "the result cannot be written as YAML",
+        )
+        .because(error)
+    })?;
+    print(&text)
 }
 
 /// Prints a value as indented JSON.

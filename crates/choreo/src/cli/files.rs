@@ -71,11 +71,11 @@ pub(crate) struct Render {
     #[command(flatten)]
     pub(crate) namespace: Namespace,
     /// Write a tree for Kustomize, a folder per environment
-    #[arg(long, requires = "output")]
+    #[arg(long, requires = "output_dir")]
     pub(crate) standalone: bool,
     /// The folder to write that to
-    #[arg(short, long, value_name = "DIR", requires = "standalone")]
-    pub(crate) output: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", requires = "standalone")]
+    pub(crate) output_dir: Option<PathBuf>,
 }
 
 /// How `check` prints.
@@ -117,9 +117,9 @@ pub(crate) struct Schema {
     #[arg(short, long = "filename", value_name = "PATH")]
     pub(crate) filenames: Vec<PathBuf>,
     /// Write one file per kind and component type to this folder
-    #[arg(short, long, value_name = "DIR")]
-    pub(crate) output: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
     /// Let VS Code use the written schemas for YAML files, unless it has settings already
-    #[arg(long, requires = "output")]
+    #[arg(long, requires = "output_dir")]
     pub(crate) vscode: bool,
 }

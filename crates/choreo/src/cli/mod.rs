@@ -1,5 +1,6 @@
 //! The command line as data: what can be said, with its help. Nothing here acts.
 
+mod examples;
 mod files;
 mod objects;
 mod platform;
@@ -9,12 +10,12 @@ mod values;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use self::values::labels;
 pub(crate) use self::{
     files::{Check, Explain, Plan, Render, Report, Schema},
-    objects::{Apply, Delete, Get, Logs, Status, View},
+    objects::{Apply, Delete, Describe, Exec, Export, Get, Logs, Status, View, Why},
     platform::{Down, Kubeconfig, Up},
     rollout::{Deploy, Promote, Rollback, Wait},
     store::{Backup, Image, Pack, Restore, Secret},
@@ -79,10 +80,16 @@ pub(crate) enum Command {
     Delete(Delete),
     /// Show objects of any kind
     Get(Get),
+    /// Show one object: what it wants, its conditions, what happened to it
+    Describe(Describe),
     /// Show projects: components, bindings, objects and why something is not ready
     Status(Status),
+    /// Say why something is as it is, down to what you can do about it
+    Why(Why),
     /// Show what a component prints
     Logs(Logs),
+    /// Run a command in a running container of a component
+    Exec(Exec),
     /// Release a component as it is now, or with another image, and roll it out
     Deploy(Deploy),
     /// Bring a component's release to the next environment
@@ -95,6 +102,8 @@ pub(crate) enum Command {
     Explain(Explain),
     /// Render files to plain Kubernetes objects, without a platform
     Render(Render),
+    /// Print what is deployed as plain Kubernetes objects
+    Export(Export),
     /// Find every mistake in files, without a platform
     Check(Check),
     /// Print JSON Schemas of manifests, for editors
@@ -118,6 +127,26 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the manual, or write a page for every command
+    Man {
+        /// Write one page per command to this folder
+        #[arg(long, value_name = "DIR")]
+        output_dir: Option<PathBuf>,
+    },
+}
+
+/// The command line with its examples.
+pub(crate) fn command() -> clap::Command {
+    examples::added(Cli::command())
+}
+
+/// Reads the command line of this process; ends the process when it asks for help or is wrong.
+pub(crate) fn read() -> Cli {
+    let matches = command().get_matches();
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    }
 }
 
 /// How a command prints its result.
@@ -128,6 +157,8 @@ pub(crate) enum Format {
     Text,
     /// For scripts
     Json,
+    /// For scripts, and to read
+    Yaml,
 }
 
 /// `--output` alone.

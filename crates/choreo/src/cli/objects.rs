@@ -126,3 +126,81 @@ pub(crate) struct Logs {
     #[arg(long, value_parser = seconds, value_name = "TIME")]
     pub(crate) since: Option<Duration>,
 }
+
+/// Show one object.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Describe {
+    /// KIND NAME or KIND/NAME; or a component, project, resource or environment by its name
+    #[arg(required = true)]
+    pub(crate) target: Vec<String>,
+    /// The component, resource or project of that name in an environment
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Namespace
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// Say why something is as it is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Why {
+    /// KIND NAME or KIND/NAME; or a component, project, resource or environment by its name
+    #[arg(required = true)]
+    pub(crate) target: Vec<String>,
+    /// The component, resource or project of that name in an environment
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Namespace
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// Run a command in a component.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Exec {
+    /// The component
+    pub(crate) component: String,
+    /// The command and its arguments [default: a shell]
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+    /// Environment [default: the first of the project's pipeline]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// One of its pods [default: the youngest that runs]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pod: Option<String>,
+    /// One of the pod's containers
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Pass standard input on
+    #[arg(short = 'i', long)]
+    pub(crate) stdin: bool,
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Namespace
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+}
+
+/// Print what is deployed as plain objects.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Export {
+    /// A project, component or resource [default: all of the namespace]
+    pub(crate) name: Option<String>,
+    /// Only what is in an environment
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    /// Namespace
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    /// Write a tree for Kustomize, a folder per environment
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+}

@@ -38,7 +38,7 @@ pub(crate) async fn run(folder: impl Fn() -> Result<Folder>, args: &Explain) -> 
     };
     match args.output {
         Format::Text => terminal::print(&text::answer(&answer)),
-        Format::Json => terminal::json(&text::json(&answer)),
+        data @ (Format::Json | Format::Yaml) => terminal::data(data, &text::json(&answer)),
     }
 }
 

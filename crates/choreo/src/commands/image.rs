@@ -52,14 +52,14 @@ pub(crate) fn open(folder: &Folder) -> Result<Store> {
 fn list(store: &Store, args: &OutputOnly) -> Result {
     let images = store.list().map_err(failed)?;
     match args.output {
-        Format::Json => {
+        data @ (Format::Json | Format::Yaml) => {
             let rows: Vec<_> = images
                 .iter()
                 .map(|image| {
                     json!({"reference": image.reference, "digest": image.digest, "size": image.size})
                 })
                 .collect();
-            terminal::json(&rows)
+            terminal::data(data, &rows)
         }
         Format::Text => {
             let mut lines = vec![["IMAGE", "DIGEST", "SIZE"].map(str::to_owned).to_vec()];

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use choreo_model::labels;
 use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -21,7 +20,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
-    pipeline, rollout, terminal,
+    rollout, terminal,
 };
 
 /// Runs `choreo logs`.
@@ -29,21 +28,8 @@ pub(crate) async fn run(folder: &Folder, args: &Logs) -> Result {
     let client = client::connect(folder).await?;
     let namespace = &args.namespace.namespace;
     let component = rollout::component(&client, namespace, &args.component).await?;
-    let environment = if let Some(environment) = &args.env {
-        environment.clone()
-    } else {
-        let pipeline = rollout::pipeline_of(&client, &component).await?;
-        pipeline::start(&pipeline.spec, component.name(), None)?
-    };
-    let selector = format!(
-        "{}={namespace},{}={},{}={},{}={environment}",
-        labels::NAMESPACE,
-        labels::PROJECT,
-        component.spec.owner.project_name,
-        labels::COMPONENT,
-        component.name(),
-        labels::ENVIRONMENT,
-    );
+    let environment = rollout::environment(&client, &component, args.env.as_deref()).await?;
+    let selector = rollout::pods_of(&component, &environment);
     if args.follow {
         return follow(&client, &selector, args).await;
     }

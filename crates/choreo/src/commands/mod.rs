@@ -5,12 +5,16 @@ mod backup;
 mod check;
 mod delete;
 mod deploy;
+mod describe;
 mod down;
+mod exec;
 mod explain;
+mod export;
 mod get;
 mod image;
 mod kubeconfig;
 mod logs;
+mod man;
 mod plan;
 mod promote;
 mod render;
@@ -18,18 +22,19 @@ mod rollback;
 mod schema;
 mod secret;
 mod status;
+mod target;
 mod up;
+mod why;
 
 use std::future::Future;
 
-use clap::CommandFactory;
 use serde_json::json;
 
 #[cfg(test)]
 pub(crate) use self::apply::Change;
 pub(crate) use self::apply::{api, apply_all, left_out, rehearse, warnings};
 use crate::{
-    cli::{Cli, Command, Format, OutputOnly},
+    cli::{self, Cli, Command, Format, OutputOnly},
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
@@ -46,14 +51,18 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Apply(args) => wait_for(apply::run(&folder()?, &args)),
         Command::Delete(args) => wait_for(delete::run(&folder()?, &args)),
         Command::Get(args) => wait_for(get::run(&folder()?, &args)),
+        Command::Describe(args) => wait_for(describe::run(&folder()?, &args)),
         Command::Status(args) => wait_for(status::run(&folder()?, &args)),
+        Command::Why(args) => wait_for(why::run(&folder()?, &args)),
         Command::Logs(args) => wait_for(logs::run(&folder()?, &args)),
+        Command::Exec(args) => wait_for(exec::run(&folder()?, &args)),
         Command::Deploy(args) => wait_for(deploy::run(&folder()?, &args)),
         Command::Promote(args) => wait_for(promote::run(&folder()?, &args)),
         Command::Rollback(args) => wait_for(rollback::run(&folder()?, &args)),
         Command::Plan(args) => wait_for(plan::run(folder, &args)),
         Command::Explain(args) => wait_for(explain::run(folder, &args)),
         Command::Render(args) => render::run(&args),
+        Command::Export(args) => wait_for(export::run(&folder()?, &args)),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Image(args) => image::run(&folder()?, &args),
@@ -63,6 +72,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Restore(args) => backup::restore(&folder()?, &args),
         Command::Version(args) => version(&args),
         Command::Completion { shell } => completion(shell),
+        Command::Man { output_dir } => man::run(output_dir.as_deref()),
     }
 }
 
@@ -79,16 +89,19 @@ fn version(args: &OutputOnly) -> Result {
     let version = env!("CARGO_PKG_VERSION");
     match args.output {
         Format::Text => terminal::line(format!("choreo {version}")),
-        Format::Json => terminal::json(&json!({
-            "choreo": version,
-            "platform": std::env::consts::OS,
-            "architecture": std::env::consts::ARCH,
-        })),
+        data @ (Format::Json | Format::Yaml) => terminal::data(
+            data,
+            &json!({
+                "choreo": version,
+                "platform": std::env::consts::OS,
+                "architecture": std::env::consts::ARCH,
+            }),
+        ),
     }
 }
 
 fn completion(shell: clap_complete::Shell) -> Result {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "choreo", &mut script);
+    clap_complete::generate(shell, &mut cli::command(), "choreo", &mut script);
     terminal::print(&String::from_utf8_lossy(&script))
 }

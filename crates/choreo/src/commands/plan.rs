@@ -32,11 +32,11 @@ pub(crate) async fn run(folder: impl Fn() -> Result<Folder>, args: &cli::Plan) -
     };
     match args.output {
         Format::Text => terminal::print(&text::plan(&plan))?,
-        Format::Json => {
+        data @ (Format::Json | Format::Yaml) => {
             let mut told = json!(plan);
             told["digest"] = json!(plan.digest());
             told["effect"] = json!(plan.effect());
-            terminal::json(&told)?;
+            terminal::data(data, &told)?;
         }
     }
     let exit = exit(&plan);

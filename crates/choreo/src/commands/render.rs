@@ -1,6 +1,6 @@
 //! `choreo render`: files in, plain Kubernetes objects out, the same that a platform would apply.
 
-mod tree;
+pub(super) mod tree;
 
 use choreo_compiler::{
     Tree,
@@ -28,8 +28,8 @@ pub(crate) fn run(args: &Render) -> Result {
         );
     }
     waiting(&rendered).for_each(terminal::note);
-    if let Some(folder) = args.output.as_ref().filter(|_| args.standalone) {
-        let written = tree::write(folder, &rendered)?;
+    if let Some(folder) = args.output_dir.as_ref().filter(|_| args.standalone) {
+        let written = tree::write(folder, tree::placed(&rendered))?;
         return terminal::line(format!("{written} objects in {}", folder.display()));
     }
     terminal::print(&text(&rendered)?)
@@ -90,7 +90,7 @@ fn text(rendered: &[RenderedBinding]) -> Result<String> {
     Ok(documents?.join("---\n"))
 }
 
-fn yaml(object: &impl Serialize) -> Result<String> {
+pub(super) fn yaml(object: &impl Serialize) -> Result<String> {
     serde_saphyr::to_string(object).map_err(|error| {
         Failure::new(Exit::Failed, "an object cannot be written as YAML").because(error)
     })

@@ -26,7 +26,7 @@ const EXTENSION: &str = "redhat.vscode-yaml";
 /// Runs `choreo schema`.
 pub(crate) fn run(args: &Schema) -> Result {
     let objects = objects(args)?;
-    let Some(folder) = &args.output else {
+    let Some(folder) = &args.output_dir else {
         return terminal::json(&one(args, &objects)?);
     };
     let files = files(args, &objects)?;

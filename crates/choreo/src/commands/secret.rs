@@ -113,12 +113,12 @@ async fn list(api: &Api<Stored>, args: &OutputOnly) -> Result {
         })
         .collect();
     match args.output {
-        Format::Json => {
+        data @ (Format::Json | Format::Yaml) => {
             let rows: Vec<_> = rows
                 .iter()
                 .map(|(name, keys)| json!({"name": name, "keys": keys}))
                 .collect();
-            terminal::json(&rows)
+            terminal::data(data, &rows)
         }
         Format::Text => {
             let mut lines = vec![vec!["NAME".to_owned(), "KEYS".to_owned()]];

@@ -31,7 +31,7 @@ pub(crate) async fn run(folder: &Folder, args: &Status) -> Result {
         ));
     }
     match args.output {
-        Format::Json => terminal::json(&items),
+        data @ (Format::Json | Format::Yaml) => terminal::data(data, &items),
         Format::Text if items.is_empty() => {
             terminal::note(format!("nothing in namespace {namespace}"));
             Ok(())

@@ -66,7 +66,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 /// Runs the platform in this process until a signal or a failure ends it.
 async fn here(folder: &Folder, lock: Lock, args: &Up, documents: &[Document]) -> Result {
     let mut signals = Signals::listen()?;
-    let mut view = View::new(args.output == Format::Json);
+    let mut view = View::new(args.output != Format::Text);
     let mut documents = documents;
     let mut restarts = 0;
     let outcome = loop {
@@ -258,7 +258,7 @@ fn namespaces(documents: &[Document]) -> Vec<String> {
 
 /// Joins a platform that runs already: says what it is, applies the files, waits until they are ready.
 async fn join(folder: &Folder, args: &Up, documents: &[Document]) -> Result {
-    let mut view = View::new(args.output == Format::Json);
+    let mut view = View::new(args.output != Format::Text);
     let deadline = tokio::time::Instant::now() + args.timeout;
     let mut shown = Running::default();
     let at = (folder, deadline);
@@ -308,11 +308,12 @@ fn finish(args: &Up, running: &Running, followed: &Followed, view: &mut View) ->
         broken.join(", ")
     );
     match args.output {
-        Format::Json => {
+        data @ (Format::Json | Format::Yaml) => {
             if !broken.is_empty() {
                 terminal::note(left);
             }
-            terminal::json(&json!({"platform": running, "components": followed.rows}))
+            let rows = &followed.rows;
+            terminal::data(data, &json!({"platform": running, "components": rows}))
         }
         Format::Text if broken.is_empty() => Ok(()),
         Format::Text => view.line(&left),

@@ -274,7 +274,7 @@ fn own_state<T: Spec>(object: &Object<T>, conditions: &[Condition]) -> (State, S
 }
 
 /// Reasons that pass by themselves.
-fn is_progress(reason: &str) -> bool {
+pub(crate) fn is_progress(reason: &str) -> bool {
     [
         "Progressing",
         "Pending",

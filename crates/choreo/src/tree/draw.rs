@@ -8,10 +8,20 @@ use crate::{
 
 /// Draws items with the lines between them: name, state, detail, in columns.
 pub(crate) fn draw(items: &[Item], coloured: bool) -> String {
+    drawn(items, label, coloured)
+}
+
+/// The same, with the kind of every item.
+pub(crate) fn draw_kinds(items: &[Item], coloured: bool) -> String {
+    let label = |item: &Item, _| format!("{} {}", item.kind, item.name).trim_end().to_owned();
+    drawn(items, label, coloured)
+}
+
+fn drawn(items: &[Item], label: impl Fn(&Item, usize) -> String, coloured: bool) -> String {
     let mut lines = Vec::new();
     for item in items {
         lines.push((label(item, 0), item));
-        below(item, "", 1, &mut lines);
+        below(item, "", (1, &label), &mut lines);
     }
     let columns = lines
         .iter()
@@ -39,7 +49,12 @@ pub(crate) fn word(state: State) -> (&'static str, Style) {
     }
 }
 
-fn below<'a>(item: &'a Item, indent: &str, depth: usize, lines: &mut Vec<(String, &'a Item)>) {
+fn below<'a>(
+    item: &'a Item,
+    indent: &str,
+    (depth, label): (usize, &impl Fn(&Item, usize) -> String),
+    lines: &mut Vec<(String, &'a Item)>,
+) {
     for (at, child) in item.children.iter().enumerate() {
         let last = at + 1 == item.children.len();
         let (branch, trunk) = if last {
@@ -48,7 +63,12 @@ fn below<'a>(item: &'a Item, indent: &str, depth: usize, lines: &mut Vec<(String
             ("├─ ", "│  ")
         };
         lines.push((format!("{indent}{branch}{}", label(child, depth)), child));
-        below(child, &format!("{indent}{trunk}"), depth + 1, lines);
+        below(
+            child,
+            &format!("{indent}{trunk}"),
+            (depth + 1, label),
+            lines,
+        );
     }
 }
 

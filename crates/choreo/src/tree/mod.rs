@@ -14,8 +14,9 @@ use kube::{Api, Client, api::ListParams};
 use serde::Serialize;
 
 pub(crate) use self::{
-    build::{bindings, build, component, find},
-    draw::{draw, word},
+    build::{bindings, build, component, find, is_progress},
+    draw::{draw, draw_kinds, word},
+    reason::state as pod_state,
 };
 use crate::{failure::Result, store};
 

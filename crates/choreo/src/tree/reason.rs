@@ -89,7 +89,8 @@ fn item(pod: &Pod) -> Item {
     }
 }
 
-fn state(pod: &Pod) -> (State, String) {
+/// How a pod is, and why.
+pub(crate) fn state(pod: &Pod) -> (State, String) {
     let Some(status) = &pod.status else {
         return (State::Waiting, "not started yet".to_owned());
     };

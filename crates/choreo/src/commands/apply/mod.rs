@@ -73,7 +73,7 @@ pub(crate) async fn run(folder: &Folder, args: &Apply) -> Result {
         changes.extend(prune::prune(&client, &documents, wanted, args.dry_run).await?);
     }
     match args.output {
-        Format::Json => terminal::json(&changes),
+        data @ (Format::Json | Format::Yaml) => terminal::data(data, &changes),
         Format::Text => {
             for warning in warnings(&changes) {
                 terminal::note(format!("warning: {warning}"));

@@ -21,6 +21,9 @@ use crate::{
     terminal,
 };
 
+/// Whole objects.
+pub(crate) const JSON: &str = "application/json";
+
 /// Runs `choreo get`.
 pub(crate) async fn run(folder: &Folder, args: &Get) -> Result {
     let client = client::connect(folder).await?;
@@ -51,7 +54,7 @@ fn check(args: &Get, kind: &str, resources: &[Resource], names: &[String]) -> Re
     Ok(())
 }
 
-/// Asks for an object or a collection. An object that is not there may be a name mistyped.
+/// Asks for an object or a collection.
 async fn ask<T: DeserializeOwned>(
     client: &Client,
     (resource, name): (&Resource, Option<&String>),
@@ -63,12 +66,22 @@ async fn ask<T: DeserializeOwned>(
         let query = args.selector.as_deref().map(query).unwrap_or_default();
         return client::get(client, &format!("{collection}{query}"), accept).await;
     };
+    one(client, &collection, name, accept).await
+}
+
+/// Asks for an object of a collection. One that is not there may be a name mistyped.
+pub(crate) async fn one<T: DeserializeOwned>(
+    client: &Client,
+    collection: &str,
+    name: &str,
+    accept: &str,
+) -> Result<T> {
     let path = format!("{collection}/{}", percent(name));
     let failure = match client::get(client, &path, accept).await {
         Err(failure) if failure.exit() == Exit::NotFound => failure,
         other => return other,
     };
-    let all: Value = client::get(client, &collection, "application/json").await?;
+    let all: Value = client::get(client, collection, JSON).await?;
     let items = all["items"].as_array().into_iter().flatten();
     let names = items.filter_map(|item| item["metadata"]["name"].as_str());
     Err(match manifest::nearest(name, names) {
@@ -173,7 +186,7 @@ async fn objects(client: &Client, resources: &[Resource], names: &[String], args
     let mut from = String::new();
     for resource in resources {
         for name in wanted(names) {
-            let mut found: Value = ask(client, (resource, name), args, "application/json").await?;
+            let mut found: Value = ask(client, (resource, name), args, JSON).await?;
             found["metadata"]["resourceVersion"]
                 .as_str()
                 .unwrap_or_default()
@@ -216,10 +229,7 @@ fn show(value: &Value, view: View) -> Result {
     if view == View::Json {
         return terminal::json(value);
     }
-    let text = serde_saphyr::to_string(value).map_err(|error| {
-        Failure::new(Exit::Failed, "the object cannot be written as YAML").because(error)
-    })?;
-    terminal::print(&text)
+    terminal::yaml(value)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ fn arguments(folder: &Path, env: Option<&str>) -> Render {
             namespace: "default".to_owned(),
         },
         standalone: false,
-        output: None,
+        output_dir: None,
     }
 }
 
@@ -108,7 +108,7 @@ fn any_environment_can_be_rendered() {
 fn trees_are_for_kustomize_and_leave_others_alone() {
     let folder = tempfile::tempdir().unwrap();
     let all = rendered(Some("staging"));
-    let count = tree::write(folder.path(), &all).unwrap();
+    let count = tree::write(folder.path(), tree::placed(&all)).unwrap();
     let list = fs::read_to_string(folder.path().join("staging/kustomization.yaml")).unwrap();
     let list: Value = serde_saphyr::from_str(&list).unwrap();
     let names = list["resources"].as_array().unwrap();
@@ -118,13 +118,16 @@ fn trees_are_for_kustomize_and_leave_others_alone() {
         let object: Value = serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         assert!(object["kind"].is_string(), "{name}");
     }
-    assert_eq!(tree::write(folder.path(), &all).unwrap(), count);
+    assert_eq!(
+        tree::write(folder.path(), tree::placed(&all)).unwrap(),
+        count
+    );
     let cells: Vec<RenderedBinding> = all
         .iter()
         .filter(|one| one.component.is_none())
         .cloned()
         .collect();
-    tree::write(folder.path(), &cells).unwrap();
+    tree::write(folder.path(), tree::placed(&cells)).unwrap();
     assert!(
         !folder
             .path()
@@ -135,7 +138,7 @@ fn trees_are_for_kustomize_and_leave_others_alone() {
     );
     let foreign = folder.path().join("staging/kustomization.yaml");
     fs::write(&foreign, "mine: true\n").unwrap();
-    let refused = tree::write(folder.path(), &all).unwrap_err();
+    let refused = tree::write(folder.path(), tree::placed(&all)).unwrap_err();
     assert_eq!(refused.exit(), Exit::Conflict);
     assert_eq!(fs::read_to_string(foreign).unwrap(), "mine: true\n");
 }

@@ -8,7 +8,8 @@ use std::{
 
 use choreo_compiler::{Tree, fleet::RenderedBinding};
 use choreo_model::names;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{objects, yaml};
 use crate::{
@@ -17,21 +18,48 @@ use crate::{
 };
 
 /// The first line of every file written here; only files that start with it are written over.
-const MARK: &str = "# Written by `choreo render --standalone`; written over when it runs again.\n";
+const MARK: &str = "# Written by `choreo render --standalone` or `choreo export`; written over when it runs again.\n";
 
-/// Writes the objects of `rendered` below `folder`, and takes away what an earlier run wrote that
-/// is not rendered any more. Nothing is written when a file of somebody else is in the way.
-pub(super) fn write(folder: &Path, rendered: &[RenderedBinding]) -> Result<usize> {
+/// An object and what it is of.
+pub(in crate::commands) struct Placed<'a, T> {
+    /// The environment it is for.
+    pub(in crate::commands) environment: &'a str,
+    /// The project.
+    pub(in crate::commands) project: &'a str,
+    /// The component or resource; an object of neither is of the project's cell.
+    pub(in crate::commands) subject: Option<&'a str>,
+    /// The object.
+    pub(in crate::commands) object: &'a T,
+}
+
+/// The objects of rendered bindings. Runs are in no environment.
+pub(super) fn placed(rendered: &[RenderedBinding]) -> impl Iterator<Item = Placed<'_, Tree>> {
+    let bindings = rendered.iter().filter(|one| one.run.is_none());
+    bindings.flat_map(|one| {
+        let subject = one.component.as_deref().or(one.resource.as_deref());
+        objects(one).map(move |object| Placed {
+            environment: &one.environment,
+            project: &one.project,
+            subject,
+            object,
+        })
+    })
+}
+
+/// Writes objects below `folder`, and takes away what an earlier run wrote that is not among them
+/// any more. Nothing is written when a file of somebody else is in the way.
+pub(in crate::commands) fn write<'a, T: Serialize + 'a>(
+    folder: &Path,
+    objects: impl IntoIterator<Item = Placed<'a, T>>,
+) -> Result<usize> {
     let mut files = BTreeMap::new();
     let mut listed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    // Runs are in no environment.
-    for one in rendered.iter().filter(|one| one.run.is_none()) {
-        for object in objects(one) {
-            let name = place(one, object);
-            let list = listed.entry(one.environment.as_str()).or_default();
-            list.insert(name.clone());
-            files.insert(folder.join(&one.environment).join(name), yaml(object)?);
-        }
+    for one in objects {
+        let text = yaml(one.object)?;
+        let name = place(&one)?;
+        let list = listed.entry(one.environment).or_default();
+        list.insert(name.clone());
+        files.insert(folder.join(one.environment).join(name), text);
     }
     let count = files.len();
     for (environment, names) in &listed {
@@ -63,15 +91,19 @@ pub(super) fn write(folder: &Path, rendered: &[RenderedBinding]) -> Result<usize
 }
 
 /// `PROJECT/COMPONENT/KIND-NAME.yaml`; a cell's own objects are beside the components.
-fn place(rendered: &RenderedBinding, object: &Tree) -> String {
-    let text = |value: &Tree| value.as_str().unwrap_or_default().to_owned();
-    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
-    let id = names::manifest_id(&kind, &name);
-    let subject = rendered.component.as_ref().or(rendered.resource.as_ref());
-    match subject {
-        Some(subject) => format!("{}/{subject}/{id}.yaml", rendered.project),
-        None => format!("{}/{id}.yaml", rendered.project),
-    }
+fn place<T: Serialize>(placed: &Placed<'_, T>) -> Result<String> {
+    let object = serde_json::to_value(placed.object).map_err(|error| {
+        Failure::new(Exit::Failed, "an object cannot be written as JSON").because(error)
+    })?;
+    let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
+    let id = names::manifest_id(
+        text("/kind").unwrap_or_default(),
+        text("/metadata/name").unwrap_or_default(),
+    );
+    Ok(match placed.subject {
+        Some(subject) => format!("{}/{subject}/{id}.yaml", placed.project),
+        None => format!("{}/{id}.yaml", placed.project),
+    })
 }
 
 fn is_ours(path: &Path) -> bool {

@@ -5,7 +5,7 @@ fn arguments(kind: Option<&str>, type_: Option<&str>) -> Schema {
         kind: kind.map(str::to_owned),
         component_type: type_.map(str::to_owned),
         filenames: Vec::new(),
-        output: None,
+        output_dir: None,
         vscode: false,
     }
 }
