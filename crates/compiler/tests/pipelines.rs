@@ -433,3 +433,52 @@ proptest! {
         prop_assert_eq!(bare, render(json!({"database": database}), full));
     }
 }
+
+/// A resource is bound in every environment; only the first follows its latest release.
+#[test]
+fn resources_are_bound_as_their_controller_does() {
+    let manifests = |size: &str| -> Vec<Value> {
+        let yaml = format!(
+            "
+apiVersion: openchoreo.dev/v1alpha1
+kind: ResourceType
+metadata: {{name: database, namespace: default}}
+spec: {{resources: [{{id: one, template: {{apiVersion: v1, kind: ConfigMap, metadata: {{name: one}}}}}}]}}
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Resource
+metadata: {{name: db, namespace: default}}
+spec: {{owner: {{projectName: shop}}, type: {{name: database}}, parameters: {{size: {size}}}}}
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Project
+metadata: {{name: shop, namespace: default}}
+spec: {{deploymentPipelineRef: {{name: default}}, type: {{kind: ClusterProjectType, name: default}}}}
+"
+        );
+        let defaults = choreo_model::defaults().iter().map(|one| one.yaml);
+        let texts = defaults.chain([yaml.as_str()]);
+        texts
+            .flat_map(|text| serde_saphyr::from_multiple::<Value>(text).expect("YAML"))
+            .collect()
+    };
+    let bound = |fleet: &Fleet| -> Vec<(String, String)> {
+        let bindings = fleet.resource_bindings();
+        let bound = bindings.map(|one| (one.name().to_owned(), one.spec.resource_release.clone()));
+        bound.collect()
+    };
+    let mut small = Fleet::read(manifests("small"));
+    small.bind_cells();
+    small.settle();
+    let before = bound(&small);
+    let names: Vec<&str> = before.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["db-development", "db-production", "db-staging"]);
+    let stored = small.resource_bindings();
+    let stored = stored.map(|binding| serde_json::to_value(binding).expect("a value"));
+    let mut large = Fleet::read(manifests("large").into_iter().chain(stored));
+    large.bind_cells();
+    large.settle();
+    let after = bound(&large);
+    assert_ne!(after[0].1, before[0].1, "development follows");
+    assert_eq!(after[1..], before[1..], "the others do not");
+}

@@ -142,20 +142,30 @@ impl Fleet {
 
     /// The bindings that let go, then, unless one does not, the resource with its releases.
     fn take_resource(&mut self, namespace: &str, name: &str) -> Result<(), Held> {
+        self.take_resource_bindings(namespace, |one| one.spec.owner.resource_name == name)?;
+        self.resources.forget(namespace, name);
+        Ok(())
+    }
+
+    /// Those of the `wanted` bindings that let go.
+    fn take_resource_bindings(
+        &mut self,
+        namespace: &str,
+        wanted: impl Fn(&ResourceReleaseBinding) -> bool,
+    ) -> Result<(), Held> {
         let (retained, free): (Vec<_>, Vec<_>) = self
             .resource_bindings()
-            .filter(|one| one.namespace() == namespace && one.spec.owner.resource_name == name)
+            .filter(|one| one.namespace() == namespace && wanted(one))
             .map(|one| (self.is_retained(one), one.name().to_owned()))
             .partition(|(retained, _)| *retained);
         let kind = Bound::Resource.binding_kind();
         for (_, binding) in free {
             self.resources.remove(kind, namespace, &binding);
         }
-        if let Some((_, binding)) = retained.first() {
-            return Err(Held::Retained(format!("{kind}/{binding}")));
+        match retained.first() {
+            Some((_, binding)) => Err(Held::Retained(format!("{kind}/{binding}"))),
+            None => Ok(()),
         }
-        self.resources.forget(namespace, name);
-        Ok(())
     }
 
     fn is_retained(&self, binding: &ResourceReleaseBinding) -> bool {
@@ -208,6 +218,7 @@ impl Fleet {
         free("DeploymentPipeline", &users)?;
         self.bindings
             .retain_in(namespace, |one| one.spec.environment != name);
+        self.take_resource_bindings(namespace, |one| one.spec.environment == name)?;
         self.project_bindings
             .retain_in(namespace, |one| one.spec.environment != name);
         self.environments.remove(namespace, name);

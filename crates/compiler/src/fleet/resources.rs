@@ -12,11 +12,14 @@ use crate::resource::{CompiledResource, compile_resource};
 use crate::resource_dependencies::serves;
 use crate::snapshot::{ReleaseBinding, ResourceSnapshot};
 use choreo_model::conditions::{self, reasons, types};
+use choreo_model::platform::DeploymentPipelineSpec;
 use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
 use choreo_model::resource_type::{ResourceOutput, ResourceTypeSpec};
-use choreo_model::{Resource, ResourceReleaseBinding, ResourceType};
+use choreo_model::shared::ResourceOwner;
+use choreo_model::{Object, Resource, ResourceReleaseBinding, ResourceType, names};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The objects.
 #[derive(Debug, Clone, Default)]
@@ -142,11 +145,12 @@ impl Fleet {
         })
     }
 
-    /// Cuts the release that every resource has now. Bindings are moved by people only.
+    /// Cuts the release that every resource has now, gives it to bindings that name none, and moves
+    /// the binding of the first environment to it. Others are moved by people.
     pub(super) fn release_resources(&mut self) {
         let resources: Vec<Resource> = self.resources.objects().cloned().collect();
+        let bound = self.bound_resources();
         for resource in resources {
-            let namespace = resource.namespace();
             let type_ = self.resources.type_of(&resource);
             let cut = type_.and_then(|type_| {
                 release::resource_release(&resource, type_).map_err(|error| error.to_string())
@@ -154,8 +158,11 @@ impl Fleet {
             match cut {
                 Ok((name, spec)) => {
                     let releases = &mut self.resources.releases;
-                    let kept = releases.entry(namespace.to_owned()).or_default();
-                    kept.entry(name).or_insert(spec);
+                    let kept = releases.entry(resource.namespace().to_owned()).or_default();
+                    kept.entry(name.clone()).or_insert(spec);
+                    if let Some(bindings) = bound.get(&place_of(&resource)) {
+                        self.move_resource(&resource, bindings, &name);
+                    }
                 }
                 Err(message) => {
                     let object = format!("Resource/{}", resource.name());
@@ -165,26 +172,76 @@ impl Fleet {
         }
     }
 
-    /// Gives bindings that name no release the one that their resource has now.
-    pub(super) fn bind_resources(&mut self) {
-        let unbound: Vec<ResourceReleaseBinding> = self
-            .resource_bindings()
-            .filter(|binding| binding.spec.resource_release.is_empty())
-            .cloned()
-            .collect();
-        for mut binding in unbound {
-            let name = &binding.spec.owner.resource_name;
-            let cut = self
+    fn move_resource(&mut self, resource: &Resource, bindings: &[Bound], release: &str) {
+        let latest = resource.status.latest_release.as_ref();
+        // Who moved the binding elsewhere since is obeyed until there is another release.
+        let was_bound = latest.is_some_and(|latest| latest.name == release);
+        let root = self.pipeline_of_resource(resource);
+        let root = root.and_then(DeploymentPipelineSpec::root_environment);
+        let first = bindings
+            .iter()
+            .find(|binding| root == Some(binding.environment.as_str()))
+            .filter(|_| !was_bound)
+            .map(|binding| binding.name.clone());
+        for bound in bindings {
+            let is_first = first.as_ref() == Some(&bound.name);
+            let binding = self
                 .resources
-                .object(binding.namespace(), name)
-                .and_then(|resource| {
-                    let type_ = self.resources.type_of(resource).ok()?;
-                    release::resource_release(resource, type_).ok()
-                });
-            if let Some((name, _)) = cut {
-                binding.spec.resource_release = name;
-                self.resources.bindings.put(binding);
+                .bindings
+                .get_mut(resource.namespace(), &bound.name);
+            let binding = binding.filter(|one| is_first || one.spec.resource_release.is_empty());
+            if let Some(binding) = binding {
+                release.clone_into(&mut binding.spec.resource_release);
             }
+        }
+    }
+
+    fn pipeline_of_resource(&self, resource: &Resource) -> Option<&DeploymentPipelineSpec> {
+        let project = &resource.spec.owner.project_name;
+        let project = self.projects.get(resource.namespace(), project)?;
+        self.pipeline(project).ok()
+    }
+
+    /// The bindings of every resource.
+    fn bound_resources(&self) -> BTreeMap<[String; 3], Vec<Bound>> {
+        let mut found: BTreeMap<[String; 3], Vec<Bound>> = BTreeMap::new();
+        for binding in self.resource_bindings() {
+            let owner = &binding.spec.owner;
+            let place = [
+                binding.namespace(),
+                owner.project_name.as_str(),
+                owner.resource_name.as_str(),
+            ];
+            found
+                .entry(place.map(str::to_owned))
+                .or_default()
+                .push(Bound {
+                    name: binding.name().to_owned(),
+                    environment: binding.spec.environment.clone(),
+                });
+        }
+        found
+    }
+
+    /// Gives every resource a binding in every environment of its project's pipeline that is there.
+    pub(super) fn bind_resources(&mut self) {
+        let bound = self.bound_resources();
+        let mut made = Vec::new();
+        for resource in self.resources.objects() {
+            let bound = bound
+                .get(&place_of(resource))
+                .map_or(&[][..], Vec::as_slice);
+            let pipeline = self.pipeline_of_resource(resource);
+            let environments = pipeline.map(DeploymentPipelineSpec::environments);
+            for environment in environments.unwrap_or_default() {
+                let there = self.environments.get(resource.namespace(), environment);
+                if there.is_some() && !bound.iter().any(|one| one.environment == environment) {
+                    made.push(binding(resource, environment));
+                }
+            }
+        }
+        for binding in made {
+            self.resources.bindings.put(binding);
         }
     }
 
@@ -248,4 +305,31 @@ fn known_outputs(
     let told = binding.status.outputs.iter();
     let rest = told.filter(|told| resource.unresolved.iter().any(|one| one.name == told.name));
     resource.outputs.iter().chain(rest).cloned().collect()
+}
+
+/// A binding of a resource.
+struct Bound {
+    name: String,
+    environment: String,
+}
+
+/// Namespace, project and name of a resource.
+fn place_of(resource: &Resource) -> [String; 3] {
+    let project = resource.spec.owner.project_name.as_str();
+    [resource.namespace(), project, resource.name()].map(str::to_owned)
+}
+
+fn binding(resource: &Resource, environment: &str) -> ResourceReleaseBinding {
+    let spec = ResourceReleaseBindingSpec {
+        owner: ResourceOwner {
+            project_name: resource.spec.owner.project_name.clone(),
+            resource_name: resource.name().to_owned(),
+        },
+        environment: environment.to_owned(),
+        resource_release: String::new(),
+        retain_policy: None,
+        resource_type_environment_configs: None,
+    };
+    let name = names::resource_binding(resource.name(), environment);
+    Object::new(Some(resource.namespace()), &name, spec)
 }

@@ -26,8 +26,8 @@ type Cut<T> = Result<(String, T), String>;
 
 impl Fleet {
     /// Does what controllers do with these objects: cuts releases of components that deploy
-    /// themselves and of projects, makes and moves the bindings that follow them, and settles the
-    /// addresses that connections need.
+    /// themselves, of projects and of resources, makes and moves the bindings that follow them, and
+    /// settles the addresses that connections need.
     pub fn settle(&mut self) {
         // What was wrong with an earlier state need not be wrong with this one.
         self.diagnostics.retain(|one| one.code == Code::Manifest);
@@ -38,9 +38,10 @@ impl Fleet {
         self.address();
     }
 
-    /// Gives every project a cell in every environment of its pipeline that is there, as its
-    /// controller does. To be called before [`Fleet::settle`].
+    /// Gives every project a cell in every environment of its pipeline that is there, and every
+    /// resource a binding, as their controllers do. To be called before [`Fleet::settle`].
     pub fn bind_cells(&mut self) {
+        self.bind_resources();
         let mut cells = Vec::new();
         for project in self.projects.iter() {
             let Ok(pipeline) = self.pipeline(project) else {
@@ -72,10 +73,8 @@ impl Fleet {
     }
 
     /// Binds the present release of every component to every environment of its pipeline, as if it
-    /// had been promoted there, and every binding of a resource that names no release to the present
-    /// one. To be called before [`Fleet::settle`].
+    /// had been promoted there. To be called before [`Fleet::settle`].
     pub fn bind_everywhere(&mut self) {
-        self.bind_resources();
         for (component, cut) in self.cuts(|_| true) {
             let Ok((name, spec)) = cut else { continue };
             let environments = self.environments_of(&component);
