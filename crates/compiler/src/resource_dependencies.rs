@@ -92,8 +92,9 @@ fn outputs<'b>(
         )),
         [binding] if is_ready(binding) => Ok(&binding.status.outputs),
         [binding] => Err(format!(
-            "ResourceReleaseBinding {:?} is not ready",
-            binding.name()
+            "ResourceReleaseBinding {:?} is not ready: {}",
+            binding.name(),
+            why_not_ready(binding)
         )),
         _ => Err(format!(
             "multiple ResourceReleaseBindings found for resource {resource:?}"
@@ -108,6 +109,18 @@ fn is_ready(binding: &ResourceReleaseBinding) -> bool {
         let about = ready.observed_generation.unwrap_or_default();
         ready.status == "True" && about >= binding.generation()
     })
+}
+
+fn why_not_ready(binding: &ResourceReleaseBinding) -> &str {
+    let told = &binding.status.conditions;
+    let told = [types::READY, types::FINALIZING]
+        .iter()
+        .find_map(|type_| conditions::find(told, type_));
+    match told {
+        Some(told) if told.type_ == types::FINALIZING => "it is being deleted",
+        Some(told) if told.status != "True" => &told.message,
+        Some(_) | None => "it has not been looked at since it was changed",
+    }
 }
 
 fn item(dependency: &ResourceDependency, outputs: &[ResourceOutput]) -> Result<Item, String> {
@@ -318,11 +331,21 @@ mod tests {
             &[there.clone(), binding("other", &ready(2, "True"))],
             "multiple ResourceReleaseBindings found for resource \"db\"",
         );
-        for status in [json!({}), ready(2, "False"), ready(1, "True")] {
+        let stale = "it has not been looked at since it was changed";
+        let mut starting = ready(2, "False");
+        starting["conditions"][0]["message"] = json!("it starts");
+        let mut leaving = ready(2, "True");
+        leaving["conditions"][0]["type"] = json!("Finalizing");
+        for (status, why) in [
+            (json!({}), stale),
+            (ready(1, "True"), stale),
+            (starting, "it starts"),
+            (leaving, "it is being deleted"),
+        ] {
             check_pending(
                 &host,
                 &[binding("db-development", &status)],
-                "ResourceReleaseBinding \"db-development\" is not ready",
+                &format!("ResourceReleaseBinding \"db-development\" is not ready: {why}"),
             );
         }
         check_pending(

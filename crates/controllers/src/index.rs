@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::health;
 use crate::key::{Group, Key, Target};
-use crate::live::{self, Live, LiveKey};
+use crate::live::{self, Live, LiveKey, PodOwner};
 use crate::tables::{Tables, Touched};
 
 /// Something that was observed.
@@ -154,7 +154,7 @@ impl Index {
             .filter_map(|key| self.live.get(key))
     }
 
-    /// Why pods of a component fail.
+    /// Why pods of a component or managed resource fail.
     pub(crate) fn failing_pod(&self, owner: &str) -> Option<&str> {
         self.failing_pods
             .get(owner)?
@@ -317,7 +317,7 @@ impl Index {
         let deleting = object.is_some_and(|it| it["metadata"].get("deletionTimestamp").is_some());
         let why = object.filter(|_| !deleting).and_then(|object| {
             Some((
-                live::owner_of_pod(object)?,
+                PodOwner::of(object)?.to_string(),
                 health::stuck(&object["status"])?,
             ))
         });
@@ -435,9 +435,9 @@ pub(crate) fn live_selector(kind: &str) -> Option<String> {
     if kind == "Namespace" {
         return None;
     }
-    // Pods are made by others, of templates that carry the labels of their component.
+    // Pods are made by others, of templates that carry the labels of what they belong to.
     if kind == "Pod" {
-        return Some(labels::COMPONENT_UID.to_owned());
+        return Some(labels::ENVIRONMENT_UID.to_owned());
     }
     let (key, value) = (labels::MANAGED_BY, labels::RENDERED_RELEASE_CONTROLLER);
     Some(format!("{key}={value}"))

@@ -40,8 +40,14 @@ pub(crate) enum By {
     Component,
     /// The component and environment: `namespace/project/component/environment`.
     ComponentEnvironment,
+    /// The managed resource they belong to: `namespace/project/resource`.
+    Resource,
+    /// The managed resource and environment: `namespace/project/resource/environment`.
+    ResourceEnvironment,
     /// The project: `namespace/project`.
     Project,
+    /// The project and environment, hence the cell: `namespace/project/environment`.
+    ProjectEnvironment,
     /// The environment: `namespace/environment`.
     Environment,
     /// The pipeline: `namespace/pipeline`.
@@ -78,7 +84,7 @@ pub(crate) enum Target {
     Group(Group),
     /// The live objects of a rendered release, by its identifier.
     Live(String),
-    /// Why pods of a component fail: `namespace/project/component/environment`.
+    /// Why pods of a component or managed resource fail, by their owner.
     Pods(String),
     /// A namespace of a data plane.
     Namespace(usize, String),

@@ -1,5 +1,7 @@
 //! Live objects of data planes, reduced to what decisions need of them.
 
+use std::fmt;
+
 use choreo_model::labels;
 use choreo_model::rendered::Health;
 use serde_json::Value;
@@ -110,17 +112,61 @@ impl Live {
     }
 }
 
-/// Whose pod `object` is, as `namespace/project/component/environment`.
-pub(crate) fn owner_of_pod(object: &Value) -> Option<String> {
-    let labels = object.pointer("/metadata/labels")?;
-    let owner = [
-        labels::NAMESPACE,
-        labels::PROJECT,
-        labels::COMPONENT,
-        labels::ENVIRONMENT,
-    ];
-    let names: Option<Vec<&str>> = owner.iter().map(|key| labels.get(key)?.as_str()).collect();
-    Some(names?.join("/"))
+/// Whose pods fail: a component or a managed resource in an environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PodOwner<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) project: &'a str,
+    pub(crate) part: Part<'a>,
+    pub(crate) environment: &'a str,
+}
+
+/// What of a project pods can belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part<'a> {
+    Component(&'a str),
+    Resource(&'a str),
+}
+
+impl<'a> Part<'a> {
+    /// The part with one of these names.
+    pub(crate) fn of(component: Option<&'a str>, resource: Option<&'a str>) -> Option<Self> {
+        let resource = resource.map(Self::Resource);
+        component.map(Self::Component).or(resource)
+    }
+}
+
+impl<'a> PodOwner<'a> {
+    /// Whose pod `object` is.
+    pub(crate) fn of(object: &'a Value) -> Option<Self> {
+        let labels = object.pointer("/metadata/labels")?;
+        let label = |key: &str| labels.get(key)?.as_str();
+        Some(Self {
+            namespace: label(labels::NAMESPACE)?,
+            project: label(labels::PROJECT)?,
+            part: Part::of(label(labels::COMPONENT), label(labels::RESOURCE))?,
+            environment: label(labels::ENVIRONMENT)?,
+        })
+    }
+}
+
+impl fmt::Display for PodOwner<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, name) = match self.part {
+            Part::Component(name) => ("component", name),
+            Part::Resource(name) => ("resource", name),
+        };
+        let Self {
+            namespace,
+            project,
+            environment,
+            ..
+        } = self;
+        write!(
+            formatter,
+            "{namespace}/{project}/{kind}/{name}/{environment}"
+        )
+    }
 }
 
 /// What changes when what is wanted of `object` changes.

@@ -12,6 +12,8 @@ use choreo_model::project::{
 };
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::rendered::RenderedReleaseSpec;
+use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
+use choreo_model::resource_type::ResourceTypeSpec;
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::ComponentOwner;
 use choreo_model::traits::TraitSpec;
@@ -182,16 +184,18 @@ tables! {
         groups
     };
     rendered: RenderedReleaseSpec, |rendered| {
-        let component = rendered.spec.owner.component_name.as_deref().unwrap_or_default();
+        let owner = &rendered.spec.owner;
+        let (by, name) = match (&owner.resource_name, &owner.component_name) {
+            (Some(resource), _) => (By::ResourceEnvironment, resource.as_str()),
+            (None, component) => {
+                (By::ComponentEnvironment, component.as_deref().unwrap_or_default())
+            }
+        };
+        let environment = rendered.spec.environment_name.as_str();
         vec![Group::new(
             "RenderedRelease",
-            By::ComponentEnvironment,
-            &[
-                rendered.namespace(),
-                &rendered.spec.owner.project_name,
-                component,
-                &rendered.spec.environment_name,
-            ],
+            by,
+            &[rendered.namespace(), &owner.project_name, name, environment],
         )]
     };
     project_releases: ProjectReleaseSpec, |release| vec![Group::new(
@@ -211,6 +215,31 @@ tables! {
             &[binding.namespace(), &binding.spec.environment],
         ),
     ];
+    resources: ResourceSpec, |resource| vec![Group::new(
+        "Resource",
+        By::Project,
+        &[resource.namespace(), &resource.spec.owner.project_name],
+    )];
+    resource_releases: ResourceReleaseSpec, |release| {
+        let owner = &release.spec.owner;
+        vec![Group::new(
+            "ResourceRelease",
+            By::Resource,
+            &[release.namespace(), &owner.project_name, &owner.resource_name],
+        )]
+    };
+    resource_bindings: ResourceReleaseBindingSpec, |binding| {
+        let (namespace, environment) = (binding.namespace(), binding.spec.environment.as_str());
+        let owner = &binding.spec.owner;
+        let (project, resource) = (owner.project_name.as_str(), owner.resource_name.as_str());
+        let group = |by, of: &[&str]| Group::new("ResourceReleaseBinding", by, of);
+        vec![
+            group(By::Resource, &[namespace, project, resource]),
+            group(By::ResourceEnvironment, &[namespace, project, resource, environment]),
+            group(By::ProjectEnvironment, &[namespace, project, environment]),
+            group(By::Environment, &[namespace, environment]),
+        ]
+    };
     environments: EnvironmentSpec, |environment| {
         let plane = environment.spec.data_plane_ref.as_ref();
         let of = plane.map_or_else(String::new, |plane| {
@@ -231,6 +260,7 @@ tables! {
     component_types: ComponentTypeSpec;
     traits: TraitSpec;
     project_types: ProjectTypeSpec;
+    resource_types: ResourceTypeSpec;
     secrets: SecretReferenceSpec;
     workflows: WorkflowSpec;
 }

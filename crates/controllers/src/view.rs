@@ -7,7 +7,7 @@ use choreo_model::Object;
 
 use crate::index::{Failure, Index};
 use crate::key::{By, Group, Key, Target};
-use crate::live::{Live, LiveKey};
+use crate::live::{Live, LiveKey, PodOwner};
 use crate::tables::{Kept, kind_in};
 
 /// The index, read on behalf of one object.
@@ -75,9 +75,9 @@ impl<'a> View<'a> {
         self.index.is_written(key, hash)
     }
 
-    /// Why pods of a component fail: `namespace/project/component/environment`.
-    pub(crate) fn failing_pod(&self, owner: &[&str]) -> Option<&'a str> {
-        let owner = owner.join("/");
+    /// Why pods of a component or managed resource fail.
+    pub(crate) fn failing_pod(&self, owner: &PodOwner<'_>) -> Option<&'a str> {
+        let owner = owner.to_string();
         let why = self.index.failing_pod(&owner);
         self.record(Target::Pods(owner), false);
         why

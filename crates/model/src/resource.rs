@@ -140,6 +140,10 @@ pub struct ResourceReleaseBindingStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub outputs: Vec<ResourceOutput>,
+    /// What becomes of the objects when the binding is deleted, by its own word or that of the type
+    /// of its release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain_policy: Option<RetainPolicy>,
 }
 
 impl Spec for ResourceReleaseBindingSpec {

@@ -3,7 +3,7 @@
 //! Two test programs play them: the compiler's, on files alone, and the controllers', on a running API.
 
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Manifests, as Kubernetes tools read them.
@@ -109,7 +109,7 @@ pub(crate) fn target_ports(input: &[Value]) -> BTreeMap<u64, u64> {
 pub(crate) fn differences(wanted: &Value, found: &Value, at: &str) -> Vec<String> {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => {
-            let keys: std::collections::BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
+            let keys: BTreeSet<_> = wanted.keys().chain(found.keys()).collect();
             keys.into_iter()
                 .flat_map(|key| {
                     let at = format!("{at}/{key}");
@@ -133,6 +133,19 @@ pub(crate) fn differences(wanted: &Value, found: &Value, at: &str) -> Vec<String
         (wanted, found) if wanted == found => Vec::new(),
         (wanted, found) => vec![format!("{at}: wanted {wanted}, found {found}")],
     }
+}
+
+/// The bindings that the reference deploys without what they declare of others, for one of these
+/// reasons. Ours wait for it, and a binding's `RenderedRelease` has its name.
+pub(crate) fn incomplete<'v>(expected: &'v Value, reasons: &[&str]) -> BTreeSet<&'v str> {
+    let waits = |binding: &&Value| {
+        let mut told = list(binding, "conditions");
+        told.any(|one| reasons.iter().any(|reason| one["reason"] == *reason))
+    };
+    let waiting = list(expected, "releaseBindings").filter(waits);
+    waiting
+        .filter_map(|binding| binding["name"].as_str())
+        .collect()
 }
 
 /// The reference's renderings are kept outside the repository; without them there is nothing to do.

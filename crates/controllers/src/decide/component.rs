@@ -7,8 +7,6 @@ use choreo_model::application::{
 };
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::conditions::{self, reasons, types};
-use choreo_model::platform::DeploymentPipelineSpec;
-use choreo_model::project::ProjectSpec;
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::traits::TraitSpec;
 use choreo_model::workflow::WorkflowSpec;
@@ -18,7 +16,8 @@ use choreo_model::{
 use serde_json::json;
 
 use super::{
-    Context, Finalizing, Obstacle, Release, apply, changed, delete_all, hold, metadata, some_of,
+    Context, Finalizing, Obstacle, Release, apply, changed, delete_all, hold, metadata, pipeline,
+    some_of,
 };
 use crate::decision::{Decision, Home, Write};
 use crate::key::By;
@@ -218,19 +217,14 @@ fn refused(refusal: &Refusal) -> Obstacle {
 }
 
 fn root_environment<'a>(context: &Context<'a>, component: &Component) -> Result<&'a str, Obstacle> {
-    let project = &component.spec.owner.project_name;
-    let project =
-        context.find::<ProjectSpec>(context.namespace(), project, reasons::PROJECT_NOT_FOUND)?;
-    let name = &project.spec.deployment_pipeline_ref.name;
-    let pipeline = context.find::<DeploymentPipelineSpec>(
-        context.namespace(),
-        name,
-        reasons::DEPLOYMENT_PIPELINE_NOT_FOUND,
-    )?;
+    let pipeline = pipeline::of_project(context, &component.spec.owner.project_name)?;
     pipeline.spec.root_environment().ok_or_else(|| {
         Obstacle::new(
             reasons::INVALID_CONFIGURATION,
-            format!("DeploymentPipeline \"{name}\" has no environment to start in"),
+            format!(
+                "DeploymentPipeline \"{}\" has no environment to start in",
+                pipeline.name()
+            ),
         )
     })
 }

@@ -19,7 +19,7 @@ use choreo_model::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::rendering::{self, Rendering};
-use super::{Context, Finalizing, Obstacle, changed, hold, readiness, some_of};
+use super::{Context, Finalizing, Obstacle, changed, consumed, hold, readiness, some_of};
 use crate::decision::{Decision, Write};
 use crate::key::By;
 
@@ -142,7 +142,7 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         data_plane: input.data_plane,
         secret_references: secret_references(context, binding, input.release),
         providers: providers(context, binding, input.release),
-        resources: Vec::new(),
+        resources: consumed::providers(context, binding, input.release),
         project_egress: project_egress(context, binding),
         notification_channel: None,
     };
@@ -170,7 +170,9 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         Ok((there, write)) => {
             let held = held(&compiled, there);
             let write = write.filter(|_| held.is_none());
-            let mut all = vec![held.unwrap_or_else(|| is_synced(context, &name, there))];
+            let mut all = vec![held.unwrap_or_else(|| {
+                rendering::synced(context, types::RELEASE_SYNCED, &name, there)
+            })];
             // What is there tells nothing about what is being written in its place.
             all.extend(there.map(|there| match write {
                 Some(_) => readiness::not_yet(types::RESOURCES_READY, there),
@@ -180,7 +182,7 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         }
     };
     conditions.insert(1, connections_resolved(&compiled));
-    conditions.insert(2, resources_resolved(&compiled));
+    conditions.insert(2, consumed::ready(&compiled));
     Outcome {
         writes,
         conditions,
@@ -188,58 +190,35 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
     }
 }
 
-/// Why the rendered release is not written: an address it is to carry is not known. Written
-/// without it, the component would start, lack what it declared, and roll out a second time.
-/// Addresses of its own are told all the same, so components that need each other both go on.
+/// Why the rendered release is not written: an address it is to carry is not known, or what a
+/// managed resource gives it is not. Written without it, the component would start, lack what it
+/// declared, and roll out a second time. Addresses of its own are told all the same, so components
+/// that need each other both go on.
 fn held(compiled: &Compiled, there: Option<&RenderedRelease>) -> Option<Condition> {
-    if compiled.pending_connections.is_empty() {
-        return None;
-    }
+    let connections = pending(compiled);
+    let resources = consumed::pending(compiled);
+    let reason = match (connections.is_empty(), resources.is_empty()) {
+        (true, true) => return None,
+        (false, _) => reasons::CONNECTIONS_PENDING,
+        (true, false) => reasons::RESOURCE_DEPENDENCIES_PENDING,
+    };
     let meanwhile = match there {
         Some(_) => "what runs stays as it is until then",
         None => "nothing is deployed until then",
     };
-    let message = format!("waiting for {}; {meanwhile}", pending(compiled));
-    Some(conditions::no(
-        types::RELEASE_SYNCED,
-        reasons::CONNECTIONS_PENDING,
-        message,
-    ))
+    let waits = some_of(&[connections, resources].concat());
+    let message = format!("waiting for {waits}; {meanwhile}");
+    Some(conditions::no(types::RELEASE_SYNCED, reason, message))
 }
 
 /// The connections whose address is not known, and why.
-fn pending(compiled: &Compiled) -> String {
-    let named: Vec<String> = (compiled.pending_connections.iter())
+fn pending(compiled: &Compiled) -> Vec<String> {
+    (compiled.pending_connections.iter())
         .map(|one| {
             let (project, component, endpoint) = (&one.project, &one.component, &one.endpoint);
             format!("{project}/{component} {endpoint} ({})", one.reason)
         })
-        .collect();
-    some_of(&named)
-}
-
-fn is_synced(context: &Context<'_>, name: &str, there: Option<&RenderedRelease>) -> Condition {
-    let type_ = types::RELEASE_SYNCED;
-    match (context.failure(), there) {
-        (Some(failure), _) => conditions::no(type_, reasons::RELEASE_UPDATE_FAILED, failure),
-        (None, None) => conditions::yes(
-            type_,
-            reasons::RELEASE_CREATED,
-            format!("RenderedRelease \"{name}\" was created"),
-        ),
-        (None, Some(there)) if there.is_deleting() => conditions::no(
-            type_,
-            reasons::RELEASE_UPDATE_FAILED,
-            format!(
-                "RenderedRelease \"{name}\" is being deleted; it is made again once it is gone"
-            ),
-        ),
-        (None, Some(_)) => conditions::yes(
-            type_,
-            reasons::RELEASE_SYNCED,
-            format!("RenderedRelease \"{name}\" is up to date"),
-        ),
-    }
+        .collect()
 }
 
 fn connections_resolved(compiled: &Compiled) -> Condition {
@@ -260,32 +239,7 @@ fn connections_resolved(compiled: &Compiled) -> Condition {
             reasons::CONNECTIONS_PENDING,
             format!(
                 "{count} connections pending, {resolved} resolved: {}",
-                pending(compiled)
-            ),
-        ),
-    }
-}
-
-fn resources_resolved(compiled: &Compiled) -> Condition {
-    let type_ = types::RESOURCE_DEPENDENCIES_READY;
-    let all = compiled.resource_dependency_targets.len();
-    match (compiled.pending_resource_dependencies.len(), all) {
-        (0, 0) => conditions::yes(
-            type_,
-            reasons::NO_RESOURCE_DEPENDENCIES,
-            "No resource dependencies to resolve",
-        ),
-        (0, all) => conditions::yes(
-            type_,
-            reasons::ALL_RESOURCE_DEPENDENCIES_READY,
-            format!("All {all} resource dependencies ready"),
-        ),
-        (pending, all) => conditions::no(
-            type_,
-            reasons::RESOURCE_DEPENDENCIES_PENDING,
-            format!(
-                "{pending} resource dependencies pending, {} resolved",
-                all - pending
+                some_of(&pending(compiled))
             ),
         ),
     }

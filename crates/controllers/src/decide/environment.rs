@@ -4,10 +4,11 @@ use choreo_model::conditions::{self, reasons, types};
 use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec, EnvironmentStatus};
 use choreo_model::project::ProjectReleaseBindingSpec;
 use choreo_model::release::ReleaseBindingSpec;
+use choreo_model::resource::ResourceReleaseBindingSpec;
 use choreo_model::{Environment, finalizers};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Context, changed, delete_all, hold, let_go, some_of};
+use super::{Context, changed, delete_all, hold, let_go, retention, some_of};
 use crate::decision::{Decision, Write};
 use crate::key::By;
 
@@ -69,13 +70,20 @@ fn finalize(
     let bindings = context
         .view
         .members::<ReleaseBindingSpec>(By::Environment, &of);
+    let resources = context
+        .view
+        .members_with_status::<ResourceReleaseBindingSpec>(By::Environment, &of);
     let cells = context
         .view
         .members::<ProjectReleaseBindingSpec>(By::Environment, &of);
+    let (retained, free) = retention::sort(context, resources);
     writes.extend(delete_all(bindings.iter().copied()));
+    writes.extend(delete_all(free.iter().copied()));
     writes.extend(delete_all(cells.iter().copied()));
-    let waits: Vec<String> = super::names(bindings)
+    let waits: Vec<String> = retained
         .into_iter()
+        .chain(super::names(bindings))
+        .chain(super::names(free))
         .chain(super::names(cells))
         .collect();
     if waits.is_empty() {

@@ -2,6 +2,7 @@
 
 mod component;
 mod component_binding;
+mod consumed;
 mod environment;
 mod events;
 mod pipeline;
@@ -11,6 +12,9 @@ mod project_binding;
 mod readiness;
 mod rendered;
 mod rendering;
+mod resource;
+mod resource_binding;
+mod retention;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +49,8 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "Component" => component::decide(&context),
         "ReleaseBinding" => component_binding::decide(&context),
         "ProjectReleaseBinding" => project_binding::decide(&context),
+        "Resource" => resource::decide(&context),
+        "ResourceReleaseBinding" => resource_binding::decide(&context),
         "RenderedRelease" => rendered::decide(&context),
         "Environment" => environment::decide(&context),
         "DeploymentPipeline" => pipeline::decide(&context),

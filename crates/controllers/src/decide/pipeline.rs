@@ -1,11 +1,11 @@
 //! Deployment pipelines: kept as long as a project uses them.
 
 use choreo_model::conditions::{self, reasons, types};
-use choreo_model::finalizers;
-use choreo_model::platform::{DeploymentPipelineSpec, DeploymentPipelineStatus};
+use choreo_model::platform::{DeploymentPipelineSpec, DeploymentPipelineStatus, EnvironmentSpec};
 use choreo_model::project::ProjectSpec;
+use choreo_model::{DeploymentPipeline, finalizers};
 
-use super::{Context, changed, hold, let_go, some_of};
+use super::{Context, Obstacle, changed, hold, let_go, some_of};
 use crate::decision::{Decision, Write};
 use crate::key::By;
 
@@ -49,4 +49,31 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         status: changed(old, &status),
         ..Decision::default()
     }
+}
+
+/// The pipeline of the project called `project`.
+pub(super) fn of_project<'a>(
+    context: &Context<'a>,
+    project: &str,
+) -> Result<&'a DeploymentPipeline, Obstacle> {
+    let namespace = context.namespace();
+    let project = context.find::<ProjectSpec>(namespace, project, reasons::PROJECT_NOT_FOUND)?;
+    let name = &project.spec.deployment_pipeline_ref.name;
+    context.find::<DeploymentPipelineSpec>(namespace, name, reasons::DEPLOYMENT_PIPELINE_NOT_FOUND)
+}
+
+/// The environments of `pipeline` that can be deployed to, but are not among those `bound`.
+pub(super) fn unbound<'a>(
+    context: &Context<'_>,
+    pipeline: &'a DeploymentPipeline,
+    bound: &[&str],
+) -> Vec<&'a str> {
+    let mut environments = pipeline.spec.environments();
+    environments.retain(|name| {
+        let there = context
+            .view
+            .get::<EnvironmentSpec>(context.namespace(), name);
+        !bound.contains(name) && there.is_some_and(|there| !there.is_deleting())
+    });
+    environments
 }

@@ -3,15 +3,17 @@
 use choreo_compiler::release;
 use choreo_model::application::ComponentSpec;
 use choreo_model::conditions::{self, reasons, types};
-use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use choreo_model::project::{
     ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectStatus, ProjectTypeSpec,
 };
+use choreo_model::resource::ResourceSpec;
 use choreo_model::shared::LatestRelease;
 use choreo_model::{Project, ProjectReleaseBinding, finalizers, labels, names};
 use serde_json::json;
 
-use super::{Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata};
+use super::{
+    Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata, pipeline, retention,
+};
 use crate::decision::{Decision, Write};
 use crate::key::By;
 
@@ -75,20 +77,14 @@ fn plan(
         .view
         .members::<ProjectReleaseBindingSpec>(By::Project, &of);
     writes.extend(bindings.iter().filter_map(|binding| pin(binding, &release)));
-    let name = &project.spec.deployment_pipeline_ref.name;
-    let pipeline = context.find::<DeploymentPipelineSpec>(
-        context.namespace(),
-        name,
-        reasons::DEPLOYMENT_PIPELINE_NOT_FOUND,
-    )?;
-    for environment in pipeline.spec.environments() {
-        if !bindings
-            .iter()
-            .any(|binding| binding.spec.environment == environment)
-        {
-            writes.extend(bind(context, project, environment, &release));
-        }
-    }
+    let pipeline = pipeline::of_project(context, project.name())?;
+    let bound: Vec<&str> = bindings
+        .iter()
+        .map(|binding| binding.spec.environment.as_str())
+        .collect();
+    let environments = pipeline::unbound(context, pipeline, &bound);
+    let made = environments.into_iter();
+    writes.extend(made.filter_map(|environment| bind(context, project, environment, &release)));
     Ok(())
 }
 
@@ -137,12 +133,6 @@ fn bind(
     environment: &str,
     release: &str,
 ) -> Option<Write> {
-    let there = context
-        .view
-        .get::<EnvironmentSpec>(context.namespace(), environment)?;
-    if there.is_deleting() {
-        return None;
-    }
     let name = names::component_binding(project.name(), environment);
     let labels = [
         (labels::PROJECT, project.name()),
@@ -160,29 +150,47 @@ fn bind(
     )
 }
 
-/// Components go first, so that they leave their cells in order; then the cells, then the releases.
+/// Components go first, so that they leave their cells in order; then resources; then the cells,
+/// then the releases. A cell stays as long as a resource retains its objects in it.
 fn finalize(context: &Context<'_>, project: &Project) -> Decision {
     let of = [context.namespace(), project.name()];
     let components = context.view.members::<ComponentSpec>(By::Project, &of);
+    let resources = context.view.members::<ResourceSpec>(By::Project, &of);
     let cells = context
         .view
         .members::<ProjectReleaseBindingSpec>(By::Project, &of);
     let releases = context.view.members::<ProjectReleaseSpec>(By::Project, &of);
+    let mut reason = reasons::PROJECT_FINALIZING;
     let mut writes = Vec::new();
-    let waits = if !components.is_empty() {
+    let mut waits = Vec::new();
+    if !components.is_empty() {
         writes.extend(delete_all(components.iter().copied()));
-        super::names(components)
-    } else if !cells.is_empty() {
-        writes.extend(delete_all(cells.iter().copied()));
-        super::names(cells)
+        waits.extend(super::names(components));
+    } else if !resources.is_empty() || !cells.is_empty() {
+        writes.extend(delete_all(resources.iter().copied()));
+        let is_empty = |cell: &&&ProjectReleaseBinding| {
+            let bindings = retention::bindings(context, project.name(), &cell.spec.environment);
+            bindings.is_empty()
+        };
+        writes.extend(delete_all(cells.iter().filter(is_empty).copied()));
+        let retained: Vec<String> = cells
+            .iter()
+            .flat_map(|cell| retention::in_cell(context, project.name(), &cell.spec.environment))
+            .collect();
+        if !retained.is_empty() {
+            reason = reasons::RETAIN_HOLD;
+        }
+        waits.extend(retained);
+        waits.extend(super::names(resources));
+        waits.extend(super::names(cells));
     } else {
         writes.extend(delete_all(releases.iter().copied()));
-        super::names(releases)
-    };
+        waits.extend(super::names(releases));
+    }
     let deletion = Finalizing {
         manager: MANAGER,
         finalizer: finalizers::PROJECT,
-        reason: reasons::PROJECT_FINALIZING,
+        reason,
         writes,
         waits,
     };

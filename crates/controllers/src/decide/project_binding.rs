@@ -11,7 +11,7 @@ use choreo_model::{ProjectReleaseBinding, RenderedRelease, finalizers, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::rendering::{self, Rendering};
-use super::{Context, Finalizing, Obstacle, changed, hold, readiness};
+use super::{Context, Finalizing, Obstacle, changed, hold, readiness, retention};
 use crate::decision::{Decision, Write};
 use crate::key::By;
 
@@ -233,13 +233,24 @@ fn finalize(context: &Context<'_>, binding: &ProjectReleaseBinding) -> Decision 
         .view
         .members::<RenderedReleaseSpec>(By::ComponentEnvironment, &of);
     rendered.retain(|rendered| rendering::is_owned(rendered, binding));
-    let writes = rendering::delete(&rendered);
+    // With the namespace of the cell would go what a resource is to retain in it.
+    let retained = retention::in_cell(
+        context,
+        &binding.spec.owner.project_name,
+        &binding.spec.environment,
+    );
+    let (reason, writes, waits) = if retained.is_empty() {
+        let writes = rendering::delete(&rendered);
+        (reasons::FINALIZING, writes, super::names(rendered))
+    } else {
+        (reasons::RETAIN_HOLD, Vec::new(), retained)
+    };
     let deletion = Finalizing {
         manager: MANAGER,
         finalizer: finalizers::PROJECT_RELEASE_BINDING,
-        reason: reasons::FINALIZING,
+        reason,
         writes,
-        waits: super::names(rendered),
+        waits,
     };
     let old = &binding.status;
     deletion.decide(binding, |new| ProjectReleaseBindingStatus {

@@ -1,5 +1,6 @@
 //! Whether the objects of a rendered release are as wanted, told by what was observed of them.
 
+use choreo_compiler::Readiness;
 use choreo_model::RenderedRelease;
 use choreo_model::component_type::WorkloadType;
 use choreo_model::conditions::{self, reasons, types};
@@ -60,6 +61,21 @@ pub(super) fn of_component(rendered: &RenderedRelease, workload: WorkloadType) -
             running(primary, status)
         }
     }
+}
+
+/// `ResourcesReady` of a managed resource whose objects are `known` to be so, by what its type says.
+pub(super) fn of_resource(rendered: &RenderedRelease, known: &[Readiness]) -> Condition {
+    if let Some(condition) = not_applied(types::RESOURCES_READY, rendered) {
+        return condition;
+    }
+    let mut status = rendered.status.clone();
+    for one in &mut status.resources {
+        if let Some(known) = known.iter().find(|known| known.id == one.id) {
+            one.health_status = known.health;
+            one.message.clone_from(&known.message);
+        }
+    }
+    of_all(&status)
 }
 
 /// `ResourcesReady` of objects among which none is the primary one.

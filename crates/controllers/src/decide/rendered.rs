@@ -11,10 +11,10 @@ use choreo_model::{RenderedRelease, finalizers, labels};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 
-use super::{Context, Obstacle, changed, hold, let_go, rendering, some_of};
+use super::{Context, Obstacle, changed, hold, let_go, rendering, retention, some_of};
 use crate::decision::{Decision, Home, Write};
 use crate::index::hash;
-use crate::live::{Live, LiveKey};
+use crate::live::{Live, LiveKey, Part, PodOwner};
 
 const MANAGER: &str = labels::RENDERED_RELEASE_CONTROLLER;
 
@@ -275,19 +275,22 @@ fn explain(context: &Context<'_>, rendered: &RenderedRelease, seen: &mut Resourc
         "Deployment" | "StatefulSet" | "Job" | "CronJob"
     );
     let settled = matches!(seen.health_status, Health::Healthy | Health::Suspended);
-    let Some(component) = rendered.spec.owner.component_name.as_deref() else {
-        return;
-    };
     if !runs || settled {
         return;
     }
-    let owner = &rendered.spec.owner.project_name;
-    let of = [
-        context.namespace(),
-        owner,
-        component,
-        &rendered.spec.environment_name,
-    ];
+    let owner = &rendered.spec.owner;
+    let Some(part) = Part::of(
+        owner.component_name.as_deref(),
+        owner.resource_name.as_deref(),
+    ) else {
+        return;
+    };
+    let of = PodOwner {
+        namespace: context.namespace(),
+        project: &owner.project_name,
+        part,
+        environment: &rendered.spec.environment_name,
+    };
     if let Some(why) = context.view.failing_pod(&of) {
         seen.health_status = Health::Degraded;
         seen.message = Some(why.to_owned());
@@ -311,6 +314,12 @@ fn timed(
 /// Takes every live object away, wherever it is, and goes once none is left. The environment and
 /// the plane may be gone by now: the objects themselves say where they are.
 fn finalize(context: &Context<'_>, rendered: &RenderedRelease) -> Decision {
+    let retained = retention::of_rendered(context, rendered);
+    if !retained.is_empty() {
+        let message = format!("waiting for {} to be deleted", some_of(&retained));
+        let held = conditions::yes(types::FINALIZING, reasons::RETAIN_HOLD, message);
+        return finalizing(context, rendered, held, Vec::new());
+    }
     let live = context.view.live_of(rendered.uid());
     let mut writes: Vec<Write> = remove(live.iter().copied()).collect();
     let mut waits: Vec<String> = live.iter().map(|live| live.key.title()).collect();
@@ -336,11 +345,20 @@ fn finalize(context: &Context<'_>, rendered: &RenderedRelease) -> Decision {
             format!("waiting for {} to be gone", some_of(&waits)),
         ),
     };
+    self::finalizing(context, rendered, finalizing, writes)
+}
+
+fn finalizing(
+    context: &Context<'_>,
+    rendered: &RenderedRelease,
+    condition: Condition,
+    writes: Vec<Write>,
+) -> Decision {
     let old = &rendered.status;
     let status = RenderedReleaseStatus {
         observed_generation: rendered.generation(),
         resources: old.resources.clone(),
-        conditions: context.conditions(rendered, &old.conditions, vec![finalizing]),
+        conditions: context.conditions(rendered, &old.conditions, vec![condition]),
     };
     Decision {
         manager: MANAGER,

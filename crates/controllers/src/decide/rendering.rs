@@ -3,12 +3,13 @@
 
 use choreo_compiler::Compiled;
 use choreo_compiler::diagnostic::summary;
-use choreo_model::conditions::reasons;
+use choreo_model::conditions::{self, reasons};
 use choreo_model::plane::DataPlaneSpec;
 use choreo_model::platform::EnvironmentSpec;
 use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec, RenderedResource};
 use choreo_model::shared::TargetPlane;
 use choreo_model::{DataPlane, Environment, Object, RenderedRelease, Spec, labels};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 use super::{Context, Obstacle, metadata};
@@ -133,6 +134,9 @@ fn wanted_metadata<T: Spec>(binding: &Object<T>, rendering: &Rendering<'_>) -> V
     if let Some(component) = &rendering.owner.component_name {
         labels.push((labels::COMPONENT, component));
     }
+    if let Some(resource) = &rendering.owner.resource_name {
+        labels.push((labels::RESOURCE, resource));
+    }
     let mut metadata = metadata(binding.namespace(), rendering.name, &labels);
     metadata["ownerReferences"] = json!([{
         "apiVersion": choreo_model::API_VERSION,
@@ -169,6 +173,35 @@ pub(super) fn is_owned<T: Spec>(rendered: &RenderedRelease, binding: &Object<T>)
     owners
         .map(|owner| owner.uid.as_str())
         .any(|uid| uid == binding.uid())
+}
+
+/// Whether the rendered release `name` is as wanted, as a condition of `type_`.
+pub(super) fn synced(
+    context: &Context<'_>,
+    type_: &str,
+    name: &str,
+    there: Option<&RenderedRelease>,
+) -> Condition {
+    match (context.failure(), there) {
+        (Some(failure), _) => conditions::no(type_, reasons::RELEASE_UPDATE_FAILED, failure),
+        (None, None) => conditions::yes(
+            type_,
+            reasons::RELEASE_CREATED,
+            format!("RenderedRelease \"{name}\" was created"),
+        ),
+        (None, Some(there)) if there.is_deleting() => conditions::no(
+            type_,
+            reasons::RELEASE_UPDATE_FAILED,
+            format!(
+                "RenderedRelease \"{name}\" is being deleted; it is made again once it is gone"
+            ),
+        ),
+        (None, Some(_)) => conditions::yes(
+            type_,
+            reasons::RELEASE_SYNCED,
+            format!("RenderedRelease \"{name}\" is up to date"),
+        ),
+    }
 }
 
 /// Deletes rendered releases.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::harness::Platform;
 
-const PROJECT: &str = r"
+pub(crate) const PROJECT: &str = r"
 apiVersion: openchoreo.dev/v1alpha1
 kind: Project
 metadata: { name: shop, namespace: default }
@@ -18,7 +18,7 @@ spec:
   type: { kind: ClusterProjectType, name: default }
 ";
 
-const COMPONENT: &str = r"
+pub(crate) const COMPONENT: &str = r"
 apiVersion: openchoreo.dev/v1alpha1
 kind: Component
 metadata: { name: web, namespace: default }
@@ -28,7 +28,7 @@ spec:
   autoDeploy: true
 ";
 
-const WORKLOAD: &str = r"
+pub(crate) const WORKLOAD: &str = r"
 apiVersion: openchoreo.dev/v1alpha1
 kind: Workload
 metadata: { name: web, namespace: default }

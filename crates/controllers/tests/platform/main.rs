@@ -11,3 +11,4 @@ mod lifecycle;
 #[path = "../../../compiler/tests/reference/mod.rs"]
 mod reference;
 mod references;
+mod resources;

@@ -1,6 +1,6 @@
 //! The reference's cases on a running platform: what its controllers made of an input, ours make.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::harness::{PATIENCE, Platform};
 use crate::reference::{
-    cases, deviate, differences, documents, expectations, is_addition, list, neutral, reference,
+    cases, deviate, differences, documents, expectations, incomplete, is_addition, list, neutral,
+    reference,
 };
 
 /// The bindings' lists.
@@ -118,7 +119,8 @@ async fn compare_releases(
     let mut problems = Vec::new();
     let uids = uids(platform, case).await;
     let mut found = listed(platform, "renderedrelease", case).await;
-    let waiting = waiting(expected);
+    let reasons = ["ConnectionsPending", "ResourceDependenciesPending"];
+    let waiting = incomplete(expected, &reasons);
     for wanted in list(expected, "renderedReleases") {
         let name = wanted["name"].as_str().unwrap();
         if waiting.contains(name) {
@@ -156,15 +158,6 @@ async fn compare_releases(
             .map(|name| format!("RenderedRelease {name} is too much")),
     );
     problems
-}
-
-/// The bindings that the reference deploys without the addresses they declare. Ours wait for them,
-/// and a binding's `RenderedRelease` has its name.
-fn waiting(expected: &Value) -> BTreeSet<&str> {
-    list(expected, "releaseBindings")
-        .filter(|binding| list(binding, "pendingConnections").next().is_some())
-        .filter_map(|binding| binding["name"].as_str())
-        .collect()
 }
 
 /// What the cases call the objects whose uids are rendered.

@@ -6,6 +6,8 @@ mod connections;
 mod deletion;
 mod events;
 mod project;
+mod resource;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,0 +1,239 @@
+//! Resource release bindings: a managed resource in an environment, and what it offers there.
+
+use choreo_compiler::{CompiledResource, ResourceSnapshot, compile_resource};
+use choreo_model::conditions::{self, reasons, types};
+use choreo_model::project::ProjectSpec;
+use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec};
+use choreo_model::resource::{
+    ResourceReleaseBindingSpec, ResourceReleaseBindingStatus, ResourceReleaseSpec, ResourceSpec,
+};
+use choreo_model::resource_type::ResourceOutput;
+use choreo_model::{RenderedRelease, ResourceReleaseBinding, finalizers, names};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::rendering::{self, Rendering};
+use super::{Context, Finalizing, Obstacle, changed, hold, readiness, retention, some_of};
+use crate::decision::{Decision, Write};
+
+const MANAGER: &str = "resourcereleasebinding-controller";
+
+pub(super) fn decide(context: &Context<'_>) -> Decision {
+    let Some(binding) = context.view.own::<ResourceReleaseBindingSpec>(context.key) else {
+        return Decision::default();
+    };
+    if binding.is_deleting() {
+        return finalize(context, binding);
+    }
+    let mut writes: Vec<Write> = hold(binding, finalizers::RESOURCE_RELEASE_BINDING)
+        .into_iter()
+        .collect();
+    let (conditions, outputs) = match plan(context, binding) {
+        Err(obstacle) => (obstructed(&obstacle), Vec::new()),
+        Ok(plan) => {
+            let conditions = observed(context, &plan);
+            writes.extend(plan.write);
+            (conditions, plan.compiled.outputs)
+        }
+    };
+    let status = status(context, binding, conditions, outputs);
+    Decision {
+        manager: MANAGER,
+        writes,
+        status: changed(&binding.status, &status),
+        ..Decision::default()
+    }
+}
+
+fn status(
+    context: &Context<'_>,
+    binding: &ResourceReleaseBinding,
+    conditions: Vec<Condition>,
+    outputs: Vec<ResourceOutput>,
+) -> ResourceReleaseBindingStatus {
+    let old = &binding.status;
+    ResourceReleaseBindingStatus {
+        conditions: context.conditions(binding, &old.conditions, conditions),
+        outputs,
+        retain_policy: Some(retention::policy(context, binding)),
+    }
+}
+
+/// What was compiled, the rendered release that is there, and the write that makes it as wanted.
+struct Plan<'a> {
+    name: String,
+    compiled: CompiledResource,
+    there: Option<&'a RenderedRelease>,
+    write: Option<Write>,
+}
+
+fn plan<'a>(context: &Context<'a>, binding: &ResourceReleaseBinding) -> Result<Plan<'a>, Obstacle> {
+    let namespace = context.namespace();
+    let owner = &binding.spec.owner;
+    let release = release(context, binding)?;
+    let environment = rendering::environment(context, &binding.spec.environment)?;
+    let data_plane = rendering::data_plane(context, environment)?;
+    let reason = reasons::RESOURCE_NOT_FOUND;
+    let resource = context.find::<ResourceSpec>(namespace, &owner.resource_name, reason)?;
+    let reason = reasons::PROJECT_NOT_FOUND;
+    let project = context.find::<ProjectSpec>(namespace, &owner.project_name, reason)?;
+    let name = names::resource_name(&owner.resource_name, &binding.spec.environment);
+    let live = context
+        .view
+        .get_with_status::<RenderedReleaseSpec>(namespace, &name)
+        .filter(|rendered| rendering::is_owned(rendered, binding));
+    let snapshot = ResourceSnapshot {
+        release,
+        binding,
+        resource,
+        project,
+        environment,
+        data_plane,
+        observed: live.map_or(&[], |live| &live.status.resources),
+    };
+    let compiled = compile_resource(&snapshot, context.view.programs());
+    rendering::check(&compiled.compiled)?;
+    let rendering = Rendering {
+        name: &name,
+        owner: RenderedOwner {
+            project_name: owner.project_name.clone(),
+            component_name: None,
+            resource_name: Some(owner.resource_name.clone()),
+        },
+        environment: &binding.spec.environment,
+        compiled: &compiled.compiled,
+    };
+    let (there, write) = rendering::release(context, binding, rendering)?;
+    Ok(Plan {
+        name,
+        compiled,
+        there,
+        write,
+    })
+}
+
+fn release<'a>(
+    context: &Context<'a>,
+    binding: &ResourceReleaseBinding,
+) -> Result<&'a ResourceReleaseSpec, Obstacle> {
+    let name = &binding.spec.resource_release;
+    if name.is_empty() {
+        return Err(Obstacle::new(
+            reasons::RESOURCE_RELEASE_NOT_SET,
+            "spec.resourceRelease is unset; it is filled as soon as the Resource has a release",
+        ));
+    }
+    let reason = reasons::RESOURCE_RELEASE_NOT_FOUND;
+    let release = context.find::<ResourceReleaseSpec>(context.namespace(), name, reason)?;
+    let (of, wanted) = (&release.spec.owner, &binding.spec.owner);
+    if of != wanted {
+        return Err(Obstacle::new(
+            reasons::INVALID_RELEASE_CONFIGURATION,
+            format!(
+                "ResourceRelease \"{name}\" is of resource \"{}/{}\", this binding of \"{}/{}\"",
+                of.project_name, of.resource_name, wanted.project_name, wanted.resource_name
+            ),
+        ));
+    }
+    Ok(&release.spec)
+}
+
+fn obstructed(obstacle: &Obstacle) -> Vec<Condition> {
+    unsynced(conditions::no(
+        types::SYNCED,
+        obstacle.reason,
+        obstacle.message.clone(),
+    ))
+}
+
+/// All conditions when `Synced` says that the rendered release is not as wanted.
+fn unsynced(synced: Condition) -> Vec<Condition> {
+    let unknown = |type_| {
+        let message = "The release is not rendered";
+        conditions::unknown(type_, reasons::SYNCED_NOT_READY, message)
+    };
+    let mut all = vec![
+        synced,
+        unknown(types::RESOURCES_READY),
+        unknown(types::OUTPUTS_RESOLVED),
+    ];
+    let ready = readiness::aggregate(&all);
+    all.push(ready);
+    all
+}
+
+/// The conditions told by the rendered release that is there.
+fn observed(context: &Context<'_>, plan: &Plan<'_>) -> Vec<Condition> {
+    let synced = rendering::synced(context, types::SYNCED, &plan.name, plan.there);
+    if synced.status != "True" {
+        return unsynced(synced);
+    }
+    let type_ = types::RESOURCES_READY;
+    let resources = match plan.there {
+        None => conditions::no(type_, reasons::RESOURCES_PROGRESSING, &synced.message),
+        // What is there tells nothing about what is being written in its place.
+        Some(there) if plan.write.is_some() => readiness::not_yet(type_, there),
+        Some(there) => readiness::of_resource(there, &plan.compiled.readiness),
+    };
+    let outputs = outputs_resolved(&plan.compiled, &resources);
+    let mut all = vec![synced, resources, outputs];
+    let ready = readiness::aggregate(&all);
+    all.push(ready);
+    all
+}
+
+/// `OutputsResolved`. What is missing is a mistake only once everything it is read from is ready.
+fn outputs_resolved(compiled: &CompiledResource, resources: &Condition) -> Condition {
+    let type_ = types::OUTPUTS_RESOLVED;
+    let missing: Vec<String> = compiled
+        .unresolved
+        .iter()
+        .map(|one| format!("output \"{}\": {}", one.name, one.reason))
+        .collect();
+    match (missing.is_empty(), resources.status.as_str()) {
+        (true, _) => conditions::yes(
+            type_,
+            reasons::OUTPUTS_RESOLVED,
+            format!("All {} outputs are known", compiled.outputs.len()),
+        ),
+        (false, "True") => {
+            conditions::no(type_, reasons::OUTPUT_RESOLUTION_FAILED, some_of(&missing))
+        }
+        (false, _) => conditions::unknown(
+            type_,
+            &resources.reason,
+            format!("known once the resources are ready: {}", some_of(&missing)),
+        ),
+    }
+}
+
+/// The objects go with the binding, unless they are to be retained: then it stays with them, until
+/// its policy is changed or its finalizer is taken away by hand.
+fn finalize(context: &Context<'_>, binding: &ResourceReleaseBinding) -> Decision {
+    if retention::holds(context, binding) {
+        return retain(context, binding);
+    }
+    let rendered = retention::rendered(context, binding);
+    let deletion = Finalizing {
+        manager: MANAGER,
+        finalizer: finalizers::RESOURCE_RELEASE_BINDING,
+        reason: reasons::FINALIZING,
+        writes: rendering::delete(&rendered),
+        waits: super::names(rendered),
+    };
+    deletion.decide(binding, |new| {
+        status(context, binding, new, binding.status.outputs.clone())
+    })
+}
+
+fn retain(context: &Context<'_>, binding: &ResourceReleaseBinding) -> Decision {
+    let message = "The objects are retained, and the binding with them; to delete both, set \
+                   spec.retainPolicy to Delete";
+    let held = conditions::yes(types::FINALIZING, reasons::RETAIN_HOLD, message);
+    let outputs = binding.status.outputs.clone();
+    let status = status(context, binding, vec![held], outputs);
+    Decision {
+        manager: MANAGER,
+        status: changed(&binding.status, &status),
+        ..Decision::default()
+    }
+}
