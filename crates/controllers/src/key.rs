@@ -52,7 +52,7 @@ pub(crate) enum By {
     Environment,
     /// The pipeline: `namespace/pipeline`.
     Pipeline,
-    /// The data plane: `kind/namespace/name`; for environments that name none, empty.
+    /// The plane they name: `kind/namespace/name`; empty for those that need one and name none.
     Plane,
 }
 

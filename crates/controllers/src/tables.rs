@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
-use choreo_model::plane::DataPlaneSpec;
+use choreo_model::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use choreo_model::project::{
     ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec,
 };
+use choreo_model::reference::ObservabilityPlaneRef;
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::rendered::RenderedReleaseSpec;
 use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
@@ -243,8 +244,8 @@ tables! {
     environments: EnvironmentSpec, |environment| {
         let plane = environment.spec.data_plane_ref.as_ref();
         let of = plane.map_or_else(String::new, |plane| {
-            let namespace = plane.namespace(environment.namespace()).unwrap_or_default();
-            format!("{}/{namespace}/{}", plane.kind, plane.name)
+            let namespace = plane.namespace(environment.namespace());
+            place(plane.kind.as_str(), namespace, &plane.name)
         });
         vec![Group::new("Environment", By::Plane, &[&of])]
     };
@@ -256,13 +257,42 @@ tables! {
             "DeploymentPipeline", By::Environment, &[pipeline.namespace(), environment],
         ))
         .collect();
-    planes: DataPlaneSpec;
+    planes: DataPlaneSpec, |plane| {
+        observed_by("DataPlane", plane, plane.spec.observability_plane_ref.as_ref())
+    };
+    workflow_planes: WorkflowPlaneSpec, |plane| {
+        observed_by("WorkflowPlane", plane, plane.spec.observability_plane_ref.as_ref())
+    };
+    observability_planes: ObservabilityPlaneSpec;
     component_types: ComponentTypeSpec;
     traits: TraitSpec;
     project_types: ProjectTypeSpec;
     resource_types: ResourceTypeSpec;
     secrets: SecretReferenceSpec;
-    workflows: WorkflowSpec;
+    workflows: WorkflowSpec, |workflow| {
+        let plane = &workflow.spec.workflow_plane_ref;
+        let of = place(plane.kind.as_str(), plane.namespace(workflow.namespace()), &plane.name);
+        vec![Group::new("Workflow", By::Plane, &[&of])]
+    };
+}
+
+/// `kind/namespace/name`, as groups have it; no namespace for what is of every one.
+fn place(kind: &str, namespace: Option<&str>, name: &str) -> String {
+    [kind, namespace.unwrap_or_default(), name].join("/")
+}
+
+/// The group of planes that send to the same observability plane, if they name one.
+fn observed_by<T: Spec>(
+    kind: &'static str,
+    object: &Object<T>,
+    plane: Option<&ObservabilityPlaneRef>,
+) -> Vec<Group> {
+    let group = |plane: &ObservabilityPlaneRef| {
+        let namespace = plane.namespace(object.namespace());
+        let of = place(plane.kind.as_str(), namespace, &plane.name);
+        Group::new(kind, By::Plane, &[&of])
+    };
+    plane.map(group).into_iter().collect()
 }
 
 fn of_component(kind: &'static str, namespace: &str, owner: &ComponentOwner) -> Vec<Group> {

@@ -44,7 +44,10 @@ impl Ask {
 
 /// Kinds whose conditions tell nothing of what was made of them.
 pub(super) fn speaks_for_itself_only(kind: &str) -> bool {
-    matches!(kind, "Project" | "Component" | "Resource" | "RenderedRelease")
+    matches!(
+        kind,
+        "Project" | "Component" | "Resource" | "RenderedRelease"
+    )
 }
 
 const PROJECT: &str = "/spec/owner/projectName";

@@ -54,7 +54,9 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "RenderedRelease" => rendered::decide(&context),
         "Environment" => environment::decide(&context),
         "DeploymentPipeline" => pipeline::decide(&context),
-        "DataPlane" | "ClusterDataPlane" => plane::decide(&context),
+        "DataPlane" | "ClusterDataPlane" => plane::data(&context),
+        "WorkflowPlane" | "ClusterWorkflowPlane" => plane::workflow(&context),
+        "ObservabilityPlane" | "ClusterObservabilityPlane" => plane::observability(&context),
         // Types, traits, workloads, workflows, releases and secret references are read, never acted
         // on.
         _ => Decision::default(),

@@ -5,6 +5,7 @@ mod component;
 mod connections;
 mod deletion;
 mod events;
+mod planes;
 mod project;
 mod resource;
 mod retention;
