@@ -62,12 +62,7 @@ impl From<serde_json::Error> for Refusal {
 ///
 /// A cluster-scoped type can only embed cluster-scoped traits, so there the kind is not asked.
 pub fn trait_references(component: &Component, type_: &ComponentType) -> Vec<TraitRef> {
-    let cluster = type_.metadata.namespace.is_none();
-    let embedded = type_
-        .spec
-        .traits
-        .iter()
-        .map(|embedded| embedded_reference(&embedded.reference, cluster));
+    let embedded = embedded_references(type_);
     let own = component
         .spec
         .traits
@@ -77,6 +72,13 @@ pub fn trait_references(component: &Component, type_: &ComponentType) -> Vec<Tra
     references.sort();
     references.dedup();
     references
+}
+
+/// Every trait that `type_` embeds.
+pub fn embedded_references(type_: &ComponentType) -> impl Iterator<Item = TraitRef> {
+    let cluster = type_.metadata.namespace.is_none();
+    let embedded = type_.spec.traits.iter();
+    embedded.map(move |embedded| embedded_reference(&embedded.reference, cluster))
 }
 
 /// The reference to a trait that a type means.

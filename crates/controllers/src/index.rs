@@ -199,7 +199,11 @@ impl Index {
             self.touch(touched, woken);
             self.forget_reads(key);
             self.failures.remove(key);
-            woken.remove(key);
+            if key.is_material() {
+                woken.insert(key.clone());
+            } else {
+                woken.remove(key);
+            }
         }
     }
 

@@ -22,6 +22,30 @@ impl Key {
             name: name.to_owned(),
         }
     }
+
+    /// Whether the object is of a kind that is only named by others: that it is gone is worth a
+    /// decision, since somebody may have needed it.
+    pub(crate) fn is_material(&self) -> bool {
+        matches!(
+            self.kind.trim_start_matches("Cluster"),
+            "ComponentType"
+                | "Trait"
+                | "ProjectType"
+                | "ResourceType"
+                | "Workflow"
+                | "SecretReference"
+        )
+    }
+
+    /// `kind/namespace/name`, as groups have it.
+    pub(crate) fn place(&self) -> String {
+        place(self.kind, Some(&self.namespace), &self.name)
+    }
+}
+
+/// `kind/namespace/name`, as groups have it; no namespace for what is of every one.
+pub(crate) fn place(kind: &str, namespace: Option<&str>, name: &str) -> String {
+    [kind, namespace.unwrap_or_default(), name].join("/")
 }
 
 impl fmt::Display for Key {
@@ -52,6 +76,8 @@ pub(crate) enum By {
     Environment,
     /// The pipeline: `namespace/pipeline`.
     Pipeline,
+    /// A type, trait, workflow or secret reference they name: `kind/namespace/name`.
+    Material,
     /// The plane they name: `kind/namespace/name`; empty for those that need one and name none.
     Plane,
 }

@@ -13,6 +13,7 @@ mod health;
 mod index;
 mod key;
 mod live;
+mod material;
 mod planes;
 mod queue;
 mod runtime;

@@ -22,7 +22,8 @@ use choreo_model::workflow::WorkflowSpec;
 use choreo_model::{Object, Spec};
 use serde_json::Value;
 
-use crate::key::{By, Group, Key};
+use crate::key::{By, Group, Key, place};
+use crate::material;
 
 /// Objects by namespace and name.
 pub(crate) type Table<T> = BTreeMap<(String, String), Arc<Object<T>>>;
@@ -156,19 +157,24 @@ macro_rules! tables {
 }
 
 tables! {
-    projects: ProjectSpec, |project| vec![Group::new(
-        "Project",
-        By::Pipeline,
-        &[project.namespace(), &project.spec.deployment_pipeline_ref.name],
-    )];
-    components: ComponentSpec, |component| vec![Group::new(
-        "Component",
-        By::Project,
-        &[component.namespace(), &component.spec.owner.project_name],
-    )];
-    workloads: WorkloadSpec, |workload| of_component(
-        "Workload", workload.namespace(), &workload.spec.owner,
-    );
+    projects: ProjectSpec, |project| {
+        let pipeline = project.spec.deployment_pipeline_ref.name.as_str();
+        vec![
+            Group::new("Project", By::Pipeline, &[project.namespace(), pipeline]),
+            material::of_project(project),
+        ]
+    };
+    components: ComponentSpec, |component| {
+        let of = [component.namespace(), &component.spec.owner.project_name];
+        let mut groups = material::of_component(component);
+        groups.push(Group::new("Component", By::Project, &of));
+        groups
+    };
+    workloads: WorkloadSpec, |workload| {
+        let mut groups = of_component("Workload", workload.namespace(), &workload.spec.owner);
+        groups.extend(material::of_workload(workload));
+        groups
+    };
     releases: ComponentReleaseSpec, |release| of_component(
         "ComponentRelease", release.namespace(), &release.spec.owner,
     );
@@ -182,6 +188,7 @@ tables! {
             &[namespace, &owner.project_name, &owner.component_name, environment],
         ));
         groups.push(Group::new("ReleaseBinding", By::Environment, &[namespace, environment]));
+        groups.extend(material::of_binding(binding));
         groups
     };
     rendered: RenderedReleaseSpec, |rendered| {
@@ -216,11 +223,10 @@ tables! {
             &[binding.namespace(), &binding.spec.environment],
         ),
     ];
-    resources: ResourceSpec, |resource| vec![Group::new(
-        "Resource",
-        By::Project,
-        &[resource.namespace(), &resource.spec.owner.project_name],
-    )];
+    resources: ResourceSpec, |resource| {
+        let of = [resource.namespace(), &resource.spec.owner.project_name];
+        vec![Group::new("Resource", By::Project, &of), material::of_resource(resource)]
+    };
     resource_releases: ResourceReleaseSpec, |release| {
         let owner = &release.spec.owner;
         vec![Group::new(
@@ -264,7 +270,7 @@ tables! {
         observed_by("WorkflowPlane", plane, plane.spec.observability_plane_ref.as_ref())
     };
     observability_planes: ObservabilityPlaneSpec;
-    component_types: ComponentTypeSpec;
+    component_types: ComponentTypeSpec, material::of_component_type;
     traits: TraitSpec;
     project_types: ProjectTypeSpec;
     resource_types: ResourceTypeSpec;
@@ -274,11 +280,6 @@ tables! {
         let of = place(plane.kind.as_str(), plane.namespace(workflow.namespace()), &plane.name);
         vec![Group::new("Workflow", By::Plane, &[&of])]
     };
-}
-
-/// `kind/namespace/name`, as groups have it; no namespace for what is of every one.
-fn place(kind: &str, namespace: Option<&str>, name: &str) -> String {
-    [kind, namespace.unwrap_or_default(), name].join("/")
 }
 
 /// The group of planes that send to the same observability plane, if they name one.

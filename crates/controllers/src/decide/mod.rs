@@ -5,6 +5,7 @@ mod component_binding;
 mod consumed;
 mod environment;
 mod events;
+mod gone;
 mod pipeline;
 mod plane;
 mod project;
@@ -57,6 +58,9 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "DataPlane" | "ClusterDataPlane" => plane::data(&context),
         "WorkflowPlane" | "ClusterWorkflowPlane" => plane::workflow(&context),
         "ObservabilityPlane" | "ClusterObservabilityPlane" => plane::observability(&context),
+        _ if key.is_material() && index.tables.uid(key).is_none() => {
+            return gone::decide(&context);
+        }
         // Types, traits, workloads, workflows, releases and secret references are read, never acted
         // on.
         _ => Decision::default(),

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod events;
 mod harness;
 mod lifecycle;
 #[path = "../../../compiler/tests/reference/mod.rs"]

@@ -5,6 +5,7 @@ mod component;
 mod connections;
 mod deletion;
 mod events;
+mod gone;
 mod planes;
 mod project;
 mod resource;

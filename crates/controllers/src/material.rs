@@ -1,0 +1,104 @@
+//! Who names types, traits, workflows and secret references: the groups by which they are found.
+
+use std::collections::BTreeSet;
+
+use choreo_compiler::release;
+use choreo_model::application::{ComponentSpec, WorkloadSpec};
+use choreo_model::component_type::ComponentTypeSpec;
+use choreo_model::project::ProjectSpec;
+use choreo_model::release::ReleaseBindingSpec;
+use choreo_model::resource::ResourceSpec;
+use choreo_model::shared::{EnvVar, FileVar};
+use choreo_model::{Component, ComponentType, Project, ReleaseBinding, Resource, Spec, Workload};
+
+use crate::key::{By, Group, place};
+
+pub(crate) fn of_component(component: &Component) -> Vec<Group> {
+    let (namespace, spec) = (component.namespace(), &component.spec);
+    let type_ = &spec.component_type;
+    let type_ = place(
+        type_.kind.as_str(),
+        type_.namespace(namespace),
+        type_.type_name(),
+    );
+    let traits = spec.traits.iter().map(|one| {
+        let reference = &one.reference;
+        place(
+            reference.kind.as_str(),
+            reference.namespace(namespace),
+            &reference.name,
+        )
+    });
+    let workflow = spec.workflow.iter().map(|one| {
+        let reference = &one.reference;
+        place(
+            reference.kind.as_str(),
+            reference.namespace(namespace),
+            &reference.name,
+        )
+    });
+    groups::<ComponentSpec>(traits.chain(workflow).chain([type_]))
+}
+
+pub(crate) fn of_component_type(type_: &ComponentType) -> Vec<Group> {
+    let traits = release::embedded_references(type_).map(|reference| {
+        let namespace = reference.namespace(type_.namespace());
+        place(reference.kind.as_str(), namespace, &reference.name)
+    });
+    groups::<ComponentTypeSpec>(traits)
+}
+
+pub(crate) fn of_project(project: &Project) -> Group {
+    let type_ = &project.spec.type_;
+    let namespace = type_.namespace(project.namespace());
+    group::<ProjectSpec>(&place(type_.kind.as_str(), namespace, &type_.name))
+}
+
+pub(crate) fn of_resource(resource: &Resource) -> Group {
+    let type_ = &resource.spec.type_;
+    let namespace = type_.namespace(resource.namespace());
+    group::<ResourceSpec>(&place(type_.kind.as_str(), namespace, &type_.name))
+}
+
+pub(crate) fn of_workload(workload: &Workload) -> Vec<Group> {
+    let container = &workload.spec.template.container;
+    groups::<WorkloadSpec>(secrets(
+        workload.namespace(),
+        &container.env,
+        &container.files,
+    ))
+}
+
+pub(crate) fn of_binding(binding: &ReleaseBinding) -> Vec<Group> {
+    let overrides = binding.spec.workload_overrides.as_ref();
+    let Some(container) = overrides.and_then(|all| all.container.as_ref()) else {
+        return Vec::new();
+    };
+    groups::<ReleaseBindingSpec>(secrets(
+        binding.namespace(),
+        &container.env,
+        &container.files,
+    ))
+}
+
+/// The secret references that variables and files name.
+fn secrets(namespace: &str, env: &[EnvVar], files: &[FileVar]) -> Vec<String> {
+    let sources = env
+        .iter()
+        .map(|one| &one.value_from)
+        .chain(files.iter().map(|one| &one.value_from));
+    sources
+        .filter_map(|from| from.as_ref()?.secret_key_ref.as_ref())
+        .map(|key| place("SecretReference", Some(namespace), &key.name))
+        .collect()
+}
+
+/// The group of objects of a kind that name what is at each of the places.
+fn groups<T: Spec>(places: impl IntoIterator<Item = String>) -> Vec<Group> {
+    let places: BTreeSet<String> = places.into_iter().collect();
+    places.iter().map(|place| group::<T>(place)).collect()
+}
+
+fn group<T: Spec>(place: &str) -> Group {
+    Group::new(T::KIND, By::Material, &[place])
+}
