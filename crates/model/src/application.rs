@@ -13,7 +13,7 @@ use crate::counted;
 use crate::object::{Object, Spec};
 use crate::reference::{COMPONENT_TYPE_NAME, ComponentTypeRef, TraitRef, WorkflowRef};
 use crate::schema;
-use crate::shared::{ComponentOwner, EnvVar, FileVar, ProjectOwner};
+use crate::shared::{ComponentOwner, ConfigurationGroupRef, EnvVar, FileVar, ProjectOwner};
 
 /// One deployable unit of a project.
 pub type Component = Object<ComponentSpec>;
@@ -161,6 +161,7 @@ pub struct WorkloadTemplate {
 
 /// A container of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Container {
     /// The image to run.
     #[schemars(length(min = 1))]
@@ -177,6 +178,36 @@ pub struct Container {
     /// Files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileVar>,
+    /// Groups whose keys become environment variables. What `env` names counts more, and of several
+    /// groups the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_from: Vec<EnvFrom>,
+    /// Groups whose keys become files. What `files` names counts more, and of several groups in one
+    /// folder the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files_from: Vec<FilesFrom>,
+}
+
+/// A group of which every key becomes an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvFrom {
+    /// The group.
+    pub configuration_group_ref: ConfigurationGroupRef,
+    /// What the names of the variables begin with, before the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+}
+
+/// A group of which every key becomes a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FilesFrom {
+    /// The folder of the files. It holds nothing else: what the image has there is hidden.
+    #[schemars(length(min = 1))]
+    pub mount_path: String,
+    /// The group.
+    pub configuration_group_ref: ConfigurationGroupRef,
 }
 
 /// Something a workload listens on.
@@ -406,6 +437,21 @@ impl WorkloadTemplate {
             &self.container.files,
             out,
         );
+        for (index, from) in self.container.env_from.iter().enumerate() {
+            let field = format!("{prefix}container.envFrom[{index}].configurationGroupRef.name");
+            out.filled(&field, &from.configuration_group_ref.name);
+        }
+        for (index, from) in self.container.files_from.iter().enumerate() {
+            let field = format!("{prefix}container.filesFrom[{index}]");
+            if !from.mount_path.starts_with('/') || from.mount_path.trim_matches('/').is_empty() {
+                out.add(
+                    format!("{field}.mountPath"),
+                    "must be the path of a folder, as in /etc/app",
+                );
+            }
+            let field = format!("{field}.configurationGroupRef.name");
+            out.filled(&field, &from.configuration_group_ref.name);
+        }
         for (name, endpoint) in &self.endpoints {
             let field = format!("{prefix}endpoints[{name}]");
             out.port(&format!("{field}.port"), endpoint.port);

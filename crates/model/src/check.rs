@@ -156,13 +156,17 @@ impl Checker {
     }
 
     pub(crate) fn one_value(&mut self, field: &str, literal: bool, from: Option<&ValueFrom>) {
-        let referenced = from.is_some_and(|from| from.secret_key_ref.is_some());
+        let references = from.map_or(0, |from| {
+            usize::from(from.secret_key_ref.is_some())
+                + usize::from(from.configuration_group_ref.is_some())
+        });
         match (literal, from.is_some()) {
             (true, true) => self.add(field, "value and valueFrom are mutually exclusive"),
             (false, false) => self.add(field, "needs value or valueFrom"),
-            (false, true) if !referenced => {
-                self.add(format!("{field}.valueFrom"), "needs secretKeyRef");
-            }
+            (false, true) if references != 1 => self.add(
+                format!("{field}.valueFrom"),
+                "needs either secretKeyRef or configurationGroupRef",
+            ),
             (true, false) | (false, true) => {}
         }
     }

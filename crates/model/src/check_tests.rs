@@ -93,7 +93,7 @@ fn workloads() {
             "spec.container.image: must not be empty",
             "spec.container.env[1]: needs value or valueFrom",
             "spec.container.env[2]: value and valueFrom are mutually exclusive",
-            "spec.container.files[0].valueFrom: needs secretKeyRef",
+            "spec.container.files[0].valueFrom: needs either secretKeyRef or configurationGroupRef",
             "spec.endpoints[http].port: must be between 1 and 65535",
         ],
     );

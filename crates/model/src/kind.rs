@@ -6,6 +6,7 @@ use crate::application::{ComponentSpec, WorkloadSpec};
 use crate::authz::{AuthzRoleBindingSpec, AuthzRoleSpec, ClusterAuthzRoleBindingSpec};
 use crate::check::{self, Violation};
 use crate::component_type::ComponentTypeSpec;
+use crate::configuration::ConfigurationGroupSpec;
 use crate::finalizers;
 use crate::object::{GROUP, Spec, VERSION};
 use crate::observability::{
@@ -301,6 +302,9 @@ const REGISTRY: &[Kind] = &[
     row!(WorkflowSpec, Cluster, "ClusterWorkflow", "clusterworkflows", "clusterworkflow",
         short ["cwf", "cwfs"], aliases [], finalizer None,
         columns []),
+    row!(ConfigurationGroupSpec, Namespaced, "ConfigurationGroup", "configurationgroups", "configurationgroup",
+        short ["cg", "cgs"], aliases ["configgroup", "configgroups"], finalizer None,
+        columns [AGE]),
     row!(SecretReferenceSpec, Namespaced, "SecretReference", "secretreferences", "secretreference",
         short [], aliases ["secretref", "secretrefs"], finalizer None,
         columns []),

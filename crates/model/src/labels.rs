@@ -18,6 +18,8 @@ keys! {
     RESOURCE = "resource";
     /// The environment.
     ENVIRONMENT = "environment";
+    /// The environment that a preview environment was made after.
+    PREVIEW_OF = "preview-of";
     /// The data plane.
     DATA_PLANE = "dataplane";
     /// The workflow plane.

@@ -17,6 +17,7 @@ pub mod application;
 pub mod authz;
 pub mod component_type;
 pub mod conditions;
+pub mod configuration;
 pub mod defaults;
 pub mod finalizers;
 pub mod labels;
@@ -44,6 +45,7 @@ pub use object::{API_VERSION, GROUP, Object, Spec, VERSION};
 pub use application::{Component, Workload};
 pub use authz::{AuthzRole, AuthzRoleBinding, ClusterAuthzRole, ClusterAuthzRoleBinding};
 pub use component_type::{ClusterComponentType, ComponentType};
+pub use configuration::ConfigurationGroup;
 pub use observability::{ObservabilityAlertRule, ObservabilityAlertsNotificationChannel};
 pub use plane::{
     ClusterDataPlane, ClusterObservabilityPlane, ClusterWorkflowPlane, DataPlane,

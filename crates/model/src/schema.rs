@@ -14,6 +14,7 @@ pub(crate) const EXPRESSION: &str = r"^\$\{[\s\S]+\}\s*$";
 /// The name of a variable.
 pub(crate) const VARIABLE: &str = "^[a-zA-Z_][a-zA-Z0-9_]*$";
 /// A DNS label.
+pub(crate) const CONFIGURATION_KEY: &str = "^[-._a-zA-Z0-9]+$";
 pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A length of time.
 pub(crate) const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";

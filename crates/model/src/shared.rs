@@ -176,6 +176,38 @@ pub struct ValueFrom {
     /// A key of a `SecretReference` in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
+    /// A key of a `ConfigurationGroup` in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration_group_ref: Option<ConfigurationKeyRef>,
+}
+
+/// A key of a `ConfigurationGroup`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigurationKeyRef {
+    /// The name of the `ConfigurationGroup`.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(min = 1))]
+    pub key: String,
+    /// Whether a changed value replaces what runs. Otherwise containers that are running keep the
+    /// variables they were started with, and see a changed file as it is.
+    #[serde(default, skip_serializing_if = "schema::is_false")]
+    pub restart_on_change: bool,
+}
+
+/// A whole `ConfigurationGroup`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigurationGroupRef {
+    /// The name of the `ConfigurationGroup`.
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// Whether a changed value replaces what runs. Otherwise containers that are running keep the
+    /// variables they were started with, and see changed files as they are.
+    #[serde(default, skip_serializing_if = "schema::is_false")]
+    pub restart_on_change: bool,
 }
 
 /// A key of a `SecretReference`: one of its `data[].secretKey`.
