@@ -5,22 +5,25 @@ use crate::configurations;
 use crate::connections::{self, Connections, Dependencies};
 use crate::context::{self, Known, Variables};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::groups::Groups;
 use crate::network_policy::{self, Subject};
 use crate::origin::{Cause, Origin, Trail};
 use crate::parameters::{self, Section};
 use crate::programs::Programs;
 use crate::release::embedded_reference;
 use crate::result::Compiled;
+use crate::settings::Finder;
 use crate::snapshot::{ComponentSnapshot, Provider};
-use crate::{endpoints, finish, resource_dependencies, traits, validations};
+use crate::{endpoints, finish, groups, resource_dependencies, traits, validations};
 use choreo_model::application::Container;
 use choreo_model::reference::TraitRef;
 use choreo_model::release::{BindingState, FrozenComponentType};
 use choreo_model::shared::TargetPlane;
 use choreo_model::traits::TraitSpec;
 use choreo_model::{labels, names};
-use choreo_template::{Context, Members, Recorder, Silent, tree};
+use choreo_template::{Context, Members, Recorder, Silent, Tree, tree};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Renders one binding of a component.
 pub fn compile_component(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> Compiled {
@@ -46,13 +49,21 @@ fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> 
     if snapshot.binding.spec.state == BindingState::Undeploy {
         return compiled;
     }
-    compiled.secret_reference_names = configurations::secret_reference_names(&container);
+    let secrets = groups::secrets(
+        &snapshot.release.workload,
+        &snapshot.binding.spec,
+        &snapshot.configuration_groups,
+        snapshot.environment,
+    );
+    compiled.secret_reference_names = secrets.into_iter().collect();
     let connections = connect(snapshot, &mut compiled);
     let pipeline = Pipeline {
         snapshot,
         programs,
         labels: context::component_labels(snapshot),
         bench: bench::<L>(snapshot, programs),
+        live: Vec::new(),
+        live_names: BTreeSet::new(),
     };
     pipeline.run(&container, &connections, &mut compiled);
     compiled
@@ -122,6 +133,10 @@ struct Pipeline<'a, L> {
     /// What all objects of the component are labelled with here.
     labels: Members,
     bench: Bench<L>,
+    /// Objects of configuration that changes without a restart, made by the platform.
+    live: Vec<Tree>,
+    /// The names of all objects of such configuration.
+    live_names: BTreeSet<String>,
 }
 
 impl<'a, L: Ledger> Pipeline<'a, L> {
@@ -151,6 +166,11 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             self.base(&object, &context, &mut drafts);
             self.apply(&uses, &context, &mut drafts);
             self.validate(&object, &uses, &context, &drafts);
+            drafts.extend(
+                self.live
+                    .drain(..)
+                    .map(|object| Self::own_draft(object, Cause::Configuration)),
+            );
             finish::label(&mut drafts, &self.labels);
             finish::check(&mut self.bench, &object, &drafts);
         }
@@ -177,13 +197,17 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
     ) -> Variables {
         let snapshot = self.snapshot;
         let (component, environment) = (snapshot.component.name(), snapshot.environment.name());
-        let configurations = configurations::configurations(
-            container,
-            &snapshot.secret_references,
-            &names::component_binding(component, environment),
-            &self.binding_object(),
-            &mut self.bench.diagnostics,
-        );
+        let object = self.binding_object();
+        let finder = Finder {
+            groups: Groups::of(&snapshot.configuration_groups, snapshot.environment),
+            references: &snapshot.secret_references,
+            object: &object,
+            diagnostics: &mut self.bench.diagnostics,
+        };
+        let prefix = names::component_binding(component, environment);
+        let configurations = configurations::configurations(container, finder, &prefix);
+        self.live = configurations.live_objects(cell);
+        self.live_names = configurations.live_names();
         let dependencies = Dependencies::of(&snapshot.release.workload, connections);
         let mut variables = context::component(
             &self.bench,
@@ -423,7 +447,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         let snapshot = self.snapshot;
         let workload = &snapshot.release.workload;
         let workload_type = snapshot.release.component_type.spec.workload_type;
-        finish::hash_pods(&mut drafts, workload_type);
+        finish::hash_pods(&mut drafts, workload_type, &self.live_names);
         finish::sort(&mut drafts);
         compiled.endpoints = endpoints::endpoints(
             &workload.endpoints,
@@ -443,13 +467,19 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
                 .data_plane
                 .annotation(labels::NETWORK_POLICY_PROVIDER),
         });
-        drafts.extend(policies.into_iter().map(|policy| Draft {
-            id: String::new(),
-            plane: TargetPlane::DataPlane,
-            trail: L::ENABLED.then(|| Trail::whole(&policy, Origin::platform(Cause::Policy))),
-            object: policy,
-        }));
+        let policies = policies.into_iter();
+        drafts.extend(policies.map(|policy| Self::own_draft(policy, Cause::Policy)));
         finish::identify(&mut drafts);
         finish::hand_over(drafts, compiled);
+    }
+
+    /// An object that the platform makes, and no template.
+    fn own_draft(object: Tree, cause: Cause) -> Draft {
+        Draft {
+            id: String::new(),
+            plane: TargetPlane::DataPlane,
+            trail: L::ENABLED.then(|| Trail::whole(&object, Origin::platform(cause))),
+            object,
+        }
     }
 }

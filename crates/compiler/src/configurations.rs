@@ -1,17 +1,14 @@
 //! Variables and files of a container: from the workload, overridden by the binding, with secrets
 //! looked up in their references.
 
-use crate::diagnostic::{Code, Diagnostic};
-use choreo_model::SecretReference;
+use crate::settings::{Finder, Item, place};
 use choreo_model::application::Container;
 use choreo_model::names::{OBJECT_LIMIT, fnv1a, kubernetes_name, kubernetes_name_with};
 use choreo_model::release::WorkloadOverrides;
 use choreo_model::secret::RemoteRef;
-use choreo_model::shared::{EnvVar, FileVar, ValueFrom};
 use choreo_template::{Members, Tree, tree};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// The container's image and configuration after the binding's overrides.
 pub(crate) fn merged<'c>(
@@ -37,248 +34,227 @@ fn put<T: Clone>(base: &mut Vec<T>, over: &[T], key: impl Fn(&T) -> &String) {
     }
 }
 
-/// Names of the secret references `container` uses, sorted.
-pub(crate) fn secret_reference_names(container: &Container) -> Vec<String> {
-    let env = container.env.iter().map(|env| env.value_from.as_ref());
-    let files = container.files.iter().map(|file| file.value_from.as_ref());
-    let names: BTreeSet<&str> = env
-        .chain(files)
-        .flatten()
-        .filter_map(|from| from.secret_key_ref.as_ref())
-        .map(|reference| reference.name.as_str())
-        .collect();
-    names.into_iter().map(str::to_owned).collect()
-}
-
 /// Variables and files of a container, with the names of the objects that are made of them.
 #[derive(Debug)]
 pub(crate) struct Configurations<'c> {
+    prefix: String,
     envs: Vec<Item<'c>>,
     files: Vec<Item<'c>>,
     /// The object that holds the plain variables, if there are any.
     config_envs: Option<String>,
     /// The object that holds the secret ones, if there are any.
     secret_envs: Option<String>,
+    /// The same of variables that change without a restart.
+    live_config_envs: Option<String>,
+    live_secret_envs: Option<String>,
 }
 
-/// A variable or file whose secret, if it has one, was found.
+/// A folder whose files change while containers run.
 #[derive(Debug)]
-struct Item<'a> {
-    // What several of the helpers return is shared by them.
-    name: Arc<str>,
-    directory: Arc<str>,
-    value: Arc<str>,
-    remote: Option<&'a RemoteRef>,
-    /// What the volume is called that a file is mounted from.
-    volume: Arc<str>,
-    /// What the object is called that holds a file.
-    resource: Arc<str>,
-}
-
-/// A secret that is not there, which has been noted.
-struct Missing;
-
-struct Finder<'f, 'c> {
-    references: &'f [&'c SecretReference],
-    object: &'f str,
-    diagnostics: &'f mut Vec<Diagnostic>,
+struct Folder<'i> {
+    directory: &'i str,
+    files: Vec<&'i Item<'i>>,
 }
 
 /// Sorts the configuration of `container` into plain and secret, under names that start with
-/// `prefix`. `object` is the binding, for messages.
+/// `prefix`.
 pub(crate) fn configurations<'c>(
     container: &Container,
-    references: &[&'c SecretReference],
+    mut finder: Finder<'_, 'c>,
     prefix: &str,
-    object: &str,
-    diagnostics: &mut Vec<Diagnostic>,
 ) -> Configurations<'c> {
-    let mut finder = Finder {
-        references,
-        object,
-        diagnostics,
+    let envs = finder.envs(container);
+    let files = finder.files(container, prefix);
+    let name = |part| kubernetes_name(OBJECT_LIMIT, &[prefix, part]);
+    let holds = |live, secret| {
+        let mut envs = envs.iter();
+        envs.any(|item| item.live == live && item.remote.is_some() == secret)
     };
-    let envs = container.env.iter();
-    let envs: Vec<Item<'_>> = envs.filter_map(|env| finder.env(env)).collect();
-    let files = container.files.iter();
-    let files = files.filter_map(|file| finder.file(file, prefix)).collect();
-    let config_envs = plain(&envs).next();
-    let config_envs = config_envs.map(|_| kubernetes_name(OBJECT_LIMIT, &[prefix, "env-configs"]));
-    let secret_envs = secret(&envs).next().map(|_| {
-        let digest = env_digest(secret(&envs));
-        kubernetes_name_with(OBJECT_LIMIT, &[prefix, "env-secrets"], &digest)
-    });
     Configurations {
+        config_envs: holds(false, false).then(|| name("env-configs")),
+        secret_envs: holds(false, true).then(|| {
+            let digest = env_digest(secret(envs.iter().filter(|item| !item.live)));
+            kubernetes_name_with(OBJECT_LIMIT, &[prefix, "env-secrets"], &digest)
+        }),
+        live_config_envs: holds(true, false).then(|| name("live-env-configs")),
+        live_secret_envs: holds(true, true).then(|| name("live-env-secrets")),
+        prefix: prefix.to_owned(),
         envs,
         files,
-        config_envs,
-        secret_envs,
     }
 }
 
-fn plain<'i>(items: &'i [Item<'i>]) -> impl Iterator<Item = &'i Item<'i>> {
-    items.iter().filter(|item| item.remote.is_none())
+fn plain<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> impl Iterator<Item = &'i Item<'i>> {
+    items.filter(|item| item.remote.is_none())
 }
 
-fn secret<'i>(items: &'i [Item<'i>]) -> impl Iterator<Item = &'i Item<'i>> {
-    items.iter().filter(|item| item.remote.is_some())
+fn secret<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> impl Iterator<Item = &'i Item<'i>> {
+    items.filter(|item| item.remote.is_some())
 }
 
 /// What templates see, by what they may ask for.
-impl Configurations<'_> {
+impl<'c> Configurations<'c> {
     /// The variable.
     pub(crate) fn variable(&self) -> Tree {
         tree!({
             "configs": {
-                "envs": list(plain(&self.envs), env),
-                "files": list(plain(&self.files), file),
+                "envs": list(plain(self.envs.iter()), env),
+                "files": list(plain(self.files.iter()), file),
             },
             "secrets": {
-                "envs": list(secret(&self.envs), env),
-                "files": list(secret(&self.files), file),
+                "envs": list(secret(self.envs.iter()), env),
+                "files": list(secret(self.files.iter()), file),
             },
         })
     }
 
-    /// What containers take their variables from.
+    /// What containers take their variables from. No two of them hold one name.
     pub(crate) fn env_from(&self) -> Tree {
-        let config_map = self.config_envs.iter();
-        let config_map = config_map.map(|name| tree!({"configMapRef": {"name": name}}));
-        let secret = self.secret_envs.iter();
-        let secret = secret.map(|name| tree!({"secretRef": {"name": name}}));
-        config_map.chain(secret).collect()
+        let config_maps = self.config_envs.iter().chain(&self.live_config_envs);
+        let config_maps = config_maps.map(|name| tree!({"configMapRef": {"name": name}}));
+        let secrets = self.secret_envs.iter().chain(&self.live_secret_envs);
+        let secrets = secrets.map(|name| tree!({"secretRef": {"name": name}}));
+        config_maps.chain(secrets).collect()
     }
 
     /// Objects of plain variables.
     pub(crate) fn config_envs(&self) -> Tree {
-        group(self.config_envs.as_ref(), || list(plain(&self.envs), env))
+        let own = group(self.config_envs.as_ref(), || {
+            list(plain(self.lasting()), env)
+        });
+        let live = group(self.live_config_envs.as_ref(), || {
+            list(plain(self.live()), env)
+        });
+        own.into_iter().chain(live).collect()
     }
 
     /// Objects of secret variables.
     pub(crate) fn secret_envs(&self) -> Tree {
-        group(self.secret_envs.as_ref(), || list(secret(&self.envs), env))
+        let own = group(self.secret_envs.as_ref(), || {
+            list(secret(self.lasting()), env)
+        });
+        let live = group(self.live_secret_envs.as_ref(), || {
+            list(secret(self.live()), env)
+        });
+        own.into_iter().chain(live).collect()
     }
 
-    /// Plain files.
+    /// Plain files, each in an object of its own. Those that change without a restart are in
+    /// [`Self::live_objects`].
     pub(crate) fn config_files(&self) -> Tree {
-        list(plain(&self.files), named_file)
+        list(plain(self.lasting_files()), named_file)
     }
 
     /// Secret files.
     pub(crate) fn secret_files(&self) -> Tree {
-        list(secret(&self.files), secret_file)
+        list(secret(self.files.iter()), secret_file)
     }
 
     /// Where containers have the files.
     pub(crate) fn mounts(&self) -> Tree {
-        let files = plain(&self.files).chain(secret(&self.files));
-        files.map(mount).collect()
+        let files = plain(self.lasting_files()).chain(secret(self.lasting_files()));
+        let folders = self.folders().into_iter();
+        files
+            .map(mount)
+            .chain(folders.map(|one| one.mount()))
+            .collect()
     }
 
     /// What pods have the files from.
     pub(crate) fn volumes(&self) -> Tree {
-        sorted_volumes(plain(&self.files).chain(secret(&self.files)))
+        let files = plain(self.lasting_files()).chain(secret(self.lasting_files()));
+        let folders = self.folders().into_iter();
+        let folders = folders.map(|one| one.volume(&self.prefix));
+        sorted_volumes(files).chain(folders).collect()
+    }
+
+    /// The objects of plain files that change without a restart: one for each folder, so that they
+    /// change together.
+    pub(crate) fn live_objects(&self, cell: &str) -> Vec<Tree> {
+        let folders = self.folders().into_iter();
+        folders.map(|one| one.object(&self.prefix, cell)).collect()
+    }
+
+    /// The names of all objects whose content may change without a restart.
+    pub(crate) fn live_names(&self) -> BTreeSet<String> {
+        let envs = self.live_config_envs.iter().chain(&self.live_secret_envs);
+        let secrets = secret(self.files.iter()).filter(|item| item.live);
+        let folders = self.folders();
+        let folders = folders.iter().map(|one| one.object_name(&self.prefix));
+        envs.cloned()
+            .chain(secrets.map(|item| item.resource.to_string()))
+            .chain(folders)
+            .collect()
+    }
+
+    fn lasting(&self) -> impl Iterator<Item = &Item<'c>> {
+        self.envs.iter().filter(|item| !item.live)
+    }
+
+    fn live(&self) -> impl Iterator<Item = &Item<'c>> {
+        self.envs.iter().filter(|item| item.live)
+    }
+
+    fn lasting_files(&self) -> impl Iterator<Item = &Item<'c>> {
+        self.files.iter().filter(|item| !item.live)
+    }
+
+    /// The folders whose files change while containers run.
+    fn folders(&self) -> Vec<Folder<'_>> {
+        let mut folders: BTreeMap<&str, Vec<&Item<'_>>> = BTreeMap::new();
+        for item in self.files.iter().filter(|item| item.live) {
+            folders.entry(item.folder()).or_default().push(item);
+        }
+        let folders = folders.into_iter();
+        folders
+            .map(|(directory, files)| Folder { directory, files })
+            .collect()
     }
 }
 
-impl<'c> Finder<'_, 'c> {
-    fn env(&mut self, env: &EnvVar) -> Option<Item<'c>> {
-        Some(Item {
-            name: env.key.as_str().into(),
-            directory: Arc::default(),
-            value: env.value.as_deref().unwrap_or_default().into(),
-            remote: self.remote(&env.key, env.value_from.as_ref()).ok()?,
-            volume: Arc::default(),
-            resource: Arc::default(),
+impl Folder<'_> {
+    fn object_name(&self, prefix: &str) -> String {
+        kubernetes_name(OBJECT_LIMIT, &[prefix, "live-files", self.directory])
+    }
+
+    fn object(&self, prefix: &str, cell: &str) -> Tree {
+        let plain = self.files.iter().filter(|item| item.remote.is_none());
+        let data: Members = plain
+            .map(|item| (item.name.to_string(), &item.value))
+            .collect();
+        tree!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": self.object_name(prefix), "namespace": cell},
+            "data": data,
         })
     }
 
-    fn file(&mut self, file: &FileVar, prefix: &str) -> Option<Item<'c>> {
-        let mut item = Item {
-            name: file.key.as_str().into(),
-            directory: file.mount_path.as_str().into(),
-            value: file.value.as_deref().unwrap_or_default().into(),
-            remote: self.remote(&file.key, file.value_from.as_ref()).ok()?,
-            volume: Arc::default(),
-            resource: Arc::default(),
-        };
-        item.volume = volume_name(&item.path()).into();
-        item.resource = item.resource_name(prefix).into();
-        Some(item)
+    fn mount(&self) -> Tree {
+        tree!({"mountPath": self.directory, "name": folder_volume(self.directory)})
     }
 
-    /// Where the value of `key` is, if it is a secret.
-    fn remote(
-        &mut self,
-        key: &str,
-        from: Option<&ValueFrom>,
-    ) -> Result<Option<&'c RemoteRef>, Missing> {
-        let Some(wanted) = from.and_then(|from| from.secret_key_ref.as_ref()) else {
-            return Ok(None);
-        };
-        let reference = self
-            .references
-            .iter()
-            .find(|reference| reference.name() == wanted.name);
-        let found = reference.and_then(|found| {
-            found
-                .spec
-                .data
-                .iter()
-                .find(|data| data.secret_key == wanted.key)
-        });
-        if let Some(data) = found {
-            return Ok(Some(&data.remote_ref));
-        }
-        let message = match reference {
-            None => format!(
-                "SecretReference {:?}, which {key:?} uses, is not there",
-                wanted.name
-            ),
-            Some(_) => format!(
-                "SecretReference {:?} has no key {:?}, which {key:?} uses",
-                wanted.name, wanted.key
-            ),
-        };
-        self.diagnostics.push(Diagnostic::error(
-            Code::SecretReference,
-            self.object,
-            "",
-            message,
-        ));
-        Err(Missing)
+    /// Of several sources, since secret files are in objects of their own. That of the plain ones is
+    /// always there, so that the first of them needs no restart.
+    fn volume(&self, prefix: &str) -> Tree {
+        let secret = self.files.iter().filter(|item| item.remote.is_some());
+        let secret = secret.map(|item| tree!({"secret": {"name": &item.resource}}));
+        let sources = std::iter::once(tree!({"configMap": {"name": self.object_name(prefix)}}));
+        tree!({
+            "name": folder_volume(self.directory),
+            "projected": {"sources": sources.chain(secret).collect::<Tree>()},
+        })
     }
 }
 
-impl Item<'_> {
-    fn path(&self) -> String {
-        format!("{}/{}", self.directory, self.name)
-    }
-
-    fn resource_name(&self, prefix: &str) -> String {
-        let file = self.name.replace('.', "-");
-        match self.remote {
-            None => kubernetes_name(OBJECT_LIMIT, &[prefix, "config", &file]),
-            Some(remote) => {
-                let digest = fnv1a(&place(remote).join("\0"));
-                kubernetes_name_with(OBJECT_LIMIT, &[prefix, "secret", &file], &digest)
-            }
-        }
-    }
+/// What the volume of a folder is called whose files change while containers run.
+pub(crate) fn folder_volume(directory: &str) -> String {
+    format!("live-files-{}", fnv1a(directory))
 }
 
 /// What the volume is called that the file at `path` is mounted from.
 pub(crate) fn volume_name(path: &str) -> String {
     format!("file-mount-{}", fnv1a(path))
-}
-
-/// Where a secret comes from.
-fn place(remote: &RemoteRef) -> [&str; 3] {
-    [
-        &remote.key,
-        remote.property.as_deref().unwrap_or_default(),
-        remote.version.as_deref().unwrap_or_default(),
-    ]
 }
 
 /// A hash of where the secrets of variables come from: another place makes another name, so pods
@@ -345,11 +321,10 @@ fn remote_ref(remote: &RemoteRef) -> Members {
     reference
 }
 
-/// What is made of variables: one object, named `name`, if there are any.
-fn group(name: Option<&String>, envs: impl Fn() -> Tree) -> Tree {
-    name.into_iter()
-        .map(|name| tree!({"envs": envs(), "resourceName": name}))
-        .collect()
+/// What is made of variables: an object, named `name`, if there are any.
+fn group(name: Option<&String>, envs: impl Fn() -> Tree) -> Option<Tree> {
+    let name = name?;
+    Some(tree!({"envs": envs(), "resourceName": name}))
 }
 
 fn mount(item: &Item<'_>) -> Tree {
@@ -358,10 +333,10 @@ fn mount(item: &Item<'_>) -> Tree {
 
 /// The volumes of `items`, each once, in the order of their names. Of files at one place the last
 /// counts.
-fn sorted_volumes<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> Tree {
+fn sorted_volumes<'i>(items: impl Iterator<Item = &'i Item<'i>>) -> impl Iterator<Item = Tree> {
     let volumes: BTreeMap<&str, &Item<'_>> =
         items.map(|item| (item.volume.as_ref(), item)).collect();
-    volumes.into_values().map(volume).collect()
+    volumes.into_values().map(volume)
 }
 
 fn volume(item: &Item<'_>) -> Tree {

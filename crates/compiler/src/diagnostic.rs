@@ -38,6 +38,9 @@ pub enum Code {
     Trait,
     /// A secret reference, or a key of one, is missing.
     SecretReference,
+    /// A configuration group, a key of one or its value is missing, or its files cannot be put where
+    /// they are wanted.
+    ConfigurationGroup,
     /// A project's type makes no namespace for its cell.
     NamespaceMissing,
 }

@@ -53,6 +53,8 @@ pub enum Role {
     Hash,
     /// The network policy that the platform adds.
     Policy,
+    /// The files of configuration groups that the platform keeps.
+    Configuration,
 }
 
 /// One step of the way, the nearest to the field first.
@@ -151,6 +153,7 @@ impl Explained<'_> {
             Cause::Label => Role::Label,
             Cause::Hash => Role::Hash,
             Cause::Policy => Role::Policy,
+            Cause::Configuration => Role::Configuration,
         };
         let sources: Vec<&str> = origin
             .expressions
@@ -165,6 +168,7 @@ impl Explained<'_> {
         }];
         match origin.cause {
             Cause::Policy => steps.extend(self.policy(object, pointer)),
+            Cause::Configuration => steps.extend(self.live_files(pointer)),
             Cause::Label => steps.extend(self.names(labelled(pointer))),
             Cause::Template | Cause::Patch | Cause::Hash => {
                 for one in &origin.expressions {
@@ -245,6 +249,9 @@ impl fmt::Display for Step {
             Role::Policy => {
                 f.write_str("part of the network policy that the platform makes for the component")
             }
+            Role::Configuration => f.write_str(
+                "part of the object in which the platform keeps files of configuration groups",
+            ),
         }
     }
 }

@@ -12,6 +12,7 @@ use choreo_model::names::manifest_id;
 use choreo_model::shared::TargetPlane;
 use choreo_template::{Members, Tree};
 use serde::{Serialize, Serializer};
+use std::collections::BTreeSet;
 
 /// The string that `path`, of names and numbers, leads to, or nothing.
 pub(crate) fn text<'v>(object: &'v Tree, path: &[&str]) -> &'v str {
@@ -54,8 +55,9 @@ pub(crate) fn label(drafts: &mut [Draft], labels: &Members) {
 }
 
 /// Puts a hash of all other data plane objects on the pods of the workload, if it keeps pods
-/// running, so that a change of their configuration replaces them.
-pub(crate) fn hash_pods(drafts: &mut [Draft], workload: WorkloadType) {
+/// running, so that a change of their configuration replaces them; that of objects called `live` does
+/// not.
+pub(crate) fn hash_pods(drafts: &mut [Draft], workload: WorkloadType, live: &BTreeSet<String>) {
     let kind = match workload {
         WorkloadType::Deployment | WorkloadType::StatefulSet => workload.object_kind(),
         WorkloadType::CronJob | WorkloadType::Job | WorkloadType::Proxy => None,
@@ -63,7 +65,8 @@ pub(crate) fn hash_pods(drafts: &mut [Draft], workload: WorkloadType) {
     let Some(kind) = kind else { return };
     let others = drafts
         .iter()
-        .filter(|draft| text(&draft.object, &["kind"]) != kind);
+        .filter(|draft| text(&draft.object, &["kind"]) != kind)
+        .filter(|draft| !live.contains(text(&draft.object, &["metadata", "name"])));
     let contents: Lines = others.filter_map(content).collect();
     if contents.is_empty() {
         return;

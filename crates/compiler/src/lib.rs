@@ -13,6 +13,7 @@ pub mod explain;
 pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod groups;
 pub mod plan;
 pub mod pointer;
 pub mod release;
@@ -44,6 +45,7 @@ mod resource;
 mod resource_dependencies;
 mod resource_outputs;
 mod result;
+mod settings;
 mod traits;
 mod validations;
 

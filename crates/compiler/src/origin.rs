@@ -24,6 +24,8 @@ pub enum Cause {
     Hash,
     /// The network policy that the platform adds to every component.
     Policy,
+    /// The files of configuration groups, which the platform keeps apart from the others.
+    Configuration,
 }
 
 /// What made a field, and where that is written.

@@ -6,8 +6,8 @@ use choreo_model::rendered::ResourceStatus;
 use choreo_model::resource::ResourceReleaseSpec;
 use choreo_model::shared::Egress;
 use choreo_model::{
-    Component, DataPlane, Environment, Object, Project, ProjectReleaseBinding, Resource,
-    ResourceReleaseBinding, SecretReference, Workflow, WorkflowPlane, WorkflowRun,
+    Component, ConfigurationGroup, DataPlane, Environment, Object, Project, ProjectReleaseBinding,
+    Resource, ResourceReleaseBinding, SecretReference, Workflow, WorkflowPlane, WorkflowRun,
 };
 
 /// A binding of a component to an environment.
@@ -30,6 +30,8 @@ pub struct ComponentSnapshot<'a> {
     pub data_plane: &'a DataPlane,
     /// The secret references of the namespace; those not used do no harm.
     pub secret_references: Vec<&'a SecretReference>,
+    /// The configuration groups of the namespace; those not used do no harm.
+    pub configuration_groups: Vec<&'a ConfigurationGroup>,
     /// Bindings that may provide what [`connections::targets`](crate::connections::targets) lists;
     /// those of other components or environments do no harm.
     pub providers: Vec<&'a ReleaseBinding>,

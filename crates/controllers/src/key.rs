@@ -74,6 +74,8 @@ pub(crate) enum By {
     ProjectEnvironment,
     /// The environment: `namespace/environment`.
     Environment,
+    /// The namespace.
+    Namespace,
     /// The pipeline: `namespace/pipeline`.
     Pipeline,
     /// A type, trait, workflow or secret reference they name: `kind/namespace/name`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
+use choreo_model::configuration::ConfigurationGroupSpec;
 use choreo_model::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use choreo_model::project::{
@@ -275,6 +276,11 @@ tables! {
     project_types: ProjectTypeSpec;
     resource_types: ResourceTypeSpec;
     secrets: SecretReferenceSpec;
+    configuration_groups: ConfigurationGroupSpec, |group| vec![Group::new(
+        "ConfigurationGroup",
+        By::Namespace,
+        &[group.namespace()],
+    )];
     workflows: WorkflowSpec, |workflow| {
         let plane = &workflow.spec.workflow_plane_ref;
         let of = place(plane.kind.as_str(), plane.namespace(workflow.namespace()), &plane.name);

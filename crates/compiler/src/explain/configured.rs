@@ -5,18 +5,23 @@ use super::follow::{at, given};
 use super::{Explained, Role, Step};
 use crate::configurations::volume_name;
 use crate::dialect::{CONFIG_ENVS, ENV_FROM, FILE_MOUNTS, FILE_VOLUMES, SECRET_ENVS, SECRET_FILES};
+use crate::groups::Groups;
 use crate::origin::join;
 use crate::snapshot::ComponentSnapshot;
+use choreo_model::ConfigurationGroup;
+use choreo_model::configuration::{Found, Value};
 use choreo_model::shared::{EnvVar, FileVar, SecretKeyRef, ValueFrom};
 use choreo_template::{Reference, Tree};
 
 /// A variable or a file, and where it is written.
 struct Entry<'a> {
-    key: &'a str,
+    key: String,
     /// The folder of a file.
     directory: &'a str,
     /// What it takes its value from, when that is a secret.
     secret: Option<&'a SecretKeyRef>,
+    /// What a configuration group says of it, when it takes its value from one.
+    shared: Option<Shared<'a>>,
     /// Whether the binding says so, and not the workload.
     overridden: bool,
     /// The list of the container that it is in.
@@ -25,34 +30,19 @@ struct Entry<'a> {
     index: usize,
 }
 
-impl<'a> Entry<'a> {
-    fn variable(env: &'a EnvVar) -> Self {
-        Self::of(&env.key, "", env.value_from.as_ref(), "env")
-    }
+/// What a configuration group says.
+struct Shared<'a> {
+    group: &'a ConfigurationGroup,
+    /// Where in the group the value is.
+    pointer: String,
+    /// Where below the entry the group is named.
+    named: &'static str,
+}
 
-    fn file(file: &'a FileVar) -> Self {
-        Self::of(
-            &file.key,
-            &file.mount_path,
-            file.value_from.as_ref(),
-            "files",
-        )
-    }
-
-    fn of(
-        key: &'a str,
-        directory: &'a str,
-        from: Option<&'a ValueFrom>,
-        list: &'static str,
-    ) -> Self {
-        Self {
-            key,
-            directory,
-            secret: from.and_then(|from| from.secret_key_ref.as_ref()),
-            overridden: false,
-            list,
-            index: 0,
-        }
+impl Entry<'_> {
+    /// Whether it is a variable, and no file.
+    fn is_variable(&self) -> bool {
+        self.list.starts_with("env")
     }
 
     fn path(&self) -> String {
@@ -70,7 +60,7 @@ impl<'a> Entry<'a> {
         } else if item.get("subPath").is_some() {
             item["mountPath"] == self.path()
         } else {
-            item["name"] == self.key
+            item["name"] == self.key.as_str()
                 && item["mountPath"].as_str().unwrap_or_default() == self.directory
         }
     }
@@ -111,11 +101,42 @@ impl Explained<'_> {
         let entries = container.entries();
         let found = entries
             .iter()
-            .find(|one| (one.list == "env") == (list == "envs") && one.is(item));
+            .find(|one| one.is_variable() == (list == "envs") && one.is(item));
         found.map_or_else(
             || container.group(helper, &path),
             |entry| container.aspect(entry, helper, rest),
         )
+    }
+
+    /// Who says what is at `pointer` of the object in which the platform keeps files of groups.
+    pub(super) fn live_files(&self, pointer: &str) -> Vec<Step> {
+        let Some(snapshot) = self.component() else {
+            return Vec::new();
+        };
+        let container = Configured {
+            explained: self,
+            snapshot,
+        };
+        let segments: Vec<&str> = pointer.split('/').skip(1).collect();
+        match segments.as_slice() {
+            ["metadata", "namespace"] => self.names("namespace"),
+            ["metadata", "name"] => self.names("name"),
+            ["data", name] => {
+                let entries = container.entries();
+                let mut files = entries.iter().filter(|one| !one.is_variable());
+                let found = files.find(|one| one.shared.is_some() && one.key == *name);
+                found.map_or_else(Vec::new, |one| container.aspect(one, "", &["value"]))
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The key of a secret reference that a group takes a value from.
+fn secret_of<'a>(found: &Found<'a>) -> Option<&'a SecretKeyRef> {
+    match found.value {
+        Value::Secret(key) => Some(key),
+        Value::Plain(_) => None,
     }
 }
 
@@ -147,18 +168,109 @@ impl<'e> Configured<'e, '_> {
                 }
             }
         };
+        let env = |all: &'e [EnvVar]| all.iter().map(|one| self.variable(one)).collect();
+        let files = |all: &'e [FileVar]| all.iter().map(|one| self.file(one)).collect();
         if let Some(over) = over {
-            add(over.env.iter().map(Entry::variable).collect(), true);
-            add(over.files.iter().map(Entry::file).collect(), true);
+            add(env(&over.env), true);
+            add(files(&over.files), true);
         }
-        add(base.env.iter().map(Entry::variable).collect(), false);
-        add(base.files.iter().map(Entry::file).collect(), false);
+        add(env(&base.env), false);
+        add(files(&base.files), false);
+        // Of several groups the last counts.
+        for (index, from) in base.env_from.iter().enumerate().rev() {
+            let prefix = from.prefix.as_deref().unwrap_or_default();
+            let name = &from.configuration_group_ref.name;
+            entries.extend(self.imported(name, ("envFrom", index), ("", prefix)));
+        }
+        for (index, from) in base.files_from.iter().enumerate().rev() {
+            let name = &from.configuration_group_ref.name;
+            entries.extend(self.imported(name, ("filesFrom", index), (&from.mount_path, "")));
+        }
         entries
+    }
+
+    fn variable(&self, env: &'e EnvVar) -> Entry<'e> {
+        self.of(&env.key, "", env.value_from.as_ref(), "env")
+    }
+
+    fn file(&self, file: &'e FileVar) -> Entry<'e> {
+        let from = file.value_from.as_ref();
+        self.of(&file.key, &file.mount_path, from, "files")
+    }
+
+    fn of(
+        &self,
+        key: &str,
+        directory: &'e str,
+        from: Option<&'e ValueFrom>,
+        list: &'static str,
+    ) -> Entry<'e> {
+        let shared = from.and_then(|from| from.configuration_group_ref.as_ref());
+        let shared = shared.and_then(|wanted| {
+            let group = self.shared_group(&wanted.name)?;
+            let found = self.groups().one(wanted, "").ok()?;
+            Some((group, found))
+        });
+        let secret = shared.as_ref().and_then(|(_, found)| secret_of(found));
+        Entry {
+            key: key.to_owned(),
+            directory,
+            secret: secret.or_else(|| from.and_then(|from| from.secret_key_ref.as_ref())),
+            shared: shared.map(|(group, found)| Shared {
+                group,
+                pointer: found.pointer,
+                named: "/valueFrom/configurationGroupRef",
+            }),
+            overridden: false,
+            list,
+            index: 0,
+        }
+    }
+
+    /// What a whole group gives, which is named at `list` and `index`.
+    fn imported(
+        &self,
+        name: &str,
+        (list, index): (&'static str, usize),
+        (directory, prefix): (&'e str, &str),
+    ) -> Vec<Entry<'e>> {
+        let (Some(group), Ok(all)) = (self.shared_group(name), self.groups().all(name, "")) else {
+            return Vec::new();
+        };
+        let entry = |(key, found): (&str, Found<'e>)| Entry {
+            key: format!("{prefix}{key}"),
+            directory,
+            secret: secret_of(&found),
+            shared: Some(Shared {
+                group,
+                pointer: found.pointer,
+                named: "/configurationGroupRef",
+            }),
+            overridden: false,
+            list,
+            index,
+        };
+        all.into_iter().map(entry).collect()
+    }
+
+    fn groups(&self) -> Groups<'e> {
+        Groups::of(
+            &self.snapshot.configuration_groups,
+            self.snapshot.environment,
+        )
+    }
+
+    fn shared_group(&self, name: &str) -> Option<&'e ConfigurationGroup> {
+        let mut groups = self.snapshot.configuration_groups.iter();
+        groups.find(|group| group.name() == name).copied()
     }
 
     /// Who says what is at `rest` of the item that shows `entry`.
     fn aspect(&self, entry: &Entry<'_>, helper: &str, rest: &[&str]) -> Vec<Step> {
         let say = |below: &str| self.entry(entry, below);
+        if let Some(shared) = &entry.shared {
+            return self.aspect_of_shared(entry, shared, rest);
+        }
         let (is_mount, is_volume) = (helper == FILE_MOUNTS.name, helper == FILE_VOLUMES.name);
         match (rest, entry.secret) {
             (["name"], _) if is_mount || is_volume => vec![say("/mountPath"), say("/key")],
@@ -181,6 +293,26 @@ impl<'e> Configured<'e, '_> {
             }
             _ => vec![say("")],
         }
+    }
+
+    /// The same of an entry whose value is that of a configuration group.
+    fn aspect_of_shared(&self, entry: &Entry<'_>, shared: &Shared<'_>, rest: &[&str]) -> Vec<Step> {
+        let Shared {
+            group,
+            pointer,
+            named,
+        } = shared;
+        let mut steps = vec![self.entry(entry, named)];
+        match (rest, entry.secret) {
+            (["value"], None) => steps.push(given(group, &format!("{pointer}/value"))),
+            (["remoteRef" | "value", ..], Some(secret)) => {
+                let key = format!("{pointer}/valueFrom/secretKeyRef");
+                steps.push(given(group, &key));
+                steps.extend(self.kept(secret, rest.get(1..).unwrap_or_default()));
+            }
+            _ => {}
+        }
+        steps
     }
 
     /// Who says what is in the list that `helper` makes, or in that at `path` of the variable, as a
@@ -209,7 +341,7 @@ impl<'e> Configured<'e, '_> {
         let entries = self.entries();
         let wanted: Vec<&Entry<'_>> = entries
             .iter()
-            .filter(|one| env.is_none_or(|env| env == (one.list == "env")))
+            .filter(|one| env.is_none_or(|env| env == one.is_variable()))
             .filter(|one| secret.is_none_or(|secret| secret == one.secret.is_some()))
             .collect();
         steps.extend(wanted.iter().map(|entry| self.list(entry)));

@@ -19,10 +19,10 @@ pub use removal::ObjectName;
 use self::resources::Resources;
 use self::runs::Runs;
 use self::table::Table;
-use crate::configurations;
 use crate::connections;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::freezer::Freezer;
+use crate::groups;
 use crate::manifest::is_ours;
 use crate::parallel;
 use crate::programs::Programs;
@@ -30,6 +30,7 @@ use crate::result::Compiled;
 use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ReleaseBinding};
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
+use choreo_model::configuration::ConfigurationGroupSpec;
 use choreo_model::plane::DataPlaneSpec;
 use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use choreo_model::project::{
@@ -43,7 +44,8 @@ use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::{ComponentOwner, Egress};
 use choreo_model::traits::TraitSpec;
 use choreo_model::{
-    DataPlane, Object, ProjectReleaseBinding, SecretReference, Spec, Workload, names,
+    ConfigurationGroup, DataPlane, Environment, Object, ProjectReleaseBinding, SecretReference,
+    Spec, Workload, names,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,6 +71,7 @@ pub struct Fleet {
     pipelines: Table<DeploymentPipelineSpec>,
     data_planes: Table<DataPlaneSpec>,
     secret_references: Table<SecretReferenceSpec>,
+    configuration_groups: Table<ConfigurationGroupSpec>,
     resources: Resources,
     runs: Runs,
     /// The names of the bindings of a component to an environment.
@@ -175,6 +178,7 @@ impl Fleet {
             "DeploymentPipeline" => put(&mut self.pipelines, manifest),
             "DataPlane" | "ClusterDataPlane" => put(&mut self.data_planes, manifest),
             "SecretReference" => put(&mut self.secret_references, manifest),
+            "ConfigurationGroup" => put(&mut self.configuration_groups, manifest),
             "ComponentRelease" => read(manifest).map(|release| self.add_release(release)),
             "ProjectRelease" => keep(&mut self.project_releases, manifest),
             "Workflow"
@@ -279,7 +283,8 @@ impl Fleet {
             project: self.projects.find(Some(namespace), &owner.project_name)?,
             environment,
             data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
-            secret_references: self.secret_references_of(binding, release),
+            secret_references: self.secret_references_of(binding, release, environment),
+            configuration_groups: self.groups_of(namespace),
             providers: places.iter().flat_map(|place| self.bound(place)).collect(),
             resources: self.serving(binding, release),
             project_egress: self.egress_of(namespace, &owner.project_name, &spec.environment),
@@ -370,13 +375,19 @@ impl Fleet {
         &self,
         binding: &ReleaseBinding,
         release: &ComponentReleaseSpec,
+        environment: &Environment,
     ) -> Vec<&SecretReference> {
-        let overrides = binding.spec.workload_overrides.as_ref();
-        let container = configurations::merged(&release.workload.container, overrides);
-        configurations::secret_reference_names(&container)
+        let namespace = binding.namespace();
+        let groups = self.groups_of(namespace);
+        groups::secrets(&release.workload, &binding.spec, &groups, environment)
             .iter()
-            .filter_map(|name| self.secret_references.get(binding.namespace(), name))
+            .filter_map(|name| self.secret_references.get(namespace, name))
             .collect()
+    }
+
+    /// The configuration groups of a namespace.
+    pub(crate) fn groups_of(&self, namespace: &str) -> Vec<&ConfigurationGroup> {
+        self.configuration_groups.all_in(namespace).collect()
     }
 
     fn data_plane(

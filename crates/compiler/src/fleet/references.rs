@@ -3,10 +3,13 @@
 use super::Fleet;
 use super::table::missing;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::groups;
 use crate::release;
 use choreo_model::{
-    Component, Environment, Project, ReleaseBinding, Resource, ResourceReleaseBinding, Workload,
+    Component, ConfigurationGroup, Environment, Project, ReleaseBinding, Resource,
+    ResourceReleaseBinding, Workload,
 };
+use choreo_template::nearest;
 use std::collections::BTreeSet;
 
 impl Fleet {
@@ -21,6 +24,9 @@ impl Fleet {
         }
         for workload in self.workloads.iter() {
             self.workload_references(workload, &mut found);
+        }
+        for group in self.configuration_groups.iter() {
+            self.group_references(group, &mut found);
         }
         for binding in self.bindings.iter() {
             self.binding_references(binding, &mut found);
@@ -133,6 +139,34 @@ impl Fleet {
             found.push(namespace, warning.into_warning());
         }
         self.resource_dependencies(workload, &object, found);
+        let groups = self.groups_of(namespace);
+        for problem in groups::missing(&workload.spec.template, &groups) {
+            let diagnostic = Diagnostic {
+                object: object.clone(),
+                ..problem
+            };
+            found.push(namespace, diagnostic);
+        }
+    }
+
+    /// The environments that a configuration group has values for. One that is not there does no
+    /// harm, but is rarely meant.
+    fn group_references(&self, group: &ConfigurationGroup, found: &mut Found) {
+        let object = format!("ConfigurationGroup/{}", group.name());
+        let namespace = group.namespace();
+        for (field, name) in group.spec.environments() {
+            if let Err(message) = self.environments.find(Some(namespace), name) {
+                let known = self.environments.all_in(namespace);
+                let near = nearest(name, known.map(Environment::name));
+                let warning = Diagnostic::error(Code::Reference, object.as_str(), field, message);
+                let warning = warning.into_warning();
+                let warning = match near {
+                    Some(near) => warning.with_hint(format!("did you mean {near:?}?")),
+                    None => warning,
+                };
+                found.push(namespace, warning);
+            }
+        }
     }
 
     fn resource_dependencies(&self, workload: &Workload, object: &str, found: &mut Found) {

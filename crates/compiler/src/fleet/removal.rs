@@ -109,6 +109,7 @@ impl Fleet {
             "ProjectReleaseBinding" => self.project_bindings.remove(namespace, name),
             "ReleaseBinding" => self.bindings.remove(namespace, name),
             "SecretReference" => self.secret_references.remove(namespace, name),
+            "ConfigurationGroup" => self.configuration_groups.remove(namespace, name),
             "ComponentRelease" => forget(&mut self.releases, namespace, name),
             "ProjectRelease" => forget(&mut self.project_releases, namespace, name),
             kind => {
@@ -269,6 +270,7 @@ impl Fleet {
             self.pipelines.names(),
             self.data_planes.names(),
             self.secret_references.names(),
+            self.configuration_groups.names(),
             self.resources.names(),
             self.runs.names(),
             names(ComponentReleaseSpec::KIND, &self.releases),

@@ -50,14 +50,18 @@ impl<T: Spec> Table<T> {
         }
     }
 
+    /// The objects in `namespace`, by name.
+    pub(super) fn all_in(&self, namespace: &str) -> impl Iterator<Item = &Object<T>> {
+        self.0.get(namespace).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// The names of the objects in `namespace` that are `wanted`.
     pub(super) fn names_in(
         &self,
         namespace: &str,
         wanted: impl Fn(&Object<T>) -> bool,
     ) -> Vec<String> {
-        let objects = self.0.get(namespace).into_iter().flat_map(BTreeMap::values);
-        let wanted = objects.filter(|object| wanted(object));
+        let wanted = self.all_in(namespace).filter(|object| wanted(object));
         wanted.map(|object| object.name().to_owned()).collect()
     }
 

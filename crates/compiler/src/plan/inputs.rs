@@ -4,12 +4,13 @@ use super::difference::differences;
 use crate::diagnostic::dotted;
 use crate::explain::type_object;
 use crate::fleet::{Fleet, Name, Snapshot};
+use crate::groups;
 use crate::snapshot::{
     ComponentSnapshot, ProjectSnapshot, ReleaseBinding, ResourceSnapshot, WorkflowSnapshot,
 };
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::release::FrozenTrait;
-use choreo_model::{Object, SecretReference, Spec};
+use choreo_model::{ConfigurationGroup, Object, Spec};
 use choreo_template::Tree;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -139,11 +140,12 @@ impl Found {
         }
     }
 
-    fn secret_references(&mut self, old: &[&SecretReference], new: &[&SecretReference]) {
-        for reference in new {
-            match old.iter().find(|one| one.name() == reference.name()) {
-                Some(was) => self.objects(*was, *reference),
-                None => self.note(format!("SecretReference/{}", reference.name()), ""),
+    /// Notes what differs between the objects of one kind that are used by their names.
+    fn named<T: Spec>(&mut self, old: &[&Object<T>], new: &[&Object<T>]) {
+        for one in new {
+            match old.iter().find(|was| was.name() == one.name()) {
+                Some(was) => self.objects(*was, *one),
+                None => self.note(format!("{}/{}", one.kind(), one.name()), ""),
             }
         }
     }
@@ -174,6 +176,13 @@ impl Found {
     }
 }
 
+/// The configuration groups that a component uses, of those of its namespace.
+fn groups_used<'a>(snapshot: &ComponentSnapshot<'a>) -> Vec<&'a ConfigurationGroup> {
+    let used = groups::used(&snapshot.release.workload, &snapshot.binding.spec);
+    let all = snapshot.configuration_groups.iter().copied();
+    all.filter(|group| used.contains(group.name())).collect()
+}
+
 fn component(
     old: &ComponentSnapshot<'_>,
     new: &ComponentSnapshot<'_>,
@@ -199,7 +208,8 @@ fn component(
     if old.project.uid() != new.project.uid() {
         found.note(format!("Project/{}", new.project.name()), "/metadata/uid");
     }
-    found.secret_references(&old.secret_references, &new.secret_references);
+    found.named(&old.secret_references, &new.secret_references);
+    found.named(&groups_used(old), &groups_used(new));
     found.bindings(
         (&old.providers, &new.providers),
         "/status/endpoints",
@@ -355,5 +365,5 @@ fn run(old: &WorkflowSnapshot<'_>, new: &WorkflowSnapshot<'_>, found: &mut Found
     found.objects(old.workflow, new.workflow);
     found.objects(old.plane, new.plane);
     found.objects(old.run, new.run);
-    found.secret_references(&old.secret_references, &new.secret_references);
+    found.named(&old.secret_references, &new.secret_references);
 }

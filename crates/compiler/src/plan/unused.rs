@@ -1,8 +1,8 @@
 //! New objects that make no difference, because nothing that is rendered is made of them.
 
-use crate::configurations::{merged, secret_reference_names};
 use crate::explain::type_object;
 use crate::fleet::{Fleet, Name, ObjectName, Snapshot};
+use crate::groups;
 use crate::snapshot::ComponentSnapshot;
 use choreo_model::project::ProjectReleaseSpec;
 use choreo_model::release::ComponentReleaseSpec;
@@ -72,14 +72,18 @@ fn of_component(fleet: &Fleet, snapshot: &ComponentSnapshot<'_>, found: &mut Vec
     found.extend(traits.map(|one| named(&one.kind.to_string(), namespace, &one.name)));
     let workloads = fleet.workloads_of(namespace, &owner.project_name, &owner.component_name);
     found.extend(workloads.into_iter().map(of));
-    let overrides = binding.spec.workload_overrides.as_ref();
-    let container = merged(&snapshot.release.workload.container, overrides);
-    let secrets = secret_reference_names(&container);
-    found.extend(
-        secrets
-            .iter()
-            .map(|name| named("SecretReference", namespace, name)),
+    let workload = &snapshot.release.workload;
+    let groups = groups::used(workload, &binding.spec);
+    let groups = groups.iter();
+    found.extend(groups.map(|name| named("ConfigurationGroup", namespace, name)));
+    let secrets = groups::secrets(
+        workload,
+        &binding.spec,
+        &snapshot.configuration_groups,
+        snapshot.environment,
     );
+    let secrets = secrets.iter();
+    found.extend(secrets.map(|name| named("SecretReference", namespace, name)));
 }
 
 fn of<T: Spec>(object: &Object<T>) -> ObjectName {

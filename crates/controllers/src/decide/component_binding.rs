@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use choreo_compiler::{Compiled, ComponentSnapshot, compile_component, connections};
+use choreo_compiler::{Compiled, ComponentSnapshot, compile_component, connections, groups};
 use choreo_model::application::ComponentSpec;
 use choreo_model::conditions::{self, reasons, types};
+use choreo_model::configuration::ConfigurationGroupSpec;
 use choreo_model::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec};
 use choreo_model::release::{
     BindingState, ComponentReleaseSpec, ReleaseBindingSpec, ReleaseBindingStatus,
@@ -13,8 +14,8 @@ use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec};
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::Egress;
 use choreo_model::{
-    Component, DataPlane, Environment, Project, ReleaseBinding, RenderedRelease, SecretReference,
-    finalizers, names,
+    Component, ConfigurationGroup, DataPlane, Environment, Project, ReleaseBinding,
+    RenderedRelease, SecretReference, finalizers, names,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -133,6 +134,7 @@ fn release<'a>(
 }
 
 fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) -> Outcome {
+    let groups = configuration_groups(context, binding, input.release);
     let snapshot = ComponentSnapshot {
         release: input.release,
         binding,
@@ -140,7 +142,8 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         project: input.project,
         environment: input.environment,
         data_plane: input.data_plane,
-        secret_references: secret_references(context, binding, input.release),
+        secret_references: secret_references(context, binding, input, &groups),
+        configuration_groups: groups,
         providers: providers(context, binding, input.release),
         resources: consumed::providers(context, binding, input.release),
         project_egress: project_egress(context, binding),
@@ -245,39 +248,36 @@ fn connections_resolved(compiled: &Compiled) -> Condition {
     }
 }
 
-/// Every secret reference that the workload or its overrides name.
-fn secret_references<'a>(
+/// The configuration groups that the workload or its overrides name. When one is not there, all of
+/// the namespace, so that the one that was meant can be named.
+fn configuration_groups<'a>(
     context: &Context<'a>,
     binding: &ReleaseBinding,
     release: &ComponentReleaseSpec,
+) -> Vec<&'a ConfigurationGroup> {
+    let namespace = context.namespace();
+    let names = groups::used(&release.workload, &binding.spec);
+    let find = |name: &String| context.view.get::<ConfigurationGroupSpec>(namespace, name);
+    let found: Vec<_> = names.iter().filter_map(find).collect();
+    if found.len() == names.len() {
+        return found;
+    }
+    context.view.members(By::Namespace, &[namespace])
+}
+
+/// The secret references that the workload or its overrides name, or what they use of `groups`.
+fn secret_references<'a>(
+    context: &Context<'a>,
+    binding: &ReleaseBinding,
+    input: &Input<'_>,
+    groups: &[&ConfigurationGroup],
 ) -> Vec<&'a SecretReference> {
-    let own = &release.workload.container;
-    let overrides = binding
-        .spec
-        .workload_overrides
-        .as_ref()
-        .and_then(|all| all.container.as_ref());
-    let env = own
-        .env
+    let workload = &input.release.workload;
+    groups::secrets(workload, &binding.spec, groups, input.environment)
         .iter()
-        .chain(overrides.iter().flat_map(|all| &all.env));
-    let files = own
-        .files
-        .iter()
-        .chain(overrides.iter().flat_map(|all| &all.files));
-    let sources = env
-        .filter_map(|one| one.value_from.as_ref())
-        .chain(files.filter_map(|one| one.value_from.as_ref()));
-    let names: BTreeSet<&str> = sources
-        .filter_map(|from| from.secret_key_ref.as_ref())
-        .map(|key| key.name.as_str())
-        .collect();
-    names
-        .into_iter()
         .filter_map(|name| {
-            context
-                .view
-                .get::<SecretReferenceSpec>(context.namespace(), name)
+            let namespace = context.namespace();
+            context.view.get::<SecretReferenceSpec>(namespace, name)
         })
         .collect()
 }

@@ -6,6 +6,7 @@ mod connections;
 mod deletion;
 mod events;
 mod gone;
+mod groups;
 mod planes;
 mod project;
 mod resource;

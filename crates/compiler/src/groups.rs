@@ -1,0 +1,180 @@
+//! Configuration groups: which of them a component uses, and what their keys are where it runs.
+
+use crate::configurations::merged;
+use crate::diagnostic::{Code, Diagnostic};
+use choreo_model::application::{Container, WorkloadTemplate};
+use choreo_model::configuration::{Found, Value};
+use choreo_model::release::ReleaseBindingSpec;
+use choreo_model::shared::{ConfigurationKeyRef, ValueFrom};
+use choreo_model::{ConfigurationGroup, Environment, labels};
+use choreo_template::nearest;
+use std::collections::BTreeSet;
+
+/// The names of the groups that a workload uses, as a binding has it.
+pub fn used(workload: &WorkloadTemplate, binding: &ReleaseBindingSpec) -> BTreeSet<String> {
+    let container = merged(&workload.container, binding.workload_overrides.as_ref());
+    names(&container).map(str::to_owned).collect()
+}
+
+/// The groups, and the keys of them, that a workload names and that are not there. Whether a key has
+/// a value is for each environment to say.
+pub(crate) fn missing(
+    workload: &WorkloadTemplate,
+    groups: &[&ConfigurationGroup],
+) -> Vec<Diagnostic> {
+    let container = &workload.container;
+    let groups = Groups {
+        all: groups,
+        places: Vec::new(),
+    };
+    let mut problems: Vec<Diagnostic> = sources(container)
+        .filter_map(|from| from.configuration_group_ref.as_ref())
+        .filter_map(|wanted| {
+            let user = format!("the workload of {:?}", wanted.key);
+            let group = groups.find(&wanted.name, &user);
+            let found = group.and_then(|group| declared(group, wanted, &user));
+            found.err().map(|problem| *problem)
+        })
+        .collect();
+    let env = container.env_from.iter();
+    let env = env.map(|from| (&from.configuration_group_ref.name, "container.envFrom"));
+    let files = container.files_from.iter();
+    let files = files.map(|from| (&from.configuration_group_ref.name, "container.filesFrom"));
+    let whole = env.chain(files);
+    problems.extend(whole.filter_map(|(name, user)| {
+        let found = groups.find(name, user);
+        found.err().map(|problem| *problem)
+    }));
+    problems
+}
+
+/// The names of the secret references that a workload uses, as a binding has it: by itself, or by
+/// what `groups` hold for `environment`.
+pub fn secrets(
+    workload: &WorkloadTemplate,
+    binding: &ReleaseBindingSpec,
+    groups: &[&ConfigurationGroup],
+    environment: &Environment,
+) -> BTreeSet<String> {
+    let container = merged(&workload.container, binding.workload_overrides.as_ref());
+    let own = sources(&container).filter_map(|from| from.secret_key_ref.as_ref());
+    let used: BTreeSet<&str> = names(&container).collect();
+    let places = places(environment);
+    let shared = groups
+        .iter()
+        .filter(|group| used.contains(group.name()))
+        .flat_map(|group| group.spec.values(&places))
+        .filter_map(|(_, found)| match found.value {
+            Value::Secret(key) => Some(key),
+            Value::Plain(_) => None,
+        });
+    own.chain(shared).map(|key| key.name.clone()).collect()
+}
+
+fn names(container: &Container) -> impl Iterator<Item = &str> {
+    let keys = sources(container)
+        .filter_map(|from| from.configuration_group_ref.as_ref())
+        .map(|key| key.name.as_str());
+    let env = container.env_from.iter();
+    let files = container.files_from.iter();
+    let whole = env
+        .map(|from| &from.configuration_group_ref)
+        .chain(files.map(|from| &from.configuration_group_ref));
+    keys.chain(whole.map(|group| group.name.as_str()))
+}
+
+/// Everything of a container that is kept elsewhere.
+fn sources(container: &Container) -> impl Iterator<Item = &ValueFrom> {
+    let env = container.env.iter().map(|env| &env.value_from);
+    let files = container.files.iter().map(|file| &file.value_from);
+    env.chain(files).flatten()
+}
+
+/// The names by which values are found for an environment: its own, and that of the one it was made
+/// after.
+fn places(environment: &Environment) -> Vec<&str> {
+    let after = environment.label(labels::PREVIEW_OF);
+    std::iter::once(environment.name()).chain(after).collect()
+}
+
+/// The groups of a namespace, seen from an environment.
+pub(crate) struct Groups<'g> {
+    all: &'g [&'g ConfigurationGroup],
+    places: Vec<&'g str>,
+}
+
+impl<'g> Groups<'g> {
+    pub(crate) fn of(all: &'g [&'g ConfigurationGroup], environment: &'g Environment) -> Self {
+        Self {
+            all,
+            places: places(environment),
+        }
+    }
+
+    /// All keys that a group has here, or that it is not there; `user` is what takes them.
+    pub(crate) fn all(
+        &self,
+        name: &str,
+        user: &str,
+    ) -> Result<Vec<(&'g str, Found<'g>)>, Box<Diagnostic>> {
+        let group = self.find(name, user)?;
+        Ok(group.spec.values(&self.places))
+    }
+
+    /// What a key is here, or what is missing; `user` is what takes it.
+    pub(crate) fn one(
+        &self,
+        wanted: &ConfigurationKeyRef,
+        user: &str,
+    ) -> Result<Found<'g>, Box<Diagnostic>> {
+        let ConfigurationKeyRef { name, key, .. } = wanted;
+        let group = self.find(name, user)?;
+        if let Some(found) = group.spec.value(key, &self.places) {
+            return Ok(found);
+        }
+        declared(group, wanted, user)?;
+        let place = self.places.first().copied().unwrap_or_default();
+        let message = format!(
+            "ConfigurationGroup {name:?} has no value of {key:?} for environment {place:?}, which \
+             {user} uses"
+        );
+        let hint = "give it one for the environment, for a group of environments or for all";
+        Err(Box::new(problem(message).with_hint(hint)))
+    }
+
+    fn find(&self, name: &str, user: &str) -> Result<&'g ConfigurationGroup, Box<Diagnostic>> {
+        let found = self.all.iter().find(|group| group.name() == name).copied();
+        found.ok_or_else(|| {
+            let message = format!("ConfigurationGroup {name:?}, which {user} uses, is not there");
+            let mut known = self.all.iter().map(|group| group.name());
+            Box::new(hinted(problem(message), name, &mut known))
+        })
+    }
+}
+
+/// Whether a group has a key at all.
+fn declared(
+    group: &ConfigurationGroup,
+    wanted: &ConfigurationKeyRef,
+    user: &str,
+) -> Result<(), Box<Diagnostic>> {
+    let ConfigurationKeyRef { name, key, .. } = wanted;
+    let keys = group.spec.configurations.iter();
+    let mut keys = keys.map(|one| one.key.as_str());
+    if keys.clone().any(|known| known == key) {
+        return Ok(());
+    }
+    let message = format!("ConfigurationGroup {name:?} has no key {key:?}, which {user} uses");
+    Err(Box::new(hinted(problem(message), key, &mut keys)))
+}
+
+fn problem(message: String) -> Diagnostic {
+    Diagnostic::error(Code::ConfigurationGroup, "", "", message)
+}
+
+fn hinted(diagnostic: Diagnostic, name: &str, known: &mut dyn Iterator<Item = &str>) -> Diagnostic {
+    match nearest(name, known) {
+        Some(near) => diagnostic.with_hint(format!("did you mean {near:?}?")),
+        None => diagnostic,
+    }
+}
