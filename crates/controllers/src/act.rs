@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::GroupVersionKind;
@@ -83,9 +84,9 @@ impl Executor {
             self.write_status(key, decision.manager, status, outcome)
                 .await;
         }
-        for event in decision.events {
-            self.tell(key, decision.uid.clone(), event).await;
-        }
+        let uid = &decision.uid;
+        let events = decision.events.into_iter();
+        join_all(events.map(|event| self.tell(key, uid.clone(), event))).await;
     }
 
     async fn write_status(&self, key: &Key, manager: &str, status: Value, outcome: &mut Outcome) {

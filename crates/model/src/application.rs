@@ -1,6 +1,7 @@
 //! What a developer writes: components and their workloads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -46,6 +47,9 @@ pub struct ComponentSpec {
     /// How the component is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow: Option<WorkflowInstance>,
+    /// How many releases that no binding names are kept, the newest; left out, ten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_history_limit: Option<NonZeroU32>,
 }
 
 /// A trait, applied once under a name of its own.

@@ -1,5 +1,7 @@
 //! Projects, their types, and the releases and bindings that make their cells.
 
+use std::num::NonZeroU32;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,9 @@ pub struct ProjectSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::free_form")]
     pub parameters: Option<Value>,
+    /// How many releases that no binding names are kept, the newest; left out, ten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_history_limit: Option<NonZeroU32>,
 }
 
 /// What was observed of a project: `Created`, `Ready` and, while being deleted, `Finalizing`.

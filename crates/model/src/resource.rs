@@ -3,6 +3,8 @@
 //! A resource goes the way of a project: its type and parameters are frozen in a release, and a
 //! binding puts the release into an environment. What components get of it are its outputs.
 
+use std::num::NonZeroU32;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,7 @@ pub type ResourceReleaseBinding = Object<ResourceReleaseBindingSpec>;
 
 /// What a resource should be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct ResourceSpec {
     /// The project of the resource.
     #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
@@ -37,6 +40,9 @@ pub struct ResourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::free_form")]
     pub parameters: Option<Value>,
+    /// How many releases that no binding names are kept, the newest; left out, ten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_history_limit: Option<NonZeroU32>,
 }
 
 impl Spec for ResourceSpec {

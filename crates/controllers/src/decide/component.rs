@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::{
     Context, Finalizing, Obstacle, Release, apply, changed, delete_all, hold, metadata, pipeline,
-    some_of,
+    some_of, surplus,
 };
 use crate::decision::{Decision, Home, Write};
 use crate::key::By;
@@ -35,6 +35,10 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let old = &component.status;
     let mut latest = old.latest_release.clone();
     let plan = plan(context, component);
+    if let Ok(deployment) = &plan {
+        let current = deployment.as_ref().map(|one| one.latest.name.as_str());
+        writes.extend(surplus(context, component, current));
+    }
     let ready = match plan {
         Err(obstacle) => conditions::no(types::READY, obstacle.reason, obstacle.message),
         Ok(None) => conditions::yes(
@@ -65,6 +69,26 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         status: changed(old, &status),
         ..Decision::default()
     }
+}
+
+/// Deletes the releases that are kept no longer; `current` is the one being deployed.
+fn surplus(context: &Context<'_>, component: &Component, current: Option<&str>) -> Vec<Write> {
+    let of = [
+        context.namespace(),
+        &component.spec.owner.project_name,
+        component.name(),
+    ];
+    let bindings = context
+        .view
+        .members::<ReleaseBindingSpec>(By::Component, &of);
+    let releases = context
+        .view
+        .members::<ComponentReleaseSpec>(By::Component, &of);
+    let bound = bindings.iter().map(|one| one.spec.release_name.as_str());
+    let latest = component.status.latest_release.as_ref();
+    let latest = latest.map(|latest| latest.name.as_str());
+    let needed = bound.chain(latest).chain(current).collect();
+    surplus::delete(releases, &needed, component.spec.release_history_limit)
 }
 
 /// A release and its place in the first environment.

@@ -16,6 +16,7 @@ mod rendering;
 mod resource;
 mod resource_binding;
 mod retention;
+mod surplus;
 #[cfg(test)]
 mod tests;
 
@@ -65,6 +66,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         // on.
         _ => Decision::default(),
     };
+    decision.events.extend(events::of_writes(&decision.writes));
     if decision.status.is_some() {
         decision.events.extend(context.events.take());
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::{
     Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata, pipeline, retention,
+    surplus,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -85,6 +86,11 @@ fn plan(
     let environments = pipeline::unbound(context, pipeline, &bound);
     let made = environments.into_iter();
     writes.extend(made.filter_map(|environment| bind(context, project, environment, &release)));
+    let releases = context.view.members::<ProjectReleaseSpec>(By::Project, &of);
+    let named = bindings.iter().map(|one| one.spec.project_release.as_str());
+    let needed = named.chain([release.as_str()]).collect();
+    let limit = project.spec.release_history_limit;
+    writes.extend(surplus::delete(releases, &needed, limit));
     Ok(())
 }
 

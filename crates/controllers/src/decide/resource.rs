@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::{
     Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata, pipeline, retention,
+    surplus,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -104,6 +105,15 @@ fn plan(
             .map(|(name, place)| (name.as_str(), *place))
             .filter_map(bind),
     );
+    let releases = context
+        .view
+        .members::<ResourceReleaseSpec>(By::Resource, &of);
+    let named = bindings
+        .iter()
+        .map(|one| one.spec.resource_release.as_str());
+    let needed = named.chain([release.as_str()]).collect();
+    let limit = resource.spec.release_history_limit;
+    writes.extend(surplus::delete(releases, &needed, limit));
     // Only what is there, and bound where it starts, is the latest: a failed write is tried again.
     if released && !moved {
         *latest = Some(LatestRelease {

@@ -34,9 +34,13 @@ fn what_a_condition_tells_is_told_once() {
     listen(&mut world);
     assert_eq!(heard[0], ["Warning WorkloadNotFound"]);
     assert_eq!(heard[1], [""; 0], "nothing has changed");
-    assert!(
-        heard[2].contains(&"Normal ComponentReleaseReady".to_owned()),
-        "{heard:?}"
+    assert_eq!(
+        heard[2],
+        [
+            "Normal Released",
+            "Normal Bound",
+            "Normal ComponentReleaseReady"
+        ]
     );
     assert_eq!(heard[3], [""; 0], "nothing has changed");
 }
@@ -72,5 +76,8 @@ fn a_deletion_says_what_it_waits_for() {
     );
     let mut world = World::new(&format!("{deleting}{WORKLOAD}"));
     let decision = world.decide("Component", "web");
-    assert_eq!(told(&decision), ["Normal ComponentFinalizing"]);
+    assert_eq!(
+        told(&decision),
+        ["Normal Deleting", "Normal ComponentFinalizing"]
+    );
 }

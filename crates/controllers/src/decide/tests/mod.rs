@@ -11,6 +11,7 @@ mod planes;
 mod project;
 mod resource;
 mod retention;
+mod surplus;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,0 +1,111 @@
+//! Releases: kept while something names them, and some beyond that.
+
+use super::*;
+
+/// Puts releases of `kind` numbered `1..=count`, the last of them the youngest.
+fn releases(world: &mut World, kind: &'static str, owner: &Value, count: usize) {
+    let known = world.stored.keys().find(|key| key.kind == kind).unwrap();
+    let template = world.stored[known].clone();
+    for number in 1..=count {
+        let mut release = template.clone();
+        release["metadata"]["name"] = json!(format!("old-{number}"));
+        release["metadata"]["creationTimestamp"] = json!(format!("2026-01-{number:02}T00:00:00Z"));
+        release["spec"]["owner"] = owner.clone();
+        world.put(release);
+    }
+}
+
+fn deleted(world: &mut World, kind: &'static str, name: &str) -> Vec<String> {
+    let decision = world.decide(kind, name);
+    let writes = decision.writes.iter().map(words);
+    writes
+        .filter_map(|one| one.strip_prefix("delete ").map(str::to_owned))
+        .collect()
+}
+
+#[test]
+fn the_newest_releases_that_nothing_names_are_kept() {
+    let mut world = World::new(&shop());
+    world.live(&ALL);
+    let owner = json!({ "projectName": "shop", "componentName": "web" });
+    releases(&mut world, "ComponentRelease", &owner, 10);
+    assert_eq!(deleted(&mut world, "Component", "web"), [""; 0]);
+    releases(&mut world, "ComponentRelease", &owner, 13);
+    assert_eq!(
+        deleted(&mut world, "Component", "web"),
+        [
+            "ComponentRelease old-1",
+            "ComponentRelease old-2",
+            "ComponentRelease old-3"
+        ]
+    );
+    // What an environment runs stays, however old it is.
+    world.add(
+        "
+apiVersion: openchoreo.dev/v1alpha1
+kind: ReleaseBinding
+metadata: { name: web-production, namespace: default }
+spec:
+  owner: { projectName: shop, componentName: web }
+  environment: production
+  releaseName: old-1
+",
+    );
+    assert_eq!(
+        deleted(&mut world, "Component", "web"),
+        ["ComponentRelease old-2", "ComponentRelease old-3"]
+    );
+    let decision = world.decide("Component", "web");
+    let told = decision
+        .events
+        .iter()
+        .find(|event| event.reason == "Deleting");
+    assert_eq!(
+        told.unwrap().message,
+        "ComponentRelease \"old-2\", \"old-3\""
+    );
+    // Releases of others are none of its business.
+    releases(
+        &mut world,
+        "ComponentRelease",
+        &json!({ "projectName": "shop", "componentName": "api" }),
+        13,
+    );
+    assert_eq!(deleted(&mut world, "Component", "web"), [""; 0]);
+}
+
+#[test]
+fn a_component_that_lacks_something_keeps_its_releases() {
+    let mut world = World::new(&shop());
+    world.live(&ALL);
+    let owner = json!({ "projectName": "shop", "componentName": "web" });
+    releases(&mut world, "ComponentRelease", &owner, 13);
+    let key = Key::new("Workload", "default", "web");
+    let workload = world.stored.remove(&key).unwrap();
+    world.index.apply(Change::Deleted(workload));
+    assert_eq!(deleted(&mut world, "Component", "web"), [""; 0]);
+}
+
+#[test]
+fn everything_that_is_released_says_how_many_are_kept() {
+    let yaml = resource::database()
+        .replace(
+            "parameters: { size",
+            "releaseHistoryLimit: 2\n  parameters: { size",
+        )
+        .replace("type: { kind", "releaseHistoryLimit: 3\n  type: { kind");
+    let mut world = World::new(&yaml);
+    world.live(&resource::EVERYTHING);
+    let owner = json!({ "projectName": "shop", "resourceName": "db" });
+    releases(&mut world, "ResourceRelease", &owner, 3);
+    assert_eq!(
+        deleted(&mut world, "Resource", "db"),
+        ["ResourceRelease old-1"]
+    );
+    let owner = json!({ "projectName": "shop" });
+    releases(&mut world, "ProjectRelease", &owner, 4);
+    assert_eq!(
+        deleted(&mut world, "Project", "shop"),
+        ["ProjectRelease old-1"]
+    );
+}
