@@ -14,6 +14,7 @@ pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod groups;
+pub mod history;
 pub mod plan;
 pub mod pointer;
 pub mod release;

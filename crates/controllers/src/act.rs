@@ -65,7 +65,7 @@ impl Executor {
                 Write::Apply {
                     home: Home::Control,
                     ..
-                }
+                } | Write::Status { .. }
             ) && outcome.failures.len() > failures
             {
                 break;
@@ -111,6 +111,10 @@ impl Executor {
         match write {
             Write::Apply { home, object } => self.apply(manager, *home, object, outcome).await,
             Write::Delete { home, object, uid } => self.delete(*home, object, uid, outcome).await,
+            Write::Status { key, status } => {
+                self.write_status(key, manager, status.clone(), outcome)
+                    .await;
+            }
             Write::Finalizers {
                 key,
                 version,

@@ -35,6 +35,13 @@ pub enum Write {
         /// The identifier; an object of the same name made since stays.
         uid: String,
     },
+    /// The status of another object of the platform.
+    Status {
+        /// The object.
+        key: Key,
+        /// Its status.
+        status: Value,
+    },
     /// The finalizers of an object of the platform, if it still has this version.
     Finalizers {
         /// The object.

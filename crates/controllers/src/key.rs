@@ -78,6 +78,8 @@ pub(crate) enum By {
     Namespace,
     /// The pipeline: `namespace/pipeline`.
     Pipeline,
+    /// The binding they record, by its identifier.
+    Binding,
     /// A type, trait, workflow or secret reference they name: `kind/namespace/name`.
     Material,
     /// The plane they name: `kind/namespace/name`; empty for those that need one and name none.

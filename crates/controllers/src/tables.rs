@@ -6,6 +6,7 @@ use std::sync::Arc;
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
+use choreo_model::history::DeploymentRecordSpec;
 use choreo_model::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use choreo_model::project::{
@@ -207,6 +208,10 @@ tables! {
             &[rendered.namespace(), &owner.project_name, name, environment],
         )]
     };
+    // Only those that have no outcome are watched.
+    records: DeploymentRecordSpec, |record| vec![Group::new(
+        "DeploymentRecord", By::Binding, &[&record.spec.binding.uid],
+    )];
     project_releases: ProjectReleaseSpec, |release| vec![Group::new(
         "ProjectRelease",
         By::Project,

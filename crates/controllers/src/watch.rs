@@ -1,5 +1,7 @@
 //! Watches: what an API holds, as changes for the index.
 
+use choreo_model::Spec as _;
+use choreo_model::history::DeploymentRecordSpec;
 use futures::{StreamExt, pin_mut};
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
@@ -71,6 +73,9 @@ pub(crate) const LIVE_TYPES: [(&str, &str, &str); 22] = [
     ),
 ];
 
+/// Of deployment records only those that have no outcome are watched: the others are history.
+const UNFINISHED: &str = "status.outcome=";
+
 /// How long to wait before asking again for a type that is not served.
 const UNSERVED: Duration = Duration::from_secs(15);
 
@@ -138,6 +143,9 @@ async fn follow(
         && let Some(selector) = live_selector(kind)
     {
         config = config.labels(&selector);
+    }
+    if *source == Source::Platform(DeploymentRecordSpec::KIND) {
+        config = config.fields(UNFINISHED);
     }
     let events = watch(api, config).default_backoff();
     pin_mut!(events);

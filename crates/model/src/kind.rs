@@ -8,6 +8,7 @@ use crate::check::{self, Violation};
 use crate::component_type::ComponentTypeSpec;
 use crate::configuration::ConfigurationGroupSpec;
 use crate::finalizers;
+use crate::history::DeploymentRecordSpec;
 use crate::object::{GROUP, Spec, VERSION};
 use crate::observability::{
     ObservabilityAlertRuleSpec, ObservabilityAlertsNotificationChannelSpec,
@@ -53,6 +54,8 @@ pub struct Kind {
     pub finalizer: Option<&'static str>,
     /// What a table shows besides the name.
     pub columns: &'static [Column],
+    /// The fields by which objects can be selected, as JSON paths.
+    pub selectable: &'static [&'static str],
     /// The structural schema of a whole object.
     pub schema: fn() -> Value,
     /// Everything wrong with an object, and with changing an old one into it.
@@ -107,6 +110,11 @@ impl Kind {
         }
         if !columns.is_empty() {
             version["additionalPrinterColumns"] = Value::Array(columns);
+        }
+        if !self.selectable.is_empty() {
+            let fields = self.selectable.iter();
+            let fields = fields.map(|path| json!({ "jsonPath": path }));
+            version["selectableFields"] = fields.collect();
         }
         let mut names = json!({
             "kind": self.kind,
@@ -205,6 +213,7 @@ macro_rules! row {
             has_status: <$Spec as Spec>::HAS_STATUS,
             finalizer: $finalizer,
             columns: &$columns,
+            selectable: <$Spec as Spec>::SELECTABLE,
             schema: schema_of!($scope $Spec),
             check: check::object::<$Spec>,
         }
@@ -230,6 +239,10 @@ const REGISTRY: &[Kind] = &[
     row!(RenderedReleaseSpec, Namespaced, "RenderedRelease", "renderedreleases", "renderedrelease",
         short [], aliases ["rendered", "rr", "rrs"], finalizer Some(finalizers::DATA_PLANE),
         columns []),
+    row!(DeploymentRecordSpec, Namespaced, "DeploymentRecord", "deploymentrecords", "deploymentrecord",
+        short [], aliases ["record", "records"], finalizer None,
+        columns [COMPONENT, ENVIRONMENT, column("Action", ".spec.action"), column("Release", ".spec.release"),
+            column("By", ".spec.changedBy"), column("Outcome", ".status.outcome"), AGE]),
     row!(ProjectReleaseSpec, Namespaced, "ProjectRelease", "projectreleases", "projectrelease",
         short [], aliases ["pr", "prs"], finalizer None,
         columns [PROJECT, AGE]),

@@ -60,6 +60,12 @@ keys! {
     DISPLAY_NAME = "display-name";
     /// Annotation: a description for people.
     DESCRIPTION = "description";
+    /// Annotation: who last changed what is wanted, as the API knows them.
+    CHANGED_BY = "changed-by";
+    /// Annotation: why, in their words.
+    CHANGE_REASON = "change-reason";
+    /// Annotation: what they did, as an action of a deployment record; without it, what changed tells.
+    CHANGE_ACTION = "change-action";
     /// Annotation: when a person last asked for a restart.
     RESTARTED_AT = "restartedAt";
     /// Annotation: the hash of everything a pod depends on.
@@ -79,6 +85,9 @@ keys! {
     /// Annotation of a data plane: `cilium` changes the network policies.
     NETWORK_POLICY_PROVIDER = "networkpolicyprovider";
 }
+
+/// Annotation of a write: why it is made. What of it is stored of bindings is [`CHANGE_REASON`].
+pub const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 
 /// What [`MANAGED_BY`] says on every live object.
 pub const RENDERED_RELEASE_CONTROLLER: &str = "renderedrelease-controller";

@@ -20,6 +20,7 @@ pub mod conditions;
 pub mod configuration;
 pub mod defaults;
 pub mod finalizers;
+pub mod history;
 pub mod labels;
 pub mod names;
 pub mod observability;
@@ -46,6 +47,7 @@ pub use application::{Component, Workload};
 pub use authz::{AuthzRole, AuthzRoleBinding, ClusterAuthzRole, ClusterAuthzRoleBinding};
 pub use component_type::{ClusterComponentType, ComponentType};
 pub use configuration::ConfigurationGroup;
+pub use history::DeploymentRecord;
 pub use observability::{ObservabilityAlertRule, ObservabilityAlertsNotificationChannel};
 pub use plane::{
     ClusterDataPlane, ClusterObservabilityPlane, ClusterWorkflowPlane, DataPlane,

@@ -68,6 +68,13 @@ pub fn resource_binding(resource: &str, environment: &str) -> String {
     format!("{resource}-{environment}")
 }
 
+/// The record of a deployment through a binding: names sort like deployments.
+pub fn deployment_record(binding: &str, uid: &str, sequence: i64) -> String {
+    const ROOM: usize = OBJECT_LIMIT - 18;
+    let binding = binding.get(..ROOM).unwrap_or(binding);
+    format!("{binding}-{}-{sequence:06}", fnv1a(uid))
+}
+
 /// The namespace of workflow runs on their plane.
 pub fn workflow_namespace(namespace: &str) -> String {
     format!("workflows-{namespace}")

@@ -24,6 +24,8 @@ pub trait Spec: Serialize + DeserializeOwned + JsonSchema + Check + Clone + Part
     const CLUSTER_KIND: Option<&'static str> = None;
     /// Whether anything is ever reported about an object of this kind.
     const HAS_STATUS: bool = true;
+    /// The fields by which objects can be selected, as JSON paths.
+    const SELECTABLE: &'static [&'static str] = &[];
 }
 
 /// An object of a kind, as stored by an API.

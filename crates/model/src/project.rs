@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::application::NoStatus;
 use crate::check::{Check, Checker};
+use crate::history::HistoryHead;
 use crate::object::{Object, Spec};
 use crate::reference::{DeploymentPipelineRef, ProjectTypeKind, ProjectTypeRef};
 use crate::schema;
@@ -172,6 +173,9 @@ pub struct ProjectReleaseBindingStatus {
     /// `Synced`, `NamespaceReady`, `ResourcesReady`, `Ready` and `Finalizing`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Where the history of deployments has come to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryHead>,
     /// The namespace of the cell on the data plane.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,

@@ -12,6 +12,7 @@ use crate::application::{EndpointType, NoStatus, TraitInstance, WorkloadTemplate
 use crate::check::{Check, Checker};
 use crate::component_type::ComponentTypeSpec;
 use crate::counted;
+use crate::history::HistoryHead;
 use crate::object::{Object, Spec};
 use crate::reference::{ComponentTypeKind, TraitKind};
 use crate::schema;
@@ -243,6 +244,9 @@ pub struct ReleaseBindingStatus {
     /// `Ready` and `Finalizing`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Where the history of deployments has come to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryHead>,
     /// The addresses of the component's endpoints.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<EndpointStatus>,

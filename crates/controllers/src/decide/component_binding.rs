@@ -19,6 +19,7 @@ use choreo_model::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::history::{self, Effect};
 use super::rendering::{self, Rendering};
 use super::{Context, Finalizing, Obstacle, changed, consumed, hold, readiness, some_of};
 use crate::decision::{Decision, Write};
@@ -42,24 +43,31 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         Ok(input) => deploy(context, binding, &input),
     };
     writes.extend(outcome.writes);
-    let status = status(context, binding, outcome.compiled, outcome.conditions);
+    let effect = outcome.effect;
+    let mut status = status(context, binding, outcome.compiled, outcome.conditions);
+    let recorded = history::step(context, binding, effect, &status.conditions);
+    writes.extend(recorded.writes);
+    status.history = recorded.head;
     Decision {
         manager: MANAGER,
         writes,
         status: changed(&binding.status, &status),
+        look_again: recorded.look_again,
         ..Decision::default()
     }
 }
 
-/// What came of trying: writes, conditions except `Ready`, and what the compiler found out.
+/// What came of trying: writes, conditions except `Ready`, what the compiler found out, and what is
+/// in effect.
 #[derive(Default)]
-struct Outcome {
+struct Outcome<'a> {
     writes: Vec<Write>,
     conditions: Vec<Condition>,
     compiled: Compiled,
+    effect: Effect<'a>,
 }
 
-impl Outcome {
+impl Outcome<'_> {
     fn obstructed(obstacle: &Obstacle) -> Self {
         let synced = conditions::no(
             types::RELEASE_SYNCED,
@@ -133,7 +141,7 @@ fn release<'a>(
     Ok(&release.spec)
 }
 
-fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) -> Outcome {
+fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>) -> Outcome<'a> {
     let groups = configuration_groups(context, binding, input.release);
     let snapshot = ComponentSnapshot {
         release: input.release,
@@ -152,27 +160,17 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
     let compiled = compile_component(&snapshot, context.view.programs());
     let owner = &binding.spec.owner;
     let name = names::component_binding(&owner.component_name, &binding.spec.environment);
-    let synced = rendering::check(&compiled).and_then(|()| {
-        let owner = RenderedOwner {
-            project_name: owner.project_name.clone(),
-            component_name: Some(owner.component_name.clone()),
-            resource_name: None,
-        };
-        let environment = &binding.spec.environment;
-        let rendering = Rendering {
-            name: &name,
-            owner,
-            environment,
-            compiled: &compiled,
-        };
-        rendering::release(context, binding, rendering)
-    });
+    let synced = rendered(context, binding, &name, &compiled);
     let workload = input.release.component_type.spec.workload_type;
-    let (mut conditions, writes) = match synced {
-        Err(obstacle) => (Outcome::obstructed(&obstacle).conditions, Vec::new()),
+    let (mut conditions, writes, effect) = match synced {
+        Err(obstacle) => {
+            let conditions = Outcome::obstructed(&obstacle).conditions;
+            (conditions, Vec::new(), Effect::Pending)
+        }
         Ok((there, write)) => {
             let held = held(&compiled, there);
             let write = write.filter(|_| held.is_none());
+            let held_back = held.is_some();
             let mut all = vec![held.unwrap_or_else(|| {
                 rendering::synced(context, types::RELEASE_SYNCED, &name, there)
             })];
@@ -181,7 +179,12 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
                 Some(_) => readiness::not_yet(types::RESOURCES_READY, there),
                 None => readiness::of_component(there, workload),
             }));
-            (all, write.into_iter().collect())
+            let effect = if held_back {
+                Effect::Pending
+            } else {
+                Effect::of(there, write.as_ref())
+            };
+            (all, write.into_iter().collect(), effect)
         }
     };
     conditions.insert(1, connections_resolved(&compiled));
@@ -190,7 +193,30 @@ fn deploy(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) ->
         writes,
         conditions,
         compiled,
+        effect,
     }
+}
+
+/// The rendered release of the binding that is there, and the write that makes it as wanted.
+fn rendered<'a>(
+    context: &Context<'a>,
+    binding: &ReleaseBinding,
+    name: &str,
+    compiled: &Compiled,
+) -> Result<(Option<&'a RenderedRelease>, Option<Write>), Obstacle> {
+    rendering::check(compiled)?;
+    let owner = RenderedOwner {
+        project_name: binding.spec.owner.project_name.clone(),
+        component_name: Some(binding.spec.owner.component_name.clone()),
+        resource_name: None,
+    };
+    let rendering = Rendering {
+        name,
+        owner,
+        environment: &binding.spec.environment,
+        compiled,
+    };
+    rendering::release(context, binding, rendering)
 }
 
 /// Why the rendered release is not written: an address it is to carry is not known, or what a
@@ -341,7 +367,7 @@ fn own_rendered<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Vec<&'a 
     rendered
 }
 
-fn undeploy(context: &Context<'_>, binding: &ReleaseBinding) -> Outcome {
+fn undeploy<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Outcome<'a> {
     let rendered = own_rendered(context, binding);
     let reason = reasons::RESOURCES_UNDEPLOYED;
     let message = match (context.failure(), rendered.is_empty()) {
@@ -363,6 +389,11 @@ fn undeploy(context: &Context<'_>, binding: &ReleaseBinding) -> Outcome {
             conditions::no(types::RESOURCES_READY, reason, message),
         ],
         compiled: Compiled::default(),
+        effect: if rendered.is_empty() {
+            Effect::Nothing
+        } else {
+            Effect::Pending
+        },
     }
 }
 
@@ -393,6 +424,7 @@ fn status(
             Some(_) | None => Some(context.now.clone()),
         },
         conditions: context.conditions(binding, &old.conditions, conditions),
+        history: old.history.clone(),
         endpoints: compiled.endpoints,
         connection_targets: compiled.connection_targets,
         resolved_connections: compiled.resolved_connections,
@@ -405,7 +437,22 @@ fn status(
 
 fn finalize(context: &Context<'_>, binding: &ReleaseBinding) -> Decision {
     let rendered = own_rendered(context, binding);
-    let writes = rendering::delete(&rendered);
+    let mut writes = rendering::delete(&rendered);
+    if rendered.is_empty() {
+        let closed = history::close(context, binding, |head| ReleaseBindingStatus {
+            history: Some(head),
+            ..binding.status.clone()
+        });
+        match closed {
+            Ok(last) => writes.extend(last),
+            Err(first) => {
+                return Decision {
+                    manager: MANAGER,
+                    ..*first
+                };
+            }
+        }
+    }
     let deletion = Finalizing {
         manager: MANAGER,
         finalizer: finalizers::RELEASE_BINDING,
@@ -418,6 +465,7 @@ fn finalize(context: &Context<'_>, binding: &ReleaseBinding) -> Decision {
         observed_generation: binding.generation(),
         conditions: context.conditions(binding, &old.conditions, new),
         last_spec_update_time: old.last_spec_update_time.clone(),
+        history: old.history.clone(),
         ..ReleaseBindingStatus::default()
     })
 }

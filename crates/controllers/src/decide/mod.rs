@@ -6,6 +6,7 @@ mod consumed;
 mod environment;
 mod events;
 mod gone;
+mod history;
 mod pipeline;
 mod plane;
 mod project;
@@ -53,6 +54,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "ProjectReleaseBinding" => project_binding::decide(&context),
         "Resource" => resource::decide(&context),
         "ResourceReleaseBinding" => resource_binding::decide(&context),
+        "DeploymentRecord" => history::decide(&context),
         "RenderedRelease" => rendered::decide(&context),
         "Environment" => environment::decide(&context),
         "DeploymentPipeline" => pipeline::decide(&context),

@@ -10,6 +10,7 @@ use choreo_model::rendered::{Health, RenderedOwner, RenderedReleaseSpec};
 use choreo_model::{ProjectReleaseBinding, RenderedRelease, finalizers, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::history::{self, Effect};
 use super::rendering::{self, Rendering};
 use super::{Context, Finalizing, Obstacle, changed, hold, readiness, retention};
 use crate::decision::{Decision, Write};
@@ -29,22 +30,32 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         .collect();
     let old = &binding.status;
     let name = rendered_name(binding);
-    let (conditions, namespace) = match plan(context, binding, &name) {
-        Err(obstacle) => (obstructed(&obstacle), old.namespace.clone()),
+    let (conditions, namespace, effect) = match plan(context, binding, &name) {
+        Err(obstacle) => {
+            let conditions = obstructed(&obstacle);
+            (conditions, old.namespace.clone(), Effect::Pending)
+        }
         Ok(plan) => {
+            let effect = Effect::of(plan.there, plan.write.as_ref());
             writes.extend(plan.write);
-            (observed(context, &name, plan.there), Some(plan.namespace))
+            let conditions = observed(context, &name, plan.there);
+            (conditions, Some(plan.namespace), effect)
         }
     };
+    let conditions = context.conditions(binding, &old.conditions, conditions);
+    let recorded = history::step(context, binding, effect, &conditions);
+    writes.extend(recorded.writes);
     let status = ProjectReleaseBindingStatus {
         observed_generation: binding.generation(),
-        conditions: context.conditions(binding, &old.conditions, conditions),
+        conditions,
+        history: recorded.head,
         namespace,
     };
     Decision {
         manager: MANAGER,
         writes,
         status: changed(old, &status),
+        look_again: recorded.look_again,
         ..Decision::default()
     }
 }
@@ -239,12 +250,27 @@ fn finalize(context: &Context<'_>, binding: &ProjectReleaseBinding) -> Decision 
         &binding.spec.owner.project_name,
         &binding.spec.environment,
     );
-    let (reason, writes, waits) = if retained.is_empty() {
+    let (reason, mut writes, waits) = if retained.is_empty() {
         let writes = rendering::delete(&rendered);
         (reasons::FINALIZING, writes, super::names(rendered))
     } else {
         (reasons::RETAIN_HOLD, Vec::new(), retained)
     };
+    if waits.is_empty() {
+        let closed = history::close(context, binding, |head| ProjectReleaseBindingStatus {
+            history: Some(head),
+            ..binding.status.clone()
+        });
+        match closed {
+            Ok(last) => writes.extend(last),
+            Err(first) => {
+                return Decision {
+                    manager: MANAGER,
+                    ..*first
+                };
+            }
+        }
+    }
     let deletion = Finalizing {
         manager: MANAGER,
         finalizer: finalizers::PROJECT_RELEASE_BINDING,
@@ -256,6 +282,7 @@ fn finalize(context: &Context<'_>, binding: &ProjectReleaseBinding) -> Decision 
     deletion.decide(binding, |new| ProjectReleaseBindingStatus {
         observed_generation: binding.generation(),
         conditions: context.conditions(binding, &old.conditions, new),
+        history: old.history.clone(),
         namespace: old.namespace.clone(),
     })
 }

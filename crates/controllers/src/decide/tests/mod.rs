@@ -7,6 +7,7 @@ mod deletion;
 mod events;
 mod gone;
 mod groups;
+mod history;
 mod planes;
 mod project;
 mod resource;
@@ -66,7 +67,13 @@ impl World {
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
             let key = Key::new(kind.kind, namespace, &name);
             self.stored.insert(key, object.clone());
-            self.index.apply(Change::Applied(object))
+            // Of records only those without an outcome are watched.
+            let is_over = kind.kind == "DeploymentRecord" && !object["status"]["outcome"].is_null();
+            self.index.apply(if is_over {
+                Change::Deleted(object)
+            } else {
+                Change::Applied(object)
+            })
         } else {
             self.index.apply(Change::LiveApplied(0, object))
         }
@@ -132,8 +139,15 @@ impl World {
                 home: Home::Control,
                 object,
             } => {
-                self.put(object.clone());
+                self.apply(object.clone());
                 true
+            }
+            Write::Status { key, status } => {
+                let mut object = self.stored[key].clone();
+                let told = object["status"] != *status;
+                object["status"] = status.clone();
+                self.put(object);
+                told
             }
             Write::Apply {
                 home: Home::Plane(_),
@@ -142,6 +156,23 @@ impl World {
             | Write::Delete { .. }
             | Write::Finalizers { .. } => false,
         }
+    }
+
+    /// Stores what is applied; what is there keeps its status, and counts changes of what is wanted.
+    fn apply(&mut self, mut object: Value) {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        let kind = choreo_model::find(text("/kind").unwrap()).unwrap().kind;
+        let namespace = text("/metadata/namespace").unwrap_or_default();
+        let key = Key::new(kind, namespace, text("/metadata/name").unwrap());
+        if let Some(there) = self.stored.get(&key) {
+            let generation = there["metadata"]["generation"].as_i64().unwrap_or(1);
+            let changed = i64::from(there["spec"] != object["spec"]);
+            object["metadata"]["generation"] = json!(generation + changed);
+            if !there["status"].is_null() {
+                object["status"] = there["status"].clone();
+            }
+        }
+        self.put(object);
     }
 
     fn status(&mut self, kind: &'static str, name: &str) -> Vec<String> {
@@ -180,6 +211,7 @@ fn words(write: &Write) -> String {
     match write {
         Write::Apply { object, .. } => format!("apply {}", title(object)),
         Write::Delete { object, .. } => format!("delete {}", title(object)),
+        Write::Status { key, .. } => format!("status {} {}", key.kind, key.name),
         Write::Finalizers {
             key, finalizers, ..
         } => {

@@ -1,0 +1,427 @@
+//! The history of bindings: a record is opened when something new is in effect, and gets its outcome
+//! when that is ready, late, or replaced.
+//!
+//! Two objects tell the same, and either write may be the last before a crash. So the order is fixed:
+//! a record is stored before the binding speaks of it, and the binding tells the outcome before the
+//! record does. Whatever is missing is made up for from the other.
+
+mod recorded;
+
+use choreo_compiler::history;
+use choreo_model::conditions::{self, reasons, types};
+use choreo_model::history::{
+    Action, DeploymentRecordSpec, DeploymentRecordStatus, HistoryHead, Outcome, RecordedBinding,
+};
+use choreo_model::project::ProjectReleaseBindingSpec;
+use choreo_model::release::ReleaseBindingSpec;
+use choreo_model::{DeploymentRecord, Object, RenderedRelease, Spec as _, labels, names};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use self::recorded::{Recorded, configuration};
+use super::{Context, apply, changed, metadata};
+use crate::decision::{Decision, Write};
+use crate::key::{By, Key};
+
+const MANAGER: &str = "deploymentrecord-controller";
+/// What is not ready after this time has failed.
+const DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+/// How long the deletion of a binding waits at a time for its last record to end.
+const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+
+/// What is in effect of a binding.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Effect<'a> {
+    /// Not what the binding asks for: that is not written yet, or cannot be.
+    #[default]
+    Pending,
+    /// Nothing, as it asks for.
+    Nothing,
+    /// These objects, as it asks for.
+    Objects(&'a RenderedRelease),
+}
+
+impl<'a> Effect<'a> {
+    /// What is in effect where `there` is rendered and `write` is still to be made.
+    pub(super) fn of(there: Option<&'a RenderedRelease>, write: Option<&Write>) -> Self {
+        match (there, write) {
+            (Some(there), None) if !there.is_deleting() => Self::Objects(there),
+            _ => Self::Pending,
+        }
+    }
+
+    /// The generation of what is rendered; none while it is pending.
+    fn generation(&self) -> Option<i64> {
+        match self {
+            Self::Pending => None,
+            Self::Nothing => Some(0),
+            Self::Objects(rendered) => Some(rendered.generation()),
+        }
+    }
+
+    fn digest(&self) -> String {
+        match self {
+            Self::Pending | Self::Nothing => String::new(),
+            Self::Objects(rendered) => history::plan_digest(&rendered.spec.resources),
+        }
+    }
+}
+
+/// How a history goes on.
+#[derive(Default)]
+pub(super) struct Step {
+    pub(super) writes: Vec<Write>,
+    /// What the binding's status says of it then.
+    pub(super) head: Option<HistoryHead>,
+    pub(super) look_again: Option<Timestamp>,
+}
+
+impl Step {
+    fn at(head: Option<HistoryHead>) -> Self {
+        Self {
+            head,
+            ..Self::default()
+        }
+    }
+}
+
+/// The next step in the history of `binding`, of which `effect` is in effect; `conditions` are what
+/// it reports now.
+pub(super) fn step<T: Recorded>(
+    context: &Context<'_>,
+    binding: &Object<T>,
+    effect: Effect<'_>,
+    conditions: &[Condition],
+) -> Step {
+    let chain = Chain {
+        context,
+        binding,
+        effect,
+    };
+    let head = T::head(&binding.status);
+    match head {
+        Some(open) if open.outcome.is_none() => chain.under_way(open, conditions),
+        _ if chain.is_news() => chain.open(),
+        _ => Step::at(head.cloned()),
+    }
+}
+
+/// Ends the history of a binding that is being deleted, when everything else is gone: what is under
+/// way gets its outcome, then a last record tells of the deletion. Returns the writes of that record,
+/// or a decision to carry out before; `status` makes the binding's status of where its history is.
+pub(super) fn close<T: Recorded>(
+    context: &Context<'_>,
+    binding: &Object<T>,
+    status: impl FnOnce(HistoryHead) -> T::Status,
+) -> Result<Vec<Write>, Box<Decision>> {
+    let chain = Chain {
+        context,
+        binding,
+        effect: Effect::Nothing,
+    };
+    let head = chain.head();
+    let open = head.filter(|head| head.outcome.is_none());
+    let stored = chain.next_open();
+    let stored = stored.filter(|stored| stored.spec.action != Action::Delete);
+    let first = match (open, stored) {
+        (Some(open), _) => Some(chain.replaced(open)),
+        (None, Some(stored)) => Some(chain.adopted(stored)),
+        (None, None) => None,
+    };
+    if let Some(head) = first {
+        return Err(Box::new(Decision {
+            status: changed(&binding.status, &status(head)),
+            look_again: Some(context.now.0 + PAUSE),
+            ..Decision::default()
+        }));
+    }
+    if head.is_none() {
+        return Ok(Vec::new());
+    }
+    let asked = binding.metadata.deletion_timestamp.as_ref();
+    let record = DeploymentRecordSpec {
+        action: Action::Delete,
+        release: String::new(),
+        configuration: None,
+        ..chain.record(&text(asked.unwrap_or(&context.now)))
+    };
+    Ok(chain.write(record).0)
+}
+
+/// The history of one binding.
+struct Chain<'a, 'c, T: Recorded> {
+    context: &'a Context<'c>,
+    binding: &'a Object<T>,
+    effect: Effect<'a>,
+}
+
+impl<'c, T: Recorded> Chain<'_, 'c, T> {
+    fn head(&self) -> Option<&HistoryHead> {
+        T::head(&self.binding.status)
+    }
+
+    /// Whether something is in effect that no record tells of.
+    fn is_news(&self) -> bool {
+        let Some(rendered) = self.effect.generation() else {
+            return false;
+        };
+        let now = (self.binding.generation(), rendered);
+        match self.head() {
+            Some(head) => (head.generation, head.rendered) != now,
+            None => matches!(self.effect, Effect::Objects(_)),
+        }
+    }
+
+    fn under_way(&self, open: &HistoryHead, conditions: &[Condition]) -> Step {
+        // Whatever comes of the record wakes the binding, so it is read first.
+        let record = self.unfinished(open.sequence);
+        if open.generation != self.binding.generation() || self.is_news() {
+            // How it was is known only now. The next record is opened when this one has its outcome.
+            return Step::at(Some(self.replaced(open)));
+        }
+        let ready = conditions::find(conditions, types::READY);
+        let ready = ready.filter(|_| matches!(self.effect, Effect::Objects(_)));
+        if matches!(self.effect, Effect::Nothing) || ready.is_some_and(|one| one.status == "True") {
+            return Step::at(Some(self.ended(open, Outcome::Succeeded, "")));
+        }
+        let started = record.and_then(|record| record.spec.started_at.parse::<Timestamp>().ok());
+        let Some(due) = started.map(|started| started + DEADLINE) else {
+            return Step::at(Some(open.clone()));
+        };
+        if self.context.now.0 < due {
+            return Step {
+                look_again: Some(due),
+                ..Step::at(Some(open.clone()))
+            };
+        }
+        let why = ready.map_or("", |ready| ready.message.as_str());
+        Step::at(Some(self.ended(open, Outcome::Failed, why)))
+    }
+
+    /// How the deployment ends that something else takes the place of.
+    fn replaced(&self, open: &HistoryHead) -> HistoryHead {
+        const BROKEN: [&str; 3] = [
+            reasons::RESOURCES_DEGRADED,
+            reasons::RESOURCE_APPLY_FAILED,
+            reasons::JOB_FAILED,
+        ];
+        let before = conditions::find(T::conditions(&self.binding.status), types::READY);
+        let broken = before.filter(|ready| BROKEN.contains(&ready.reason.as_str()));
+        let outcome = match broken {
+            _ if self.action() == Action::Rollback => Outcome::RolledBack,
+            Some(_) => Outcome::Failed,
+            None => Outcome::Superseded,
+        };
+        let why = broken.map_or("", |ready| ready.message.as_str());
+        self.ended(open, outcome, why)
+    }
+
+    fn ended(&self, open: &HistoryHead, outcome: Outcome, message: &str) -> HistoryHead {
+        let finished_at = text(&self.context.now);
+        let status = history::end(&open.hash, outcome, &finished_at, message);
+        HistoryHead {
+            outcome: status.outcome,
+            finished_at,
+            message: message.to_owned(),
+            hash: status.hash,
+            ..open.clone()
+        }
+    }
+
+    fn open(&self) -> Step {
+        if let Some(there) = self.next_open() {
+            return Step::at(Some(self.adopted(there)));
+        }
+        let (writes, head) = self.write(self.record(&text(&self.context.now)));
+        Step {
+            writes,
+            ..Step::at(Some(head))
+        }
+    }
+
+    /// A record that was stored before the binding could speak of it.
+    fn adopted(&self, there: &DeploymentRecord) -> HistoryHead {
+        let spec = &there.spec;
+        // It may be about what has changed again since.
+        let wanted = DeploymentRecordSpec {
+            hash: spec.hash.clone(),
+            ..self.record(&spec.started_at)
+        };
+        let same = wanted == *spec;
+        HistoryHead {
+            sequence: spec.sequence,
+            hash: spec.hash.clone(),
+            release: spec.release.clone(),
+            generation: if same { self.binding.generation() } else { 0 },
+            rendered: self.effect.generation().unwrap_or_default(),
+            ..HistoryHead::default()
+        }
+    }
+
+    /// Stores the next record, and before it whatever the one before may not have been told.
+    fn write(&self, spec: DeploymentRecordSpec) -> (Vec<Write>, HistoryHead) {
+        let (namespace, name) = (self.binding.namespace(), self.name(spec.sequence));
+        let hash = history::hash(namespace, &name, &spec);
+        let head = HistoryHead {
+            sequence: spec.sequence,
+            hash: hash.clone(),
+            release: spec.release.clone(),
+            generation: self.binding.generation(),
+            rendered: self.effect.generation().unwrap_or_default(),
+            ..HistoryHead::default()
+        };
+        let spec = DeploymentRecordSpec { hash, ..spec };
+        let before = self.head().and_then(|before| {
+            let status = serde_json::to_value(status_of(before)).ok()?;
+            let name = self.name(before.sequence);
+            let key = Key::new(DeploymentRecordSpec::KIND, namespace, &name);
+            Some(Write::Status { key, status })
+        });
+        let record = apply(
+            DeploymentRecordSpec::KIND,
+            &metadata(namespace, &name, &[]),
+            &spec,
+        );
+        (before.into_iter().chain(record).collect(), head)
+    }
+
+    /// The next record, without its hash.
+    fn record(&self, started_at: &str) -> DeploymentRecordSpec {
+        let (binding, spec) = (self.binding, &self.binding.spec);
+        let action = self.action();
+        // Whoever changed the binding did not ask for what else is rendered with it.
+        let asked = |key: &str| {
+            let said = binding
+                .annotation(key)
+                .filter(|_| action != Action::Refresh);
+            said.unwrap_or_default().to_owned()
+        };
+        let reason = asked(labels::CHANGE_REASON);
+        DeploymentRecordSpec {
+            owner: spec.owner(),
+            environment: spec.environment().to_owned(),
+            binding: RecordedBinding {
+                kind: binding.kind().to_owned(),
+                name: binding.name().to_owned(),
+                uid: binding.uid().to_owned(),
+            },
+            sequence: self.head().map_or(0, |head| head.sequence) + 1,
+            action,
+            release: spec.release().to_owned(),
+            previous_release: self
+                .head()
+                .map_or_else(String::new, |head| head.release.clone()),
+            configuration: configuration(spec),
+            changed_by: asked(labels::CHANGED_BY),
+            reason: if reason.is_empty() {
+                asked(labels::CHANGE_CAUSE)
+            } else {
+                reason
+            },
+            plan_digest: self.effect.digest(),
+            started_at: started_at.to_owned(),
+            previous_hash: self
+                .head()
+                .map_or_else(String::new, |head| head.hash.clone()),
+            hash: String::new(),
+        }
+    }
+
+    /// What was done to the binding since its last record.
+    fn action(&self) -> Action {
+        let (binding, head) = (self.binding, self.head());
+        if matches!(self.effect, Effect::Nothing) {
+            return Action::Undeploy;
+        }
+        if head.is_some_and(|head| head.generation == binding.generation()) {
+            return Action::Refresh;
+        }
+        let Some(head) = head else {
+            return Action::Deploy;
+        };
+        let said = binding.annotation(labels::CHANGE_ACTION);
+        said.and_then(Action::named).unwrap_or_else(|| {
+            if head.rendered != 0 && head.release == binding.spec.release() {
+                Action::Configure
+            } else {
+                Action::Deploy
+            }
+        })
+    }
+
+    /// The record after the last that the binding speaks of, if it is there and has no outcome.
+    fn next_open(&self) -> Option<&'c DeploymentRecord> {
+        self.unfinished(self.head().map_or(0, |head| head.sequence) + 1)
+    }
+
+    fn unfinished(&self, sequence: i64) -> Option<&'c DeploymentRecord> {
+        let of = [self.binding.uid()];
+        let view = self.context.view;
+        let open = view.members::<DeploymentRecordSpec>(By::Binding, &of);
+        open.into_iter()
+            .find(|record| record.spec.sequence == sequence)
+    }
+
+    fn name(&self, sequence: i64) -> String {
+        names::deployment_record(self.binding.name(), self.binding.uid(), sequence)
+    }
+}
+
+/// The status of the record that `head` speaks of.
+fn status_of(head: &HistoryHead) -> DeploymentRecordStatus {
+    DeploymentRecordStatus {
+        outcome: head.outcome,
+        finished_at: head.finished_at.clone(),
+        message: head.message.clone(),
+        hash: head.hash.clone(),
+    }
+}
+
+fn text(time: &Time) -> String {
+    let text = serde_json::to_value(time);
+    let text = text.ok().and_then(|text| text.as_str().map(str::to_owned));
+    text.unwrap_or_default()
+}
+
+/// The decision about a record that has no outcome: it gets that of which its binding tells.
+pub(super) fn decide(context: &Context<'_>) -> Decision {
+    let Some(record) = context.view.own::<DeploymentRecordSpec>(context.key) else {
+        return Decision::default();
+    };
+    Decision {
+        manager: MANAGER,
+        status: told(context, record).and_then(|status| changed(&record.status, &status)),
+        ..Decision::default()
+    }
+}
+
+fn told(context: &Context<'_>, record: &DeploymentRecord) -> Option<DeploymentRecordStatus> {
+    let spec = &record.spec;
+    if spec.action == Action::Delete {
+        let status = history::end(&spec.hash, Outcome::Succeeded, &spec.started_at, "");
+        return Some(status);
+    }
+    match spec.binding.kind.as_str() {
+        ReleaseBindingSpec::KIND => told_by::<ReleaseBindingSpec>(context, record),
+        ProjectReleaseBindingSpec::KIND => told_by::<ProjectReleaseBindingSpec>(context, record),
+        _ => None,
+    }
+}
+
+/// What its binding tells of a record.
+fn told_by<T: Recorded>(
+    context: &Context<'_>,
+    record: &DeploymentRecord,
+) -> Option<DeploymentRecordStatus> {
+    let (spec, known) = (&record.spec, &record.spec.binding);
+    let namespace = record.namespace();
+    let binding = context.view.get_with_status::<T>(namespace, &known.name);
+    let Some(binding) = binding.filter(|binding| binding.uid() == known.uid) else {
+        let why = format!("{} was deleted", known.kind);
+        let now = text(&context.now);
+        return Some(history::end(&spec.hash, Outcome::Superseded, &now, &why));
+    };
+    let head = T::head(&binding.status)?;
+    let ended = head.sequence == spec.sequence && head.outcome.is_some();
+    ended.then(|| status_of(head))
+}
