@@ -42,7 +42,10 @@ pub(super) fn of_writes(writes: &[Write]) -> Vec<Event> {
                 let name = format!("\"{}\"", text(object, "/metadata/name"));
                 deleted.entry(text(object, "/kind")).or_default().push(name);
             }
-            Write::Apply { .. } | Write::Delete { .. } | Write::Finalizers { .. } => {}
+            Write::Apply { .. }
+            | Write::Delete { .. }
+            | Write::Status { .. }
+            | Write::Finalizers { .. } => {}
         }
     }
     let told = deleted
