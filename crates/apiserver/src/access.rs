@@ -50,7 +50,7 @@ pub struct AdmissionRequest<'a> {
     pub operation: Operation,
     /// To which kind.
     pub resource: &'a Resource,
-    /// The object as it would be stored; for deletions, as it is stored.
+    /// The object as it would be stored; for deletions, as it is stored, before it is marked.
     pub object: Value,
     /// The object as it is stored, when there is one.
     pub old: Option<&'a Value>,

@@ -66,6 +66,11 @@ keys! {
     CHANGE_REASON = "change-reason";
     /// Annotation: what they did, as an action of a deployment record; without it, what changed tells.
     CHANGE_ACTION = "change-action";
+    /// Annotation of a write by the controllers: in whose name it is made. [`CHANGED_BY`] keeps it.
+    ON_BEHALF_OF = "on-behalf-of";
+    /// Annotation of a write: what it is, as an action of a deployment record. [`CHANGE_ACTION`] keeps
+    /// it.
+    ACTION = "action";
     /// Annotation: when a person last asked for a restart.
     RESTARTED_AT = "restartedAt";
     /// Annotation: the hash of everything a pod depends on.
@@ -86,7 +91,7 @@ keys! {
     NETWORK_POLICY_PROVIDER = "networkpolicyprovider";
 }
 
-/// Annotation of a write: why it is made. What of it is stored of bindings is [`CHANGE_REASON`].
+/// Annotation of a write: why it is made. [`CHANGE_REASON`] keeps it.
 pub const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 
 /// What [`MANAGED_BY`] says on every live object.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Options, Outcome, Part, seconds};
 use crate::{
+    access::Admitted,
     auth::User,
     cache::Place,
     convert::in_version,
@@ -75,8 +76,11 @@ async fn attempt(call: &mut Call<'_>, options: &DeleteOptions) -> Result<Deleted
     }
     check(call, &stored, options)?;
     let old = in_version(call.kind, &stored)?;
-    let _hold = call.admit(old.clone(), Some(&old), true)?.hold;
-    let mut new = old.clone();
+    let Admitted {
+        object: mut new,
+        hold: _hold,
+        ..
+    } = call.admit(old.clone(), Some(&old), true)?;
     let wait = mark(call, &mut new, options);
     if !wait && is_pod(call) {
         end_now(call, &mut new);

@@ -168,6 +168,10 @@ async fn attempt(call: &mut Call<'_>, edit: &mut Edit, last: bool) -> Result<(Ou
         hold: _hold,
         ..
     } = call.admit(new, Some(&old), false)?;
+    // What was new about it, the embedding program may have taken away.
+    if new == old && is_current(call.kind, &stored)? {
+        return Ok((Outcome::Stored(stored), false));
+    }
     if call.options.dry_run {
         return Ok((Outcome::Tree(new), false));
     }

@@ -296,7 +296,15 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
                 .filter(|_| action != Action::Refresh);
             said.unwrap_or_default().to_owned()
         };
-        let reason = asked(labels::CHANGE_REASON);
+        // Where nothing stamps bindings, what their last change said of itself is all there is.
+        let either = |stored: &str, said: &str| {
+            let stored = asked(stored);
+            if stored.is_empty() {
+                asked(said)
+            } else {
+                stored
+            }
+        };
         DeploymentRecordSpec {
             owner: spec.owner(),
             environment: spec.environment().to_owned(),
@@ -312,12 +320,8 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
                 .head()
                 .map_or_else(String::new, |head| head.release.clone()),
             configuration: configuration(spec),
-            changed_by: asked(labels::CHANGED_BY),
-            reason: if reason.is_empty() {
-                asked(labels::CHANGE_CAUSE)
-            } else {
-                reason
-            },
+            changed_by: either(labels::CHANGED_BY, labels::ON_BEHALF_OF),
+            reason: either(labels::CHANGE_REASON, labels::CHANGE_CAUSE),
             plan_digest: self.effect.digest(),
             started_at: started_at.to_owned(),
             previous_hash: self
@@ -339,7 +343,8 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
         let Some(head) = head else {
             return Action::Deploy;
         };
-        let said = binding.annotation(labels::CHANGE_ACTION);
+        let stored = binding.annotation(labels::CHANGE_ACTION);
+        let said = stored.or_else(|| binding.annotation(labels::ACTION));
         said.and_then(Action::named).unwrap_or_else(|| {
             if head.rendered != 0 && head.release == binding.spec.release() {
                 Action::Configure

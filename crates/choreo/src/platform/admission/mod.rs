@@ -1,4 +1,9 @@
-//! The rules of the platform's kinds, at the door of the API.
+//! The rules of the platform's kinds, at the door of the API: one module for each that looks at more
+//! than the object itself.
+
+mod authorship;
+mod records;
+mod release;
 
 use choreo_apiserver::{Admission, AdmissionRequest, Admitted, Denied, Operation, Violation};
 use choreo_compiler::{Diagnostic, check};
@@ -10,24 +15,29 @@ pub(super) struct Rules;
 
 impl Admission for Rules {
     fn admit(&self, request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
+        if request.resource.group != choreo_model::GROUP {
+            return Ok(Admitted::plain(request.object));
+        }
+        let write = Write::of(&request);
+        records::check(&write, &request)?;
         let AdmissionRequest {
+            user,
             operation,
-            resource,
             mut object,
             old,
             ..
         } = request;
-        let ours = resource.group == choreo_model::GROUP;
-        let writes = matches!(operation, Operation::Create | Operation::Update);
+        records::tidy(&write, &mut object);
+        authorship::stamp(&write, user, &mut object, old)?;
         // What is being deleted must get through, whatever it says: deletion ends.
-        let leaving = object.pointer("/metadata/deletionTimestamp").is_some();
-        if !ours || !writes || leaving {
+        let writes = matches!(operation, Operation::Create | Operation::Update);
+        if !writes || write.leaving {
             return Ok(Admitted::plain(object));
         }
-        keep_release(&resource.kind, &mut object, old);
+        release::keep(write.kind, &mut object, old);
         let Some(kind) = choreo_model::registry()
             .iter()
-            .find(|kind| kind.kind == resource.kind)
+            .find(|kind| kind.kind == write.kind)
         else {
             return Ok(Admitted::plain(object));
         };
@@ -36,6 +46,38 @@ impl Admission for Rules {
             warnings,
             ..Admitted::plain(object)
         })
+    }
+}
+
+/// A write as the rules tell them apart.
+struct Write<'a> {
+    /// The kind of the object.
+    kind: &'a str,
+    operation: Operation,
+    /// Whether the object is being deleted.
+    leaving: bool,
+}
+
+impl<'a> Write<'a> {
+    fn of(request: &AdmissionRequest<'a>) -> Self {
+        Self {
+            kind: &request.resource.kind,
+            operation: request.operation,
+            leaving: request
+                .object
+                .pointer("/metadata/deletionTimestamp")
+                .is_some(),
+        }
+    }
+}
+
+/// A refusal for one reason.
+fn denied(field: &str, message: impl Into<String>) -> Denied {
+    Denied {
+        causes: vec![Violation {
+            field: field.to_owned(),
+            message: message.into(),
+        }],
     }
 }
 
@@ -59,30 +101,6 @@ fn rules(kind: &Kind, object: &Value, old: Option<&Value>) -> Result<Vec<String>
         Ok(warnings.iter().map(ToString::to_string).collect())
     } else {
         Err(Denied { causes })
-    }
-}
-
-/// A binding that is written again without its release keeps the one it has: files that pin nothing
-/// must not undo a promotion.
-fn keep_release(kind: &str, object: &mut Value, old: Option<&Value>) {
-    if kind != "ReleaseBinding" {
-        return;
-    }
-    let Some(before) = old
-        .and_then(|old| old.pointer("/spec/releaseName"))
-        .and_then(Value::as_str)
-    else {
-        return;
-    };
-    let now = object
-        .pointer("/spec/releaseName")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if now.is_empty()
-        && !before.is_empty()
-        && let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
-    {
-        spec.insert("releaseName".to_owned(), Value::from(before));
     }
 }
 
@@ -138,16 +156,5 @@ mod tests {
         let mut labelled = old.clone();
         labelled["metadata"]["labels"] = json!({ "a": "b" });
         assert!(admit(&labelled, Some(&old)).is_ok());
-    }
-
-    #[test]
-    fn a_binding_keeps_its_release() {
-        let old = json!({"spec": {"releaseName": "c-1"}});
-        let mut new = json!({"spec": {"environment": "development"}});
-        keep_release("ReleaseBinding", &mut new, Some(&old));
-        assert_eq!(new["spec"]["releaseName"], "c-1");
-        let mut pinned = json!({"spec": {"releaseName": "c-2"}});
-        keep_release("ReleaseBinding", &mut pinned, Some(&old));
-        assert_eq!(pinned["spec"]["releaseName"], "c-2");
     }
 }
