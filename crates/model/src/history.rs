@@ -190,6 +190,9 @@ pub struct HistoryHead {
     /// The release it deployed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub release: String,
+    /// The releases deployed before it, the latest first, each once: the last ten, which are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
     /// The generation of the binding that it is about.
     pub generation: i64,
     /// The generation of the rendered release that it is about; 0 when there is none.

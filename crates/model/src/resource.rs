@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::application::NoStatus;
 use crate::check::{Check, Checker};
+use crate::history::HistoryHead;
 use crate::object::{Object, Spec};
 use crate::reference::{ResourceTypeKind, ResourceTypeRef};
 use crate::resource_type::{ResourceOutput, ResourceTypeSpec, RetainPolicy};
@@ -150,6 +151,9 @@ pub struct ResourceReleaseBindingStatus {
     /// of its release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retain_policy: Option<RetainPolicy>,
+    /// The last record of what was deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryHead>,
 }
 
 impl Spec for ResourceReleaseBindingSpec {

@@ -16,8 +16,8 @@ use choreo_model::{
 use serde_json::json;
 
 use super::{
-    Context, Finalizing, Obstacle, Release, apply, changed, delete_all, hold, metadata, pipeline,
-    some_of, surplus,
+    Context, Finalizing, Obstacle, Release, apply, changed, delete_all, history, hold, metadata,
+    pipeline, some_of, surplus,
 };
 use crate::decision::{Decision, Home, Write};
 use crate::key::By;
@@ -84,7 +84,7 @@ fn surplus(context: &Context<'_>, component: &Component, current: Option<&str>) 
     let releases = context
         .view
         .members::<ComponentReleaseSpec>(By::Component, &of);
-    let bound = bindings.iter().map(|one| one.spec.release_name.as_str());
+    let bound = bindings.iter().flat_map(|one| history::releases(one));
     let latest = component.status.latest_release.as_ref();
     let latest = latest.map(|latest| latest.name.as_str());
     let needed = bound.chain(latest).chain(current).collect();

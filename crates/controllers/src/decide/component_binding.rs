@@ -439,18 +439,12 @@ fn finalize(context: &Context<'_>, binding: &ReleaseBinding) -> Decision {
     let rendered = own_rendered(context, binding);
     let mut writes = rendering::delete(&rendered);
     if rendered.is_empty() {
-        let closed = history::close(context, binding, |head| ReleaseBindingStatus {
+        let status = |head| ReleaseBindingStatus {
             history: Some(head),
             ..binding.status.clone()
-        });
-        match closed {
-            Ok(last) => writes.extend(last),
-            Err(first) => {
-                return Decision {
-                    manager: MANAGER,
-                    ..*first
-                };
-            }
+        };
+        if let Some(first) = history::close(context, binding, MANAGER, &mut writes, status) {
+            return first;
         }
     }
     let deletion = Finalizing {

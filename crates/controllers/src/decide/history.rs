@@ -26,6 +26,8 @@ use crate::key::{By, Key};
 const MANAGER: &str = "deploymentrecord-controller";
 /// What is not ready after this time has failed.
 const DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+/// How many releases that were deployed before the last one are remembered.
+const EARLIER: usize = 10;
 /// How long the deletion of a binding waits at a time for its last record to end.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
@@ -107,13 +109,16 @@ pub(super) fn step<T: Recorded>(
 }
 
 /// Ends the history of a binding that is being deleted, when everything else is gone: what is under
-/// way gets its outcome, then a last record tells of the deletion. Returns the writes of that record,
-/// or a decision to carry out before; `status` makes the binding's status of where its history is.
+/// way gets its outcome, then a last record tells of the deletion, among the `writes`. Returns a
+/// decision to carry out before, if there is one; `status` makes the binding's status of where its
+/// history is.
 pub(super) fn close<T: Recorded>(
     context: &Context<'_>,
     binding: &Object<T>,
+    manager: &'static str,
+    writes: &mut Vec<Write>,
     status: impl FnOnce(HistoryHead) -> T::Status,
-) -> Result<Vec<Write>, Box<Decision>> {
+) -> Option<Decision> {
     let chain = Chain {
         context,
         binding,
@@ -129,15 +134,14 @@ pub(super) fn close<T: Recorded>(
         (None, None) => None,
     };
     if let Some(head) = first {
-        return Err(Box::new(Decision {
+        return Some(Decision {
+            manager,
             status: changed(&binding.status, &status(head)),
             look_again: Some(context.now.0 + PAUSE),
             ..Decision::default()
-        }));
+        });
     }
-    if head.is_none() {
-        return Ok(Vec::new());
-    }
+    head?;
     let asked = binding.metadata.deletion_timestamp.as_ref();
     let record = DeploymentRecordSpec {
         action: Action::Delete,
@@ -145,7 +149,21 @@ pub(super) fn close<T: Recorded>(
         configuration: None,
         ..chain.record(&text(asked.unwrap_or(&context.now)))
     };
-    Ok(chain.write(record).0)
+    writes.extend(chain.write(record).0);
+    None
+}
+
+/// The releases that `binding` names or can go back to.
+pub(super) fn releases<T: Recorded>(binding: &Object<T>) -> impl Iterator<Item = &str> {
+    let head = T::head(&binding.status);
+    let deployed = head.into_iter().flat_map(releases_of);
+    deployed.chain([binding.spec.release()])
+}
+
+/// The release that `head` is about, and those before it.
+fn releases_of(head: &HistoryHead) -> impl Iterator<Item = &str> {
+    let all = [&head.release].into_iter().chain(&head.earlier);
+    all.map(String::as_str).filter(|name| !name.is_empty())
 }
 
 /// The history of one binding.
@@ -252,10 +270,23 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
             sequence: spec.sequence,
             hash: spec.hash.clone(),
             release: spec.release.clone(),
+            earlier: self.earlier(&spec.release),
             generation: if same { self.binding.generation() } else { 0 },
             rendered: self.effect.generation().unwrap_or_default(),
             ..HistoryHead::default()
         }
+    }
+
+    /// What was deployed before `release`, the latest first.
+    fn earlier(&self, release: &str) -> Vec<String> {
+        let mut earlier: Vec<String> = Vec::new();
+        for name in self.head().into_iter().flat_map(releases_of) {
+            let known = earlier.iter().any(|earlier| earlier == name);
+            if name != release && !known && earlier.len() < EARLIER {
+                earlier.push(name.to_owned());
+            }
+        }
+        earlier
     }
 
     /// Stores the next record, and before it whatever the one before may not have been told.
@@ -266,6 +297,7 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
             sequence: spec.sequence,
             hash: hash.clone(),
             release: spec.release.clone(),
+            earlier: self.earlier(&spec.release),
             generation: self.binding.generation(),
             rendered: self.effect.generation().unwrap_or_default(),
             ..HistoryHead::default()

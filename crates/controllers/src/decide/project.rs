@@ -12,8 +12,8 @@ use choreo_model::{Project, ProjectReleaseBinding, finalizers, labels, names};
 use serde_json::json;
 
 use super::{
-    Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata, pipeline, retention,
-    surplus,
+    Context, Finalizing, Obstacle, apply, changed, delete_all, history, hold, metadata, pipeline,
+    retention, surplus,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -87,7 +87,7 @@ fn plan(
     let made = environments.into_iter();
     writes.extend(made.filter_map(|environment| bind(context, project, environment, &release)));
     let releases = context.view.members::<ProjectReleaseSpec>(By::Project, &of);
-    let named = bindings.iter().map(|one| one.spec.project_release.as_str());
+    let named = bindings.iter().flat_map(|one| history::releases(one));
     let needed = named.chain([release.as_str()]).collect();
     let limit = project.spec.release_history_limit;
     writes.extend(surplus::delete(releases, &needed, limit));

@@ -257,18 +257,12 @@ fn finalize(context: &Context<'_>, binding: &ProjectReleaseBinding) -> Decision 
         (reasons::RETAIN_HOLD, Vec::new(), retained)
     };
     if waits.is_empty() {
-        let closed = history::close(context, binding, |head| ProjectReleaseBindingStatus {
+        let status = |head| ProjectReleaseBindingStatus {
             history: Some(head),
             ..binding.status.clone()
-        });
-        match closed {
-            Ok(last) => writes.extend(last),
-            Err(first) => {
-                return Decision {
-                    manager: MANAGER,
-                    ..*first
-                };
-            }
+        };
+        if let Some(first) = history::close(context, binding, MANAGER, &mut writes, status) {
+            return first;
         }
     }
     let deletion = Finalizing {

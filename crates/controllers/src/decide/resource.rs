@@ -12,8 +12,8 @@ use choreo_model::{Resource, ResourceReleaseBinding, finalizers, labels, names};
 use serde_json::json;
 
 use super::{
-    Context, Finalizing, Obstacle, apply, changed, delete_all, hold, metadata, pipeline, retention,
-    surplus,
+    Context, Finalizing, Obstacle, apply, changed, delete_all, history, hold, metadata, pipeline,
+    retention, surplus,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -108,9 +108,7 @@ fn plan(
     let releases = context
         .view
         .members::<ResourceReleaseSpec>(By::Resource, &of);
-    let named = bindings
-        .iter()
-        .map(|one| one.spec.resource_release.as_str());
+    let named = bindings.iter().flat_map(|one| history::releases(one));
     let needed = named.chain([release.as_str()]).collect();
     let limit = resource.spec.release_history_limit;
     writes.extend(surplus::delete(releases, &needed, limit));

@@ -11,6 +11,7 @@ use choreo_model::resource_type::ResourceOutput;
 use choreo_model::{RenderedRelease, ResourceReleaseBinding, finalizers, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::history::{self, Effect};
 use super::rendering::{self, Rendering};
 use super::{Context, Finalizing, Obstacle, changed, hold, readiness, retention, some_of};
 use crate::decision::{Decision, Write};
@@ -27,19 +28,24 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let mut writes: Vec<Write> = hold(binding, finalizers::RESOURCE_RELEASE_BINDING)
         .into_iter()
         .collect();
-    let (conditions, outputs) = match plan(context, binding) {
-        Err(obstacle) => (obstructed(&obstacle), Vec::new()),
+    let (conditions, outputs, effect) = match plan(context, binding) {
+        Err(obstacle) => (obstructed(&obstacle), Vec::new(), Effect::Pending),
         Ok(plan) => {
             let conditions = observed(context, &plan);
+            let effect = Effect::of(plan.there, plan.write.as_ref());
             writes.extend(plan.write);
-            (conditions, plan.compiled.outputs)
+            (conditions, plan.compiled.outputs, effect)
         }
     };
-    let status = status(context, binding, conditions, outputs);
+    let mut status = status(context, binding, conditions, outputs);
+    let recorded = history::step(context, binding, effect, &status.conditions);
+    writes.extend(recorded.writes);
+    status.history = recorded.head;
     Decision {
         manager: MANAGER,
         writes,
         status: changed(&binding.status, &status),
+        look_again: recorded.look_again,
         ..Decision::default()
     }
 }
@@ -55,6 +61,7 @@ fn status(
         conditions: context.conditions(binding, &old.conditions, conditions),
         outputs,
         retain_policy: Some(retention::policy(context, binding)),
+        history: old.history.clone(),
     }
 }
 
@@ -213,11 +220,21 @@ fn finalize(context: &Context<'_>, binding: &ResourceReleaseBinding) -> Decision
         return retain(context, binding);
     }
     let rendered = retention::rendered(context, binding);
+    let mut writes = rendering::delete(&rendered);
+    if rendered.is_empty() {
+        let status = |head| ResourceReleaseBindingStatus {
+            history: Some(head),
+            ..binding.status.clone()
+        };
+        if let Some(first) = history::close(context, binding, MANAGER, &mut writes, status) {
+            return first;
+        }
+    }
     let deletion = Finalizing {
         manager: MANAGER,
         finalizer: finalizers::RESOURCE_RELEASE_BINDING,
         reason: reasons::FINALIZING,
-        writes: rendering::delete(&rendered),
+        writes,
         waits: super::names(rendered),
     };
     deletion.decide(binding, |new| {

@@ -1,7 +1,8 @@
 //! Releases that are kept no longer: all but the newest of those that nothing names.
 //!
-//! A release that a binding names, or that is the latest, is never among them; and whoever keeps a
-//! record of a release that can be gone back to adds it to what is `needed`.
+//! What a binding names, what its environment can go back to, and the latest are `needed`. Bindings
+//! are asked for that without waiting for news of their status: a release that they remember only
+//! later they name before.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;

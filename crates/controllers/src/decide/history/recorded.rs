@@ -1,9 +1,10 @@
-//! What bindings of components and of projects have in common, as far as their history is concerned.
+//! What bindings of components, projects and resources have in common, as far as their history is concerned.
 
 use choreo_model::history::HistoryHead;
 use choreo_model::project::{ProjectReleaseBindingSpec, ProjectReleaseBindingStatus};
 use choreo_model::release::{ReleaseBindingSpec, ReleaseBindingStatus};
 use choreo_model::rendered::RenderedOwner;
+use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseBindingStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
 
@@ -72,6 +73,34 @@ impl Recorded for ProjectReleaseBindingSpec {
     }
 
     fn conditions(status: &ProjectReleaseBindingStatus) -> &[Condition] {
+        &status.conditions
+    }
+}
+
+impl Recorded for ResourceReleaseBindingSpec {
+    const RELEASE: &'static str = "resourceRelease";
+
+    fn owner(&self) -> RenderedOwner {
+        RenderedOwner {
+            project_name: self.owner.project_name.clone(),
+            component_name: None,
+            resource_name: Some(self.owner.resource_name.clone()),
+        }
+    }
+
+    fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    fn release(&self) -> &str {
+        &self.resource_release
+    }
+
+    fn head(status: &ResourceReleaseBindingStatus) -> Option<&HistoryHead> {
+        status.history.as_ref()
+    }
+
+    fn conditions(status: &ResourceReleaseBindingStatus) -> &[Condition] {
         &status.conditions
     }
 }

@@ -109,3 +109,30 @@ fn everything_that_is_released_says_how_many_are_kept() {
         ["ProjectRelease old-1"]
     );
 }
+
+#[test]
+fn what_an_environment_can_go_back_to_is_kept() {
+    let mut world = World::new(&shop());
+    world.live(&ALL);
+    let key = Key::new("ReleaseBinding", "default", "web-development");
+    let mut deployed = Vec::new();
+    for image in 1..=13 {
+        world.add(&WORKLOAD.replace("web:1", &format!("web:{image}")));
+        world.live(&ALL);
+        let release = world.stored[&key]["spec"]["releaseName"].clone();
+        deployed.insert(0, release);
+    }
+    let head = &world.stored[&key]["status"]["history"];
+    assert_eq!(head["release"], deployed[0]);
+    assert_eq!(head["earlier"], json!(deployed[1..=10]));
+    // However many others were made since that were not deployed here.
+    let owner = json!({ "projectName": "shop", "componentName": "web" });
+    releases(&mut world, "ComponentRelease", &owner, 13);
+    let deleted = deleted(&mut world, "Component", "web");
+    assert_eq!(deleted.len(), 13 + 2 - 10, "{deleted:?}");
+    let kept = |release: &Value| {
+        let title = format!("ComponentRelease {}", release.as_str().unwrap());
+        !deleted.contains(&title)
+    };
+    assert!(deployed[..=10].iter().all(kept), "{deleted:?}");
+}
