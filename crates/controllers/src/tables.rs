@@ -7,6 +7,7 @@ use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
 use choreo_model::history::DeploymentRecordSpec;
+use choreo_model::observability::ObservabilityAlertsNotificationChannelSpec;
 use choreo_model::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use choreo_model::project::{
@@ -20,8 +21,8 @@ use choreo_model::resource_type::ResourceTypeSpec;
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::ComponentOwner;
 use choreo_model::traits::TraitSpec;
-use choreo_model::workflow::WorkflowSpec;
-use choreo_model::{Object, Spec};
+use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
+use choreo_model::{Object, Spec, labels};
 use serde_json::Value;
 
 use crate::key::{By, Group, Key, place};
@@ -286,6 +287,16 @@ tables! {
         By::Namespace,
         &[group.namespace()],
     )];
+    channels: ObservabilityAlertsNotificationChannelSpec, |channel| vec![Group::new(
+        "ObservabilityAlertsNotificationChannel",
+        By::Environment,
+        &[channel.namespace(), &channel.spec.environment],
+    )];
+    runs: WorkflowRunSpec, |run| {
+        let label = |key| run.label(key).unwrap_or_default();
+        let of = [run.namespace(), label(labels::PROJECT), label(labels::COMPONENT)];
+        vec![Group::new("WorkflowRun", By::Component, &of)]
+    };
     workflows: WorkflowSpec, |workflow| {
         let plane = &workflow.spec.workflow_plane_ref;
         let of = place(plane.kind.as_str(), plane.namespace(workflow.namespace()), &plane.name);

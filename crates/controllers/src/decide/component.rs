@@ -9,7 +9,7 @@ use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::traits::TraitSpec;
-use choreo_model::workflow::WorkflowSpec;
+use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
 use choreo_model::{
     Component, ComponentType, Object, ReleaseBinding, Spec, Workload, finalizers, labels, names,
 };
@@ -343,14 +343,17 @@ fn finalize(context: &Context<'_>, component: &Component) -> Decision {
         .view
         .members::<ComponentReleaseSpec>(By::Component, &of);
     let workloads = context.view.members::<WorkloadSpec>(By::Component, &of);
+    let runs = context.view.members::<WorkflowRunSpec>(By::Component, &of);
     let writes: Vec<Write> = delete_all(bindings.iter().copied())
         .chain(delete_all(releases.iter().copied()))
         .chain(delete_all(workloads.iter().copied()))
+        .chain(delete_all(runs.iter().copied()))
         .collect();
     let waits: Vec<String> = super::names(bindings)
         .into_iter()
         .chain(super::names(releases))
         .chain(super::names(workloads))
+        .chain(super::names(runs))
         .collect();
     let deletion = Finalizing {
         manager: MANAGER,

@@ -12,7 +12,7 @@ use choreo_model::release::{
 };
 use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec};
 use choreo_model::secret::SecretReferenceSpec;
-use choreo_model::shared::Egress;
+use choreo_model::shared::{Egress, TargetPlane};
 use choreo_model::{
     Component, ConfigurationGroup, DataPlane, Environment, Project, ReleaseBinding,
     RenderedRelease, SecretReference, finalizers, names,
@@ -21,7 +21,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::{self, Effect};
 use super::rendering::{self, Rendering};
-use super::{Context, Finalizing, Obstacle, changed, consumed, hold, readiness, some_of};
+use super::{
+    Context, Finalizing, Obstacle, changed, consumed, hold, observability, readiness, some_of,
+};
 use crate::decision::{Decision, Write};
 use crate::key::By;
 
@@ -155,22 +157,27 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
         providers: providers(context, binding, input.release),
         resources: consumed::providers(context, binding, input.release),
         project_egress: project_egress(context, binding),
-        notification_channel: None,
+        notification_channel: observability::channel(context, &binding.spec.environment),
     };
     let compiled = compile_component(&snapshot, context.view.programs());
     let owner = &binding.spec.owner;
     let name = names::component_binding(&owner.component_name, &binding.spec.environment);
-    let synced = rendered(context, binding, &name, &compiled);
+    let main = (name.as_str(), TargetPlane::DataPlane);
+    let synced = rendered(context, binding, main, &compiled).and_then(|rendered| {
+        let more = observability::writes(context, binding, input.data_plane, &compiled)?;
+        Ok((rendered, more))
+    });
     let workload = input.release.component_type.spec.workload_type;
     let (mut conditions, writes, effect) = match synced {
         Err(obstacle) => {
             let conditions = Outcome::obstructed(&obstacle).conditions;
             (conditions, Vec::new(), Effect::Pending)
         }
-        Ok((there, write)) => {
+        Ok(((there, write), mut more)) => {
             let held = held(&compiled, there);
             let write = write.filter(|_| held.is_none());
             let held_back = held.is_some();
+            more.retain(|_| !held_back);
             let mut all = vec![held.unwrap_or_else(|| {
                 rendering::synced(context, types::RELEASE_SYNCED, &name, there)
             })];
@@ -184,7 +191,7 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
             } else {
                 Effect::of(there, write.as_ref())
             };
-            (all, write.into_iter().collect(), effect)
+            (all, write.into_iter().chain(more).collect(), effect)
         }
     };
     conditions.insert(1, connections_resolved(&compiled));
@@ -197,11 +204,12 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
     }
 }
 
-/// The rendered release of the binding that is there, and the write that makes it as wanted.
-fn rendered<'a>(
+/// The rendered release of this name and for this plane that is there, and the write that makes it
+/// as wanted.
+pub(super) fn rendered<'a>(
     context: &Context<'a>,
     binding: &ReleaseBinding,
-    name: &str,
+    (name, plane): (&str, TargetPlane),
     compiled: &Compiled,
 ) -> Result<(Option<&'a RenderedRelease>, Option<Write>), Obstacle> {
     rendering::check(compiled)?;
@@ -214,6 +222,7 @@ fn rendered<'a>(
         name,
         owner,
         environment: &binding.spec.environment,
+        plane,
         compiled,
     };
     rendering::release(context, binding, rendering)

@@ -7,6 +7,7 @@ mod environment;
 mod events;
 mod gone;
 mod history;
+mod observability;
 mod pipeline;
 mod plane;
 mod project;

@@ -7,6 +7,7 @@ use choreo_model::project::{
     ProjectReleaseBindingSpec, ProjectReleaseBindingStatus, ProjectReleaseSpec, ProjectSpec,
 };
 use choreo_model::rendered::{Health, RenderedOwner, RenderedReleaseSpec};
+use choreo_model::shared::TargetPlane;
 use choreo_model::{ProjectReleaseBinding, RenderedRelease, finalizers, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -99,6 +100,7 @@ fn plan<'a>(
             resource_name: None,
         },
         environment: &binding.spec.environment,
+        plane: TargetPlane::DataPlane,
         compiled: &compiled,
     };
     let (there, write) = rendering::release(context, binding, rendering)?;

@@ -25,7 +25,11 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     if rendered.is_deleting() {
         return finalize(context, rendered);
     }
-    let mut writes: Vec<Write> = hold(rendered, finalizers::DATA_PLANE).into_iter().collect();
+    let finalizer = match rendered.spec.target_plane {
+        TargetPlane::DataPlane => finalizers::DATA_PLANE,
+        TargetPlane::ObservabilityPlane => finalizers::OBSERVABILITY_PLANE,
+    };
+    let mut writes: Vec<Write> = hold(rendered, finalizer).into_iter().collect();
     let live = context.view.live_of(rendered.uid());
     let (applied, resources) = match home(context, rendered) {
         Err(obstacle) => {
@@ -39,6 +43,9 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         Ok(home) => {
             let wanted = wanted(home, rendered);
             let applied = place(context, home, &wanted, &live, &mut writes);
+            if rendered.spec.target_plane == TargetPlane::ObservabilityPlane {
+                writes.splice(0..0, namespaces(context, home, &wanted));
+            }
             (applied, resources(context, rendered, &wanted, &live))
         }
     };
@@ -57,11 +64,8 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
 }
 
 fn home(context: &Context<'_>, rendered: &RenderedRelease) -> Result<usize, Obstacle> {
-    if rendered.spec.target_plane == TargetPlane::ObservabilityPlane {
-        let message = "there is no observability plane to put the objects on";
-        return Err(Obstacle::new(reasons::APPLY_FAILED, message));
-    }
-    match rendering::home(context, &rendered.spec.environment_name)? {
+    let spec = &rendered.spec;
+    match rendering::home(context, &spec.environment_name, spec.target_plane)? {
         Home::Plane(home) => Ok(home),
         Home::Control => Err(Obstacle::new(
             reasons::APPLY_FAILED,
@@ -179,6 +183,25 @@ fn place(
             format!("{} resources applied", wanted.len()),
         ),
     }
+}
+
+/// The namespaces that are missing. On a data plane those are cells, which projects make; an
+/// observability plane has none, so nobody else makes them there.
+fn namespaces(context: &Context<'_>, home: usize, wanted: &[Wanted]) -> Vec<Write> {
+    let names: BTreeSet<&str> = wanted
+        .iter()
+        .map(|one| one.key.namespace.as_str())
+        .collect();
+    names
+        .into_iter()
+        .filter(|name| !name.is_empty() && context.view.namespace(home, name).is_none())
+        .map(|name| Write::Apply {
+            home: Home::Plane(home),
+            object: json!({
+                "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name },
+            }),
+        })
+        .collect()
 }
 
 /// What an object waits for when its namespace is not there.

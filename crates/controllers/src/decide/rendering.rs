@@ -12,7 +12,7 @@ use choreo_model::{DataPlane, Environment, Object, RenderedRelease, Spec, labels
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
-use super::{Context, Obstacle, metadata};
+use super::{Context, Obstacle, metadata, observability};
 use crate::decision::{Home, Write};
 
 pub(super) fn environment<'a>(
@@ -56,6 +56,8 @@ pub(super) struct Rendering<'a> {
     pub(super) name: &'a str,
     pub(super) owner: RenderedOwner,
     pub(super) environment: &'a str,
+    /// Where the objects go; those for other planes are left out.
+    pub(super) plane: TargetPlane,
     pub(super) compiled: &'a Compiled,
 }
 
@@ -109,7 +111,7 @@ pub(super) fn release<'a, T: Spec>(
 fn spec(rendering: Rendering<'_>) -> RenderedReleaseSpec {
     let resources = rendering
         .compiled
-        .objects_for(TargetPlane::DataPlane)
+        .objects_for(rendering.plane)
         .map(|one| RenderedResource {
             id: one.id.clone(),
             object: Value::from(&one.object),
@@ -121,7 +123,7 @@ fn spec(rendering: Rendering<'_>) -> RenderedReleaseSpec {
         resources,
         interval: None,
         progressing_interval: None,
-        target_plane: TargetPlane::DataPlane,
+        target_plane: rendering.plane,
     }
 }
 
@@ -209,10 +211,33 @@ pub(super) fn delete(rendered: &[&RenderedRelease]) -> Vec<Write> {
     super::delete_all(rendered.iter().copied()).collect()
 }
 
-/// Where the live objects of an environment are.
-pub(super) fn home(context: &Context<'_>, environment: &str) -> Result<Home, Obstacle> {
+/// Where the live objects of an environment are that go to `plane`.
+pub(super) fn home(
+    context: &Context<'_>,
+    environment: &str,
+    plane: TargetPlane,
+) -> Result<Home, Obstacle> {
     let environment = self::environment(context, environment)?;
-    let plane = data_plane(context, environment)?;
-    let name = format!("{}/{}/{}", plane.kind(), plane.namespace(), plane.name());
+    let data_plane = data_plane(context, environment)?;
+    let name = match plane {
+        TargetPlane::DataPlane => title(data_plane),
+        TargetPlane::ObservabilityPlane => {
+            let plane = observability::plane(context, data_plane);
+            title(plane.ok_or_else(|| {
+                Obstacle::new(
+                    reasons::APPLY_FAILED,
+                    format!(
+                        "{} \"{}\" has no observability plane, and none is called \"default\"",
+                        data_plane.kind(),
+                        data_plane.name()
+                    ),
+                )
+            })?)
+        }
+    };
     Ok(Home::Plane(context.view.home(&name)))
+}
+
+fn title<T: Spec>(plane: &Object<T>) -> String {
+    format!("{}/{}/{}", plane.kind(), plane.namespace(), plane.name())
 }

@@ -8,6 +8,7 @@ use choreo_model::resource::{
     ResourceReleaseBindingSpec, ResourceReleaseBindingStatus, ResourceReleaseSpec, ResourceSpec,
 };
 use choreo_model::resource_type::ResourceOutput;
+use choreo_model::shared::TargetPlane;
 use choreo_model::{RenderedRelease, ResourceReleaseBinding, finalizers, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -107,6 +108,7 @@ fn plan<'a>(context: &Context<'a>, binding: &ResourceReleaseBinding) -> Result<P
             resource_name: Some(owner.resource_name.clone()),
         },
         environment: &binding.spec.environment,
+        plane: TargetPlane::DataPlane,
         compiled: &compiled.compiled,
     };
     let (there, write) = rendering::release(context, binding, rendering)?;

@@ -28,6 +28,31 @@ fn deletion_says_what_it_waits_for_and_ends() {
 }
 
 #[test]
+fn the_runs_of_a_component_go_with_it() {
+    let leaving = COMPONENT.replace(
+        "namespace: default",
+        "namespace: default, deletionTimestamp: \"2026-01-01T00:00:00Z\", finalizers: \
+         [openchoreo.dev/component-cleanup]",
+    );
+    let run = r"
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: WorkflowRun
+metadata:
+  name: build-1
+  namespace: default
+  labels: { openchoreo.dev/project: shop, openchoreo.dev/component: web }
+spec: { workflow: { name: docker } }
+";
+    check_writes(
+        &format!("{leaving}{run}"),
+        "Component",
+        "web",
+        &["delete WorkflowRun build-1"],
+    );
+}
+
+#[test]
 fn a_rendered_release_goes_without_its_environment() {
     let rendered = r#"
 apiVersion: openchoreo.dev/v1alpha1

@@ -8,6 +8,7 @@ mod events;
 mod gone;
 mod groups;
 mod history;
+mod observability;
 mod planes;
 mod project;
 mod resource;
