@@ -12,11 +12,15 @@ use std::{
 /// Every crate of the workspace with the workspace crates it may use.
 const LAYERS: &[(&str, &[&str])] = &[
     ("choreo-model", &[]),
+    ("choreo-packed", &[]),
     ("choreo-template", &[]),
     ("choreo-compiler", &["choreo-model", "choreo-template"]),
-    ("choreo-apiserver", &["choreo-template"]),
+    ("choreo-apiserver", &["choreo-packed", "choreo-template"]),
     ("choreo-node", &[]),
-    ("choreo-controllers", &["choreo-model", "choreo-compiler"]),
+    (
+        "choreo-controllers",
+        &["choreo-model", "choreo-packed", "choreo-compiler"],
+    ),
     (
         "choreo",
         &[
@@ -29,7 +33,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "choreo-bench",
-        &["choreo-model", "choreo-compiler", "choreo-apiserver"],
+        &[
+            "choreo-model",
+            "choreo-compiler",
+            "choreo-apiserver",
+            "choreo-node",
+            "choreo-controllers",
+        ],
     ),
     ("choreo-fuzz", &[]),
     ("storefront", &[]),

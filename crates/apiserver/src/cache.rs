@@ -19,7 +19,7 @@ const EVENTS_MIN: usize = 256;
 /// Events that are never exceeded.
 const EVENTS_MAX: usize = 8_192;
 /// Bytes of objects that only the past refers to.
-const EVENT_BYTES: usize = 8 << 20;
+const EVENT_BYTES: usize = 4 << 20;
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,15 +125,13 @@ impl State {
 
 /// What an event keeps in memory that would otherwise be gone.
 fn weight(event: &Event) -> usize {
-    let past = event
-        .previous
-        .as_ref()
-        .map_or(0, |object| object.json.len());
-    past + if event.deleted {
-        event.object.json.len()
+    let past = event.previous.as_ref().map_or(0, |object| object.weight());
+    let last = if event.deleted {
+        event.object.weight()
     } else {
         0
-    } + 128
+    };
+    past + last + 128
 }
 
 impl Shelf {
@@ -258,8 +256,8 @@ pub(crate) type Place = (Collection, Name);
 /// Who owns whom, by UID.
 #[derive(Default)]
 struct Owners {
-    places: HashMap<Box<str>, Place>,
-    dependents: HashMap<Box<str>, HashSet<Place>>,
+    places: HashMap<Arc<str>, Place>,
+    dependents: HashMap<Arc<str>, HashSet<Place>>,
 }
 
 impl Owners {

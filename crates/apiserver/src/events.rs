@@ -87,13 +87,12 @@ fn last(event: &Value) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use serde_json::json;
 
     fn event(name: &str, last: &str) -> Arc<Stored> {
         let event = json!({"metadata": {"name": name, "namespace": "n", "uid": name,
             "creationTimestamp": "2026-01-01T00:00:00Z"}, "lastTimestamp": last});
-        Arc::new(Stored::parse(1, Bytes::from(event.to_string())).unwrap())
+        Arc::new(Stored::parse(1, event.to_string().as_bytes()).unwrap())
     }
 
     #[test]

@@ -8,7 +8,6 @@ mod patches;
 
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -128,7 +127,7 @@ fn selector(data: &[u8]) {
     let Some(kind) = kind(&object) else {
         return;
     };
-    let Ok(stored) = Stored::parse(1, Bytes::from(object.to_string())) else {
+    let Ok(stored) = Stored::parse(1, object.to_string().as_bytes()) else {
         return;
     };
     let selects = |labels: &str, fields: &str| {

@@ -1,25 +1,30 @@
-//! Objects as they are kept: serialised once, with the few fields that lists,
+//! Objects as they are kept: serialised once and packed, with the few fields that lists,
 //! watches and the garbage collector ask for beside the bytes.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use bytes::Bytes;
+use choreo_packed::{Packed, shared};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::status::{Failure, Result};
 
+/// What comes behind the version of an object as it is serialised here.
+const END: &[u8] = b"\"}}";
+
 /// Where an object is within its kind. The namespace of cluster-wide objects is empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Name {
-    pub(crate) namespace: Box<str>,
-    pub(crate) name: Box<str>,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) name: Arc<str>,
 }
 
 impl Name {
@@ -34,12 +39,28 @@ impl Name {
 /// What is read of an object without parsing it whole each time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Head {
-    pub(crate) uid: Box<str>,
-    pub(crate) labels: BTreeMap<Box<str>, Box<str>>,
+    pub(crate) uid: Arc<str>,
+    pub(crate) labels: Labels,
     /// UIDs of the owners.
-    pub(crate) owners: Box<[Box<str>]>,
+    pub(crate) owners: Box<[Arc<str>]>,
     pub(crate) deleting: bool,
-    pub(crate) finalizers: Box<[Box<str>]>,
+    pub(crate) finalizers: Box<[Arc<str>]>,
+}
+
+/// Labels as texts `key=value`, which objects share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Labels(Box<[Arc<str>]>);
+
+impl Labels {
+    /// The value of a label.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        let value = |label: &'_ Arc<str>| -> Option<usize> {
+            let rest = label.strip_prefix(key)?.strip_prefix('=')?;
+            Some(label.len() - rest.len())
+        };
+        let found = self.0.iter().find_map(|label| Some((label, value(label)?)));
+        found.map(|(label, at)| &label[at..])
+    }
 }
 
 /// An object at one version.
@@ -48,7 +69,10 @@ pub(crate) struct Stored {
     pub(crate) name: Name,
     pub(crate) version: u64,
     pub(crate) head: Head,
-    pub(crate) json: Bytes,
+    api_version: Arc<str>,
+    text: Arc<Packed>,
+    /// Whether the text ends where the version belongs.
+    open: bool,
     /// The tree, of objects that are read with every request.
     tree: OnceLock<Box<Value>>,
     /// The schema that would leave it as it is; 0 if none is known.
@@ -57,32 +81,42 @@ pub(crate) struct Stored {
 
 impl Stored {
     /// Reads an object as the store keeps it.
-    pub(crate) fn parse(version: u64, json: Bytes) -> serde_json::Result<Self> {
-        let whole: Whole = serde_json::from_slice(&json)?;
-        let metadata = whole.metadata;
-        let name = Name {
-            namespace: metadata.namespace,
-            name: metadata.name,
-        };
-        let head = Head {
-            uid: metadata.uid,
-            labels: metadata.labels.unwrap_or_default(),
-            owners: metadata
-                .owner_references
-                .into_iter()
-                .map(|owner| owner.uid)
-                .collect(),
-            deleting: metadata.deletion_timestamp.is_some(),
-            finalizers: metadata.finalizers.into(),
-        };
+    pub(crate) fn parse(version: u64, json: &[u8]) -> serde_json::Result<Self> {
+        let whole: Whole<'_> = serde_json::from_slice(json)?;
+        let kind = whole.type_();
+        let end = [version.to_string().as_bytes(), END].concat();
+        let open = json.strip_suffix(end.as_slice());
         Ok(Self {
-            name,
             version,
-            head,
-            json,
+            api_version: shared(&whole.api_version),
+            text: Arc::new(Packed::new(&kind, open.unwrap_or(json))),
+            open: open.is_some(),
+            name: whole.metadata.place(),
+            head: whole.metadata.head(),
             tree: OnceLock::new(),
             fits: AtomicU64::new(0),
         })
+    }
+
+    /// The object as JSON.
+    pub(crate) fn json(&self) -> Bytes {
+        let version = if self.open {
+            self.version.to_string()
+        } else {
+            String::new()
+        };
+        let mut text = self.text.text(version.len() + END.len());
+        if self.open {
+            text.extend_from_slice(version.as_bytes());
+            text.extend_from_slice(END);
+        }
+        Bytes::from(text)
+    }
+
+    /// How much memory it takes, about.
+    pub(crate) fn weight(&self) -> usize {
+        const REST: usize = 640;
+        self.text.size() + REST
     }
 
     /// Whether the schema with this mark is known to leave the object as it is.
@@ -97,9 +131,7 @@ impl Stored {
 
     /// Whether the object was written in this version of its kind.
     pub(crate) fn speaks(&self, api_version: &str) -> bool {
-        let rest = self.json.strip_prefix(b"{\"apiVersion\":\"");
-        let rest = rest.and_then(|rest| rest.strip_prefix(api_version.as_bytes()));
-        rest.is_some_and(|rest| rest.starts_with(b"\""))
+        *self.api_version == *api_version
     }
 
     /// The object as a tree that is kept as long as the object: for what is read with every request.
@@ -113,46 +145,91 @@ impl Stored {
 
     /// The object as a tree.
     pub(crate) fn value(&self) -> Result<Value> {
-        serde_json::from_slice(&self.json).map_err(Failure::internal)
+        serde_json::from_slice(&self.json()).map_err(Failure::internal)
+    }
+}
+
+/// What is read of every object.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole<'a> {
+    #[serde(default, borrow)]
+    api_version: Cow<'a, str>,
+    #[serde(default, borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+}
+
+impl Whole<'_> {
+    /// What objects that say the same have in common.
+    fn type_(&self) -> String {
+        format!("{}/{}", self.api_version, self.kind)
     }
 }
 
 #[derive(Deserialize)]
-struct Whole {
-    metadata: Metadata,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
-    name: Box<str>,
-    #[serde(default)]
-    namespace: Box<str>,
-    #[serde(default)]
-    uid: Box<str>,
-    #[serde(default)]
-    labels: Option<BTreeMap<Box<str>, Box<str>>>,
-    #[serde(default)]
-    owner_references: Vec<Owner>,
+struct Metadata<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(default, borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(default, borrow)]
+    uid: Cow<'a, str>,
+    #[serde(default, borrow)]
+    labels: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+    #[serde(default, borrow)]
+    owner_references: Vec<Owner<'a>>,
     #[serde(default)]
     deletion_timestamp: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    finalizers: Vec<Box<str>>,
+    #[serde(default, borrow)]
+    finalizers: Vec<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
-struct Owner {
-    uid: Box<str>,
+struct Owner<'a> {
+    #[serde(borrow)]
+    uid: Cow<'a, str>,
 }
 
-/// An object on its way to the store: serialised around the hole that its
-/// resource version will fill, so the writer thread does not serialise.
+impl Metadata<'_> {
+    fn place(&self) -> Name {
+        Name {
+            namespace: shared(&self.namespace),
+            name: self.name.as_ref().into(),
+        }
+    }
+
+    fn head(&self) -> Head {
+        let labels = self.labels.iter().flatten();
+        Head {
+            uid: shared(&self.uid),
+            labels: Labels(
+                labels
+                    .map(|(key, value)| shared(&format!("{key}={value}")))
+                    .collect(),
+            ),
+            owners: self
+                .owner_references
+                .iter()
+                .map(|owner| shared(&owner.uid))
+                .collect(),
+            deleting: self.deletion_timestamp.is_some(),
+            finalizers: self.finalizers.iter().map(|one| shared(one)).collect(),
+        }
+    }
+}
+
+/// An object on its way to the store: serialised up to the place of its resource version, and packed, so
+/// that the writer thread does neither.
 #[derive(Debug)]
 pub(crate) struct Draft {
     name: Name,
     head: Head,
-    before: Vec<u8>,
-    after: Vec<u8>,
+    api_version: Arc<str>,
+    text: Vec<u8>,
+    packed: Arc<Packed>,
     /// The schema it was written under; 0 if that was none.
     fits: u64,
 }
@@ -165,48 +242,32 @@ impl Draft {
         let whole = Whole::deserialize(object).map_err(|error| {
             Failure::bad_request(format!("the object's metadata cannot be read: {error}"))
         })?;
-        let mut before = vec![b'{'];
-        let mut after = Vec::new();
+        let mut text = vec![b'{'];
         let metadata = object["metadata"].as_object();
-        // The version comes first, so that `Stored::speaks` need not parse.
         for key in ["apiVersion", "kind"] {
-            member(&mut before, key, fields.get(key).unwrap_or(&Value::Null))?;
-            before.push(b',');
+            member(&mut text, key, fields.get(key).unwrap_or(&Value::Null))?;
+            text.push(b',');
         }
         for (key, value) in fields {
             if !matches!(key.as_str(), "metadata" | "apiVersion" | "kind") {
-                member(&mut before, key, value)?;
-                before.push(b',');
+                member(&mut text, key, value)?;
+                text.push(b',');
             }
         }
-        before.extend_from_slice(b"\"metadata\":{");
+        text.extend_from_slice(b"\"metadata\":{");
         for (key, value) in metadata.into_iter().flatten() {
             if key != "resourceVersion" {
-                member(&mut before, key, value)?;
-                before.push(b',');
+                member(&mut text, key, value)?;
+                text.push(b',');
             }
         }
-        before.extend_from_slice(b"\"resourceVersion\":\"");
-        after.extend_from_slice(b"\"}}");
-        let metadata = whole.metadata;
+        text.extend_from_slice(b"\"resourceVersion\":\"");
         Ok(Self {
-            name: Name {
-                namespace: metadata.namespace,
-                name: metadata.name,
-            },
-            head: Head {
-                uid: metadata.uid,
-                labels: metadata.labels.unwrap_or_default(),
-                owners: metadata
-                    .owner_references
-                    .into_iter()
-                    .map(|owner| owner.uid)
-                    .collect(),
-                deleting: metadata.deletion_timestamp.is_some(),
-                finalizers: metadata.finalizers.into(),
-            },
-            before,
-            after,
+            name: whole.metadata.place(),
+            head: whole.metadata.head(),
+            api_version: shared(&whole.api_version),
+            packed: Arc::new(Packed::new(&whole.type_(), &text)),
+            text,
             fits: 0,
         })
     }
@@ -225,19 +286,22 @@ impl Draft {
 
     /// The object at its version.
     pub(crate) fn seal(&self, version: u64) -> Stored {
-        let number = version.to_string();
-        let mut json = Vec::with_capacity(self.before.len() + self.after.len() + number.len());
-        json.extend_from_slice(&self.before);
-        json.extend_from_slice(number.as_bytes());
-        json.extend_from_slice(&self.after);
         Stored {
             name: self.name.clone(),
             version,
             head: self.head.clone(),
-            json: Bytes::from(json),
+            api_version: Arc::clone(&self.api_version),
+            text: Arc::clone(&self.packed),
+            open: true,
             tree: OnceLock::new(),
             fits: AtomicU64::new(self.fits),
         }
+    }
+
+    /// The object at its version, as JSON.
+    pub(crate) fn json(&self, version: u64) -> Vec<u8> {
+        let number = version.to_string();
+        [&self.text, number.as_bytes(), END].concat()
     }
 }
 

@@ -154,7 +154,7 @@ fn text_at(tree: &Value, path: &str) -> String {
 
 impl Label {
     fn matches(&self, object: &Stored) -> bool {
-        let get = |key: &str| object.head.labels.get(key).map(|value| &**value);
+        let get = |key: &str| object.head.labels.get(key);
         match self {
             Self::In(key, values) => {
                 get(key).is_some_and(|found| values.iter().any(|value| value == found))

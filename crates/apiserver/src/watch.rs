@@ -93,7 +93,7 @@ struct Watcher {
     cache: Arc<crate::cache::Cache>,
     shelf: Arc<Shelf>,
     kind: Arc<Served>,
-    namespace: Box<str>,
+    namespace: Arc<str>,
     selector: Selector,
     bookmarks: bool,
     /// Everything up to here was sent or did not concern this watch.

@@ -12,7 +12,6 @@ use kube::{Client, Error};
 use serde_json::{Value, json};
 
 use crate::decision::{Decision, Event, EventType, Home, Write};
-use crate::index;
 use crate::key::Key;
 use crate::planes::Planes;
 use crate::watch;
@@ -109,7 +108,20 @@ impl Executor {
 
     async fn write(&self, manager: &str, write: &Write, outcome: &mut Outcome) {
         match write {
-            Write::Apply { home, object } => self.apply(manager, *home, object, outcome).await,
+            Write::Apply { home, object } => {
+                self.apply(manager, *home, object, outcome).await;
+            }
+            Write::Place {
+                plane,
+                object,
+                hash,
+            } => {
+                let home = Home::Plane(*plane);
+                let placed = self.apply(manager, home, object, outcome).await;
+                outcome
+                    .written
+                    .extend(placed.map(|placed| (*plane, *hash, placed)));
+            }
             Write::Delete { home, object, uid } => self.delete(*home, object, uid, outcome).await,
             Write::Status { key, status } => {
                 self.write_status(key, manager, status.clone(), outcome)
@@ -125,25 +137,32 @@ impl Executor {
         }
     }
 
-    async fn apply(&self, manager: &str, home: Home, object: &Value, outcome: &mut Outcome) {
+    /// What came of applying an object, if it was.
+    async fn apply(
+        &self,
+        manager: &str,
+        home: Home,
+        object: &Value,
+        outcome: &mut Outcome,
+    ) -> Option<Value> {
         let params = PatchParams::apply(manager).force();
         let done = match self.place(home, object).await {
             Ok((api, name)) => api.patch(&name, &params, &Patch::Apply(object)).await,
             Err(error) => Err(error),
         };
-        match done.map(serde_json::to_value) {
+        let failure = match done.map(serde_json::to_value) {
             Ok(Ok(mut response)) => {
-                if let Home::Plane(plane) = home {
-                    response["apiVersion"] = object["apiVersion"].clone();
-                    response["kind"] = object["kind"].clone();
-                    outcome.written.push((plane, index::hash(object), response));
-                }
+                response["apiVersion"] = object["apiVersion"].clone();
+                response["kind"] = object["kind"].clone();
+                return Some(response);
             }
-            Ok(Err(error)) => outcome.failures.push(format!("{}: {error}", title(object))),
-            Err(error) => outcome
-                .failures
-                .push(format!("{}: {}", title(object), words(&error))),
-        }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => words(&error),
+        };
+        outcome
+            .failures
+            .push(format!("{}: {failure}", title(object)));
+        None
     }
 
     async fn delete(&self, home: Home, object: &Value, uid: &str, outcome: &mut Outcome) {

@@ -26,6 +26,15 @@ pub enum Write {
         /// The fields, with apiVersion, kind and metadata.
         object: Value,
     },
+    /// Server-side apply of exactly these fields to a plane.
+    Place {
+        /// The plane.
+        plane: usize,
+        /// The fields, with apiVersion, kind and metadata.
+        object: Value,
+        /// A hash of what is wanted, by which it is known that nothing has changed since.
+        hash: u64,
+    },
     /// Deletion of the object with this identifier.
     Delete {
         /// Where.

@@ -1,7 +1,6 @@
 //! The index: what was observed, and who has read what of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use choreo_model::labels;
 use serde_json::Value;
@@ -9,6 +8,8 @@ use serde_json::Value;
 use crate::health;
 use crate::key::{Group, Key, Target};
 use crate::live::{self, Live, LiveKey, PodOwner};
+use crate::manifests::Manifests;
+use crate::readers::Readers;
 use crate::tables::{Tables, Touched};
 
 /// Something that was observed.
@@ -60,8 +61,7 @@ pub struct Index {
     /// What was last written of a live object: a hash of it, and the version it got.
     written: BTreeMap<LiveKey, (u64, String)>,
     failures: BTreeMap<Key, Failure>,
-    reads: BTreeMap<Key, BTreeMap<Target, bool>>,
-    readers: BTreeMap<Target, BTreeMap<Key, bool>>,
+    readers: Readers,
     /// Planes of their own, by `kind/namespace/name`; any other is the first.
     homes: BTreeMap<String, usize>,
     /// What was parsed of types and traits.
@@ -104,14 +104,7 @@ impl Index {
 
     /// Remembers what a decision for `key` has read: a change of it concerns `key`.
     pub fn remember(&mut self, key: &Key, decision: &crate::Decision) {
-        self.forget_reads(key);
-        for (target, status) in &decision.reads {
-            self.readers
-                .entry(target.clone())
-                .or_default()
-                .insert(key.clone(), *status);
-        }
-        self.reads.insert(key.clone(), decision.reads.clone());
+        self.readers.note(key, &decision.reads);
     }
 
     /// Remembers that the live object `object` was written as `hash` and what came of it.
@@ -152,6 +145,11 @@ impl Index {
             .into_iter()
             .flatten()
             .filter_map(|key| self.live.get(key))
+    }
+
+    /// The objects of a rendered release.
+    pub(crate) fn manifests(&self, namespace: &str, name: &str) -> Option<&Manifests> {
+        self.tables.aside.manifests(namespace, name)
     }
 
     /// Why pods of a component or managed resource fail.
@@ -197,7 +195,7 @@ impl Index {
     fn forget(&mut self, key: &Key, woken: &mut BTreeSet<Key>) {
         if let Some(touched) = self.tables.forget(key) {
             self.touch(touched, woken);
-            self.forget_reads(key);
+            self.readers.forget(key);
             self.failures.remove(key);
             if key.is_material() {
                 woken.insert(key.clone());
@@ -253,12 +251,7 @@ impl Index {
 
     /// Adds everyone who read `target`; after a change of a status only those who read it.
     fn wake(&self, target: &Target, status_only: bool, woken: &mut BTreeSet<Key>) {
-        let readers = self.readers.get(target).into_iter().flatten();
-        woken.extend(
-            readers
-                .filter(|(_, status)| **status || !status_only)
-                .map(|(key, _)| key.clone()),
-        );
+        woken.extend(self.readers.of(target, status_only).cloned());
     }
 
     fn keep_live(&mut self, home: usize, object: &Value, woken: &mut BTreeSet<Key>) {
@@ -403,24 +396,6 @@ impl Index {
             self.wake(&Target::Watched(home, type_), false, woken);
         }
     }
-
-    fn forget_reads(&mut self, key: &Key) {
-        for target in self.reads.remove(key).unwrap_or_default().into_keys() {
-            if let Some(readers) = self.readers.get_mut(&target) {
-                readers.remove(key);
-                if readers.is_empty() {
-                    self.readers.remove(&target);
-                }
-            }
-        }
-    }
-}
-
-/// A hash of `object` by which a later one is compared.
-pub(crate) fn hash(object: &Value) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    object.to_string().hash(&mut hasher);
-    hasher.finish()
 }
 
 fn platform_key(object: &Value) -> Option<Key> {

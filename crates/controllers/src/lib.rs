@@ -7,15 +7,18 @@
 //! nothing else does. There is no polling.
 
 mod act;
+mod aside;
 mod decide;
 mod decision;
 mod health;
 mod index;
 mod key;
 mod live;
+mod manifests;
 mod material;
 mod planes;
 mod queue;
+mod readers;
 mod runtime;
 mod tables;
 mod view;

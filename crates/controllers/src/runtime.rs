@@ -258,7 +258,7 @@ impl Runtime {
             return;
         };
         let rendered: &RenderedRelease = rendered;
-        for (api_version, kind) in types_of(rendered) {
+        for (api_version, kind) in types_of(&view, rendered) {
             for home in 0..self.planes.clients().len() {
                 let (api_version, kind) = (api_version.clone(), kind.clone());
                 self.watch(Source::Live {

@@ -25,6 +25,7 @@ use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
 use choreo_model::{Object, Spec, labels};
 use serde_json::Value;
 
+use crate::aside::Aside;
 use crate::key::{By, Group, Key, place};
 use crate::material;
 
@@ -39,6 +40,11 @@ pub(crate) trait Kept: Spec + Sized {
     /// The groups an object belongs to.
     fn groups(_object: &Object<Self>) -> Vec<Group> {
         Vec::new()
+    }
+
+    /// Takes out of an object what is kept elsewhere; returns whether that differs from before.
+    fn put_aside(_object: &mut Object<Self>, _aside: &mut Aside) -> bool {
+        false
     }
 }
 
@@ -80,11 +86,12 @@ pub(crate) fn kind_in<T: Spec>(namespace: &str) -> &'static str {
 }
 
 macro_rules! tables {
-    ($($field:ident: $Spec:ty $(, $groups:expr)?;)*) => {
-        /// One table per specification.
+    ($($field:ident: $Spec:ty $(, $groups:expr)? $(=> $aside:expr)?;)*) => {
+        /// One table per specification, and what is kept beside the objects.
         #[derive(Default)]
         pub(crate) struct Tables {
             $($field: Table<$Spec>,)*
+            pub(crate) aside: Aside,
         }
 
         $(
@@ -101,6 +108,13 @@ macro_rules! tables {
                     fn groups(object: &Object<Self>) -> Vec<Group> {
                         let groups: fn(&Object<Self>) -> Vec<Group> = $groups;
                         groups(object)
+                    }
+                )?
+
+                $(
+                    fn put_aside(object: &mut Object<Self>, aside: &mut Aside) -> bool {
+                        let put_aside: fn(&mut Object<Self>, &mut Aside) -> bool = $aside;
+                        put_aside(object, aside)
                     }
                 )?
             }
@@ -180,7 +194,10 @@ tables! {
     };
     releases: ComponentReleaseSpec, |release| of_component(
         "ComponentRelease", release.namespace(), &release.spec.owner,
-    );
+    ) => |release, aside| {
+        aside.share(release);
+        false
+    };
     bindings: ReleaseBindingSpec, |binding| {
         let (namespace, environment) = (binding.namespace(), binding.spec.environment.as_str());
         let owner = &binding.spec.owner;
@@ -208,7 +225,7 @@ tables! {
             by,
             &[rendered.namespace(), &owner.project_name, name, environment],
         )]
-    };
+    } => |rendered, aside| aside.take_manifests(rendered);
     // Only those that have no outcome are watched.
     records: DeploymentRecordSpec, |record| vec![Group::new(
         "DeploymentRecord", By::Binding, &[&record.spec.binding.uid],
@@ -332,12 +349,14 @@ fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {
     let key = key_of(&object);
     let place = (key.namespace.clone(), key.name.clone());
     let joined = T::groups(&object);
+    let differs = T::put_aside(&mut object, &mut tables.aside);
     let new = Arc::new(object);
     let old = T::table_mut(tables).insert(place, Arc::clone(&new));
     let left = old.as_deref().map(T::groups).unwrap_or_default();
-    let same = old
-        .as_deref()
-        .is_some_and(|old| same_but_for_status(old, &new));
+    let same = !differs
+        && old
+            .as_deref()
+            .is_some_and(|old| same_but_for_status(old, &new));
     let nothing = same && old.is_some_and(|old| old.status == new.status);
     let mut groups = left.clone();
     groups.extend(joined.iter().filter(|group| !left.contains(group)).cloned());
@@ -353,6 +372,7 @@ fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {
 
 fn forget<T: Kept>(tables: &mut Tables, key: &Key) -> Option<Touched> {
     let old = T::table_mut(tables).remove(&(key.namespace.clone(), key.name.clone()))?;
+    tables.aside.forget(key);
     let left = T::groups(&old);
     Some(Touched {
         key: key.clone(),

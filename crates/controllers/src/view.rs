@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use choreo_model::Object;
+use choreo_model::rendered::RenderedResource;
+use choreo_model::{Object, RenderedRelease};
 
 use crate::index::{Failure, Index};
 use crate::key::{By, Group, Key, Target};
 use crate::live::{Live, LiveKey, PodOwner};
+use crate::manifests::{Manifest, Manifests};
 use crate::tables::{Kept, kind_in};
 
 /// The index, read on behalf of one object.
@@ -62,6 +64,28 @@ impl<'a> View<'a> {
     /// The members of a group and their statuses.
     pub(crate) fn members_with_status<T: Kept>(&self, by: By, of: &[&str]) -> Vec<&'a Object<T>> {
         self.group(by, of, true)
+    }
+
+    /// The objects of a rendered release that was read.
+    pub(crate) fn manifests(&self, rendered: &RenderedRelease) -> &'a [Manifest] {
+        let found = self.index.manifests(rendered.namespace(), rendered.name());
+        found.map_or(&[], Manifests::each)
+    }
+
+    /// The same, with all they say.
+    pub(crate) fn objects(&self, rendered: &RenderedRelease) -> Vec<RenderedResource> {
+        let found = self.index.manifests(rendered.namespace(), rendered.name());
+        found.map(Manifests::objects).unwrap_or_default()
+    }
+
+    /// Whether the objects of a rendered release that was read are these.
+    pub(crate) fn has_objects(
+        &self,
+        rendered: &RenderedRelease,
+        resources: &[RenderedResource],
+    ) -> bool {
+        let found = self.index.manifests(rendered.namespace(), rendered.name());
+        found.is_some_and(|found| found.are(resources))
     }
 
     /// The live objects of a rendered release.

@@ -45,7 +45,7 @@ pub(crate) async fn aggregate(core: &Core, role: &Stored) -> Result<bool> {
     };
     let wanted = json!({
         "apiVersion": format!("{}/v1", rbac::GROUP), "kind": "ClusterRole",
-        "metadata": {"name": role.name.name}, "rules": rules,
+        "metadata": {"name": &*role.name.name}, "rules": rules,
     });
     apply_as(core, MANAGER, wanted).await.map(|()| true)
 }
@@ -84,7 +84,6 @@ fn add(rules: &mut Vec<Value>, role: &Stored) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use serde_json::json;
 
     use super::*;
@@ -97,7 +96,7 @@ mod tests {
     }
 
     fn stored(role: &Value) -> Arc<Stored> {
-        Arc::new(Stored::parse(1, Bytes::from(role.to_string())).unwrap())
+        Arc::new(Stored::parse(1, role.to_string().as_bytes()).unwrap())
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use rusqlite::{Connection, Transaction, params, types::ValueRef};
 
 use super::{
@@ -169,8 +168,8 @@ pub(super) fn decode(
     if label.sum(data, link) != sum {
         return Err(Trouble::Bad("its checksum is wrong".to_owned()));
     }
-    let json = Bytes::from(label.unwrap(keys, data)?);
-    Stored::parse(label.version, json).map_err(|error| Trouble::Bad(error.to_string()))
+    let json = label.unwrap(keys, data)?;
+    Stored::parse(label.version, &json).map_err(|error| Trouble::Bad(error.to_string()))
 }
 
 /// What is written of an object: its text, sealed if it is a secret.
@@ -186,18 +185,18 @@ pub(super) fn encode<'a>(
     sealed.ok_or_else(|| rusqlite::Error::ToSqlConversionFailure("it cannot be sealed".into()))
 }
 
-/// Writes a change: the object as it is now, or as it was last.
+/// Writes a change: the object as it is now, or as it was last, with its JSON.
 pub(super) fn write(
     transaction: &Transaction<'_>,
     keys: &Keyring,
-    written: &Written,
+    (written, json): (&Written, &[u8]),
 ) -> rusqlite::Result<()> {
     let label = Label::new(&written.collection, &written.object);
     let link = Link {
         previous: (written.previous.as_ref()).map(|object| object.version.cast_signed()),
         deleted: written.deleted,
     };
-    let data = encode(keys, &label, &written.object.json)?;
+    let data = encode(keys, &label, json)?;
     append(transaction, &label, link, &data)
 }
 

@@ -234,7 +234,9 @@ impl Writer {
         for change in changes {
             let outcome = pending.check(change).and_then(|previous| {
                 let written = pending.next(change, previous);
-                versions::write(&transaction, keys, &written).map_err(|error| refuse(&error))?;
+                let json = change.draft.json(written.object.version);
+                versions::write(&transaction, keys, (&written, &json))
+                    .map_err(|error| refuse(&error))?;
                 Ok(pending.accept(written))
             });
             if let Err(Refusal::Full | Refusal::Failed(_)) = &outcome {

@@ -43,6 +43,7 @@ pub(super) fn of_writes(writes: &[Write]) -> Vec<Event> {
                 deleted.entry(text(object, "/kind")).or_default().push(name);
             }
             Write::Apply { .. }
+            | Write::Place { .. }
             | Write::Delete { .. }
             | Write::Status { .. }
             | Write::Finalizers { .. } => {}

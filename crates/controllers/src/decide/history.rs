@@ -61,10 +61,10 @@ impl<'a> Effect<'a> {
         }
     }
 
-    fn digest(&self) -> String {
+    fn digest(&self, context: &Context<'_>) -> String {
         match self {
             Self::Pending | Self::Nothing => String::new(),
-            Self::Objects(rendered) => history::plan_digest(&rendered.spec.resources),
+            Self::Objects(rendered) => history::plan_digest(&context.view.objects(rendered)),
         }
     }
 }
@@ -354,7 +354,7 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
             configuration: configuration(spec),
             changed_by: either(labels::CHANGED_BY, labels::ON_BEHALF_OF),
             reason: either(labels::CHANGE_REASON, labels::CHANGE_CAUSE),
-            plan_digest: self.effect.digest(),
+            plan_digest: self.effect.digest(self.context),
             started_at: started_at.to_owned(),
             previous_hash: self
                 .head()

@@ -1,6 +1,7 @@
 //! Rendered releases: their objects put on a plane, kept as wanted, watched, taken away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::rendered::{
@@ -13,8 +14,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, Obstacle, changed, hold, let_go, rendering, retention, some_of};
 use crate::decision::{Decision, Home, Write};
-use crate::index::hash;
 use crate::live::{Live, LiveKey, Part, PodOwner};
+use crate::manifests::hash;
+use crate::view::View;
 
 const MANAGER: &str = labels::RENDERED_RELEASE_CONTROLLER;
 
@@ -41,8 +43,8 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
             (applied, rendered.status.resources.clone())
         }
         Ok(home) => {
-            let wanted = wanted(home, rendered);
-            let applied = place(context, home, &wanted, &live, &mut writes);
+            let wanted = wanted(context, home, rendered);
+            let applied = place(context, rendered, (home, &wanted), &live, &mut writes);
             if rendered.spec.target_plane == TargetPlane::ObservabilityPlane {
                 writes.splice(0..0, namespaces(context, home, &wanted));
             }
@@ -76,20 +78,19 @@ fn home(context: &Context<'_>, rendered: &RenderedRelease) -> Result<usize, Obst
 
 /// An object as it is to be on the plane.
 struct Wanted {
-    id: String,
+    id: Arc<str>,
     key: LiveKey,
-    object: Value,
+    hash: u64,
 }
 
-fn wanted(home: usize, rendered: &RenderedRelease) -> Vec<Wanted> {
-    let mut wanted: Vec<Wanted> = rendered
-        .spec
-        .resources
-        .iter()
-        .map(|resource| Wanted {
-            id: resource.id.clone(),
-            key: LiveKey::of(home, &resource.object),
-            object: labelled(rendered, resource),
+fn wanted(context: &Context<'_>, home: usize, rendered: &RenderedRelease) -> Vec<Wanted> {
+    let restarted = rendered.annotation(labels::RESTARTED_AT);
+    let mut wanted: Vec<Wanted> = (context.view.manifests(rendered).iter())
+        .map(|manifest| Wanted {
+            id: Arc::clone(&manifest.id),
+            key: manifest.key(home),
+            // All that the object says is what is rendered, and what `labelled` adds.
+            hash: hash(&(manifest.hash, &*manifest.id, rendered.uid(), restarted)),
         })
         .collect();
     // Namespaces first: other objects may live in them.
@@ -143,8 +144,8 @@ fn put(object: &mut Value, path: &[&str], value: Value) {
 /// Puts what is wanted on the plane and takes away what is not; says how far that goes.
 fn place(
     context: &Context<'_>,
-    home: usize,
-    wanted: &[Wanted],
+    rendered: &RenderedRelease,
+    (home, wanted): (usize, &[Wanted]),
     live: &[&Live],
     writes: &mut Vec<Write>,
 ) -> Condition {
@@ -154,16 +155,15 @@ fn place(
         .filter(|one| one.key.kind == "Namespace")
         .map(|one| one.key.name.as_str())
         .collect();
+    let mut due = Vec::new();
     for one in wanted {
         if let Some(wait) = missing_namespace(context, home, &own, one) {
             waits.insert(wait);
-        } else if !context.view.is_written(&one.key, hash(&one.object)) {
-            writes.push(Write::Apply {
-                home: Home::Plane(home),
-                object: one.object.clone(),
-            });
+        } else if !context.view.is_written(&one.key, one.hash) {
+            due.push(one);
         }
     }
+    writes.extend(placed(context, rendered, home, &due));
     let kept: BTreeSet<&LiveKey> = wanted.iter().map(|one| &one.key).collect();
     writes.extend(remove(
         live.iter()
@@ -200,6 +200,29 @@ fn namespaces(context: &Context<'_>, home: usize, wanted: &[Wanted]) -> Vec<Writ
             object: json!({
                 "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name },
             }),
+        })
+        .collect()
+}
+
+/// The writes of what is due. Only for these the whole objects are looked at.
+fn placed(
+    context: &Context<'_>,
+    rendered: &RenderedRelease,
+    home: usize,
+    due: &[&Wanted],
+) -> Vec<Write> {
+    if due.is_empty() {
+        return Vec::new();
+    }
+    let objects = context.view.objects(rendered);
+    let of = |one: &&Wanted| objects.iter().find(|resource| *resource.id == *one.id);
+    due.iter()
+        .filter_map(|one| {
+            Some(Write::Place {
+                plane: home,
+                object: labelled(rendered, of(one)?),
+                hash: one.hash,
+            })
         })
         .collect()
 }
@@ -264,7 +287,7 @@ fn resources(
                 .status
                 .resources
                 .iter()
-                .find(|old| old.id == one.id);
+                .find(|old| *old.id == *one.id);
             timed(seen, old, context)
         })
         .collect()
@@ -278,7 +301,7 @@ fn observed(one: &Wanted, live: Option<&Live>) -> ResourceStatus {
         Some(live) => live.health,
     };
     ResourceStatus {
-        id: one.id.clone(),
+        id: one.id.as_ref().to_owned(),
         group: group.to_owned(),
         version: version.to_owned(),
         kind: one.key.kind.clone(),
@@ -397,7 +420,7 @@ fn unwatched(context: &Context<'_>, rendered: &RenderedRelease) -> BTreeSet<Stri
     let Ok(home) = home(context, rendered) else {
         return BTreeSet::new();
     };
-    types_of(rendered)
+    types_of(context.view, rendered)
         .into_iter()
         .filter(|(api_version, kind)| {
             !context
@@ -409,10 +432,10 @@ fn unwatched(context: &Context<'_>, rendered: &RenderedRelease) -> BTreeSet<Stri
 }
 
 /// The apiVersion and kind of every object the release has or had.
-pub(crate) fn types_of(rendered: &RenderedRelease) -> BTreeSet<(String, String)> {
-    let wanted = rendered.spec.resources.iter().map(|one| {
-        let key = LiveKey::of(0, &one.object);
-        (key.api_version, key.kind)
+pub(crate) fn types_of(view: &View<'_>, rendered: &RenderedRelease) -> BTreeSet<(String, String)> {
+    let wanted = view.manifests(rendered).iter().map(|one| {
+        let (api_version, kind) = one.type_();
+        (api_version.to_owned(), kind.to_owned())
     });
     let had = rendered.status.resources.iter().map(|one| {
         let version = match one.group.as_str() {

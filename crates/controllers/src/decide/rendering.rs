@@ -98,17 +98,32 @@ pub(super) fn release<'a, T: Spec>(
         ));
     }
     let metadata = wanted_metadata(binding, &rendering);
+    let resources = resources(rendering.compiled);
     let spec = spec(rendering);
     let settled = there.is_some_and(|there| {
-        there.is_deleting() || (there.spec == spec && has_metadata(there, &metadata))
+        let is_same = || there.spec == spec && context.view.has_objects(there, &resources);
+        there.is_deleting() || (has_metadata(there, &metadata) && is_same())
     });
+    let whole = || RenderedReleaseSpec { resources, ..spec };
     let write = (!settled)
-        .then(|| super::apply("RenderedRelease", &metadata, &spec))
+        .then(|| super::apply("RenderedRelease", &metadata, &whole()))
         .flatten();
     Ok((there, write))
 }
 
+/// The objects for the data plane.
+fn resources(compiled: &Compiled) -> Vec<RenderedResource> {
+    let objects = compiled.objects_for(TargetPlane::DataPlane);
+    let resources = objects.map(|one| RenderedResource {
+        id: one.id.clone(),
+        object: Value::from(&one.object),
+    });
+    resources.collect()
+}
+
+/// All of the specification but the objects, which the index keeps apart.
 fn spec(rendering: Rendering<'_>) -> RenderedReleaseSpec {
+<<<<<<< HEAD
     let resources = rendering
         .compiled
         .objects_for(rendering.plane)
@@ -117,10 +132,12 @@ fn spec(rendering: Rendering<'_>) -> RenderedReleaseSpec {
             object: Value::from(&one.object),
         })
         .collect();
+=======
+>>>>>>> 7230576 (Keep what is alike once, in the API and the index)
     RenderedReleaseSpec {
         owner: rendering.owner,
         environment_name: rendering.environment.to_owned(),
-        resources,
+        resources: Vec::new(),
         interval: None,
         progressing_interval: None,
         target_plane: rendering.plane,

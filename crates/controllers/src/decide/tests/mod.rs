@@ -154,6 +154,7 @@ impl World {
                 home: Home::Plane(_),
                 ..
             }
+            | Write::Place { .. }
             | Write::Delete { .. }
             | Write::Finalizers { .. } => false,
         }
@@ -210,7 +211,9 @@ fn words(write: &Write) -> String {
         format!("{} {}", text("/kind"), text("/metadata/name"))
     };
     match write {
-        Write::Apply { object, .. } => format!("apply {}", title(object)),
+        Write::Apply { object, .. } | Write::Place { object, .. } => {
+            format!("apply {}", title(object))
+        }
         Write::Delete { object, .. } => format!("delete {}", title(object)),
         Write::Status { key, .. } => format!("status {} {}", key.kind, key.name),
         Write::Finalizers {

@@ -1,0 +1,156 @@
+//! The objects of rendered releases, as the index keeps them. They are most of what there is, and seldom
+//! looked into: what is kept is how they are called and a hash of each, and their texts packed.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::sync::Arc;
+
+use choreo_model::rendered::RenderedResource;
+use choreo_packed::{Packed, shared};
+use serde::Serialize;
+
+use crate::live::LiveKey;
+
+/// The objects of a rendered release.
+#[derive(Debug, Default)]
+pub(crate) struct Manifests {
+    each: Box<[Manifest]>,
+    texts: Option<Packed>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    pub(crate) id: Arc<str>,
+    api_version: Arc<str>,
+    kind: Arc<str>,
+    namespace: Arc<str>,
+    name: Arc<str>,
+    /// What changes when anything of it changes.
+    pub(crate) hash: u64,
+}
+
+impl Manifest {
+    fn of(resource: &RenderedResource) -> Self {
+        let key = LiveKey::of(0, &resource.object);
+        Self {
+            id: shared(&resource.id),
+            api_version: shared(&key.api_version),
+            kind: shared(&key.kind),
+            namespace: shared(&key.namespace),
+            name: shared(&key.name),
+            hash: hash(&resource.object),
+        }
+    }
+
+    /// What the object is called on a plane.
+    pub(crate) fn key(&self, home: usize) -> LiveKey {
+        LiveKey {
+            home,
+            api_version: self.api_version.as_ref().to_owned(),
+            kind: self.kind.as_ref().to_owned(),
+            namespace: self.namespace.as_ref().to_owned(),
+            name: self.name.as_ref().to_owned(),
+        }
+    }
+
+    /// Its apiVersion and kind.
+    pub(crate) fn type_(&self) -> (&str, &str) {
+        (&self.api_version, &self.kind)
+    }
+}
+
+impl Manifests {
+    /// Packs objects.
+    pub(crate) fn new(resources: &[RenderedResource]) -> Self {
+        // What was read as JSON can be written as JSON.
+        let texts = serde_json::to_vec(resources).ok();
+        Self {
+            each: resources.iter().map(Manifest::of).collect(),
+            texts: texts.map(|texts| Packed::new("RenderedRelease", &texts)),
+        }
+    }
+
+    /// The objects, without what they say.
+    pub(crate) fn each(&self) -> &[Manifest] {
+        &self.each
+    }
+
+    /// Whether they are these.
+    pub(crate) fn are(&self, resources: &[RenderedResource]) -> bool {
+        self.each.len() == resources.len()
+            && (self.each.iter().zip(resources)).all(|(one, resource)| {
+                *one.id == *resource.id && one.hash == hash(&resource.object)
+            })
+    }
+
+    /// The whole objects.
+    pub(crate) fn objects(&self) -> Vec<RenderedResource> {
+        let texts = self.texts.as_ref().map(|texts| texts.text(0));
+        let read = texts.map(|texts| serde_json::from_slice(&texts));
+        read.and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Manifests {
+    fn eq(&self, other: &Self) -> bool {
+        self.each == other.each
+    }
+}
+
+/// A hash of a value by which a later one is compared.
+pub(crate) fn hash(value: &impl Serialize) -> u64 {
+    struct Sink(DefaultHasher);
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut sink = Sink(DefaultHasher::new());
+    let written = serde_json::to_writer(&mut sink, value);
+    written.is_ok().hash(&mut sink.0);
+    sink.0.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn resources(image: &str) -> Vec<RenderedResource> {
+        let object = |kind: &str| {
+            json!({
+                "apiVersion": "apps/v1", "kind": kind,
+                "metadata": {"name": "web", "namespace": "cell"}, "spec": {"image": image},
+            })
+        };
+        let resource = |kind: &str| RenderedResource {
+            id: kind.to_owned(),
+            object: object(kind),
+        };
+        vec![resource("Deployment"), resource("StatefulSet")]
+    }
+
+    #[test]
+    fn what_is_packed_comes_back() {
+        let packed = Manifests::new(&resources("a:1"));
+        assert_eq!(packed.objects(), resources("a:1"));
+        assert!(packed.are(&resources("a:1")));
+        assert!(!packed.are(&resources("a:2")));
+        assert!(!packed.are(&resources("a:1")[..1]));
+        let key = LiveKey::of(3, &resources("a:1")[1].object);
+        assert_eq!(packed.each()[1].key(3), key);
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        assert_eq!(Manifests::default().objects(), []);
+        assert!(Manifests::new(&[]).are(&[]));
+    }
+}
