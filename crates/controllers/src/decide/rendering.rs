@@ -98,7 +98,7 @@ pub(super) fn release<'a, T: Spec>(
         ));
     }
     let metadata = wanted_metadata(binding, &rendering);
-    let resources = resources(rendering.compiled);
+    let resources = resources(&rendering);
     let spec = spec(rendering);
     let settled = there.is_some_and(|there| {
         let is_same = || there.spec == spec && context.view.has_objects(there, &resources);
@@ -111,9 +111,9 @@ pub(super) fn release<'a, T: Spec>(
     Ok((there, write))
 }
 
-/// The objects for the data plane.
-fn resources(compiled: &Compiled) -> Vec<RenderedResource> {
-    let objects = compiled.objects_for(TargetPlane::DataPlane);
+/// The objects for the plane.
+fn resources(rendering: &Rendering<'_>) -> Vec<RenderedResource> {
+    let objects = rendering.compiled.objects_for(rendering.plane);
     let resources = objects.map(|one| RenderedResource {
         id: one.id.clone(),
         object: Value::from(&one.object),
@@ -123,17 +123,6 @@ fn resources(compiled: &Compiled) -> Vec<RenderedResource> {
 
 /// All of the specification but the objects, which the index keeps apart.
 fn spec(rendering: Rendering<'_>) -> RenderedReleaseSpec {
-<<<<<<< HEAD
-    let resources = rendering
-        .compiled
-        .objects_for(rendering.plane)
-        .map(|one| RenderedResource {
-            id: one.id.clone(),
-            object: Value::from(&one.object),
-        })
-        .collect();
-=======
->>>>>>> 7230576 (Keep what is alike once, in the API and the index)
     RenderedReleaseSpec {
         owner: rendering.owner,
         environment_name: rendering.environment.to_owned(),
