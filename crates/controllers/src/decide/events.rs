@@ -142,8 +142,7 @@ fn of_obstacle(reason: &str) -> News {
         | reasons::PROJECT_RELEASE_NOT_SET
         | reasons::RESOURCE_RELEASE_NOT_SET
         | reasons::RESOURCES_UNDEPLOYED
-        | reasons::RELEASE_BINDINGS_PENDING
-        | reasons::ENVIRONMENT_FINALIZING => News::Good,
+        | reasons::RELEASE_BINDINGS_PENDING => News::Good,
         _ => News::Bad,
     }
 }

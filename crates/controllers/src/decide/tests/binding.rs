@@ -115,3 +115,158 @@ fn a_failing_container_is_the_reason_of_its_component() {
         "container \"main\": ImagePullBackOff: no such image"
     );
 }
+
+const BINDING: &str = r"
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: ReleaseBinding
+metadata: { name: web-development, namespace: default }
+spec:
+  owner: { projectName: shop, componentName: web }
+  environment: development
+  releaseName: web-1
+";
+
+const RELEASE: &str = r"
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: ComponentRelease
+metadata: { name: web-1, namespace: default }
+spec:
+  owner: { projectName: shop, componentName: web }
+  componentType:
+    kind: ComponentType
+    name: deployment/plain
+    spec:
+      workloadType: deployment
+      resources:
+        - id: deployment
+          template:
+            apiVersion: apps/v1
+            kind: Deployment
+            metadata: { name: '${metadata.name}', namespace: '${metadata.namespace}' }
+            spec: {}
+  workload: { container: { image: example.org/web:1 } }
+";
+
+#[test]
+fn a_binding_says_what_it_lacks() {
+    let check = |yaml: &str, expected: &str| {
+        let said = World::new(yaml).status("ReleaseBinding", "web-development");
+        assert_eq!(
+            said,
+            [
+                format!("ReleaseSynced False {expected}"),
+                format!("Ready False {expected}"),
+            ]
+        );
+    };
+    check(
+        &BINDING.replace("releaseName: web-1", "releaseName: ''"),
+        "ComponentReleaseNotSet: spec.releaseName is unset; name a ComponentRelease to deploy this \
+         binding",
+    );
+    check(
+        BINDING,
+        "ComponentReleaseNotFound: ComponentRelease \"web-1\" not found",
+    );
+    let foreign = RELEASE.replace("componentName: web ", "componentName: api ");
+    check(
+        &format!("{BINDING}{foreign}"),
+        "InvalidReleaseConfiguration: ComponentRelease \"web-1\" is of component \"shop/api\", this \
+         binding of \"shop/web\"",
+    );
+    let bound = format!("{BINDING}{RELEASE}");
+    check(
+        &bound.replace("environment: development", "environment: absent"),
+        "EnvironmentNotFound: Environment \"absent\" not found",
+    );
+    let plane = r"
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Environment
+metadata: { name: development, namespace: default }
+spec: { dataPlaneRef: { kind: DataPlane, name: absent } }
+";
+    check(
+        &format!("{bound}{plane}"),
+        "DataPlaneNotFound: DataPlane \"absent\" not found",
+    );
+    check(&bound, "ComponentNotFound: Component \"web\" not found");
+    check(
+        &format!("{COMPONENT}{bound}"),
+        "ProjectNotFound: Project \"shop\" not found",
+    );
+}
+
+#[test]
+fn a_binding_that_cannot_be_rendered_says_why() {
+    let said = |yaml: &str| {
+        let mut world = World::new(yaml);
+        world.status("ReleaseBinding", "web-development").remove(0)
+    };
+    let all = format!("{COMPONENT}{BINDING}{RELEASE}{PROJECT}");
+    let fine = said(&all);
+    assert!(
+        fine.starts_with("ReleaseSynced True ReleaseCreated"),
+        "{fine}"
+    );
+    let broken = said(&all.replace("'${metadata.name}'", "'${metadata.absent}'"));
+    assert!(
+        broken.starts_with("ReleaseSynced False RenderingFailed"),
+        "{broken}"
+    );
+    let foreign = r"
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: RenderedRelease
+metadata: { name: web-development, namespace: default }
+spec:
+  owner: { projectName: shop, componentName: web }
+  environmentName: development
+";
+    let taken = said(&format!("{all}{foreign}"));
+    assert!(
+        taken.starts_with("ReleaseSynced False ReleaseOwnershipConflict"),
+        "{taken}"
+    );
+}
+
+#[test]
+fn what_cannot_be_written_is_told() {
+    let mut world = World::new(&shop());
+    world.settle(&ALL);
+    let key = Key::new("ReleaseBinding", "default", "web-development");
+    world.index.fail(&key, "forbidden".to_owned());
+    let said = |world: &mut World| world.status("ReleaseBinding", "web-development");
+    assert_eq!(
+        said(&mut world)[0],
+        "ReleaseSynced False ReleaseUpdateFailed: forbidden"
+    );
+    let mut binding = world.stored[&key].clone();
+    binding["spec"]["state"] = json!("Undeploy");
+    world.put(binding);
+    assert_eq!(
+        said(&mut world),
+        [
+            "ReleaseSynced False ReleaseDeletionFailed: forbidden",
+            "Ready False ReleaseDeletionFailed: forbidden",
+        ]
+    );
+    world.index.succeed(&key);
+    let undeployed = "ResourcesUndeployed: Resources are being undeployed";
+    assert_eq!(
+        said(&mut world),
+        [
+            format!("ReleaseSynced False {undeployed}"),
+            format!("ResourcesReady False {undeployed}"),
+            format!("Ready False {undeployed}"),
+        ]
+    );
+    let component = Key::new("Component", "default", "web");
+    world.index.fail(&component, "forbidden".to_owned());
+    assert_eq!(
+        world.status("Component", "web"),
+        ["Ready False AutoDeployFailed: forbidden"]
+    );
+}

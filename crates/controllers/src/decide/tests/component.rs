@@ -35,6 +35,30 @@ fn a_component_says_what_it_lacks() {
              deployment workloads",
         ],
     );
+    check(
+        &shop().replace(
+            "autoDeploy: true",
+            "autoDeploy: true\n  traits: [{ kind: ClusterTrait, name: absent, instanceName: a }]",
+        ),
+        "Component",
+        "web",
+        &[
+            "Ready False InvalidConfiguration: ClusterComponentType \"service\": traits \
+         [ClusterTrait:absent] are not in the allowed list [ClusterTrait:observability-alert-rule]",
+        ],
+    );
+    let mut untold = World::new(&shop().replace(
+        "autoDeploy: true",
+        "autoDeploy: true\n  traits: [{ kind: ClusterTrait, name: observability-alert-rule, \
+         instanceName: a }]",
+    ));
+    let key = Key::new("ClusterTrait", "", "observability-alert-rule");
+    let alerts = untold.stored.remove(&key).unwrap();
+    untold.index.apply(Change::Deleted(alerts));
+    assert_eq!(
+        untold.status("Component", "web"),
+        ["Ready False TraitNotFound: ClusterTrait \"observability-alert-rule\" not found"]
+    );
     let mut manual = World::new(&shop().replace("autoDeploy: true", "autoDeploy: false"));
     assert!(manual.status("Component", "web")[0].starts_with("Ready True Reconciled"));
 }

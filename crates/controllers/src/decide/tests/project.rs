@@ -49,3 +49,92 @@ spec: {{ owner: {{ projectName: shop }}, environment: development{release} }}
     let pinned = writes(&binding(", projectRelease: shop-old"));
     assert_eq!(pinned[1], "apply ProjectReleaseBinding shop-staging");
 }
+
+#[test]
+fn a_project_says_what_it_lacks() {
+    let check = |yaml: &str, expected: &str| {
+        let created = "Created True ProjectCreated: Project was accepted";
+        assert_eq!(
+            World::new(yaml).status("Project", "shop"),
+            [created, expected]
+        );
+    };
+    check(
+        &PROJECT.replace(
+            "ClusterProjectType, name: default",
+            "ProjectType, name: absent",
+        ),
+        "Ready False ProjectTypeNotFound: ProjectType \"absent\" not found",
+    );
+    check(
+        &PROJECT.replace(
+            "deploymentPipelineRef: { name: default }",
+            "deploymentPipelineRef: { name: absent }",
+        ),
+        "Ready False DeploymentPipelineNotFound: DeploymentPipeline \"absent\" not found",
+    );
+    check(
+        PROJECT,
+        "Ready True Reconciled: Project is released and bound to every environment of its pipeline",
+    );
+    let mut world = World::new(PROJECT);
+    world.index.fail(
+        &Key::new("Project", "default", "shop"),
+        "forbidden".to_owned(),
+    );
+    assert_eq!(
+        world.status("Project", "shop")[1],
+        "Ready False ReleaseUpdateFailed: forbidden"
+    );
+}
+
+#[test]
+fn a_project_goes_after_all_that_is_in_it() {
+    let leaving = PROJECT.replace(
+        "namespace: default",
+        "namespace: default, deletionTimestamp: \"2026-01-01T00:00:00Z\"",
+    );
+    check(
+        &format!("{COMPONENT}{leaving}"),
+        "Project",
+        "shop",
+        &["Finalizing True ProjectFinalizing: waiting for Component \"web\" to be deleted"],
+    );
+    check_writes(
+        &format!("{COMPONENT}{leaving}"),
+        "Project",
+        "shop",
+        &["delete Component web"],
+    );
+    check_writes(&leaving, "Project", "shop", &["finalizers shop []"]);
+}
+
+#[test]
+fn environments_and_pipelines_are_accepted() {
+    check(
+        "",
+        "Environment",
+        "development",
+        &["Ready True EnvironmentReady: Environment is ready"],
+    );
+    check(
+        "",
+        "DeploymentPipeline",
+        "default",
+        &["Available True DeploymentPipelineAvailable: Pipeline can be used"],
+    );
+}
+
+#[test]
+fn a_pipeline_in_use_stays() {
+    let mut world = World::new(PROJECT);
+    let key = Key::new("DeploymentPipeline", "default", "default");
+    let mut pipeline = world.stored[&key].clone();
+    pipeline["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    pipeline["metadata"]["finalizers"] = json!(["openchoreo.dev/deployment-pipeline-cleanup"]);
+    world.put(pipeline);
+    assert_eq!(
+        world.status("DeploymentPipeline", "default"),
+        ["Available False DeletionBlocked: still used by Project \"shop\""]
+    );
+}
