@@ -27,11 +27,13 @@ pub(crate) enum Exit {
     Machine = 8,
     /// A plan found changes.
     Changes = 9,
+    /// A record of a deployment was changed, or is missing.
+    Broken = 10,
 }
 
 impl Exit {
     /// Every code.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -42,6 +44,7 @@ impl Exit {
         Self::Conflict,
         Self::Machine,
         Self::Changes,
+        Self::Broken,
     ];
 
     /// The code another choreo ended with.

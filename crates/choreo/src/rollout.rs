@@ -1,9 +1,12 @@
 //! Rolling releases out: where a component is bound, moving a binding, waiting until it runs. What
 //! `deploy`, `promote` and `rollback` have in common.
 
+use std::collections::BTreeMap;
+
 use choreo_model::{
-    Component, DeploymentPipeline, ReleaseBinding,
+    Component, DeploymentPipeline, ReleaseBinding, Spec as _,
     application::ComponentSpec,
+    history::Action,
     labels, names,
     platform::DeploymentPipelineSpec,
     project::{ProjectReleaseBindingSpec, ProjectSpec},
@@ -131,32 +134,62 @@ pub(crate) fn check_deployed(bindings: &[ReleaseBinding], environment: &str) -> 
     )))
 }
 
+/// What a command says of a change it makes: the history of the environment tells it.
+pub(crate) struct Said<'a> {
+    /// The field manager of the command.
+    pub(crate) manager: &'a str,
+    /// What it does.
+    pub(crate) action: Action,
+    /// Why, if somebody said so.
+    pub(crate) reason: Option<&'a str>,
+}
+
+impl Said<'_> {
+    /// The annotations of the write.
+    pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
+        let action = (labels::ACTION, self.action.as_str());
+        let reason = self.reason.map(|reason| (labels::CHANGE_CAUSE, reason));
+        let all = std::iter::once(action).chain(reason);
+        all.map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+}
+
 /// Puts a release into an environment, in the binding that is there or in a new one.
 pub(crate) async fn bind(
     client: &Client,
     component: &Component,
     bindings: &[ReleaseBinding],
     (environment, release): (&str, &str),
-    manager: &str,
+    said: &Said<'_>,
 ) -> Result {
     let namespace = component.namespace();
+    let (manager, annotations) = (said.manager, said.annotations());
     if let Some(binding) = binding_in(bindings, environment) {
         // A merge: what files say about the binding besides must stay.
-        let change = json!({"spec": {"releaseName": release}});
+        let change = json!({
+            "metadata": {"annotations": annotations},
+            "spec": {"releaseName": release},
+        });
         let name = binding.name();
         store::merge::<ReleaseBindingSpec>(client, (namespace, name), change, manager).await?;
         return Ok(());
     }
     let name = names::component_binding(component.name(), environment);
-    let spec = json!({
-        "owner": {
-            "projectName": component.spec.owner.project_name,
-            "componentName": component.name(),
+    let binding = json!({
+        "apiVersion": choreo_model::API_VERSION,
+        "kind": ReleaseBindingSpec::KIND,
+        "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
+        "spec": {
+            "owner": {
+                "projectName": component.spec.owner.project_name,
+                "componentName": component.name(),
+            },
+            "environment": environment,
+            "releaseName": release,
         },
-        "environment": environment,
-        "releaseName": release,
     });
-    store::apply::<ReleaseBindingSpec>(client, (namespace, &name), spec, manager).await?;
+    store::put::<ReleaseBindingSpec>(client, (namespace, &name), binding, manager).await?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use choreo_model::{Object, Spec};
 use kube::{
     Client,
-    api::{DynamicObject, ListParams, Patch, PatchParams},
+    api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::Value;
 
@@ -17,12 +17,23 @@ use crate::{
 
 /// All objects of a kind in a namespace, by name.
 pub(crate) async fn list<T: Spec>(client: &Client, namespace: &str) -> Result<Vec<Object<T>>> {
-    let list = api(client, &resource::<T>()?, namespace)
-        .list(&ListParams::default())
-        .await?;
-    let mut objects: Vec<Object<T>> = list.items.into_iter().map(typed).collect::<Result<_>>()?;
+    let list = list_raw::<T>(client, Some(namespace)).await?;
+    let mut objects: Vec<Object<T>> = list.into_iter().map(typed).collect::<Result<_>>()?;
     objects.sort_by(|a, b| a.name().cmp(b.name()));
     Ok(objects)
+}
+
+/// All objects of a kind in a namespace, or in all, as they come.
+pub(crate) async fn list_raw<T: Spec>(
+    client: &Client,
+    namespace: Option<&str>,
+) -> Result<Vec<DynamicObject>> {
+    let resource = resource::<T>()?;
+    let api = match namespace {
+        Some(namespace) => api(client, &resource, namespace),
+        None => Api::all_with(client.clone(), &resource.api),
+    };
+    Ok(api.list(&ListParams::default()).await?.items)
 }
 
 /// An object, if it exists.
@@ -121,7 +132,29 @@ fn resource<T: Spec>() -> Result<Resource> {
         .ok_or_else(|| Failure::new(Exit::Failed, format!("kind {} is not registered", T::KIND)))
 }
 
-fn typed<T: Spec>(object: DynamicObject) -> Result<Object<T>> {
+/// Replaces an object by another state of the same version.
+pub(crate) async fn replace<T: Spec>(
+    client: &Client,
+    object: &Object<T>,
+    manager: &str,
+) -> Result<Object<T>> {
+    let resource = resource::<T>()?;
+    let failed = |error| {
+        Failure::new(Exit::Failed, format!("{} cannot be written", object.name())).because(error)
+    };
+    let mut data = serde_json::to_value(object).map_err(failed)?;
+    data["status"].take();
+    let data: DynamicObject = serde_json::from_value(data).map_err(failed)?;
+    let params = PostParams {
+        field_manager: Some(manager.to_owned()),
+        ..PostParams::default()
+    };
+    let api = api(client, &resource, object.namespace());
+    typed(api.replace(object.name(), &params, &data).await?)
+}
+
+/// An object of its kind.
+pub(crate) fn typed<T: Spec>(object: DynamicObject) -> Result<Object<T>> {
     let name = object.metadata.name.clone().unwrap_or_default();
     serde_json::to_value(object)
         .and_then(serde_json::from_value)

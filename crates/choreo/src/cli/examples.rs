@@ -144,9 +144,29 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     (
         "rollback",
+        &[
+            (
+                "Bring back what ran before",
+                "choreo rollback catalog --env production --reason CVE-2026-1",
+            ),
+            (
+                "Bring back the third deployment, but not how it was configured",
+                "choreo rollback catalog --env production --to 3 --keep-configuration",
+            ),
+        ],
+    ),
+    (
+        "history",
         &[(
-            "Bring back what ran before",
-            "choreo rollback catalog --env production",
+            "What was deployed to production, by whom and why",
+            "choreo history catalog --env production",
+        )],
+    ),
+    (
+        "audit",
+        &[(
+            "Whether every record of a deployment is as it was written",
+            "choreo audit verify --all-namespaces",
         )],
     ),
     (

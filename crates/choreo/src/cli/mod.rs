@@ -2,6 +2,7 @@
 
 mod examples;
 mod files;
+mod history;
 mod objects;
 mod platform;
 mod rollout;
@@ -15,6 +16,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use self::values::labels;
 pub(crate) use self::{
     files::{Check, Explain, Plan, Render, Report, Schema},
+    history::{Audit, History, Verify},
     objects::{Apply, Delete, Describe, Exec, Export, Get, Logs, Status, View, Why},
     platform::{Down, Kubeconfig, Up},
     rollout::{Deploy, Promote, Rollback, Wait},
@@ -96,6 +98,11 @@ pub(crate) enum Command {
     Promote(Promote),
     /// Bring back an earlier release
     Rollback(Rollback),
+    /// Show what was deployed: who, what, when, why, and what came of it
+    History(History),
+    /// Check that the records of deployments are as they were written
+    #[command(subcommand)]
+    Audit(Audit),
     /// Say what files would change: objects, restarts, deletions, and why
     Plan(Plan),
     /// Say why a field of a rendered object is what it is

@@ -28,6 +28,9 @@ pub(crate) struct Deploy {
     /// Environment, one that nothing is promoted to [default: the first of the project's pipeline]
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,
@@ -50,6 +53,9 @@ pub(crate) struct Promote {
     /// Promote it although it is not ready where it comes from
     #[arg(long)]
     pub(crate) force: bool,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,
@@ -66,9 +72,15 @@ pub(crate) struct Rollback {
     /// Environment
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: String,
-    /// The release [default: the one before the current]
-    #[arg(long, value_name = "RELEASE")]
+    /// The release, or the number of a deployment [default: the last that succeeded before the current]
+    #[arg(long, value_name = "RELEASE|NUMBER")]
     pub(crate) to: Option<String>,
+    /// Leave overrides and environment configuration as they are now
+    #[arg(long)]
+    pub(crate) keep_configuration: bool,
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,

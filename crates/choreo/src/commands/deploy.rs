@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use choreo_controllers::{Change, Index, Key, Obstacle, Release};
-use choreo_model::{Component, Workload, application::WorkloadSpec, release::ComponentReleaseSpec};
+use choreo_model::{
+    Component, Workload, application::WorkloadSpec, history::Action, release::ComponentReleaseSpec,
+};
 use kube::{Client, api::ListParams};
 use serde_json::json;
 
@@ -16,7 +18,9 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
-    kinds, manager, pipeline, rollout, store, terminal,
+    kinds, manager, pipeline,
+    rollout::{self, Said},
+    store, terminal,
 };
 
 /// Runs `choreo deploy`.
@@ -41,7 +45,12 @@ async fn deploy(client: &Client, args: &Deploy) -> Result {
     } else {
         keep(client, &component, &release).await?;
         let place = (environment.as_str(), release.name.as_str());
-        rollout::bind(client, &component, &bindings, place, manager::DEPLOY).await?;
+        let said = Said {
+            manager: manager::DEPLOY,
+            action: Action::Deploy,
+            reason: args.reason.as_deref(),
+        };
+        rollout::bind(client, &component, &bindings, place, &said).await?;
         let before = before.unwrap_or("nothing");
         terminal::line(format!(
             "{name} {environment}: {before} -> {}",
@@ -166,6 +175,7 @@ mod tests {
             component: "web".to_owned(),
             image: image.map(str::to_owned),
             env: env.map(str::to_owned),
+            reason: None,
             namespace: Namespace {
                 namespace: "default".to_owned(),
             },

@@ -1,6 +1,7 @@
 //! What each command does: parse low, act here, print through [`crate::terminal`].
 
 mod apply;
+mod audit;
 mod backup;
 mod check;
 mod delete;
@@ -11,6 +12,7 @@ mod exec;
 mod explain;
 mod export;
 mod get;
+mod history;
 mod image;
 mod kubeconfig;
 mod logs;
@@ -34,7 +36,7 @@ use serde_json::json;
 pub(crate) use self::apply::Change;
 pub(crate) use self::apply::{api, apply_all, left_out, rehearse, warnings};
 use crate::{
-    cli::{self, Cli, Command, Format, OutputOnly},
+    cli::{self, Audit, Cli, Command, Format, OutputOnly},
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
@@ -59,6 +61,8 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Deploy(args) => wait_for(deploy::run(&folder()?, &args)),
         Command::Promote(args) => wait_for(promote::run(&folder()?, &args)),
         Command::Rollback(args) => wait_for(rollback::run(&folder()?, &args)),
+        Command::History(args) => wait_for(history::run(&folder()?, &args)),
+        Command::Audit(Audit::Verify(args)) => wait_for(audit::run(&folder()?, &args)),
         Command::Plan(args) => wait_for(plan::run(folder, &args)),
         Command::Explain(args) => wait_for(explain::run(folder, &args)),
         Command::Render(args) => render::run(&args),

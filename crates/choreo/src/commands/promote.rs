@@ -1,6 +1,6 @@
 //! `choreo promote`: a release goes on to the next environment, along the pipeline.
 
-use choreo_model::Component;
+use choreo_model::{Component, history::Action};
 use kube::Client;
 
 use crate::{
@@ -9,7 +9,9 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
-    manager, pipeline, rollout, terminal,
+    manager, pipeline,
+    rollout::{self, Said},
+    terminal,
     tree::{self, State},
 };
 
@@ -39,7 +41,12 @@ async fn promote(client: &Client, args: &Promote) -> Result {
     } else {
         let place = (to, release);
         rollout::bind_project(client, &component, to, manager::PROMOTE).await?;
-        rollout::bind(client, &component, &bindings, place, manager::PROMOTE).await?;
+        let said = Said {
+            manager: manager::PROMOTE,
+            action: Action::Promote,
+            reason: args.reason.as_deref(),
+        };
+        rollout::bind(client, &component, &bindings, place, &said).await?;
         terminal::line(format!("{name} {from} -> {to}: {release}"))?;
     }
     rollout::rolled_out(client, &component, to, release, &args.wait).await

@@ -14,6 +14,7 @@ use choreo_model::history::{
 };
 use choreo_model::project::ProjectReleaseBindingSpec;
 use choreo_model::release::ReleaseBindingSpec;
+use choreo_model::resource::ResourceReleaseBindingSpec;
 use choreo_model::{DeploymentRecord, Object, RenderedRelease, Spec as _, labels, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -441,6 +442,7 @@ fn told(context: &Context<'_>, record: &DeploymentRecord) -> Option<DeploymentRe
     match spec.binding.kind.as_str() {
         ReleaseBindingSpec::KIND => told_by::<ReleaseBindingSpec>(context, record),
         ProjectReleaseBindingSpec::KIND => told_by::<ProjectReleaseBindingSpec>(context, record),
+        ResourceReleaseBindingSpec::KIND => told_by::<ResourceReleaseBindingSpec>(context, record),
         _ => None,
     }
 }

@@ -258,7 +258,9 @@ fn offline(manifest: &Value) -> Vec<String> {
 async fn files_are_held_to_what_the_api_demands() {
     let api = Api::start().await;
     let mut differences = Vec::new();
-    let all = manifests();
+    let mut all = manifests();
+    // Records are written by the controllers alone, sound or not.
+    all.retain(|(manifest, _)| manifest["kind"] != "DeploymentRecord");
     for (manifest, is_sound) in &all {
         let offline = offline(manifest);
         let online = api.refusal(manifest).await;

@@ -153,13 +153,13 @@ mod tests {
 
     const BINDING: &str = "ReleaseBinding";
 
-    fn binding(release: &str, annotations: Value) -> Value {
+    fn binding(release: &str, annotations: &Value) -> Value {
         json!({"metadata": {"annotations": annotations}, "spec": {"releaseName": release}})
     }
 
     /// The annotations after `user` wrote `new` over `old`.
     #[track_caller]
-    fn check(user: &User, new: Value, old: Option<&Value>, expected: Value) {
+    fn check(user: &User, new: Value, old: Option<&Value>, expected: &Value) {
         let (mut object, write) = (
             new,
             Write {
@@ -174,7 +174,7 @@ mod tests {
         );
         stamp(&write, user, &mut object, old).unwrap();
         let found = object["metadata"].get("annotations");
-        assert_eq!(found.cloned().unwrap_or(json!({})), expected);
+        assert_eq!(found.cloned().unwrap_or_else(|| json!({})), *expected);
     }
 
     fn jane() -> User {
@@ -187,20 +187,15 @@ mod tests {
             "kubernetes.io/change-cause": "CVE", "openchoreo.dev/action": "rollback"});
         let noted = json!({"openchoreo.dev/changed-by": "jane", "a": "b",
             "openchoreo.dev/change-reason": "CVE", "openchoreo.dev/change-action": "Rollback"});
-        check(&jane(), binding("a", sent.clone()), None, noted.clone());
-        let old = binding("a", noted.clone());
+        check(&jane(), binding("a", &sent), None, &noted);
+        let old = binding("a", &noted);
         // The note stays as long as nothing changes.
         let john = User::new("john", Vec::new());
-        check(&john, binding("a", sent.clone()), Some(&old), noted.clone());
-        check(
-            &john,
-            binding("a", json!({"a": "b"})),
-            Some(&old),
-            noted.clone(),
-        );
+        check(&john, binding("a", &sent), Some(&old), &noted);
+        check(&john, binding("a", &json!({"a": "b"})), Some(&old), &noted);
         // What the change before said of itself is not said of the next.
         let next = json!({"openchoreo.dev/changed-by": "john", "a": "b"});
-        check(&john, binding("b", noted), Some(&old), next);
+        check(&john, binding("b", &noted), Some(&old), &next);
     }
 
     #[test]
@@ -208,15 +203,15 @@ mod tests {
         let sent = json!({"openchoreo.dev/on-behalf-of": "jane"});
         let by = |name: &str| json!({"openchoreo.dev/changed-by": name});
         let controllers = User::of_part("controllers");
-        check(&controllers, binding("a", sent.clone()), None, by("jane"));
+        check(&controllers, binding("a", &sent), None, &by("jane"));
         check(
             &controllers,
-            binding("a", json!({})),
+            binding("a", &json!({})),
             None,
             by("system:choreo:controllers"),
         );
         let john = User::new("john", Vec::new());
-        check(&john, binding("a", sent), None, by("john"));
+        check(&john, binding("a", &sent), None, &by("john"));
     }
 
     #[test]
@@ -226,7 +221,7 @@ mod tests {
             operation: Operation::Create,
             leaving: false,
         };
-        let mut object = binding("a", json!({"openchoreo.dev/action": "Delete"}));
+        let mut object = binding("a", &json!({"openchoreo.dev/action": "Delete"}));
         let denied = stamp(&write, &jane(), &mut object, None).unwrap_err();
         assert!(
             denied.causes[0]
@@ -237,7 +232,7 @@ mod tests {
 
     #[test]
     fn who_deletes_is_noted_once() {
-        let mut object = binding("a", json!({"openchoreo.dev/changed-by": "john"}));
+        let mut object = binding("a", &json!({"openchoreo.dev/changed-by": "john"}));
         let mut write = Write {
             kind: BINDING,
             operation: Operation::Delete,
