@@ -208,7 +208,7 @@ mod tests {
             &controllers,
             binding("a", &json!({})),
             None,
-            by("system:choreo:controllers"),
+            &by("system:choreo:controllers"),
         );
         let john = User::new("john", Vec::new());
         check(&john, binding("a", &sent), None, &by("john"));
