@@ -3,6 +3,7 @@
 mod binding;
 mod component;
 mod connections;
+mod convergence;
 mod deletion;
 mod events;
 mod gone;
