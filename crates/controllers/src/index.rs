@@ -9,6 +9,7 @@ use crate::health;
 use crate::key::{Group, Key, Target};
 use crate::live::{self, Live, LiveKey, PodOwner};
 use crate::manifests::Manifests;
+use crate::material;
 use crate::readers::Readers;
 use crate::tables::{Tables, Touched};
 
@@ -197,10 +198,11 @@ impl Index {
             self.touch(touched, woken);
             self.readers.forget(key);
             self.failures.remove(key);
-            if key.is_material() {
-                woken.insert(key.clone());
-            } else {
+            if material::users(key.kind).is_empty() {
                 woken.remove(key);
+            } else {
+                // Somebody may have needed it.
+                woken.insert(key.clone());
             }
         }
     }

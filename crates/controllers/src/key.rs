@@ -23,20 +23,6 @@ impl Key {
         }
     }
 
-    /// Whether the object is of a kind that is only named by others: that it is gone is worth a
-    /// decision, since somebody may have needed it.
-    pub(crate) fn is_material(&self) -> bool {
-        matches!(
-            self.kind.trim_start_matches("Cluster"),
-            "ComponentType"
-                | "Trait"
-                | "ProjectType"
-                | "ResourceType"
-                | "Workflow"
-                | "SecretReference"
-        )
-    }
-
     /// `kind/namespace/name`, as groups have it.
     pub(crate) fn place(&self) -> String {
         place(self.kind, Some(&self.namespace), &self.name)

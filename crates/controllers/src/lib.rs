@@ -30,5 +30,6 @@ pub use decision::{Decision, Event, EventType, Home, Write};
 pub use index::{Change, Index};
 pub use key::Key;
 pub use live::Live;
+pub use material::{left_behind, names, users};
 pub use planes::Planes;
 pub use runtime::Controllers;

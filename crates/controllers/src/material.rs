@@ -1,4 +1,5 @@
-//! Who names types, traits, workflows and secret references: the groups by which they are found.
+//! Who names types, traits, workflows and secret references: the groups by which they are found, and
+//! what is said when one of those goes.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,62 @@ use choreo_model::resource::ResourceSpec;
 use choreo_model::shared::{EnvVar, FileVar};
 use choreo_model::{Component, ComponentType, Project, ReleaseBinding, Resource, Spec, Workload};
 
-use crate::key::{By, Group, place};
+use serde_json::Value;
+
+use crate::decide::some_of;
+use crate::key::{By, Group, Key, place};
+use crate::tables::Tables;
+
+/// The kinds whose objects can name one of `kind` and need it there; none of any other kind than
+/// types, traits, workflows and secret references.
+pub fn users(kind: &str) -> &'static [&'static str] {
+    match kind.trim_start_matches("Cluster") {
+        "ComponentType" | "Workflow" => &["Component"],
+        "Trait" => &["Component", "ComponentType", "ClusterComponentType"],
+        "ProjectType" => &["Project"],
+        "ResourceType" => &["Resource"],
+        "SecretReference" => &["Workload", "ReleaseBinding"],
+        _ => &[],
+    }
+}
+
+/// Whether `object` names the object of `key`.
+pub fn names(object: Value, key: &Key) -> bool {
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    let place = key.place();
+    let kept = Tables::default().keep(&kind, object);
+    kept.is_ok_and(|kept| {
+        let mut groups = kept.joined.iter();
+        groups.any(|group| group.by == By::Material && group.of == place)
+    })
+}
+
+/// What is said when the object of `key` goes although others name it; nothing when none does.
+pub fn left_behind(key: &Key, users: &[Key]) -> Option<String> {
+    if users.is_empty() {
+        return None;
+    }
+    let elsewhere = |user: &Key| !user.namespace.is_empty() && user.namespace != key.namespace;
+    let users: Vec<String> = users
+        .iter()
+        .map(|user| match user.namespace.as_str() {
+            namespace if elsewhere(user) => {
+                format!(
+                    "{} \"{}\" of namespace \"{namespace}\"",
+                    user.kind, user.name
+                )
+            }
+            _ => format!("{} \"{}\"", user.kind, user.name),
+        })
+        .collect();
+    Some(format!(
+        "{} \"{}\" is deleted although {} named it: what runs goes on, but nothing is released or \
+         rendered anew with it until it is there again",
+        key.kind,
+        key.name,
+        some_of(&users)
+    ))
+}
 
 pub(crate) fn of_component(component: &Component) -> Vec<Group> {
     let (namespace, spec) = (component.namespace(), &component.spec);

@@ -157,6 +157,17 @@ macro_rules! tables {
                 None
             }
 
+            /// Whether the object of `key` is being deleted.
+            pub(crate) fn is_deleting(&self, key: &Key) -> bool {
+                let place = (key.namespace.clone(), key.name.clone());
+                $(
+                    if key.kind == <$Spec>::KIND || Some(key.kind) == <$Spec>::CLUSTER_KIND {
+                        return self.$field.get(&place).is_some_and(|object| object.is_deleting());
+                    }
+                )*
+                false
+            }
+
             /// Every object of `kind`.
             pub(crate) fn keys(&self, kind: &str) -> Vec<Key> {
                 $(

@@ -88,6 +88,16 @@ impl<'a> View<'a> {
         found.is_some_and(|found| found.are(resources))
     }
 
+    /// The members of a group whose deletion was not asked for.
+    pub(crate) fn staying(&self, group: &Group) -> Vec<Key> {
+        self.record(Target::Group(group.clone()), false);
+        let members = self.index.members(group);
+        members
+            .filter(|key| !self.index.tables.is_deleting(key))
+            .cloned()
+            .collect()
+    }
+
     /// The live objects of a rendered release.
     pub(crate) fn live_of(&self, release: &str) -> Vec<&'a Live> {
         self.record(Target::Live(release.to_owned()), false);

@@ -34,6 +34,7 @@ use serde_json::{Value, json};
 use crate::decision::{Decision, Event, Home, Write};
 use crate::index::Index;
 use crate::key::Key;
+use crate::material;
 use crate::tables::{Kept, key_of, kind_in};
 use crate::view::View;
 
@@ -62,7 +63,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "DataPlane" | "ClusterDataPlane" => plane::data(&context),
         "WorkflowPlane" | "ClusterWorkflowPlane" => plane::workflow(&context),
         "ObservabilityPlane" | "ClusterObservabilityPlane" => plane::observability(&context),
-        _ if key.is_material() && index.tables.uid(key).is_none() => {
+        kind if !material::users(kind).is_empty() && index.tables.uid(key).is_none() => {
             return gone::decide(&context);
         }
         // Types, traits, workloads, workflows, releases and secret references are read, never acted
@@ -301,7 +302,7 @@ fn names<'a, T: Kept + 'a>(objects: impl IntoIterator<Item = &'a Object<T>>) -> 
 }
 
 /// The first few of `names`, and how many more there are.
-fn some_of(names: &[String]) -> String {
+pub(crate) fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 5;
     let shown = names
         .iter()

@@ -2,6 +2,7 @@
 //! than the object itself.
 
 mod authorship;
+mod in_use;
 mod records;
 mod release;
 
@@ -20,6 +21,7 @@ impl Admission for Rules {
         }
         let write = Write::of(&request);
         records::check(&write, &request)?;
+        let left_behind = in_use::warning(&write, &request);
         let AdmissionRequest {
             user,
             operation,
@@ -32,7 +34,10 @@ impl Admission for Rules {
         // What is being deleted must get through, whatever it says: deletion ends.
         let writes = matches!(operation, Operation::Create | Operation::Update);
         if !writes || write.leaving {
-            return Ok(Admitted::plain(object));
+            return Ok(Admitted {
+                warnings: left_behind.into_iter().collect(),
+                ..Admitted::plain(object)
+            });
         }
         release::keep(write.kind, &mut object, old);
         let Some(kind) = choreo_model::registry()

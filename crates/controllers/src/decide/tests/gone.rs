@@ -22,7 +22,7 @@ fn check(yaml: &str, (kind, namespace, name): (&'static str, &str, &str), users:
     assert_eq!(
         told(&mut world, kind, namespace, name),
         [format!(
-            "DeletedInUse: {kind} \"{name}\" was deleted while {users} named it: what runs goes on, \
+            "DeletedInUse: {kind} \"{name}\" is deleted although {users} named it: what runs goes on, \
              but nothing is released or rendered anew with it until it is there again"
         )]
     );

@@ -121,6 +121,33 @@ spec: {{ owner: {{ projectName: shop }}, environmentName: development }}
     );
 }
 
+/// What the binding says when the objects of its cell are so, and what became of applying them.
+fn says(world: &mut World, health: &str, applied: Option<&str>) -> [String; 3] {
+    let name = choreo_model::names::project_rendered_release("shop", "development");
+    let mut rendered = world.stored[&Key::new("RenderedRelease", "default", &name)].clone();
+    let condition = applied.map(|reason| {
+        json!({
+            "type": "ResourcesApplied", "status": "False", "reason": reason, "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    });
+    rendered["status"] = json!({
+        "observedGeneration": 1,
+        "conditions": condition.into_iter().collect::<Vec<_>>(),
+        "resources": [{
+            "id": "namespace", "version": "v1", "kind": "Namespace", "name": "cell",
+            "healthStatus": health,
+        }],
+    });
+    world.put(rendered);
+    world.live(&KEYS);
+    ["NamespaceReady", "ResourcesReady", "Ready"].map(|type_| {
+        let said = world.condition(PRB, NAME, type_);
+        let told = said.split(':').next().unwrap_or_default();
+        told.trim_start_matches(type_).trim().to_owned()
+    })
+}
+
 #[test]
 fn a_cell_is_as_ready_as_its_namespace() {
     let mut world = World::new(PROJECT);
@@ -129,79 +156,31 @@ fn a_cell_is_as_ready_as_its_namespace() {
     assert!(created[0].starts_with("Synced True ReleaseCreated"));
     assert!(created[1].starts_with("NamespaceReady False NamespaceProgressing"));
     world.live(&KEYS);
-    let name = choreo_model::names::project_rendered_release("shop", "development");
-    let key = Key::new("RenderedRelease", "default", &name);
-    let mut with = |health: &str, applied: Option<&str>| {
-        let mut rendered = world.stored[&key].clone();
-        let condition = applied.map(|reason| {
-            json!({
-                "type": "ResourcesApplied", "status": "False", "reason": reason, "message": "",
-                "lastTransitionTime": "2026-01-01T00:00:00Z",
-            })
-        });
-        rendered["status"] = json!({
-            "observedGeneration": 1,
-            "conditions": condition.into_iter().collect::<Vec<_>>(),
-            "resources": [{
-                "id": "namespace", "version": "v1", "kind": "Namespace", "name": "cell",
-                "healthStatus": health,
-            }],
-        });
-        world.put(rendered);
-        world.live(&KEYS);
-        let told = ["NamespaceReady", "ResourcesReady", "Ready"];
-        told.map(|type_| {
-            let said = world.condition(PRB, NAME, type_);
-            said.split(':').next().unwrap_or_default().to_owned()
-        })
-    };
-    let progressing = "False NamespaceProgressing";
-    for (health, applied, namespace, resources) in [
-        (
-            "Healthy",
-            None,
-            "True NamespaceReady",
-            "True ResourcesReady",
-        ),
-        (
-            "Progressing",
-            None,
-            progressing,
-            "False ResourcesProgressing",
-        ),
-        ("Unknown", None, progressing, "False ResourcesUnknown"),
-        (
-            "Degraded",
-            None,
-            "False NamespaceDegraded",
-            "False ResourcesDegraded",
-        ),
-        (
-            "Healthy",
-            Some("ApplyPending"),
-            progressing,
-            "False ResourcesProgressing",
-        ),
-        (
-            "Healthy",
-            Some("ApplyFailed"),
-            "False ResourceApplyFailed",
-            "False ResourceApplyFailed",
-        ),
-    ] {
+    let mut check = |health: &str, applied: Option<&str>, namespace: &str, resources: &str| {
         let ready = match namespace {
             "True NamespaceReady" => "True Ready",
             other => other,
         };
         assert_eq!(
-            with(health, applied),
-            [
-                format!("NamespaceReady {namespace}"),
-                format!("ResourcesReady {resources}"),
-                format!("Ready {ready}"),
-            ]
+            says(&mut world, health, applied),
+            [namespace, resources, ready]
         );
-    }
+    };
+    let progressing = "False NamespaceProgressing";
+    let still = "False ResourcesProgressing";
+    let refused = "False ResourceApplyFailed";
+    check(
+        "Healthy",
+        None,
+        "True NamespaceReady",
+        "True ResourcesReady",
+    );
+    check("Progressing", None, progressing, still);
+    check("Unknown", None, progressing, "False ResourcesUnknown");
+    let broken = "False NamespaceDegraded";
+    check("Degraded", None, broken, "False ResourcesDegraded");
+    check("Healthy", Some("ApplyPending"), progressing, still);
+    check("Healthy", Some("ApplyFailed"), refused, refused);
 }
 
 #[test]
