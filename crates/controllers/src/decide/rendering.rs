@@ -116,9 +116,18 @@ fn resources(rendering: &Rendering<'_>) -> Vec<RenderedResource> {
     let objects = rendering.compiled.objects_for(rendering.plane);
     let resources = objects.map(|one| RenderedResource {
         id: one.id.clone(),
-        object: Value::from(&one.object),
+        object: as_stored(Value::from(&one.object)),
     });
     resources.collect()
+}
+
+/// An object as Kubernetes stores it within another: its metadata without empty maps. Written with
+/// them, it would never be as wanted.
+fn as_stored(mut object: Value) -> Value {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|_, value| value.as_object().is_none_or(|map| !map.is_empty()));
+    }
+    object
 }
 
 /// All of the specification but the objects, which the index keeps apart.

@@ -216,7 +216,9 @@ impl Api {
                 .any(|owner| owner["uid"] == uid)
         };
         let owned: Vec<Value> = self.objects.values().filter(is_owned).cloned().collect();
-        owned.iter().for_each(|object| self.delete(object));
+        for object in &owned {
+            self.delete(object);
+        }
         if key.kind == "Namespace" {
             self.empty(&key.name);
         }
@@ -229,7 +231,9 @@ impl Api {
             .iter()
             .filter(|(key, _)| key.namespace == namespace);
         let inside: Vec<Value> = inside.map(|(_, object)| object.clone()).collect();
-        inside.iter().for_each(|object| self.delete(object));
+        for object in &inside {
+            self.delete(object);
+        }
     }
 }
 
