@@ -157,6 +157,9 @@ impl Executor {
                 return Some(response);
             }
             Ok(Err(error)) => error.to_string(),
+            // What is made in a namespace that goes would go with it. Deletions that tell of themselves
+            // must not wait for that.
+            Err(error) if home == Home::Control && is_terminating(&error) => return None,
             Err(error) => words(&error),
         };
         outcome
@@ -331,6 +334,17 @@ fn identity(resource: &ApiResource, namespace: &str, name: &str) -> Value {
 
 pub(crate) fn is(error: &Error, code: u16) -> bool {
     matches!(error, Error::Api(status) if status.code == code)
+}
+
+/// Whether the namespace of what was to be made is being deleted.
+fn is_terminating(error: &Error) -> bool {
+    const REASON: &str = "NamespaceTerminating";
+    let Error::Api(status) = error else {
+        return false;
+    };
+    let details = status.details.iter();
+    let mut causes = details.flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == REASON)
 }
 
 /// An error in words for a person: what the API said, or the chain of causes.

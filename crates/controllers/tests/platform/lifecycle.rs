@@ -5,9 +5,10 @@ use std::sync::Arc;
 use choreo_apiserver::{Admission, AdmissionRequest, Admitted, AllowAll, Denied, Violation};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::Platform;
+use crate::resources::DATABASE;
 
 pub(crate) const PROJECT: &str = r"
 apiVersion: openchoreo.dev/v1alpha1
@@ -259,4 +260,47 @@ async fn delete_in_disorder(platform: &Platform) {
             .wait_until_gone(platform.platform(kind, "default"), name)
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_namespace_goes_with_everything_in_it() {
+    let platform = Platform::start().await;
+    platform.make_namespace("acme").await;
+    let defaults = choreo_model::defaults().iter();
+    let mut manifests: Vec<Value> = defaults
+        .filter(|default| ["environments", "data plane"].contains(&default.name))
+        .flat_map(|default| serde_saphyr::from_multiple::<Value>(default.yaml).unwrap())
+        .collect();
+    for yaml in [PROJECT, WORKLOAD, COMPONENT, DATABASE] {
+        manifests.extend(serde_saphyr::from_multiple::<Value>(yaml).unwrap());
+    }
+    for manifest in &mut manifests {
+        if manifest["metadata"]["namespace"] == "default" {
+            manifest["metadata"]["namespace"] = json!("acme");
+        }
+    }
+    platform.apply_all(&manifests).await;
+    let bindings = platform.platform("binding", "acme");
+    platform
+        .wait(bindings, "web-development", |binding| {
+            !binding["status"].is_null()
+        })
+        .await;
+    let cells = platform.platform("projectreleasebinding", "acme");
+    platform
+        .wait(cells, "shop-staging", |cell| !cell["status"].is_null())
+        .await;
+    let namespaces = platform.api("v1", "Namespace", "namespaces", "");
+    namespaces
+        .delete("acme", &DeleteParams::default())
+        .await
+        .unwrap();
+    platform.wait_until_gone(namespaces.clone(), "acme").await;
+    let left = namespaces.list(&ListParams::default()).await.unwrap();
+    let left: Vec<String> = left.iter().map(ResourceExt::name_any).collect();
+    assert!(
+        !left.iter().any(|name| name.starts_with("dp-acme")),
+        "{left:?}"
+    );
+    platform.stop().await;
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::Platform;
 use crate::lifecycle::{COMPONENT, PROJECT, WORKLOAD};
 
-const DATABASE: &str = r"
+pub(crate) const DATABASE: &str = r"
 apiVersion: openchoreo.dev/v1alpha1
 kind: ResourceType
 metadata: { name: database, namespace: default }
