@@ -16,6 +16,8 @@ pub const OBSERVABILITY_PLANE: &str = "openchoreo.dev/obsplane-cleanup";
 pub const CLUSTER_DATA_PLANE: &str = "openchoreo.dev/clusterdataplane-cleanup";
 /// Of environments.
 pub const ENVIRONMENT: &str = "openchoreo.dev/environment-cleanup";
+/// Of preview environments.
+pub const PREVIEW_ENVIRONMENT: &str = "openchoreo.dev/previewenvironment-cleanup";
 /// Of deployment pipelines.
 pub const DEPLOYMENT_PIPELINE: &str = "openchoreo.dev/deployment-pipeline-cleanup";
 /// Of managed resources.

@@ -15,6 +15,7 @@ use crate::observability::{
 };
 use crate::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use crate::platform::{DeploymentPipelineSpec, EnvironmentSpec};
+use crate::preview::PreviewEnvironmentSpec;
 use crate::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec};
 use crate::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use crate::rendered::RenderedReleaseSpec;
@@ -264,6 +265,12 @@ const REGISTRY: &[Kind] = &[
     row!(EnvironmentSpec, Namespaced, "Environment", "environments", "environment",
         short ["env", "envs"], aliases [], finalizer Some(finalizers::ENVIRONMENT),
         columns []),
+    row!(PreviewEnvironmentSpec, Namespaced, "PreviewEnvironment", "previewenvironments", "previewenvironment",
+    short ["preview", "previews"], aliases [], finalizer Some(finalizers::PREVIEW_ENVIRONMENT),
+    columns [
+        column("Project", ".spec.projectName"), column("From", ".spec.from"),
+        column("Phase", ".status.phase"), column("Expires", ".status.expiresAt"), AGE,
+    ]),
     row!(DeploymentPipelineSpec, Namespaced, "DeploymentPipeline", "deploymentpipelines", "deploymentpipeline",
         short ["deppipe", "deppipes"], aliases ["pipeline", "pipelines"], finalizer Some(finalizers::DEPLOYMENT_PIPELINE),
         columns []),

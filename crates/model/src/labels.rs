@@ -20,6 +20,8 @@ keys! {
     ENVIRONMENT = "environment";
     /// The environment that a preview environment was made after.
     PREVIEW_OF = "preview-of";
+    /// The preview environment that something was made for.
+    PREVIEW = "preview";
     /// The data plane.
     DATA_PLANE = "dataplane";
     /// The workflow plane.

@@ -26,6 +26,7 @@ pub mod names;
 pub mod observability;
 pub mod plane;
 pub mod platform;
+pub mod preview;
 pub mod project;
 pub mod reference;
 pub mod release;
@@ -54,6 +55,7 @@ pub use plane::{
     ObservabilityPlane, WorkflowPlane,
 };
 pub use platform::{DeploymentPipeline, Environment};
+pub use preview::PreviewEnvironment;
 pub use project::{
     ClusterProjectType, Project, ProjectRelease, ProjectReleaseBinding, ProjectType,
 };

@@ -17,6 +17,7 @@ pub(crate) const VARIABLE: &str = "^[a-zA-Z_][a-zA-Z0-9_]*$";
 pub(crate) const CONFIGURATION_KEY: &str = "^[-._a-zA-Z0-9]+$";
 pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A length of time.
+pub(crate) const LEASE: &str = "^([0-9]+[mhd])+$";
 pub(crate) const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 
 /// A loop names its variable.
