@@ -88,7 +88,13 @@ fn type_object(frozen: &FrozenComponentType) -> String {
 fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connections {
     let namespace = snapshot.binding.namespace();
     let (binding, workload) = (&snapshot.binding.spec, &snapshot.release.workload);
-    compiled.connection_targets = connections::targets(namespace, binding, workload);
+    let base = snapshot.environment.label(labels::PREVIEW_OF);
+    let mut targets = connections::targets(namespace, binding, workload);
+    connections::share(&mut targets, base, |target| {
+        let mut providers = snapshot.providers.iter();
+        providers.any(|binding| connections::provides(&Provider::from(*binding), target))
+    });
+    compiled.connection_targets = targets;
     compiled.resource_dependency_targets =
         connections::resource_targets(namespace, binding, workload);
     compiled
@@ -462,6 +468,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             labels: &self.labels,
             workload,
             calls: &compiled.connection_targets,
+            lent: &snapshot.lent,
             egress: egress.or(snapshot.project_egress).unwrap_or_default(),
             provider: snapshot
                 .data_plane

@@ -35,6 +35,37 @@ pub fn targets(
         .collect()
 }
 
+/// Where the endpoints of `targets` may be: in their environment, and for a preview in the one it
+/// was made after, `base`.
+pub fn reach(mut targets: Vec<ConnectionTarget>, base: Option<&str>) -> Vec<ConnectionTarget> {
+    let shared: Vec<ConnectionTarget> = base.map_or_else(Vec::new, |base| {
+        let targets = targets.iter();
+        targets.map(|target| of_environment(target, base)).collect()
+    });
+    targets.extend(shared);
+    targets
+}
+
+/// Gives a preview the components of the environment it was made after, `base`, in the place of
+/// those that it has not itself; `bound` says which it has.
+pub(crate) fn share(
+    targets: &mut [ConnectionTarget],
+    base: Option<&str>,
+    bound: impl Fn(&ConnectionTarget) -> bool,
+) {
+    let Some(base) = base else { return };
+    for target in targets.iter_mut().filter(|target| !bound(target)) {
+        *target = of_environment(target, base);
+    }
+}
+
+fn of_environment(target: &ConnectionTarget, environment: &str) -> ConnectionTarget {
+    ConnectionTarget {
+        environment: environment.to_owned(),
+        ..target.clone()
+    }
+}
+
 /// The managed resources that a workload asks for.
 pub fn resource_targets(
     namespace: &str,

@@ -61,5 +61,5 @@ pub use resource::{CompiledResource, compile_resource, explain_resource};
 pub use resource_dependencies::serves;
 pub use resource_outputs::{Readiness, UnresolvedOutput};
 pub use result::{Compiled, Provenance, Rendered};
-pub use snapshot::{ComponentSnapshot, ProjectSnapshot, ResourceSnapshot, WorkflowSnapshot};
+pub use snapshot::{ComponentSnapshot, Lent, ProjectSnapshot, ResourceSnapshot, WorkflowSnapshot};
 pub use workflow::{CompiledWorkflow, compile_workflow, explain_workflow};

@@ -4,9 +4,10 @@
 //! since that is what a policy is matched against; the port of the Service in front may differ.
 
 use crate::context::protocol;
+use crate::snapshot::Lent;
 use choreo_model::application::{EndpointType, Visibility, WorkloadEndpoint, WorkloadTemplate};
 use choreo_model::labels;
-use choreo_model::names::{OBJECT_LIMIT, kubernetes_name};
+use choreo_model::names::{OBJECT_LIMIT, cell_namespace, kubernetes_name};
 use choreo_model::release::ConnectionTarget;
 use choreo_model::shared::Egress;
 use choreo_template::{Members, Tree, tree};
@@ -62,6 +63,8 @@ pub(crate) struct Subject<'a> {
     /// The endpoints of others that the component asks for, whether their addresses are known or
     /// not.
     pub(crate) calls: &'a [ConnectionTarget],
+    /// Components of another environment that it may call.
+    pub(crate) lent: &'a [Lent<'a>],
     pub(crate) egress: Egress,
     /// What enforces policies on the data plane, if it says so.
     pub(crate) provider: Option<&'a str>,
@@ -70,7 +73,8 @@ pub(crate) struct Subject<'a> {
 /// Makes a policy for the pods that a selector selects.
 type Policy = fn(&Subject<'_>, &Tree) -> Tree;
 
-/// The policies of a component: who may call it, and, unless it may call anyone, whom it may call.
+/// The policies of a component: who may call it; unless it may call anyone, whom it may call; and
+/// for each component of another environment that it calls one beside that, which lets it in.
 pub(crate) fn policies(subject: &Subject<'_>) -> Vec<Tree> {
     let pods = tree!({"matchLabels": subject.labels.clone()});
     let (ingress, egress): (Policy, Policy) = match subject.provider {
@@ -79,7 +83,8 @@ pub(crate) fn policies(subject: &Subject<'_>) -> Vec<Tree> {
     };
     let egress = (subject.egress == Egress::Closed).then_some(egress);
     let policies = std::iter::once(ingress).chain(egress);
-    policies.map(|policy| policy(subject, &pods)).collect()
+    let own = policies.map(|policy| policy(subject, &pods));
+    own.chain(subject.admissions()).collect()
 }
 
 /// The policy as Kubernetes has it.
@@ -91,11 +96,7 @@ fn kubernetes(subject: &Subject<'_>, pods: &Tree) -> Tree {
             Who::Namespace => tree!([{"namespaceSelector": matching(subject.tenancy())}]),
             Who::Gateways => ALIKE.gateways.clone(),
         };
-        let ports = distinct(&endpoints).into_iter();
-        let ports: Tree = ports
-            .map(|(port, protocol)| tree!({"port": port, "protocol": protocol}))
-            .collect();
-        ingress.push(tree!({"from": from, "ports": ports}));
+        ingress.push(tree!({"from": from, "ports": kubernetes_ports(&endpoints)}));
     }
     let mut spec = Members::with_capacity(3);
     spec.insert("podSelector", pods);
@@ -267,8 +268,87 @@ impl<'a> Subject<'a> {
 
     /// Whether `peer` is of the same cell.
     fn is_own(&self, peer: &Peer<'_>) -> bool {
-        let own = self.labels.get(labels::PROJECT);
-        own.is_some_and(|project| *project == peer.project)
+        let own = |key, value| self.labels.get(key).is_some_and(|own| *own == value);
+        own(labels::PROJECT, peer.project) && own(labels::ENVIRONMENT, peer.environment)
+    }
+
+    /// What lets the component in where it calls others of another environment, whose own policies
+    /// know nothing of it. It goes when the component goes.
+    fn admissions(&self) -> Vec<Tree> {
+        let peers = self.peers().into_iter();
+        peers
+            .filter_map(|peer| {
+                let endpoints = self.lent_endpoints(&peer);
+                (!endpoints.is_empty()).then(|| self.admission(&peer, &endpoints))
+            })
+            .collect()
+    }
+
+    /// The endpoints of a component of another environment that the component calls.
+    fn lent_endpoints(&self, peer: &Peer<'_>) -> Vec<&'a WorkloadEndpoint> {
+        let is_elsewhere = self
+            .labels
+            .get(labels::ENVIRONMENT)
+            .is_some_and(|own| *own != peer.environment);
+        let is_peer = |lent: &&Lent<'_>| {
+            let spec = &lent.binding.spec;
+            spec.owner.project_name == peer.project
+                && spec.owner.component_name == peer.component
+                && spec.environment == peer.environment
+        };
+        let Some(lent) = self.lent.iter().find(is_peer).filter(|_| is_elsewhere) else {
+            return Vec::new();
+        };
+        let called = |name: &str| {
+            let mut calls = self.calls.iter();
+            calls.any(|call| call.component == peer.component && call.endpoint == name)
+        };
+        let endpoints = lent.workload.endpoints.iter();
+        let endpoints = endpoints.filter(|(name, _)| called(name));
+        endpoints.map(|(_, endpoint)| endpoint).collect()
+    }
+
+    fn admission(&self, peer: &Peer<'_>, endpoints: &[&WorkloadEndpoint]) -> Tree {
+        let cell = [labels::NAMESPACE, labels::PROJECT, labels::ENVIRONMENT];
+        let of = |keys: &[&'static str]| -> Vec<(&'static str, &str)> {
+            let keys = keys.iter();
+            keys.filter_map(|key| Some((*key, self.labels.get(key)?.as_str()?)))
+                .collect()
+        };
+        let (cell, own) = (of(&cell), of(&[labels::COMPONENT]));
+        let ((api_version, kind), spec) = if self.provider == Some("cilium") {
+            let caller = tree!({
+                "matchLabels": texts(cell.into_iter().chain(own)),
+                "matchExpressions": [exists(POD_NAMESPACE)],
+            });
+            let ports = cilium_ports(endpoints);
+            let spec = tree!({
+                "endpointSelector": {"matchLabels": texts(peer.labels())},
+                "ingress": [{"fromEndpoints": [caller], "toPorts": ports}],
+            });
+            (CILIUM, spec)
+        } else {
+            let caller = tree!({
+                "namespaceSelector": matching(cell.into_iter()),
+                "podSelector": matching(own.into_iter()),
+            });
+            let spec = tree!({
+                "podSelector": matching(peer.labels()),
+                "policyTypes": &ALIKE.ingress,
+                "ingress": [{"from": [caller], "ports": kubernetes_ports(endpoints)}],
+            });
+            (KUBERNETES, spec)
+        };
+        let name = ["preview", self.cell, self.component, peer.component];
+        tree!({
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {
+                "name": kubernetes_name(OBJECT_LIMIT, &name),
+                "namespace": cell_namespace(peer.namespace, peer.project, peer.environment),
+            },
+            "spec": spec,
+        })
     }
 
     fn uses_resources(&self) -> bool {
@@ -329,6 +409,13 @@ fn distinct(endpoints: &[&WorkloadEndpoint]) -> Vec<(u16, &'static str)> {
         .iter()
         .map(|endpoint| pod_port(endpoint))
         .filter(|port| is_only || seen.insert(*port))
+        .collect()
+}
+
+fn kubernetes_ports(endpoints: &[&WorkloadEndpoint]) -> Tree {
+    let ports = distinct(endpoints).into_iter();
+    ports
+        .map(|(port, protocol)| tree!({"port": port, "protocol": protocol}))
         .collect()
 }
 

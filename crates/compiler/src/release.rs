@@ -153,6 +153,23 @@ pub(crate) fn frozen_release(
     Ok((name, spec))
 }
 
+/// The release with another image, and the name that it then has.
+pub fn with_image(
+    release: &ComponentReleaseSpec,
+    image: &str,
+) -> Result<(String, ComponentReleaseSpec), Refusal> {
+    let mut spec = release.clone();
+    image.clone_into(&mut Arc::make_mut(&mut spec.workload).container.image);
+    let type_ = canonical::text(&value(spec.component_type.spec.as_ref())?);
+    let mut traits: Vec<Arc<str>> = Vec::with_capacity(spec.traits.len());
+    for one in &spec.traits {
+        traits.push(canonical::text(&value(one.spec.as_ref())?).into());
+    }
+    let content = content(&spec, &type_, &traits)?;
+    let name = name(&spec.owner.component_name, &content);
+    Ok((name, spec))
+}
+
 /// Freezes a project.
 pub fn project_release(
     project: &Project,

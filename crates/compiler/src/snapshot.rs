@@ -1,5 +1,6 @@
 //! Everything one compilation may look at, borrowed from wherever it is kept.
 
+use choreo_model::application::WorkloadTemplate;
 use choreo_model::project::ProjectReleaseSpec;
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec, ReleaseBindingStatus};
 use choreo_model::rendered::ResourceStatus;
@@ -35,6 +36,9 @@ pub struct ComponentSnapshot<'a> {
     /// Bindings that may provide what [`connections::targets`](crate::connections::targets) lists;
     /// those of other components or environments do no harm.
     pub providers: Vec<&'a ReleaseBinding>,
+    /// For a preview: the components of the environment it was made after that it may call. They
+    /// let it in.
+    pub lent: Vec<Lent<'a>>,
     /// Bindings that may serve what
     /// [`connections::resource_targets`](crate::connections::resource_targets) lists; those of
     /// other resources or environments do no harm.
@@ -43,6 +47,15 @@ pub struct ComponentSnapshot<'a> {
     pub project_egress: Option<Egress>,
     /// The environment's default notification channel.
     pub notification_channel: Option<&'a str>,
+}
+
+/// A component that is called from another environment than its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Lent<'a> {
+    /// Its binding.
+    pub binding: &'a ReleaseBinding,
+    /// Its workload, as released there.
+    pub workload: &'a WorkloadTemplate,
 }
 
 /// What rendering one [`ProjectReleaseBinding`] needs.

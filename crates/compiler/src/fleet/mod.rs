@@ -27,7 +27,7 @@ use crate::manifest::is_ours;
 use crate::parallel;
 use crate::programs::Programs;
 use crate::result::Compiled;
-use crate::snapshot::{ComponentSnapshot, ProjectSnapshot, ReleaseBinding};
+use crate::snapshot::{ComponentSnapshot, Lent, ProjectSnapshot, ReleaseBinding};
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
@@ -45,7 +45,7 @@ use choreo_model::shared::{ComponentOwner, Egress};
 use choreo_model::traits::TraitSpec;
 use choreo_model::{
     ConfigurationGroup, DataPlane, Environment, Object, ProjectReleaseBinding, SecretReference,
-    Spec, Workload, names,
+    Spec, Workload, labels, names,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -274,6 +274,8 @@ impl Fleet {
         let environment = self.environments.find(Some(namespace), &spec.environment)?;
         let owner = &spec.owner;
         let places: BTreeSet<Place> = self.targets(binding).iter().map(Place::from).collect();
+        let providers = places.iter().flat_map(|place| self.bound(place));
+        let providers: Vec<&ReleaseBinding> = providers.collect();
         Ok(ComponentSnapshot {
             release,
             binding,
@@ -285,7 +287,8 @@ impl Fleet {
             data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
             secret_references: self.secret_references_of(binding, release, environment),
             configuration_groups: self.groups_of(namespace),
-            providers: places.iter().flat_map(|place| self.bound(place)).collect(),
+            lent: self.lent(environment, &providers),
+            providers,
             resources: self.serving(binding, release),
             project_egress: self.egress_of(namespace, &owner.project_name, &spec.environment),
             notification_channel: None,
@@ -362,13 +365,34 @@ impl Fleet {
             .collect()
     }
 
+    /// Those of `providers` that a preview, `environment`, shares with the one it was made after.
+    fn lent<'a>(
+        &'a self,
+        environment: &Environment,
+        providers: &[&'a ReleaseBinding],
+    ) -> Vec<Lent<'a>> {
+        let base = environment.label(labels::PREVIEW_OF);
+        let shared = providers
+            .iter()
+            .filter(|binding| base == Some(binding.spec.environment.as_str()));
+        let lent = shared.filter_map(|binding| {
+            let release = self.release_of(binding).ok()?;
+            let workload = &release.workload;
+            Some(Lent { binding, workload })
+        });
+        lent.collect()
+    }
+
     /// The endpoints of others that a binding asks for.
     fn targets(&self, binding: &ReleaseBinding) -> Vec<ConnectionTarget> {
-        let release = self.release_of(binding);
-        release.map_or_else(
-            |_| Vec::new(),
-            |release| connections::targets(binding.namespace(), &binding.spec, &release.workload),
-        )
+        let Ok(release) = self.release_of(binding) else {
+            return Vec::new();
+        };
+        let (namespace, spec) = (binding.namespace(), &binding.spec);
+        let environment = self.environments.get(namespace, &spec.environment);
+        let base = environment.and_then(|one| one.label(labels::PREVIEW_OF));
+        let targets = connections::targets(namespace, spec, &release.workload);
+        connections::reach(targets, base)
     }
 
     fn secret_references_of(

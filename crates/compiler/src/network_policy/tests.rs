@@ -36,6 +36,7 @@ fn made(
         labels: &labels(),
         workload: &workload,
         calls,
+        lent: &[],
         egress,
         provider,
     })
