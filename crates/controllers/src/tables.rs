@@ -10,6 +10,7 @@ use choreo_model::history::DeploymentRecordSpec;
 use choreo_model::observability::ObservabilityAlertsNotificationChannelSpec;
 use choreo_model::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
+use choreo_model::preview::PreviewEnvironmentSpec;
 use choreo_model::project::{
     ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec,
 };
@@ -290,6 +291,7 @@ tables! {
         });
         vec![Group::new("Environment", By::Plane, &[&of])]
     };
+    previews: PreviewEnvironmentSpec;
     pipelines: DeploymentPipelineSpec, |pipeline| pipeline
         .spec
         .environments()

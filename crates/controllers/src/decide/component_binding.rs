@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use choreo_compiler::{Compiled, ComponentSnapshot, compile_component, connections, groups};
+use choreo_compiler::{Compiled, ComponentSnapshot, Lent, compile_component, connections, groups};
 use choreo_model::application::ComponentSpec;
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::configuration::ConfigurationGroupSpec;
@@ -15,7 +15,7 @@ use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::{Egress, TargetPlane};
 use choreo_model::{
     Component, ConfigurationGroup, DataPlane, Environment, Project, ReleaseBinding,
-    RenderedRelease, SecretReference, finalizers, names,
+    RenderedRelease, SecretReference, finalizers, labels, names,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -145,6 +145,7 @@ fn release<'a>(
 
 fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>) -> Outcome<'a> {
     let groups = configuration_groups(context, binding, input.release);
+    let providers = providers(context, binding, input);
     let snapshot = ComponentSnapshot {
         release: input.release,
         binding,
@@ -154,7 +155,8 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
         data_plane: input.data_plane,
         secret_references: secret_references(context, binding, input, &groups),
         configuration_groups: groups,
-        providers: providers(context, binding, input.release),
+        lent: lent(context, input.environment, &providers),
+        providers,
         resources: consumed::providers(context, binding, input.release),
         project_egress: project_egress(context, binding),
         notification_channel: observability::channel(context, &binding.spec.environment),
@@ -317,29 +319,56 @@ fn secret_references<'a>(
         .collect()
 }
 
-/// The bindings of the components that this one calls, in the same environment.
+/// The bindings of the components that this one calls: in the same environment, and for a preview
+/// in the one it was made after.
 fn providers<'a>(
     context: &Context<'a>,
     binding: &ReleaseBinding,
-    release: &ComponentReleaseSpec,
+    input: &Input<'_>,
 ) -> Vec<&'a ReleaseBinding> {
-    let targets = connections::targets(context.namespace(), &binding.spec, &release.workload);
-    let components: BTreeSet<(&str, &str)> = targets
+    let workload = &input.release.workload;
+    let targets = connections::targets(context.namespace(), &binding.spec, workload);
+    let targets = connections::reach(targets, input.environment.label(labels::PREVIEW_OF));
+    let places: BTreeSet<(&str, &str, &str)> = targets
         .iter()
-        .map(|target| (target.project.as_str(), target.component.as_str()))
-        .collect();
-    components
-        .into_iter()
-        .flat_map(|(project, component)| {
-            let of = [
-                context.namespace(),
+        .map(|target| {
+            let project = target.project.as_str();
+            (
                 project,
-                component,
-                &binding.spec.environment,
-            ];
+                target.component.as_str(),
+                target.environment.as_str(),
+            )
+        })
+        .collect();
+    places
+        .into_iter()
+        .flat_map(|(project, component, environment)| {
+            let of = [context.namespace(), project, component, environment];
             context
                 .view
                 .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of)
+        })
+        .collect()
+}
+
+/// Those of `providers` that a preview, `environment`, shares with the one it was made after.
+fn lent<'a>(
+    context: &Context<'a>,
+    environment: &Environment,
+    providers: &[&'a ReleaseBinding],
+) -> Vec<Lent<'a>> {
+    let Some(base) = environment.label(labels::PREVIEW_OF) else {
+        return Vec::new();
+    };
+    let shared = providers
+        .iter()
+        .filter(|binding| binding.spec.environment == base);
+    shared
+        .filter_map(|binding| {
+            let (namespace, name) = (context.namespace(), &binding.spec.release_name);
+            let release = context.view.get::<ComponentReleaseSpec>(namespace, name)?;
+            let workload = &release.spec.workload;
+            Some(Lent { binding, workload })
         })
         .collect()
 }

@@ -132,11 +132,15 @@ enum News {
 fn of_obstacle(reason: &str) -> News {
     match reason {
         reasons::RESOURCES_PROGRESSING
+        | reasons::PREVIEW_PREPARING
+        | reasons::PREVIEW_REMOVING
         | reasons::RESOURCES_UNKNOWN
         | reasons::NAMESPACE_PROGRESSING
         | reasons::APPLY_PENDING
         | reasons::JOB_RUNNING => News::None,
-        reasons::CONNECTIONS_PENDING
+        reasons::PREVIEW_EXPIRED
+        | reasons::PREVIEW_REMOVED
+        | reasons::CONNECTIONS_PENDING
         | reasons::RESOURCE_DEPENDENCIES_PENDING
         | reasons::COMPONENT_RELEASE_NOT_SET
         | reasons::PROJECT_RELEASE_NOT_SET

@@ -10,6 +10,7 @@ mod history;
 mod observability;
 mod pipeline;
 mod plane;
+mod preview;
 mod project;
 mod project_binding;
 mod readiness;
@@ -59,6 +60,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "DeploymentRecord" => history::decide(&context),
         "RenderedRelease" => rendered::decide(&context),
         "Environment" => environment::decide(&context),
+        "PreviewEnvironment" => preview::decide(&context),
         "DeploymentPipeline" => pipeline::decide(&context),
         "DataPlane" | "ClusterDataPlane" => plane::data(&context),
         "WorkflowPlane" | "ClusterWorkflowPlane" => plane::workflow(&context),

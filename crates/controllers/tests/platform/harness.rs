@@ -155,7 +155,11 @@ impl Platform {
             object.is_none()
         });
         let ended = tokio::time::timeout(PATIENCE, gone).await;
-        assert!(ended.is_ok(), "{name} is still there");
+        let left = match ended {
+            Ok(_) => None,
+            Err(_) => api.get_opt(name).await.unwrap(),
+        };
+        assert!(left.is_none(), "still there: {left:#?}");
     }
 
     pub(crate) async fn delete(&self, kind: &str, name: &str) {

@@ -9,6 +9,7 @@
 mod events;
 mod harness;
 mod lifecycle;
+mod preview;
 #[path = "../../../compiler/tests/reference/mod.rs"]
 mod reference;
 mod references;

@@ -11,6 +11,7 @@ mod groups;
 mod history;
 mod observability;
 mod planes;
+mod preview;
 mod project;
 mod project_binding;
 mod readiness;
