@@ -9,6 +9,8 @@ pub(crate) const DEPLOY: &str = "choreo-deploy";
 pub(crate) const PROMOTE: &str = "choreo-promote";
 /// `choreo rollback`.
 pub(crate) const ROLLBACK: &str = "choreo-rollback";
+/// `choreo preview`.
+pub(crate) const PREVIEW: &str = "choreo-preview";
 /// `choreo secret`.
 pub(crate) const SECRET: &str = "choreo-secret";
 
@@ -16,7 +18,9 @@ pub(crate) const SECRET: &str = "choreo-secret";
 pub(crate) fn in_words(manager: &str) -> String {
     match manager {
         FILES => "`choreo apply`".to_owned(),
-        DEPLOY | PROMOTE | ROLLBACK | SECRET => format!("`{}`", manager.replacen('-', " ", 1)),
+        DEPLOY | PROMOTE | ROLLBACK | PREVIEW | SECRET => {
+            format!("`{}`", manager.replacen('-', " ", 1))
+        }
         other => other.to_owned(),
     }
 }

@@ -170,6 +170,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         )],
     ),
     (
+        "preview",
+        &[
+            (
+                "Look at a change beside development, for four hours",
+                "choreo preview create --component catalog --image shop/catalog:pr-7",
+            ),
+            (
+                "Two components, and copies of all others",
+                "choreo preview create --component catalog=c:7 --component web=w:7 --copy-rest",
+            ),
+        ],
+    ),
+    (
         "plan",
         &[
             (

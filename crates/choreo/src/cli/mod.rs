@@ -5,6 +5,7 @@ mod files;
 mod history;
 mod objects;
 mod platform;
+mod preview;
 mod rollout;
 mod store;
 mod values;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     history::{Audit, History, Verify},
     objects::{Apply, Delete, Describe, Exec, Export, Get, Logs, Status, View, Why},
     platform::{Down, Kubeconfig, Up},
+    preview::{Preview, PreviewCreate, PreviewDelete, PreviewExtend, PreviewList},
     rollout::{Deploy, Promote, Rollback, Wait},
     store::{Backup, Image, Pack, Restore, Secret},
     values::Labels,
@@ -103,6 +105,9 @@ pub(crate) enum Command {
     /// Check that the records of deployments are as they were written
     #[command(subcommand)]
     Audit(Audit),
+    /// Leased copies of components, to look at a change
+    #[command(subcommand)]
+    Preview(Preview),
     /// Say what files would change: objects, restarts, deletions, and why
     Plan(Plan),
     /// Say why a field of a rendered object is what it is

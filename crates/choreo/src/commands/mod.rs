@@ -18,6 +18,7 @@ mod kubeconfig;
 mod logs;
 mod man;
 mod plan;
+mod preview;
 mod promote;
 mod render;
 mod rollback;
@@ -63,6 +64,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Rollback(args) => wait_for(rollback::run(&folder()?, &args)),
         Command::History(args) => wait_for(history::run(&folder()?, &args)),
         Command::Audit(Audit::Verify(args)) => wait_for(audit::run(&folder()?, &args)),
+        Command::Preview(args) => wait_for(preview::run(&folder()?, &args)),
         Command::Plan(args) => wait_for(plan::run(folder, &args)),
         Command::Explain(args) => wait_for(explain::run(folder, &args)),
         Command::Render(args) => render::run(&args),
