@@ -354,5 +354,12 @@ mod tests {
         fields.entry("componentProfile").or_insert(Value::Null);
         let found = content(&spec, &type_, &traits).expect("a text");
         assert_eq!(found, canonical::text(&whole));
+        // The same content has the same name, however it came about.
+        let own = name("c", &found);
+        let (named, same) = with_image(&spec, "i").expect("a release");
+        assert_eq!((named.as_str(), &same), (own.as_str(), &spec));
+        let (named, other) = with_image(&spec, "j").expect("a release");
+        assert_ne!(named, own);
+        assert_eq!(other.workload.container.image, "j");
     }
 }
