@@ -38,6 +38,16 @@ pub mod types {
         RESOURCES_APPLIED = "ResourcesApplied";
         /// What components can use of a managed resource is known.
         OUTPUTS_RESOLVED = "OutputsResolved";
+        /// What a promotion would do is known.
+        PLANNED = "Planned";
+        /// Everybody who must approve has.
+        APPROVED = "Approved";
+        /// No freeze window is open.
+        OUTSIDE_FREEZE = "OutsideFreeze";
+        /// Every check succeeded.
+        CHECKS_PASSED = "ChecksPassed";
+        /// Every release of a promotion is where it was promoted to, and ready.
+        DEPLOYED = "Deployed";
         /// The run of a workflow is under way.
         WORKFLOW_RUNNING = "WorkflowRunning";
         /// The run of a workflow ended well.
@@ -156,6 +166,32 @@ pub mod reasons {
         SYNC_SUCCEEDED SyncSucceeded,
         SYNC_NOT_SYNCED SyncNotSynced,
         SYNC_FAILED SyncFailed,
+        PROMOTION_REQUIRED PromotionRequired,
+        PROMOTION_PATH_NOT_FOUND PromotionPathNotFound,
+        PROMOTION_NOT_ALLOWED PromotionNotAllowed,
+        PROMOTION_IN_PROGRESS PromotionInProgress,
+        PROMOTION_FINALIZING PromotionFinalizing,
+        NOT_IN_SOURCE NotInSource,
+        PLAN_MADE PlanMade,
+        NO_APPROVAL_NEEDED NoApprovalNeeded,
+        AWAITING_APPROVAL AwaitingApproval,
+        APPROVED Approved,
+        REJECTED Rejected,
+        BREAK_GLASS BreakGlass,
+        NO_FREEZE NoFreeze,
+        FROZEN Frozen,
+        NO_CHECKS NoChecks,
+        CHECKS_WAITING ChecksWaiting,
+        CHECKS_RUNNING ChecksRunning,
+        CHECKS_PASSED ChecksPassed,
+        CHECK_FAILED CheckFailed,
+        WAITING_TO_DEPLOY WaitingToDeploy,
+        DEPLOYING Deploying,
+        DEPLOYED Deployed,
+        DEPLOYMENT_FAILED DeploymentFailed,
+        ROLLING_BACK RollingBack,
+        ROLLED_BACK RolledBack,
+        SUPERSEDED Superseded,
     }
 }
 
@@ -182,7 +218,7 @@ fn condition(type_: &str, status: &str, reason: &str, message: String) -> Condit
         message,
         observed_generation: None,
         // `merged` writes the real time; nothing is stored without it.
-        last_transition_time: Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH),
+        last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
     }
 }
 
@@ -219,7 +255,7 @@ mod tests {
     use super::*;
 
     fn at(second: i64) -> Time {
-        Time(k8s_openapi::jiff::Timestamp::from_second(second).unwrap())
+        Time(jiff::Timestamp::from_second(second).unwrap())
     }
 
     #[test]

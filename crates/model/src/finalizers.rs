@@ -20,6 +20,8 @@ pub const ENVIRONMENT: &str = "openchoreo.dev/environment-cleanup";
 pub const PREVIEW_ENVIRONMENT: &str = "openchoreo.dev/previewenvironment-cleanup";
 /// Of deployment pipelines.
 pub const DEPLOYMENT_PIPELINE: &str = "openchoreo.dev/deployment-pipeline-cleanup";
+/// Of promotions.
+pub const PROMOTION: &str = "openchoreo.dev/promotion-cleanup";
 /// Of managed resources.
 pub const RESOURCE: &str = "openchoreo.dev/resource-cleanup";
 /// Of resource release bindings.

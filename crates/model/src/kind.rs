@@ -17,6 +17,7 @@ use crate::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use crate::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use crate::preview::PreviewEnvironmentSpec;
 use crate::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec};
+use crate::promotion::PromotionSpec;
 use crate::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use crate::rendered::RenderedReleaseSpec;
 use crate::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
@@ -274,6 +275,10 @@ const REGISTRY: &[Kind] = &[
     row!(DeploymentPipelineSpec, Namespaced, "DeploymentPipeline", "deploymentpipelines", "deploymentpipeline",
         short ["deppipe", "deppipes"], aliases ["pipeline", "pipelines"], finalizer Some(finalizers::DEPLOYMENT_PIPELINE),
         columns []),
+    row!(PromotionSpec, Namespaced, "Promotion", "promotions", "promotion",
+        short ["promo", "promos"], aliases [], finalizer Some(finalizers::PROMOTION),
+        columns [PROJECT, COMPONENT, column("From", ".spec.sourceEnvironment"), column("To", ".spec.targetEnvironment"),
+            column("Phase", ".status.phase"), column("Requested by", ".spec.requestedBy"), AGE]),
     row!(DataPlaneSpec, Namespaced, "DataPlane", "dataplanes", "dataplane",
         short ["dp", "dps"], aliases [], finalizer Some(finalizers::DATA_PLANE),
         columns []),

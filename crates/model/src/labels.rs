@@ -50,6 +50,10 @@ keys! {
     RENDERED_RELEASE_UID = "rendered-release-uid";
     /// The id of a live object within its rendered release.
     RENDERED_RELEASE_RESOURCE_ID = "rendered-release-resource-id";
+    /// The name of the promotion that a live object checks.
+    PROMOTION_NAME = "promotion-name";
+    /// The identifier of that promotion.
+    PROMOTION_UID = "promotion-uid";
     /// The endpoint a route is for.
     ENDPOINT_NAME = "endpoint-name";
     /// `external` or `internal`: the gateway a route is on.
@@ -98,5 +102,7 @@ pub const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 
 /// What [`MANAGED_BY`] says on every live object.
 pub const RENDERED_RELEASE_CONTROLLER: &str = "renderedrelease-controller";
+/// What [`MANAGED_BY`] says on the jobs that check a promotion.
+pub const PROMOTION_CONTROLLER: &str = "promotion-controller";
 /// What [`MANAGED_BY`] says on every object of a workflow's run.
 pub const WORKFLOW_RUN_CONTROLLER: &str = "workflowrun-controller";

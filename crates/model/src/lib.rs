@@ -8,6 +8,7 @@ mod check;
 #[cfg(test)]
 mod check_tests;
 mod counted;
+mod duration;
 mod json_schema;
 mod kind;
 mod object;
@@ -15,11 +16,13 @@ mod schema;
 
 pub mod application;
 pub mod authz;
+pub mod brakes;
 pub mod component_type;
 pub mod conditions;
 pub mod configuration;
 pub mod defaults;
 pub mod finalizers;
+pub mod freeze;
 pub mod history;
 pub mod labels;
 pub mod names;
@@ -28,6 +31,7 @@ pub mod plane;
 pub mod platform;
 pub mod preview;
 pub mod project;
+pub mod promotion;
 pub mod reference;
 pub mod release;
 pub mod rendered;
@@ -40,6 +44,7 @@ pub mod workflow;
 
 pub use check::{Check, Violation};
 pub use defaults::defaults;
+pub use duration::duration;
 pub use json_schema::json_schema;
 pub use kind::{Column, Kind, Scope, find, registry};
 pub use object::{API_VERSION, GROUP, Object, Spec, VERSION};
@@ -59,6 +64,7 @@ pub use preview::PreviewEnvironment;
 pub use project::{
     ClusterProjectType, Project, ProjectRelease, ProjectReleaseBinding, ProjectType,
 };
+pub use promotion::Promotion;
 pub use release::{ComponentRelease, ReleaseBinding};
 pub use rendered::RenderedRelease;
 pub use resource::{Resource, ResourceRelease, ResourceReleaseBinding};

@@ -244,6 +244,13 @@ pub struct ReleaseBindingStatus {
     /// `Ready` and `Finalizing`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// The release that is rendered, which is not the one wanted while the way there is gated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The releases that were ready here, the last one last. Going back to one of them needs no
+    /// promotion.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proven_releases: Vec<String>,
     /// Where the history of deployments has come to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryHead>,
