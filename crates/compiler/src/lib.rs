@@ -50,6 +50,11 @@ mod settings;
 mod traits;
 mod validations;
 
+/// A digest of `value`: what says the same has the same.
+pub fn digest(value: &impl serde::Serialize) -> String {
+    canonical::digest(&canonical::text(value))
+}
+
 pub use choreo_template::source::{self, Place};
 pub use choreo_template::{Tree, tree};
 pub use component::{compile_component, explain_component};

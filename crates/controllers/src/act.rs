@@ -1,7 +1,7 @@
 //! The executor: carries decisions out, without a choice of its own.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -11,6 +11,7 @@ use kube::runtime::events::{self, Recorder, Reporter};
 use kube::{Client, Error};
 use serde_json::{Value, json};
 
+use crate::calls::{Calls, Request};
 use crate::decision::{Decision, Event, EventType, Home, Write};
 use crate::key::Key;
 use crate::planes::Planes;
@@ -23,6 +24,7 @@ pub struct Executor {
     /// Types looked up on planes.
     types: Mutex<BTreeMap<(usize, String, String), ApiResource>>,
     recorder: Recorder,
+    calls: Arc<dyn Calls>,
 }
 
 /// What came of carrying out a decision.
@@ -34,11 +36,13 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<String>,
     /// The object had changed meanwhile; trying again is all there is to do.
     pub(crate) stale: bool,
+    /// What came of requests, by their identifiers.
+    pub(crate) answers: Vec<(String, Result<u16, String>)>,
 }
 
 impl Executor {
     /// An executor with these clients.
-    pub fn new(control: Client, planes: Planes) -> Self {
+    pub fn new(control: Client, planes: Planes, calls: Arc<dyn Calls>) -> Self {
         let reporter = Reporter {
             controller: "choreo".to_owned(),
             instance: None,
@@ -49,6 +53,7 @@ impl Executor {
             planes,
             types: Mutex::default(),
             recorder,
+            calls,
         }
     }
 
@@ -134,7 +139,13 @@ impl Executor {
             } => {
                 self.set_finalizers(key, version, finalizers, outcome).await;
             }
+            Write::Call { id, request } => self.call(id, request, outcome).await,
         }
+    }
+
+    async fn call(&self, id: &str, request: &Request, outcome: &mut Outcome) {
+        let answer = self.calls.call(request.clone()).await;
+        outcome.answers.push((id.to_owned(), answer));
     }
 
     /// What came of applying an object, if it was.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use crate::calls::Request;
 use crate::key::{Key, Target};
 
 /// Where a write goes.
@@ -59,6 +60,13 @@ pub enum Write {
         version: String,
         /// All of its finalizers.
         finalizers: Vec<String>,
+    },
+    /// A request to the world outside. What comes of it is in the index afterwards.
+    Call {
+        /// Tells it apart from other requests for the same object.
+        id: String,
+        /// The request.
+        request: Request,
     },
 }
 

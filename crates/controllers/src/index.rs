@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use choreo_model::labels;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use crate::calls::Answer;
 use crate::health;
 use crate::key::{Group, Key, Target};
 use crate::live::{self, Live, LiveKey, PodOwner};
@@ -62,6 +64,8 @@ pub struct Index {
     /// What was last written of a live object: a hash of it, and the version it got.
     written: BTreeMap<LiveKey, (u64, String)>,
     failures: BTreeMap<Key, Failure>,
+    /// What came of requests, by their identifier.
+    answers: BTreeMap<Key, BTreeMap<String, Answer>>,
     readers: Readers,
     /// Planes of their own, by `kind/namespace/name`; any other is the first.
     homes: BTreeMap<String, usize>,
@@ -125,6 +129,28 @@ impl Index {
     /// Remembers that writing for `key` succeeded; returns whether it had failed before.
     pub(crate) fn succeed(&mut self, key: &Key) -> bool {
         self.failures.remove(key).is_some()
+    }
+
+    /// Remembers what came of the request `id` for `key`.
+    pub(crate) fn answered(
+        &mut self,
+        key: &Key,
+        id: String,
+        outcome: Result<u16, String>,
+        at: Timestamp,
+    ) {
+        let answers = self.answers.entry(key.clone()).or_default();
+        let attempts = answers.get(&id).map_or(0, |answer| answer.attempts) + 1;
+        let answer = Answer {
+            outcome,
+            at,
+            attempts,
+        };
+        answers.insert(id, answer);
+    }
+
+    pub(crate) fn answer(&self, key: &Key, id: &str) -> Option<&Answer> {
+        self.answers.get(key)?.get(id)
     }
 
     /// Where the plane of this `kind/namespace/name` is.
@@ -198,6 +224,7 @@ impl Index {
             self.touch(touched, woken);
             self.readers.forget(key);
             self.failures.remove(key);
+            self.answers.remove(key);
             if material::users(key.kind).is_empty() {
                 woken.remove(key);
             } else {
@@ -421,5 +448,10 @@ pub(crate) fn live_selector(kind: &str) -> Option<String> {
         return Some(labels::ENVIRONMENT_UID.to_owned());
     }
     let (key, value) = (labels::MANAGED_BY, labels::RENDERED_RELEASE_CONTROLLER);
+    // Promotions make jobs of their own.
+    if kind == "Job" {
+        let also = labels::PROMOTION_CONTROLLER;
+        return Some(format!("{key} in ({value},{also})"));
+    }
     Some(format!("{key}={value}"))
 }

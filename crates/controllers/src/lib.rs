@@ -7,7 +7,11 @@
 //! nothing else does. There is no polling.
 
 mod act;
+<<<<<<< HEAD
 mod aside;
+=======
+mod calls;
+>>>>>>> 79fd239 (Hold releases at the gate of an environment, and promote them)
 mod decide;
 mod decision;
 mod health;
@@ -25,6 +29,7 @@ mod view;
 mod watch;
 
 pub use act::Executor;
+pub use calls::{Calls, NoCalls, Request};
 pub use decide::{Obstacle, Release, decide, release};
 pub use decision::{Decision, Event, EventType, Home, Write};
 pub use index::{Change, Index};

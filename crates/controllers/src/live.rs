@@ -66,7 +66,7 @@ impl LiveKey {
     }
 }
 
-/// A live object of a rendered release.
+/// A live object of a rendered release, or of a promotion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Live {
     /// What it is called.
@@ -77,7 +77,7 @@ pub struct Live {
     pub version: String,
     /// Whether its deletion was asked for.
     pub deleting: bool,
-    /// The rendered release it belongs to.
+    /// The identifier of the rendered release or promotion it belongs to.
     pub release: String,
     /// Its status.
     pub status: Option<Value>,
@@ -88,20 +88,22 @@ pub struct Live {
 }
 
 impl Live {
-    /// Reduces `object`, if it belongs to a rendered release.
+    /// Reduces `object`, if it belongs to a rendered release or to a promotion.
     pub fn of(home: usize, object: &Value) -> Option<Self> {
         let labels = object.pointer("/metadata/labels")?;
         let label = |key: &str| labels.get(key).and_then(Value::as_str);
-        if label(labels::MANAGED_BY) != Some(labels::RENDERED_RELEASE_CONTROLLER) {
-            return None;
-        }
+        let owner = match label(labels::MANAGED_BY)? {
+            labels::RENDERED_RELEASE_CONTROLLER => labels::RENDERED_RELEASE_UID,
+            labels::PROMOTION_CONTROLLER => labels::PROMOTION_UID,
+            _ => return None,
+        };
         let (health, message) = health::of(object);
         Some(Self {
             key: LiveKey::of(home, object),
             uid: object.pointer("/metadata/uid")?.as_str()?.to_owned(),
             version: version(object),
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
-            release: label(labels::RENDERED_RELEASE_UID)?.to_owned(),
+            release: label(owner)?.to_owned(),
             status: object
                 .get("status")
                 .filter(|status| !status.is_null())

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::act::{Executor, Outcome};
+use crate::calls::Calls;
 use crate::decide::{decide, types_of};
 use crate::decision::Decision;
 use crate::index::{Change, Index};
@@ -39,9 +40,10 @@ pub struct Controllers {
 
 impl Controllers {
     /// Starts every controller on the API behind `control`, with data planes behind `planes`.
-    pub fn start(control: kube::Client, planes: Planes) -> Self {
+    /// Requests to the world outside are made by `calls`.
+    pub fn start(control: kube::Client, planes: Planes, calls: Arc<dyn Calls>) -> Self {
         let stop = CancellationToken::new();
-        let runtime = Runtime::new(control, planes);
+        let runtime = Runtime::new(control, planes, calls);
         let task = tokio::spawn(runtime.run(stop.clone()));
         Self { stop, task }
     }
@@ -87,13 +89,13 @@ struct Runtime {
 }
 
 impl Runtime {
-    fn new(control: kube::Client, planes: Planes) -> Self {
+    fn new(control: kube::Client, planes: Planes, calls: Arc<dyn Calls>) -> Self {
         let (sender, changes) = mpsc::channel(CHANGES);
         let index = Index::with_homes(planes.homes());
         Self {
             index,
             queue: Queue::default(),
-            executor: Arc::new(Executor::new(control.clone(), planes.clone())),
+            executor: Arc::new(Executor::new(control.clone(), planes.clone(), calls)),
             control,
             planes,
             tasks: JoinSet::new(),
@@ -279,6 +281,10 @@ impl Runtime {
             self.index.wrote(*home, *hash, object);
         }
         let now = Timestamp::now();
+        for (id, answer) in outcome.answers {
+            self.index.answered(&key, id, answer, now);
+            self.queue.push(key.clone());
+        }
         if outcome.stale {
             self.queue
                 .push_at(now + SignedDuration::from_millis(50), key.clone());

@@ -14,6 +14,7 @@ use choreo_model::preview::PreviewEnvironmentSpec;
 use choreo_model::project::{
     ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec,
 };
+use choreo_model::promotion::PromotionSpec;
 use choreo_model::reference::ObservabilityPlaneRef;
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::rendered::RenderedReleaseSpec;
@@ -300,6 +301,18 @@ tables! {
             "DeploymentPipeline", By::Environment, &[pipeline.namespace(), environment],
         ))
         .collect();
+    promotions: PromotionSpec, |promotion| {
+        let spec = &promotion.spec;
+        let (project, environment) = (&spec.owner.project_name, &spec.target_environment);
+        let components = spec.releases.keys();
+        components
+            .map(|component| Group::new(
+                "Promotion",
+                By::ComponentEnvironment,
+                &[promotion.namespace(), project, component, environment],
+            ))
+            .collect()
+    };
     planes: DataPlaneSpec, |plane| {
         observed_by("DataPlane", plane, plane.spec.observability_plane_ref.as_ref())
     };

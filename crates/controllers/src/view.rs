@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use choreo_model::rendered::RenderedResource;
 use choreo_model::{Object, RenderedRelease};
 
+use crate::calls::Answer;
 use crate::index::{Failure, Index};
 use crate::key::{By, Group, Key, Target};
 use crate::live::{Live, LiveKey, PodOwner};
@@ -137,6 +138,11 @@ impl<'a> View<'a> {
     /// The failure of the last writes for `key`.
     pub(crate) fn failure(&self, key: &Key) -> Option<&'a Failure> {
         self.index.failure(key)
+    }
+
+    /// What came of the last request `id` for `key`.
+    pub(crate) fn answer(&self, key: &Key, id: &str) -> Option<&'a Answer> {
+        self.index.answer(key, id)
     }
 
     fn read<T: Kept>(&self, namespace: &str, name: &str, status: bool) -> Option<&'a Object<T>> {

@@ -50,9 +50,7 @@ keys! {
     RENDERED_RELEASE_UID = "rendered-release-uid";
     /// The id of a live object within its rendered release.
     RENDERED_RELEASE_RESOURCE_ID = "rendered-release-resource-id";
-    /// The name of the promotion that a live object checks.
-    PROMOTION_NAME = "promotion-name";
-    /// The identifier of that promotion.
+    /// The identifier of the promotion that a live object checks.
     PROMOTION_UID = "promotion-uid";
     /// The endpoint a route is for.
     ENDPOINT_NAME = "endpoint-name";

@@ -19,7 +19,6 @@ pub use inputs::InputChange;
 pub use moves::{Move, NewRelease};
 
 use self::inputs::Memory;
-use crate::canonical;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::fleet::{Bound, Fleet, Name, ObjectName, Snapshot};
 use crate::parallel;
@@ -91,8 +90,7 @@ impl Plan {
 
     /// A digest of everything in the plan: plans that say the same have the same.
     pub fn digest(&self) -> String {
-        let value = serde_json::to_value(self).unwrap_or_default();
-        canonical::digest(&canonical::text(&value))
+        crate::digest(&serde_json::to_value(self).unwrap_or_default())
     }
 }
 

@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::history::{self, Effect};
 use super::rendering::{self, Rendering};
 use super::{
-    Context, Finalizing, Obstacle, changed, consumed, hold, observability, readiness, some_of,
+    Context, Finalizing, Obstacle, changed, consumed, gate, hold, observability, readiness, some_of,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -39,14 +39,21 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let mut writes: Vec<Write> = hold(binding, finalizers::RELEASE_BINDING)
         .into_iter()
         .collect();
-    let outcome = match gather(context, binding) {
+    let passage = gate::pass(context, binding);
+    let gathered = passage.binding().and_then(|admitted| {
+        let input = gather(context, admitted)?;
+        Ok((admitted, input))
+    });
+    let mut outcome = match gathered {
         Err(obstacle) => Outcome::obstructed(&obstacle),
         Ok(_) if binding.spec.state == BindingState::Undeploy => undeploy(context, binding),
-        Ok(input) => deploy(context, binding, &input),
+        Ok((admitted, input)) => deploy(context, admitted, &input),
     };
+    passage.tell(&mut outcome.conditions);
     writes.extend(outcome.writes);
-    let effect = outcome.effect;
+    let effect = passage.effect(outcome.effect);
     let mut status = status(context, binding, outcome.compiled, outcome.conditions);
+    passage.record(outcome.rolled_out, &mut status);
     let recorded = history::step(context, binding, effect, &status.conditions);
     writes.extend(recorded.writes);
     status.history = recorded.head;
@@ -54,9 +61,19 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         manager: MANAGER,
         writes,
         status: changed(&binding.status, &status),
-        look_again: recorded.look_again,
+        look_again: passage.look_again().into_iter().chain(recorded.look_again).min(),
         ..Decision::default()
     }
+}
+
+/// What `binding` would be rendered to.
+pub(super) fn preview(
+    context: &Context<'_>,
+    binding: &ReleaseBinding,
+) -> Result<Compiled, Obstacle> {
+    let compiled = compile(context, binding, &gather(context, binding)?);
+    rendering::check(&compiled)?;
+    Ok(compiled)
 }
 
 /// What came of trying: writes, conditions except `Ready`, what the compiler found out, and what is
@@ -67,6 +84,8 @@ struct Outcome<'a> {
     conditions: Vec<Condition>,
     compiled: Compiled,
     effect: Effect<'a>,
+    /// Whether the rendered release is of the release of the binding, or about to be.
+    rolled_out: bool,
 }
 
 impl Outcome<'_> {
@@ -143,7 +162,7 @@ fn release<'a>(
     Ok(&release.spec)
 }
 
-fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>) -> Outcome<'a> {
+fn compile(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) -> Compiled {
     let groups = configuration_groups(context, binding, input.release);
     let providers = providers(context, binding, input);
     let snapshot = ComponentSnapshot {
@@ -161,7 +180,11 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
         project_egress: project_egress(context, binding),
         notification_channel: observability::channel(context, &binding.spec.environment),
     };
-    let compiled = compile_component(&snapshot, context.view.programs());
+    compile_component(&snapshot, context.view.programs())
+}
+
+fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>) -> Outcome<'a> {
+    let compiled = compile(context, binding, input);
     let owner = &binding.spec.owner;
     let name = names::component_binding(&owner.component_name, &binding.spec.environment);
     let main = (name.as_str(), TargetPlane::DataPlane);
@@ -170,6 +193,7 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
         Ok((rendered, more))
     });
     let workload = input.release.component_type.spec.workload_type;
+    let mut rolled_out = false;
     let (mut conditions, writes, effect) = match synced {
         Err(obstacle) => {
             let conditions = Outcome::obstructed(&obstacle).conditions;
@@ -177,9 +201,9 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
         }
         Ok(((there, write), mut more)) => {
             let held = held(&compiled, there);
+            rolled_out = held.is_none();
             let write = write.filter(|_| held.is_none());
-            let held_back = held.is_some();
-            more.retain(|_| !held_back);
+            more.retain(|_| rolled_out);
             let mut all = vec![held.unwrap_or_else(|| {
                 rendering::synced(context, types::RELEASE_SYNCED, &name, there)
             })];
@@ -188,10 +212,10 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
                 Some(_) => readiness::not_yet(types::RESOURCES_READY, there),
                 None => readiness::of_component(there, workload),
             }));
-            let effect = if held_back {
-                Effect::Pending
-            } else {
+            let effect = if rolled_out {
                 Effect::of(there, write.as_ref())
+            } else {
+                Effect::Pending
             };
             (all, write.into_iter().chain(more).collect(), effect)
         }
@@ -203,6 +227,7 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
         conditions,
         compiled,
         effect,
+        rolled_out,
     }
 }
 
@@ -426,12 +451,12 @@ fn undeploy<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Outcome<'a> 
             conditions::no(types::RELEASE_SYNCED, reason, message),
             conditions::no(types::RESOURCES_READY, reason, message),
         ],
-        compiled: Compiled::default(),
         effect: if rendered.is_empty() {
             Effect::Nothing
         } else {
             Effect::Pending
         },
+        ..Outcome::default()
     }
 }
 
@@ -463,6 +488,8 @@ fn status(
         },
         conditions: context.conditions(binding, &old.conditions, conditions),
         history: old.history.clone(),
+        release: None,
+        proven_releases: Vec::new(),
         endpoints: compiled.endpoints,
         connection_targets: compiled.connection_targets,
         resolved_connections: compiled.resolved_connections,

@@ -5,6 +5,7 @@ mod component_binding;
 mod consumed;
 mod environment;
 mod events;
+mod gate;
 mod gone;
 mod history;
 mod observability;
@@ -13,6 +14,7 @@ mod plane;
 mod preview;
 mod project;
 mod project_binding;
+mod promotion;
 mod readiness;
 mod rendered;
 mod rendering;
@@ -61,6 +63,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "RenderedRelease" => rendered::decide(&context),
         "Environment" => environment::decide(&context),
         "PreviewEnvironment" => preview::decide(&context),
+        "Promotion" => promotion::decide(&context),
         "DeploymentPipeline" => pipeline::decide(&context),
         "DataPlane" | "ClusterDataPlane" => plane::data(&context),
         "WorkflowPlane" | "ClusterWorkflowPlane" => plane::workflow(&context),

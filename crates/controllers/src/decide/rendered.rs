@@ -254,7 +254,8 @@ fn missing_namespace(
     }
 }
 
-fn remove<'a>(live: impl Iterator<Item = &'a Live>) -> impl Iterator<Item = Write> {
+/// Deletes those of the live objects whose deletion was not asked for yet.
+pub(super) fn remove<'a>(live: impl Iterator<Item = &'a Live>) -> impl Iterator<Item = Write> {
     live.filter(|live| !live.deleting).map(|live| {
         let mut metadata = json!({ "name": live.key.name });
         if !live.key.namespace.is_empty() {

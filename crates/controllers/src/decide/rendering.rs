@@ -98,7 +98,7 @@ pub(super) fn release<'a, T: Spec>(
         ));
     }
     let metadata = wanted_metadata(binding, &rendering);
-    let resources = resources(&rendering);
+    let resources = resources(rendering.compiled, rendering.plane);
     let spec = spec(rendering);
     let settled = there.is_some_and(|there| {
         let is_same = || there.spec == spec && context.view.has_objects(there, &resources);
@@ -111,9 +111,9 @@ pub(super) fn release<'a, T: Spec>(
     Ok((there, write))
 }
 
-/// The objects for the plane.
-fn resources(rendering: &Rendering<'_>) -> Vec<RenderedResource> {
-    let objects = rendering.compiled.objects_for(rendering.plane);
+/// The objects for a plane, as a rendered release holds them.
+pub(super) fn resources(compiled: &Compiled, plane: TargetPlane) -> Vec<RenderedResource> {
+    let objects = compiled.objects_for(plane);
     let resources = objects.map(|one| RenderedResource {
         id: one.id.clone(),
         object: as_stored(Value::from(&one.object)),

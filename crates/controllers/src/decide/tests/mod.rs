@@ -14,6 +14,7 @@ mod planes;
 mod preview;
 mod project;
 mod project_binding;
+mod promotion;
 mod readiness;
 mod rendered;
 mod resource;
@@ -161,7 +162,8 @@ impl World {
             }
             | Write::Place { .. }
             | Write::Delete { .. }
-            | Write::Finalizers { .. } => false,
+            | Write::Finalizers { .. }
+            | Write::Call { .. } => false,
         }
     }
 
@@ -226,6 +228,7 @@ fn words(write: &Write) -> String {
         } => {
             format!("finalizers {} {finalizers:?}", key.name)
         }
+        Write::Call { id, .. } => format!("call {id}"),
     }
 }
 

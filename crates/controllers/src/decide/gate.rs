@@ -1,0 +1,271 @@
+//! The gate of an environment: whether the release that a binding wants may be rolled out there.
+//!
+//! Anybody who may write a binding may name any release in it. Where a gated path leads to its
+//! environment, the release is rolled out only if a promotion brought it, or if it was ready there
+//! before. Until then what runs stays, with every change of its configuration.
+
+use choreo_model::conditions::{self, reasons, types};
+use choreo_model::freeze::freeze;
+use choreo_model::platform::{DeploymentPipelineSpec, PromotionPath};
+use choreo_model::project::ProjectSpec;
+use choreo_model::promotion::{PromotionPhase, PromotionSpec};
+use choreo_model::release::{BindingState, ReleaseBindingSpec, ReleaseBindingStatus};
+use choreo_model::{Promotion, ReleaseBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
+
+use super::history::Effect;
+use super::{Context, Obstacle};
+use crate::key::By;
+
+/// How many releases that were ready are remembered.
+const REMEMBERED: usize = 20;
+
+/// A binding at the gate of its environment.
+pub(super) struct Passage<'a> {
+    binding: &'a ReleaseBinding,
+    held: Option<Held>,
+}
+
+/// A release that may not be rolled out.
+struct Held {
+    /// The binding with the release that runs, if one does.
+    running: Option<ReleaseBinding>,
+    why: String,
+    /// When to look again.
+    until: Option<Timestamp>,
+}
+
+/// Decides whether the release that `binding` wants may be rolled out.
+pub(super) fn pass<'a>(context: &Context<'a>, binding: &'a ReleaseBinding) -> Passage<'a> {
+    let held = (!is_known(binding))
+        .then(|| hold(context, binding))
+        .flatten();
+    Passage { binding, held }
+}
+
+impl Passage<'_> {
+    /// The binding as it may be rolled out: with what runs in place of a release that is held.
+    pub(super) fn binding(&self) -> Result<&ReleaseBinding, Obstacle> {
+        match &self.held {
+            None => Ok(self.binding),
+            Some(held) => held
+                .running
+                .as_ref()
+                .ok_or_else(|| Obstacle::new(reasons::PROMOTION_REQUIRED, held.why.as_str())),
+        }
+    }
+
+    /// When a release that is held may be let through although nothing changed.
+    pub(super) fn look_again(&self) -> Option<Timestamp> {
+        self.held.as_ref()?.until
+    }
+
+    /// What is in effect of what the binding asks for: of a release that is held, nothing yet.
+    pub(super) fn effect<'e>(&self, effect: Effect<'e>) -> Effect<'e> {
+        match self.held {
+            Some(_) => Effect::Pending,
+            None => effect,
+        }
+    }
+
+    /// Says in the conditions that a release is held.
+    pub(super) fn tell(&self, conditions: &mut [Condition]) {
+        let Some(held) = &self.held else { return };
+        let synced = conditions.iter_mut();
+        for one in synced.filter(|one| one.type_ == types::RELEASE_SYNCED) {
+            let (type_, reason) = (types::RELEASE_SYNCED, reasons::PROMOTION_REQUIRED);
+            *one = conditions::no(type_, reason, held.why.as_str());
+        }
+    }
+
+    /// Remembers in the status what is rolled out: the release of [`Self::binding`], or what was.
+    pub(super) fn record(&self, rolled_out: bool, new: &mut ReleaseBindingStatus) {
+        let old = &self.binding.status;
+        new.release.clone_from(&old.release);
+        new.proven_releases.clone_from(&old.proven_releases);
+        let Ok(binding) = self.binding() else { return };
+        let release = &binding.spec.release_name;
+        if !rolled_out || release.is_empty() {
+            return;
+        }
+        new.release = Some(release.clone());
+        // Held is what is wanted, not what runs: that may be ready all the same.
+        let objects = conditions::is_true(&new.conditions, types::RESOURCES_READY);
+        if objects && new.proven_releases.last() != Some(release) {
+            new.proven_releases.retain(|known| known != release);
+            new.proven_releases.push(release.clone());
+            let over = new.proven_releases.len().saturating_sub(REMEMBERED);
+            new.proven_releases.drain(..over);
+        }
+    }
+}
+
+/// Whether there is nothing to ask: nothing is rolled out, or what runs, or what was ready before.
+fn is_known(binding: &ReleaseBinding) -> bool {
+    let wanted = &binding.spec.release_name;
+    wanted.is_empty()
+        || binding.spec.state == BindingState::Undeploy
+        || binding.status.release.as_ref() == Some(wanted)
+        || binding.status.proven_releases.contains(wanted)
+}
+
+fn hold(context: &Context<'_>, binding: &ReleaseBinding) -> Option<Held> {
+    let environment = &binding.spec.environment;
+    let pipeline = pipeline_of(context, &binding.spec.owner.project_name)?;
+    let (gated, open): (Vec<_>, Vec<_>) = pipeline
+        .paths_to(environment)
+        .partition(|path| pipeline.is_gated(path));
+    if gated.is_empty() || came_by(context, binding, &open) {
+        return None;
+    }
+    let mut until = None;
+    let mut pending = None;
+    for promotion in promotions(context, binding) {
+        match verdict(context, pipeline, binding, promotion) {
+            Verdict::Admitted => return None,
+            Verdict::Frozen(end) => until = until.max(Some(end)),
+            Verdict::Pending => pending = Some(promotion.name()),
+            Verdict::Other => {}
+        }
+    }
+    let running = binding.status.release.as_ref().map(|release| {
+        let mut running = binding.clone();
+        running.spec.release_name.clone_from(release);
+        running
+    });
+    let why = why(binding, pending, running.is_some());
+    Some(Held {
+        running,
+        why,
+        until,
+    })
+}
+
+/// The pipeline of a project. Where there is none, nothing is gated.
+fn pipeline_of<'a>(context: &Context<'a>, project: &str) -> Option<&'a DeploymentPipelineSpec> {
+    let project = context
+        .view
+        .get::<ProjectSpec>(context.namespace(), project)?;
+    let name = &project.spec.deployment_pipeline_ref.name;
+    let pipeline = context
+        .view
+        .get::<DeploymentPipelineSpec>(context.namespace(), name)?;
+    Some(&pipeline.spec)
+}
+
+/// Whether the release runs where one of these paths, which have no gate, begins.
+fn came_by(context: &Context<'_>, binding: &ReleaseBinding, open: &[&PromotionPath]) -> bool {
+    let owner = &binding.spec.owner;
+    open.iter().any(|path| {
+        let of = [
+            context.namespace(),
+            &owner.project_name,
+            &owner.component_name,
+            &path.source_environment_ref.name,
+        ];
+        let sources = context
+            .view
+            .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of);
+        let wanted = Some(&binding.spec.release_name);
+        sources
+            .iter()
+            .any(|source| source.status.release.as_ref() == wanted)
+    })
+}
+
+/// The promotions of the component to the environment.
+fn promotions<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Vec<&'a Promotion> {
+    let owner = &binding.spec.owner;
+    let of = [
+        context.namespace(),
+        &owner.project_name,
+        &owner.component_name,
+        &binding.spec.environment,
+    ];
+    context
+        .view
+        .members_with_status::<PromotionSpec>(By::ComponentEnvironment, &of)
+}
+
+/// What a promotion says of a release.
+enum Verdict {
+    /// It brought it, or brings it now.
+    Admitted,
+    /// It brings it once a freeze has ended.
+    Frozen(Timestamp),
+    /// It has not come so far.
+    Pending,
+    /// It is not about it.
+    Other,
+}
+
+/// What `promotion` says of the release that `binding` wants. Whether enough people approved is not
+/// taken from its status but counted again.
+fn verdict(
+    context: &Context<'_>,
+    pipeline: &DeploymentPipelineSpec,
+    binding: &ReleaseBinding,
+    promotion: &Promotion,
+) -> Verdict {
+    let (spec, status) = (&promotion.spec, &promotion.status);
+    let wanted = &binding.spec.release_name;
+    let component = &binding.spec.owner.component_name;
+    if matches!(
+        status.phase,
+        PromotionPhase::RollingBack | PromotionPhase::RolledBack
+    ) {
+        let mut plan = status.plan.iter();
+        let before = plan.find(|one| &one.component == component);
+        let goes_back = before.is_some_and(|one| one.from.as_ref() == Some(wanted));
+        return if goes_back {
+            Verdict::Admitted
+        } else {
+            Verdict::Other
+        };
+    }
+    if spec.releases.get(component) != Some(wanted) {
+        return Verdict::Other;
+    }
+    let path = pipeline.path(&spec.source_environment, &spec.target_environment);
+    let (Some(path), Some(digest)) = (path, &status.plan_digest) else {
+        return Verdict::Other;
+    };
+    let rules = path.approvals();
+    let entitled = spec.is_entitled(rules.as_ref(), digest);
+    let windows = pipeline.windows(path);
+    let frozen = freeze(&windows, context.now.0);
+    let frozen = frozen.filter(|_| !spec.is_glass_broken(rules.as_ref()));
+    match (status.phase, frozen) {
+        (PromotionPhase::Succeeded, _) | (PromotionPhase::Deploying, None) if entitled => {
+            Verdict::Admitted
+        }
+        (PromotionPhase::Deploying, Some((_, end))) if entitled => Verdict::Frozen(end),
+        (phase, _) if phase.is_final() => Verdict::Other,
+        (_, _) => Verdict::Pending,
+    }
+}
+
+fn why(binding: &ReleaseBinding, pending: Option<&str>, runs: bool) -> String {
+    let (release, environment) = (&binding.spec.release_name, &binding.spec.environment);
+    let component = &binding.spec.owner.component_name;
+    let stays = if runs {
+        "what runs stays"
+    } else {
+        "nothing is deployed"
+    };
+    let namespace = match binding.namespace() {
+        "default" => String::new(),
+        namespace => format!(" -n {namespace}"),
+    };
+    let way = match pending {
+        Some(promotion) => format!(
+            "it waits for Promotion \"{promotion}\", of which \
+             `choreo get promotion {promotion}{namespace}` tells"
+        ),
+        None => format!("`choreo promote {component} --to {environment}{namespace}` asks for one"),
+    };
+    format!(
+        "releases come to {environment} by promotion, and none has brought {release}: {stays}; {way}"
+    )
+}
