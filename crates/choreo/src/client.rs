@@ -1,5 +1,7 @@
 //! The way to the running platform: the same API, over the same loopback address, as kubectl uses.
 
+use std::path::Path;
+
 use http::{HeaderMap, Request, header};
 use kube::{
     Client, Config,
@@ -20,15 +22,30 @@ pub(crate) async fn connect(folder: &Folder) -> Result<Client> {
     if !folder.is_taken()? {
         return Err(not_running(folder));
     }
-    let path = folder.kubeconfig();
+    by(&folder.kubeconfig()).await
+}
+
+/// A client that a kubeconfig describes.
+async fn by(path: &Path) -> Result<Client> {
     let bad = || Failure::new(Exit::Failed, format!("{} cannot be used", path.display()));
-    let kubeconfig = Kubeconfig::read_from(&path).map_err(|error| bad().because(error))?;
+    let kubeconfig = Kubeconfig::read_from(path).map_err(|error| bad().because(error))?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(|error| bad().because(error))?;
     // Logs and watches stay silent for as long as nothing happens.
     config.read_timeout = None;
     Client::try_from(config).map_err(|error| bad().because(error))
+}
+
+/// A client of the platform as somebody whom a kubeconfig knows; without one, as its administrator.
+pub(crate) async fn connect_as(
+    folder: impl FnOnce() -> Result<Folder>,
+    kubeconfig: Option<&Path>,
+) -> Result<Client> {
+    match kubeconfig {
+        Some(path) => by(path).await,
+        None => connect(&folder()?).await,
+    }
 }
 
 /// Nothing runs on a folder.

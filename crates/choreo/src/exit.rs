@@ -29,11 +29,13 @@ pub(crate) enum Exit {
     Changes = 9,
     /// A record of a deployment was changed, or is missing.
     Broken = 10,
+    /// A promotion waits for somebody's approval, or for a freeze to end.
+    Waiting = 11,
 }
 
 impl Exit {
     /// Every code.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
@@ -45,6 +47,7 @@ impl Exit {
         Self::Machine,
         Self::Changes,
         Self::Broken,
+        Self::Waiting,
     ];
 
     /// The code another choreo ended with.

@@ -14,6 +14,7 @@ mod manager;
 mod manifest;
 mod pipeline;
 mod platform;
+mod promotion;
 mod report;
 mod rollout;
 mod store;

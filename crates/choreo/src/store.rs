@@ -127,7 +127,8 @@ async fn patch<T: Spec>(
     )
 }
 
-fn resource<T: Spec>() -> Result<Resource> {
+/// How a kind is asked for.
+pub(crate) fn resource<T: Spec>() -> Result<Resource> {
     kinds::platform(T::KIND)
         .ok_or_else(|| Failure::new(Exit::Failed, format!("kind {} is not registered", T::KIND)))
 }
@@ -153,7 +154,7 @@ pub(crate) async fn replace<T: Spec>(
     typed(api.replace(object.name(), &params, &data).await?)
 }
 
-/// An object of its kind.
+/// An object of a kind, as the API tells it.
 pub(crate) fn typed<T: Spec>(object: DynamicObject) -> Result<Object<T>> {
     let name = object.metadata.name.clone().unwrap_or_default();
     serde_json::to_value(object)

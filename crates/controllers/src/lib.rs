@@ -7,11 +7,8 @@
 //! nothing else does. There is no polling.
 
 mod act;
-<<<<<<< HEAD
 mod aside;
-=======
 mod calls;
->>>>>>> 79fd239 (Hold releases at the gate of an environment, and promote them)
 mod decide;
 mod decision;
 mod health;

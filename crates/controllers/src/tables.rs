@@ -304,13 +304,17 @@ tables! {
     promotions: PromotionSpec, |promotion| {
         let spec = &promotion.spec;
         let (project, environment) = (&spec.owner.project_name, &spec.target_environment);
+        let namespace = promotion.namespace();
         let components = spec.releases.keys();
         components
-            .map(|component| Group::new(
-                "Promotion",
-                By::ComponentEnvironment,
-                &[promotion.namespace(), project, component, environment],
-            ))
+            .flat_map(|component| [
+                Group::new("Promotion", By::Component, &[namespace, project, component]),
+                Group::new(
+                    "Promotion",
+                    By::ComponentEnvironment,
+                    &[namespace, project, component, environment],
+                ),
+            ])
             .collect()
     };
     planes: DataPlaneSpec, |plane| {

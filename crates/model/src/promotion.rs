@@ -314,7 +314,7 @@ pub enum Progress {
     Waiting,
     /// Its binding is being moved.
     Starting,
-    /// Its binding has been seen at the new release.
+    /// The new release has been seen to be rendered.
     RollingOut,
     /// It was ready with the new release.
     Ready,

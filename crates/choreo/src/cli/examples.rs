@@ -137,9 +137,33 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ),
     (
         "promote",
+        &[
+            (
+                "Bring what runs to the next environment",
+                "choreo promote catalog --to staging",
+            ),
+            (
+                "Bring a whole project there, and tell those who approve it why",
+                "choreo promote --project storefront --to production --reason 'spring sale'",
+            ),
+            (
+                "Wait for nobody, in an emergency",
+                "choreo promote catalog --to production --break-glass 'checkout is down'",
+            ),
+        ],
+    ),
+    (
+        "approve",
         &[(
-            "Bring what runs to the next environment",
-            "choreo promote catalog --to staging",
+            "Approve a plan as somebody whom a kubeconfig knows",
+            "choreo approve catalog-production-1 --plan 3f2a9c1b22d0 --kubeconfig bob.yaml",
+        )],
+    ),
+    (
+        "reject",
+        &[(
+            "Reject a promotion",
+            "choreo reject catalog-production-1 --reason 'not before the release notes'",
         )],
     ),
     (

@@ -21,7 +21,7 @@ pub(crate) use self::{
     objects::{Apply, Delete, Describe, Exec, Export, Get, Logs, Status, View, Why},
     platform::{Down, Kubeconfig, Up},
     preview::{Preview, PreviewCreate, PreviewDelete, PreviewExtend, PreviewList},
-    rollout::{Deploy, Promote, Rollback, Wait},
+    rollout::{Approve, Deploy, Promote, Reject, Rollback, Wait},
     store::{Backup, Image, Pack, Restore, Secret},
     values::Labels,
 };
@@ -96,8 +96,12 @@ pub(crate) enum Command {
     Exec(Exec),
     /// Release a component as it is now, or with another image, and roll it out
     Deploy(Deploy),
-    /// Bring a component's release to the next environment
+    /// Bring releases of a component or a project to the next environment
     Promote(Promote),
+    /// Approve a promotion that somebody else asked for
+    Approve(Approve),
+    /// Reject a promotion, or withdraw one's own
+    Reject(Reject),
     /// Bring back an earlier release
     Rollback(Rollback),
     /// Show what was deployed: who, what, when, why, and what came of it

@@ -1,6 +1,6 @@
 //! Releases on their way through environments.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -43,7 +43,11 @@ pub(crate) struct Deploy {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Promote {
     /// The component
-    pub(crate) component: String,
+    #[arg(required_unless_present = "project", conflicts_with = "project")]
+    pub(crate) component: Option<String>,
+    /// Whole project in place of a component, in the order of its components' dependencies
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) project: Option<String>,
     /// Environment to bring it to
     #[arg(long, value_name = "ENVIRONMENT")]
     pub(crate) to: String,
@@ -53,15 +57,64 @@ pub(crate) struct Promote {
     /// Promote it although it is not ready where it comes from
     #[arg(long)]
     pub(crate) force: bool,
-    /// Why, for the history
+    /// Why, for those who approve it and for the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
+    /// Wait for no approval, check or freeze, and say why; only those who may approve can
+    #[arg(long, value_name = "REASON")]
+    pub(crate) break_glass: Option<String>,
+    /// As whom
+    #[command(flatten)]
+    pub(crate) identity: Identity,
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,
     /// Waiting
     #[command(flatten)]
     pub(crate) wait: Wait,
+}
+
+/// As whom something is said.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Identity {
+    /// Kubeconfig of whoever says it, as `choreo kubeconfig` makes it [default: the administrator's]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+/// Approve a promotion.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Approve {
+    /// The promotion
+    pub(crate) promotion: String,
+    /// Digest of the plan that is approved, or its first letters [default: the plan as it is now]
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) plan: Option<String>,
+    /// What to say
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// As whom
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    /// Namespace
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+}
+
+/// Reject a promotion.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Reject {
+    /// The promotion
+    pub(crate) promotion: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// As whom
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    /// Namespace
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
 }
 
 /// Bring back an earlier release.

@@ -1,6 +1,7 @@
 //! What each command does: parse low, act here, print through [`crate::terminal`].
 
 mod apply;
+mod approve;
 mod audit;
 mod backup;
 mod check;
@@ -60,7 +61,9 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Logs(args) => wait_for(logs::run(&folder()?, &args)),
         Command::Exec(args) => wait_for(exec::run(&folder()?, &args)),
         Command::Deploy(args) => wait_for(deploy::run(&folder()?, &args)),
-        Command::Promote(args) => wait_for(promote::run(&folder()?, &args)),
+        Command::Promote(args) => wait_for(promote::run(folder, &args)),
+        Command::Approve(args) => wait_for(approve::approve(folder, &args)),
+        Command::Reject(args) => wait_for(approve::reject(folder, &args)),
         Command::Rollback(args) => wait_for(rollback::run(&folder()?, &args)),
         Command::History(args) => wait_for(history::run(&folder()?, &args)),
         Command::Audit(Audit::Verify(args)) => wait_for(audit::run(&folder()?, &args)),

@@ -1,6 +1,13 @@
-//! `choreo promote`: a release goes on to the next environment, along the pipeline.
+//! `choreo promote`: releases go on to the next environment, along the pipeline. Where the path is
+//! gated, they go by a promotion, which may wait for people.
 
-use choreo_model::{Component, history::Action};
+use std::collections::BTreeMap;
+
+use choreo_model::{
+    Component, DeploymentPipeline, ReleaseBinding, application::ComponentSpec, history::Action,
+    platform::DeploymentPipelineSpec, project::ProjectSpec, promotion::PromotionOwner,
+    release::ReleaseBindingSpec,
+};
 use kube::Client;
 
 use crate::{
@@ -10,25 +17,28 @@ use crate::{
     failure::{Failure, Result},
     folder::Folder,
     manager, pipeline,
+    promotion::{self, Wanted},
     rollout::{self, Said},
-    terminal,
+    store, terminal,
     tree::{self, State},
 };
 
 /// Runs `choreo promote`.
-pub(crate) async fn run(folder: &Folder, args: &Promote) -> Result {
-    promote(&client::connect(folder).await?, args).await
+pub(crate) async fn run(folder: impl FnOnce() -> Result<Folder>, args: &Promote) -> Result {
+    let client = client::connect_as(folder, args.identity.kubeconfig.as_deref()).await?;
+    match (&args.component, &args.project) {
+        (Some(component), _) => one(&client, args, component).await,
+        (None, Some(project)) => whole(&client, args, project).await,
+        (None, None) => Err(Failure::new(Exit::Usage, "name a component or --project")),
+    }
 }
 
-async fn promote(client: &Client, args: &Promote) -> Result {
-    let component = rollout::component(client, &args.namespace.namespace, &args.component).await?;
+/// Promotes one component.
+async fn one(client: &Client, args: &Promote, component: &str) -> Result {
+    let component = rollout::component(client, &args.namespace.namespace, component).await?;
     let pipeline = rollout::pipeline_of(client, &component).await?;
     let bindings = rollout::bindings_of(client, &component).await?;
-    let deployed: Vec<&str> = bindings
-        .iter()
-        .filter(|binding| !binding.spec.release_name.is_empty())
-        .map(|binding| binding.spec.environment.as_str())
-        .collect();
+    let deployed = deployed(&bindings);
     let (name, to) = (component.name(), args.to.as_str());
     let from = pipeline::source(&pipeline.spec, name, to, args.from.as_deref(), &deployed)?;
     let release = rollout::release_in(&bindings, &from).unwrap_or_default();
@@ -36,20 +46,108 @@ async fn promote(client: &Client, args: &Promote) -> Result {
     if !args.force {
         check_ready(client, &component, &from).await?;
     }
-    if rollout::release_in(&bindings, to) == Some(release) {
+    if rollout::release_in(&bindings, to) == Some(release) && runs(&bindings, to, release) {
         terminal::line(format!("{name} {to}: has {release} already"))?;
-    } else {
-        let place = (to, release);
-        rollout::bind_project(client, &component, to, manager::PROMOTE).await?;
-        let said = Said {
-            manager: manager::PROMOTE,
-            action: Action::Promote,
-            reason: args.reason.as_deref(),
-        };
-        rollout::bind(client, &component, &bindings, place, &said).await?;
-        terminal::line(format!("{name} {from} -> {to}: {release}"))?;
+        return rollout::rolled_out(client, &component, to, release, &args.wait).await;
     }
+    if is_gated(&pipeline, &from, to) {
+        let owner = PromotionOwner {
+            project_name: component.spec.owner.project_name.clone(),
+            component_name: Some(name.to_owned()),
+        };
+        let releases = BTreeMap::from([(name.to_owned(), release.to_owned())]);
+        return ask(client, args, owner, (&from, releases)).await;
+    }
+    let place = (to, release);
+    rollout::bind_project(client, &component, to, manager::PROMOTE).await?;
+    let said = Said {
+        manager: manager::PROMOTE,
+        action: Action::Promote,
+        reason: args.reason.as_deref(),
+    };
+    rollout::bind(client, &component, &bindings, place, &said).await?;
+    terminal::line(format!("{name} {from} -> {to}: {release}"))?;
     rollout::rolled_out(client, &component, to, release, &args.wait).await
+}
+
+/// Promotes every component of a project that has a release where it comes from.
+async fn whole(client: &Client, args: &Promote, project: &str) -> Result {
+    let namespace = args.namespace.namespace.as_str();
+    let project = store::get::<ProjectSpec>(client, namespace, project).await?;
+    let name = &project.spec.deployment_pipeline_ref.name;
+    let pipeline = store::get::<DeploymentPipelineSpec>(client, namespace, name).await?;
+    let mut bindings = store::list::<ReleaseBindingSpec>(client, namespace).await?;
+    bindings.retain(|binding| binding.spec.owner.project_name == project.name());
+    let (name, to) = (project.name(), args.to.as_str());
+    let deployed = deployed(&bindings);
+    let from = pipeline::source(&pipeline.spec, name, to, args.from.as_deref(), &deployed)?;
+    let here = bindings.iter().filter(|binding| {
+        binding.spec.environment == from && !binding.spec.release_name.is_empty()
+    });
+    let releases: BTreeMap<String, String> = here
+        .map(|binding| {
+            let component = binding.spec.owner.component_name.clone();
+            (component, binding.spec.release_name.clone())
+        })
+        .collect();
+    if !args.force {
+        for component in releases.keys() {
+            let component = store::get::<ComponentSpec>(client, namespace, component).await?;
+            check_ready(client, &component, &from).await?;
+        }
+    }
+    let owner = PromotionOwner {
+        project_name: name.to_owned(),
+        component_name: None,
+    };
+    ask(client, args, owner, (&from, releases)).await
+}
+
+/// Asks for a promotion, and follows it.
+async fn ask(
+    client: &Client,
+    args: &Promote,
+    owner: PromotionOwner,
+    (from, releases): (&str, BTreeMap<String, String>),
+) -> Result {
+    let wanted = Wanted {
+        namespace: &args.namespace.namespace,
+        owner,
+        from,
+        to: &args.to,
+        releases,
+        reason: args.reason.as_deref(),
+        break_glass: args.break_glass.as_deref(),
+    };
+    let promotion = promotion::request(client, &wanted).await?;
+    let name = wanted.owner.name();
+    let title = promotion::title(&promotion);
+    terminal::line(format!("{name} {from} -> {}: {title}", args.to))?;
+    promotion::follow(client, promotion, &args.wait).await
+}
+
+/// The environments where there is a release.
+fn deployed(bindings: &[ReleaseBinding]) -> Vec<&str> {
+    let bound = bindings.iter();
+    let bound = bound.filter(|binding| !binding.spec.release_name.is_empty());
+    let mut environments: Vec<&str> = bound
+        .map(|binding| binding.spec.environment.as_str())
+        .collect();
+    environments.sort_unstable();
+    environments.dedup();
+    environments
+}
+
+/// Whether the release of a binding is what runs: at a gate it may be held.
+fn runs(bindings: &[ReleaseBinding], environment: &str, release: &str) -> bool {
+    let binding = rollout::binding_in(bindings, environment);
+    let runs = binding.and_then(|binding| binding.status.release.as_deref());
+    runs.is_none_or(|runs| runs == release)
+}
+
+fn is_gated(pipeline: &DeploymentPipeline, from: &str, to: &str) -> bool {
+    let path = pipeline.spec.path(from, to);
+    path.is_some_and(|path| pipeline.spec.is_gated(path))
 }
 
 /// Refuses to pass on what does not run where it is.

@@ -11,24 +11,28 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes requests. An answer's content is not read, so its size makes no difference, and what it
 /// redirects to is not asked.
-pub(super) struct Outside(Client);
+///
+/// A machine on which none can be made, for lack of trusted certificates, runs everything else: then
+/// each request is answered with why.
+pub(super) struct Outside(Result<Client, String>);
 
 impl Outside {
-    /// Somebody to make requests; nobody, where the machine's trusted certificates cannot be read.
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
+    /// Somebody to make requests.
+    pub(super) fn new() -> Self {
         let client = Client::builder()
             .timeout(PATIENCE)
             .redirect(Policy::none())
             .user_agent(concat!("choreo/", env!("CARGO_PKG_VERSION")))
             .pool_max_idle_per_host(0)
-            .build()?;
-        Ok(Self(client))
+            .build();
+        Self(client.map_err(|error| chain(&error)))
     }
 
     async fn ask(&self, request: Request) -> Result<u16, String> {
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| format!("{} is no method", request.method))?;
-        let mut asked = self.0.request(method, &request.url);
+        let client = self.0.as_ref().map_err(Clone::clone)?;
+        let mut asked = client.request(method, &request.url);
         for (name, value) in &request.headers {
             asked = asked.header(name, value);
         }
@@ -87,7 +91,7 @@ mod tests {
             body: body.map(str::to_owned),
         };
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let outcome = Outside::new().unwrap().call(request).await;
+        let outcome = Outside::new().call(request).await;
         (outcome, server.await.unwrap())
     }
 
@@ -95,7 +99,10 @@ mod tests {
     async fn a_request_is_made_as_it_is_written() {
         let (outcome, asked) = asked("HTTP/1.1 204 No Content\r\n\r\n", Some("go?")).await;
         assert_eq!(outcome, Ok(204));
-        assert!(asked.starts_with("POST /budget?of=shop HTTP/1.1\r\n"), "{asked}");
+        assert!(
+            asked.starts_with("POST /budget?of=shop HTTP/1.1\r\n"),
+            "{asked}"
+        );
         assert!(asked.contains("x-team: shop\r\n"), "{asked}");
         assert!(asked.ends_with("\r\n\r\ngo?"), "{asked}");
     }
@@ -118,7 +125,7 @@ mod tests {
             body: None,
         };
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let why = Outside::new().unwrap().call(request).await.unwrap_err();
+        let why = Outside::new().call(request).await.unwrap_err();
         assert!(!why.contains("secret"), "{why}");
         assert!(why.contains("refused"), "{why}");
     }

@@ -2,6 +2,7 @@
 //! else in the program knows which parts there are.
 
 mod admission;
+mod calls;
 mod data_plane;
 mod defaults;
 mod engine;
@@ -129,7 +130,8 @@ impl Platform {
         let serving = serve(&server, listener, credentials, &stop);
         defaults::apply(&server.client_as("defaults"), &settings).await?;
         let client = server.client_as(CONTROLLERS);
-        let controllers = Controllers::start(client.clone(), Planes::all(client));
+        let calls = Arc::new(calls::Outside::new());
+        let controllers = Controllers::start(client.clone(), Planes::all(client), calls);
         let (told, parts) = watch::channel(Parts::default());
         let context = data_plane::Context {
             settings,

@@ -1,5 +1,7 @@
 //! Components: frozen into releases and, with autoDeploy, bound to the first environment.
 
+use std::collections::BTreeSet;
+
 use choreo_compiler::release::{self, Refusal};
 use choreo_compiler::workflow_rules;
 use choreo_model::application::{
@@ -7,6 +9,7 @@ use choreo_model::application::{
 };
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::conditions::{self, reasons, types};
+use choreo_model::promotion::PromotionSpec;
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::traits::TraitSpec;
 use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
@@ -87,8 +90,27 @@ fn surplus(context: &Context<'_>, component: &Component, current: Option<&str>) 
     let bound = bindings.iter().flat_map(|one| history::releases(one));
     let latest = component.status.latest_release.as_ref();
     let latest = latest.map(|latest| latest.name.as_str());
-    let needed = bound.chain(latest).chain(current).collect();
-    surplus::delete(releases, &needed, component.spec.release_history_limit)
+    let mut needed: BTreeSet<&str> = bound.chain(latest).chain(current).collect();
+    let limit = component.spec.release_history_limit;
+    if surplus::delete(releases.clone(), &needed, limit).is_empty() {
+        return Vec::new();
+    }
+    // What runs although the binding names another release, and what is on its way somewhere.
+    let bindings = context
+        .view
+        .members_with_status::<ReleaseBindingSpec>(By::Component, &of);
+    needed.extend(
+        bindings
+            .iter()
+            .filter_map(|one| one.status.release.as_deref()),
+    );
+    let promotions = context
+        .view
+        .members_with_status::<PromotionSpec>(By::Component, &of);
+    let open = promotions.iter().filter(|one| !one.status.phase.is_final());
+    let asked = open.filter_map(|one| one.spec.releases.get(component.name()));
+    needed.extend(asked.map(String::as_str));
+    surplus::delete(releases, &needed, limit)
 }
 
 /// A release and its place in the first environment.

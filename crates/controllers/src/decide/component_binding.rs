@@ -22,7 +22,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::history::{self, Effect};
 use super::rendering::{self, Rendering};
 use super::{
-    Context, Finalizing, Obstacle, changed, consumed, gate, hold, observability, readiness, some_of,
+    Context, Finalizing, Obstacle, automatic, changed, consumed, gate, hold, observability,
+    readiness, some_of,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -57,11 +58,16 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let recorded = history::step(context, binding, effect, &status.conditions);
     writes.extend(recorded.writes);
     status.history = recorded.head;
+    let asked = automatic::of_component(context, binding, &status);
+    writes.extend(asked.writes);
     Decision {
         manager: MANAGER,
         writes,
         status: changed(&binding.status, &status),
-        look_again: passage.look_again().into_iter().chain(recorded.look_again).min(),
+        look_again: [passage.look_again(), recorded.look_again, asked.look_again]
+            .into_iter()
+            .flatten()
+            .min(),
         ..Decision::default()
     }
 }

@@ -46,7 +46,8 @@ pub(super) fn of_writes(writes: &[Write]) -> Vec<Event> {
             | Write::Place { .. }
             | Write::Delete { .. }
             | Write::Status { .. }
-            | Write::Finalizers { .. } => {}
+            | Write::Finalizers { .. }
+            | Write::Call { .. } => {}
         }
     }
     let told = deleted
@@ -137,10 +138,16 @@ fn of_obstacle(reason: &str) -> News {
         | reasons::RESOURCES_UNKNOWN
         | reasons::NAMESPACE_PROGRESSING
         | reasons::APPLY_PENDING
+        | reasons::CHECKS_RUNNING
+        | reasons::DEPLOYING
         | reasons::JOB_RUNNING => News::None,
         reasons::PREVIEW_EXPIRED
         | reasons::PREVIEW_REMOVED
         | reasons::CONNECTIONS_PENDING
+        | reasons::AWAITING_APPROVAL
+        | reasons::FROZEN
+        | reasons::PROMOTION_IN_PROGRESS
+        | reasons::SUPERSEDED
         | reasons::RESOURCE_DEPENDENCIES_PENDING
         | reasons::COMPONENT_RELEASE_NOT_SET
         | reasons::PROJECT_RELEASE_NOT_SET

@@ -7,7 +7,6 @@
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::freeze::freeze;
 use choreo_model::platform::{DeploymentPipelineSpec, PromotionPath};
-use choreo_model::project::ProjectSpec;
 use choreo_model::promotion::{PromotionPhase, PromotionSpec};
 use choreo_model::release::{BindingState, ReleaseBindingSpec, ReleaseBindingStatus};
 use choreo_model::{Promotion, ReleaseBinding};
@@ -15,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
 use super::history::Effect;
-use super::{Context, Obstacle};
+use super::{Context, Obstacle, pipeline};
 use crate::key::By;
 
 /// How many releases that were ready are remembered.
@@ -112,7 +111,9 @@ fn is_known(binding: &ReleaseBinding) -> bool {
 
 fn hold(context: &Context<'_>, binding: &ReleaseBinding) -> Option<Held> {
     let environment = &binding.spec.environment;
-    let pipeline = pipeline_of(context, &binding.spec.owner.project_name)?;
+    // Where there is no pipeline, nothing is gated.
+    let pipeline = pipeline::of_project(context, &binding.spec.owner.project_name);
+    let pipeline = &pipeline.ok()?.spec;
     let (gated, open): (Vec<_>, Vec<_>) = pipeline
         .paths_to(environment)
         .partition(|path| pipeline.is_gated(path));
@@ -140,18 +141,6 @@ fn hold(context: &Context<'_>, binding: &ReleaseBinding) -> Option<Held> {
         why,
         until,
     })
-}
-
-/// The pipeline of a project. Where there is none, nothing is gated.
-fn pipeline_of<'a>(context: &Context<'a>, project: &str) -> Option<&'a DeploymentPipelineSpec> {
-    let project = context
-        .view
-        .get::<ProjectSpec>(context.namespace(), project)?;
-    let name = &project.spec.deployment_pipeline_ref.name;
-    let pipeline = context
-        .view
-        .get::<DeploymentPipelineSpec>(context.namespace(), name)?;
-    Some(&pipeline.spec)
 }
 
 /// Whether the release runs where one of these paths, which have no gate, begins.

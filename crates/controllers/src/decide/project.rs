@@ -12,8 +12,8 @@ use choreo_model::{Project, ProjectReleaseBinding, finalizers, labels, names};
 use serde_json::json;
 
 use super::{
-    Context, Finalizing, Obstacle, apply, changed, delete_all, history, hold, metadata, pipeline,
-    retention, surplus,
+    Context, Finalizing, Obstacle, apply, automatic, changed, delete_all, history, hold, metadata,
+    pipeline, retention, surplus,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -53,10 +53,13 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         latest_release: latest,
     };
     let status = changed(old, &status);
+    let asked = automatic::of_project(context, project);
+    writes.extend(asked.writes);
     Decision {
         manager: MANAGER,
         writes,
         status,
+        look_again: asked.look_again,
         ..Decision::default()
     }
 }

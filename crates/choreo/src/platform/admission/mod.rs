@@ -3,6 +3,7 @@
 
 mod authorship;
 mod in_use;
+mod promotions;
 mod records;
 mod release;
 
@@ -15,11 +16,12 @@ use serde_json::Value;
 pub(super) struct Rules;
 
 impl Admission for Rules {
-    fn admit(&self, request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
+    fn admit(&self, mut request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
         if request.resource.group != choreo_model::GROUP {
             return Ok(Admitted::plain(request.object));
         }
         let write = Write::of(&request);
+        promotions::check(&write, &mut request)?;
         records::check(&write, &request)?;
         let left_behind = in_use::warning(&write, &request);
         let AdmissionRequest {

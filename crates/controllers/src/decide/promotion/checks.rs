@@ -285,6 +285,9 @@ enum Found {
 fn is_of(write: &Write, name: &str) -> bool {
     match write {
         Write::Call { id, .. } => id.split('/').next() == Some(name),
-        Write::Apply { .. } | Write::Delete { .. } | Write::Finalizers { .. } => false,
+        Write::Apply { .. }
+        | Write::Status { .. }
+        | Write::Delete { .. }
+        | Write::Finalizers { .. } => false,
     }
 }

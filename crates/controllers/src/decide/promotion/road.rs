@@ -3,12 +3,11 @@
 use choreo_model::brakes::{Approvals, PromotionStrategy};
 use choreo_model::conditions::reasons;
 use choreo_model::freeze::{FreezeWindow, freeze};
-use choreo_model::platform::{DeploymentPipelineSpec, PromotionPath};
-use choreo_model::project::ProjectSpec;
+use choreo_model::platform::PromotionPath;
 use choreo_model::promotion::PromotionSpec;
 use k8s_openapi::jiff::Timestamp;
 
-use super::super::{Context, Obstacle};
+use super::super::{Context, Obstacle, pipeline};
 
 /// A path and its brakes.
 pub(super) struct Road<'a> {
@@ -21,18 +20,8 @@ impl<'a> Road<'a> {
     /// The path that `promotion` asks for.
     pub(super) fn of(context: &Context<'a>, promotion: &PromotionSpec) -> Result<Self, Obstacle> {
         let owner = &promotion.owner;
-        let project = context.find::<ProjectSpec>(
-            context.namespace(),
-            &owner.project_name,
-            reasons::PROJECT_NOT_FOUND,
-        )?;
-        let name = &project.spec.deployment_pipeline_ref.name;
-        let pipeline = context.find::<DeploymentPipelineSpec>(
-            context.namespace(),
-            name,
-            reasons::DEPLOYMENT_PIPELINE_NOT_FOUND,
-        )?;
-        let pipeline = &pipeline.spec;
+        let pipeline = pipeline::of_project(context, &owner.project_name)?;
+        let (name, pipeline) = (pipeline.name(), &pipeline.spec);
         let (source, target) = (&promotion.source_environment, &promotion.target_environment);
         let path = pipeline.path(source, target).ok_or_else(|| {
             Obstacle::new(

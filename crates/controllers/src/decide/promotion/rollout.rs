@@ -124,10 +124,17 @@ fn advance(
             return Ok(());
         }
     }
+    if one.progress == Progress::Starting {
+        // What waits at the gate gets its time once it is let through.
+        one.started_at = match (leave, one.started_at.take()) {
+            (Leave::Given, None) => Some(context.now.clone()),
+            (Leave::Given, known) => known,
+            (Leave::Frozen(..) | Leave::Withdrawn(_), _) => None,
+        };
+    }
     match (one.progress, bound) {
         (Progress::Waiting | Progress::Ready, _) => Ok(()),
         (Progress::Starting | Progress::RollingOut, _) if is_there => {
-            one.progress = Progress::RollingOut;
             settle(context, binding, one, step);
             Ok(())
         }
@@ -152,19 +159,23 @@ fn bind(context: &Context<'_>, promotion: &Promotion, component: &str, release: 
     }
 }
 
-/// Takes a component for ready once its binding has said so for a while.
+/// Takes a component for rolled out once its binding is through the gate, and for ready once that has
+/// been so for a while.
 fn settle(
     context: &Context<'_>,
     binding: Option<&ReleaseBinding>,
     one: &mut PlannedComponent,
     step: &mut Step,
 ) {
-    let Some(binding) = binding else { return };
+    let through = |binding: &&ReleaseBinding| binding.status.release.as_ref() == Some(&one.to);
+    let Some(binding) = binding.filter(through) else {
+        return;
+    };
+    one.progress = Progress::RollingOut;
     let status = &binding.status;
     let about = status.observed_generation == binding.generation();
     let ready = conditions::find(&status.conditions, types::READY)
-        .filter(|ready| ready.status == "True" && about)
-        .filter(|_| status.release.as_ref() == Some(&one.to));
+        .filter(|ready| ready.status == "True" && about);
     let Some(ready) = ready else { return };
     let time = ready.last_transition_time.0 + SETTLED;
     if time <= context.now.0 {

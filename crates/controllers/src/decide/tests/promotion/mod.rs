@@ -1,5 +1,6 @@
 //! Promotions: what holds them back, what they do, and how they end.
 
+mod automatic;
 mod explored;
 mod gate;
 mod rollout;

@@ -108,6 +108,8 @@ impl Stage {
         };
         for write in decision.writes.iter().take(count) {
             match write {
+                // The history of deployments is another story.
+                Write::Apply { object, .. } if object["kind"] == "DeploymentRecord" => {}
                 Write::Apply {
                     home: Home::Control,
                     object,
@@ -118,7 +120,10 @@ impl Stage {
                     let stored = self.edit(key.kind, &key.name);
                     stored["metadata"]["finalizers"] = json!(finalizers);
                 }
-                Write::Apply { .. } | Write::Delete { .. } | Write::Call { .. } => {}
+                Write::Apply { .. }
+                | Write::Status { .. }
+                | Write::Delete { .. }
+                | Write::Call { .. } => {}
             }
         }
         if let (Reach::All, Some(status)) = (reach, &decision.status) {

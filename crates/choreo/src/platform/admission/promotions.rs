@@ -4,26 +4,52 @@
 //! Controllers count approvals again by the names and groups written here, so what is written here
 //! must be true. What a person could not bring about is refused with the reason, and not stored.
 
-use choreo_apiserver::{AdmissionRequest, Operation, Reader, User, Violation};
+use choreo_apiserver::{AdmissionRequest, Denied, Operation, Reader, User, Violation};
 use choreo_model::brakes::Approvals;
 use choreo_model::promotion::{Approval, PromotionSpec, PromotionStatus, Verdict};
-use choreo_model::{DeploymentPipeline, GROUP, Project, Promotion, Spec};
+use choreo_model::{DeploymentPipeline, GROUP, Project, Promotion, Spec as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::Write;
+
 /// Kinds whose status opens gates: only the platform says how they are.
 const WITNESSES: [&str; 2] = ["Promotion", "ReleaseBinding"];
 
-/// What is wrong with a status that somebody else than the platform writes.
-pub(super) fn testimony(request: &AdmissionRequest<'_>) -> Vec<Violation> {
-    let witness = WITNESSES.contains(&request.resource.kind.as_str());
-    if !witness || request.user.part().is_some() {
-        return Vec::new();
+/// Signs promotions, and refuses what nobody may say of them.
+pub(super) fn check(write: &Write<'_>, request: &mut AdmissionRequest<'_>) -> Result<(), Denied> {
+    let AdmissionRequest {
+        user, reader, old, ..
+    } = *request;
+    let causes = match write.operation {
+        Operation::Create | Operation::Update if write.kind == PromotionSpec::KIND => {
+            let asked = Asked { user, reader, old };
+            sign(&asked, &mut request.object, Timestamp::now())
+        }
+        Operation::UpdateStatus => testimony(user, write.kind, (&request.object, old)),
+        Operation::Create | Operation::Update | Operation::Delete => Vec::new(),
+    };
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(Denied { causes })
     }
-    let status = |object: Option<&Value>| object.and_then(|object| object.get("status")).cloned();
-    if status(Some(&request.object)) == status(request.old) {
+}
+
+/// Whoever asks, and what there is.
+struct Asked<'a> {
+    user: &'a User,
+    reader: &'a dyn Reader,
+    /// The object as it is stored, unless it is a new one.
+    old: Option<&'a Value>,
+}
+
+/// What is wrong with a status of an object of `kind` that `user` writes.
+fn testimony(user: &User, kind: &str, (new, old): (&Value, Option<&Value>)) -> Vec<Violation> {
+    let same = old.and_then(|old| old.get("status")) == new.get("status");
+    if !WITNESSES.contains(&kind) || user.part().is_some() || same {
         return Vec::new();
     }
     let why = "is written by the platform alone: gates rely on what it says";
@@ -32,25 +58,24 @@ pub(super) fn testimony(request: &AdmissionRequest<'_>) -> Vec<Violation> {
 
 /// Signs what is new in a promotion with the name and groups of whoever asks. Everything wrong with
 /// it is returned.
-pub(super) fn sign(request: &mut AdmissionRequest<'_>, now: Timestamp) -> Vec<Violation> {
-    if request.resource.kind != PromotionSpec::KIND {
-        return Vec::new();
-    }
-    let (user, old) = (request.user, request.old);
+fn sign(asked: &Asked<'_>, object: &mut Value, now: Timestamp) -> Vec<Violation> {
+    let (user, old) = (asked.user, asked.old);
     let mut out = Vec::new();
-    keep_requester(request.operation, user, (&mut request.object, old), &mut out);
+    keep_requester(user, (object, old), &mut out);
     // What has another form is refused by the kind's own rules.
-    let Ok(mut promotion) = serde_json::from_value::<Promotion>(request.object.clone()) else {
+    let Ok(mut promotion) = serde_json::from_value::<Promotion>(object.clone()) else {
         return out;
     };
     let before = old.and_then(|old| serde_json::from_value::<Promotion>(old.clone()).ok());
-    let known = before.as_ref().map_or(0, |before| before.spec.approvals.len());
+    let known = before
+        .as_ref()
+        .map_or(0, |before| before.spec.approvals.len());
     if before.is_none() && !promotion.spec.approvals.is_empty() {
         let why = "must be empty: there is nothing to approve before there is a plan";
         out.push(violation("spec.approvals", why));
         return out;
     }
-    let rules = rules_of(request.reader, &promotion);
+    let rules = rules_of(asked.reader, &promotion);
     let status = before.as_ref().map(|before| before.status.clone());
     let requester = promotion.spec.requested_by.clone();
     for (index, one) in promotion.spec.approvals.iter_mut().enumerate().skip(known) {
@@ -64,43 +89,49 @@ pub(super) fn sign(request: &mut AdmissionRequest<'_>, now: Timestamp) -> Vec<Vi
         signing.sign(&field, one, &mut out);
         one.at = Some(Time(now));
     }
-    let broken = before.as_ref().is_some_and(|before| before.spec.break_glass.is_some());
+    let broken = before
+        .as_ref()
+        .is_some_and(|before| before.spec.break_glass.is_some());
     if let Some(glass) = promotion.spec.break_glass.as_mut().filter(|_| !broken) {
         same("spec.breakGlass.by", &glass.by, user, &mut out);
         glass.by.clone_from(&user.name);
         glass.groups.clone_from(&user.groups);
-        let may = rules.as_ref().is_none_or(|rules| rules.allow(&user.name, &user.groups));
+        let may = rules
+            .as_ref()
+            .is_none_or(|rules| rules.allow(&user.name, &user.groups));
         if !may {
             let who = rules.as_ref().map(Approvals::who).unwrap_or_default();
-            let why = format!("{} may not break the glass here; those who may: {who}", user.name);
+            let why = format!(
+                "{} may not break the glass here; those who may: {who}",
+                user.name
+            );
             out.push(violation("spec.breakGlass", &why));
         }
     }
-    write_back(&mut request.object, &promotion.spec, known);
+    write_back(object, &promotion.spec, known);
     out
 }
 
 /// Whoever makes a promotion asked for it. Parts of the platform may say in whose name.
 fn keep_requester(
-    operation: Operation,
     user: &User,
     (object, old): (&mut Value, Option<&Value>),
     out: &mut Vec<Violation>,
 ) {
     let said = object.pointer("/spec/requestedBy").and_then(Value::as_str);
     let said = said.unwrap_or_default().to_owned();
-    let name = match (operation, old) {
-        (Operation::Create, _) | (_, None) if user.part().is_some() && !said.is_empty() => said,
-        (Operation::Create, _) | (_, None) => {
+    let name = match old {
+        None if user.part().is_some() && !said.is_empty() => said,
+        None => {
             same("spec.requestedBy", &said, user, out);
             user.name.clone()
         }
         // Files leave it out; what is stored stays.
-        (_, Some(old)) if said.is_empty() => {
+        Some(old) if said.is_empty() => {
             let known = old.pointer("/spec/requestedBy").and_then(Value::as_str);
             known.unwrap_or_default().to_owned()
         }
-        (_, Some(_)) => said,
+        Some(_) => said,
     };
     if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
         spec.insert("requestedBy".to_owned(), json!(name));
@@ -158,8 +189,7 @@ fn write_back(object: &mut Value, spec: &PromotionSpec, known: usize) {
             *place = json!(one);
         }
     }
-    if let (Some(glass), Some(place)) =
-        (&spec.break_glass, object.pointer_mut("/spec/breakGlass"))
+    if let (Some(glass), Some(place)) = (&spec.break_glass, object.pointer_mut("/spec/breakGlass"))
     {
         *place = json!(glass);
     }
@@ -168,7 +198,10 @@ fn write_back(object: &mut Value, spec: &PromotionSpec, known: usize) {
 /// Refuses a name that is not that of whoever asks.
 fn same(field: &str, said: &str, user: &User, out: &mut Vec<Violation>) {
     if !said.is_empty() && said != user.name {
-        let why = format!("\"{said}\" is somebody else: the request is {}'s", user.name);
+        let why = format!(
+            "\"{said}\" is somebody else: the request is {}'s",
+            user.name
+        );
         out.push(violation(field, &why));
     }
 }
@@ -176,11 +209,18 @@ fn same(field: &str, said: &str, user: &User, out: &mut Vec<Violation>) {
 /// Whose approval the path of a promotion needs.
 fn rules_of(reader: &dyn Reader, promotion: &Promotion) -> Option<Approvals> {
     let namespace = promotion.namespace();
-    let project: Project = read(reader, "Project", namespace, &promotion.spec.owner.project_name)?;
+    let project: Project = read(
+        reader,
+        "Project",
+        namespace,
+        &promotion.spec.owner.project_name,
+    )?;
     let name = &project.spec.deployment_pipeline_ref.name;
     let pipeline: DeploymentPipeline = read(reader, "DeploymentPipeline", namespace, name)?;
     let spec = &promotion.spec;
-    let path = pipeline.spec.path(&spec.source_environment, &spec.target_environment)?;
+    let path = pipeline
+        .spec
+        .path(&spec.source_environment, &spec.target_environment)?;
     path.approvals()
 }
 
