@@ -305,17 +305,16 @@ tables! {
         let spec = &promotion.spec;
         let (project, environment) = (&spec.owner.project_name, &spec.target_environment);
         let namespace = promotion.namespace();
-        let components = spec.releases.keys();
-        components
-            .flat_map(|component| [
-                Group::new("Promotion", By::Component, &[namespace, project, component]),
-                Group::new(
-                    "Promotion",
-                    By::ComponentEnvironment,
-                    &[namespace, project, component, environment],
-                ),
-            ])
-            .collect()
+        let components = spec.releases.keys().flat_map(|component| [
+            Group::new("Promotion", By::Component, &[namespace, project, component]),
+            Group::new(
+                "Promotion",
+                By::ComponentEnvironment,
+                &[namespace, project, component, environment],
+            ),
+        ]);
+        let project = Group::new("Promotion", By::Project, &[namespace, project]);
+        components.chain([project]).collect()
     };
     planes: DataPlaneSpec, |plane| {
         observed_by("DataPlane", plane, plane.spec.observability_plane_ref.as_ref())

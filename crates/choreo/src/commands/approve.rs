@@ -25,6 +25,11 @@ const ATTEMPTS: u32 = 5;
 /// Runs `choreo approve`.
 pub(crate) async fn approve(folder: impl FnOnce() -> Result<Folder>, args: &Approve) -> Result {
     let client = client::connect_as(folder, args.identity.kubeconfig.as_deref()).await?;
+    add(&client, args).await
+}
+
+/// Approves a promotion as whoever `client` is.
+pub(super) async fn add(client: &Client, args: &Approve) -> Result {
     let said = Said {
         namespace: &args.namespace.namespace,
         name: &args.promotion,
@@ -32,7 +37,7 @@ pub(crate) async fn approve(folder: impl FnOnce() -> Result<Folder>, args: &Appr
         verdict: Verdict::Approve,
         comment: args.comment.as_deref(),
     };
-    said.add(&client).await
+    said.add(client).await
 }
 
 /// Runs `choreo reject`.

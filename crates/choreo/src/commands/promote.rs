@@ -166,3 +166,6 @@ async fn check_ready(client: &Client, component: &Component, environment: &str) 
         Some(_) | None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,6 +129,19 @@ const ADVICES: &[(&str, &str)] = &[
         "the plane refused an object; correct what the message names in the type or trait that makes it",
     ),
     (
+        reasons::PROMOTION_REQUIRED,
+        "choreo promote {component} --to {environment}; or name the release that runs in \
+         spec.releaseName of {kind} {name}",
+    ),
+    (
+        reasons::AWAITING_APPROVAL,
+        "somebody else who may approve: choreo approve {name}",
+    ),
+    (
+        reasons::FROZEN,
+        "wait, or in an emergency ask for it with choreo promote --break-glass REASON",
+    ),
+    (
         reasons::RETAIN_HOLD,
         "its data is kept on purpose; to delete it set spec.retainPolicy of {kind} {name} to Delete",
     ),

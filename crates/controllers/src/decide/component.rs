@@ -366,13 +366,18 @@ fn finalize(context: &Context<'_>, component: &Component) -> Decision {
         .members::<ComponentReleaseSpec>(By::Component, &of);
     let workloads = context.view.members::<WorkloadSpec>(By::Component, &of);
     let runs = context.view.members::<WorkflowRunSpec>(By::Component, &of);
-    let writes: Vec<Write> = delete_all(bindings.iter().copied())
+    let mut promotions = context.view.members::<PromotionSpec>(By::Component, &of);
+    // One of the whole project is the project's.
+    promotions.retain(|one| one.spec.owner.component_name.is_some());
+    let writes: Vec<Write> = delete_all(promotions.iter().copied())
+        .chain(delete_all(bindings.iter().copied()))
         .chain(delete_all(releases.iter().copied()))
         .chain(delete_all(workloads.iter().copied()))
         .chain(delete_all(runs.iter().copied()))
         .collect();
-    let waits: Vec<String> = super::names(bindings)
+    let waits: Vec<String> = super::names(promotions)
         .into_iter()
+        .chain(super::names(bindings))
         .chain(super::names(releases))
         .chain(super::names(workloads))
         .chain(super::names(runs))

@@ -6,6 +6,7 @@ use choreo_model::conditions::{self, reasons, types};
 use choreo_model::project::{
     ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectStatus, ProjectTypeSpec,
 };
+use choreo_model::promotion::PromotionSpec;
 use choreo_model::resource::ResourceSpec;
 use choreo_model::shared::LatestRelease;
 use choreo_model::{Project, ProjectReleaseBinding, finalizers, labels, names};
@@ -172,8 +173,11 @@ fn finalize(context: &Context<'_>, project: &Project) -> Decision {
     let mut reason = reasons::PROJECT_FINALIZING;
     let mut writes = Vec::new();
     let mut waits = Vec::new();
-    if !components.is_empty() {
+    let promotions = context.view.members::<PromotionSpec>(By::Project, &of);
+    if !components.is_empty() || !promotions.is_empty() {
+        writes.extend(delete_all(promotions.iter().copied()));
         writes.extend(delete_all(components.iter().copied()));
+        waits.extend(super::names(promotions));
         waits.extend(super::names(components));
     } else if !resources.is_empty() || !cells.is_empty() {
         writes.extend(delete_all(resources.iter().copied()));

@@ -10,6 +10,7 @@ mod events;
 mod harness;
 mod lifecycle;
 mod preview;
+mod promotions;
 #[path = "../../../compiler/tests/reference/mod.rs"]
 mod reference;
 mod references;

@@ -9,6 +9,7 @@ use choreo_model::conditions::reasons;
 use choreo_model::project::ProjectReleaseBindingSpec;
 use choreo_model::promotion::{CheckState, CheckStatus, PromotionStatus};
 use choreo_model::rendered::Health;
+use choreo_model::shared::TargetPlane;
 use choreo_model::{Promotion, labels, names};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -205,7 +206,7 @@ impl Run<'_> {
     fn place(&self) -> Result<(Home, String), Obstacle> {
         let spec = &self.promotion.spec;
         let source = &spec.source_environment;
-        let home = rendering::home(self.context, source)?;
+        let home = rendering::home(self.context, source, TargetPlane::DataPlane)?;
         let (namespace, project) = (self.context.namespace(), &spec.owner.project_name);
         let cells = self
             .context
@@ -287,6 +288,7 @@ fn is_of(write: &Write, name: &str) -> bool {
         Write::Call { id, .. } => id.split('/').next() == Some(name),
         Write::Apply { .. }
         | Write::Status { .. }
+        | Write::Place { .. }
         | Write::Delete { .. }
         | Write::Finalizers { .. } => false,
     }

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use choreo_compiler::{Compiled, connections, digest};
 use choreo_model::conditions::reasons;
+use choreo_model::history::Action;
 use choreo_model::promotion::PlannedComponent;
 use choreo_model::release::{BindingState, ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::rendered::{RenderedReleaseSpec, RenderedResource};
 use choreo_model::shared::{ComponentOwner, TargetPlane};
-use choreo_model::{Object, Promotion, ReleaseBinding, Spec, names};
+use choreo_model::{Object, Promotion, ReleaseBinding, Spec, labels, names};
 use serde_json::{Value, json};
 
 use super::super::{Context, Obstacle, component_binding, rendering};
@@ -250,18 +251,31 @@ fn called(
         .collect()
 }
 
-/// What a binding is told to be: the fields that a promotion owns.
+/// What a binding is told to be: the fields that a promotion owns, and in whose name it is told.
 pub(super) fn bound(
     context: &Context<'_>,
     promotion: &Promotion,
-    component: &str,
-    release: &str,
+    (component, release): (&str, &str),
+    action: Action,
 ) -> Value {
     let binding = wanted(context, promotion, component, release);
+    let name = promotion.name();
+    let cause = match &promotion.spec.reason {
+        Some(reason) => format!("Promotion {name}: {reason}"),
+        None => format!("Promotion {name}"),
+    };
     json!({
         "apiVersion": choreo_model::API_VERSION,
         "kind": ReleaseBindingSpec::KIND,
-        "metadata": { "name": binding.name(), "namespace": context.namespace() },
+        "metadata": {
+            "name": binding.name(),
+            "namespace": context.namespace(),
+            "annotations": {
+                labels::ON_BEHALF_OF: promotion.spec.requested_by,
+                labels::CHANGE_CAUSE: cause,
+                labels::ACTION: action.as_str(),
+            },
+        },
         "spec": {
             "owner": binding.spec.owner,
             "environment": binding.spec.environment,

@@ -2,6 +2,7 @@
 
 use choreo_model::brakes::deadline;
 use choreo_model::conditions::{self, reasons, types};
+use choreo_model::history::Action;
 use choreo_model::promotion::{PlannedComponent, Progress, PromotionPhase};
 use choreo_model::{Promotion, ReleaseBinding};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -86,11 +87,17 @@ fn forward(context: &Context<'_>, promotion: &Promotion, road: &Road<'_>, mut st
     let limit = deadline(road.path.rollback.as_ref());
     let mut late = None;
     for one in components.iter_mut().filter(|one| Some(one.wave) == turn) {
-        if let Err(Moved(to)) = advance(context, promotion, one, &leave, &mut step) {
-            let outcome = format!("somebody moved {} to {to}", one.component);
-            return superseded(context, promotion, &outcome);
+        let advanced = advance(context, promotion, one, &leave, &mut step);
+        let is_ready = match advanced {
+            Ok(is_ready) => is_ready,
+            Err(Moved(to)) => {
+                let outcome = format!("somebody moved {} to {to}", one.component);
+                return superseded(context, promotion, &outcome);
+            }
+        };
+        if !is_ready {
+            late = late.or_else(|| due(context, one, limit, &leave, &mut step));
         }
-        late = late.or_else(|| due(context, one, limit, &leave, &mut step));
     }
     step.status.plan = components;
     match late {
@@ -102,14 +109,14 @@ fn forward(context: &Context<'_>, promotion: &Promotion, road: &Road<'_>, mut st
 /// Somebody put another release there: this one.
 struct Moved(String);
 
-/// Brings one component, whose turn it is, a little further.
+/// Brings one component, whose turn it is, a little further. Says whether it is ready now.
 fn advance(
     context: &Context<'_>,
     promotion: &Promotion,
     one: &mut PlannedComponent,
     leave: &Leave,
     step: &mut Step,
-) -> Result<(), Moved> {
+) -> Result<bool, Moved> {
     let binding = plan::binding(context, promotion, &one.component);
     let bound = binding.map(|binding| binding.spec.release_name.as_str());
     let bound = bound.filter(|release| !release.is_empty());
@@ -119,9 +126,8 @@ fn advance(
         one.started_at = Some(context.now.clone());
         // Components that have the release need nothing but to be ready.
         if !is_there {
-            step.writes
-                .push(bind(context, promotion, &one.component, &one.to));
-            return Ok(());
+            step.writes.push(bind(context, promotion, one));
+            return Ok(false);
         }
     }
     if one.progress == Progress::Starting {
@@ -133,18 +139,16 @@ fn advance(
         };
     }
     match (one.progress, bound) {
-        (Progress::Waiting | Progress::Ready, _) => Ok(()),
+        (Progress::Waiting | Progress::Ready, _) => Ok(false),
         (Progress::Starting | Progress::RollingOut, _) if is_there => {
-            settle(context, binding, one, step);
-            Ok(())
+            Ok(settle(context, binding, one, step))
         }
         // Seen before the write was, or the write was lost.
         (Progress::Starting, bound) if bound == one.from.as_deref() || bound.is_none() => {
             if matches!(leave, Leave::Given) {
-                step.writes
-                    .push(bind(context, promotion, &one.component, &one.to));
+                step.writes.push(bind(context, promotion, one));
             }
-            Ok(())
+            Ok(false)
         }
         (Progress::Starting | Progress::RollingOut, bound) => {
             Err(Moved(bound.unwrap_or("no release").to_owned()))
@@ -152,10 +156,20 @@ fn advance(
     }
 }
 
-fn bind(context: &Context<'_>, promotion: &Promotion, component: &str, release: &str) -> Write {
+/// Gives a component the release it is promoted to.
+fn bind(context: &Context<'_>, promotion: &Promotion, one: &PlannedComponent) -> Write {
+    let place = (one.component.as_str(), one.to.as_str());
     Write::Apply {
         home: Home::Control,
-        object: plan::bound(context, promotion, component, release),
+        object: plan::bound(context, promotion, place, Action::Promote),
+    }
+}
+
+/// Gives a component the release it had.
+fn unbind(context: &Context<'_>, promotion: &Promotion, place: (&str, &str)) -> Write {
+    Write::Apply {
+        home: Home::Control,
+        object: plan::bound(context, promotion, place, Action::Rollback),
     }
 }
 
@@ -166,23 +180,24 @@ fn settle(
     binding: Option<&ReleaseBinding>,
     one: &mut PlannedComponent,
     step: &mut Step,
-) {
+) -> bool {
     let through = |binding: &&ReleaseBinding| binding.status.release.as_ref() == Some(&one.to);
     let Some(binding) = binding.filter(through) else {
-        return;
+        return false;
     };
     one.progress = Progress::RollingOut;
     let status = &binding.status;
     let about = status.observed_generation == binding.generation();
     let ready = conditions::find(&status.conditions, types::READY)
         .filter(|ready| ready.status == "True" && about);
-    let Some(ready) = ready else { return };
+    let Some(ready) = ready else { return false };
     let time = ready.last_transition_time.0 + SETTLED;
     if time <= context.now.0 {
         one.progress = Progress::Ready;
     } else {
         look(step, time);
     }
+    true
 }
 
 /// What there is to say when a component is late.
@@ -299,7 +314,7 @@ fn back(context: &Context<'_>, promotion: &Promotion) -> Step {
         };
         if binding.spec.release_name == one.to {
             step.writes
-                .push(bind(context, promotion, &one.component, from));
+                .push(unbind(context, promotion, (&one.component, from)));
             waits.push(one.component.as_str());
         } else if binding.spec.release_name == *from
             && binding.status.release.as_ref() != Some(from)

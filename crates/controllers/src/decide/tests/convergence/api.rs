@@ -115,6 +115,8 @@ impl Api {
             Write::Status { key, status, .. } => {
                 self.report((key.kind, &key.namespace, &key.name), status.clone());
             }
+            // Nothing outside answers here.
+            Write::Call { .. } => {}
         }
         Ok(())
     }

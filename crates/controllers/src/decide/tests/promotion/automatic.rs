@@ -7,6 +7,7 @@ fn asked(decision: &Decision) -> Vec<&Value> {
     let objects = decision.writes.iter().filter_map(|write| match write {
         Write::Apply { object, .. } => Some(object),
         Write::Status { .. }
+        | Write::Place { .. }
         | Write::Delete { .. }
         | Write::Finalizers { .. }
         | Write::Call { .. } => None,

@@ -74,27 +74,48 @@ impl Moment {
     /// What tells it apart from other moments, as far as anything follows of it: not the order in
     /// which people approved, nor how long ago something was, nor what is only told to people.
     fn key(&self) -> String {
-        let (mut promotion, mut binding) = (self.promotion().clone(), self.binding().clone());
-        promotion["spec"]["approvals"] = Value::Null;
-        for told in ["approval", "conditions", "outcome", "finishedAt"] {
-            promotion["status"][told] = Value::Null;
-        }
-        let ready = self.stage.says("ReleaseBinding", "web-production", "Ready");
-        let time = binding["status"]["conditions"]
-            .as_array()
-            .and_then(|all| all.iter().find(|one| one["type"] == "Ready"))
-            .map(|ready| ready["lastTransitionTime"].to_string());
-        binding["status"]["conditions"] = json!([ready.starts_with("Ready True"), time]);
-        for told in ["lastSpecUpdateTime", "history"] {
-            binding["status"][told] = Value::Null;
-        }
+        let (promotion, binding) = (&self.promotion()["status"], self.binding());
         let rendered = self.stage.get("RenderedRelease", "web-production");
-        let people = (&self.approved, self.broken);
-        let key = format!("{promotion}{binding}{rendered}{people:?}");
+        let status = &binding["status"];
+        let all = status["conditions"].as_array().into_iter().flatten();
+        let mut ready = all.filter(|one| one["type"] == "Ready");
+        let ready = ready
+            .next()
+            .map(|one| (&one["status"], &one["lastTransitionTime"]));
+        let key = format!(
+            "{:?}",
+            (
+                [
+                    &promotion["phase"],
+                    &promotion["planDigest"],
+                    &promotion["plan"]
+                ],
+                (
+                    &promotion["startedAt"],
+                    &binding["spec"],
+                    &binding["metadata"]["generation"]
+                ),
+                [
+                    &status["release"],
+                    &status["provenReleases"],
+                    &status["observedGeneration"]
+                ],
+                (
+                    ready,
+                    &rendered["metadata"]["generation"],
+                    &rendered["status"]["resources"]
+                ),
+                (
+                    &rendered["status"]["observedGeneration"],
+                    self.stage.image("web-production")
+                ),
+                (&self.approved, self.broken, self.hour),
+            )
+        );
         let hours = TIMES.iter().enumerate();
         hours.fold(key, |key, (hour, time)| {
             key.replace(time, if hour == self.hour { "now" } else { "then" })
-        }) + TIMES[self.hour]
+        })
     }
 }
 

@@ -417,3 +417,25 @@ fn a_request_is_made_until_it_is_answered_as_expected_or_the_time_is_up() {
     let passed = decide_at(&index, &key, stage.now).status.unwrap();
     assert_eq!(passed["phase"], "Deploying");
 }
+
+#[test]
+fn promotions_go_with_what_they_are_of() {
+    let mut stage = shop_with("requiresApproval: true");
+    stage.add(PROMOTION_WEB);
+    let deleted = |decision: &Decision| {
+        let writes = decision.writes.iter().map(words);
+        writes.filter(|one| one == "delete Promotion web").count()
+    };
+    for (kind, name) in [("Component", "web"), ("Project", "shop")] {
+        let mut leaving = stage.clone();
+        leaving.edit(kind, name)["metadata"]["deletionTimestamp"] = json!(NOON);
+        assert_eq!(deleted(&leaving.decide(kind, name)), 1, "{kind}");
+    }
+    // Its own deletion ends at once: it made no jobs.
+    stage.edit("Promotion", "web")["metadata"]["deletionTimestamp"] = json!(NOON);
+    let decision = stage.decide("Promotion", "web");
+    assert_eq!(
+        decision.writes.iter().map(words).collect::<Vec<_>>(),
+        ["finalizers web []"]
+    );
+}

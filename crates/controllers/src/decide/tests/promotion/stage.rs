@@ -122,6 +122,7 @@ impl Stage {
                 }
                 Write::Apply { .. }
                 | Write::Status { .. }
+                | Write::Place { .. }
                 | Write::Delete { .. }
                 | Write::Call { .. } => {}
             }

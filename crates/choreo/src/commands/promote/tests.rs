@@ -1,0 +1,148 @@
+use choreo_model::promotion::PromotionSpec;
+use clap::Parser;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    cli::{Approve, Command},
+    commands::approve,
+    testing::{Api, SHOP},
+};
+
+/// The default pipeline, with a gate at its first step.
+const GATED: &str = "
+apiVersion: openchoreo.dev/v1alpha1
+kind: DeploymentPipeline
+metadata: {name: default}
+spec:
+  promotionPaths:
+  - sourceEnvironmentRef: {name: development}
+    targetEnvironmentRefs: [{name: staging}]
+    approvals: {users: [bob]}
+  - sourceEnvironmentRef: {name: staging}
+    targetEnvironmentRefs: [{name: production}]
+";
+
+/// The command that somebody types.
+fn typed(words: &str) -> Command {
+    let words = words.split(' ');
+    crate::cli::Cli::try_parse_from(words).unwrap().command
+}
+
+fn to_staging() -> Promote {
+    match typed("choreo promote web --to staging --force --no-wait --reason hotfix") {
+        Command::Promote(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn approval() -> Approve {
+    match typed("choreo approve web-staging-1") {
+        Command::Approve(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The shop in development, and a gate before staging.
+async fn shop() -> Api {
+    let api = Api::with_controllers().await;
+    api.apply(&format!("{SHOP}---{GATED}")).await.unwrap();
+    api.until("ReleaseBinding", "web-development", |binding| {
+        binding["status"]["release"].as_str().map(drop)
+    })
+    .await;
+    api
+}
+
+/// What somebody whom the API knows adds to the promotion.
+async fn decides(api: &Api, user: &str, approval: Value) -> kube::Result<Value> {
+    let path = "/apis/openchoreo.dev/v1alpha1/namespaces/default/promotions/web-staging-1";
+    let change = json!({ "spec": { "approvals": [approval] } });
+    let request = http::Request::patch(path)
+        .header(http::header::CONTENT_TYPE, "application/merge-patch+json")
+        .header("impersonate-user", user)
+        .header("impersonate-group", "system:masters")
+        .body(change.to_string().into_bytes())
+        .unwrap();
+    api.client.request(request).await
+}
+
+#[tokio::test]
+async fn a_gated_path_is_taken_by_a_promotion_that_somebody_else_approves() {
+    let api = shop().await;
+    one(&api.client, &to_staging(), "web").await.unwrap();
+    // The same is asked for once.
+    one(&api.client, &to_staging(), "web").await.unwrap();
+    let all = store::list::<PromotionSpec>(&api.client, "default")
+        .await
+        .unwrap();
+    let [promotion] = all.as_slice() else {
+        panic!("{all:?}");
+    };
+    assert_eq!(promotion.name(), "web-staging-1");
+    assert_eq!(promotion.spec.requested_by, "admin");
+    let own = approve::add(&api.client, &approval()).await.unwrap_err();
+    assert_eq!(own.exit(), Exit::Invalid);
+    let said = own.with_causes();
+    assert!(said.contains("nobody approves their own"), "{said}");
+    let digest = api
+        .until("Promotion", "web-staging-1", |promotion| {
+            promotion["status"]["planDigest"]
+                .as_str()
+                .map(str::to_owned)
+        })
+        .await;
+    let stranger = decides(&api, "eve", json!({ "planDigest": digest })).await;
+    let said = stranger.unwrap_err().to_string();
+    assert!(said.contains("eve may not decide here"), "{said}");
+    let forged = json!({ "planDigest": digest, "by": "bob" });
+    let said = decides(&api, "eve", forged).await.unwrap_err().to_string();
+    assert!(said.contains("is somebody else"), "{said}");
+    let approved = decides(&api, "bob", json!({ "planDigest": digest }))
+        .await
+        .unwrap();
+    assert_eq!(approved["spec"]["approvals"][0]["by"], "bob");
+    let release = promotion.spec.releases["web"].clone();
+    api.until("ReleaseBinding", "web-staging", |binding| {
+        (binding["status"]["release"] == *release).then_some(())
+    })
+    .await;
+    let binding = store::get::<ReleaseBindingSpec>(&api.client, "default", "web-staging");
+    let binding = binding.await.unwrap();
+    let noted = |key: &str| binding.annotation(key).map(str::to_owned);
+    assert_eq!(
+        noted(choreo_model::labels::CHANGED_BY).as_deref(),
+        Some("admin")
+    );
+    let why = noted(choreo_model::labels::CHANGE_REASON);
+    assert_eq!(why.as_deref(), Some("Promotion web-staging-1: hotfix"));
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn the_gate_holds_whoever_writes_the_binding() {
+    let api = shop().await;
+    let component = rollout::component(&api.client, "default", "web")
+        .await
+        .unwrap();
+    let bindings = rollout::bindings_of(&api.client, &component).await.unwrap();
+    let release = rollout::release_in(&bindings, "development").unwrap();
+    let place = ("staging", release);
+    let said = Said {
+        manager: manager::DEPLOY,
+        action: Action::Deploy,
+        reason: None,
+    };
+    rollout::bind(&api.client, &component, &bindings, place, &said)
+        .await
+        .unwrap();
+    let held = api.until("ReleaseBinding", "web-staging", |binding| {
+        let conditions = binding["status"]["conditions"].as_array()?;
+        let synced = conditions
+            .iter()
+            .find(|one| one["type"] == "ReleaseSynced")?;
+        Some(synced["reason"].clone())
+    });
+    assert_eq!(held.await, "PromotionRequired");
+    api.stop().await;
+}
