@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use choreo_apiserver::{NoPods, Server};
-use choreo_controllers::{Controllers, NoCalls, Planes};
+use choreo_controllers::{Controllers, Planes};
 use kube::{Client, runtime::wait::await_condition};
 use serde_json::Value;
 
@@ -78,11 +78,7 @@ impl Api {
     pub(crate) async fn with_controllers() -> Self {
         let mut api = Self::start().await;
         let client = api.server.client_as(platform::CONTROLLERS);
-        api.controllers = Some(Controllers::start(
-            client.clone(),
-            Planes::all(client),
-            Arc::new(NoCalls),
-        ));
+        api.controllers = Some(Controllers::start(client.clone(), Planes::all(client)));
         api
     }
 

@@ -27,7 +27,7 @@ pub trait Calls: Send + Sync + 'static {
 
 /// Makes no requests.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoCalls;
+pub(crate) struct NoCalls;
 
 impl Calls for NoCalls {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<u16, String>> {

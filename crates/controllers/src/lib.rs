@@ -26,7 +26,7 @@ mod view;
 mod watch;
 
 pub use act::Executor;
-pub use calls::{Calls, NoCalls, Request};
+pub use calls::{Calls, Request};
 pub use decide::{Obstacle, Release, decide, release};
 pub use decision::{Decision, Event, EventType, Home, Write};
 pub use index::{Change, Index};

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::act::{Executor, Outcome};
-use crate::calls::Calls;
+use crate::calls::{Calls, NoCalls};
 use crate::decide::{decide, types_of};
 use crate::decision::Decision;
 use crate::index::{Change, Index};
@@ -39,9 +39,14 @@ pub struct Controllers {
 }
 
 impl Controllers {
-    /// Starts every controller on the API behind `control`, with data planes behind `planes`.
-    /// Requests to the world outside are made by `calls`.
-    pub fn start(control: kube::Client, planes: Planes, calls: Arc<dyn Calls>) -> Self {
+    /// Starts every controller on the API behind `control`, with data planes behind `planes`. No
+    /// requests are made to the world outside.
+    pub fn start(control: kube::Client, planes: Planes) -> Self {
+        Self::start_with(control, planes, Arc::new(NoCalls))
+    }
+
+    /// The same; requests to the world outside are made by `calls`.
+    pub fn start_with(control: kube::Client, planes: Planes, calls: Arc<dyn Calls>) -> Self {
         let stop = CancellationToken::new();
         let runtime = Runtime::new(control, planes, calls);
         let task = tokio::spawn(runtime.run(stop.clone()));

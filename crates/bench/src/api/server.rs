@@ -10,7 +10,7 @@ use std::{
 };
 
 use choreo_apiserver::{AllowAll, Credentials, NoPods};
-use choreo_controllers::{Controllers, NoCalls, Planes};
+use choreo_controllers::{Controllers, Planes};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
@@ -214,8 +214,8 @@ pub(crate) fn serve(settings: &Serve) -> Result<(), Box<dyn std::error::Error>> 
         }
         let server = choreo_apiserver::Server::open(folder, definitions, Arc::new(AllowAll), pods)?;
         let planes = || Planes::all(server.client());
-        let controllers = (settings.controllers)
-            .then(|| Controllers::start(server.client(), planes(), Arc::new(NoCalls)));
+        let controllers =
+            (settings.controllers).then(|| Controllers::start(server.client(), planes()));
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("https://{}", listener.local_addr()?);
         let credentials = Credentials::open(folder, jiff::Timestamp::now())?;

@@ -131,7 +131,7 @@ impl Platform {
         defaults::apply(&server.client_as("defaults"), &settings).await?;
         let client = server.client_as(CONTROLLERS);
         let calls = Arc::new(calls::Outside::new());
-        let controllers = Controllers::start(client.clone(), Planes::all(client), calls);
+        let controllers = Controllers::start_with(client.clone(), Planes::all(client), calls);
         let (told, parts) = watch::channel(Parts::default());
         let context = data_plane::Context {
             settings,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use choreo_apiserver::{Admission, AllowAll, NoPods, Server};
-use choreo_controllers::{Controllers, NoCalls, Planes};
+use choreo_controllers::{Controllers, Planes};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::runtime::wait::await_condition;
@@ -48,11 +48,7 @@ impl Platform {
         ));
         let server = Server::open(folder.path(), definitions, rules, Arc::new(NoPods)).unwrap();
         let client = server.client();
-        let controllers = Controllers::start(
-            client.clone(),
-            Planes::all(client.clone()),
-            Arc::new(NoCalls),
-        );
+        let controllers = Controllers::start(client.clone(), Planes::all(client.clone()));
         let platform = Self {
             client,
             controllers,
