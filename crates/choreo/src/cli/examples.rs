@@ -144,11 +144,11 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
             (
                 "Bring a whole project there, and tell those who approve it why",
-                "choreo promote --project storefront --to production --reason 'spring sale'",
+                "choreo promote --project storefront --to production --reason spring-sale",
             ),
             (
                 "Wait for nobody, in an emergency",
-                "choreo promote catalog --to production --break-glass 'checkout is down'",
+                "choreo promote catalog --to production --break-glass checkout-is-down",
             ),
         ],
     ),
@@ -163,7 +163,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         "reject",
         &[(
             "Reject a promotion",
-            "choreo reject catalog-production-1 --reason 'not before the release notes'",
+            "choreo reject catalog-production-1 --reason no-release-notes",
         )],
     ),
     (
