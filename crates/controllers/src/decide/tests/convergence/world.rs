@@ -261,6 +261,7 @@ impl World {
         for object in outcome.values_mut() {
             if let Some(status) = object["status"].as_object_mut() {
                 status.remove("history");
+                status.remove("provenReleases");
             }
         }
         outcome
