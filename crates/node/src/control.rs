@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
+    claim,
     index::{Any, Change, Index, Key, controller},
     machine::Event,
     pod::{
@@ -45,6 +46,8 @@ pub enum Work {
     Endpoints(Key),
     /// Which node a pod goes to.
     Placement(Key),
+    /// A claim of a persistent folder.
+    Claim(Key),
     /// A pod on this node.
     Pod(Key),
     /// The network.
@@ -99,7 +102,7 @@ fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
             Source::Secret(name).is_read_by(pod)
         })),
         Any::PersistentVolumeClaim(it) => {
-            work.insert(Work::Claims);
+            work.extend([Work::Claims, Work::Claim(Key::of(&it.metadata))]);
             work.extend(readers(index, &it.metadata, |pod, _| {
                 pod.spec.as_ref().is_some_and(|spec| spec.volumes.is_some())
             }));
@@ -154,6 +157,8 @@ pub fn everything(index: &Index) -> BTreeSet<Work> {
     all.extend(index.cron_jobs.iter().cloned().map(Any::CronJob));
     all.extend(index.services.iter().cloned().map(Any::Service));
     all.extend(index.pods.iter().cloned().map(Any::Pod));
+    let claims = index.claims.iter().cloned();
+    all.extend(claims.map(Any::PersistentVolumeClaim));
     for object in &all {
         concern(index, object, &mut work);
     }
@@ -170,6 +175,7 @@ fn decide(index: &Index, work: &Work, node: &str, now: Timestamp) -> Decision {
         Work::Address(key) => address::decide(index, key),
         Work::Endpoints(key) => slice::decide(index, key),
         Work::Placement(key) => crate::node::place(index, key, node),
+        Work::Claim(key) => claim::bind(index, key),
         Work::Pod(_) | Work::Network | Work::Leftovers | Work::Claims => Decision::default(),
     }
 }
@@ -332,6 +338,7 @@ impl Control {
                 | Work::Address(_)
                 | Work::Endpoints(_)
                 | Work::Placement(_)
+                | Work::Claim(_)
                 | Work::Network
                 | Work::Leftovers
                 | Work::Claims => self.start(work),
@@ -413,6 +420,7 @@ fn swept(work: &Work) -> Option<&'static [&'static str]> {
         | Work::Address(_)
         | Work::Endpoints(_)
         | Work::Placement(_)
+        | Work::Claim(_)
         | Work::Pod(_)
         | Work::Network => None,
     }

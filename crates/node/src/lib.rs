@@ -4,6 +4,7 @@
 //! that acts goes through a `kube::Client` or a [`machine::Machine`]. The node knows no kind of the
 //! platform: only Kubernetes' own.
 
+pub mod claim;
 pub mod control;
 pub mod gateway;
 pub mod image;

@@ -473,10 +473,17 @@ async fn a_cron_job_that_is_due_runs() {
 async fn configuration_that_is_missing_is_named_and_changes_arrive() {
     let world = World::start().await;
     let pod = json!({"metadata": {"name": "p"}, "spec": {
-        "volumes": [{"name": "v", "configMap": {"name": "conf"}}],
-        "containers": [{"name": "main", "image": "run",
-            "env": [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "safe", "key": "t"}}}],
-            "volumeMounts": [{"name": "v", "mountPath": "/conf"}]}]}});
+    "volumes": [
+        {"name": "v", "configMap": {"name": "conf"}},
+        {"name": "both", "projected": {"sources": [
+            {"configMap": {"name": "conf"}}, {"secret": {"name": "safe"}},
+        ]}},
+    ],
+    "containers": [{"name": "main", "image": "run",
+        "env": [{"name": "T", "valueFrom": {"secretKeyRef": {"name": "safe", "key": "t"}}}],
+        "volumeMounts": [
+            {"name": "v", "mountPath": "/conf"}, {"name": "both", "mountPath": "/both"},
+        ]}]}});
     world.create::<Pod>(pod).await;
     world
         .until::<Pod>("told", |all| {
@@ -508,6 +515,21 @@ async fn configuration_that_is_missing_is_named_and_changes_arrive() {
             std::fs::read_to_string(&file).unwrap() == "2"
         })
         .await;
+    let secret = Patch::Merge(json!({"data": {"t": "eQ==", "new": "eg=="}}));
+    world
+        .api::<Secret>()
+        .patch("safe", &PatchParams::default(), &secret)
+        .await
+        .unwrap();
+    let both = container.mounts[1].source.clone();
+    let read = |name: &str| std::fs::read_to_string(both.join(name)).unwrap_or_default();
+    world
+        .settled("secrets too, beside the others", |_| {
+            [read("a"), read("t"), read("new")] == ["2", "y", "z"]
+        })
+        .await;
+    // Nothing was started again for it.
+    assert_eq!(world.machine.containers().len(), 1);
     world.end().await;
 }
 
