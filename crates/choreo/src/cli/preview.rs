@@ -37,7 +37,7 @@ pub(crate) struct PreviewCreate {
     /// How long the lease is, as 90m, 4h or 2d
     #[arg(long, default_value = "4h", value_parser = seconds, value_name = "TIME")]
     pub(crate) ttl: Duration,
-    /// Name of the preview, and of its environment [default: made of the component and a number]
+    /// Name of the preview, and of its environment [default: preview-1, preview-2, ...]
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Copy the project's other components too, instead of calling those of --from

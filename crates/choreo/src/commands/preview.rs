@@ -119,7 +119,7 @@ async fn make(
     };
     let name = match &args.name {
         Some(name) => name.clone(),
-        None => free_name(client, namespace, first.name()).await?,
+        None => free_name(client, namespace).await?,
     };
     let spec = json!({
         "projectName": project,
@@ -137,14 +137,14 @@ async fn make(
 }
 
 /// The first name of its kind that no environment has.
-async fn free_name(client: &Client, namespace: &str, component: &str) -> Result<String> {
+async fn free_name(client: &Client, namespace: &str) -> Result<String> {
     let environments = store::list::<EnvironmentSpec>(client, namespace).await?;
     let previews = store::list::<PreviewEnvironmentSpec>(client, namespace).await?;
     let environments = environments.iter().map(choreo_model::Object::name);
     let taken: BTreeSet<&str> = environments
         .chain(previews.iter().map(choreo_model::Object::name))
         .collect();
-    let mut names = (1..).map(|number: u32| format!("{component}-pr-{number}"));
+    let mut names = (1..).map(|number: u32| format!("preview-{number}"));
     let free = names.find(|name| !taken.contains(name.as_str()));
     free.ok_or_else(|| Failure::new(Exit::Failed, "every name is taken"))
 }

@@ -389,6 +389,8 @@ fn waiting<T: Kept>(
         return Err(Obstacle::new(reasons::PREVIEW_PREPARING, message));
     }
     let ready = conditions::find(conditions, types::READY);
+    // What is said of an earlier wish says nothing of the present one.
+    let ready = ready.filter(|ready| ready.observed_generation == Some(object.generation()));
     match ready {
         Some(ready) if ready.status == "True" => {}
         Some(ready) => plan.waits.push(format!("{title} ({})", ready.message)),

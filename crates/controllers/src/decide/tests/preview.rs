@@ -239,3 +239,27 @@ spec: {}
         assert_eq!(found, format!("Ready False {reason}: {told}"));
     }
 }
+
+#[test]
+fn what_is_said_of_an_earlier_wish_makes_no_preview_ready() {
+    let mut world = world(PREVIEW);
+    let say = |world: &mut World, kind: &'static str, name: &str, generation: i64| {
+        let mut object = world.stored[&Key::new(kind, "default", name)].clone();
+        object["metadata"]["generation"] = json!(generation);
+        object["status"]["conditions"] = json!([{
+            "type": "Ready", "status": "True", "reason": "Ready", "message": "",
+            "observedGeneration": 1, "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }]);
+        world.put(object);
+    };
+    let phase = |world: &mut World| at(world, 0).status.unwrap()["phase"].clone();
+    say(&mut world, "Environment", "pr-1", 1);
+    say(&mut world, "ProjectReleaseBinding", "shop-pr-1", 1);
+    say(&mut world, "ReleaseBinding", "shopfront-pr-1", 1);
+    assert_eq!(phase(&mut world), "Ready");
+    say(&mut world, "ReleaseBinding", "shopfront-pr-1", 2);
+    let condition = at(&mut world, 0)
+        .status
+        .map(|status| status["phase"].clone());
+    assert_ne!(condition, Some(json!("Ready")));
+}
