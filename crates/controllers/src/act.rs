@@ -242,7 +242,11 @@ impl Executor {
                 .unwrap_or_default()
         };
         let (client, resource) = match home {
-            Home::Control => (&self.control, platform_resource(text("/kind"))),
+            Home::Control => {
+                let kind = text("/kind");
+                let known = || watch::known_type(text("/apiVersion"), kind);
+                (&self.control, platform_resource(kind).or_else(known))
+            }
             Home::Plane(plane) => {
                 let client = self.planes.clients().get(plane).unwrap_or(&self.control);
                 let resource = self

@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use choreo_model::labels;
+use choreo_model::organization::OrganizationSpec;
+use choreo_model::rendered::RenderedReleaseSpec;
+use choreo_model::{RenderedRelease, Spec as _, labels};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use crate::calls::Answer;
+use crate::decision::{Home, Write};
 use crate::health;
 use crate::key::{Group, Key, Target};
 use crate::live::{self, Live, LiveKey, PodOwner};
 use crate::manifests::Manifests;
 use crate::material;
 use crate::readers::Readers;
-use crate::tables::{Tables, Touched};
+use crate::tables::{Kept as _, Tables, Touched};
+use crate::usage::{Ledger, Usage};
 
 /// Something that was observed.
 #[derive(Debug)]
@@ -69,6 +73,8 @@ pub struct Index {
     readers: Readers,
     /// Planes of their own, by `kind/namespace/name`; any other is the first.
     homes: BTreeMap<String, usize>,
+    /// What everything rendered uses.
+    pub(crate) ledger: Ledger,
     /// What was parsed of types and traits.
     pub(crate) programs: choreo_compiler::Programs,
 }
@@ -110,6 +116,9 @@ impl Index {
     /// Remembers what a decision for `key` has read: a change of it concerns `key`.
     pub fn remember(&mut self, key: &Key, decision: &crate::Decision) {
         self.readers.note(key, &decision.reads);
+        if self.ledger.is_open() {
+            self.reserve(decision);
+        }
     }
 
     /// Remembers that the live object `object` was written as `hash` and what came of it.
@@ -211,7 +220,10 @@ impl Index {
             .unwrap_or_default()
             .to_owned();
         match self.tables.keep(&kind, object) {
-            Ok(touched) => self.touch(touched, woken),
+            Ok(touched) => {
+                self.book(&touched.key, woken);
+                self.touch(touched, woken);
+            }
             Err(error) => tracing::warn!(
                 %kind, name, error = &error as &dyn std::error::Error,
                 "an object is left out of account",
@@ -219,8 +231,49 @@ impl Index {
         }
     }
 
+    /// Books what a rendered release uses, from when on there is an organisation that wants to know.
+    fn book(&mut self, key: &Key, woken: &mut BTreeSet<Key>) {
+        match key.kind {
+            OrganizationSpec::KIND if !self.ledger.is_open() => {
+                self.ledger.open();
+                for (namespace, name) in RenderedReleaseSpec::table(&self.tables).keys() {
+                    book(&self.tables, &mut self.ledger, namespace, name);
+                }
+            }
+            RenderedReleaseSpec::KIND if self.ledger.is_open() => {
+                let (namespace, name) = (&key.namespace, &key.name);
+                if book(&self.tables, &mut self.ledger, namespace, name) {
+                    self.wake(&Target::Usage(namespace.clone()), false, woken);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Books what a decision is about to write, so that the next one cannot have it too.
+    fn reserve(&mut self, decision: &crate::Decision) {
+        for write in &decision.writes {
+            let Write::Apply {
+                home: Home::Control,
+                object,
+            } = write
+            else {
+                continue;
+            };
+            if object["kind"] == RenderedReleaseSpec::KIND
+                && let Ok(rendered) = serde_json::from_value::<RenderedRelease>(object.clone())
+            {
+                let usage = Usage::of(rendered.spec.resources.iter().map(|one| &one.object));
+                let project = &rendered.spec.owner.project_name;
+                let place = (rendered.namespace(), rendered.name());
+                self.ledger.enter(place, project, usage);
+            }
+        }
+    }
+
     fn forget(&mut self, key: &Key, woken: &mut BTreeSet<Key>) {
         if let Some(touched) = self.tables.forget(key) {
+            self.book(key, woken);
             self.touch(touched, woken);
             self.readers.forget(key);
             self.failures.remove(key);
@@ -424,6 +477,19 @@ impl Index {
         if self.watched.insert((home, type_.clone())) {
             self.wake(&Target::Watched(home, type_), false, woken);
         }
+    }
+}
+
+/// Books a rendered release as it is kept; says whether anything else is used than before.
+fn book(tables: &Tables, ledger: &mut Ledger, namespace: &str, name: &str) -> bool {
+    let place = (namespace.to_owned(), name.to_owned());
+    let rendered = RenderedReleaseSpec::table(tables).get(&place);
+    match (rendered, tables.aside.manifests(namespace, name)) {
+        (Some(rendered), Some(manifests)) => {
+            let project = &rendered.spec.owner.project_name;
+            ledger.enter((namespace, name), project, manifests.usage())
+        }
+        _ => ledger.strike(namespace, name),
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) enum By {
     ProjectEnvironment,
     /// The environment: `namespace/environment`.
     Environment,
-    /// The namespace.
+    /// The control-plane namespace they are in, or over which they are.
     Namespace,
     /// The pipeline: `namespace/pipeline`.
     Pipeline,
@@ -104,6 +104,8 @@ pub(crate) enum Target {
     Pods(String),
     /// A namespace of a data plane.
     Namespace(usize, String),
+    /// What everything rendered in a control-plane namespace uses.
+    Usage(String),
     /// Whether live objects of a kind are watched.
     Watched(usize, String),
 }

@@ -22,6 +22,7 @@ mod queue;
 mod readers;
 mod runtime;
 mod tables;
+mod usage;
 mod view;
 mod watch;
 

@@ -10,12 +10,15 @@ use choreo_packed::{Packed, shared};
 use serde::Serialize;
 
 use crate::live::LiveKey;
+use crate::usage::Usage;
 
 /// The objects of a rendered release.
 #[derive(Debug, Default)]
 pub(crate) struct Manifests {
     each: Box<[Manifest]>,
     texts: Option<Packed>,
+    /// What their replicas use.
+    usage: Usage,
 }
 
 /// One of them.
@@ -68,7 +71,13 @@ impl Manifests {
         Self {
             each: resources.iter().map(Manifest::of).collect(),
             texts: texts.map(|texts| Packed::new("RenderedRelease", &texts)),
+            usage: Usage::of(resources.iter().map(|one| &one.object)),
         }
+    }
+
+    /// What their replicas use.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
     }
 
     /// The objects, without what they say.

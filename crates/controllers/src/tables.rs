@@ -8,6 +8,7 @@ use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
 use choreo_model::history::DeploymentRecordSpec;
 use choreo_model::observability::ObservabilityAlertsNotificationChannelSpec;
+use choreo_model::organization::OrganizationSpec;
 use choreo_model::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use choreo_model::preview::PreviewEnvironmentSpec;
@@ -191,6 +192,7 @@ tables! {
         let pipeline = project.spec.deployment_pipeline_ref.name.as_str();
         vec![
             Group::new("Project", By::Pipeline, &[project.namespace(), pipeline]),
+            Group::new("Project", By::Namespace, &[project.namespace()]),
             material::of_project(project),
         ]
     };
@@ -198,6 +200,7 @@ tables! {
         let of = [component.namespace(), &component.spec.owner.project_name];
         let mut groups = material::of_component(component);
         groups.push(Group::new("Component", By::Project, &of));
+        groups.push(Group::new("Component", By::Namespace, &of[..1]));
         groups
     };
     workloads: WorkloadSpec, |workload| {
@@ -239,6 +242,9 @@ tables! {
             &[rendered.namespace(), &owner.project_name, name, environment],
         )]
     } => |rendered, aside| aside.take_manifests(rendered);
+    organizations: OrganizationSpec, |organization| vec![Group::new(
+        "Organization", By::Namespace, &[organization.home()],
+    )];
     // Only those that have no outcome are watched.
     records: DeploymentRecordSpec, |record| vec![Group::new(
         "DeploymentRecord", By::Binding, &[&record.spec.binding.uid],
@@ -290,7 +296,10 @@ tables! {
             let namespace = plane.namespace(environment.namespace());
             place(plane.kind.as_str(), namespace, &plane.name)
         });
-        vec![Group::new("Environment", By::Plane, &[&of])]
+        vec![
+            Group::new("Environment", By::Plane, &[&of]),
+            Group::new("Environment", By::Namespace, &[environment.namespace()]),
+        ]
     };
     previews: PreviewEnvironmentSpec;
     pipelines: DeploymentPipelineSpec, |pipeline| pipeline

@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use choreo_model::organization::OrganizationSpec;
 use choreo_model::rendered::RenderedResource;
-use choreo_model::{Object, RenderedRelease};
+use choreo_model::{Object, Organization, RenderedRelease, Spec as _};
 
 use crate::calls::Answer;
 use crate::index::{Failure, Index};
@@ -12,6 +13,7 @@ use crate::key::{By, Group, Key, Target};
 use crate::live::{Live, LiveKey, PodOwner};
 use crate::manifests::{Manifest, Manifests};
 use crate::tables::{Kept, kind_in};
+use crate::usage::Ledger;
 
 /// The index, read on behalf of one object.
 pub(crate) struct View<'a> {
@@ -122,6 +124,32 @@ impl<'a> View<'a> {
     pub(crate) fn namespace(&self, home: usize, name: &str) -> Option<bool> {
         self.record(Target::Namespace(home, name.to_owned()), false);
         self.index.namespace(home, name)
+    }
+
+    /// What everything rendered in a control-plane namespace uses.
+    pub(crate) fn usage(&self, namespace: &str) -> &'a Ledger {
+        self.record(Target::Usage(namespace.to_owned()), false);
+        &self.index.ledger
+    }
+
+    /// The same, unrecorded: for who need not be woken whenever anything is used or freed.
+    pub(crate) fn usage_now(&self) -> &'a Ledger {
+        &self.index.ledger
+    }
+
+    /// The organisation of a control-plane namespace, unrecorded.
+    pub(crate) fn organization_now(&self, namespace: &str) -> Option<&'a Organization> {
+        let group = Group::new(OrganizationSpec::KIND, By::Namespace, &[namespace]);
+        let first = self.index.members(&group).next()?;
+        self.own::<OrganizationSpec>(first)
+    }
+
+    /// How many members a group has.
+    pub(crate) fn count<T: Kept>(&self, by: By, of: &[&str]) -> usize {
+        let group = Group::new(T::KIND, by, of);
+        let count = self.index.members(&group).count();
+        self.record(Target::Group(group), false);
+        count
     }
 
     /// Whether live objects of a type are all known.

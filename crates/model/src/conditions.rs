@@ -22,6 +22,8 @@ pub mod types {
         FINALIZING = "Finalizing";
         /// The pipeline can be used.
         AVAILABLE = "Available";
+        /// An organisation has no more than it may have.
+        WITHIN_QUOTA = "WithinQuota";
         /// The release of a component is rendered.
         RELEASE_SYNCED = "ReleaseSynced";
         /// The release of a project is rendered.
@@ -72,6 +74,10 @@ pub mod reasons {
     }
     reasons! {
         PROJECT_CREATED ProjectCreated,
+        NAMESPACE_TAKEN NamespaceTaken,
+        NOT_EMPTY NotEmpty,
+        QUOTA_EXCEEDED QuotaExceeded,
+        WITHIN_QUOTA WithinQuota,
         PROJECT_FINALIZING ProjectFinalizing,
         PROJECT_TYPE_NOT_FOUND ProjectTypeNotFound,
         RECONCILED Reconciled,

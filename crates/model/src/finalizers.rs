@@ -18,6 +18,8 @@ pub const CLUSTER_DATA_PLANE: &str = "openchoreo.dev/clusterdataplane-cleanup";
 pub const ENVIRONMENT: &str = "openchoreo.dev/environment-cleanup";
 /// Of preview environments.
 pub const PREVIEW_ENVIRONMENT: &str = "openchoreo.dev/previewenvironment-cleanup";
+/// Of organisations.
+pub const ORGANIZATION: &str = "openchoreo.dev/organization-cleanup";
 /// Of deployment pipelines.
 pub const DEPLOYMENT_PIPELINE: &str = "openchoreo.dev/deployment-pipeline-cleanup";
 /// Of promotions.

@@ -13,6 +13,7 @@ use crate::object::{GROUP, Spec, VERSION};
 use crate::observability::{
     ObservabilityAlertRuleSpec, ObservabilityAlertsNotificationChannelSpec,
 };
+use crate::organization::OrganizationSpec;
 use crate::plane::{DataPlaneSpec, ObservabilityPlaneSpec, WorkflowPlaneSpec};
 use crate::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use crate::preview::PreviewEnvironmentSpec;
@@ -223,6 +224,9 @@ macro_rules! row {
 }
 
 const REGISTRY: &[Kind] = &[
+    row!(OrganizationSpec, Cluster, "Organization", "organizations", "organization",
+        short ["org", "orgs"], aliases [], finalizer Some(finalizers::ORGANIZATION),
+        columns [column("Namespace", ".status.namespace"), READY, AGE]),
     row!(ProjectSpec, Namespaced, "Project", "projects", "project",
         short ["proj", "projs"], aliases [], finalizer Some(finalizers::PROJECT),
         columns []),

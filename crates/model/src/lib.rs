@@ -27,11 +27,13 @@ pub mod history;
 pub mod labels;
 pub mod names;
 pub mod observability;
+pub mod organization;
 pub mod plane;
 pub mod platform;
 pub mod preview;
 pub mod project;
 pub mod promotion;
+pub mod quantity;
 pub mod reference;
 pub mod release;
 pub mod rendered;
@@ -55,6 +57,7 @@ pub use component_type::{ClusterComponentType, ComponentType};
 pub use configuration::ConfigurationGroup;
 pub use history::DeploymentRecord;
 pub use observability::{ObservabilityAlertRule, ObservabilityAlertsNotificationChannel};
+pub use organization::Organization;
 pub use plane::{
     ClusterDataPlane, ClusterObservabilityPlane, ClusterWorkflowPlane, DataPlane,
     ObservabilityPlane, WorkflowPlane,

@@ -209,7 +209,12 @@ pub(crate) async fn open(folder: &Folder, pods: Arc<dyn PodAccess>) -> Result<Se
     definitions.extend(choreo_node::definitions());
     let place = folder.store();
     let opened = tokio::task::spawn_blocking(move || {
-        Server::open(place, definitions, Arc::new(admission::Rules), pods)
+        Server::open(
+            place,
+            definitions,
+            Arc::new(admission::Rules::default()),
+            pods,
+        )
     });
     let opened = opened.await.map_err(|error| {
         Failure::new(Exit::Failed, "the API could not be opened").because(error)

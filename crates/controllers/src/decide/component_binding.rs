@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::history::{self, Effect};
 use super::rendering::{self, Rendering};
 use super::{
-    Context, Finalizing, Obstacle, automatic, changed, consumed, gate, hold, observability,
+    Context, Finalizing, Obstacle, automatic, changed, consumed, gate, hold, observability, quota,
     readiness, some_of,
 };
 use crate::decision::{Decision, Write};
@@ -206,7 +206,8 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
             (conditions, Vec::new(), Effect::Pending)
         }
         Ok(((there, write), mut more)) => {
-            let held = held(&compiled, there);
+            let held =
+                held(&compiled, there).or_else(|| quota::held(context, &name, write.as_ref()));
             rolled_out = held.is_none();
             let write = write.filter(|_| held.is_none());
             more.retain(|_| rolled_out);

@@ -10,12 +10,14 @@ mod gate;
 mod gone;
 mod history;
 mod observability;
+mod organization;
 mod pipeline;
 mod plane;
 mod preview;
 mod project;
 mod project_binding;
 mod promotion;
+mod quota;
 mod readiness;
 mod rendered;
 mod rendering;
@@ -60,6 +62,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "ProjectReleaseBinding" => project_binding::decide(&context),
         "Resource" => resource::decide(&context),
         "ResourceReleaseBinding" => resource_binding::decide(&context),
+        "Organization" => organization::decide(&context),
         "DeploymentRecord" => history::decide(&context),
         "RenderedRelease" => rendered::decide(&context),
         "Environment" => environment::decide(&context),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use choreo_model::quantity;
 use k8s_openapi::api::core::v1::{
     Container, EnvFromSource, EnvVarSource, ObjectFieldSelector, Pod, ResourceFieldSelector,
 };
 
-use super::quantity;
 use crate::index::Index;
 
 /// What a pod is told about itself that its object does not say.
@@ -203,12 +203,12 @@ pub fn resource_of(
     let divisor = field
         .divisor
         .as_ref()
-        .and_then(quantity::milli)
+        .and_then(|divisor| quantity::milli(&divisor.0))
         .filter(|d| *d > 0);
     let divisor = divisor.unwrap_or(1000);
     let value = amount
         .as_ref()
-        .and_then(quantity::milli)
+        .and_then(|amount| quantity::milli(&amount.0))
         .unwrap_or_default();
     Ok(value.div_ceil(divisor).to_string())
 }

@@ -7,7 +7,6 @@ pub mod exec;
 pub mod images;
 pub mod logs;
 pub mod probe;
-pub mod quantity;
 pub mod restart;
 pub mod security;
 pub mod spec;

@@ -6,13 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use choreo_model::quantity;
 use k8s_openapi::api::core::v1::{
     Container, PersistentVolumeClaim, Pod, ResourceRequirements, VolumeMount,
 };
 
 use super::{
     env::{self, Told},
-    quantity, security,
+    security,
     state::Fetched,
     volume,
 };
@@ -290,7 +291,7 @@ fn user(pod: &Pod, container: &Container, image: &Fetched) -> Result<(u32, u32),
 /// Memory in bytes and processor time in thousandths of a core.
 fn limits(resources: Option<&ResourceRequirements>) -> (Option<u64>, Option<u64>) {
     let limits = resources.and_then(|resources| resources.limits.as_ref());
-    let amount = |name: &str| limits.and_then(|limits| quantity::milli(limits.get(name)?));
+    let amount = |name: &str| limits.and_then(|limits| quantity::milli(&limits.get(name)?.0));
     (amount("memory").map(|milli| milli / 1000), amount("cpu"))
 }
 

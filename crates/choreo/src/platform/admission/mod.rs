@@ -4,6 +4,7 @@
 mod authorship;
 mod in_use;
 mod promotions;
+mod quotas;
 mod records;
 mod release;
 
@@ -13,7 +14,10 @@ use choreo_model::Kind;
 use serde_json::Value;
 
 /// The checks of the registry, and those of the language.
-pub(super) struct Rules;
+#[derive(Default)]
+pub(super) struct Rules {
+    quotas: quotas::Quotas,
+}
 
 impl Admission for Rules {
     fn admit(&self, mut request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
@@ -24,6 +28,7 @@ impl Admission for Rules {
         promotions::check(&write, &mut request)?;
         records::check(&write, &request)?;
         let left_behind = in_use::warning(&write, &request);
+        let hold = self.quotas.check(&write, &request)?;
         let AdmissionRequest {
             user,
             operation,
@@ -50,8 +55,9 @@ impl Admission for Rules {
         };
         let warnings = rules(kind, &object, old)?;
         Ok(Admitted {
+            object,
             warnings,
-            ..Admitted::plain(object)
+            hold,
         })
     }
 }

@@ -10,6 +10,7 @@ mod gone;
 mod groups;
 mod history;
 mod observability;
+mod organization;
 mod planes;
 mod preview;
 mod project;

@@ -1,10 +1,8 @@
 //! Amounts as Kubernetes writes them: `100m`, `64Mi`, `1.5`, `2G`.
 
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-
 /// The amount in thousandths.
-pub fn milli(quantity: &Quantity) -> Option<u64> {
-    let text = quantity.0.trim();
+pub fn milli(text: &str) -> Option<u64> {
+    let text = text.trim();
     let split = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
@@ -28,6 +26,28 @@ pub fn milli(quantity: &Quantity) -> Option<u64> {
     u64::try_from(digits.checked_mul(factor)? / scale).ok()
 }
 
+/// So many thousandths of a processor, in whole ones where they are.
+pub fn processors(milli: u64) -> String {
+    if milli.is_multiple_of(1_000) {
+        (milli / 1_000).to_string()
+    } else {
+        format!("{milli}m")
+    }
+}
+
+/// So many thousandths of a byte, in the largest unit that is exact.
+pub fn bytes(milli: u64) -> String {
+    let bytes = milli.div_ceil(1_000);
+    let units = [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let exact = units
+        .into_iter()
+        .find(|(power, _)| bytes != 0 && bytes.is_multiple_of(1 << power));
+    match exact {
+        Some((power, unit)) => format!("{}{unit}", bytes >> power),
+        None => bytes.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,9 +60,21 @@ mod tests {
             ("64Mi", Some(67_108_864_000)),
             ("2G", Some(2_000_000_000_000)),
             ("x", None),
+            ("", None),
+            ("-1", None),
         ];
         for (text, expected) in cases {
-            assert_eq!(milli(&Quantity(text.into())), expected, "{text}");
+            assert_eq!(milli(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_written_as_they_are_read() {
+        for text in ["0", "3", "1500m"] {
+            assert_eq!(milli(text).map(processors).as_deref(), Some(text));
+        }
+        for text in ["0", "1000", "1536Mi", "3Gi", "7Ki"] {
+            assert_eq!(milli(text).map(bytes).as_deref(), Some(text));
         }
     }
 }
