@@ -134,7 +134,7 @@ pub(crate) async fn follow(client: &Client, promotion: Promotion, wait: &Wait) -
         }
         if phase == PromotionPhase::AwaitingApproval && digest(&last) != asked {
             digest(&last).clone_into(&mut asked);
-            terminal::print(&told(&last))?;
+            terminal::print(&format!("{}{}", told(&last), wanting(&last)))?;
         }
         if phase.is_final() {
             return ended(&last);
@@ -216,7 +216,7 @@ pub(crate) fn digest(promotion: &Promotion) -> &str {
     digest.get(..SHOWN).unwrap_or(digest)
 }
 
-/// The plan of a promotion, and what it takes to approve it.
+/// The plan of a promotion.
 pub(crate) fn told(promotion: &Promotion) -> String {
     let (spec, status) = (&promotion.spec, &promotion.status);
     let mut text = format!(
@@ -235,13 +235,25 @@ pub(crate) fn told(promotion: &Promotion) -> String {
         }
     }
     let _ = writeln!(text, "  plan {}", digest(promotion));
-    if let Some(approval) = &status.approval {
+    text
+}
+
+/// Whose approval a promotion waits for, and how they give it.
+fn wanting(promotion: &Promotion) -> String {
+    let mut text = String::new();
+    if let Some(approval) = &promotion.status.approval {
         let given = match approval.given.as_slice() {
             [] => String::new(),
             given => format!("; given by {}", given.join(", ")),
         };
+        let noun = if approval.needed == 1 {
+            "approval"
+        } else {
+            "approvals"
+        };
         let (needed, from) = (approval.needed, &approval.from);
-        let _ = writeln!(text, "  needs {needed} approvals by {from}{given}");
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  needs {needed} {noun} by {from}{given}");
         let namespace = match promotion.namespace() {
             "default" => String::new(),
             namespace => format!(" -n {namespace}"),

@@ -81,8 +81,12 @@ impl Passage<'_> {
     /// Remembers in the status what is rolled out: the release of [`Self::binding`], or what was.
     pub(super) fn record(&self, rolled_out: bool, new: &mut ReleaseBindingStatus) {
         let old = &self.binding.status;
-        new.release.clone_from(&old.release);
         new.proven_releases.clone_from(&old.proven_releases);
+        if self.binding.spec.state == BindingState::Undeploy {
+            // Nothing is rendered, and nothing that could stay.
+            return;
+        }
+        new.release.clone_from(&old.release);
         let Ok(binding) = self.binding() else { return };
         let release = &binding.spec.release_name;
         if !rolled_out || release.is_empty() {

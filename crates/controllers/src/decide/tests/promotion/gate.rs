@@ -70,6 +70,16 @@ fn what_was_ready_before_may_come_back() {
 }
 
 #[test]
+fn what_is_undeployed_runs_no_release() {
+    let mut stage = shop_with("requiresApproval: true");
+    stage.edit("ReleaseBinding", "web-production")["spec"]["state"] = json!("Undeploy");
+    stage.step("ReleaseBinding", "web-production");
+    let status = &stage.get("ReleaseBinding", "web-production")["status"];
+    assert_eq!(status["release"], Value::Null);
+    assert_eq!(status["provenReleases"], json!(["web-1"]));
+}
+
+#[test]
 fn any_brake_closes_the_gate() {
     for brakes in [
         "approvals: { count: 1 }",
