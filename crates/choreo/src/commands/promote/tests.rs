@@ -30,17 +30,19 @@ fn typed(words: &str) -> Command {
 }
 
 fn to_staging() -> Promote {
-    match typed("choreo promote web --to staging --force --no-wait --reason hotfix") {
-        Command::Promote(args) => args,
-        other => panic!("{other:?}"),
-    }
+    let Command::Promote(args) =
+        typed("choreo promote web --to staging --force --no-wait --reason hotfix")
+    else {
+        panic!("another command");
+    };
+    args
 }
 
 fn approval() -> Approve {
-    match typed("choreo approve web-staging-1") {
-        Command::Approve(args) => args,
-        other => panic!("{other:?}"),
-    }
+    let Command::Approve(args) = typed("choreo approve web-staging-1") else {
+        panic!("another command");
+    };
+    args
 }
 
 /// The shop in development, and a gate before staging.
