@@ -27,25 +27,37 @@ pub(crate) fn missing(
         all: groups,
         places: Vec::new(),
     };
-    let mut problems: Vec<Diagnostic> = sources(container)
-        .filter_map(|from| from.configuration_group_ref.as_ref())
-        .filter_map(|wanted| {
-            let user = format!("the workload of {:?}", wanted.key);
-            let group = groups.find(&wanted.name, &user);
-            let found = group.and_then(|group| declared(group, wanted, &user));
-            found.err().map(|problem| *problem)
-        })
-        .collect();
+    let env = container.env.iter().map(|env| &env.value_from);
+    let files = container.files.iter().map(|file| &file.value_from);
+    let keys = numbered("env", env).chain(numbered("files", files));
+    let keys = keys.filter_map(|(field, from)| {
+        let wanted = from.as_ref()?.configuration_group_ref.as_ref()?;
+        let field = format!("{field}.valueFrom.configurationGroupRef");
+        let group = groups.find(&wanted.name, "it");
+        let found = group.and_then(|group| declared(group, wanted, "it"));
+        Some((field, found.err()?))
+    });
     let env = container.env_from.iter();
-    let env = env.map(|from| (&from.configuration_group_ref.name, "container.envFrom"));
+    let env = env.map(|from| &from.configuration_group_ref.name);
     let files = container.files_from.iter();
-    let files = files.map(|from| (&from.configuration_group_ref.name, "container.filesFrom"));
-    let whole = env.chain(files);
-    problems.extend(whole.filter_map(|(name, user)| {
-        let found = groups.find(name, user);
-        found.err().map(|problem| *problem)
-    }));
-    problems
+    let files = files.map(|from| &from.configuration_group_ref.name);
+    let whole = numbered("envFrom", env).chain(numbered("filesFrom", files));
+    let whole = whole.filter_map(|(field, name)| {
+        let field = format!("{field}.configurationGroupRef.name");
+        Some((field, groups.find(name, "it").err()?))
+    });
+    keys.chain(whole)
+        .map(|(field, problem)| Diagnostic { field, ..*problem })
+        .collect()
+}
+
+/// The items of a list of the container, each with its field.
+fn numbered<T>(
+    list: &'static str,
+    items: impl Iterator<Item = T>,
+) -> impl Iterator<Item = (String, T)> {
+    let items = items.enumerate();
+    items.map(move |(index, item)| (format!("spec.container.{list}[{index}]"), item))
 }
 
 /// The names of the secret references that a workload uses, as a binding has it: by itself, or by

@@ -36,7 +36,7 @@ spec:
 ";
 
 /// The platform with a container and the configurations of the group `mail`.
-fn fleet(container: &Value, configurations: &Value) -> Fleet {
+fn fleet_of(container: &Value, configurations: &Value) -> Fleet {
     let of = |kind: &str, name: &str, spec: Value| {
         json!({
             "apiVersion": "openchoreo.dev/v1alpha1", "kind": kind,
@@ -65,6 +65,12 @@ fn fleet(container: &Value, configurations: &Value) -> Fleet {
     let mut fleet = Fleet::read(manifests);
     fleet.bind_cells();
     fleet.settle();
+    fleet
+}
+
+/// The same, when nothing is wrong with it.
+fn fleet(container: &Value, configurations: &Value) -> Fleet {
+    let fleet = fleet_of(container, configurations);
     assert!(fleet.problems().is_empty(), "{:?}", fleet.problems());
     fleet
 }
@@ -191,6 +197,34 @@ fn the_way_of_a_value_leads_to_the_group() {
              configuration groups, and set by Workload/web in \
              spec.container.filesFrom[0].configurationGroupRef, and set by \
              ConfigurationGroup/mail in spec.configurations[0].value",
+        ]
+    );
+}
+
+#[test]
+fn what_is_missing_is_found_in_files() {
+    let container = json!({
+        "env": [{"key": "A", "valueFrom": {"configurationGroupRef": {"name": "mail", "key": "HSOT"}}}],
+        "envFrom": [{"configurationGroupRef": {"name": "mial"}}],
+    });
+    let fleet = fleet_of(
+        &container,
+        &json!([{"key": "HOST", "value": "", "values": [
+            {"environment": "developmnt", "value": "x"},
+        ]}]),
+    );
+    let problems = fleet.problems().into_iter();
+    let told: Vec<String> = problems.map(|(_, one)| one.to_string()).collect();
+    assert_eq!(
+        told,
+        [
+            "Workload/web spec.container.env[0].valueFrom.configurationGroupRef: \
+             ConfigurationGroup \"mail\" has no key \"HSOT\", which it uses (did you mean \
+             \"HOST\"?)",
+            "Workload/web spec.container.envFrom[0].configurationGroupRef.name: \
+             ConfigurationGroup \"mial\", which it uses, is not there (did you mean \"mail\"?)",
+            "ConfigurationGroup/mail spec.configurations[0].values[0].environment: Environment \
+             \"developmnt\" not found (did you mean \"development\"?)",
         ]
     );
 }

@@ -188,7 +188,7 @@ async fn until_ready(
         let ready = conditions::find(&status.conditions, types::READY);
         let is_new = status.observed_generation >= preview.generation();
         let is_ready = ready.is_some_and(|ready| ready.status == "True") && is_new;
-        if let Some(ready) = ready.filter(|_| !is_ready)
+        if let Some(ready) = ready.filter(|ready| ready.status != "True")
             && *shown.borrow() != ready.message
         {
             terminal::note(format!("  {name}: {}", ready.message));
