@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_mins(20);
 
 /// What to deliver.
 #[derive(Debug, Args)]
+#[group(id = "delivery")]
 pub(crate) struct Settings {
     /// Numbers of components, each in three environments
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 10_000])]
