@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use kube::core::GroupVersionKind;
-use kube::runtime::events::{self, Recorder, Reporter};
+use kube::core::{GroupVersionKind, Request};
 use kube::{Client, Error};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use crate::calls::{Calls, Request};
-use crate::decision::{Decision, Event, EventType, Home, Write};
+use crate::calls::{self, Calls};
+use crate::decision::{Decision, Event, Home, Write};
 use crate::key::Key;
 use crate::planes::Planes;
+use crate::tell::Teller;
 use crate::watch;
 
 /// The only place with clients.
@@ -23,7 +23,7 @@ pub struct Executor {
     planes: Planes,
     /// Types looked up on planes.
     types: Mutex<BTreeMap<(usize, String, String), ApiResource>>,
-    recorder: Recorder,
+    teller: Teller,
     calls: Arc<dyn Calls>,
 }
 
@@ -43,16 +43,11 @@ pub(crate) struct Outcome {
 impl Executor {
     /// An executor with these clients.
     pub fn new(control: Client, planes: Planes, calls: Arc<dyn Calls>) -> Self {
-        let reporter = Reporter {
-            controller: "choreo".to_owned(),
-            instance: None,
-        };
-        let recorder = Recorder::new(control.clone(), reporter);
         Self {
+            teller: Teller::new(control.clone()),
             control,
             planes,
             types: Mutex::default(),
-            recorder,
             calls,
         }
     }
@@ -90,7 +85,7 @@ impl Executor {
         }
         let uid = &decision.uid;
         let events = decision.events.into_iter();
-        join_all(events.map(|event| self.tell(key, uid.clone(), event))).await;
+        join_all(events.map(|event| self.tell(key, uid.as_deref(), event))).await;
     }
 
     async fn write_status(&self, key: &Key, manager: &str, status: Value, outcome: &mut Outcome) {
@@ -100,15 +95,29 @@ impl Executor {
         let mut object = identity(&resource, &key.namespace, &key.name);
         object["status"] = status;
         let api = api(&self.control, &resource, &key.namespace);
-        let params = PatchParams::apply(manager).force();
-        match api
-            .patch_status(&key.name, &params, &Patch::Apply(&object))
-            .await
-        {
-            Ok(_) => {}
+        match self.apply_status(&api, manager, &object).await {
+            Ok(()) => {}
             Err(error) if is(&error, 404) => {}
             Err(error) => outcome.failures.push(format!("status: {}", words(&error))),
         }
+    }
+
+    /// Applies a status; of the answer nothing is of interest.
+    async fn apply_status(
+        &self,
+        api: &Api<DynamicObject>,
+        manager: &str,
+        object: &Value,
+    ) -> Result<(), Error> {
+        const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        let params = PatchParams::apply(manager).force();
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let mut request = Request::new(api.resource_url())
+            .patch_subresource("status", name, &params, &Patch::Apply(object))
+            .map_err(Error::BuildRequest)?;
+        let accept = http::HeaderValue::from_static(METADATA);
+        request.headers_mut().insert(http::header::ACCEPT, accept);
+        self.control.request::<IgnoredAny>(request).await.map(drop)
     }
 
     async fn write(&self, manager: &str, write: &Write, outcome: &mut Outcome) {
@@ -143,7 +152,7 @@ impl Executor {
         }
     }
 
-    async fn call(&self, id: &str, request: &Request, outcome: &mut Outcome) {
+    async fn call(&self, id: &str, request: &calls::Request, outcome: &mut Outcome) {
         let answer = self.calls.call(request.clone()).await;
         outcome.answers.push((id.to_owned(), answer));
     }
@@ -217,7 +226,7 @@ impl Executor {
         let api = api(&self.control, &resource, &key.namespace);
         let patch = json!({ "metadata": { "resourceVersion": version, "finalizers": finalizers } });
         match api
-            .patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch))
+            .patch_metadata(&key.name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
         {
             Ok(_) => {}
@@ -289,27 +298,8 @@ impl Executor {
         Ok(resource)
     }
 
-    async fn tell(&self, key: &Key, uid: Option<String>, event: Event) {
-        let reference = ObjectReference {
-            api_version: Some(choreo_model::API_VERSION.to_owned()),
-            kind: Some(key.kind.to_owned()),
-            name: Some(key.name.clone()),
-            namespace: Some(key.namespace.clone()).filter(|namespace| !namespace.is_empty()),
-            // Clients look for the events of an object by its identifier.
-            uid,
-            ..ObjectReference::default()
-        };
-        let told = events::Event {
-            type_: match event.type_ {
-                EventType::Normal => events::EventType::Normal,
-                EventType::Warning => events::EventType::Warning,
-            },
-            reason: event.reason,
-            note: Some(event.message),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = self.recorder.publish(&told, &reference).await {
+    async fn tell(&self, key: &Key, uid: Option<&str>, event: Event) {
+        if let Err(error) = self.teller.tell(key, uid, event).await {
             // The event log is a convenience; the conditions say the same.
             tracing::debug!(%key, error = words(&error), "an event was not recorded");
         }

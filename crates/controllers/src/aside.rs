@@ -28,8 +28,16 @@ impl Aside {
 
     /// Takes the objects out of a rendered release; returns whether they are others than before.
     pub(crate) fn take_manifests(&mut self, rendered: &mut RenderedRelease) -> bool {
-        let new = Manifests::new(&std::mem::take(&mut rendered.spec.resources));
+        let resources = std::mem::take(&mut rendered.spec.resources);
         let place = (rendered.namespace().to_owned(), rendered.name().to_owned());
+        // What is wanted of an object changes with its generation only.
+        let edition = (rendered.uid().to_owned(), rendered.generation());
+        if let Some(known) = self.manifests.get(&place)
+            && *known.edition() == edition
+        {
+            return false;
+        }
+        let new = Manifests::new(edition, &resources);
         let differ = self.manifests.get(&place) != Some(&new);
         if differ {
             self.manifests.insert(place, new);

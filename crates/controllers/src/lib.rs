@@ -22,9 +22,11 @@ mod queue;
 mod readers;
 mod runtime;
 mod tables;
+mod tell;
 mod usage;
 mod view;
 mod watch;
+mod whole;
 
 pub use act::Executor;
 pub use calls::{Calls, Request};

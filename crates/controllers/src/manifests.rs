@@ -15,6 +15,8 @@ use crate::usage::Usage;
 /// The objects of a rendered release.
 #[derive(Debug, Default)]
 pub(crate) struct Manifests {
+    /// The identifier and the generation of the release.
+    edition: (String, i64),
     each: Box<[Manifest]>,
     texts: Option<Packed>,
     /// What their replicas use.
@@ -64,11 +66,12 @@ impl Manifest {
 }
 
 impl Manifests {
-    /// Packs objects.
-    pub(crate) fn new(resources: &[RenderedResource]) -> Self {
+    /// Packs the objects of a release, whose identifier and generation are `edition`.
+    pub(crate) fn new(edition: (String, i64), resources: &[RenderedResource]) -> Self {
         // What was read as JSON can be written as JSON.
         let texts = serde_json::to_vec(resources).ok();
         Self {
+            edition,
             each: resources.iter().map(Manifest::of).collect(),
             texts: texts.map(|texts| Packed::new("RenderedRelease", &texts)),
             usage: Usage::of(resources.iter().map(|one| &one.object)),
@@ -78,6 +81,11 @@ impl Manifests {
     /// What their replicas use.
     pub(crate) fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// The identifier and the generation of the release.
+    pub(crate) fn edition(&self) -> &(String, i64) {
+        &self.edition
     }
 
     /// The objects, without what they say.
@@ -146,9 +154,13 @@ mod tests {
         vec![resource("Deployment"), resource("StatefulSet")]
     }
 
+    fn edition() -> (String, i64) {
+        ("u".to_owned(), 1)
+    }
+
     #[test]
     fn what_is_packed_comes_back() {
-        let packed = Manifests::new(&resources("a:1"));
+        let packed = Manifests::new(edition(), &resources("a:1"));
         assert_eq!(packed.objects(), resources("a:1"));
         assert!(packed.are(&resources("a:1")));
         assert!(!packed.are(&resources("a:2")));
@@ -160,6 +172,6 @@ mod tests {
     #[test]
     fn nothing_is_nothing() {
         assert_eq!(Manifests::default().objects(), []);
-        assert!(Manifests::new(&[]).are(&[]));
+        assert!(Manifests::new(edition(), &[]).are(&[]));
     }
 }

@@ -3,16 +3,17 @@
 use choreo_model::Spec as _;
 use choreo_model::history::DeploymentRecordSpec;
 use futures::{StreamExt, pin_mut};
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::{Api, ApiResource};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Client, Error};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
 use crate::act;
 use crate::index::{Change, live_selector};
+use crate::whole::Whole;
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +138,7 @@ async fn follow(
     resource: &ApiResource,
     changes: &Sender<Change>,
 ) -> Option<()> {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), resource);
+    let api: Api<Whole> = Api::all_with(client.clone(), resource);
     let mut config = watch::Config::default();
     if let Source::Live { kind, .. } = source
         && let Some(selector) = live_selector(kind)
@@ -173,14 +174,6 @@ fn is_unserved(error: &watcher::Error) -> bool {
     }
 }
 
-fn value(object: DynamicObject, resource: &ApiResource) -> Value {
-    let mut value = serde_json::to_value(object).unwrap_or_default();
-    // Objects in a list do not say what they are.
-    value["apiVersion"] = json!(resource.api_version);
-    value["kind"] = json!(resource.kind);
-    value
-}
-
 impl Source {
     fn say(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
         tracing::warn!(source = ?self, error, "{what}; it is tried again");
@@ -189,7 +182,7 @@ impl Source {
     /// What an event means for the index. A list is held back until it is complete.
     fn change(
         &self,
-        event: Result<Event<DynamicObject>, watcher::Error>,
+        event: Result<Event<Whole>, watcher::Error>,
         resource: &ApiResource,
         listed: &mut Vec<Value>,
     ) -> Option<Change> {
@@ -199,12 +192,12 @@ impl Source {
                 None
             }
             Ok(Event::InitApply(object)) => {
-                listed.push(value(object, resource));
+                listed.push(object.into_value(resource));
                 None
             }
             Ok(Event::InitDone) => Some(self.replaced(std::mem::take(listed))),
-            Ok(Event::Apply(object)) => Some(self.applied(value(object, resource))),
-            Ok(Event::Delete(object)) => Some(self.deleted(value(object, resource))),
+            Ok(Event::Apply(object)) => Some(self.applied(object.into_value(resource))),
+            Ok(Event::Delete(object)) => Some(self.deleted(object.into_value(resource))),
             Err(error) => {
                 self.say("a watch was interrupted", &error);
                 None

@@ -344,11 +344,10 @@ fn bind(
         "environment": environment,
         "releaseName": release,
     });
-    let write = apply(
-        "ReleaseBinding",
-        &metadata(context.namespace(), &name, &labels),
-        &spec,
-    );
+    let mut metadata = metadata(context.namespace(), &name, &labels);
+    // Held from the beginning, so that nobody has to write it a second time for that.
+    metadata["finalizers"] = json!([finalizers::RELEASE_BINDING]);
+    let write = apply("ReleaseBinding", &metadata, &spec);
     (name, write)
 }
 

@@ -20,6 +20,14 @@ use crate::view::View;
 
 const MANAGER: &str = labels::RENDERED_RELEASE_CONTROLLER;
 
+/// What keeps a rendered release until its objects are gone from a plane.
+pub(super) fn finalizer(plane: TargetPlane) -> &'static str {
+    match plane {
+        TargetPlane::DataPlane => finalizers::DATA_PLANE,
+        TargetPlane::ObservabilityPlane => finalizers::OBSERVABILITY_PLANE,
+    }
+}
+
 pub(super) fn decide(context: &Context<'_>) -> Decision {
     let Some(rendered) = context.view.own::<RenderedReleaseSpec>(context.key) else {
         return Decision::default();
@@ -27,10 +35,7 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     if rendered.is_deleting() {
         return finalize(context, rendered);
     }
-    let finalizer = match rendered.spec.target_plane {
-        TargetPlane::DataPlane => finalizers::DATA_PLANE,
-        TargetPlane::ObservabilityPlane => finalizers::OBSERVABILITY_PLANE,
-    };
+    let finalizer = finalizer(rendered.spec.target_plane);
     let mut writes: Vec<Write> = hold(rendered, finalizer).into_iter().collect();
     let live = context.view.live_of(rendered.uid());
     let (applied, resources) = match home(context, rendered) {

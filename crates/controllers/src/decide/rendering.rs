@@ -163,6 +163,8 @@ fn wanted_metadata<T: Spec>(binding: &Object<T>, rendering: &Rendering<'_>) -> V
         "controller": true,
         "blockOwnerDeletion": true,
     }]);
+    // Held from the beginning, so that nobody has to write it a second time for that.
+    metadata["finalizers"] = json!([super::rendered::finalizer(rendering.plane)]);
     if let Some(restarted) = binding.annotation(labels::RESTARTED_AT) {
         metadata["annotations"] = json!({ labels::RESTARTED_AT: restarted });
     }

@@ -94,13 +94,7 @@ fn rules_go_to_the_observability_plane_with_their_component() {
         .map(words)
         .collect();
     let cell = choreo_model::names::cell_namespace("default", "shop", "development");
-    assert_eq!(
-        writes,
-        [
-            format!("apply Namespace {cell}"),
-            format!("finalizers {name} [\"openchoreo.dev/obsplane-cleanup\"]"),
-        ]
-    );
+    assert_eq!(writes, [format!("apply Namespace {cell}")]);
     world.put(json!({
         "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": cell },
     }));

@@ -424,6 +424,7 @@ fn a_failing_container_is_the_reason_of_its_resource() {
     let key = Key::new("RenderedRelease", "default", &name);
     let mut rendered = world.stored[&key].clone();
     rendered["spec"]["resources"][1]["object"]["kind"] = json!("StatefulSet");
+    rendered["metadata"]["generation"] = json!(2);
     world.put(rendered);
     let status = |world: &mut World| {
         let key = Key::new("RenderedRelease", "default", &name);
