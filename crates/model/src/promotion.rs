@@ -292,6 +292,9 @@ pub struct PlannedComponent {
     pub from: Option<String>,
     /// The release it gets.
     pub to: String,
+    /// The identifier of that release.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub uid: String,
     /// The objects that are added (`+`), changed (`~`) and taken away (`-`), the first of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,

@@ -201,6 +201,18 @@ pub struct ContainerOverrides {
     pub files: Vec<FileVar>,
 }
 
+impl ReleaseBindingStatus {
+    /// Whether a release is what is rendered, or was ready here.
+    pub fn knows(&self, release: &str, uid: &str) -> bool {
+        let runs = self.release.as_deref() == Some(release);
+        (runs && self.release_uid.as_deref() == Some(uid))
+            || self
+                .proven_releases
+                .get(release)
+                .is_some_and(|known| known == uid)
+    }
+}
+
 impl Spec for ReleaseBindingSpec {
     type Status = ReleaseBindingStatus;
     const KIND: &'static str = "ReleaseBinding";
@@ -247,10 +259,13 @@ pub struct ReleaseBindingStatus {
     /// The release that is rendered, which is not the one wanted while the way there is gated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// The releases that were ready here, the last one last. Going back to one of them needs no
+    /// The identifier of that release, which tells it from another of its name made in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_uid: Option<String>,
+    /// The releases that were ready here, and their identifiers. Going back to one of them needs no
     /// promotion.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub proven_releases: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub proven_releases: BTreeMap<String, String>,
     /// Where the history of deployments has come to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryHead>,

@@ -177,7 +177,8 @@ impl Request<'_> {
                 .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of);
             found.iter().any(|binding| {
                 let status = &binding.status;
-                status.release.as_ref() == Some(release) || status.proven_releases.contains(release)
+                status.release.as_ref() == Some(release)
+                    || status.proven_releases.contains_key(release)
             })
         };
         self.releases.iter().all(known) || self.is_asked(context)

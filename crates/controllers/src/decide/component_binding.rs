@@ -1,6 +1,6 @@
 //! Release bindings: a component release rendered for an environment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use choreo_compiler::{Compiled, ComponentSnapshot, Lent, compile_component, connections, groups};
 use choreo_model::application::ComponentSpec;
@@ -54,7 +54,7 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     writes.extend(outcome.writes);
     let effect = passage.effect(outcome.effect);
     let mut status = status(context, binding, outcome.compiled, outcome.conditions);
-    passage.record(outcome.rolled_out, &mut status);
+    passage.record(context, outcome.rolled_out, &mut status);
     let recorded = history::step(context, binding, effect, &status.conditions);
     writes.extend(recorded.writes);
     status.history = recorded.head;
@@ -496,7 +496,8 @@ fn status(
         conditions: context.conditions(binding, &old.conditions, conditions),
         history: old.history.clone(),
         release: None,
-        proven_releases: Vec::new(),
+        release_uid: None,
+        proven_releases: BTreeMap::new(),
         endpoints: compiled.endpoints,
         connection_targets: compiled.connection_targets,
         resolved_connections: compiled.resolved_connections,

@@ -1,14 +1,18 @@
 //! The gate of an environment: whether the release that a binding wants may be rolled out there.
 //!
 //! Anybody who may write a binding may name any release in it. Where a gated path leads to its
-//! environment, the release is rolled out only if a promotion brought it, or if it was ready there
+//! environment, the release is rolled out only if a promotion brings it, or if it was ready there
 //! before. Until then what runs stays, with every change of its configuration.
+//!
+//! Releases are told apart by their identifiers: another one of the same name is another one.
 
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::freeze::freeze;
 use choreo_model::platform::{DeploymentPipelineSpec, PromotionPath};
 use choreo_model::promotion::{PromotionPhase, PromotionSpec};
-use choreo_model::release::{BindingState, ReleaseBindingSpec, ReleaseBindingStatus};
+use choreo_model::release::{
+    BindingState, ComponentReleaseSpec, ReleaseBindingSpec, ReleaseBindingStatus,
+};
 use choreo_model::{Promotion, ReleaseBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
@@ -16,9 +20,6 @@ use k8s_openapi::jiff::Timestamp;
 use super::history::Effect;
 use super::{Context, Obstacle, pipeline};
 use crate::key::By;
-
-/// How many releases that were ready are remembered.
-const REMEMBERED: usize = 20;
 
 /// A binding at the gate of its environment.
 pub(super) struct Passage<'a> {
@@ -37,10 +38,19 @@ struct Held {
 
 /// Decides whether the release that `binding` wants may be rolled out.
 pub(super) fn pass<'a>(context: &Context<'a>, binding: &'a ReleaseBinding) -> Passage<'a> {
-    let held = (!is_known(binding))
-        .then(|| hold(context, binding))
-        .flatten();
+    let uid = uid_of(context, &binding.spec.release_name);
+    // A release that is not there is missed elsewhere.
+    let unknown = uid.filter(|uid| !is_known(binding, uid));
+    let held = unknown.and_then(|uid| hold(context, binding, uid));
     Passage { binding, held }
+}
+
+/// The identifier of the release of that name.
+fn uid_of<'a>(context: &Context<'a>, release: &str) -> Option<&'a str> {
+    let found = context
+        .view
+        .get::<ComponentReleaseSpec>(context.namespace(), release)?;
+    Some(found.uid())
 }
 
 impl Passage<'_> {
@@ -79,7 +89,12 @@ impl Passage<'_> {
     }
 
     /// Remembers in the status what is rolled out: the release of [`Self::binding`], or what was.
-    pub(super) fn record(&self, rolled_out: bool, new: &mut ReleaseBindingStatus) {
+    pub(super) fn record(
+        &self,
+        context: &Context<'_>,
+        rolled_out: bool,
+        new: &mut ReleaseBindingStatus,
+    ) {
         let old = &self.binding.status;
         new.proven_releases.clone_from(&old.proven_releases);
         if self.binding.spec.state == BindingState::Undeploy {
@@ -87,33 +102,35 @@ impl Passage<'_> {
             return;
         }
         new.release.clone_from(&old.release);
+        new.release_uid.clone_from(&old.release_uid);
         let Ok(binding) = self.binding() else { return };
         let release = &binding.spec.release_name;
-        if !rolled_out || release.is_empty() {
+        let Some(uid) = uid_of(context, release).filter(|_| rolled_out) else {
             return;
-        }
+        };
         new.release = Some(release.clone());
+        new.release_uid = Some(uid.to_owned());
         // Held is what is wanted, not what runs: that may be ready all the same.
-        let objects = conditions::is_true(&new.conditions, types::RESOURCES_READY);
-        if objects && new.proven_releases.last() != Some(release) {
-            new.proven_releases.retain(|known| known != release);
-            new.proven_releases.push(release.clone());
-            let over = new.proven_releases.len().saturating_sub(REMEMBERED);
-            new.proven_releases.drain(..over);
+        let is_new = new
+            .proven_releases
+            .get(release)
+            .is_none_or(|known| known != uid);
+        if is_new && conditions::is_true(&new.conditions, types::RESOURCES_READY) {
+            // Those that are kept no longer cannot come back.
+            let is_there = |name: &str, uid: &str| uid_of(context, name) == Some(uid);
+            new.proven_releases.retain(|name, uid| is_there(name, uid));
+            new.proven_releases.insert(release.clone(), uid.to_owned());
         }
     }
 }
 
 /// Whether there is nothing to ask: nothing is rolled out, or what runs, or what was ready before.
-fn is_known(binding: &ReleaseBinding) -> bool {
-    let wanted = &binding.spec.release_name;
-    wanted.is_empty()
-        || binding.spec.state == BindingState::Undeploy
-        || binding.status.release.as_ref() == Some(wanted)
-        || binding.status.proven_releases.contains(wanted)
+fn is_known(binding: &ReleaseBinding, uid: &str) -> bool {
+    binding.spec.state == BindingState::Undeploy
+        || binding.status.knows(&binding.spec.release_name, uid)
 }
 
-fn hold(context: &Context<'_>, binding: &ReleaseBinding) -> Option<Held> {
+fn hold(context: &Context<'_>, binding: &ReleaseBinding, uid: &str) -> Option<Held> {
     let environment = &binding.spec.environment;
     // Where there is no pipeline, nothing is gated.
     let pipeline = pipeline::of_project(context, &binding.spec.owner.project_name);
@@ -121,25 +138,28 @@ fn hold(context: &Context<'_>, binding: &ReleaseBinding) -> Option<Held> {
     let (gated, open): (Vec<_>, Vec<_>) = pipeline
         .paths_to(environment)
         .partition(|path| pipeline.is_gated(path));
-    if gated.is_empty() || came_by(context, binding, &open) {
+    if gated.is_empty() || came_by(context, binding, uid, &open) {
         return None;
     }
     let mut until = None;
     let mut pending = None;
     for promotion in promotions(context, binding) {
-        match verdict(context, pipeline, binding, promotion) {
+        match verdict(context, pipeline, (binding, uid), promotion) {
             Verdict::Admitted => return None,
             Verdict::Frozen(end) => until = until.max(Some(end)),
             Verdict::Pending => pending = Some(promotion.name()),
             Verdict::Other => {}
         }
     }
-    let running = binding.status.release.as_ref().map(|release| {
+    let runs = binding.status.release.as_ref();
+    let runs = runs
+        .filter(|runs| uid_of(context, runs).is_some_and(|uid| binding.status.knows(runs, uid)));
+    let running = runs.map(|release| {
         let mut running = binding.clone();
         running.spec.release_name.clone_from(release);
         running
     });
-    let why = why(binding, pending, running.is_some());
+    let why = why(binding, pending, binding.status.release.is_some());
     Some(Held {
         running,
         why,
@@ -148,7 +168,12 @@ fn hold(context: &Context<'_>, binding: &ReleaseBinding) -> Option<Held> {
 }
 
 /// Whether the release runs where one of these paths, which have no gate, begins.
-fn came_by(context: &Context<'_>, binding: &ReleaseBinding, open: &[&PromotionPath]) -> bool {
+fn came_by(
+    context: &Context<'_>,
+    binding: &ReleaseBinding,
+    uid: &str,
+    open: &[&PromotionPath],
+) -> bool {
     let owner = &binding.spec.owner;
     open.iter().any(|path| {
         let of = [
@@ -160,10 +185,10 @@ fn came_by(context: &Context<'_>, binding: &ReleaseBinding, open: &[&PromotionPa
         let sources = context
             .view
             .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of);
-        let wanted = Some(&binding.spec.release_name);
-        sources
-            .iter()
-            .any(|source| source.status.release.as_ref() == wanted)
+        let wanted = &binding.spec.release_name;
+        sources.iter().any(|source| {
+            source.status.release.as_ref() == Some(wanted) && source.status.knows(wanted, uid)
+        })
     })
 }
 
@@ -183,7 +208,7 @@ fn promotions<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Vec<&'a Pr
 
 /// What a promotion says of a release.
 enum Verdict {
-    /// It brought it, or brings it now.
+    /// It brings it now.
     Admitted,
     /// It brings it once a freeze has ended.
     Frozen(Timestamp),
@@ -194,48 +219,44 @@ enum Verdict {
 }
 
 /// What `promotion` says of the release that `binding` wants. Whether enough people approved is not
-/// taken from its status but counted again.
+/// taken from its status but counted again. One that has ended says nothing: what it brought runs, or
+/// was ready.
 fn verdict(
     context: &Context<'_>,
     pipeline: &DeploymentPipelineSpec,
-    binding: &ReleaseBinding,
+    (binding, uid): (&ReleaseBinding, &str),
     promotion: &Promotion,
 ) -> Verdict {
     let (spec, status) = (&promotion.spec, &promotion.status);
     let wanted = &binding.spec.release_name;
     let component = &binding.spec.owner.component_name;
-    if matches!(
-        status.phase,
-        PromotionPhase::RollingBack | PromotionPhase::RolledBack
-    ) {
-        let mut plan = status.plan.iter();
-        let before = plan.find(|one| &one.component == component);
-        let goes_back = before.is_some_and(|one| one.from.as_ref() == Some(wanted));
+    let mut plan = status.plan.iter();
+    let planned = plan.find(|one| &one.component == component);
+    if status.phase == PromotionPhase::RollingBack {
+        let goes_back = planned.is_some_and(|one| one.from.as_ref() == Some(wanted));
         return if goes_back {
             Verdict::Admitted
         } else {
             Verdict::Other
         };
     }
-    if spec.releases.get(component) != Some(wanted) {
+    if status.phase.is_final() || spec.releases.get(component) != Some(wanted) {
         return Verdict::Other;
     }
     let path = pipeline.path(&spec.source_environment, &spec.target_environment);
     let (Some(path), Some(digest)) = (path, &status.plan_digest) else {
-        return Verdict::Other;
+        return Verdict::Pending;
     };
     let rules = path.approvals();
-    let entitled = spec.is_entitled(rules.as_ref(), digest);
+    let same = planned.is_some_and(|one| one.uid == uid);
+    let comes = status.phase == PromotionPhase::Deploying && same;
+    if !comes || !spec.is_entitled(rules.as_ref(), digest) {
+        return Verdict::Pending;
+    }
     let windows = pipeline.windows(path);
-    let frozen = freeze(&windows, context.now.0);
-    let frozen = frozen.filter(|_| !spec.is_glass_broken(rules.as_ref()));
-    match (status.phase, frozen) {
-        (PromotionPhase::Succeeded, _) | (PromotionPhase::Deploying, None) if entitled => {
-            Verdict::Admitted
-        }
-        (PromotionPhase::Deploying, Some((_, end))) if entitled => Verdict::Frozen(end),
-        (phase, _) if phase.is_final() => Verdict::Other,
-        (_, _) => Verdict::Pending,
+    match freeze(&windows, context.now.0) {
+        Some((_, end)) if !spec.is_glass_broken(rules.as_ref()) => Verdict::Frozen(end),
+        Some(_) | None => Verdict::Admitted,
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) fn make(context: &Context<'_>, promotion: &Promotion) -> Result<Plan,
     let mut components = Vec::new();
     let mut content = BTreeMap::new();
     for (component, release) in &spec.releases {
-        is_in_source(context, promotion, component, release)?;
+        let uid = is_in_source(context, promotion, component, release)?;
         let binding = binding(context, promotion, component);
         let compiled = rendered(context, promotion, component, release)?;
         let objects = rendering::resources(&compiled, TargetPlane::DataPlane);
@@ -43,6 +43,7 @@ pub(super) fn make(context: &Context<'_>, promotion: &Promotion) -> Result<Plan,
             component: component.clone(),
             from,
             to: release.clone(),
+            uid: uid.to_owned(),
             changes: changes(context, promotion, component, &objects),
             wave: waves.get(component.as_str()).copied().unwrap_or_default(),
             ..PlannedComponent::default()
@@ -88,22 +89,22 @@ fn in_environment<'a>(
     found.into_iter().next()
 }
 
-/// Refuses a release that has never been rolled out where it is said to come from.
-fn is_in_source(
-    context: &Context<'_>,
+/// The identifier of a release. One that has never been rolled out where it is said to come from is
+/// refused.
+fn is_in_source<'a>(
+    context: &Context<'a>,
     promotion: &Promotion,
     component: &str,
     release: &str,
-) -> Result<(), Obstacle> {
+) -> Result<&'a str, Obstacle> {
     let source = &promotion.spec.source_environment;
+    let found = context
+        .view
+        .get::<ComponentReleaseSpec>(context.namespace(), release);
+    let uid = found.map(Object::uid).unwrap_or_default();
     let binding = in_environment(context, promotion, component, source);
-    let has_run = binding.is_some_and(|binding| {
-        let status = &binding.status;
-        status.release.as_deref() == Some(release)
-            || status.proven_releases.iter().any(|known| known == release)
-    });
-    if has_run {
-        return Ok(());
+    if binding.is_some_and(|binding| binding.status.knows(release, uid)) {
+        return Ok(uid);
     }
     Err(Obstacle::new(
         reasons::NOT_IN_SOURCE,

@@ -262,6 +262,7 @@ impl World {
             if let Some(status) = object["status"].as_object_mut() {
                 status.remove("history");
                 status.remove("provenReleases");
+                status.remove("releaseUid");
             }
         }
         outcome

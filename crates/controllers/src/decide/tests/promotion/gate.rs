@@ -27,7 +27,10 @@ fn without_a_promotion_what_runs_stays() {
     );
     let status = &stage.get("ReleaseBinding", "web-production")["status"];
     assert_eq!(status["release"], "web-1");
-    assert_eq!(status["provenReleases"], json!(["web-1"]));
+    assert_eq!(
+        status["provenReleases"],
+        json!({ "web-1": "ComponentRelease-web-1" })
+    );
     // Configuration goes on being what it is told to be.
     let configs = json!({ "level": "high" });
     stage.edit("ReleaseBinding", "web-production")["spec"]["componentTypeEnvironmentConfigs"] =
@@ -76,7 +79,10 @@ fn what_is_undeployed_runs_no_release() {
     stage.step("ReleaseBinding", "web-production");
     let status = &stage.get("ReleaseBinding", "web-production")["status"];
     assert_eq!(status["release"], Value::Null);
-    assert_eq!(status["provenReleases"], json!(["web-1"]));
+    assert_eq!(
+        status["provenReleases"],
+        json!({ "web-1": "ComponentRelease-web-1" })
+    );
 }
 
 #[test]
@@ -115,15 +121,33 @@ fn a_path_without_a_gate_lets_through_what_runs_where_it_begins() {
 }
 
 #[test]
-fn a_finished_promotion_is_counted_again() {
+fn the_approvals_of_a_promotion_under_way_are_counted_again() {
     let mut stage = shop_with("approvals: { users: [bob] }");
     stage.add(PROMOTION_WEB);
     stage.bind("web-2");
     // Whoever can write a status cannot make approvals of it.
-    stage.edit("Promotion", "web")["status"] = json!({ "phase": "Succeeded", "planDigest": "one" });
+    stage.edit("Promotion", "web")["status"] = json!({
+        "phase": "Deploying", "planDigest": "one",
+        "plan": [{ "component": "web", "to": "web-2", "uid": "ComponentRelease-web-2" }],
+    });
     stage.step("ReleaseBinding", "web-production");
     assert_eq!(stage.image("web-production"), Some("web:1"));
     stage.decided("bob", &json!("one"), "approve");
     stage.step("ReleaseBinding", "web-production");
     assert_eq!(stage.image("web-production"), Some("web:2"));
+}
+
+#[test]
+fn another_release_of_the_same_name_is_another_release() {
+    let mut stage = shop_with("requiresApproval: true");
+    let release = stage.edit("ComponentRelease", "web-1");
+    release["metadata"]["uid"] = json!("made-again");
+    release["spec"]["workload"]["container"]["image"] = json!("evil:1");
+    stage.step("ReleaseBinding", "web-production");
+    assert_eq!(stage.image("web-production"), Some("web:1"));
+    let said = stage.says("ReleaseBinding", "web-production", SYNCED);
+    assert!(
+        said.starts_with("ReleaseSynced False PromotionRequired"),
+        "{said}"
+    );
 }

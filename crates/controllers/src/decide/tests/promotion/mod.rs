@@ -59,7 +59,10 @@ spec:
   owner: { projectName: shop, componentName: $NAME }
   environment: staging
   releaseName: $NAME-2
-status: { release: $NAME-2, provenReleases: [$NAME-1, $NAME-2] }
+status:
+  release: $NAME-2
+  releaseUid: ComponentRelease-$NAME-2
+  provenReleases: { $NAME-1: ComponentRelease-$NAME-1, $NAME-2: ComponentRelease-$NAME-2 }
 ---
 apiVersion: openchoreo.dev/v1alpha1
 kind: ReleaseBinding
@@ -68,7 +71,10 @@ spec:
   owner: { projectName: shop, componentName: $NAME }
   environment: production
   releaseName: $NAME-1
-status: { release: $NAME-1, provenReleases: [$NAME-1] }
+status:
+  release: $NAME-1
+  releaseUid: ComponentRelease-$NAME-1
+  provenReleases: { $NAME-1: ComponentRelease-$NAME-1 }
 ";
 
 const RELEASE_WORLD: &str = r"

@@ -45,7 +45,7 @@ fn an_approved_promotion_is_rolled_out() {
     let binding = stage.get("ReleaseBinding", "web-production");
     assert_eq!(
         binding["status"]["provenReleases"],
-        json!(["web-1", "web-2"])
+        json!({ "web-1": "ComponentRelease-web-1", "web-2": "ComponentRelease-web-2" })
     );
     assert!(stage.decide("Promotion", "web").status.is_none());
 }
@@ -233,7 +233,10 @@ fn a_release_that_is_not_ready_in_time_goes_back() {
          there again"
     );
     let binding = stage.get("ReleaseBinding", "web-production");
-    assert_eq!(binding["status"]["provenReleases"], json!(["web-1"]));
+    assert_eq!(
+        binding["status"]["provenReleases"],
+        json!({ "web-1": "ComponentRelease-web-1" })
+    );
 }
 
 #[test]

@@ -72,6 +72,9 @@ impl Stage {
         // What a controller renders it owns whole.
         if key.kind == "RenderedRelease" {
             stored["spec"] = object["spec"].clone();
+            // One index sees stages with different objects of the same generation.
+            let content = choreo_model::names::fnv1a(&stored["spec"].to_string());
+            stored["metadata"]["uid"] = json!(format!("{name}-{content}"));
         }
         if stored["spec"] != before {
             let generation = stored["metadata"]["generation"].as_i64().unwrap() + 1;
