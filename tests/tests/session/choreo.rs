@@ -7,6 +7,8 @@ use std::{
     os::unix::{fs::PermissionsExt, fs::chown, process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -291,6 +293,24 @@ impl Choreo {
             self.host_of(host)
         };
         http::get(self.port, &host, path, PATIENCE)
+    }
+
+    /// Waits until something holds; says what is the matter if it never does.
+    pub(crate) fn waits(&self, holds: impl Fn() -> bool, matter: impl Fn() -> String) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "{}", matter());
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until a host answers a path with 200.
+    pub(crate) fn waits_for(&self, host: &str, path: &str) {
+        let asked = || self.get(host, path);
+        self.waits(
+            || asked().status == 200,
+            || format!("{host}{path}: {:?}", asked()),
+        );
     }
 
     /// The host of a web application, whose name ends with a hash: as its binding says it.

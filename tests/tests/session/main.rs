@@ -11,6 +11,7 @@
 )]
 
 mod choreo;
+mod delivery;
 mod disk;
 mod http;
 mod machine;
@@ -40,6 +41,13 @@ fn newcomer_without_rights() {
 fn kubectl_talks_to_pods() {
     if let Some(choreo) = Choreo::by_launcher() {
         talks::play(&choreo);
+    }
+}
+
+#[test]
+fn delivery() {
+    if let Some(choreo) = Choreo::by_launcher() {
+        delivery::play(&choreo);
     }
 }
 
