@@ -66,7 +66,9 @@ pub struct RenderedResource {
     #[schemars(length(min = 1))]
     pub id: String,
     /// The object.
-    #[schemars(schema_with = "schema::embedded_object")]
+    // Not as an embedded resource: Kubernetes would store its metadata otherwise than it is written, and
+    // what is rendered would never be what is stored.
+    #[schemars(schema_with = "schema::free_form")]
     pub object: Value,
 }
 

@@ -128,15 +128,6 @@ pub(crate) fn map_of_free_form(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "additionalProperties": value })
 }
 
-/// A Kubernetes object.
-pub(crate) fn embedded_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "x-kubernetes-embedded-resource": true,
-        "x-kubernetes-preserve-unknown-fields": true,
-    })
-}
-
 /// The rule that a field never changes.
 pub(crate) fn immutable() -> Value {
     json!([{ "rule": "self == oldSelf", "message": "is immutable" }])

@@ -217,6 +217,49 @@ mod tests {
 
     use super::*;
 
+    /// The help of every command, one after the other.
+    fn reference() -> String {
+        fn add(command: &mut clap::Command, text: &mut String) {
+            let name = command
+                .get_display_name()
+                .unwrap_or_else(|| command.get_name());
+            let title = name.replace('-', " ");
+            let help = command.render_long_help().to_string();
+            let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+            text.extend([
+                "\n## ",
+                &title,
+                "\n\n```text\n",
+                help.join("\n").trim_end(),
+                "\n```\n",
+            ]);
+            for sub in command.get_subcommands_mut() {
+                if !sub.is_hide_set() && sub.get_name() != "help" {
+                    add(sub, text);
+                }
+            }
+        }
+        let mut text = "# Commands\n\nMade of the command line itself; `choreo man` writes the same as manual pages.\n".to_owned();
+        let mut command = command().term_width(100);
+        command.build();
+        add(&mut command, &mut text);
+        text
+    }
+
+    #[test]
+    fn the_reference_is_that_of_this_command_line() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let file = file.join("../../docs/reference/commands.md");
+        if std::env::var_os("UPDATE_GOLDENS").is_some() {
+            std::fs::write(&file, reference()).unwrap();
+        }
+        let written = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            written == reference(),
+            "docs/reference/commands.md is not of this command line: run this test with UPDATE_GOLDENS=1"
+        );
+    }
+
     #[test]
     fn command_line_is_consistent() {
         Cli::command().debug_assert();

@@ -150,6 +150,11 @@ const ADVICES: &[(&str, &str)] = &[
         "correct spec.outputs of the resource's type",
     ),
     (
+        reasons::RESOURCES_DEGRADED,
+        "look at what the message names: choreo logs {component} --env {environment}, and choreo describe of \
+         the object; choreo rollback {component} --env {environment} brings back what ran before",
+    ),
+    (
         reasons::DELETION_BLOCKED,
         "change or delete what the message names; the deletion then goes on by itself",
     ),

@@ -35,10 +35,8 @@ pub(super) fn of(object: &Value) -> Verdict {
     match text(object, "/kind") {
         "Pod" => return of_pod(object),
         "ReplicaSet" | "StatefulSet" => return of_replicas(object),
-        // Nobody has looked at it yet.
-        "Deployment" if object.pointer("/status/conditions").is_none() => {
-            return of_replicas(object);
-        }
+        // What ran before may be available while what is wanted now does not come up.
+        "Deployment" if !is_rolled_out(object) => return of_roll_out(object),
         "PersistentVolumeClaim" => return of_claim(object),
         _ => {}
     }
@@ -116,11 +114,43 @@ fn of_replicas(object: &Value) -> Verdict {
     if ready < wanted {
         return waiting("", &format!("{ready} of {wanted} pods are ready"));
     }
+    let updated = object.pointer("/status/updatedReplicas");
+    if let Some(updated) = updated
+        .and_then(Value::as_i64)
+        .filter(|updated| *updated < wanted)
+    {
+        return waiting(
+            "",
+            &format!("{updated} of {wanted} pods are of the present version"),
+        );
+    }
+    if object["kind"] == "Deployment" {
+        return waiting("", "its pods of the present version are not ready");
+    }
     Verdict {
         state: State::Ready,
         reason: String::new(),
         message: format!("{ready} pods are ready"),
         since: None,
+    }
+}
+
+/// Whether all pods are of the present version, and ready.
+fn is_rolled_out(object: &Value) -> bool {
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64);
+    let wanted = number("/spec/replicas").unwrap_or(1);
+    let has = |pointer: &str| number(pointer).unwrap_or(0) >= wanted;
+    has("/status/updatedReplicas")
+        && has("/status/readyReplicas")
+        && number("/status/unavailableReplicas").unwrap_or(0) == 0
+}
+
+/// A condition that says what fails, or how far it is.
+fn of_roll_out(object: &Value) -> Verdict {
+    let says = |one: &&Value| one["status"] == "False" && one["type"] == "Progressing";
+    match condition(object, &["Progressing"]).filter(says) {
+        Some(failed) => told(failed, State::Failed),
+        None => of_replicas(object),
     }
 }
 
@@ -236,6 +266,15 @@ mod tests {
                             {"type": "ResolvedRefs", "status": "False", "reason": "BackendNotFound"}]}
         ]}});
         assert_eq!(of(&route).reason, "BackendNotFound");
+    }
+
+    #[test]
+    fn what_ran_before_does_not_hide_what_does_not_come_up() {
+        let deployment = json!({"kind": "Deployment", "metadata": {}, "spec": {"replicas": 1},
+            "status": {"readyReplicas": 1, "updatedReplicas": 1, "unavailableReplicas": 1,
+                "conditions": [{"type": "Available", "status": "True"},
+                               {"type": "Progressing", "status": "True"}]}});
+        assert_eq!(of(&deployment).state, State::Waiting);
     }
 
     #[test]

@@ -116,18 +116,9 @@ pub(super) fn resources(compiled: &Compiled, plane: TargetPlane) -> Vec<Rendered
     let objects = compiled.objects_for(plane);
     let resources = objects.map(|one| RenderedResource {
         id: one.id.clone(),
-        object: as_stored(Value::from(&one.object)),
+        object: Value::from(&one.object),
     });
     resources.collect()
-}
-
-/// An object as Kubernetes stores it within another: its metadata without empty maps. Written with
-/// them, it would never be as wanted.
-fn as_stored(mut object: Value) -> Value {
-    if let Some(metadata) = object["metadata"].as_object_mut() {
-        metadata.retain(|_, value| value.as_object().is_none_or(|map| !map.is_empty()));
-    }
-    object
 }
 
 /// All of the specification but the objects, which the index keeps apart.

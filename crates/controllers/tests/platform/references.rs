@@ -136,7 +136,7 @@ async fn compare_releases(
             .map(|one| neutral(known(one.clone(), &uids)))
             .collect();
         let theirs: Vec<Value> = list(wanted, "resources")
-            .map(|one| lean(deviate(case, neutral(one.clone()), input)))
+            .map(|one| deviate(case, neutral(one.clone()), input))
             .collect();
         for (theirs, ours, field) in [
             (
@@ -158,14 +158,6 @@ async fn compare_releases(
             .map(|name| format!("RenderedRelease {name} is too much")),
     );
     problems
-}
-
-/// A rendered object as it is written: its metadata without empty maps.
-fn lean(mut resource: Value) -> Value {
-    if let Some(metadata) = resource["object"]["metadata"].as_object_mut() {
-        metadata.retain(|_, value| value.as_object().is_none_or(|map| !map.is_empty()));
-    }
-    resource
 }
 
 /// What the cases call the objects whose uids are rendered.
