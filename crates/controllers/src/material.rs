@@ -1,16 +1,19 @@
-//! Who names types, traits, workflows and secret references: the groups by which they are found, and
-//! what is said when one of those goes.
+//! Who names types, traits, workflows, secret references and configuration groups: the groups by which
+//! they are found, and what is said when one of those goes.
 
 use std::collections::BTreeSet;
 
 use choreo_compiler::release;
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
+use choreo_model::configuration::ConfigurationGroupSpec;
 use choreo_model::project::ProjectSpec;
 use choreo_model::release::ReleaseBindingSpec;
 use choreo_model::resource::ResourceSpec;
 use choreo_model::shared::{EnvVar, FileVar};
-use choreo_model::{Component, ComponentType, Project, ReleaseBinding, Resource, Spec, Workload};
+use choreo_model::{
+    Component, ComponentType, ConfigurationGroup, Project, ReleaseBinding, Resource, Spec, Workload,
+};
 
 use serde_json::Value;
 
@@ -19,14 +22,15 @@ use crate::key::{By, Group, Key, place};
 use crate::tables::Tables;
 
 /// The kinds whose objects can name one of `kind` and need it there; none of any other kind than
-/// types, traits, workflows and secret references.
+/// types, traits, workflows, secret references and configuration groups.
 pub fn users(kind: &str) -> &'static [&'static str] {
     match kind.trim_start_matches("Cluster") {
         "ComponentType" | "Workflow" => &["Component"],
         "Trait" => &["Component", "ComponentType", "ClusterComponentType"],
         "ProjectType" => &["Project"],
         "ResourceType" => &["Resource"],
-        "SecretReference" => &["Workload", "ReleaseBinding"],
+        "SecretReference" => &["Workload", "ReleaseBinding", "ConfigurationGroup"],
+        "ConfigurationGroup" => &["Workload", "ReleaseBinding"],
         _ => &[],
     }
 }
@@ -118,11 +122,15 @@ pub(crate) fn of_resource(resource: &Resource) -> Group {
 
 pub(crate) fn of_workload(workload: &Workload) -> Vec<Group> {
     let container = &workload.spec.template.container;
-    groups::<WorkloadSpec>(secrets(
-        workload.namespace(),
-        &container.env,
-        &container.files,
-    ))
+    let namespace = workload.namespace();
+    let env = container.env_from.iter();
+    let files = container.files_from.iter();
+    let whole = env
+        .map(|from| &from.configuration_group_ref)
+        .chain(files.map(|from| &from.configuration_group_ref));
+    let whole = whole.map(|group| place("ConfigurationGroup", Some(namespace), &group.name));
+    let single = sources(namespace, &container.env, &container.files);
+    groups::<WorkloadSpec>(single.into_iter().chain(whole))
 }
 
 pub(crate) fn of_binding(binding: &ReleaseBinding) -> Vec<Group> {
@@ -130,22 +138,35 @@ pub(crate) fn of_binding(binding: &ReleaseBinding) -> Vec<Group> {
     let Some(container) = overrides.and_then(|all| all.container.as_ref()) else {
         return Vec::new();
     };
-    groups::<ReleaseBindingSpec>(secrets(
+    groups::<ReleaseBindingSpec>(sources(
         binding.namespace(),
         &container.env,
         &container.files,
     ))
 }
 
-/// The secret references that variables and files name.
-fn secrets(namespace: &str, env: &[EnvVar], files: &[FileVar]) -> Vec<String> {
+pub(crate) fn of_configuration_group(group: &ConfigurationGroup) -> Vec<Group> {
+    let secrets = group.spec.secrets();
+    let namespace = group.namespace();
+    let secrets = secrets.map(|key| place("SecretReference", Some(namespace), &key.name));
+    groups::<ConfigurationGroupSpec>(secrets)
+}
+
+/// The secret references and configuration groups that variables and files name.
+fn sources(namespace: &str, env: &[EnvVar], files: &[FileVar]) -> Vec<String> {
     let sources = env
         .iter()
         .map(|one| &one.value_from)
         .chain(files.iter().map(|one| &one.value_from));
-    sources
-        .filter_map(|from| from.as_ref()?.secret_key_ref.as_ref())
-        .map(|key| place("SecretReference", Some(namespace), &key.name))
+    let named = sources.flatten().flat_map(|from| {
+        let secret = from.secret_key_ref.iter();
+        let group = from.configuration_group_ref.iter();
+        secret
+            .map(|key| ("SecretReference", &key.name))
+            .chain(group.map(|key| ("ConfigurationGroup", &key.name)))
+    });
+    named
+        .map(|(kind, name)| place(kind, Some(namespace), name))
         .collect()
 }
 

@@ -337,11 +337,11 @@ tables! {
     project_types: ProjectTypeSpec;
     resource_types: ResourceTypeSpec;
     secrets: SecretReferenceSpec;
-    configuration_groups: ConfigurationGroupSpec, |group| vec![Group::new(
-        "ConfigurationGroup",
-        By::Namespace,
-        &[group.namespace()],
-    )];
+    configuration_groups: ConfigurationGroupSpec, |group| {
+        let mut groups = material::of_configuration_group(group);
+        groups.push(Group::new("ConfigurationGroup", By::Namespace, &[group.namespace()]));
+        groups
+    };
     channels: ObservabilityAlertsNotificationChannelSpec, |channel| vec![Group::new(
         "ObservabilityAlertsNotificationChannel",
         By::Environment,

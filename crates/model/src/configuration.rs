@@ -138,6 +138,15 @@ impl ConfigurationGroupSpec {
             .collect()
     }
 
+    /// The keys of secret references that are named, in any environment.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretKeyRef> {
+        let sources = self.configurations.iter().flat_map(|one| {
+            let values = one.values.iter().map(|value| &value.value_from);
+            values.chain([&one.value_from])
+        });
+        sources.flatten().map(|from| &from.secret_key_ref)
+    }
+
     /// The environments that are named, each with the field that names it.
     pub fn environments(&self) -> Vec<(String, &str)> {
         let groups = self.environment_groups.iter().enumerate();

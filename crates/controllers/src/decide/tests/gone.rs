@@ -54,7 +54,7 @@ fn types_traits_workflows_and_secrets_name_who_uses_them() {
             .replace(
                 "image: example.org/web:1",
                 "image: example.org/web:1, env: [{ key: A, valueFrom: { secretKeyRef: { name: keys, \
-                 key: a } } }]",
+                 key: a } } }], envFrom: [{ configurationGroupRef: { name: mail } }]",
             ),
         r"
 ---
@@ -71,6 +71,17 @@ apiVersion: openchoreo.dev/v1alpha1
 kind: SecretReference
 metadata: { name: keys, namespace: default }
 spec: { template: {}, data: [{ secretKey: a, remoteRef: { key: a } }] }
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: SecretReference
+metadata: { name: account, namespace: default }
+spec: { template: {}, data: [{ secretKey: a, remoteRef: { key: a } }] }
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: ConfigurationGroup
+metadata: { name: mail, namespace: default }
+spec:
+  configurations: [{ key: k, valueFrom: { secretKeyRef: { name: account, key: a } } }]
 "
     );
     let component = "Component \"web\"";
@@ -87,6 +98,16 @@ spec: { template: {}, data: [{ secretKey: a, remoteRef: { key: a } }] }
         &used,
         ("SecretReference", "default", "keys"),
         "Workload \"web\"",
+    );
+    check(
+        &used,
+        ("ConfigurationGroup", "default", "mail"),
+        "Workload \"web\"",
+    );
+    check(
+        &used,
+        ("SecretReference", "default", "account"),
+        "ConfigurationGroup \"mail\"",
     );
     check(
         &resource::database(),
