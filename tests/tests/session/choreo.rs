@@ -295,19 +295,10 @@ impl Choreo {
         http::get(self.port, &host, path, PATIENCE)
     }
 
-    /// Waits until something holds; says what is the matter if it never does.
-    pub(crate) fn waits(&self, holds: impl Fn() -> bool, matter: impl Fn() -> String) {
-        let deadline = Instant::now() + PATIENCE;
-        while !holds() {
-            assert!(Instant::now() < deadline, "{}", matter());
-            thread::sleep(Duration::from_millis(100));
-        }
-    }
-
     /// Waits until a host answers a path with 200.
     pub(crate) fn waits_for(&self, host: &str, path: &str) {
         let asked = || self.get(host, path);
-        self.waits(
+        waits(
             || asked().status == 200,
             || format!("{host}{path}: {:?}", asked()),
         );
@@ -425,4 +416,13 @@ fn ports() -> (u16, u16) {
     let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [first, second] = listeners.map(|listener| listener.local_addr().unwrap().port());
     (first, second)
+}
+
+/// Waits until something holds; says what is the matter if it never does.
+pub(crate) fn waits(holds: impl Fn() -> bool, matter: impl Fn() -> String) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{}", matter());
+        thread::sleep(Duration::from_millis(100));
+    }
 }

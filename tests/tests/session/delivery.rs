@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::choreo::{Choreo, Outcome};
+use crate::choreo::{Choreo, Outcome, waits};
 
 /// Staging goes back by itself, production wants somebody's word.
 const PIPELINE: &str = "
@@ -119,7 +119,7 @@ fn promotion(choreo: &Choreo, name: &str) -> serde_json::Value {
 
 /// Waits until a promotion has come to a phase.
 fn comes_to(choreo: &Choreo, name: &str, phase: &str) {
-    choreo.waits(
+    waits(
         || promotion(choreo, name)["status"]["phase"] == phase,
         || {
             format!(
@@ -132,8 +132,8 @@ fn comes_to(choreo: &Choreo, name: &str, phase: &str) {
 
 fn release(choreo: &Choreo, binding: &str) -> Option<String> {
     let bindings = choreo.run(&["get", "bindings", "-o", "json"]).ok().json();
-    let all = bindings["items"].as_array().unwrap();
-    let found = all.iter().find(|one| one["metadata"]["name"] == binding)?;
+    let mut all = bindings["items"].as_array()?.iter();
+    let found = all.find(|one| one["metadata"]["name"] == binding)?;
     found["spec"]["releaseName"].as_str().map(str::to_owned)
 }
 
@@ -194,7 +194,7 @@ fn goes_back(choreo: &Choreo) {
         "1m",
     ]);
     assert_ne!(bad.code, 0, "{bad}");
-    choreo.waits(
+    waits(
         || release(choreo, "catalog-staging").as_deref() == Some(&*good),
         || {
             format!(
@@ -267,7 +267,7 @@ fn leaves_nothing(choreo: &Choreo, order: &[&str]) {
             .filter(|line| !line.contains("workload."))
             .count()
     };
-    choreo.waits(
+    waits(
         || orphans() == 0,
         || format!("after {order:?} there is left: {}", left()),
     );
