@@ -89,8 +89,14 @@ async fn old_versions_are_expired_inside_the_stream() {
     let fixture = fixture();
     let api: Api<ConfigMap> = Api::default_namespaced(fixture.client.clone());
     let first = made(&api, "a").await;
-    let big = "x".repeat(100_000);
+    // What is kept of the past is bounded in memory, and what repeats itself takes little of that.
+    let mut state = 1_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + u8::try_from((state >> 24) % 26).unwrap())
+    };
     for number in 0..400 {
+        let big: String = std::iter::repeat_with(&mut noise).take(100_000).collect();
         let data = json!({"data": {"n": number.to_string(), "big": big}});
         api.patch("a", &PatchParams::default(), &Patch::Merge(data))
             .await

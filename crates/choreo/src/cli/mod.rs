@@ -18,7 +18,7 @@ use self::values::labels;
 pub(crate) use self::{
     files::{Check, Explain, Plan, Render, Report, Schema},
     history::{Audit, History, Verify},
-    objects::{Apply, Delete, Describe, Exec, Export, Get, Logs, Status, View, Why},
+    objects::{Apply, Delete, Exec, Export, Get, Logs, Status, Subject, View},
     platform::{Down, Kubeconfig, Up},
     preview::{Preview, PreviewCreate, PreviewDelete, PreviewExtend, PreviewList},
     rollout::{Approve, Deploy, Promote, Reject, Rollback, Wait},
@@ -85,11 +85,11 @@ pub(crate) enum Command {
     /// Show objects of any kind
     Get(Get),
     /// Show one object: what it wants, its conditions, what happened to it
-    Describe(Describe),
+    Describe(Subject),
     /// Show projects: components, bindings, objects and why something is not ready
     Status(Status),
     /// Say why something is as it is, down to what you can do about it
-    Why(Why),
+    Why(Subject),
     /// Show what a component prints
     Logs(Logs),
     /// Run a command in a running container of a component

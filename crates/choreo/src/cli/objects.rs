@@ -127,26 +127,9 @@ pub(crate) struct Logs {
     pub(crate) since: Option<Duration>,
 }
 
-/// Show one object.
+/// One object, to be shown or explained.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Describe {
-    /// KIND NAME or KIND/NAME; or a component, project, resource or environment by its name
-    #[arg(required = true)]
-    pub(crate) target: Vec<String>,
-    /// The component, resource or project of that name in an environment
-    #[arg(short, long, value_name = "NAME")]
-    pub(crate) env: Option<String>,
-    /// Namespace
-    #[command(flatten)]
-    pub(crate) namespace: Namespace,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t)]
-    pub(crate) output: Format,
-}
-
-/// Say why something is as it is.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Why {
+pub(crate) struct Subject {
     /// KIND NAME or KIND/NAME; or a component, project, resource or environment by its name
     #[arg(required = true)]
     pub(crate) target: Vec<String>,

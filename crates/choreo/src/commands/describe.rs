@@ -5,7 +5,7 @@ use kube::{Api, Client, api::ListParams};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{Describe, Format},
+    cli::{Format, Subject},
     client,
     commands::target,
     exit::Exit,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Runs `choreo describe`.
-pub(crate) async fn run(folder: &Folder, args: &Describe) -> Result {
+pub(crate) async fn run(folder: &Folder, args: &Subject) -> Result {
     let client = client::connect(folder).await?;
     let place = (args.namespace.namespace.as_str(), args.env.as_deref());
     let found = target::find(&client, &args.target, place).await?;

@@ -1,7 +1,7 @@
 //! `choreo why`: from anything that is not as it should be to what a person can do about it.
 
 use crate::{
-    cli::{Format, Why},
+    cli::{Format, Subject},
     client,
     commands::target,
     failure::Result,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Runs `choreo why`.
-pub(crate) async fn run(folder: &Folder, args: &Why) -> Result {
+pub(crate) async fn run(folder: &Folder, args: &Subject) -> Result {
     let client = client::connect(folder).await?;
     let place = (args.namespace.namespace.as_str(), args.env.as_deref());
     let found = target::find(&client, &args.target, place).await?;

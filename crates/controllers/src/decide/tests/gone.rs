@@ -40,23 +40,8 @@ fn check(yaml: &str, (kind, namespace, name): (&'static str, &str, &str), users:
     }
 }
 
-#[test]
-fn types_traits_workflows_and_secrets_name_who_uses_them() {
-    let used = format!(
-        "{}{}",
-        shop()
-            .replace(
-                "autoDeploy: true",
-                "autoDeploy: true
-  traits: [{ kind: Trait, name: sidecar, instanceName: a }]
-  workflow: { kind: Workflow, name: docker }",
-            )
-            .replace(
-                "image: example.org/web:1",
-                "image: example.org/web:1, env: [{ key: A, valueFrom: { secretKeyRef: { name: keys, \
-                 key: a } } }], envFrom: [{ configurationGroupRef: { name: mail } }]",
-            ),
-        r"
+/// What the component of the next test uses.
+const USED: &str = r"
 ---
 apiVersion: openchoreo.dev/v1alpha1
 kind: Trait
@@ -82,7 +67,25 @@ kind: ConfigurationGroup
 metadata: { name: mail, namespace: default }
 spec:
   configurations: [{ key: k, valueFrom: { secretKeyRef: { name: account, key: a } } }]
-"
+";
+
+#[test]
+fn types_traits_workflows_and_secrets_name_who_uses_them() {
+    let used = format!(
+        "{}{}",
+        shop()
+            .replace(
+                "autoDeploy: true",
+                "autoDeploy: true
+  traits: [{ kind: Trait, name: sidecar, instanceName: a }]
+  workflow: { kind: Workflow, name: docker }",
+            )
+            .replace(
+                "image: example.org/web:1",
+                "image: example.org/web:1, env: [{ key: A, valueFrom: { secretKeyRef: { name: keys, \
+                 key: a } } }], envFrom: [{ configurationGroupRef: { name: mail } }]",
+            ),
+        USED
     );
     let component = "Component \"web\"";
     let foreign = "Component \"web\" of namespace \"default\"";
