@@ -16,7 +16,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("choreo-template", &[]),
     ("choreo-compiler", &["choreo-model", "choreo-template"]),
     ("choreo-apiserver", &["choreo-packed", "choreo-template"]),
-    ("choreo-node", &[]),
+    // Of the model only Kubernetes' quantities, which another test sees to.
+    ("choreo-node", &["choreo-model"]),
     (
         "choreo-controllers",
         &["choreo-model", "choreo-packed", "choreo-compiler"],
@@ -108,6 +109,18 @@ fn crates_depend_only_downwards() {
         "{:?}",
         actual.difference(&allowed)
     );
+}
+
+/// The node reads objects of Kubernetes and of Gateway API; it shares the reading of quantities with the
+/// controllers, and knows no kind of the platform.
+#[test]
+fn the_node_knows_no_kind() {
+    let folder = root().join("crates/node/src");
+    for file in files(&folder, ".rs") {
+        let text = fs::read_to_string(&file).unwrap();
+        let other = text.replace("choreo_model::quantity", "");
+        assert!(!other.contains("choreo_model"), "{}", file.display());
+    }
 }
 
 #[test]

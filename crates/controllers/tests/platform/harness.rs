@@ -162,11 +162,13 @@ impl Platform {
         assert!(left.is_none(), "still there: {left:#?}");
     }
 
+    /// Deletes an object, if it did not go with another already.
     pub(crate) async fn delete(&self, kind: &str, name: &str) {
-        self.platform(kind, "default")
-            .delete(name, &DeleteParams::default())
-            .await
-            .unwrap();
+        let api = self.platform(kind, "default");
+        match api.delete(name, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            other => drop(other.unwrap()),
+        }
     }
 
     pub(crate) async fn cell(&self) -> String {
