@@ -74,19 +74,23 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     }
 }
 
+/// By what the objects that belong to the component are found.
+fn place<'c>(context: &'c Context<'_>, component: &'c Component) -> [&'c str; 3] {
+    let project = component.spec.owner.project_name.as_str();
+    [context.namespace(), project, component.name()]
+}
+
 /// Deletes the releases that are kept no longer; `current` is the one being deployed.
 fn surplus(context: &Context<'_>, component: &Component, current: Option<&str>) -> Vec<Write> {
-    let of = [
-        context.namespace(),
-        &component.spec.owner.project_name,
-        component.name(),
-    ];
-    let bindings = context
-        .view
-        .members::<ReleaseBindingSpec>(By::Component, &of);
-    let releases = context
-        .view
-        .members::<ComponentReleaseSpec>(By::Component, &of);
+    let of = place(context, component);
+    let (bindings, releases) = (
+        context
+            .view
+            .members::<ReleaseBindingSpec>(By::Component, &of),
+        context
+            .view
+            .members::<ComponentReleaseSpec>(By::Component, &of),
+    );
     let bound = bindings.iter().flat_map(|one| history::releases(one));
     let latest = component.status.latest_release.as_ref();
     let latest = latest.map(|latest| latest.name.as_str());
@@ -200,11 +204,7 @@ fn check_workflow(
 }
 
 fn workload<'a>(context: &Context<'a>, component: &Component) -> Result<&'a Workload, Obstacle> {
-    let of = [
-        context.namespace(),
-        &component.spec.owner.project_name,
-        component.name(),
-    ];
+    let of = place(context, component);
     let found = context.view.members::<WorkloadSpec>(By::Component, &of);
     match found.as_slice() {
         [workload] => Ok(workload),
@@ -352,17 +352,15 @@ fn bind(
 }
 
 fn finalize(context: &Context<'_>, component: &Component) -> Decision {
-    let of = [
-        context.namespace(),
-        &component.spec.owner.project_name,
-        component.name(),
-    ];
-    let bindings = context
-        .view
-        .members::<ReleaseBindingSpec>(By::Component, &of);
-    let releases = context
-        .view
-        .members::<ComponentReleaseSpec>(By::Component, &of);
+    let of = place(context, component);
+    let (bindings, releases) = (
+        context
+            .view
+            .members::<ReleaseBindingSpec>(By::Component, &of),
+        context
+            .view
+            .members::<ComponentReleaseSpec>(By::Component, &of),
+    );
     let workloads = context.view.members::<WorkloadSpec>(By::Component, &of);
     let runs = context.view.members::<WorkflowRunSpec>(By::Component, &of);
     let mut promotions = context.view.members::<PromotionSpec>(By::Component, &of);

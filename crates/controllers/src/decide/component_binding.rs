@@ -12,7 +12,7 @@ use choreo_model::release::{
 };
 use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec};
 use choreo_model::secret::SecretReferenceSpec;
-use choreo_model::shared::{Egress, TargetPlane};
+use choreo_model::shared::{ComponentOwner, Egress, TargetPlane};
 use choreo_model::{
     Component, ConfigurationGroup, DataPlane, Environment, Project, ReleaseBinding,
     RenderedRelease, SecretReference, finalizers, labels, names,
@@ -20,7 +20,7 @@ use choreo_model::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::{self, Effect};
-use super::rendering::{self, Rendering};
+use super::rendering::{self, Pin, Rendering};
 use super::{
     Context, Finalizing, Obstacle, automatic, changed, consumed, gate, hold, observability, quota,
     readiness, some_of,
@@ -143,29 +143,20 @@ fn release<'a>(
     context: &Context<'a>,
     binding: &ReleaseBinding,
 ) -> Result<&'a ComponentReleaseSpec, Obstacle> {
-    let name = &binding.spec.release_name;
-    if name.is_empty() {
-        return Err(Obstacle::new(
+    let owner = |of: &ComponentOwner| format!("{}/{}", of.project_name, of.component_name);
+    let pin = Pin {
+        name: &binding.spec.release_name,
+        unset: (
             reasons::COMPONENT_RELEASE_NOT_SET,
             "spec.releaseName is unset; name a ComponentRelease to deploy this binding",
-        ));
-    }
-    let release = context.find::<ComponentReleaseSpec>(
-        context.namespace(),
-        name,
-        reasons::COMPONENT_RELEASE_NOT_FOUND,
-    )?;
-    let (of, wanted) = (&release.spec.owner, &binding.spec.owner);
-    if of != wanted {
-        return Err(Obstacle::new(
-            reasons::INVALID_RELEASE_CONFIGURATION,
-            format!(
-                "ComponentRelease \"{name}\" is of component \"{}/{}\", this binding of \"{}/{}\"",
-                of.project_name, of.component_name, wanted.project_name, wanted.component_name
-            ),
-        ));
-    }
-    Ok(&release.spec)
+        ),
+        missing: reasons::COMPONENT_RELEASE_NOT_FOUND,
+        of: "component",
+        owner: owner(&binding.spec.owner),
+    };
+    pin.find(context, |release: &ComponentReleaseSpec| {
+        owner(&release.owner)
+    })
 }
 
 fn compile(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) -> Compiled {

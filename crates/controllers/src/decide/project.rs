@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{
     Context, Finalizing, Obstacle, apply, automatic, changed, delete_all, history, hold, metadata,
-    pipeline, retention, surplus,
+    pipeline, readiness, retention, surplus,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -32,17 +32,8 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let old = &project.status;
     let mut latest = old.latest_release.clone();
     let outcome = plan(context, project, &mut writes, &mut latest);
-    let ready = match (outcome, context.failure()) {
-        (Err(obstacle), _) => conditions::no(types::READY, obstacle.reason, obstacle.message),
-        (Ok(()), Some(failure)) => {
-            conditions::no(types::READY, reasons::RELEASE_UPDATE_FAILED, failure)
-        }
-        (Ok(()), None) => conditions::yes(
-            types::READY,
-            reasons::RECONCILED,
-            "Project is released and bound to every environment of its pipeline",
-        ),
-    };
+    let done = "Project is released and bound to every environment of its pipeline";
+    let ready = readiness::of_released(outcome, context.failure(), done);
     let created = conditions::yes(
         types::CREATED,
         reasons::PROJECT_CREATED,

@@ -7,12 +7,12 @@ use choreo_model::project::{
     ProjectReleaseBindingSpec, ProjectReleaseBindingStatus, ProjectReleaseSpec, ProjectSpec,
 };
 use choreo_model::rendered::{Health, RenderedOwner, RenderedReleaseSpec};
-use choreo_model::shared::TargetPlane;
+use choreo_model::shared::{ProjectOwner, TargetPlane};
 use choreo_model::{ProjectReleaseBinding, RenderedRelease, finalizers, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::{self, Effect};
-use super::rendering::{self, Rendering};
+use super::rendering::{self, Pin, Rendering};
 use super::{Context, Finalizing, Obstacle, changed, hold, readiness, retention};
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -115,28 +115,20 @@ fn release<'a>(
     context: &Context<'a>,
     binding: &ProjectReleaseBinding,
 ) -> Result<&'a ProjectReleaseSpec, Obstacle> {
-    let name = &binding.spec.project_release;
-    if name.is_empty() {
-        return Err(Obstacle::new(
+    let owner = |of: &ProjectOwner| of.project_name.clone();
+    let pin = Pin {
+        name: &binding.spec.project_release,
+        unset: (
             reasons::PROJECT_RELEASE_NOT_SET,
             "spec.projectRelease is unset; it is filled as soon as the Project has a release",
-        ));
-    }
-    let release = context.find::<ProjectReleaseSpec>(
-        context.namespace(),
-        name,
-        reasons::PROJECT_RELEASE_NOT_FOUND,
-    )?;
-    if release.spec.owner != binding.spec.owner {
-        return Err(Obstacle::new(
-            reasons::INVALID_RELEASE_CONFIGURATION,
-            format!(
-                "ProjectRelease \"{name}\" is of project \"{}\", this binding of \"{}\"",
-                release.spec.owner.project_name, binding.spec.owner.project_name
-            ),
-        ));
-    }
-    Ok(&release.spec)
+        ),
+        missing: reasons::PROJECT_RELEASE_NOT_FOUND,
+        of: "project",
+        owner: owner(&binding.spec.owner),
+    };
+    pin.find(context, |release: &ProjectReleaseSpec| {
+        owner(&release.owner)
+    })
 }
 
 fn check(compiled: &Compiled) -> Result<(), Obstacle> {

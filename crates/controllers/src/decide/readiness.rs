@@ -7,6 +7,8 @@ use choreo_model::conditions::{self, reasons, types};
 use choreo_model::rendered::{Health, RenderedReleaseStatus, ResourceStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::Obstacle;
+
 /// What keeps a rendered release from having anything to say yet, as a condition of `type_`.
 pub(super) fn not_applied(type_: &str, rendered: &RenderedRelease) -> Option<Condition> {
     let status = &rendered.status;
@@ -164,5 +166,20 @@ pub(super) fn aggregate(all: &[Condition]) -> Condition {
     match all.iter().find(|condition| condition.status != "True") {
         Some(first) => conditions::no(types::READY, &first.reason, first.message.clone()),
         None => conditions::yes(types::READY, reasons::READY, "Everything is ready"),
+    }
+}
+
+/// `Ready` of what is released and bound: whether planning it and writing that went well.
+pub(super) fn of_released(
+    planned: Result<(), Obstacle>,
+    failure: Option<&str>,
+    done: &str,
+) -> Condition {
+    match (planned, failure) {
+        (Err(obstacle), _) => conditions::no(types::READY, obstacle.reason, obstacle.message),
+        (Ok(()), Some(failure)) => {
+            conditions::no(types::READY, reasons::RELEASE_UPDATE_FAILED, failure)
+        }
+        (Ok(()), None) => conditions::yes(types::READY, reasons::RECONCILED, done),
     }
 }

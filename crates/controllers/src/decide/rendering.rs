@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Obstacle, metadata, observability};
 use crate::decision::{Home, Write};
+use crate::tables::Kept;
 
 pub(super) fn environment<'a>(
     context: &Context<'a>,
@@ -49,6 +50,49 @@ pub(super) fn data_plane<'a>(
             format!("{} \"{}\" not found", reference.kind, reference.name),
         )
     })
+}
+
+/// The release that a binding names, and the words for what may be wrong with that.
+pub(super) struct Pin<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// The reason and the message when none is named.
+    pub(super) unset: (&'static str, &'static str),
+    /// The reason when it is not there.
+    pub(super) missing: &'static str,
+    /// What releases of its kind are of.
+    pub(super) of: &'static str,
+    /// What the binding is of.
+    pub(super) owner: String,
+}
+
+impl Pin<'_> {
+    /// The release, which must be of what the binding is of.
+    pub(super) fn find<'a, T: Kept>(
+        &self,
+        context: &Context<'a>,
+        owner: impl FnOnce(&T) -> String,
+    ) -> Result<&'a T, Obstacle> {
+        let name = self.name;
+        if name.is_empty() {
+            let (reason, message) = self.unset;
+            return Err(Obstacle::new(reason, message));
+        }
+        let release = context.find::<T>(context.namespace(), name, self.missing)?;
+        let of = owner(&release.spec);
+        if of != self.owner {
+            return Err(Obstacle::new(
+                reasons::INVALID_RELEASE_CONFIGURATION,
+                format!(
+                    "{} \"{name}\" is of {} \"{of}\", this binding of \"{}\"",
+                    T::KIND,
+                    self.of,
+                    self.owner
+                ),
+            ));
+        }
+        Ok(&release.spec)
+    }
 }
 
 /// The rendered release a binding becomes.

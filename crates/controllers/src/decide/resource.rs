@@ -4,7 +4,7 @@
 //! of its day and stays there: it moves by promotion.
 
 use choreo_compiler::release;
-use choreo_model::conditions::{self, reasons, types};
+use choreo_model::conditions::reasons;
 use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
 use choreo_model::resource_type::ResourceTypeSpec;
 use choreo_model::shared::{LatestRelease, Released};
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     Context, Finalizing, Obstacle, apply, changed, delete_all, history, hold, metadata, pipeline,
-    retention, surplus,
+    readiness, retention, surplus,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -31,17 +31,8 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let old = &resource.status;
     let mut latest = old.latest_release.clone();
     let outcome = plan(context, resource, &mut writes, &mut latest);
-    let ready = match (outcome, context.failure()) {
-        (Err(obstacle), _) => conditions::no(types::READY, obstacle.reason, obstacle.message),
-        (Ok(()), Some(failure)) => {
-            conditions::no(types::READY, reasons::RELEASE_UPDATE_FAILED, failure)
-        }
-        (Ok(()), None) => conditions::yes(
-            types::READY,
-            reasons::RECONCILED,
-            "Resource is released and bound to every environment of its project",
-        ),
-    };
+    let done = "Resource is released and bound to every environment of its project";
+    let ready = readiness::of_released(outcome, context.failure(), done);
     let status = Released {
         observed_generation: resource.generation(),
         conditions: context.conditions(resource, &old.conditions, vec![ready]),

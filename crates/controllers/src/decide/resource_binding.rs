@@ -8,12 +8,12 @@ use choreo_model::resource::{
     ResourceReleaseBindingSpec, ResourceReleaseBindingStatus, ResourceReleaseSpec, ResourceSpec,
 };
 use choreo_model::resource_type::ResourceOutput;
-use choreo_model::shared::TargetPlane;
+use choreo_model::shared::{ResourceOwner, TargetPlane};
 use choreo_model::{RenderedRelease, ResourceReleaseBinding, finalizers, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::{self, Effect};
-use super::rendering::{self, Rendering};
+use super::rendering::{self, Pin, Rendering};
 use super::{Context, Finalizing, Obstacle, changed, hold, readiness, retention, some_of};
 use crate::decision::{Decision, Write};
 
@@ -124,26 +124,20 @@ fn release<'a>(
     context: &Context<'a>,
     binding: &ResourceReleaseBinding,
 ) -> Result<&'a ResourceReleaseSpec, Obstacle> {
-    let name = &binding.spec.resource_release;
-    if name.is_empty() {
-        return Err(Obstacle::new(
+    let owner = |of: &ResourceOwner| format!("{}/{}", of.project_name, of.resource_name);
+    let pin = Pin {
+        name: &binding.spec.resource_release,
+        unset: (
             reasons::RESOURCE_RELEASE_NOT_SET,
             "spec.resourceRelease is unset; it is filled as soon as the Resource has a release",
-        ));
-    }
-    let reason = reasons::RESOURCE_RELEASE_NOT_FOUND;
-    let release = context.find::<ResourceReleaseSpec>(context.namespace(), name, reason)?;
-    let (of, wanted) = (&release.spec.owner, &binding.spec.owner);
-    if of != wanted {
-        return Err(Obstacle::new(
-            reasons::INVALID_RELEASE_CONFIGURATION,
-            format!(
-                "ResourceRelease \"{name}\" is of resource \"{}/{}\", this binding of \"{}/{}\"",
-                of.project_name, of.resource_name, wanted.project_name, wanted.resource_name
-            ),
-        ));
-    }
-    Ok(&release.spec)
+        ),
+        missing: reasons::RESOURCE_RELEASE_NOT_FOUND,
+        of: "resource",
+        owner: owner(&binding.spec.owner),
+    };
+    pin.find(context, |release: &ResourceReleaseSpec| {
+        owner(&release.owner)
+    })
 }
 
 fn obstructed(obstacle: &Obstacle) -> Vec<Condition> {
