@@ -177,6 +177,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "Bring back the third deployment, but not how it was configured",
                 "choreo rollback catalog --env production --to 3 --keep-configuration",
             ),
+            (
+                "Bring back the last good deployment of an image",
+                "choreo rollback catalog --env production --to-image shop/catalog:1",
+            ),
         ],
     ),
     (

@@ -22,7 +22,7 @@ pub(crate) struct Wait {
 pub(crate) struct Deploy {
     /// The component
     pub(crate) component: String,
-    /// Image to deploy [default: the one its workload names]
+    /// Image to deploy, also one that was deployed before [default: the one its workload names]
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) image: Option<String>,
     /// Environment, one that nothing is promoted to [default: the first of the project's pipeline]
@@ -128,6 +128,9 @@ pub(crate) struct Rollback {
     /// The release, or the number of a deployment [default: the last that succeeded before the current]
     #[arg(long, value_name = "RELEASE|NUMBER")]
     pub(crate) to: Option<String>,
+    /// Back to the last deployment there that had this image and succeeded
+    #[arg(long, value_name = "REFERENCE", conflicts_with = "to")]
+    pub(crate) to_image: Option<String>,
     /// Leave overrides and environment configuration as they are now
     #[arg(long)]
     pub(crate) keep_configuration: bool,

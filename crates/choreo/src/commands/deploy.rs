@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use choreo_controllers::{Change, Index, Key, Obstacle, Release};
 use choreo_model::{
-    Component, Workload, application::WorkloadSpec, history::Action, release::ComponentReleaseSpec,
+    Component, ReleaseBinding, Workload, application::WorkloadSpec, history::Action,
+    release::ComponentReleaseSpec,
 };
 use kube::{Client, api::ListParams};
 use serde_json::json;
 
-use super::api;
+use super::{
+    api,
+    rollback::{self, image::Images},
+};
 use crate::{
     cli::Deploy,
     client,
@@ -32,8 +36,11 @@ async fn deploy(client: &Client, args: &Deploy) -> Result {
     let component = rollout::component(client, &args.namespace.namespace, &args.component).await?;
     let pipeline = rollout::pipeline_of(client, &component).await?;
     let name = component.name();
-    let environment = pipeline::start(&pipeline.spec, name, args.env.as_deref())?;
     let bindings = rollout::bindings_of(client, &component).await?;
+    let environment = match pipeline::start(&pipeline.spec, name, args.env.as_deref()) {
+        Ok(environment) => environment,
+        Err(failure) => return Err(by_history(client, &bindings, args, failure).await),
+    };
     rollout::check_deployed(&bindings, &environment)?;
     let release = freeze(client, &component, args.image.as_deref()).await?;
     let before = rollout::release_in(&bindings, &environment);
@@ -74,11 +81,21 @@ async fn freeze(client: &Client, component: &Component, image: Option<&str>) -> 
     let template = Arc::make_mut(&mut wanted.spec.template);
     image.clone_into(&mut template.container.image);
     learn(&mut index, &wanted)?;
-    choreo_controllers::release(&index, &key).map_err(refused)?;
+    let rehearsed = choreo_controllers::release(&index, &key).map_err(refused)?;
+    let (namespace, name) = (component.namespace(), rehearsed.name.as_str());
+    // Looked at before the controllers can make it.
+    let before = store::find::<ComponentReleaseSpec>(client, namespace, name).await?;
     let change = json!({"spec": {"container": {"image": image}}});
     let place = (workload.namespace(), workload.name());
     let changed = store::merge::<WorkloadSpec>(client, place, change, manager::DEPLOY).await?;
-    terminal::line(format!("{}: image {old} -> {image}", component.name()))?;
+    let again = match before {
+        Some(_) => format!(", which release {name} has already"),
+        None => String::new(),
+    };
+    terminal::line(format!(
+        "{}: image {old} -> {image}{again}",
+        component.name()
+    ))?;
     learn(&mut index, &changed)?;
     choreo_controllers::release(&index, &key).map_err(refused)
 }
@@ -112,6 +129,32 @@ fn learn(index: &mut Index, workload: &Workload) -> Result {
 
 fn unreadable(error: serde_json::Error) -> Failure {
     Failure::new(Exit::Failed, "an object cannot be read").because(error)
+}
+
+/// What to do instead where a release comes by promotion only, but had the image before.
+async fn by_history(
+    client: &Client,
+    bindings: &[ReleaseBinding],
+    args: &Deploy,
+    failure: Failure,
+) -> Failure {
+    let env = args.env.as_deref().unwrap_or_default();
+    let (Some(image), Some(binding)) = (&args.image, rollout::binding_in(bindings, env)) else {
+        return failure;
+    };
+    let had = async {
+        let records = rollback::records_of(client, binding).await?;
+        let images = Images::read(client, binding.namespace()).await?;
+        Ok::<_, Failure>(images.has(&records, image))
+    };
+    if had.await.is_ok_and(|had| had) {
+        let component = &args.component;
+        return failure.hint(format!(
+            "it was deployed there before: `choreo rollback {component} --env {env} --to-image \
+             {image}` brings it back"
+        ));
+    }
+    failure
 }
 
 /// Stores a release, unless it is there: its name stands for its content.
@@ -257,6 +300,51 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(failure.exit(), Exit::Conflict);
+        api.stop().await;
+    }
+
+    #[tokio::test]
+    async fn where_an_image_came_by_promotion_it_comes_back_by_rollback() {
+        let api = Api::with_controllers().await;
+        api.apply(SHOP).await.unwrap();
+        let first = api.until("ReleaseBinding", "web-development", |binding| {
+            let name = binding["spec"]["releaseName"].as_str();
+            name.map(str::to_owned)
+        });
+        let first = first.await;
+        let bound = format!(
+            "
+apiVersion: openchoreo.dev/v1alpha1
+kind: ReleaseBinding
+metadata: {{name: web-staging}}
+spec:
+  owner: {{projectName: shop, componentName: web}}
+  environment: staging
+  releaseName: {first}
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: ProjectReleaseBinding
+metadata: {{name: shop-staging}}
+spec: {{owner: {{projectName: shop}}, environment: staging}}
+"
+        );
+        api.apply(&bound).await.unwrap();
+        api.until("ReleaseBinding", "web-staging", |binding| {
+            binding["status"]["history"]["sequence"].as_i64()
+        })
+        .await;
+        let help = async |image| {
+            let wanted = to(Some(image), Some("staging"));
+            let failure = deploy(&api.client, &wanted).await.unwrap_err();
+            assert_eq!(failure.exit(), Exit::Conflict);
+            failure.help().unwrap().to_owned()
+        };
+        let there = help("web:1").await;
+        assert!(
+            there.contains("`choreo rollback web --env staging --to-image web:1`"),
+            "{there}"
+        );
+        assert!(help("web:9").await.starts_with("`choreo promote web"));
         api.stop().await;
     }
 }

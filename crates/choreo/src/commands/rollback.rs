@@ -1,6 +1,8 @@
 //! `choreo rollback`: an environment goes back to an earlier deployment of a component, to its release
 //! and to how it was configured.
 
+pub(super) mod image;
+
 use choreo_model::{
     DeploymentRecord, ReleaseBinding,
     history::{Action, DeploymentRecordSpec, Outcome},
@@ -9,6 +11,7 @@ use choreo_model::{
 use kube::Client;
 use serde_json::Value;
 
+use self::image::Images;
 use crate::{
     cli::Rollback,
     client,
@@ -48,7 +51,11 @@ async fn rollback(client: &Client, args: &Rollback) -> Result {
         return Ok(());
     };
     let records = records_of(client, binding).await?;
-    let target = target(&records, binding, args)?;
+    let images = match &args.to_image {
+        Some(_) => Images::read(client, namespace).await?,
+        None => Images::default(),
+    };
+    let target = target((&records, &images), binding, args)?;
     must_exist(client, namespace, &target, &records).await?;
     bring_back(client, binding, &target, args).await?;
     let name = component.name();
@@ -64,7 +71,10 @@ async fn rollback(client: &Client, args: &Rollback) -> Result {
 }
 
 /// The deployments through a binding, oldest first.
-async fn records_of(client: &Client, binding: &ReleaseBinding) -> Result<Vec<DeploymentRecord>> {
+pub(super) async fn records_of(
+    client: &Client,
+    binding: &ReleaseBinding,
+) -> Result<Vec<DeploymentRecord>> {
     let mut records = store::list::<DeploymentRecordSpec>(client, binding.namespace()).await?;
     records.retain(|record| record.spec.binding.uid == binding.uid());
     records.sort_by_key(|record| record.spec.sequence);
@@ -73,13 +83,17 @@ async fn records_of(client: &Client, binding: &ReleaseBinding) -> Result<Vec<Dep
 
 /// What `args` ask for.
 fn target(
-    records: &[DeploymentRecord],
+    (records, images): (&[DeploymentRecord], &Images),
     binding: &ReleaseBinding,
     args: &Rollback,
 ) -> Result<Target> {
-    let record = match &args.to {
-        None => Some(last_good(records, binding, args)?),
-        Some(wanted) => named(records, wanted, args)?,
+    let record = match (&args.to, &args.to_image) {
+        (Some(wanted), _) => named(records, wanted, args)?,
+        (None, Some(image)) => {
+            let is_now = |record: &DeploymentRecord| is_now_as(record, binding, args);
+            Some(images.newest(records, image, is_now)?)
+        }
+        (None, None) => Some(last_good(records, binding, args)?),
     };
     let target = match record {
         Some(record) => Target {

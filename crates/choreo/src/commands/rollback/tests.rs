@@ -58,6 +58,7 @@ fn asked((component, env): (&str, &str), to: Option<&str>, keep_configuration: b
         component: component.to_owned(),
         env: env.to_owned(),
         to: to.map(str::to_owned),
+        to_image: None,
         keep_configuration,
         reason: Some("it loses orders".to_owned()),
         namespace: Namespace {
@@ -79,7 +80,8 @@ fn check(
 ) {
     let args = asked(("c", "production"), to, keep_configuration);
     let now = binding(history[history.len() - 1]);
-    let found = target(&records(history), &now, &args).map_err(|failure| failure.exit());
+    let found = target((&records(history), &Images::default()), &now, &args)
+        .map_err(|failure| failure.exit());
     let told = found.map(|target| {
         let wanted = serde_json::to_value(configured(&now, &target).unwrap().spec).unwrap();
         let value = wanted
@@ -115,6 +117,68 @@ fn any_deployment_can_be_named() {
     check(&HISTORY, (Some("c-3"), false), Err(Exit::Conflict));
     check(&HISTORY, (Some("5"), false), Err(Exit::NotFound));
     check(&HISTORY, (Some("c-9"), false), Ok((None, "c-9", "b")));
+}
+
+/// Asserts to which number and value a history goes back for an image.
+#[track_caller]
+fn check_image(
+    image: &str,
+    images: &Images,
+    expected: std::result::Result<(i64, &str), (Exit, &str)>,
+) {
+    let mut args = asked(("c", "production"), None, false);
+    args.to_image = Some(image.to_owned());
+    let history = [
+        ("Deploy", "c-1", "a", "Succeeded"),
+        ("Configure", "c-1", "b", "Succeeded"),
+        ("Deploy", "c-1", "c", "Failed"),
+        ("Deploy", "c-2", "a", "Failed"),
+        ("Undeploy", "c-2", "a", "Succeeded"),
+        ("Deploy", "c-3", "a", "Succeeded"),
+        ("Configure", "c-3", "b", "Succeeded"),
+    ];
+    let now = binding(history[history.len() - 1]);
+    let found = target((&records(&history), images), &now, &args);
+    let told = found.map(|target| {
+        let wanted = serde_json::to_value(configured(&now, &target).unwrap().spec).unwrap();
+        let value = wanted["workloadOverrides"]["container"]["env"][0]["value"].clone();
+        (target.sequence.unwrap(), value)
+    });
+    let told = told.map_err(|failure| {
+        (
+            failure.exit(),
+            failure.help().unwrap_or_default().to_owned(),
+        )
+    });
+    let expected = expected
+        .map(|(number, value)| (number, Value::from(value)))
+        .map_err(|(exit, help)| (exit, help.to_owned()));
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn an_image_stands_for_the_last_deployment_that_had_it() {
+    let images = Images::from([("c-1", "c:1"), ("c-2", "c:2"), ("c-3", "c:3")]);
+    let known = "there were: c:3 (deployment 7), c:2 (deployment 4), c:1 (deployment 3)";
+    check_image("c:1", &images, Ok((2, "b")));
+    check_image("c:2", &images, Ok((4, "a")));
+    check_image("c:3", &images, Ok((6, "a")));
+    check_image("c:9", &images, Err((Exit::NotFound, known)));
+    let lost = "of none of its deployments is the release still kept";
+    check_image("c:1", &Images::default(), Err((Exit::NotFound, lost)));
+}
+
+#[test]
+fn the_image_that_is_deployed_is_not_gone_back_to() {
+    let mut args = asked(("c", "production"), None, false);
+    args.to_image = Some("c:1".to_owned());
+    let images = Images::from([("c-1", "c:1")]);
+    let found = target(
+        (&records(&HISTORY[..1]), &images),
+        &binding(HISTORY[0]),
+        &args,
+    );
+    assert_eq!(found.unwrap_err().exit(), Exit::Conflict);
 }
 
 async fn recorded(api: &Api, number: i64) -> DeploymentRecord {
@@ -159,6 +223,13 @@ async fn a_deployment_comes_back_and_the_history_tells_it() {
     assert_eq!(third.spec.reason, "it loses orders");
     assert_eq!(third.spec.configuration, first.spec.configuration);
     assert_eq!(third.spec.plan_digest, first.spec.plan_digest);
+
+    // The same by its image: the last deployment that had it and was configured otherwise.
+    let mut by_image = asked(("web", "development"), None, false);
+    by_image.to_image = Some("web:1".to_owned());
+    rollback(&api.client, &by_image).await.unwrap();
+    let fourth = recorded(&api, 4).await;
+    assert_eq!(fourth.spec.configuration, second.spec.configuration);
 
     let found = audit::examine(&api.client, Some("default")).await.unwrap();
     assert_eq!(found.broken, []);
