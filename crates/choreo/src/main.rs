@@ -22,6 +22,7 @@ mod table;
 mod terminal;
 #[cfg(test)]
 mod testing;
+mod told;
 mod tree;
 mod view;
 mod waiting;

@@ -22,6 +22,7 @@ use crate::{
     failure::{Failure, Result},
     kinds::Resource,
     manager, store, terminal,
+    told::Told,
 };
 
 /// How much of a digest people are shown: enough to tell plans apart.
@@ -119,7 +120,12 @@ async fn create(
 }
 
 /// Follows a promotion to its end, or for as long as is waited. Without waiting, to its plan.
-pub(crate) async fn follow(client: &Client, promotion: Promotion, wait: &Wait) -> Result {
+pub(crate) async fn follow(
+    client: &Client,
+    promotion: Promotion,
+    wait: &Wait,
+    told: &mut Told,
+) -> Result {
     let time = if wait.no_wait { PLANNING } else { wait.timeout };
     let deadline = Instant::now() + time;
     let mut shown = String::new();
@@ -127,6 +133,7 @@ pub(crate) async fn follow(client: &Client, promotion: Promotion, wait: &Wait) -
     let mut last = promotion;
     let mut changes = changes(client, &last)?;
     loop {
+        told.promotion(&last);
         let (phase, words) = (last.status.phase, detail(&last));
         if last.status.observed_generation > 0 && words != shown {
             terminal::note(format!("  {}: {words}", phase.as_str()));
@@ -134,13 +141,13 @@ pub(crate) async fn follow(client: &Client, promotion: Promotion, wait: &Wait) -
         }
         if phase == PromotionPhase::AwaitingApproval && digest(&last) != asked {
             digest(&last).clone_into(&mut asked);
-            terminal::print(&format!("{}{}", told(&last), wanting(&last)))?;
+            told.lines(&format!("{}{}", self::told(&last), wanting(&last)))?;
         }
         if phase.is_final() {
-            return ended(&last);
+            return ended(&last, told);
         }
         if wait.no_wait && last.status.observed_generation > 0 {
-            return terminal::line(format!("{}: {}", title(&last), phase.as_str()));
+            return told.line(format!("{}: {}", title(&last), phase.as_str()));
         }
         match timeout_at(deadline, changes.next()).await {
             Ok(Some(Ok(object))) => last = store::typed(object)?,
@@ -183,12 +190,12 @@ fn late(promotion: &Promotion, wait: &Wait) -> Failure {
     ))
 }
 
-fn ended(promotion: &Promotion) -> Result {
+fn ended(promotion: &Promotion, told: &Told) -> Result {
     let outcome = promotion.status.outcome.as_deref().unwrap_or_default();
     let phase = promotion.status.phase;
     let said = format!("{}: {}: {outcome}", title(promotion), phase.as_str());
     if phase == PromotionPhase::Succeeded {
-        return terminal::line(said);
+        return told.line(said);
     }
     let decided = [PromotionPhase::Rejected, PromotionPhase::Superseded];
     let exit = if decided.contains(&phase) {

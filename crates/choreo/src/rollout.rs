@@ -19,7 +19,9 @@ use crate::{
     cli::Wait,
     exit::Exit,
     failure::{Failure, Result},
-    pipeline, store, terminal, waiting,
+    pipeline, store,
+    told::Told,
+    waiting,
 };
 
 /// The pipeline of a component's project.
@@ -155,14 +157,14 @@ impl Said<'_> {
     }
 }
 
-/// Puts a release into an environment, in the binding that is there or in a new one.
+/// Puts a release into an environment, in the binding that is there or in a new one; returns its name.
 pub(crate) async fn bind(
     client: &Client,
     component: &Component,
     bindings: &[ReleaseBinding],
     (environment, release): (&str, &str),
     said: &Said<'_>,
-) -> Result {
+) -> Result<String> {
     let namespace = component.namespace();
     let (manager, annotations) = (said.manager, said.annotations());
     if let Some(binding) = binding_in(bindings, environment) {
@@ -173,7 +175,7 @@ pub(crate) async fn bind(
         });
         let name = binding.name();
         store::merge::<ReleaseBindingSpec>(client, (namespace, name), change, manager).await?;
-        return Ok(());
+        return Ok(name.to_owned());
     }
     let name = names::component_binding(component.name(), environment);
     let binding = json!({
@@ -190,7 +192,7 @@ pub(crate) async fn bind(
         },
     });
     store::put::<ReleaseBindingSpec>(client, (namespace, &name), binding, manager).await?;
-    Ok(())
+    Ok(name)
 }
 
 /// Makes the project's cell in an environment, unless it is there.
@@ -219,9 +221,9 @@ pub(crate) async fn bind_project(
 pub(crate) async fn rolled_out(
     client: &Client,
     component: &Component,
-    environment: &str,
-    release: &str,
+    (environment, release): (&str, &str),
     wait: &Wait,
+    told: &mut Told,
 ) -> Result {
     if wait.no_wait {
         return Ok(());
@@ -229,5 +231,5 @@ pub(crate) async fn rolled_out(
     let place = (component.namespace(), component.name(), environment);
     let wanted = |binding: &ReleaseBinding| binding.spec.release_name == release;
     let item = waiting::until_ready(client, place, wanted, wait.timeout).await?;
-    terminal::line(format!("{} {environment} Ready {}", component.name(), item.detail).trim_end())
+    told.ready(format!("{} {environment} Ready {}", component.name(), item.detail).trim_end())
 }

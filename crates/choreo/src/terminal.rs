@@ -124,6 +124,18 @@ pub(crate) fn note(text: impl AsRef<str>) {
     let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
 }
 
+/// Writes a line that tells people how something goes. Where the output is for scripts, people read
+/// it on standard error.
+pub(crate) fn progress(format: Format, text: impl AsRef<str>) -> Result {
+    match format {
+        Format::Text => line(text),
+        Format::Json | Format::Yaml => {
+            note(text);
+            Ok(())
+        }
+    }
+}
+
 /// Prints a value for scripts. Text is for people, who get JSON where there is no text for them.
 pub(crate) fn data(format: Format, value: &impl serde::Serialize) -> Result {
     match format {

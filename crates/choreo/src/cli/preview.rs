@@ -52,6 +52,9 @@ pub(crate) struct PreviewCreate {
     /// Waiting
     #[command(flatten)]
     pub(crate) wait: Wait,
+    /// Output
+    #[command(flatten)]
+    pub(crate) output: OutputOnly,
 }
 
 /// Show preview environments.
@@ -76,6 +79,9 @@ pub(crate) struct PreviewExtend {
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,
+    /// Output
+    #[command(flatten)]
+    pub(crate) output: OutputOnly,
 }
 
 /// Remove a preview environment.
@@ -89,4 +95,7 @@ pub(crate) struct PreviewDelete {
     /// Waiting
     #[command(flatten)]
     pub(crate) wait: Wait,
+    /// Output
+    #[command(flatten)]
+    pub(crate) output: OutputOnly,
 }

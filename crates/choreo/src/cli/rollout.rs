@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{Namespace, values::seconds};
+use super::{Namespace, OutputOnly, values::seconds};
 
 /// Waiting for a roll-out.
 #[derive(Debug, Clone, Args)]
@@ -25,7 +25,8 @@ pub(crate) struct Deploy {
     /// Image to deploy, also one that was deployed before [default: the one its workload names]
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) image: Option<String>,
-    /// Environment, one that nothing is promoted to [default: the first of the project's pipeline]
+    /// Environment, one that nothing is promoted to, or a preview [default: the first of the project's
+    /// pipeline]
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,
     /// Why, for the history
@@ -37,6 +38,9 @@ pub(crate) struct Deploy {
     /// Waiting
     #[command(flatten)]
     pub(crate) wait: Wait,
+    /// Output
+    #[command(flatten)]
+    pub(crate) output: OutputOnly,
 }
 
 /// Bring a release to the next environment.
@@ -72,6 +76,9 @@ pub(crate) struct Promote {
     /// Waiting
     #[command(flatten)]
     pub(crate) wait: Wait,
+    /// Output
+    #[command(flatten)]
+    pub(crate) output: OutputOnly,
 }
 
 /// As whom something is said.
@@ -99,6 +106,9 @@ pub(crate) struct Approve {
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,
+    /// Output
+    #[command(flatten)]
+    pub(crate) output: OutputOnly,
 }
 
 /// Reject a promotion.
@@ -115,6 +125,9 @@ pub(crate) struct Reject {
     /// Namespace
     #[command(flatten)]
     pub(crate) namespace: Namespace,
+    /// Output
+    #[command(flatten)]
+    pub(crate) output: OutputOnly,
 }
 
 /// Bring back an earlier release.
@@ -143,4 +156,7 @@ pub(crate) struct Rollback {
     /// Waiting
     #[command(flatten)]
     pub(crate) wait: Wait,
+    /// Output
+    #[command(flatten)]
+    pub(crate) output: OutputOnly,
 }

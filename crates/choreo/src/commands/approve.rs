@@ -14,7 +14,8 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
-    manager, promotion, store, terminal,
+    manager, promotion, store,
+    told::Told,
 };
 
 /// How short a digest may be written.
@@ -25,11 +26,13 @@ const ATTEMPTS: u32 = 5;
 /// Runs `choreo approve`.
 pub(crate) async fn approve(folder: impl FnOnce() -> Result<Folder>, args: &Approve) -> Result {
     let client = client::connect_as(folder, args.identity.kubeconfig.as_deref()).await?;
-    add(&client, args).await
+    let mut told = Told::new(args.output.output, "approve", &args.namespace.namespace);
+    let result = add(&client, args, &mut told).await;
+    told.end(result)
 }
 
 /// Approves a promotion as whoever `client` is.
-pub(super) async fn add(client: &Client, args: &Approve) -> Result {
+pub(super) async fn add(client: &Client, args: &Approve, told: &mut Told) -> Result {
     let said = Said {
         namespace: &args.namespace.namespace,
         name: &args.promotion,
@@ -37,7 +40,7 @@ pub(super) async fn add(client: &Client, args: &Approve) -> Result {
         verdict: Verdict::Approve,
         comment: args.comment.as_deref(),
     };
-    said.add(client).await
+    said.add(client, told).await
 }
 
 /// Runs `choreo reject`.
@@ -50,7 +53,9 @@ pub(crate) async fn reject(folder: impl FnOnce() -> Result<Folder>, args: &Rejec
         verdict: Verdict::Reject,
         comment: Some(&args.reason),
     };
-    said.add(&client).await
+    let mut told = Told::new(args.output.output, "reject", &args.namespace.namespace);
+    let result = said.add(&client, &mut told).await;
+    told.end(result)
 }
 
 /// A decision.
@@ -64,7 +69,7 @@ struct Said<'a> {
 
 impl Said<'_> {
     /// Adds the decision to those that are there.
-    async fn add(&self, client: &Client) -> Result {
+    async fn add(&self, client: &Client, told: &mut Told) -> Result {
         let mut seen: Option<String> = None;
         for _ in 0..ATTEMPTS {
             let promotion = store::get::<PromotionSpec>(client, self.namespace, self.name).await?;
@@ -75,7 +80,7 @@ impl Said<'_> {
             match self.write(client, &promotion, &digest).await {
                 Err(failure) if failure.exit() == Exit::Conflict => {}
                 Err(failure) => return Err(failure),
-                Ok(()) => return self.tell(&promotion),
+                Ok(()) => return self.tell(&promotion, told),
             }
         }
         let message = format!("promotion {} is being changed by others", self.name);
@@ -120,14 +125,19 @@ impl Said<'_> {
         Ok(())
     }
 
-    fn tell(&self, promotion: &Promotion) -> Result {
+    fn tell(&self, promotion: &Promotion, told: &mut Told) -> Result {
+        told.promotion(promotion);
         match self.verdict {
             Verdict::Approve => {
-                terminal::print(&promotion::told(promotion))?;
+                told.summary.outcome = Some("Approved");
+                told.lines(&promotion::told(promotion))?;
                 let digest = promotion::digest(promotion);
-                terminal::line(format!("{} approved, plan {digest}", self.name))
+                told.line(format!("{} approved, plan {digest}", self.name))
             }
-            Verdict::Reject => terminal::line(format!("{} rejected", self.name)),
+            Verdict::Reject => {
+                told.summary.outcome = Some("Rejected");
+                told.line(format!("{} rejected", self.name))
+            }
         }
     }
 }

@@ -24,15 +24,19 @@ use crate::{
     folder::Folder,
     kinds, manager, pipeline,
     rollout::{self, Said},
-    store, terminal,
+    store,
+    told::Told,
 };
 
 /// Runs `choreo deploy`.
 pub(crate) async fn run(folder: &Folder, args: &Deploy) -> Result {
-    deploy(&client::connect(folder).await?, args).await
+    let client = client::connect(folder).await?;
+    let mut told = Told::new(args.output.output, "deploy", &args.namespace.namespace);
+    let result = deploy(&client, args, &mut told).await;
+    told.end(result)
 }
 
-async fn deploy(client: &Client, args: &Deploy) -> Result {
+async fn deploy(client: &Client, args: &Deploy, told: &mut Told) -> Result {
     let component = rollout::component(client, &args.namespace.namespace, &args.component).await?;
     let pipeline = rollout::pipeline_of(client, &component).await?;
     let name = component.name();
@@ -42,10 +46,12 @@ async fn deploy(client: &Client, args: &Deploy) -> Result {
         Err(failure) => return Err(by_history(client, &bindings, args, failure).await),
     };
     rollout::check_deployed(&bindings, &environment)?;
-    let release = freeze(client, &component, args.image.as_deref()).await?;
+    told.about(&component, &environment);
+    let release = freeze(client, &component, args.image.as_deref(), told).await?;
     let before = rollout::release_in(&bindings, &environment);
+    told.moves(before, &release.name);
     if before == Some(release.name.as_str()) {
-        terminal::line(format!(
+        told.unchanged(format!(
             "{name} {environment}: has {} already",
             release.name
         ))?;
@@ -57,19 +63,23 @@ async fn deploy(client: &Client, args: &Deploy) -> Result {
             action: Action::Deploy,
             reason: args.reason.as_deref(),
         };
-        rollout::bind(client, &component, &bindings, place, &said).await?;
+        let binding = rollout::bind(client, &component, &bindings, place, &said).await?;
         let before = before.unwrap_or("nothing");
-        terminal::line(format!(
-            "{name} {environment}: {before} -> {}",
-            release.name
-        ))?;
+        let line = format!("{name} {environment}: {before} -> {}", release.name);
+        told.requested(binding, line)?;
     }
-    rollout::rolled_out(client, &component, &environment, &release.name, &args.wait).await
+    let place = (environment.as_str(), release.name.as_str());
+    rollout::rolled_out(client, &component, place, &args.wait, told).await
 }
 
 /// Gives the workload its image and freezes the component. A component of which no release can be
 /// made is left as it is.
-async fn freeze(client: &Client, component: &Component, image: Option<&str>) -> Result<Release> {
+async fn freeze(
+    client: &Client,
+    component: &Component,
+    image: Option<&str>,
+    told: &Told,
+) -> Result<Release> {
     let workload = workload_of(client, component).await?;
     let mut index = index(client, component.namespace()).await?;
     let key = Key::new("Component", component.namespace(), component.name());
@@ -92,7 +102,7 @@ async fn freeze(client: &Client, component: &Component, image: Option<&str>) -> 
         Some(_) => format!(", which release {name} has already"),
         None => String::new(),
     };
-    terminal::line(format!(
+    told.line(format!(
         "{}: image {old} -> {image}{again}",
         component.name()
     ))?;
@@ -204,7 +214,7 @@ async fn workload_of(client: &Client, component: &Component) -> Result<Workload>
 mod tests {
     use super::*;
     use crate::{
-        cli::{Namespace, Wait},
+        cli::{Format, Namespace, OutputOnly, Wait},
         testing::{Api, SHOP},
     };
 
@@ -226,7 +236,15 @@ mod tests {
                 no_wait: true,
                 timeout: std::time::Duration::ZERO,
             },
+            output: OutputOnly {
+                output: Format::Json,
+            },
         }
+    }
+
+    async fn deploy(client: &Client, args: &Deploy) -> Result {
+        let mut told = Told::new(Format::Json, "deploy", "default");
+        super::deploy(client, args, &mut told).await
     }
 
     async fn image(api: &Api, release: &str) -> String {

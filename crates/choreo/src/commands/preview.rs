@@ -45,18 +45,27 @@ async fn create(client: &Client, args: &PreviewCreate) -> Result {
         Some(name) => store::find::<PreviewEnvironmentSpec>(client, namespace, name).await?,
         None => None,
     };
+    let format = args.output.output;
     let preview = match named {
-        Some(there) => change(client, &there, wanted).await?,
+        Some(there) => {
+            let changed = change(client, &there, wanted).await?;
+            terminal::progress(format, format!("{}: changed", there.name()))?;
+            changed
+        }
         None => make(client, args, wanted).await?,
     };
-    let name = preview.name();
-    let ready = until_ready(client, &preview, &args.wait).await?;
-    let status = ready.as_ref().map_or(&preview.status, |one| &one.status);
-    terminal::line(format!("{name}: {}", lasting(status)))?;
-    for url in &status.urls {
-        terminal::line(format!("  {} {}: {}", url.component, url.endpoint, url.url))?;
+    let ready = until_ready(client, &preview, &args.wait).await;
+    let seen = ready.as_ref().ok().and_then(Option::as_ref);
+    let seen = seen.unwrap_or(&preview);
+    if format != Format::Text {
+        terminal::data(format, &row(seen))?;
+    } else if ready.is_ok() {
+        terminal::line(format!("{}: {}", seen.name(), lasting(&seen.status)))?;
+        for url in &seen.status.urls {
+            terminal::line(format!("  {} {}: {}", url.component, url.endpoint, url.url))?;
+        }
     }
-    Ok(())
+    ready.map(drop)
 }
 
 /// The components asked for, each with its image or release.
@@ -132,7 +141,7 @@ async fn make(
     let place = (namespace, name.as_str());
     let made =
         store::apply::<PreviewEnvironmentSpec>(client, place, spec, manager::PREVIEW).await?;
-    terminal::line(format!("{name}: made after {from}"))?;
+    terminal::progress(args.output.output, format!("{name}: made after {from}"))?;
     Ok(made)
 }
 
@@ -150,7 +159,7 @@ async fn free_name(client: &Client, namespace: &str) -> Result<String> {
 }
 
 /// Gives a preview that is there the images or releases of `wanted`.
-async fn change(
+pub(super) async fn change(
     client: &Client,
     there: &PreviewEnvironment,
     wanted: Vec<PreviewComponent>,
@@ -164,13 +173,11 @@ async fn change(
     }
     let place = (there.namespace(), there.name());
     let change = json!({"spec": {"components": components}});
-    let changed = store::merge(client, place, change, manager::PREVIEW).await?;
-    terminal::line(format!("{}: changed", there.name()))?;
-    Ok(changed)
+    store::merge(client, place, change, manager::PREVIEW).await
 }
 
 /// Waits until what was asked for can be used; nothing when that was not wanted.
-async fn until_ready(
+pub(super) async fn until_ready(
     client: &Client,
     preview: &PreviewEnvironment,
     wait: &Wait,
@@ -291,6 +298,9 @@ async fn extend(client: &Client, args: &PreviewExtend) -> Result {
     let place = (there.namespace(), there.name());
     let change = json!({"spec": spec});
     let changed: PreviewEnvironment = store::merge(client, place, change, manager::PREVIEW).await?;
+    if args.output.output != Format::Text {
+        return terminal::data(args.output.output, &row(&changed));
+    }
     let ttl = &changed.spec.ttl;
     terminal::line(format!("{}: the lease is {ttl} from now", args.name))
 }
@@ -305,7 +315,7 @@ async fn delete(client: &Client, args: &PreviewDelete) -> Result {
     changes.next().await;
     api.delete(name, &DeleteParams::background()).await?;
     if args.wait.no_wait {
-        return terminal::line(format!("{name}: is being removed"));
+        return removed(args, "Requested", &[]);
     }
     let mut last = PreviewEnvironmentStatus::default();
     let gone = async {
@@ -332,10 +342,24 @@ async fn delete(client: &Client, args: &PreviewDelete) -> Result {
         let message = format!("{name} is not gone in time; left: {}", left.join(", "));
         return Err(Failure::new(Exit::NotReady, message).hint("deletion goes on"));
     }
-    for one in &last.report {
+    removed(args, "Removed", &last.report)
+}
+
+/// Tells how far a removal has come, and what of the preview is gone.
+fn removed(args: &PreviewDelete, outcome: &str, report: &[PreviewObject]) -> Result {
+    let (name, format) = (args.name.as_str(), args.output.output);
+    if format != Format::Text {
+        let told = json!({"name": name, "outcome": outcome, "report": report});
+        return terminal::data(format, &told);
+    }
+    for one in report {
         terminal::line(format!("  gone: {}", title(one)))?;
     }
-    terminal::line(format!("{name}: nothing is left"))
+    let end = match outcome {
+        "Removed" => "nothing is left",
+        _ => "is being removed",
+    };
+    terminal::line(format!("{name}: {end}"))
 }
 
 fn title(one: &PreviewObject) -> String {

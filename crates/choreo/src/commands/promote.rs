@@ -19,22 +19,25 @@ use crate::{
     manager, pipeline,
     promotion::{self, Wanted},
     rollout::{self, Said},
-    store, terminal,
+    store,
+    told::Told,
     tree::{self, State},
 };
 
 /// Runs `choreo promote`.
 pub(crate) async fn run(folder: impl FnOnce() -> Result<Folder>, args: &Promote) -> Result {
     let client = client::connect_as(folder, args.identity.kubeconfig.as_deref()).await?;
-    match (&args.component, &args.project) {
-        (Some(component), _) => one(&client, args, component).await,
-        (None, Some(project)) => whole(&client, args, project).await,
+    let mut told = Told::new(args.output.output, "promote", &args.namespace.namespace);
+    let result = match (&args.component, &args.project) {
+        (Some(component), _) => one(&client, args, component, &mut told).await,
+        (None, Some(project)) => whole(&client, args, project, &mut told).await,
         (None, None) => Err(Failure::new(Exit::Usage, "name a component or --project")),
-    }
+    };
+    told.end(result)
 }
 
 /// Promotes one component.
-async fn one(client: &Client, args: &Promote, component: &str) -> Result {
+async fn one(client: &Client, args: &Promote, component: &str, told: &mut Told) -> Result {
     let component = rollout::component(client, &args.namespace.namespace, component).await?;
     let pipeline = rollout::pipeline_of(client, &component).await?;
     let bindings = rollout::bindings_of(client, &component).await?;
@@ -46,9 +49,12 @@ async fn one(client: &Client, args: &Promote, component: &str) -> Result {
     if !args.force {
         check_ready(client, &component, &from).await?;
     }
+    told.about(&component, to);
+    told.moves(rollout::release_in(&bindings, to), release);
+    told.summary.from = Some(from.clone());
     if rollout::release_in(&bindings, to) == Some(release) && runs(&bindings, to, release) {
-        terminal::line(format!("{name} {to}: has {release} already"))?;
-        return rollout::rolled_out(client, &component, to, release, &args.wait).await;
+        told.unchanged(format!("{name} {to}: has {release} already"))?;
+        return rollout::rolled_out(client, &component, (to, release), &args.wait, told).await;
     }
     if is_gated(&pipeline, &from, to) {
         let owner = PromotionOwner {
@@ -56,7 +62,7 @@ async fn one(client: &Client, args: &Promote, component: &str) -> Result {
             component_name: Some(name.to_owned()),
         };
         let releases = BTreeMap::from([(name.to_owned(), release.to_owned())]);
-        return ask(client, args, owner, (&from, releases)).await;
+        return ask(client, args, owner, (&from, releases), told).await;
     }
     let place = (to, release);
     rollout::bind_project(client, &component, to, manager::PROMOTE).await?;
@@ -65,13 +71,13 @@ async fn one(client: &Client, args: &Promote, component: &str) -> Result {
         action: Action::Promote,
         reason: args.reason.as_deref(),
     };
-    rollout::bind(client, &component, &bindings, place, &said).await?;
-    terminal::line(format!("{name} {from} -> {to}: {release}"))?;
-    rollout::rolled_out(client, &component, to, release, &args.wait).await
+    let binding = rollout::bind(client, &component, &bindings, place, &said).await?;
+    told.requested(binding, format!("{name} {from} -> {to}: {release}"))?;
+    rollout::rolled_out(client, &component, place, &args.wait, told).await
 }
 
 /// Promotes every component of a project that has a release where it comes from.
-async fn whole(client: &Client, args: &Promote, project: &str) -> Result {
+async fn whole(client: &Client, args: &Promote, project: &str, told: &mut Told) -> Result {
     let namespace = args.namespace.namespace.as_str();
     let project = store::get::<ProjectSpec>(client, namespace, project).await?;
     let name = &project.spec.deployment_pipeline_ref.name;
@@ -100,7 +106,7 @@ async fn whole(client: &Client, args: &Promote, project: &str) -> Result {
         project_name: name.to_owned(),
         component_name: None,
     };
-    ask(client, args, owner, (&from, releases)).await
+    ask(client, args, owner, (&from, releases), told).await
 }
 
 /// Asks for a promotion, and follows it.
@@ -109,6 +115,7 @@ async fn ask(
     args: &Promote,
     owner: PromotionOwner,
     (from, releases): (&str, BTreeMap<String, String>),
+    told: &mut Told,
 ) -> Result {
     let wanted = Wanted {
         namespace: &args.namespace.namespace,
@@ -122,8 +129,8 @@ async fn ask(
     let promotion = promotion::request(client, &wanted).await?;
     let name = wanted.owner.name();
     let title = promotion::title(&promotion);
-    terminal::line(format!("{name} {from} -> {}: {title}", args.to))?;
-    promotion::follow(client, promotion, &args.wait).await
+    told.line(format!("{name} {from} -> {}: {title}", args.to))?;
+    promotion::follow(client, promotion, &args.wait, told).await
 }
 
 /// The environments where there is a release.

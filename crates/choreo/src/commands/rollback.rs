@@ -20,7 +20,8 @@ use crate::{
     folder::Folder,
     manager,
     rollout::{self, Said},
-    store, terminal,
+    store,
+    told::Told,
 };
 
 /// How often a binding is written whose status changes meanwhile.
@@ -38,10 +39,13 @@ struct Target {
 
 /// Runs `choreo rollback`.
 pub(crate) async fn run(folder: &Folder, args: &Rollback) -> Result {
-    rollback(&client::connect(folder).await?, args).await
+    let client = client::connect(folder).await?;
+    let mut told = Told::new(args.output.output, "rollback", &args.namespace.namespace);
+    let result = rollback(&client, args, &mut told).await;
+    told.end(result)
 }
 
-async fn rollback(client: &Client, args: &Rollback) -> Result {
+async fn rollback(client: &Client, args: &Rollback, told: &mut Told) -> Result {
     let namespace = &args.namespace.namespace;
     let component = rollout::component(client, namespace, &args.component).await?;
     let bindings = rollout::bindings_of(client, &component).await?;
@@ -63,11 +67,13 @@ async fn rollback(client: &Client, args: &Rollback) -> Result {
         format!(", as deployment {number} had it")
     });
     let release = &target.release;
-    terminal::line(format!(
-        "{name} {}: {current} -> {release}{number}",
-        args.env
-    ))?;
-    rollout::rolled_out(client, &component, &args.env, release, &args.wait).await
+    told.about(&component, &args.env);
+    told.moves(Some(&current), release);
+    told.summary.deployment = target.sequence;
+    let line = format!("{name} {}: {current} -> {release}{number}", args.env);
+    told.requested(binding.name().to_owned(), line)?;
+    let place = (args.env.as_str(), release.as_str());
+    rollout::rolled_out(client, &component, place, &args.wait, told).await
 }
 
 /// The deployments through a binding, oldest first.

@@ -45,6 +45,19 @@ fn approval() -> Approve {
     args
 }
 
+fn told() -> Told {
+    Told::new(crate::cli::Format::Json, "promote", "default")
+}
+
+/// Promotes the component; returns what was told of it.
+async fn promoted(api: &Api) -> Value {
+    let mut told = told();
+    one(&api.client, &to_staging(), "web", &mut told)
+        .await
+        .unwrap();
+    serde_json::to_value(&told.summary).unwrap()
+}
+
 /// The shop in development, and a gate before staging.
 async fn shop() -> Api {
     let api = Api::with_controllers().await;
@@ -72,9 +85,11 @@ async fn decides(api: &Api, user: &str, approval: Value) -> kube::Result<Value> 
 #[tokio::test]
 async fn a_gated_path_is_taken_by_a_promotion_that_somebody_else_approves() {
     let api = shop().await;
-    one(&api.client, &to_staging(), "web").await.unwrap();
+    let first = promoted(&api).await;
+    assert_eq!(first["promotion"], "web-staging-1");
+    assert_eq!(first["outcome"], "AwaitingApproval");
     // The same is asked for once.
-    one(&api.client, &to_staging(), "web").await.unwrap();
+    assert_eq!(promoted(&api).await, first);
     let all = store::list::<PromotionSpec>(&api.client, "default")
         .await
         .unwrap();
@@ -83,7 +98,8 @@ async fn a_gated_path_is_taken_by_a_promotion_that_somebody_else_approves() {
     };
     assert_eq!(promotion.name(), "web-staging-1");
     assert_eq!(promotion.spec.requested_by, "admin");
-    let own = approve::add(&api.client, &approval()).await.unwrap_err();
+    let own = approve::add(&api.client, &approval(), &mut told()).await;
+    let own = own.unwrap_err();
     assert_eq!(own.exit(), Exit::Invalid);
     let said = own.with_causes();
     assert!(said.contains("nobody approves their own"), "{said}");

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    cli::{Namespace, Wait},
+    cli::{Format, Namespace, OutputOnly, Wait},
     commands::audit,
     testing::{Api, SHOP},
 };
@@ -68,7 +68,16 @@ fn asked((component, env): (&str, &str), to: Option<&str>, keep_configuration: b
             no_wait: true,
             timeout: Duration::ZERO,
         },
+        output: OutputOnly {
+            output: Format::Json,
+        },
     }
+}
+
+async fn rollback(client: &Client, args: &Rollback) -> Result<Told> {
+    let mut told = Told::new(Format::Json, "rollback", "default");
+    super::rollback(client, args, &mut told).await?;
+    Ok(told)
 }
 
 /// Asserts to which number a history goes back, with which release and which value.
@@ -212,12 +221,19 @@ async fn a_deployment_comes_back_and_the_history_tells_it() {
     );
     assert_ne!(first.spec.plan_digest, second.spec.plan_digest);
 
-    rollback(
+    let told = rollback(
         &api.client,
         &asked(("web", "development"), Some("1"), false),
     )
     .await
     .unwrap();
+    let release = &first.spec.release;
+    let expected = json!({
+        "action": "rollback", "namespace": "default", "project": "shop", "component": "web",
+        "environment": "development", "previousRelease": release, "release": release,
+        "deployment": 1, "binding": "web-development", "outcome": "Requested",
+    });
+    assert_eq!(serde_json::to_value(&told.summary).unwrap(), expected);
     let third = recorded(&api, 3).await;
     assert_eq!(third.spec.action, Action::Rollback);
     assert_eq!(third.spec.reason, "it loses orders");
