@@ -2,6 +2,8 @@
 //! start. Whether it has autoDeploy makes no difference: the release is the one its controller makes,
 //! by the same function, and whoever comes second finds it made.
 
+mod preview;
+
 use std::sync::Arc;
 
 use choreo_controllers::{Change, Index, Key, Obstacle, Release};
@@ -41,6 +43,9 @@ async fn deploy(client: &Client, args: &Deploy, told: &mut Told) -> Result {
     let pipeline = rollout::pipeline_of(client, &component).await?;
     let name = component.name();
     let bindings = rollout::bindings_of(client, &component).await?;
+    if let Some(there) = preview::find(client, args).await? {
+        return preview::deploy(client, args, (&component, &bindings), &there, told).await;
+    }
     let environment = match pipeline::start(&pipeline.spec, name, args.env.as_deref()) {
         Ok(environment) => environment,
         Err(failure) => return Err(by_history(client, &bindings, args, failure).await),
