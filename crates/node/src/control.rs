@@ -64,7 +64,19 @@ pub fn concerned(index: &Index, change: &Change) -> BTreeSet<Work> {
     for object in [&change.old, &change.new].into_iter().flatten() {
         concern(index, object, &mut work);
     }
+    if let (Some(Any::Pod(pod)), None) = (&change.old, &change.new) {
+        work.extend(deployment_of(index, pod));
+    }
     work
+}
+
+/// The deployment of a pod: one that recreates waits until its old pods are gone, which is after
+/// their replica set has counted them out.
+fn deployment_of(index: &Index, pod: &Pod) -> Option<Work> {
+    let Work::ReplicaSet(key) = owner(&pod.metadata)? else {
+        return None;
+    };
+    owner(&index.replica_sets.get(&key)?.metadata)
 }
 
 fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
@@ -476,4 +488,39 @@ async fn execute(context: &Context, decision: &Decision) -> kube::Result<()> {
         context.executor.run(write).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::apps::v1::ReplicaSet;
+    use serde_json::{Value, from_value, json};
+
+    use super::*;
+
+    fn owned(name: &str, kind: &str, by: &str) -> Value {
+        let owner =
+            json!({"apiVersion": "v1", "kind": kind, "name": by, "uid": by, "controller": true});
+        json!({"metadata": {"namespace": "ns", "name": name, "uid": name, "ownerReferences": [owner]}})
+    }
+
+    #[test]
+    fn a_deployment_learns_that_a_pod_is_gone() {
+        let mut index = Index::default();
+        let set = owned("web-1", "Deployment", "web");
+        index.apply(from_value::<ReplicaSet>(set).unwrap());
+        let pod: Pod = from_value(owned("web-1-a", "ReplicaSet", "web-1")).unwrap();
+        let pod = Some(Any::Pod(Arc::new(pod)));
+        let deployment = Work::Deployment(Key::new("ns", "web"));
+        let check = |old: &Option<Any>, new: &Option<Any>, expected: bool| {
+            let change = Change {
+                old: old.clone(),
+                new: new.clone(),
+            };
+            let work = concerned(&index, &change);
+            assert_eq!(work.contains(&deployment), expected, "{work:?}");
+        };
+        check(&None, &pod, false);
+        check(&pod, &pod, false);
+        check(&pod, &None, true);
+    }
 }
