@@ -22,6 +22,8 @@ use crate::{
 
 /// The programs of the sample.
 const PROGRAMS: [&str; 4] = ["web", "catalog", "recommendations", "restock"];
+/// Where a shell and tar in one program that needs no libraries may be.
+const TOOLS: [&str; 2] = ["/usr/bin/busybox", "/bin/busybox"];
 /// A user without rights, on every Linux.
 const NOBODY: u32 = 65534;
 
@@ -195,13 +197,21 @@ impl Choreo {
     }
 
     fn up_or_skip(&self) -> Option<()> {
-        let outcome = self.start();
+        Self::or_skip(self.start())?;
+        Some(())
+    }
+
+    /// Starts the platform without applying anything, where Envoy can be had; returns its process.
+    pub(crate) fn up_bare_or_skip(&self) -> Option<u32> {
+        Some(Self::or_skip(self.up_bare())?.process())
+    }
+
+    fn or_skip(outcome: Outcome) -> Option<Outcome> {
         if outcome.code == 8 && outcome.err.contains("Envoy") {
             skipped(&outcome.err);
             return None;
         }
-        outcome.ok();
-        Some(())
+        Some(outcome.ok())
     }
 
     /// Starts the platform as it was left: applies nothing.
@@ -241,6 +251,26 @@ impl Choreo {
     /// Runs a command.
     pub(crate) fn run(&self, words: &[&str]) -> Outcome {
         self.command(words, "")
+    }
+
+    /// Packs the image `tools:1`: a shell with what goes with it, and files. None where there is none.
+    pub(crate) fn pack_tools(&self, files: &[String]) -> Option<()> {
+        let Some(tools) = TOOLS.into_iter().find(|path| Path::new(path).exists()) else {
+            skipped("there is no busybox for an image with a shell");
+            return None;
+        };
+        let (sh, tar) = (
+            format!("--add={tools}:/bin/sh"),
+            format!("--add={tools}:/bin/tar"),
+        );
+        let mut words = vec!["image", "pack", "tools:1", "--program", tools, &sh, &tar];
+        words.extend(files.iter().map(String::as_str));
+        let packed = self.run(&words);
+        if packed.code != 0 {
+            skipped(&packed.to_string());
+            return None;
+        }
+        Some(())
     }
 
     /// Applies a text.

@@ -11,10 +11,12 @@
 )]
 
 mod choreo;
+mod configuration;
 mod delivery;
 mod disk;
 mod http;
 mod machine;
+mod resources;
 mod talks;
 
 use std::time::Duration;
@@ -48,6 +50,20 @@ fn kubectl_talks_to_pods() {
 fn delivery() {
     if let Some(choreo) = Choreo::by_launcher() {
         delivery::play(&choreo);
+    }
+}
+
+#[test]
+fn resource_with_data() {
+    if let Some(choreo) = Choreo::by_launcher() {
+        resources::play(&choreo);
+    }
+}
+
+#[test]
+fn changed_configuration() {
+    if let Some(choreo) = Choreo::by_launcher() {
+        configuration::play(&choreo);
     }
 }
 

@@ -4,7 +4,6 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    path::Path,
     process::{Child, ChildStdout, Stdio},
 };
 
@@ -12,9 +11,6 @@ use crate::{
     PATIENCE,
     choreo::{Choreo, skipped},
 };
-
-/// Where a shell and tar in one program that needs no libraries may be.
-const TOOLS: [&str; 2] = ["/usr/bin/busybox", "/bin/busybox"];
 
 /// A pod that serves a page to itself only, and one that says what it is told.
 const PODS: &str = r"
@@ -24,7 +20,7 @@ metadata: {name: box, namespace: default}
 spec:
   containers:
   - name: main
-    image: box:1
+    image: tools:1
     command: [/bin/sh, -c, 'mkdir /www; echo a page > /www/index.html; exec /busybox httpd -f -p 127.0.0.1:8080 -h /www']
 ---
 apiVersion: v1
@@ -33,29 +29,17 @@ metadata: {name: repeats, namespace: default}
 spec:
   restartPolicy: Never
   containers:
-  - {name: main, image: 'box:1', stdin: true, stdinOnce: true, command: [/busybox, cat]}
+  - {name: main, image: 'tools:1', stdin: true, stdinOnce: true, command: [/busybox, cat]}
 ";
 
 /// Plays it, where kubectl and the tools are.
 pub(crate) fn play(choreo: &Choreo) {
-    let Some(tools) = TOOLS.into_iter().find(|path| Path::new(path).exists()) else {
-        return skipped("there is no busybox for an image with tar");
-    };
     if choreo.kubectl_command(&[]).output().is_err() {
         return skipped("there is no kubectl on PATH");
     }
-    let (sh, tar) = (format!("{tools}:/bin/sh"), format!("{tools}:/bin/tar"));
-    let words = ["image", "pack", "box:1", "--program", tools];
-    let files = ["--add", &sh, "--add", &tar];
-    let packed = choreo.run(&[&words[..], &files].concat());
-    if packed.code != 0 {
-        return skipped(&packed.to_string());
+    if choreo.pack_tools(&[]).is_none() || choreo.up_bare_or_skip().is_none() {
+        return;
     }
-    let started = choreo.up_bare();
-    if started.code == 8 && started.err.contains("Envoy") {
-        return skipped(&started.err);
-    }
-    started.ok();
     choreo.kubectl(&["apply", "-f", "-"], PODS).ok();
     let ready = [
         "wait",
