@@ -197,8 +197,9 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
             (conditions, Vec::new(), Effect::Pending)
         }
         Ok(((there, write), mut more)) => {
-            let held =
-                held(&compiled, there).or_else(|| quota::held(context, &name, write.as_ref()));
+            let place = (name.as_str(), write.as_ref());
+            let held = held(&compiled, there)
+                .or_else(|| quota::held(context, types::RELEASE_SYNCED, place));
             rolled_out = held.is_none();
             let write = write.filter(|_| held.is_none());
             more.retain(|_| rolled_out);

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use choreo_model::Organization;
-use choreo_model::conditions::{self, reasons, types};
+use choreo_model::conditions::{self, reasons};
 use choreo_model::organization::{OrganizationSpec, Quotas};
 use choreo_model::quantity::{bytes, milli, processors};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -53,7 +53,11 @@ pub(super) fn limits(quotas: &Quotas) -> Vec<Limit> {
 
 /// Why the rendered release `name` is not written: with it, the organisation would have more than it
 /// may. Whatever takes no more than before is written all the same.
-pub(super) fn held(context: &Context<'_>, name: &str, write: Option<&Write>) -> Option<Condition> {
+pub(super) fn held(
+    context: &Context<'_>,
+    type_: &str,
+    (name, write): (&str, Option<&Write>),
+) -> Option<Condition> {
     let Some(Write::Apply { object, .. }) = write else {
         return None;
     };
@@ -82,11 +86,7 @@ pub(super) fn held(context: &Context<'_>, name: &str, write: Option<&Write>) -> 
         told(organization, &limit, ledger),
         (limit.text)((limit.of)(&wanted)),
     );
-    Some(conditions::no(
-        types::RELEASE_SYNCED,
-        reasons::QUOTA_EXCEEDED,
-        message,
-    ))
+    Some(conditions::no(type_, reasons::QUOTA_EXCEEDED, message))
 }
 
 /// How much of something an organisation may have, and who has it.

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::{self, Effect};
 use super::rendering::{self, Pin, Rendering};
-use super::{Context, Finalizing, Obstacle, changed, hold, readiness, retention, some_of};
+use super::{Context, Finalizing, Obstacle, changed, hold, quota, readiness, retention, some_of};
 use crate::decision::{Decision, Write};
 
 const MANAGER: &str = "resourcereleasebinding-controller";
@@ -33,7 +33,7 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         Err(obstacle) => (obstructed(&obstacle), Vec::new(), Effect::Pending),
         Ok(plan) => {
             let conditions = observed(context, &plan);
-            let effect = Effect::of(plan.there, plan.write.as_ref());
+            let effect = plan.effect();
             writes.extend(plan.write);
             (conditions, plan.compiled.outputs, effect)
         }
@@ -72,6 +72,17 @@ struct Plan<'a> {
     compiled: CompiledResource,
     there: Option<&'a RenderedRelease>,
     write: Option<Write>,
+    /// Why it is not written.
+    held: Option<Condition>,
+}
+
+impl<'a> Plan<'a> {
+    fn effect(&self) -> Effect<'a> {
+        match self.held {
+            Some(_) => Effect::Pending,
+            None => Effect::of(self.there, self.write.as_ref()),
+        }
+    }
 }
 
 fn plan<'a>(context: &Context<'a>, binding: &ResourceReleaseBinding) -> Result<Plan<'a>, Obstacle> {
@@ -112,11 +123,13 @@ fn plan<'a>(context: &Context<'a>, binding: &ResourceReleaseBinding) -> Result<P
         compiled: &compiled.compiled,
     };
     let (there, write) = rendering::release(context, binding, rendering)?;
+    let held = quota::held(context, types::SYNCED, (&name, write.as_ref()));
     Ok(Plan {
         name,
         compiled,
         there,
-        write,
+        write: write.filter(|_| held.is_none()),
+        held,
     })
 }
 
@@ -166,8 +179,11 @@ fn unsynced(synced: Condition) -> Vec<Condition> {
 
 /// The conditions told by the rendered release that is there.
 fn observed(context: &Context<'_>, plan: &Plan<'_>) -> Vec<Condition> {
-    let synced = rendering::synced(context, types::SYNCED, &plan.name, plan.there);
-    if synced.status != "True" {
+    let written = || rendering::synced(context, types::SYNCED, &plan.name, plan.there);
+    let synced = plan.held.clone().unwrap_or_else(written);
+    // What runs goes on telling how it is while more is held back.
+    let stays = plan.held.is_some() && plan.there.is_some();
+    if synced.status != "True" && !stays {
         return unsynced(synced);
     }
     let type_ = types::RESOURCES_READY;

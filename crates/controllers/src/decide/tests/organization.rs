@@ -96,6 +96,62 @@ spec:
 }
 
 #[test]
+fn a_resource_that_would_take_too_much_is_held_back_and_what_runs_of_it_stays() {
+    let server = "
+    - id: server
+      template:
+        apiVersion: apps/v1
+        kind: StatefulSet
+        metadata: { name: '${metadata.name}', namespace: '${metadata.namespace}' }
+        spec: { replicas: '${parameters.replicas}' }
+";
+    let database = |replicas: u32| {
+        let yaml = super::resource::database();
+        let (head, tail) = yaml
+            .split_once("---\napiVersion: openchoreo.dev/v1alpha1\nkind: Resource\n")
+            .unwrap();
+        let type_ = head.split_once("  resources:").unwrap().0;
+        let type_ = type_.split_once("  outputs:").unwrap().0;
+        let tail = tail.replace("size: small", &format!("replicas: {replicas}"));
+        format!(
+            "{type_}  resources:{server}---\napiVersion: openchoreo.dev/v1alpha1\nkind: Resource\n{tail}"
+        )
+    };
+    let keys = [
+        ("Project", "shop"),
+        ("Resource", "db"),
+        ("ResourceReleaseBinding", "db-development"),
+    ];
+    let synced =
+        |world: &World| world.condition("ResourceReleaseBinding", "db-development", "Synced");
+    let rendered = Key::new(
+        "RenderedRelease",
+        "default",
+        &choreo_model::names::resource_name("db", "development"),
+    );
+    let mut world = World::new(&format!("{}{ACME}", database(2)));
+    world.live(&keys);
+    let why = "Synced False QuotaExceeded: organization \"acme\" may have 1 replicas and has 0; this \
+               needs 2";
+    assert_eq!(synced(&world), why);
+    assert!(!world.stored.contains_key(&rendered));
+    world.add(&database(1));
+    world.live(&keys);
+    assert!(
+        synced(&world).starts_with("Synced True"),
+        "{}",
+        synced(&world)
+    );
+    let before = world.stored[&rendered].clone();
+    world.add(&database(3));
+    world.live(&keys);
+    let why = "Synced False QuotaExceeded: organization \"acme\" may have 1 replicas and has 1 (shop 1); \
+               this needs 3";
+    assert_eq!(synced(&world), why);
+    assert_eq!(world.stored[&rendered]["spec"], before["spec"]);
+}
+
+#[test]
 fn an_organisation_with_projects_is_not_deleted() {
     let going = ACME.replace(
         "finalizers",
