@@ -42,6 +42,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) to: &'a str,
     /// The release of each component.
     pub(crate) releases: BTreeMap<String, String>,
+    /// And of each managed resource.
+    pub(crate) resources: BTreeMap<String, String>,
     /// Why.
     pub(crate) reason: Option<&'a str>,
     /// Why nobody is waited for.
@@ -61,6 +63,7 @@ pub(crate) async fn request(client: &Client, wanted: &Wanted<'_>) -> Result<Prom
                 spec.target_environment.as_str(),
             ) == (wanted.from, wanted.to)
             && spec.releases == wanted.releases
+            && spec.resources == wanted.resources
     };
     if let Some(asked) = known.iter().find(same) {
         terminal::note(format!("{} was asked for already", title(asked)));
@@ -98,8 +101,15 @@ async fn create(
         "owner": wanted.owner,
         "sourceEnvironment": wanted.from,
         "targetEnvironment": wanted.to,
-        "releases": wanted.releases,
     });
+    for (field, releases) in [
+        ("releases", &wanted.releases),
+        ("resources", &wanted.resources),
+    ] {
+        if !releases.is_empty() {
+            spec[field] = json!(releases);
+        }
+    }
     if let Some(reason) = wanted.reason {
         spec["reason"] = json!(reason);
     }
@@ -236,7 +246,7 @@ pub(crate) fn told(promotion: &Promotion) -> String {
     for one in &status.plan {
         let from = one.from.as_deref().unwrap_or("nothing");
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {}: {from} -> {}", one.component, one.to);
+        let _ = writeln!(text, "  {}: {from} -> {}", one.part(), one.to);
         for change in &one.changes {
             let _ = writeln!(text, "    {change}");
         }

@@ -142,7 +142,9 @@ impl Told {
             .clone_from(&spec.owner.component_name);
         self.summary.environment = Some(spec.target_environment.clone());
         self.summary.from = Some(spec.source_environment.clone());
+        self.summary.resource.clone_from(&spec.owner.resource_name);
         self.summary.releases.clone_from(&spec.releases);
+        self.summary.resources.clone_from(&spec.resources);
         self.summary.promotion = Some(promotion.name().to_owned());
         self.summary.plan_digest.clone_from(&status.plan_digest);
         self.summary.outcome = Some(status.phase.as_str());

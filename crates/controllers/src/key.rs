@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use choreo_model::promotion::Part;
+
 /// An object of the platform.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -70,6 +72,14 @@ pub(crate) enum By {
     Material,
     /// The plane they name: `kind/namespace/name`; empty for those that need one and name none.
     Plane,
+}
+
+/// The groups of a part: all that is of it, and all that is of it in one environment.
+pub(crate) const fn groups(part: Part<'_>) -> (By, By, &str) {
+    match part {
+        Part::Component(name) => (By::Component, By::ComponentEnvironment, name),
+        Part::Resource(name) => (By::Resource, By::ResourceEnvironment, name),
+    }
 }
 
 /// Objects of one kind that have something in common.

@@ -29,7 +29,7 @@ use choreo_model::{Object, Spec, labels};
 use serde_json::Value;
 
 use crate::aside::Aside;
-use crate::key::{By, Group, Key, place};
+use crate::key::{By, Group, Key, groups, place};
 use crate::material;
 
 /// Objects by namespace and name.
@@ -314,16 +314,15 @@ tables! {
         let spec = &promotion.spec;
         let (project, environment) = (&spec.owner.project_name, &spec.target_environment);
         let namespace = promotion.namespace();
-        let components = spec.releases.keys().flat_map(|component| [
-            Group::new("Promotion", By::Component, &[namespace, project, component]),
-            Group::new(
-                "Promotion",
-                By::ComponentEnvironment,
-                &[namespace, project, component, environment],
-            ),
-        ]);
+        let parts = spec.parts().flat_map(|(part, _)| {
+            let (by, there, name) = groups(part);
+            [
+                Group::new("Promotion", by, &[namespace, project, name]),
+                Group::new("Promotion", there, &[namespace, project, name, environment]),
+            ]
+        });
         let project = Group::new("Promotion", By::Project, &[namespace, project]);
-        components.chain([project]).collect()
+        parts.chain([project]).collect()
     };
     planes: DataPlaneSpec, |plane| {
         observed_by("DataPlane", plane, plane.spec.observability_plane_ref.as_ref())

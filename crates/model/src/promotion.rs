@@ -1,8 +1,11 @@
 //! Promotions: releases on their way from one environment to another, and what holds them back.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod status;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +13,11 @@ use crate::brakes::Approvals;
 use crate::check::{Check, Checker};
 use crate::object::{Object, Spec};
 use crate::schema;
+
+pub use self::status::{
+    ApprovalStatus, CheckState, CheckStatus, PlannedComponent, Progress, PromotionPhase,
+    PromotionStatus,
+};
 
 /// Who asks for the promotions that a pipeline makes by itself.
 pub const PIPELINE: &str = "system:choreo:pipeline";
@@ -22,7 +30,7 @@ pub type Promotion = Object<PromotionSpec>;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PromotionSpec {
-    /// The project, and the component if it is one alone.
+    /// The project, and the component or managed resource if it is one alone.
     #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
     pub owner: PromotionOwner,
     /// Where the releases come from.
@@ -34,9 +42,13 @@ pub struct PromotionSpec {
     #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
     pub target_environment: String,
     /// Exactly what is promoted: the release of each component.
-    #[schemars(length(min = 1))]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
     pub releases: BTreeMap<String, String>,
+    /// And the release of each managed resource. Resources go before the components that use them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
+    pub resources: BTreeMap<String, String>,
     /// Why, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
@@ -56,20 +68,52 @@ pub struct PromotionSpec {
 /// What a promotion is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the fields are those of every owner"
+)]
 pub struct PromotionOwner {
     /// The name of the project.
     #[schemars(length(min = 1))]
     pub project_name: String,
-    /// The name of the component; left out, the promotion is of the project, whose components go one
-    /// after the other in the order of their dependencies.
+    /// The name of the component, if it is one alone; managed resources that it uses may come along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component_name: Option<String>,
+    /// The name of the managed resource, if it is one alone. Where neither is named, the promotion is
+    /// of the project, whose components and resources go one after the other in the order of their
+    /// dependencies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<String>,
 }
 
 impl PromotionOwner {
-    /// The component, or else the project.
+    /// The component or resource, or else the project.
     pub fn name(&self) -> &str {
-        self.component_name.as_deref().unwrap_or(&self.project_name)
+        let one = self.component_name.as_ref().or(self.resource_name.as_ref());
+        one.unwrap_or(&self.project_name)
+    }
+
+    /// Whether the promotion is of the project as a whole.
+    pub const fn is_whole(&self) -> bool {
+        self.component_name.is_none() && self.resource_name.is_none()
+    }
+}
+
+/// What a promotion brings on: each has a release and a binding of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part<'a> {
+    /// A component.
+    Component(&'a str),
+    /// A managed resource.
+    Resource(&'a str),
+}
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Component(name) => f.write_str(name),
+            Self::Resource(name) => write!(f, "resource {name}"),
+        }
     }
 }
 
@@ -134,6 +178,26 @@ pub struct Tally<'a> {
 }
 
 impl PromotionSpec {
+    /// Everything that is promoted, with its release.
+    pub fn parts(&self) -> impl Iterator<Item = (Part<'_>, &str)> {
+        let components = self.releases.iter();
+        let components = components.map(|(name, release)| (Part::Component(name), release));
+        let resources = self.resources.iter();
+        let resources = resources.map(|(name, release)| (Part::Resource(name), release));
+        components
+            .chain(resources)
+            .map(|(part, release)| (part, release.as_str()))
+    }
+
+    /// The release of a part.
+    pub fn release_of(&self, part: Part<'_>) -> Option<&str> {
+        let found = match part {
+            Part::Component(name) => self.releases.get(name),
+            Part::Resource(name) => self.resources.get(name),
+        };
+        found.map(String::as_str)
+    }
+
     /// What the approvals amount to for the plan `digest` where `rules` say whose count.
     pub fn tally(&self, rules: &Approvals, digest: &str) -> Tally<'_> {
         let mut tally = Tally::default();
@@ -181,194 +245,6 @@ impl PromotionSpec {
     }
 }
 
-/// How far a promotion has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum PromotionPhase {
-    /// There is no plan yet, or another promotion is under way.
-    #[default]
-    Pending,
-    /// People have to approve the plan.
-    AwaitingApproval,
-    /// A freeze window is open.
-    Frozen,
-    /// Checks run.
-    Checking,
-    /// The releases are being put into the environment, one after the other.
-    Deploying,
-    /// They are being taken back.
-    RollingBack,
-    /// They run.
-    Succeeded,
-    /// Somebody said no.
-    Rejected,
-    /// A check failed, or a release did not become ready.
-    Failed,
-    /// A release did not become ready in time, and what was there before is there again.
-    RolledBack,
-    /// A later promotion, or somebody by hand, put other releases there.
-    Superseded,
-}
-
-impl PromotionPhase {
-    /// The phase, as manifests write it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "Pending",
-            Self::AwaitingApproval => "AwaitingApproval",
-            Self::Frozen => "Frozen",
-            Self::Checking => "Checking",
-            Self::Deploying => "Deploying",
-            Self::RollingBack => "RollingBack",
-            Self::Succeeded => "Succeeded",
-            Self::Rejected => "Rejected",
-            Self::Failed => "Failed",
-            Self::RolledBack => "RolledBack",
-            Self::Superseded => "Superseded",
-        }
-    }
-
-    /// Whether nothing follows.
-    pub const fn is_final(self) -> bool {
-        match self {
-            Self::Succeeded
-            | Self::Rejected
-            | Self::Failed
-            | Self::RolledBack
-            | Self::Superseded => true,
-            Self::Pending
-            | Self::AwaitingApproval
-            | Self::Frozen
-            | Self::Checking
-            | Self::Deploying
-            | Self::RollingBack => false,
-        }
-    }
-}
-
-/// What was observed of a promotion.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PromotionStatus {
-    /// The generation this status is about.
-    #[serde(skip_serializing_if = "schema::is_zero")]
-    pub observed_generation: i64,
-    /// How far it has come.
-    pub phase: PromotionPhase,
-    /// What tells the plan apart from every other: the releases, and every object that would be
-    /// rendered of them. This is what people approve.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan_digest: Option<String>,
-    /// What happens to each component.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub plan: Vec<PlannedComponent>,
-    /// Whose approval is needed, and who gave it; nothing where none is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub approval: Option<ApprovalStatus>,
-    /// What came of the checks.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub checks: Vec<CheckStatus>,
-    /// `Planned`, `Approved`, `OutsideFreeze`, `ChecksPassed`, `Deployed`, `Ready` and `Finalizing`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-    /// When the first release was put into the environment.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-    /// When it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Time>,
-    /// How it ended, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
-}
-
-/// What a promotion does to one component.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PlannedComponent {
-    /// The component.
-    pub component: String,
-    /// The release the environment has; nothing where it has none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// The release it gets.
-    pub to: String,
-    /// The identifier of that release.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub uid: String,
-    /// The objects that are added (`+`), changed (`~`) and taken away (`-`), the first of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<String>,
-    /// When it is its turn: after all components of lower numbers are ready.
-    pub wave: u32,
-    /// How far it has come.
-    pub progress: Progress,
-    /// When it was its turn.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-}
-
-/// How far a component of a promotion has come.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-pub enum Progress {
-    /// It is not its turn.
-    #[default]
-    Waiting,
-    /// Its binding is being moved.
-    Starting,
-    /// The new release has been seen to be rendered.
-    RollingOut,
-    /// It was ready with the new release.
-    Ready,
-}
-
-/// Whose approval a promotion needs, and who gave it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ApprovalStatus {
-    /// How many must approve.
-    pub needed: u32,
-    /// Who may.
-    pub from: String,
-    /// Who approved the plan as it is.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub given: Vec<String>,
-    /// Who approved a plan that has changed since.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub stale: Vec<String>,
-}
-
-/// What came of a check.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct CheckStatus {
-    /// The check.
-    pub name: String,
-    /// What came of it.
-    pub state: CheckState,
-    /// The plan it was made for.
-    pub plan_digest: String,
-    /// What there is to say.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// When it began.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-}
-
-/// What came of a check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum CheckState {
-    /// Nothing yet.
-    #[default]
-    Running,
-    /// It succeeded.
-    Passed,
-    /// It did not.
-    Failed,
-}
-
 impl Spec for PromotionSpec {
     type Status = PromotionStatus;
     const KIND: &'static str = "Promotion";
@@ -410,6 +286,7 @@ impl PromotionSpec {
             &old.target_environment,
         );
         out.unchanged("releases", &self.releases, &old.releases);
+        out.unchanged("resources", &self.resources, &old.resources);
         out.unchanged("reason", &self.reason, &old.reason);
         out.unchanged("requestedBy", &self.requested_by, &old.requested_by);
         if !self.approvals.starts_with(&old.approvals) {
@@ -421,22 +298,45 @@ impl PromotionSpec {
     }
 
     fn check_releases(&self, out: &mut Checker) {
-        if self.releases.is_empty() {
+        let owner = &self.owner;
+        if self.parts().next().is_none() {
             out.add("releases", "must name the release of each component");
         }
         for (component, release) in &self.releases {
             out.filled(&format!("releases.{component}"), release);
         }
-        if let Some(component) = &self.owner.component_name
-            && self.releases.keys().any(|named| named != component)
-        {
+        for (resource, release) in &self.resources {
+            out.filled(&format!("resources.{resource}"), release);
+        }
+        if owner.component_name.is_some() && owner.resource_name.is_some() {
             out.add(
-                "releases",
-                &format!(
-                    "names other components than \"{component}\"; leave owner.componentName out to \
-                     promote the project"
-                ),
+                "owner",
+                "names a component and a resource; name one of them",
             );
+        }
+        let others =
+            |named: &BTreeMap<String, String>, own: &String| named.keys().any(|name| name != own);
+        if let Some(component) = &owner.component_name
+            && others(&self.releases, component)
+        {
+            let message = format!(
+                "names other components than \"{component}\"; leave owner.componentName out to \
+                 promote the project"
+            );
+            out.add("releases", &message);
+        }
+        if owner.resource_name.is_some() && !self.releases.is_empty() {
+            let message = "names components; leave owner.resourceName out to promote the project";
+            out.add("releases", message);
+        }
+        if let Some(resource) = &owner.resource_name
+            && others(&self.resources, resource)
+        {
+            let message = format!(
+                "names other resources than \"{resource}\"; leave owner.resourceName out to \
+                 promote the project"
+            );
+            out.add("resources", &message);
         }
     }
 }
@@ -504,6 +404,57 @@ mod tests {
         let mut promotion = promotion(&json!([{ "by": "bob", "planDigest": "one" }]));
         promotion.requested_by.clear();
         assert!(!promotion.is_entitled(Some(&rules(1)), "one"));
+    }
+
+    #[test]
+    fn what_is_promoted_is_what_the_owner_says() {
+        let check = |owner: serde_json::Value, parts: serde_json::Value| {
+            let mut spec = json!({
+                "owner": owner, "sourceEnvironment": "staging", "targetEnvironment": "production",
+            });
+            spec["releases"] = parts["components"].clone();
+            spec["resources"] = parts["resources"].clone();
+            for field in ["releases", "resources"] {
+                if spec[field].is_null() {
+                    spec[field] = json!({});
+                }
+            }
+            let object =
+                json!({ "metadata": { "name": "p", "namespace": "default" }, "spec": spec });
+            let violations = crate::check::object::<PromotionSpec>(&object, None);
+            violations
+                .into_iter()
+                .map(|one| one.field)
+                .collect::<Vec<_>>()
+        };
+        let web = json!({ "components": { "web": "web-1" } });
+        let db = json!({ "resources": { "db": "db-1" } });
+        let both = json!({ "components": { "web": "web-1" }, "resources": { "db": "db-1" } });
+        let project = json!({ "projectName": "shop" });
+        let of_web = json!({ "projectName": "shop", "componentName": "web" });
+        let of_db = json!({ "projectName": "shop", "resourceName": "db" });
+        let of_both =
+            json!({ "projectName": "shop", "componentName": "web", "resourceName": "db" });
+        let none: [&str; 0] = [];
+        for (owner, parts) in [
+            (&project, &both),
+            (&of_web, &web),
+            (&of_web, &both),
+            (&of_db, &db),
+        ] {
+            assert_eq!(check(owner.clone(), parts.clone()), none, "{owner} {parts}");
+        }
+        assert_eq!(check(project, json!({})), ["spec.releases"]);
+        assert_eq!(check(of_db.clone(), both.clone()), ["spec.releases"]);
+        assert_eq!(check(of_both, both), ["spec.owner", "spec.releases"]);
+        assert_eq!(
+            check(of_web, json!({ "components": { "api": "api-1" } })),
+            ["spec.releases"]
+        );
+        assert_eq!(
+            check(of_db, json!({ "resources": { "queue": "queue-1" } })),
+            ["spec.resources"]
+        );
     }
 
     #[test]

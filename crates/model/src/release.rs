@@ -201,15 +201,34 @@ pub struct ContainerOverrides {
     pub files: Vec<FileVar>,
 }
 
-impl ReleaseBindingStatus {
+/// The releases that a binding tells of: what is rendered, and what was ready before. Releases are told
+/// apart by their identifiers.
+#[derive(Clone, Copy, Debug)]
+pub struct RolledOut<'a> {
+    /// The release that is rendered.
+    pub release: Option<&'a str>,
+    /// Its identifier.
+    pub uid: Option<&'a str>,
+    /// The releases that were ready, each with its identifier.
+    pub proven: &'a BTreeMap<String, String>,
+}
+
+impl RolledOut<'_> {
     /// Whether a release is what is rendered, or was ready here.
     pub fn knows(&self, release: &str, uid: &str) -> bool {
-        let runs = self.release.as_deref() == Some(release);
-        (runs && self.release_uid.as_deref() == Some(uid))
-            || self
-                .proven_releases
-                .get(release)
-                .is_some_and(|known| known == uid)
+        let runs = self.release == Some(release) && self.uid == Some(uid);
+        runs || self.proven.get(release).is_some_and(|known| known == uid)
+    }
+}
+
+impl ReleaseBindingStatus {
+    /// The releases it tells of.
+    pub fn rolled_out(&self) -> RolledOut<'_> {
+        RolledOut {
+            release: self.release.as_deref(),
+            uid: self.release_uid.as_deref(),
+            proven: &self.proven_releases,
+        }
     }
 }
 

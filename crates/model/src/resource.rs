@@ -3,6 +3,7 @@
 //! A resource goes the way of a project: its type and parameters are frozen in a release, and a
 //! binding puts the release into an environment. What components get of it are its outputs.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -15,6 +16,7 @@ use crate::check::{Check, Checker};
 use crate::history::HistoryHead;
 use crate::object::{Object, Spec};
 use crate::reference::{ResourceTypeKind, ResourceTypeRef};
+use crate::release::RolledOut;
 use crate::resource_type::{ResourceOutput, ResourceTypeSpec, RetainPolicy};
 use crate::schema;
 use crate::shared::{ProjectOwner, Released, ResourceOwner};
@@ -154,6 +156,27 @@ pub struct ResourceReleaseBindingStatus {
     /// The last record of what was deployed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryHead>,
+    /// The release that is rendered. At the gate of an environment it may be another than the one
+    /// the binding names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The identifier of that release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_uid: Option<String>,
+    /// The releases that were ready here, as long as they are kept, each with its identifier.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub proven_releases: BTreeMap<String, String>,
+}
+
+impl ResourceReleaseBindingStatus {
+    /// The releases it tells of.
+    pub fn rolled_out(&self) -> RolledOut<'_> {
+        RolledOut {
+            release: self.release.as_deref(),
+            uid: self.release_uid.as_deref(),
+            proven: &self.proven_releases,
+        }
+    }
 }
 
 impl Spec for ResourceReleaseBindingSpec {

@@ -147,6 +147,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "choreo promote --project storefront --to production --reason spring-sale",
             ),
             (
+                "Bring a managed resource there by itself",
+                "choreo promote --resource orders --to staging",
+            ),
+            (
                 "Wait for nobody, in an emergency",
                 "choreo promote catalog --to production --break-glass checkout-is-down",
             ),

@@ -47,11 +47,15 @@ pub(crate) struct Deploy {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Promote {
     /// The component
-    #[arg(required_unless_present = "project", conflicts_with = "project")]
+    #[arg(required_unless_present_any = ["project", "resource"])]
+    #[arg(conflicts_with_all = ["project", "resource"])]
     pub(crate) component: Option<String>,
-    /// Whole project in place of a component, in the order of its components' dependencies
+    /// Whole project in place of a component, its resources included, in the order of dependencies
     #[arg(short, long, value_name = "NAME")]
     pub(crate) project: Option<String>,
+    /// Managed resource in place of a component
+    #[arg(long, value_name = "NAME", conflicts_with = "project")]
+    pub(crate) resource: Option<String>,
     /// Environment to bring it to
     #[arg(long, value_name = "ENVIRONMENT")]
     pub(crate) to: String,

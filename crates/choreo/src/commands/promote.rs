@@ -1,6 +1,8 @@
 //! `choreo promote`: releases go on to the next environment, along the pipeline. Where the path is
 //! gated, they go by a promotion, which may wait for people.
 
+mod resources;
+
 use std::collections::BTreeMap;
 
 use choreo_model::{
@@ -28,12 +30,23 @@ use crate::{
 pub(crate) async fn run(folder: impl FnOnce() -> Result<Folder>, args: &Promote) -> Result {
     let client = client::connect_as(folder, args.identity.kubeconfig.as_deref()).await?;
     let mut told = Told::new(args.output.output, "promote", &args.namespace.namespace);
-    let result = match (&args.component, &args.project) {
-        (Some(component), _) => one(&client, args, component, &mut told).await,
-        (None, Some(project)) => whole(&client, args, project, &mut told).await,
-        (None, None) => Err(Failure::new(Exit::Usage, "name a component or --project")),
+    let result = match (&args.component, &args.project, &args.resource) {
+        (Some(component), _, _) => one(&client, args, component, &mut told).await,
+        (None, Some(project), _) => whole(&client, args, project, &mut told).await,
+        (None, None, Some(resource)) => resources::one(&client, args, resource, &mut told).await,
+        (None, None, None) => {
+            let message = "name a component, --project or --resource";
+            Err(Failure::new(Exit::Usage, message))
+        }
     };
     told.end(result)
+}
+
+/// What is promoted: the release of each component and of each managed resource.
+#[derive(Default)]
+struct Parts {
+    components: BTreeMap<String, String>,
+    resources: BTreeMap<String, String>,
 }
 
 /// Promotes one component.
@@ -60,9 +73,14 @@ async fn one(client: &Client, args: &Promote, component: &str, told: &mut Told) 
         let owner = PromotionOwner {
             project_name: component.spec.owner.project_name.clone(),
             component_name: Some(name.to_owned()),
+            resource_name: None,
         };
-        let releases = BTreeMap::from([(name.to_owned(), release.to_owned())]);
-        return ask(client, args, owner, (&from, releases), told).await;
+        let resources = resources::missing(client, (&component, &bindings), (&from, to)).await?;
+        let parts = Parts {
+            components: BTreeMap::from([(name.to_owned(), release.to_owned())]),
+            resources,
+        };
+        return ask(client, args, owner, (&from, parts), told).await;
     }
     let place = (to, release);
     rollout::bind_project(client, &component, to, manager::PROMOTE).await?;
@@ -76,7 +94,7 @@ async fn one(client: &Client, args: &Promote, component: &str, told: &mut Told) 
     rollout::rolled_out(client, &component, place, &args.wait, told).await
 }
 
-/// Promotes every component of a project that has a release where it comes from.
+/// Promotes every component and resource of a project that has a release where it comes from.
 async fn whole(client: &Client, args: &Promote, project: &str, told: &mut Told) -> Result {
     let namespace = args.namespace.namespace.as_str();
     let project = store::get::<ProjectSpec>(client, namespace, project).await?;
@@ -96,7 +114,9 @@ async fn whole(client: &Client, args: &Promote, project: &str, told: &mut Told) 
             (component, binding.spec.release_name.clone())
         })
         .collect();
+    let resources = resources::bindings_of(client, namespace, name).await?;
     if !args.force {
+        resources::check_ready(&resources, &from)?;
         for component in releases.keys() {
             let component = store::get::<ComponentSpec>(client, namespace, component).await?;
             check_ready(client, &component, &from).await?;
@@ -105,8 +125,13 @@ async fn whole(client: &Client, args: &Promote, project: &str, told: &mut Told) 
     let owner = PromotionOwner {
         project_name: name.to_owned(),
         component_name: None,
+        resource_name: None,
     };
-    ask(client, args, owner, (&from, releases), told).await
+    let parts = Parts {
+        components: releases,
+        resources: resources::releases_in(&resources, &from),
+    };
+    ask(client, args, owner, (&from, parts), told).await
 }
 
 /// Asks for a promotion, and follows it.
@@ -114,7 +139,7 @@ async fn ask(
     client: &Client,
     args: &Promote,
     owner: PromotionOwner,
-    (from, releases): (&str, BTreeMap<String, String>),
+    (from, parts): (&str, Parts),
     told: &mut Told,
 ) -> Result {
     let wanted = Wanted {
@@ -122,7 +147,8 @@ async fn ask(
         owner,
         from,
         to: &args.to,
-        releases,
+        releases: parts.components,
+        resources: parts.resources,
         reason: args.reason.as_deref(),
         break_glass: args.break_glass.as_deref(),
     };

@@ -9,15 +9,17 @@ use std::collections::BTreeMap;
 use choreo_model::brakes::{Automatic, PromotionStrategy};
 use choreo_model::conditions::{self, types};
 use choreo_model::platform::{DeploymentPipelineSpec, PromotionPath};
-use choreo_model::promotion::{PIPELINE, PromotionSpec};
-use choreo_model::release::{ReleaseBindingSpec, ReleaseBindingStatus};
-use choreo_model::{Project, Promotion, ReleaseBinding, labels, names};
+use choreo_model::promotion::{PIPELINE, Part, PromotionSpec};
+use choreo_model::release::ReleaseBindingSpec;
+use choreo_model::resource::ResourceReleaseBindingSpec;
+use choreo_model::{Object, Project, Promotion, labels, names};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
+use super::gate::Gated;
 use super::{Context, apply, metadata, pipeline};
 use crate::decision::Write;
-use crate::key::By;
+use crate::key::{By, groups};
 
 /// What is asked for now, and when to look again.
 #[derive(Default)]
@@ -32,36 +34,36 @@ impl Asked {
     }
 }
 
-/// Asks for the release of a component, whose status will be `status`, on every path of its own that
-/// begins where `binding` is.
-pub(super) fn of_component(
+/// Asks for the release of a part, whose status will be `status`, on every path of its own that begins
+/// where `binding` is.
+pub(super) fn of_binding<T: Gated>(
     context: &Context<'_>,
-    binding: &ReleaseBinding,
-    status: &ReleaseBindingStatus,
+    binding: &Object<T>,
+    status: &T::Status,
 ) -> Asked {
     let mut asked = Asked::default();
-    let owner = &binding.spec.owner;
-    let pipeline = pipeline::of_project(context, &owner.project_name).ok();
-    let Some((pipeline, release)) = pipeline.zip(status.release.clone()) else {
+    let spec = &binding.spec;
+    let pipeline = pipeline::of_project(context, spec.project()).ok();
+    let release = T::rolled_out(status).release;
+    let Some((pipeline, release)) = pipeline.zip(release) else {
         return asked;
     };
-    let source = &binding.spec.environment;
+    let source = spec.environment();
     for (path, target) in steps(&pipeline.spec, source, PromotionStrategy::Component) {
-        let releases = BTreeMap::from([(owner.component_name.clone(), release.clone())]);
         let request = Request {
-            project: &owner.project_name,
-            component: Some(&owner.component_name),
+            project: spec.project(),
+            alone: Some(spec.part()),
             source,
             target,
-            releases,
+            parts: vec![(spec.part(), release)],
         };
-        let ready = ready_since(status);
+        let ready = ready_since::<T>(status);
         request.when_due(context, path, ready, &mut asked);
     }
     asked
 }
 
-/// Asks for the releases of all components of a project on every path that it takes as a whole.
+/// Asks for the releases of everything in a project on every path that it takes as a whole.
 pub(super) fn of_project(context: &Context<'_>, project: &Project) -> Asked {
     let mut asked = Asked::default();
     let Ok(pipeline) = pipeline::of_project(context, project.name()) else {
@@ -70,29 +72,40 @@ pub(super) fn of_project(context: &Context<'_>, project: &Project) -> Asked {
     let pipeline = &pipeline.spec;
     for source in pipeline.environments() {
         for (path, target) in steps(pipeline, source, PromotionStrategy::Project) {
-            let bindings = bindings(context, project, source);
-            let releases: BTreeMap<String, String> = bindings
-                .iter()
-                .filter_map(|binding| {
-                    let component = binding.spec.owner.component_name.clone();
-                    Some((component, binding.status.release.clone()?))
-                })
-                .collect();
-            let ready = bindings.iter().map(|binding| ready_since(&binding.status));
-            // One that is not ready keeps all of them.
-            let ready: Option<Vec<Timestamp>> = ready.collect();
+            let components = bindings::<ReleaseBindingSpec>(context, project, source);
+            let resources = bindings::<ResourceReleaseBindingSpec>(context, project, source);
+            let (mut parts, since) = bound(&components);
+            let (more, resources_since) = bound(&resources);
+            parts.extend(more);
             let request = Request {
                 project: project.name(),
-                component: None,
+                alone: None,
                 source,
                 target,
-                releases,
+                parts,
             };
+            // One that is not ready keeps all of them.
+            let ready = since.into_iter().chain(resources_since);
+            let ready: Option<Vec<Timestamp>> = ready.collect();
             let last = ready.and_then(|ready| ready.into_iter().max());
             request.when_due(context, path, last, &mut asked);
         }
     }
     asked
+}
+
+/// What runs of each binding, and since when each is ready.
+fn bound<'a, T: Gated>(
+    bindings: &[&'a Object<T>],
+) -> (Vec<(Part<'a>, &'a str)>, Vec<Option<Timestamp>>) {
+    let running = bindings.iter().filter_map(|binding| {
+        let release = T::rolled_out(&binding.status).release?;
+        Some((binding.spec.part(), release))
+    });
+    let since = bindings
+        .iter()
+        .map(|binding| ready_since::<T>(&binding.status));
+    (running.collect(), since.collect())
 }
 
 /// The automatic steps of a strategy that begin at `source`.
@@ -112,34 +125,32 @@ fn steps<'a>(
 }
 
 /// The bindings of a project in an environment.
-fn bindings<'a>(
+fn bindings<'a, T: Gated>(
     context: &Context<'a>,
     project: &Project,
     environment: &str,
-) -> Vec<&'a ReleaseBinding> {
+) -> Vec<&'a Object<T>> {
     let of = [context.namespace(), environment];
-    let mut bindings = context
-        .view
-        .members_with_status::<ReleaseBindingSpec>(By::Environment, &of);
-    bindings.retain(|binding| {
-        binding.spec.owner.project_name == project.name() && !binding.is_deleting()
-    });
+    let mut bindings = context.view.members_with_status::<T>(By::Environment, &of);
+    bindings.retain(|binding| binding.spec.project() == project.name() && !binding.is_deleting());
     bindings
 }
 
 /// Since when a binding is ready.
-fn ready_since(status: &ReleaseBindingStatus) -> Option<Timestamp> {
-    let ready = conditions::find(&status.conditions, types::READY)?;
+fn ready_since<T: Gated>(status: &T::Status) -> Option<Timestamp> {
+    let ready = conditions::find(T::conditions(status), types::READY)?;
     (ready.status == "True").then_some(ready.last_transition_time.0)
 }
 
 /// A promotion to be asked for.
 struct Request<'a> {
     project: &'a str,
-    component: Option<&'a str>,
+    /// The part, if it goes by itself.
+    alone: Option<Part<'a>>,
     source: &'a str,
     target: &'a str,
-    releases: BTreeMap<String, String>,
+    /// Everything that goes, with its release.
+    parts: Vec<(Part<'a>, &'a str)>,
 }
 
 impl Request<'_> {
@@ -155,7 +166,7 @@ impl Request<'_> {
         let Some((ready, soak)) = ready.zip(soak) else {
             return;
         };
-        if self.releases.is_empty() || self.is_settled(context) {
+        if self.parts.is_empty() || self.is_settled(context) {
             return;
         }
         let Ok(due) = ready.checked_add(soak) else {
@@ -170,64 +181,90 @@ impl Request<'_> {
 
     /// Whether the releases have been there, or were asked for.
     fn is_settled(&self, context: &Context<'_>) -> bool {
-        let known = |(component, release): (&String, &String)| {
-            let of = [context.namespace(), self.project, component, self.target];
-            let found = context
-                .view
-                .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of);
-            found.iter().any(|binding| {
-                let status = &binding.status;
-                status.release.as_ref() == Some(release)
-                    || status.proven_releases.contains_key(release)
-            })
+        let known = |(part, release): &(Part<'_>, &str)| match part {
+            Part::Component(_) => self.was_there::<ReleaseBindingSpec>(context, *part, release),
+            Part::Resource(_) => {
+                self.was_there::<ResourceReleaseBindingSpec>(context, *part, release)
+            }
         };
-        self.releases.iter().all(known) || self.is_asked(context)
+        self.parts.iter().all(known) || self.is_asked(context)
+    }
+
+    fn was_there<T: Gated>(&self, context: &Context<'_>, part: Part<'_>, release: &str) -> bool {
+        let (_, by, name) = groups(part);
+        let of = [context.namespace(), self.project, name, self.target];
+        let found = context.view.members_with_status::<T>(by, &of);
+        found.iter().any(|binding| {
+            let seen = T::rolled_out(&binding.status);
+            seen.release == Some(release) || seen.proven.contains_key(release)
+        })
     }
 
     fn is_asked(&self, context: &Context<'_>) -> bool {
-        let Some(component) = self.releases.keys().next() else {
+        let Some((part, _)) = self.parts.first() else {
             return true;
         };
-        let of = [context.namespace(), self.project, component, self.target];
-        let found = context
-            .view
-            .members::<PromotionSpec>(By::ComponentEnvironment, &of);
+        let (_, by, name) = groups(*part);
+        let of = [context.namespace(), self.project, name, self.target];
+        let found = context.view.members::<PromotionSpec>(by, &of);
+        let wanted: BTreeMap<Part<'_>, &str> = self.parts.iter().copied().collect();
         let same = |promotion: &&Promotion| {
             let spec = &promotion.spec;
-            spec.source_environment == self.source && spec.releases == self.releases
+            let parts: BTreeMap<Part<'_>, &str> = spec.parts().collect();
+            spec.source_environment == self.source && parts == wanted
         };
         found.iter().any(same)
     }
 
     fn write(&self, context: &Context<'_>, soak: i64) -> Option<Write> {
-        let owner = self.component.unwrap_or(self.project);
-        let content: Vec<&str> = self.releases.values().map(String::as_str).collect();
-        // The same releases always have the same promotion.
-        let name = names::kubernetes_name_with(
-            names::LABEL_LIMIT,
-            &[owner, self.target],
-            &format!("{}/{}", self.source, content.join("/")),
-        );
+        let mut owner = json!({ "projectName": self.project });
         let mut labels = vec![
             (labels::PROJECT, self.project),
             (labels::ENVIRONMENT, self.target),
         ];
-        labels.extend(
-            self.component
-                .map(|component| (labels::COMPONENT, component)),
-        );
-        let mut owner = json!({ "projectName": self.project });
-        if let Some(component) = self.component {
-            owner["componentName"] = json!(component);
+        let title = match self.alone {
+            None => self.project,
+            Some(Part::Component(name)) => {
+                owner["componentName"] = json!(name);
+                labels.push((labels::COMPONENT, name));
+                name
+            }
+            Some(Part::Resource(name)) => {
+                owner["resourceName"] = json!(name);
+                labels.push((labels::RESOURCE, name));
+                name
+            }
+        };
+        let (mut releases, mut resources) = (BTreeMap::new(), BTreeMap::new());
+        for (part, release) in &self.parts {
+            match part {
+                Part::Component(name) => releases.insert(*name, *release),
+                Part::Resource(name) => resources.insert(*name, *release),
+            };
         }
-        let spec = json!({
+        let content: Vec<&str> = releases
+            .values()
+            .chain(resources.values())
+            .copied()
+            .collect();
+        // The same releases always have the same promotion.
+        let name = names::kubernetes_name_with(
+            names::LABEL_LIMIT,
+            &[title, self.target],
+            &format!("{}/{}", self.source, content.join("/")),
+        );
+        let mut spec = json!({
             "owner": owner,
             "sourceEnvironment": self.source,
             "targetEnvironment": self.target,
-            "releases": self.releases,
             "requestedBy": PIPELINE,
             "reason": format!("ready in {} for {soak}s", self.source),
         });
+        for (field, releases) in [("releases", &releases), ("resources", &resources)] {
+            if !releases.is_empty() {
+                spec[field] = json!(releases);
+            }
+        }
         apply(
             "Promotion",
             &metadata(context.namespace(), &name, &labels),

@@ -9,7 +9,7 @@ use choreo_model::application::{
 };
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::conditions::{self, reasons, types};
-use choreo_model::promotion::PromotionSpec;
+use choreo_model::promotion::{Part, PromotionSpec};
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::traits::TraitSpec;
 use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
@@ -99,21 +99,10 @@ fn surplus(context: &Context<'_>, component: &Component, current: Option<&str>) 
     if surplus::delete(releases.clone(), &needed, limit).is_empty() {
         return Vec::new();
     }
-    // What runs although the binding names another release, and what is on its way somewhere.
-    let bindings = context
-        .view
-        .members_with_status::<ReleaseBindingSpec>(By::Component, &of);
-    needed.extend(
-        bindings
-            .iter()
-            .filter_map(|one| one.status.release.as_deref()),
-    );
-    let promotions = context
-        .view
-        .members_with_status::<PromotionSpec>(By::Component, &of);
-    let open = promotions.iter().filter(|one| !one.status.phase.is_final());
-    let asked = open.filter_map(|one| one.spec.releases.get(component.name()));
-    needed.extend(asked.map(String::as_str));
+    let (project, part) = (of[1], Part::Component(component.name()));
+    needed.extend(surplus::under_way::<ReleaseBindingSpec>(
+        context, project, part,
+    ));
     surplus::delete(releases, &needed, limit)
 }
 

@@ -58,7 +58,7 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let recorded = history::step(context, binding, effect, &status.conditions);
     writes.extend(recorded.writes);
     status.history = recorded.head;
-    let asked = automatic::of_component(context, binding, &status);
+    let asked = automatic::of_binding(context, binding, &status);
     writes.extend(asked.writes);
     Decision {
         manager: MANAGER,

@@ -6,39 +6,40 @@
 //!
 //! Releases are told apart by their identifiers: another one of the same name is another one.
 
+mod gated;
+
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::freeze::freeze;
 use choreo_model::platform::{DeploymentPipelineSpec, PromotionPath};
-use choreo_model::promotion::{PromotionPhase, PromotionSpec};
-use choreo_model::release::{
-    BindingState, ComponentReleaseSpec, ReleaseBindingSpec, ReleaseBindingStatus,
-};
-use choreo_model::{Promotion, ReleaseBinding};
+use choreo_model::promotion::{Part, PromotionPhase, PromotionSpec};
+use choreo_model::{Object, Promotion};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
+pub(crate) use self::gated::Gated;
+use self::gated::Remembered;
 use super::history::Effect;
 use super::{Context, Obstacle, pipeline};
-use crate::key::By;
+use crate::key::groups;
 
 /// A binding at the gate of its environment.
-pub(super) struct Passage<'a> {
-    binding: &'a ReleaseBinding,
-    held: Option<Held>,
+pub(super) struct Passage<'a, T: Gated> {
+    binding: &'a Object<T>,
+    held: Option<Held<T>>,
 }
 
 /// A release that may not be rolled out.
-struct Held {
+struct Held<T: Gated> {
     /// The binding with the release that runs, if one does.
-    running: Option<ReleaseBinding>,
+    running: Option<Object<T>>,
     why: String,
     /// When to look again.
     until: Option<Timestamp>,
 }
 
 /// Decides whether the release that `binding` wants may be rolled out.
-pub(super) fn pass<'a>(context: &Context<'a>, binding: &'a ReleaseBinding) -> Passage<'a> {
-    let uid = uid_of(context, &binding.spec.release_name);
+pub(super) fn pass<'a, T: Gated>(context: &Context<'a>, binding: &'a Object<T>) -> Passage<'a, T> {
+    let uid = uid_of::<T>(context, binding.spec.release());
     // A release that is not there is missed elsewhere.
     let unknown = uid.filter(|uid| !is_known(binding, uid));
     let held = unknown.and_then(|uid| hold(context, binding, uid));
@@ -46,16 +47,16 @@ pub(super) fn pass<'a>(context: &Context<'a>, binding: &'a ReleaseBinding) -> Pa
 }
 
 /// The identifier of the release of that name.
-fn uid_of<'a>(context: &Context<'a>, release: &str) -> Option<&'a str> {
+fn uid_of<'a, T: Gated>(context: &Context<'a>, release: &str) -> Option<&'a str> {
     let found = context
         .view
-        .get::<ComponentReleaseSpec>(context.namespace(), release)?;
+        .get::<T::Release>(context.namespace(), release)?;
     Some(found.uid())
 }
 
-impl Passage<'_> {
+impl<T: Gated> Passage<'_, T> {
     /// The binding as it may be rolled out: with what runs in place of a release that is held.
-    pub(super) fn binding(&self) -> Result<&ReleaseBinding, Obstacle> {
+    pub(super) fn binding(&self) -> Result<&Object<T>, Obstacle> {
         match &self.held {
             None => Ok(self.binding),
             Some(held) => held
@@ -82,58 +83,62 @@ impl Passage<'_> {
     pub(super) fn tell(&self, conditions: &mut [Condition]) {
         let Some(held) = &self.held else { return };
         let synced = conditions.iter_mut();
-        for one in synced.filter(|one| one.type_ == types::RELEASE_SYNCED) {
-            let (type_, reason) = (types::RELEASE_SYNCED, reasons::PROMOTION_REQUIRED);
-            *one = conditions::no(type_, reason, held.why.as_str());
+        for one in synced.filter(|one| one.type_ == T::SYNCED) {
+            *one = conditions::no(T::SYNCED, reasons::PROMOTION_REQUIRED, held.why.as_str());
         }
     }
 
     /// Remembers in the status what is rolled out: the release of [`Self::binding`], or what was.
-    pub(super) fn record(
-        &self,
-        context: &Context<'_>,
-        rolled_out: bool,
-        new: &mut ReleaseBindingStatus,
-    ) {
-        let old = &self.binding.status;
-        new.proven_releases.clone_from(&old.proven_releases);
-        if self.binding.spec.state == BindingState::Undeploy {
-            // Nothing is rendered, and nothing that could stay.
-            return;
-        }
-        new.release.clone_from(&old.release);
-        new.release_uid.clone_from(&old.release_uid);
-        let Ok(binding) = self.binding() else { return };
-        let release = &binding.spec.release_name;
-        let Some(uid) = uid_of(context, release).filter(|_| rolled_out) else {
-            return;
+    pub(super) fn record(&self, context: &Context<'_>, rolled_out: bool, new: &mut T::Status) {
+        let old = T::rolled_out(&self.binding.status);
+        let mut seen = Remembered {
+            proven: old.proven.clone(),
+            ..Remembered::default()
         };
-        new.release = Some(release.clone());
-        new.release_uid = Some(uid.to_owned());
-        // Held is what is wanted, not what runs: that may be ready all the same.
-        let is_new = new
-            .proven_releases
-            .get(release)
-            .is_none_or(|known| known != uid);
-        if is_new && conditions::is_true(&new.conditions, types::RESOURCES_READY) {
-            // Those that are kept no longer cannot come back.
-            let is_there = |name: &str, uid: &str| uid_of(context, name) == Some(uid);
-            new.proven_releases.retain(|name, uid| is_there(name, uid));
-            new.proven_releases.insert(release.clone(), uid.to_owned());
+        // Where nothing is to be rendered, there is nothing that could stay.
+        if !self.binding.spec.is_undeployed() {
+            seen.release = old.release.map(str::to_owned);
+            seen.uid = old.uid.map(str::to_owned);
+            let rolled_out = self.binding().ok().filter(|_| rolled_out);
+            let release = rolled_out.map(|binding| binding.spec.release());
+            let found = release.and_then(|name| Some((name, uid_of::<T>(context, name)?)));
+            if let Some(found) = found {
+                // Held is what is wanted, not what runs: that may be ready all the same.
+                let is_ready = conditions::is_true(T::conditions(new), types::RESOURCES_READY);
+                remember::<T>(context, found, is_ready, &mut seen);
+            }
         }
+        T::set_rolled_out(new, seen);
+    }
+}
+
+fn remember<T: Gated>(
+    context: &Context<'_>,
+    (release, uid): (&str, &str),
+    is_ready: bool,
+    seen: &mut Remembered,
+) {
+    seen.release = Some(release.to_owned());
+    seen.uid = Some(uid.to_owned());
+    let is_new = seen.proven.get(release).is_none_or(|known| known != uid);
+    if is_new && is_ready {
+        // Those that are kept no longer cannot come back.
+        let is_there = |name: &str, uid: &str| uid_of::<T>(context, name) == Some(uid);
+        seen.proven.retain(|name, uid| is_there(name, uid));
+        seen.proven.insert(release.to_owned(), uid.to_owned());
     }
 }
 
 /// Whether there is nothing to ask: nothing is rolled out, or what runs, or what was ready before.
-fn is_known(binding: &ReleaseBinding, uid: &str) -> bool {
-    binding.spec.state == BindingState::Undeploy
-        || binding.status.knows(&binding.spec.release_name, uid)
+fn is_known<T: Gated>(binding: &Object<T>, uid: &str) -> bool {
+    let spec = &binding.spec;
+    spec.is_undeployed() || T::rolled_out(&binding.status).knows(spec.release(), uid)
 }
 
-fn hold(context: &Context<'_>, binding: &ReleaseBinding, uid: &str) -> Option<Held> {
-    let environment = &binding.spec.environment;
+fn hold<T: Gated>(context: &Context<'_>, binding: &Object<T>, uid: &str) -> Option<Held<T>> {
+    let environment = binding.spec.environment();
     // Where there is no pipeline, nothing is gated.
-    let pipeline = pipeline::of_project(context, &binding.spec.owner.project_name);
+    let pipeline = pipeline::of_project(context, binding.spec.project());
     let pipeline = &pipeline.ok()?.spec;
     let (gated, open): (Vec<_>, Vec<_>) = pipeline
         .paths_to(environment)
@@ -144,22 +149,23 @@ fn hold(context: &Context<'_>, binding: &ReleaseBinding, uid: &str) -> Option<He
     let mut until = None;
     let mut pending = None;
     for promotion in promotions(context, binding) {
-        match verdict(context, pipeline, (binding, uid), promotion) {
+        match verdict(context, pipeline, (&binding.spec, uid), promotion) {
             Verdict::Admitted => return None,
             Verdict::Frozen(end) => until = until.max(Some(end)),
             Verdict::Pending => pending = Some(promotion.name()),
             Verdict::Other => {}
         }
     }
-    let runs = binding.status.release.as_ref();
-    let runs = runs
-        .filter(|runs| uid_of(context, runs).is_some_and(|uid| binding.status.knows(runs, uid)));
+    let seen = T::rolled_out(&binding.status);
+    let runs = seen
+        .release
+        .filter(|runs| uid_of::<T>(context, runs).is_some_and(|uid| seen.knows(runs, uid)));
     let running = runs.map(|release| {
         let mut running = binding.clone();
-        running.spec.release_name.clone_from(release);
+        running.spec.set_release(release);
         running
     });
-    let why = why(binding, pending, binding.status.release.is_some());
+    let why = why(binding, pending, seen.release.is_some());
     Some(Held {
         running,
         why,
@@ -168,42 +174,37 @@ fn hold(context: &Context<'_>, binding: &ReleaseBinding, uid: &str) -> Option<He
 }
 
 /// Whether the release runs where one of these paths, which have no gate, begins.
-fn came_by(
+fn came_by<T: Gated>(
     context: &Context<'_>,
-    binding: &ReleaseBinding,
+    binding: &Object<T>,
     uid: &str,
     open: &[&PromotionPath],
 ) -> bool {
-    let owner = &binding.spec.owner;
+    let spec = &binding.spec;
+    let (_, by, name) = groups(spec.part());
     open.iter().any(|path| {
-        let of = [
-            context.namespace(),
-            &owner.project_name,
-            &owner.component_name,
-            &path.source_environment_ref.name,
-        ];
-        let sources = context
-            .view
-            .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of);
-        let wanted = &binding.spec.release_name;
+        let source = path.source_environment_ref.name.as_str();
+        let of = [context.namespace(), spec.project(), name, source];
+        let sources = context.view.members_with_status::<T>(by, &of);
+        let wanted = spec.release();
         sources.iter().any(|source| {
-            source.status.release.as_ref() == Some(wanted) && source.status.knows(wanted, uid)
+            let seen = T::rolled_out(&source.status);
+            seen.release == Some(wanted) && seen.knows(wanted, uid)
         })
     })
 }
 
-/// The promotions of the component to the environment.
-fn promotions<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Vec<&'a Promotion> {
-    let owner = &binding.spec.owner;
+/// The promotions of what is bound to the environment.
+fn promotions<'a, T: Gated>(context: &Context<'a>, binding: &Object<T>) -> Vec<&'a Promotion> {
+    let spec = &binding.spec;
+    let (_, by, name) = groups(spec.part());
     let of = [
         context.namespace(),
-        &owner.project_name,
-        &owner.component_name,
-        &binding.spec.environment,
+        spec.project(),
+        name,
+        spec.environment(),
     ];
-    context
-        .view
-        .members_with_status::<PromotionSpec>(By::ComponentEnvironment, &of)
+    context.view.members_with_status::<PromotionSpec>(by, &of)
 }
 
 /// What a promotion says of a release.
@@ -221,26 +222,25 @@ enum Verdict {
 /// What `promotion` says of the release that `binding` wants. Whether enough people approved is not
 /// taken from its status but counted again. One that has ended says nothing: what it brought runs, or
 /// was ready.
-fn verdict(
+fn verdict<T: Gated>(
     context: &Context<'_>,
     pipeline: &DeploymentPipelineSpec,
-    (binding, uid): (&ReleaseBinding, &str),
+    (binding, uid): (&T, &str),
     promotion: &Promotion,
 ) -> Verdict {
     let (spec, status) = (&promotion.spec, &promotion.status);
-    let wanted = &binding.spec.release_name;
-    let component = &binding.spec.owner.component_name;
+    let (wanted, part) = (binding.release(), binding.part());
     let mut plan = status.plan.iter();
-    let planned = plan.find(|one| &one.component == component);
+    let planned = plan.find(|one| one.part() == part);
     if status.phase == PromotionPhase::RollingBack {
-        let goes_back = planned.is_some_and(|one| one.from.as_ref() == Some(wanted));
+        let goes_back = planned.is_some_and(|one| one.from.as_deref() == Some(wanted));
         return if goes_back {
             Verdict::Admitted
         } else {
             Verdict::Other
         };
     }
-    if status.phase.is_final() || spec.releases.get(component) != Some(wanted) {
+    if status.phase.is_final() || spec.release_of(part) != Some(wanted) {
         return Verdict::Other;
     }
     let path = pipeline.path(&spec.source_environment, &spec.target_environment);
@@ -260,9 +260,12 @@ fn verdict(
     }
 }
 
-fn why(binding: &ReleaseBinding, pending: Option<&str>, runs: bool) -> String {
-    let (release, environment) = (&binding.spec.release_name, &binding.spec.environment);
-    let component = &binding.spec.owner.component_name;
+fn why<T: Gated>(binding: &Object<T>, pending: Option<&str>, runs: bool) -> String {
+    let (release, environment) = (binding.spec.release(), binding.spec.environment());
+    let what = match binding.spec.part() {
+        Part::Component(name) => name.to_owned(),
+        Part::Resource(name) => format!("--resource {name}"),
+    };
     let stays = if runs {
         "what runs stays"
     } else {
@@ -277,7 +280,7 @@ fn why(binding: &ReleaseBinding, pending: Option<&str>, runs: bool) -> String {
             "it waits for Promotion \"{promotion}\", of which \
              `choreo get promotion {promotion}{namespace}` tells"
         ),
-        None => format!("`choreo promote {component} --to {environment}{namespace}` asks for one"),
+        None => format!("`choreo promote {what} --to {environment}{namespace}` asks for one"),
     };
     format!(
         "releases come to {environment} by promotion, and none has brought {release}: {stays}; {way}"

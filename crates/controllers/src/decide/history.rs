@@ -19,7 +19,8 @@ use choreo_model::{DeploymentRecord, Object, RenderedRelease, Spec as _, labels,
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use self::recorded::{Recorded, configuration};
+pub(super) use self::recorded::Recorded;
+use self::recorded::configuration;
 use super::{Context, apply, changed, metadata};
 use crate::decision::{Decision, Write};
 use crate::key::{By, Key};

@@ -1,10 +1,13 @@
 //! Managed resources: frozen into releases, and bound in every environment of their project.
 //!
 //! The binding of the first environment follows the latest release. Any other is given the release
-//! of its day and stays there: it moves by promotion.
+//! of its day and stays there: it moves by promotion, and where a gated path leads, it is let in by one.
+
+use std::collections::BTreeSet;
 
 use choreo_compiler::release;
 use choreo_model::conditions::reasons;
+use choreo_model::promotion::{Part, PromotionSpec};
 use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceSpec};
 use choreo_model::resource_type::ResourceTypeSpec;
 use choreo_model::shared::{LatestRelease, Released};
@@ -96,13 +99,7 @@ fn plan(
             .map(|(name, place)| (name.as_str(), *place))
             .filter_map(bind),
     );
-    let releases = context
-        .view
-        .members::<ResourceReleaseSpec>(By::Resource, &of);
-    let named = bindings.iter().flat_map(|one| history::releases(one));
-    let needed = named.chain([release.as_str()]).collect();
-    let limit = resource.spec.release_history_limit;
-    writes.extend(surplus::delete(releases, &needed, limit));
+    writes.extend(surplus(context, resource, &bindings, &release));
     // Only what is there, and bound where it starts, is the latest: a failed write is tried again.
     if released && !moved {
         *latest = Some(LatestRelease {
@@ -111,6 +108,31 @@ fn plan(
         });
     }
     Ok(())
+}
+
+/// Deletes the releases that are kept no longer; `current` is the one that is bound.
+fn surplus(
+    context: &Context<'_>,
+    resource: &Resource,
+    bindings: &[&ResourceReleaseBinding],
+    current: &str,
+) -> Vec<Write> {
+    let project = resource.spec.owner.project_name.as_str();
+    let of = [context.namespace(), project, resource.name()];
+    let releases = context
+        .view
+        .members::<ResourceReleaseSpec>(By::Resource, &of);
+    let named = bindings.iter().flat_map(|one| history::releases(one));
+    let mut needed: BTreeSet<&str> = named.chain([current]).collect();
+    let limit = resource.spec.release_history_limit;
+    if surplus::delete(releases.clone(), &needed, limit).is_empty() {
+        return Vec::new();
+    }
+    let part = Part::Resource(resource.name());
+    needed.extend(surplus::under_way::<ResourceReleaseBindingSpec>(
+        context, project, part,
+    ));
+    surplus::delete(releases, &needed, limit)
 }
 
 fn old_release(resource: &Resource) -> Option<&str> {
@@ -180,14 +202,19 @@ fn finalize(context: &Context<'_>, resource: &Resource) -> Decision {
     let releases = context
         .view
         .members::<ResourceReleaseSpec>(By::Resource, &of);
+    let mut promotions = context.view.members::<PromotionSpec>(By::Resource, &of);
+    // One of a component or of the whole project is theirs.
+    promotions.retain(|one| one.spec.owner.resource_name.is_some());
     let (retained, free) = retention::sort(context, bindings);
-    let mut writes: Vec<Write> = delete_all(free.iter().copied()).collect();
+    let mut writes: Vec<Write> = delete_all(promotions.iter().copied()).collect();
+    writes.extend(delete_all(free.iter().copied()));
     let reason = if retained.is_empty() {
         reasons::RESOURCE_FINALIZING
     } else {
         reasons::RETAIN_HOLD
     };
     let mut waits = retained;
+    waits.extend(super::names(promotions));
     waits.extend(super::names(free));
     if waits.is_empty() {
         writes.extend(delete_all(releases.iter().copied()));

@@ -1,9 +1,9 @@
 //! Resource release bindings: a managed resource in an environment, and what it offers there.
 
-use choreo_compiler::{CompiledResource, ResourceSnapshot, compile_resource};
+use choreo_compiler::{Compiled, CompiledResource, ResourceSnapshot, compile_resource};
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::project::ProjectSpec;
-use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec};
+use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec, ResourceStatus};
 use choreo_model::resource::{
     ResourceReleaseBindingSpec, ResourceReleaseBindingStatus, ResourceReleaseSpec, ResourceSpec,
 };
@@ -14,7 +14,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::{self, Effect};
 use super::rendering::{self, Pin, Rendering};
-use super::{Context, Finalizing, Obstacle, changed, hold, quota, readiness, retention, some_of};
+use super::{
+    Context, Finalizing, Obstacle, automatic, changed, gate, hold, quota, readiness, retention,
+    some_of,
+};
 use crate::decision::{Decision, Write};
 
 const MANAGER: &str = "resourcereleasebinding-controller";
@@ -29,7 +32,12 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let mut writes: Vec<Write> = hold(binding, finalizers::RESOURCE_RELEASE_BINDING)
         .into_iter()
         .collect();
-    let (conditions, outputs, effect) = match plan(context, binding) {
+    let passage = gate::pass(context, binding);
+    let planned = passage
+        .binding()
+        .and_then(|admitted| plan(context, admitted));
+    let rolled_out = planned.as_ref().is_ok_and(|plan| plan.held.is_none());
+    let (mut conditions, outputs, effect) = match planned {
         Err(obstacle) => (obstructed(&obstacle), Vec::new(), Effect::Pending),
         Ok(plan) => {
             let conditions = observed(context, &plan);
@@ -38,17 +46,63 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
             (conditions, plan.compiled.outputs, effect)
         }
     };
+    passage.tell(&mut conditions);
+    conditions.push(readiness::aggregate(&conditions));
     let mut status = status(context, binding, conditions, outputs);
+    passage.record(context, rolled_out, &mut status);
+    let effect = passage.effect(effect);
     let recorded = history::step(context, binding, effect, &status.conditions);
     writes.extend(recorded.writes);
     status.history = recorded.head;
+    let asked = automatic::of_binding(context, binding, &status);
+    writes.extend(asked.writes);
     Decision {
         manager: MANAGER,
         writes,
         status: changed(&binding.status, &status),
-        look_again: recorded.look_again,
+        look_again: [passage.look_again(), recorded.look_again, asked.look_again]
+            .into_iter()
+            .flatten()
+            .min(),
         ..Decision::default()
     }
+}
+
+/// What `binding` would be rendered to.
+pub(super) fn preview(
+    context: &Context<'_>,
+    binding: &ResourceReleaseBinding,
+) -> Result<Compiled, Obstacle> {
+    // What is observed of the objects that are there matters to outputs alone.
+    let compiled = compile(context, binding, &[])?.compiled;
+    rendering::check(&compiled)?;
+    Ok(compiled)
+}
+
+fn compile(
+    context: &Context<'_>,
+    binding: &ResourceReleaseBinding,
+    observed: &[ResourceStatus],
+) -> Result<CompiledResource, Obstacle> {
+    let namespace = context.namespace();
+    let owner = &binding.spec.owner;
+    let release = release(context, binding)?;
+    let environment = rendering::environment(context, &binding.spec.environment)?;
+    let data_plane = rendering::data_plane(context, environment)?;
+    let reason = reasons::RESOURCE_NOT_FOUND;
+    let resource = context.find::<ResourceSpec>(namespace, &owner.resource_name, reason)?;
+    let reason = reasons::PROJECT_NOT_FOUND;
+    let project = context.find::<ProjectSpec>(namespace, &owner.project_name, reason)?;
+    let snapshot = ResourceSnapshot {
+        release,
+        binding,
+        resource,
+        project,
+        environment,
+        data_plane,
+        observed,
+    };
+    Ok(compile_resource(&snapshot, context.view.programs()))
 }
 
 fn status(
@@ -63,6 +117,9 @@ fn status(
         outputs,
         retain_policy: Some(retention::policy(context, binding)),
         history: old.history.clone(),
+        release: old.release.clone(),
+        release_uid: old.release_uid.clone(),
+        proven_releases: old.proven_releases.clone(),
     }
 }
 
@@ -86,30 +143,14 @@ impl<'a> Plan<'a> {
 }
 
 fn plan<'a>(context: &Context<'a>, binding: &ResourceReleaseBinding) -> Result<Plan<'a>, Obstacle> {
-    let namespace = context.namespace();
     let owner = &binding.spec.owner;
-    let release = release(context, binding)?;
-    let environment = rendering::environment(context, &binding.spec.environment)?;
-    let data_plane = rendering::data_plane(context, environment)?;
-    let reason = reasons::RESOURCE_NOT_FOUND;
-    let resource = context.find::<ResourceSpec>(namespace, &owner.resource_name, reason)?;
-    let reason = reasons::PROJECT_NOT_FOUND;
-    let project = context.find::<ProjectSpec>(namespace, &owner.project_name, reason)?;
     let name = names::resource_name(&owner.resource_name, &binding.spec.environment);
     let live = context
         .view
-        .get_with_status::<RenderedReleaseSpec>(namespace, &name)
+        .get_with_status::<RenderedReleaseSpec>(context.namespace(), &name)
         .filter(|rendered| rendering::is_owned(rendered, binding));
-    let snapshot = ResourceSnapshot {
-        release,
-        binding,
-        resource,
-        project,
-        environment,
-        data_plane,
-        observed: live.map_or(&[], |live| &live.status.resources),
-    };
-    let compiled = compile_resource(&snapshot, context.view.programs());
+    let observed = live.map_or(&[][..], |live| &live.status.resources);
+    let compiled = compile(context, binding, observed)?;
     rendering::check(&compiled.compiled)?;
     let rendering = Rendering {
         name: &name,
@@ -161,23 +202,20 @@ fn obstructed(obstacle: &Obstacle) -> Vec<Condition> {
     ))
 }
 
-/// All conditions when `Synced` says that the rendered release is not as wanted.
+/// All conditions but `Ready` when `Synced` says that the rendered release is not as wanted.
 fn unsynced(synced: Condition) -> Vec<Condition> {
     let unknown = |type_| {
         let message = "The release is not rendered";
         conditions::unknown(type_, reasons::SYNCED_NOT_READY, message)
     };
-    let mut all = vec![
+    vec![
         synced,
         unknown(types::RESOURCES_READY),
         unknown(types::OUTPUTS_RESOLVED),
-    ];
-    let ready = readiness::aggregate(&all);
-    all.push(ready);
-    all
+    ]
 }
 
-/// The conditions told by the rendered release that is there.
+/// The conditions but `Ready` told by the rendered release that is there.
 fn observed(context: &Context<'_>, plan: &Plan<'_>) -> Vec<Condition> {
     let written = || rendering::synced(context, types::SYNCED, &plan.name, plan.there);
     let synced = plan.held.clone().unwrap_or_else(written);
@@ -194,10 +232,7 @@ fn observed(context: &Context<'_>, plan: &Plan<'_>) -> Vec<Condition> {
         Some(there) => readiness::of_resource(there, &plan.compiled.readiness),
     };
     let outputs = outputs_resolved(&plan.compiled, &resources);
-    let mut all = vec![synced, resources, outputs];
-    let ready = readiness::aggregate(&all);
-    all.push(ready);
-    all
+    vec![synced, resources, outputs]
 }
 
 /// `OutputsResolved`. What is missing is a mistake only once everything it is read from is ready.

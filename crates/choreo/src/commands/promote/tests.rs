@@ -137,6 +137,78 @@ async fn a_gated_path_is_taken_by_a_promotion_that_somebody_else_approves() {
     api.stop().await;
 }
 
+/// A managed resource that the component uses.
+const DATABASE: &str = "
+apiVersion: openchoreo.dev/v1alpha1
+kind: ResourceType
+metadata: {name: settings}
+spec:
+  outputs: [{name: name, value: '${metadata.name}'}]
+  resources:
+  - id: settings
+    template:
+      apiVersion: v1
+      kind: ConfigMap
+      metadata: {name: '${metadata.name}', namespace: '${metadata.namespace}'}
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Resource
+metadata: {name: db}
+spec:
+  owner: {projectName: shop}
+  type: {kind: ResourceType, name: settings}
+";
+
+#[tokio::test]
+async fn a_component_takes_along_the_resources_it_uses() {
+    let api = Api::with_controllers().await;
+    let uses = "  dependencies: {resources: [{ref: db, envBindings: {name: DB}}]}\n";
+    let all = format!("{SHOP}{uses}---{GATED}---{DATABASE}");
+    api.apply(&all).await.unwrap();
+    for (kind, name) in [
+        ("ReleaseBinding", "web-development"),
+        ("ResourceReleaseBinding", "db-development"),
+    ] {
+        api.until(kind, name, |binding| {
+            binding["status"]["release"].as_str().map(drop)
+        })
+        .await;
+    }
+    let held = api.until("ResourceReleaseBinding", "db-staging", |binding| {
+        let conditions = binding["status"]["conditions"].as_array()?;
+        let synced = conditions.iter().find(|one| one["type"] == "Synced")?;
+        Some(synced["reason"].clone())
+    });
+    assert_eq!(held.await, "PromotionRequired");
+    let told = promoted(&api).await;
+    assert!(told["resources"]["db"].is_string(), "{told}");
+    let digest = api.until("Promotion", "web-staging-1", |promotion| {
+        let digest = promotion["status"]["planDigest"].as_str();
+        digest.map(str::to_owned)
+    });
+    let digest = digest.await;
+    decides(&api, "bob", json!({ "planDigest": digest }))
+        .await
+        .unwrap();
+    api.until("ResourceReleaseBinding", "db-staging", |binding| {
+        (binding["status"]["release"] == told["resources"]["db"]).then_some(())
+    })
+    .await;
+    // By itself it is asked for too; it is there already.
+    let Command::Promote(alone) =
+        typed("choreo promote --resource db --to staging --force --no-wait")
+    else {
+        panic!("another command");
+    };
+    let mut told = self::told();
+    resources::one(&api.client, &alone, "db", &mut told)
+        .await
+        .unwrap();
+    assert_eq!(told.summary.promotion.as_deref(), Some("db-staging-1"));
+    assert_eq!(told.summary.resource.as_deref(), Some("db"));
+    api.stop().await;
+}
+
 #[tokio::test]
 async fn the_gate_holds_whoever_writes_the_binding() {
     let api = shop().await;

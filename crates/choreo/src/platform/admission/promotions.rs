@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::Write;
 
 /// Kinds whose status opens gates: only the platform says how they are.
-const WITNESSES: [&str; 2] = ["Promotion", "ReleaseBinding"];
+const WITNESSES: [&str; 3] = ["Promotion", "ReleaseBinding", "ResourceReleaseBinding"];
 
 /// Signs promotions, and refuses what nobody may say of them.
 pub(super) fn check(write: &Write<'_>, request: &mut AdmissionRequest<'_>) -> Result<(), Denied> {

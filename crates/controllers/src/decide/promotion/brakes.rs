@@ -12,7 +12,7 @@ use super::super::{Context, Obstacle};
 use super::checks::{self, Checked};
 use super::plan::{self, Plan};
 use super::road::Road;
-use super::{Step, others};
+use super::{Step, counted, others};
 use crate::decision::Event;
 
 /// The next step of a promotion that has not started.
@@ -50,7 +50,7 @@ fn kept(mut step: Step, promotion: &Promotion) -> Step {
 
 fn planned(context: &Context<'_>, promotion: &Promotion, road: &Road<'_>, plan: Plan) -> Step {
     let Plan { components, digest } = plan;
-    let count = components.len();
+    let count = counted(&components);
     let is_there = components
         .iter()
         .all(|one| one.from.as_ref() == Some(&one.to));
@@ -68,7 +68,7 @@ fn planned(context: &Context<'_>, promotion: &Promotion, road: &Road<'_>, plan: 
         .checks
         .retain(|check| check.plan_digest == digest);
     let short = digest.get(..12).unwrap_or(&digest);
-    let message = format!("{count} components, plan {short}");
+    let message = format!("{count}, plan {short}");
     let step = step.yes(types::PLANNED, reasons::PLAN_MADE, message);
     if is_there {
         let outcome = format!(

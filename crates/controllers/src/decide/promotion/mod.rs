@@ -6,6 +6,7 @@
 //! put where when. A phase is stored before what follows of it is written, so that a promotion that
 //! is interrupted anywhere goes on where it was.
 
+mod bound;
 mod brakes;
 mod checks;
 mod order;
@@ -15,7 +16,7 @@ mod road;
 mod rollout;
 
 use choreo_model::conditions::{self, reasons, types};
-use choreo_model::promotion::{PromotionPhase, PromotionSpec, PromotionStatus};
+use choreo_model::promotion::{PlannedComponent, PromotionPhase, PromotionSpec, PromotionStatus};
 use choreo_model::{Promotion, finalizers};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
@@ -141,6 +142,16 @@ impl Step {
             }
             _ => readiness::aggregate(&self.conditions),
         }
+    }
+}
+
+/// How many components and resources a plan has, in words.
+fn counted(plan: &[PlannedComponent]) -> String {
+    let resources = plan.iter().filter(|one| one.resource.is_some()).count();
+    match (plan.len() - resources, resources) {
+        (components, 0) => format!("{components} components"),
+        (0, resources) => format!("{resources} resources"),
+        (components, resources) => format!("{components} components and {resources} resources"),
     }
 }
 

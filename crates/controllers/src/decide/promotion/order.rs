@@ -1,46 +1,44 @@
-//! The order in which the components of a project go: whoever is called before whoever calls.
+//! The order in which the parts of a project go: whatever is called or used before whoever does that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The turn of each component, given whom each of them calls. A component comes after all it calls;
-/// those that call each other come together.
-pub(super) fn waves<'a>(calls: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeMap<&'a str, u32> {
-    let reached: BTreeMap<&str, BTreeSet<&str>> = calls
+/// The turn of each part, given what each of them needs. A part comes after all it needs; those that
+/// need each other come together.
+pub(super) fn waves<T: Ord + Copy>(needs: &BTreeMap<T, BTreeSet<T>>) -> BTreeMap<T, u32> {
+    let reached: BTreeMap<T, BTreeSet<T>> = needs
         .keys()
-        .map(|component| (*component, reachable(calls, component)))
+        .map(|part| (*part, reachable(needs, *part)))
         .collect();
-    let reaches = |from: &str, to: &str| reached.get(from).is_some_and(|all| all.contains(to));
-    let mut waves: BTreeMap<&str, u32> = BTreeMap::new();
-    // Whoever reaches fewer comes first: what a component calls reaches no more than itself does.
-    let mut order: Vec<&str> = calls.keys().copied().collect();
-    order.sort_by_key(|component| reached.get(component).map_or(0, BTreeSet::len));
-    for component in order {
-        let (mutual, before): (Vec<&str>, Vec<&str>) = reached
-            .get(component)
+    let reaches = |from: T, to: T| reached.get(&from).is_some_and(|all| all.contains(&to));
+    let mut waves: BTreeMap<T, u32> = BTreeMap::new();
+    // Whatever reaches fewer comes first: what a part needs reaches no more than itself does.
+    let mut order: Vec<T> = needs.keys().copied().collect();
+    order.sort_by_key(|part| reached.get(part).map_or(0, BTreeSet::len));
+    for part in order {
+        let (mutual, before): (Vec<T>, Vec<T>) = reached
+            .get(&part)
             .into_iter()
             .flatten()
-            .partition(|other| reaches(other, component));
-        let after = |other: &str| waves.get(other).map_or(0, |wave| wave + 1);
+            .copied()
+            .partition(|other| reaches(*other, part));
+        let after = |other: T| waves.get(&other).map_or(0, |wave| wave + 1);
         let own = before.into_iter().map(after).max().unwrap_or_default();
         let theirs = mutual
             .into_iter()
-            .filter_map(|other| waves.get(other).copied());
-        waves.insert(component, theirs.max().unwrap_or(own).max(own));
+            .filter_map(|other| waves.get(&other).copied());
+        waves.insert(part, theirs.max().unwrap_or(own).max(own));
     }
     waves
 }
 
-/// Everything that `component` calls, at one or more removes.
-fn reachable<'a>(
-    calls: &BTreeMap<&'a str, BTreeSet<&'a str>>,
-    component: &str,
-) -> BTreeSet<&'a str> {
+/// Everything that `part` needs, at one or more removes.
+fn reachable<T: Ord + Copy>(needs: &BTreeMap<T, BTreeSet<T>>, part: T) -> BTreeSet<T> {
     let mut seen = BTreeSet::new();
-    let mut open = vec![component];
+    let mut open = vec![part];
     while let Some(next) = open.pop() {
-        for called in calls.get(next).into_iter().flatten() {
-            if calls.contains_key(called) && seen.insert(*called) {
-                open.push(called);
+        for needed in needs.get(&next).into_iter().flatten() {
+            if needs.contains_key(needed) && seen.insert(*needed) {
+                open.push(*needed);
             }
         }
     }

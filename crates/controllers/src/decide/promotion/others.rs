@@ -1,4 +1,4 @@
-//! Other promotions of the same components to the same environment.
+//! Other promotions of the same parts to the same environment.
 
 use std::collections::BTreeMap;
 
@@ -6,29 +6,28 @@ use choreo_model::Promotion;
 use choreo_model::promotion::{PromotionPhase, PromotionSpec};
 
 use super::super::Context;
-use crate::key::By;
+use crate::key::groups;
 
-/// The other promotions that share a component with `promotion`, by name.
+/// The other promotions that share a part with `promotion`, by name.
 fn of<'a>(context: &Context<'a>, promotion: &Promotion) -> Vec<&'a Promotion> {
     let spec = &promotion.spec;
     let mut found = BTreeMap::new();
-    for component in spec.releases.keys() {
+    for (part, _) in spec.parts() {
+        let (_, by, name) = groups(part);
         let of = [
             context.namespace(),
             &spec.owner.project_name,
-            component,
+            name,
             &spec.target_environment,
         ];
-        let members = context
-            .view
-            .members_with_status::<PromotionSpec>(By::ComponentEnvironment, &of);
+        let members = context.view.members_with_status::<PromotionSpec>(by, &of);
         found.extend(members.into_iter().map(|one| (one.name(), one)));
     }
     found.remove(promotion.name());
     found.into_values().collect()
 }
 
-/// The promotion that is deploying the same components now.
+/// The promotion that is deploying the same parts now.
 pub(super) fn under_way<'a>(context: &Context<'a>, promotion: &Promotion) -> Option<&'a Promotion> {
     of(context, promotion).into_iter().find(|other| {
         let phase = other.status.phase;

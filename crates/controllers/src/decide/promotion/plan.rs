@@ -1,23 +1,24 @@
-//! The plan of a promotion: what each component gets, in which order, and what tells this plan apart
+//! The plan of a promotion: what each part gets, in which order, and what tells this plan apart
 //! from every other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use choreo_compiler::{Compiled, connections, digest};
+use choreo_compiler::{connections, digest};
 use choreo_model::conditions::reasons;
 use choreo_model::history::Action;
-use choreo_model::promotion::PlannedComponent;
-use choreo_model::release::{BindingState, ComponentReleaseSpec, ReleaseBindingSpec};
+use choreo_model::promotion::{Part, PlannedComponent};
+use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::rendered::{RenderedReleaseSpec, RenderedResource};
-use choreo_model::shared::{ComponentOwner, TargetPlane};
-use choreo_model::{Object, Promotion, ReleaseBinding, Spec, labels, names};
+use choreo_model::resource::ResourceReleaseSpec;
+use choreo_model::shared::TargetPlane;
+use choreo_model::{Object, Promotion, labels};
 use serde_json::{Value, json};
 
-use super::super::{Context, Obstacle, component_binding, rendering};
+use super::super::{Context, Obstacle, rendering};
+use super::bound::{self, Wanted};
 use super::order;
-use crate::key::By;
 
-/// How many objects of a component are named.
+/// How many objects of a part are named.
 const SHOWN: usize = 10;
 
 /// What a promotion would do.
@@ -32,27 +33,35 @@ pub(super) fn make(context: &Context<'_>, promotion: &Promotion) -> Result<Plan,
     let waves = waves(context, promotion);
     let mut components = Vec::new();
     let mut content = BTreeMap::new();
-    for (component, release) in &spec.releases {
-        let uid = is_in_source(context, promotion, component, release)?;
-        let binding = binding(context, promotion, component);
-        let compiled = rendered(context, promotion, component, release)?;
+    for (part, release) in spec.parts() {
+        let uid = is_in_source(context, promotion, part, release)?;
+        let wanted = Wanted::of(context, promotion, part, release);
+        let compiled = wanted.compiled(context).map_err(|obstacle| {
+            let message = format!("{part}: {}", obstacle.message);
+            Obstacle::new(obstacle.reason, message)
+        })?;
         let objects = rendering::resources(&compiled, TargetPlane::DataPlane);
         let watched = rendering::resources(&compiled, TargetPlane::ObservabilityPlane);
-        let from = binding.and_then(|binding| binding.status.release.clone());
+        let there = bound::target(context, promotion, part);
+        let from = there.and_then(|there| there.seen.release);
+        let (component, resource) = match part {
+            Part::Component(name) => (name.to_owned(), None),
+            Part::Resource(name) => (String::new(), Some(name.to_owned())),
+        };
         components.push(PlannedComponent {
-            component: component.clone(),
-            from,
-            to: release.clone(),
+            component,
+            resource,
+            from: from.map(str::to_owned),
+            to: release.to_owned(),
             uid: uid.to_owned(),
-            changes: changes(context, promotion, component, &objects),
-            wave: waves.get(component.as_str()).copied().unwrap_or_default(),
+            changes: changes(context, &wanted, &objects),
+            wave: waves.get(&part).copied().unwrap_or_default(),
             ..PlannedComponent::default()
         });
         let rendered = json!({ "release": release, "objects": objects, "watched": watched });
-        content.insert(component, rendered);
+        content.insert(part.to_string(), rendered);
     }
-    components
-        .sort_by(|one, other| (one.wave, &one.component).cmp(&(other.wave, &other.component)));
+    components.sort_by(|one, other| (one.wave, one.part()).cmp(&(other.wave, other.part())));
     let digest = digest(&json!({
         "source": spec.source_environment,
         "target": spec.target_environment,
@@ -61,122 +70,40 @@ pub(super) fn make(context: &Context<'_>, promotion: &Promotion) -> Result<Plan,
     Ok(Plan { components, digest })
 }
 
-/// The binding of a component in the environment that is promoted to.
-pub(super) fn binding<'a>(
-    context: &Context<'a>,
-    promotion: &Promotion,
-    component: &str,
-) -> Option<&'a ReleaseBinding> {
-    in_environment(
-        context,
-        promotion,
-        component,
-        &promotion.spec.target_environment,
-    )
-}
-
-fn in_environment<'a>(
-    context: &Context<'a>,
-    promotion: &Promotion,
-    component: &str,
-    environment: &str,
-) -> Option<&'a ReleaseBinding> {
-    let project = &promotion.spec.owner.project_name;
-    let of = [context.namespace(), project, component, environment];
-    let found = context
-        .view
-        .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of);
-    found.into_iter().next()
-}
-
 /// The identifier of a release. One that has never been rolled out where it is said to come from is
 /// refused.
 fn is_in_source<'a>(
     context: &Context<'a>,
     promotion: &Promotion,
-    component: &str,
+    part: Part<'_>,
     release: &str,
 ) -> Result<&'a str, Obstacle> {
-    let source = &promotion.spec.source_environment;
-    let found = context
-        .view
-        .get::<ComponentReleaseSpec>(context.namespace(), release);
-    let uid = found.map(Object::uid).unwrap_or_default();
-    let binding = in_environment(context, promotion, component, source);
-    if binding.is_some_and(|binding| binding.status.knows(release, uid)) {
+    let (view, namespace) = (context.view, context.namespace());
+    let uid = match part {
+        Part::Component(_) => view
+            .get::<ComponentReleaseSpec>(namespace, release)
+            .map(Object::uid),
+        Part::Resource(_) => view
+            .get::<ResourceReleaseSpec>(namespace, release)
+            .map(Object::uid),
+    };
+    let uid = uid.unwrap_or_default();
+    let binding = bound::source(context, promotion, part);
+    if binding.is_some_and(|binding| binding.seen.knows(release, uid)) {
         return Ok(uid);
     }
+    let source = &promotion.spec.source_environment;
     Err(Obstacle::new(
         reasons::NOT_IN_SOURCE,
-        format!("{component} does not run {release} in {source}, and was not ready with it there"),
+        format!("{part} does not run {release} in {source}, and was not ready with it there"),
     ))
 }
 
-/// The binding of a component as the promotion would leave it.
-fn wanted(
-    context: &Context<'_>,
-    promotion: &Promotion,
-    component: &str,
-    release: &str,
-) -> ReleaseBinding {
-    let environment = &promotion.spec.target_environment;
-    if let Some(binding) = binding(context, promotion, component) {
-        let mut binding = binding.clone();
-        release.clone_into(&mut binding.spec.release_name);
-        return binding;
-    }
-    let spec = ReleaseBindingSpec {
-        owner: ComponentOwner {
-            project_name: promotion.spec.owner.project_name.clone(),
-            component_name: component.to_owned(),
-        },
-        environment: environment.clone(),
-        release_name: release.to_owned(),
-        component_type_environment_configs: None,
-        trait_environment_configs: BTreeMap::new(),
-        workload_overrides: None,
-        state: BindingState::Active,
-    };
-    let name = names::component_binding(component, environment);
-    Object::new(Some(context.namespace()), &name, spec)
-}
-
-/// What a component would be rendered to.
-fn rendered(
-    context: &Context<'_>,
-    promotion: &Promotion,
-    component: &str,
-    release: &str,
-) -> Result<Compiled, Obstacle> {
-    let binding = wanted(context, promotion, component, release);
-    if binding.spec.state == BindingState::Undeploy {
-        return Err(Obstacle::new(
-            reasons::RESOURCES_UNDEPLOYED,
-            format!(
-                "{component} is undeployed in {}: set spec.state of ReleaseBinding \"{}\" to \
-                 Active first",
-                binding.spec.environment,
-                binding.name()
-            ),
-        ));
-    }
-    component_binding::preview(context, &binding).map_err(|obstacle| {
-        let message = format!("{component}: {}", obstacle.message);
-        Obstacle::new(obstacle.reason, message)
-    })
-}
-
 /// What is added, changed and taken away, in a few words each.
-fn changes(
-    context: &Context<'_>,
-    promotion: &Promotion,
-    component: &str,
-    objects: &[RenderedResource],
-) -> Vec<String> {
-    let name = names::component_binding(component, &promotion.spec.target_environment);
+fn changes(context: &Context<'_>, wanted: &Wanted, objects: &[RenderedResource]) -> Vec<String> {
     let there = context
         .view
-        .get::<RenderedReleaseSpec>(context.namespace(), &name);
+        .get::<RenderedReleaseSpec>(context.namespace(), &wanted.rendered());
     let there = there.map(|there| context.view.objects(there));
     let there = there.unwrap_or_default();
     let old: BTreeMap<&str, &Value> = by_id(&there);
@@ -209,78 +136,78 @@ fn by_id(objects: &[RenderedResource]) -> BTreeMap<&str, &Value> {
     objects.map(|one| (one.id.as_str(), &one.object)).collect()
 }
 
-/// The turn of each component: after those of the same promotion that it calls.
-fn waves(context: &Context<'_>, promotion: &Promotion) -> BTreeMap<String, u32> {
+/// The turn of each part: a component comes after the components of the same promotion that it calls,
+/// and after the resources that it uses.
+fn waves<'a>(context: &Context<'_>, promotion: &'a Promotion) -> BTreeMap<Part<'a>, u32> {
     let spec = &promotion.spec;
-    let targets: BTreeMap<&String, Vec<String>> = spec
-        .releases
-        .iter()
-        .map(|(component, release)| (component, called(context, promotion, component, release)))
+    let needs: BTreeMap<Part<'a>, Needs> = spec
+        .parts()
+        .map(|(part, release)| (part, needs(context, promotion, part, release)))
         .collect();
-    let calls = targets
-        .iter()
-        .map(|(component, called)| {
-            (
-                component.as_str(),
-                called.iter().map(String::as_str).collect(),
-            )
-        })
-        .collect();
-    let waves = order::waves(&calls);
-    waves
-        .into_iter()
-        .map(|(component, wave)| (component.to_owned(), wave))
-        .collect()
+    let known = |part: Part<'a>| needs.contains_key(&part).then_some(part);
+    let parts = |needs: &Needs| -> BTreeSet<Part<'a>> {
+        let called = spec
+            .releases
+            .keys()
+            .filter(|name| needs.components.contains(*name));
+        let used = spec
+            .resources
+            .keys()
+            .filter(|name| needs.resources.contains(*name));
+        let called = called.map(|name| Part::Component(name));
+        let used = used.map(|name| Part::Resource(name));
+        called.chain(used).filter_map(known).collect()
+    };
+    let calls = needs.iter().map(|(part, needs)| (*part, parts(needs)));
+    order::waves(&calls.collect())
 }
 
-/// The components of the same project that a release calls.
-fn called(
-    context: &Context<'_>,
-    promotion: &Promotion,
-    component: &str,
-    release: &str,
-) -> Vec<String> {
+/// What a part cannot do without, in its own project.
+#[derive(Default)]
+struct Needs {
+    components: BTreeSet<String>,
+    resources: BTreeSet<String>,
+}
+
+fn needs(context: &Context<'_>, promotion: &Promotion, part: Part<'_>, release: &str) -> Needs {
     let namespace = context.namespace();
-    let frozen = context.view.get::<ComponentReleaseSpec>(namespace, release);
-    let binding = wanted(context, promotion, component, release);
-    let targets =
-        frozen.map(|frozen| connections::targets(namespace, &binding.spec, &frozen.spec.workload));
+    let Wanted::Component(binding) = Wanted::of(context, promotion, part, release) else {
+        return Needs::default();
+    };
+    let Some(frozen) = context.view.get::<ComponentReleaseSpec>(namespace, release) else {
+        return Needs::default();
+    };
+    let (spec, workload) = (&binding.spec, &frozen.spec.workload);
     let project = &promotion.spec.owner.project_name;
-    let own = targets.into_iter().flatten();
-    own.filter(|target| &target.project == project)
-        .map(|target| target.component)
-        .collect()
+    let called = connections::targets(namespace, spec, workload);
+    let called = called.into_iter().filter(|one| &one.project == project);
+    let used = connections::resource_targets(namespace, spec, workload);
+    let used = used.into_iter().filter(|one| &one.project == project);
+    Needs {
+        components: called.map(|one| one.component).collect(),
+        resources: used.map(|one| one.resource).collect(),
+    }
 }
 
 /// What a binding is told to be: the fields that a promotion owns, and in whose name it is told.
-pub(super) fn bound(
+pub(super) fn written(
     context: &Context<'_>,
     promotion: &Promotion,
-    (component, release): (&str, &str),
+    (part, release): (Part<'_>, &str),
     action: Action,
 ) -> Value {
-    let binding = wanted(context, promotion, component, release);
     let name = promotion.name();
     let cause = match &promotion.spec.reason {
         Some(reason) => format!("Promotion {name}: {reason}"),
         None => format!("Promotion {name}"),
     };
-    json!({
-        "apiVersion": choreo_model::API_VERSION,
-        "kind": ReleaseBindingSpec::KIND,
-        "metadata": {
-            "name": binding.name(),
-            "namespace": context.namespace(),
-            "annotations": {
-                labels::ON_BEHALF_OF: promotion.spec.requested_by,
-                labels::CHANGE_CAUSE: cause,
-                labels::ACTION: action.as_str(),
-            },
-        },
-        "spec": {
-            "owner": binding.spec.owner,
-            "environment": binding.spec.environment,
-            "releaseName": release,
-        },
-    })
+    let mut written = Wanted::of(context, promotion, part, release).written();
+    written["apiVersion"] = json!(choreo_model::API_VERSION);
+    written["metadata"]["namespace"] = json!(context.namespace());
+    written["metadata"]["annotations"] = json!({
+        labels::ON_BEHALF_OF: promotion.spec.requested_by,
+        labels::CHANGE_CAUSE: cause,
+        labels::ACTION: action.as_str(),
+    });
+    written
 }

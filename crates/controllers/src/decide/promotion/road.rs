@@ -29,7 +29,7 @@ impl<'a> Road<'a> {
                 format!("DeploymentPipeline \"{name}\" does not lead from {source} to {target}"),
             )
         })?;
-        if path.strategy == PromotionStrategy::Project && owner.component_name.is_some() {
+        if path.strategy == PromotionStrategy::Project && !owner.is_whole() {
             let project = &owner.project_name;
             return Err(Obstacle::new(
                 reasons::PROMOTION_NOT_ALLOWED,

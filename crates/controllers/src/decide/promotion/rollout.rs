@@ -1,15 +1,16 @@
-//! After a promotion has started: one component after the other, and the way back.
+//! After a promotion has started: one part after the other, and the way back.
 
+use choreo_model::Promotion;
 use choreo_model::brakes::deadline;
-use choreo_model::conditions::{self, reasons, types};
+use choreo_model::conditions::{reasons, types};
 use choreo_model::history::Action;
-use choreo_model::promotion::{PlannedComponent, Progress, PromotionPhase};
-use choreo_model::{Promotion, ReleaseBinding};
+use choreo_model::promotion::{Part, PlannedComponent, Progress, PromotionPhase};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::super::{Context, Obstacle};
+use super::bound::{self, Bound};
 use super::road::Road;
-use super::{Step, brakes, others, plan};
+use super::{Step, brakes, counted, others, plan};
 use crate::decision::{Home, Write};
 
 /// How long a release must stay ready to be taken for ready. What is observed of objects follows what
@@ -54,7 +55,7 @@ pub(super) fn step(
     forward(context, promotion, road, step)
 }
 
-/// Whether more components may be started.
+/// Whether more parts may be started.
 enum Leave {
     Given,
     Frozen(Obstacle, Timestamp),
@@ -91,7 +92,7 @@ fn forward(context: &Context<'_>, promotion: &Promotion, road: &Road<'_>, mut st
         let is_ready = match advanced {
             Ok(is_ready) => is_ready,
             Err(Moved(to)) => {
-                let outcome = format!("somebody moved {} to {to}", one.component);
+                let outcome = format!("somebody moved {} to {to}", one.part());
                 return superseded(context, promotion, &outcome);
             }
         };
@@ -109,7 +110,7 @@ fn forward(context: &Context<'_>, promotion: &Promotion, road: &Road<'_>, mut st
 /// Somebody put another release there: this one.
 struct Moved(String);
 
-/// Brings one component, whose turn it is, a little further. Says whether it is ready now.
+/// Brings one part, whose turn it is, a little further. Says whether it is ready now.
 fn advance(
     context: &Context<'_>,
     promotion: &Promotion,
@@ -117,14 +118,14 @@ fn advance(
     leave: &Leave,
     step: &mut Step,
 ) -> Result<bool, Moved> {
-    let binding = plan::binding(context, promotion, &one.component);
-    let bound = binding.map(|binding| binding.spec.release_name.as_str());
+    let binding = bound::target(context, promotion, one.part());
+    let bound = binding.as_ref().map(|binding| binding.release);
     let bound = bound.filter(|release| !release.is_empty());
     let is_there = bound == Some(one.to.as_str());
     if one.progress == Progress::Waiting && matches!(leave, Leave::Given) {
         one.progress = Progress::Starting;
         one.started_at = Some(context.now.clone());
-        // Components that have the release need nothing but to be ready.
+        // Parts that have the release need nothing but to be ready.
         if !is_there {
             step.writes.push(bind(context, promotion, one));
             return Ok(false);
@@ -156,40 +157,37 @@ fn advance(
     }
 }
 
-/// Gives a component the release it is promoted to.
+/// Gives a part the release it is promoted to.
 fn bind(context: &Context<'_>, promotion: &Promotion, one: &PlannedComponent) -> Write {
-    let place = (one.component.as_str(), one.to.as_str());
+    let place = (one.part(), one.to.as_str());
     Write::Apply {
         home: Home::Control,
-        object: plan::bound(context, promotion, place, Action::Promote),
+        object: plan::written(context, promotion, place, Action::Promote),
     }
 }
 
-/// Gives a component the release it had.
-fn unbind(context: &Context<'_>, promotion: &Promotion, place: (&str, &str)) -> Write {
+/// Gives a part the release it had.
+fn unbind(context: &Context<'_>, promotion: &Promotion, place: (Part<'_>, &str)) -> Write {
     Write::Apply {
         home: Home::Control,
-        object: plan::bound(context, promotion, place, Action::Rollback),
+        object: plan::written(context, promotion, place, Action::Rollback),
     }
 }
 
-/// Takes a component for rolled out once its binding is through the gate, and for ready once that has
+/// Takes a part for rolled out once its binding is through the gate, and for ready once that has
 /// been so for a while.
 fn settle(
     context: &Context<'_>,
-    binding: Option<&ReleaseBinding>,
+    binding: Option<Bound<'_>>,
     one: &mut PlannedComponent,
     step: &mut Step,
 ) -> bool {
-    let through = |binding: &&ReleaseBinding| binding.status.release.as_ref() == Some(&one.to);
+    let through = |binding: &Bound<'_>| binding.seen.release == Some(one.to.as_str());
     let Some(binding) = binding.filter(through) else {
         return false;
     };
     one.progress = Progress::RollingOut;
-    let status = &binding.status;
-    let about = status.observed_generation == binding.generation();
-    let ready = conditions::find(&status.conditions, types::READY)
-        .filter(|ready| ready.status == "True" && about);
+    let ready = binding.ready.filter(|ready| ready.status == "True");
     let Some(ready) = ready else { return false };
     let time = ready.last_transition_time.0 + SETTLED;
     if time <= context.now.0 {
@@ -200,7 +198,7 @@ fn settle(
     true
 }
 
-/// What there is to say when a component is late.
+/// What there is to say when a part is late.
 fn due(
     context: &Context<'_>,
     one: &PlannedComponent,
@@ -222,7 +220,8 @@ fn due(
     let seconds = limit.as_secs();
     Some(format!(
         "{} was not ready with {} after {seconds}s",
-        one.component, one.to
+        one.part(),
+        one.to
     ))
 }
 
@@ -237,7 +236,7 @@ fn told(context: &Context<'_>, promotion: &Promotion, step: Step, leave: Leave) 
     let (ready, all) = (ready.count(), plan.len());
     let target = &promotion.spec.target_environment;
     if ready == all {
-        let outcome = format!("{all} components run in {target}");
+        let outcome = format!("{} run in {target}", counted(plan));
         let step = step.yes(types::DEPLOYED, reasons::DEPLOYED, outcome.as_str());
         return step.end(context, PromotionPhase::Succeeded, &outcome);
     }
@@ -251,7 +250,7 @@ fn told(context: &Context<'_>, promotion: &Promotion, step: Step, leave: Leave) 
             .no(types::APPROVED, &obstacle)
             .phase(PromotionPhase::AwaitingApproval),
         Leave::Given | Leave::Frozen(..) | Leave::Withdrawn(_) => {
-            let message = format!("{ready} of {all} components are ready");
+            let message = format!("{ready} of {} are ready", counted(plan));
             let obstacle = Obstacle::new(reasons::DEPLOYING, message);
             step.no(types::DEPLOYED, &obstacle)
                 .phase(PromotionPhase::Deploying)
@@ -292,13 +291,13 @@ fn turn_back(context: &Context<'_>, road: &Road<'_>, step: Step, why: &str) -> S
     step
 }
 
-/// Whether a component was touched and had another release before.
+/// Whether a part was touched and had another release before.
 fn is_reversible(one: &PlannedComponent) -> bool {
     let other = one.from.as_ref().is_some_and(|from| *from != one.to);
     other && one.progress != Progress::Waiting
 }
 
-/// Every component that was touched gets back what it had.
+/// Every part that was touched gets back what it had.
 fn back(context: &Context<'_>, promotion: &Promotion) -> Step {
     let mut step = Step::from(promotion);
     let mut waits = Vec::new();
@@ -308,18 +307,16 @@ fn back(context: &Context<'_>, promotion: &Promotion) -> Step {
         .iter()
         .filter(|one| is_reversible(one))
     {
-        let binding = plan::binding(context, promotion, &one.component);
-        let Some((binding, from)) = binding.zip(one.from.as_ref()) else {
+        let binding = bound::target(context, promotion, one.part());
+        let Some((binding, from)) = binding.zip(one.from.as_deref()) else {
             continue;
         };
-        if binding.spec.release_name == one.to {
+        if binding.release == one.to {
             step.writes
-                .push(unbind(context, promotion, (&one.component, from)));
-            waits.push(one.component.as_str());
-        } else if binding.spec.release_name == *from
-            && binding.status.release.as_ref() != Some(from)
-        {
-            waits.push(&one.component);
+                .push(unbind(context, promotion, (one.part(), from)));
+            waits.push(one.part().to_string());
+        } else if binding.release == from && binding.seen.release != Some(from) {
+            waits.push(one.part().to_string());
         }
     }
     let why = promotion.status.outcome.as_deref().unwrap_or_default();

@@ -15,9 +15,44 @@ const BRAKES: &str = "approvals: { count: 2, users: [ann, bob, cid] }
 /// Before the freeze, in it, and after it.
 const TIMES: [&str; 3] = [NOON, "2026-11-24T12:00:00Z", "2026-11-25T12:00:00Z"];
 
+/// What a story is about: it runs its first release in production, and its second is promoted there.
+struct Subject {
+    kind: &'static str,
+    binding: &'static str,
+    /// The fields of the binding that name its release and its configuration.
+    fields: [&'static str; 2],
+    releases: [&'static str; 2],
+    /// The image of the second release.
+    image: &'static str,
+    promotion: &'static str,
+    shop: fn(&str) -> Stage,
+    rendered: fn() -> String,
+}
+
+const COMPONENT: &Subject = &Subject {
+    kind: "ReleaseBinding",
+    binding: "web-production",
+    fields: ["releaseName", "componentTypeEnvironmentConfigs"],
+    releases: ["web-1", "web-2"],
+    image: "web:2",
+    promotion: PROMOTION_WEB,
+    shop: shop_with,
+    rendered: || "web-production".to_owned(),
+};
+const RESOURCE: &Subject = &Subject {
+    kind: "ResourceReleaseBinding",
+    binding: "db-production",
+    fields: ["resourceRelease", "resourceTypeEnvironmentConfigs"],
+    releases: ["db-1", "db-2"],
+    image: "db:2",
+    promotion: resources::PROMOTION,
+    shop: resources::with_database,
+    rendered: resources::rendered,
+};
+
 /// What the people of a story may do.
-#[derive(Default)]
 struct Story {
+    subject: &'static Subject,
     /// Who approves. Ann asked for the promotion.
     approvers: &'static [&'static str],
     /// Who breaks the glass.
@@ -30,9 +65,23 @@ struct Story {
     hours: usize,
 }
 
+impl Story {
+    const fn of(subject: &'static Subject) -> Self {
+        Self {
+            subject,
+            approvers: &[],
+            breakers: &[],
+            configured: false,
+            bound: false,
+            hours: 0,
+        }
+    }
+}
+
 /// A moment of a story.
 #[derive(Clone)]
 struct Moment {
+    subject: &'static Subject,
     stage: Stage,
     /// Who approved which plan.
     approved: BTreeSet<(&'static str, String)>,
@@ -47,7 +96,7 @@ impl Moment {
     }
 
     fn binding(&self) -> &Value {
-        self.stage.get("ReleaseBinding", "web-production")
+        self.stage.get(self.subject.kind, self.subject.binding)
     }
 
     fn plan(&self) -> Option<String> {
@@ -56,7 +105,7 @@ impl Moment {
     }
 
     fn is_configured(&self) -> bool {
-        !self.binding()["spec"]["componentTypeEnvironmentConfigs"].is_null()
+        !self.binding()["spec"][self.subject.fields[1]].is_null()
     }
 
     /// Whether those who may and did not ask approved a plan.
@@ -75,7 +124,8 @@ impl Moment {
     /// which people approved, nor how long ago something was, nor what is only told to people.
     fn key(&self) -> String {
         let (promotion, binding) = (&self.promotion()["status"], self.binding());
-        let rendered = self.stage.get("RenderedRelease", "web-production");
+        let name = (self.subject.rendered)();
+        let rendered = self.stage.get("RenderedRelease", &name);
         let status = &binding["status"];
         let all = status["conditions"].as_array().into_iter().flatten();
         let mut ready = all.filter(|one| one["type"] == "Ready");
@@ -107,7 +157,7 @@ impl Moment {
                 ),
                 (
                     &rendered["status"]["observedGeneration"],
-                    self.stage.image("web-production")
+                    self.stage.image(&name)
                 ),
                 (&self.approved, self.broken, self.hour),
             )
@@ -146,10 +196,12 @@ struct Seen {
 }
 
 impl Story {
-    fn begin() -> Moment {
-        let mut stage = shop_with(BRAKES);
-        stage.add(PROMOTION_WEB);
+    fn begin(&self) -> Moment {
+        let subject = self.subject;
+        let mut stage = (subject.shop)(BRAKES);
+        stage.add(subject.promotion);
         Moment {
+            subject,
             stage,
             approved: BTreeSet::new(),
             broken: None,
@@ -158,11 +210,11 @@ impl Story {
     }
 
     /// The digests of the plan without and with the configuration.
-    fn plans() -> [String; 2] {
-        let mut moment = Self::begin();
+    fn plans(&self) -> [String; 2] {
+        let mut moment = self.begin();
         moment.stage.step("Promotion", "web");
         let without = moment.plan().unwrap();
-        configure(&mut moment.stage);
+        configure(&mut moment);
         moment.stage.step("Promotion", "web");
         let with = moment.plan().unwrap();
         assert_ne!(without, with);
@@ -170,8 +222,8 @@ impl Story {
     }
 
     fn explore(&self) -> Seen {
-        let plans = Self::plans();
-        let begin = Self::begin();
+        let plans = self.plans();
+        let begin = self.begin();
         let mut mirror = Mirror {
             index: Index::default(),
             shown: BTreeMap::new(),
@@ -196,7 +248,8 @@ impl Story {
     /// Everything that can happen at a moment, and what it leads to.
     fn next(&self, moment: &Moment, mirror: &mut Mirror) -> Vec<(String, Moment)> {
         let mut all = self.people(moment);
-        for (kind, name) in [("Promotion", "web"), ("ReleaseBinding", "web-production")] {
+        let subject = self.subject;
+        for (kind, name) in [("Promotion", "web"), (subject.kind, subject.binding)] {
             let key = Stage::key(kind, name);
             let decision = mirror.decide(&moment.stage, &key);
             let parts = (1..=decision.writes.len()).map(Reach::Writes);
@@ -207,7 +260,7 @@ impl Story {
             }
         }
         let mut runs = moment.clone();
-        runs.stage.run("web-production", "Healthy");
+        runs.stage.run(&(subject.rendered)(), "Healthy");
         all.push(("the objects run".to_owned(), runs));
         if moment.hour < self.hours {
             let mut passes = moment.clone();
@@ -242,40 +295,46 @@ impl Story {
         }
         if self.configured && !moment.is_configured() {
             let mut next = moment.clone();
-            configure(&mut next.stage);
+            configure(&mut next);
             all.push(("somebody configures".to_owned(), next));
         }
-        if self.bound && moment.binding()["spec"]["releaseName"] == "web-1" {
+        let (subject, release) = (self.subject, self.subject.fields[0]);
+        if self.bound && moment.binding()["spec"][release] == subject.releases[0] {
             let mut next = moment.clone();
-            let mut binding =
-                json!({ "kind": "ReleaseBinding", "spec": { "releaseName": "web-2" } });
-            binding["metadata"]["name"] = json!("web-production");
-            next.stage.apply(&binding);
+            next.stage.apply(&json!({
+                "kind": subject.kind,
+                "metadata": { "name": subject.binding },
+                "spec": { release: subject.releases[1] },
+            }));
             all.push(("somebody binds".to_owned(), next));
         }
         all
     }
 }
 
-fn configure(stage: &mut Stage) {
-    stage.apply(&json!({
-        "kind": "ReleaseBinding",
-        "metadata": { "name": "web-production" },
-        "spec": { "componentTypeEnvironmentConfigs": { "level": "high" } },
+fn configure(moment: &mut Moment) {
+    let subject = moment.subject;
+    let configs = subject.fields[1];
+    moment.stage.apply(&json!({
+        "kind": subject.kind,
+        "metadata": { "name": subject.binding },
+        "spec": { configs: { "level": "high" } },
     }));
 }
 
 /// Asserts what must hold of everything that happens.
 fn holds(plans: &[String; 2], before: &Moment, happening: &str, after: &Moment) {
     let free = before.is_broken() || before.hour != 1;
-    let image = |moment: &Moment| moment.stage.image("web-production").map(str::to_owned);
-    if image(before) != image(after) && image(after).as_deref() == Some("web:2") {
+    let subject = before.subject;
+    let rendered = (subject.rendered)();
+    let image = |moment: &Moment| moment.stage.image(&rendered).map(str::to_owned);
+    if image(before) != image(after) && image(after).as_deref() == Some(subject.image) {
         let plan = before.plan().unwrap_or_default();
         let entitled = before.is_broken() || before.is_approved(&plan);
         assert!(entitled, "{happening} rolls out what nobody approved");
         assert!(free, "{happening} rolls out in a freeze");
     }
-    let bound = |moment: &Moment| moment.binding()["spec"]["releaseName"].clone();
+    let bound = |moment: &Moment| moment.binding()["spec"][subject.fields[0]].clone();
     let by_promotion = happening.starts_with("Promotion");
     if by_promotion && bound(before) != bound(after) {
         // What counts is the plan as it is, not as anybody remembers it.
@@ -302,7 +361,7 @@ fn no_way_leads_around_an_approval() {
         approvers: &["bob", "cid"],
         configured: true,
         bound: true,
-        ..Story::default()
+        ..Story::of(COMPONENT)
     };
     story
         .explore()
@@ -315,7 +374,7 @@ fn nobody_approves_what_they_asked_for() {
         approvers: &["ann", "bob", "eve"],
         configured: true,
         bound: true,
-        ..Story::default()
+        ..Story::of(COMPONENT)
     };
     let seen = story.explore();
     seen.reached(&["AwaitingApproval"], 100);
@@ -331,7 +390,7 @@ fn nothing_crosses_a_freeze() {
         approvers: &["bob", "cid"],
         bound: true,
         hours: 2,
-        ..Story::default()
+        ..Story::of(COMPONENT)
     };
     let phases = ["AwaitingApproval", "Frozen", "Deploying", "Succeeded"];
     story.explore().reached(&phases, 300);
@@ -345,7 +404,30 @@ fn the_glass_is_broken_only_by_who_may() {
         configured: true,
         bound: false,
         hours: 2,
+        subject: COMPONENT,
     };
     let phases = ["AwaitingApproval", "Deploying", "Succeeded"];
+    story.explore().reached(&phases, 300);
+}
+
+#[test]
+fn managed_resources_go_no_other_way() {
+    let story = Story {
+        approvers: &["bob", "cid"],
+        configured: true,
+        bound: true,
+        ..Story::of(RESOURCE)
+    };
+    story
+        .explore()
+        .reached(&["AwaitingApproval", "Deploying"], 300);
+    let story = Story {
+        approvers: &["bob", "cid"],
+        breakers: &["eve"],
+        bound: true,
+        hours: 2,
+        ..Story::of(RESOURCE)
+    };
+    let phases = ["AwaitingApproval", "Frozen", "Deploying", "Succeeded"];
     story.explore().reached(&phases, 300);
 }

@@ -3,6 +3,7 @@
 mod automatic;
 mod explored;
 mod gate;
+mod resources;
 mod rollout;
 mod stage;
 
