@@ -239,6 +239,8 @@ pub(super) struct RunConfig {
     cmd: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     working_dir: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_signal: Option<String>,
 }
 
 impl From<RunConfig> for Config {
@@ -250,6 +252,7 @@ impl From<RunConfig> for Config {
             user: run.user.unwrap_or_default(),
             working_dir: run.working_dir.unwrap_or_default(),
             exposed_ports: run.exposed_ports.unwrap_or_default().into_keys().collect(),
+            stop_signal: run.stop_signal.unwrap_or_default(),
         }
     }
 }
@@ -270,6 +273,7 @@ impl From<Config> for RunConfig {
             entrypoint: list(config.entrypoint),
             cmd: list(config.cmd),
             working_dir: text(config.working_dir),
+            stop_signal: text(config.stop_signal),
         }
     }
 }

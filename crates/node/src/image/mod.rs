@@ -76,6 +76,8 @@ pub struct Config {
     pub working_dir: String,
     /// Ports as `80/tcp`.
     pub exposed_ports: BTreeSet<String>,
+    /// The signal that asks its program to end, as `SIGINT` or `2`; empty: `SIGTERM`.
+    pub stop_signal: String,
 }
 
 /// A line of [`Store::list`].

@@ -201,6 +201,8 @@ pub struct ContainerSpec {
     pub cpu_millis: Option<u64>,
     /// Process limit.
     pub pids: Option<u64>,
+    /// Number of the signal that asks it to end.
+    pub stop_signal: i32,
     /// Whether it waits for input.
     pub stdin: Stdin,
     /// Whether it runs on a terminal, where all output is one.
@@ -396,7 +398,7 @@ pub trait Machine: Send + Sync + 'static {
     async fn delete_pod(&self, uid: &str) -> Result<()>;
     /// Starts a container; returns when its process runs.
     async fn start_container(&self, container: &ContainerSpec) -> Result<()>;
-    /// Asks a container to end (SIGTERM), then ends it (SIGKILL) after `grace`. Returns when it has
+    /// Asks a container to end (by its signal), then ends it (SIGKILL) after `grace`. Returns when it has
     /// ended.
     async fn stop_container(&self, id: &str, grace: Duration) -> Result<()>;
     /// Removes what a finished container left.

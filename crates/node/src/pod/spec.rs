@@ -11,6 +11,8 @@ use k8s_openapi::api::core::v1::{
     Container, PersistentVolumeClaim, Pod, ResourceRequirements, VolumeMount,
 };
 
+use nix::sys::signal::Signal;
+
 use super::{
     env::{self, Told},
     security,
@@ -175,6 +177,7 @@ pub fn build(
         memory: limits.0,
         cpu_millis: limits.1,
         pids: Some(PROCESSES),
+        stop_signal: stop_signal(&config.stop_signal) as i32,
         stdin: match (container.stdin, container.stdin_once) {
             (Some(true), Some(true)) => Stdin::Once,
             (Some(true), _) => Stdin::Open,
@@ -227,6 +230,19 @@ fn argv(
         ));
     }
     Ok(argv)
+}
+
+/// The signal that an image wants its program to be asked by to end, as `SIGINT`, `int` or `2`;
+/// `SIGTERM` when it says nothing, or names none that programs are asked by.
+fn stop_signal(named: &str) -> Signal {
+    let named = named.to_ascii_uppercase();
+    let found = match named.parse::<i32>() {
+        Ok(number) => Signal::try_from(number).ok(),
+        Err(_) => format!("SIG{}", named.trim_start_matches("SIG"))
+            .parse()
+            .ok(),
+    };
+    found.unwrap_or(Signal::SIGTERM)
 }
 
 fn bind(
@@ -302,6 +318,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn images_say_how_their_programs_are_asked_to_end() {
+        for (named, signal) in [
+            ("", Signal::SIGTERM),
+            ("SIGINT", Signal::SIGINT),
+            ("quit", Signal::SIGQUIT),
+            ("3", Signal::SIGQUIT),
+            ("SIGRTMIN+3", Signal::SIGTERM),
+            ("0", Signal::SIGTERM),
+        ] {
+            assert_eq!(stop_signal(named), signal, "{named:?}");
+        }
+    }
 
     #[test]
     fn strays_are_what_neither_pods_nor_claims_have() {

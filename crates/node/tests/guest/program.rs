@@ -35,11 +35,30 @@ fn main() {
         }
         ["write", path] => std::fs::write(path, "written").unwrap(),
         ["env", name] => println!("{}", std::env::var(name).unwrap()),
+        ["until-asked"] => until_asked(),
         ["echo"] => echo(),
         ["terminal"] => terminal(),
         ["cwd"] => println!("{}", std::env::current_dir().unwrap().display()),
         _ => exit(64),
     }
+}
+
+unsafe extern "C" {
+    fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+    fn _exit(code: i32) -> !;
+}
+
+/// Serves until a signal asks it to end; its number is the exit code.
+fn until_asked() {
+    extern "C" fn asked(number: i32) {
+        // SAFETY: it may be called in a handler.
+        unsafe { _exit(number) }
+    }
+    for number in [2, 15] {
+        // SAFETY: the handler only ends this process.
+        unsafe { signal(number, asked) };
+    }
+    serve(8080, "asked");
 }
 
 /// Says what it reads, and when that is over.

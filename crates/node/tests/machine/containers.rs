@@ -118,6 +118,21 @@ impl World {
         self.machine.remove_container(&spec.id).await.unwrap();
     }
 
+    pub(crate) async fn containers_end_as_they_are_asked(&mut self) {
+        for number in [2, 15] {
+            let web = pod(1, 2);
+            let mut spec = self.spec(&web, &["until-asked"]);
+            spec.stop_signal = number;
+            self.serves(&web, &spec).await;
+            self.machine
+                .stop_container(&spec.id, PATIENCE)
+                .await
+                .unwrap();
+            assert_eq!(self.exit_of(&spec.id).await.code, number);
+            self.machine.remove_container(&spec.id).await.unwrap();
+        }
+    }
+
     pub(crate) async fn pods_end(&mut self) {
         let web = pod(1, 2);
         let spec = self.serve(&web, "web").await;

@@ -91,6 +91,7 @@ fn run(folder: &Path) {
         world.processes_are_supervised().await;
         world.processes_have_no_rights().await;
         say(&format!("{name}: processes"));
+        world.containers_end_as_they_are_asked().await;
         world.pods_end().await;
         world.machine.shutdown().await.unwrap();
         leftovers::assert_nothing_left(folder);

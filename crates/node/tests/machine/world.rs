@@ -90,6 +90,7 @@ impl World {
             memory: None,
             cpu_millis: None,
             pids: None,
+            stop_signal: 15,
             stdin: Stdin::Closed,
             tty: false,
             log: self.folder.join(format!("logs/{number}.log")),
@@ -131,17 +132,26 @@ impl World {
 
     pub(crate) async fn serve(&self, pod: &PodSandbox, name: &str) -> ContainerSpec {
         let spec = self.spec(pod, &["serve", "8080", name]);
-        self.machine.start_container(&spec).await.unwrap();
+        self.serves(pod, &spec).await;
+        spec
+    }
+
+    /// Starts a container that serves, and waits until it does.
+    pub(crate) async fn serves(&self, pod: &PodSandbox, spec: &ContainerSpec) {
+        self.machine.start_container(spec).await.unwrap();
         let probe = Probe::Tcp {
             address: pod.address,
             port: 8080,
         };
         let late = tokio::time::Instant::now() + PATIENCE;
         while self.machine.probe(&probe, PATIENCE).await.unwrap().is_err() {
-            assert!(tokio::time::Instant::now() < late, "{name} does not serve");
+            assert!(
+                tokio::time::Instant::now() < late,
+                "{:?} does not serve",
+                spec.argv
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        spec
     }
 }
 

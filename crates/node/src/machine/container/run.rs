@@ -11,7 +11,10 @@ use libcontainer::{container::builder::ContainerBuilder, error::LibcontainerErro
 use nix::{
     fcntl::OFlag,
     sched::{CloneFlags, unshare},
-    sys::resource::{Resource, getrlimit},
+    sys::{
+        resource::{Resource, getrlimit},
+        signal::Signal,
+    },
     unistd::{Pid, pipe2},
 };
 
@@ -54,7 +57,9 @@ fn hold(job: &Job) -> Result<Exit, String> {
         descriptors::send(io::stdin(), HANDED_OVER, &[input.as_fd()]).map_err(plain)?;
     }
     tell(&Report::Running { pid: pid.as_raw() }).map_err(plain)?;
-    let code = supervise::until_exit(pid, &signals, streams.output, &mut log).map_err(plain)?;
+    let stop = Signal::try_from(job.spec.stop_signal).unwrap_or(Signal::SIGTERM);
+    let code =
+        supervise::until_exit((pid, stop), &signals, streams.output, &mut log).map_err(plain)?;
     let killed_for_memory = code == 128 + nix::libc::SIGKILL
         && job
             .cgroups

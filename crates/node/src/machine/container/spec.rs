@@ -262,6 +262,7 @@ mod tests {
                 memory: Some(1 << 20),
                 cpu_millis: Some(250),
                 pids: Some(7),
+                stop_signal: 15,
                 stdin: Stdin::Closed,
                 tty: false,
                 log: "/log".into(),

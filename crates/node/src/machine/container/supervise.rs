@@ -39,9 +39,10 @@ pub(super) fn watch_children() -> io::Result<SignalFd> {
     )?)
 }
 
-/// Copies output until the container has ended and its pipes are empty; returns its exit code.
+/// Copies output until the container has ended and its pipes are empty; returns its exit code. The
+/// signal `stop` asks it to end.
 pub(super) fn until_exit(
-    container: Pid,
+    (container, stop): (Pid, Signal),
     signals: &SignalFd,
     output: [Option<OwnedFd>; 2],
     log: &mut Log,
@@ -49,6 +50,7 @@ pub(super) fn until_exit(
     let [stdout, stderr] = output;
     let mut holder = Holder {
         container,
+        stop,
         orders: true,
         exit: None,
         outlets: [
@@ -108,6 +110,8 @@ fn wait_for_any(signals: &SignalFd, holder: &Holder) -> io::Result<Vec<PollFlags
 
 struct Holder {
     container: Pid,
+    /// What asks it to end.
+    stop: Signal,
     /// Whether the helper still may say something.
     orders: bool,
     exit: Option<i32>,
@@ -140,7 +144,7 @@ impl Holder {
                 self.orders = false;
                 Signal::SIGKILL
             }
-            (_, TERMINATE) => Signal::SIGTERM,
+            (_, TERMINATE) => self.stop,
             (_, KILL) => Signal::SIGKILL,
             (_, ATTACH) => {
                 let both = self.outlets.iter_mut().zip(pipes);
