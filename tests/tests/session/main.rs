@@ -17,6 +17,7 @@ mod disk;
 mod http;
 mod machine;
 mod resources;
+mod servers;
 mod talks;
 
 use std::time::Duration;
@@ -64,6 +65,13 @@ fn resource_with_data() {
 fn changed_configuration() {
     if let Some(choreo) = Choreo::by_launcher() {
         configuration::play(&choreo);
+    }
+}
+
+#[test]
+fn default_resource_types() {
+    if let Some(choreo) = Choreo::by_launcher() {
+        servers::play(&choreo);
     }
 }
 
