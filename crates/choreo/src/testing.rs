@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use choreo_apiserver::{NoPods, Server};
-use choreo_controllers::{Controllers, Planes};
+use choreo_controllers::{Calls, Controllers, Planes};
 use kube::{Client, runtime::wait::await_condition};
 use serde_json::Value;
 
@@ -79,6 +79,15 @@ impl Api {
         let mut api = Self::start().await;
         let client = api.server.client_as(platform::CONTROLLERS);
         api.controllers = Some(Controllers::start(client.clone(), Planes::all(client)));
+        api
+    }
+
+    /// An API with the platform's controllers, who make requests to the world outside.
+    pub(crate) async fn with_calls(calls: Arc<dyn Calls>) -> Self {
+        let mut api = Self::start().await;
+        let client = api.server.client_as(platform::CONTROLLERS);
+        let planes = Planes::all(client.clone());
+        api.controllers = Some(Controllers::start_with(client, planes, calls));
         api
     }
 

@@ -19,8 +19,12 @@ pub(super) struct Outside(Result<Client, String>);
 impl Outside {
     /// Somebody to make requests.
     pub(super) fn new() -> Self {
+        Self::with_patience(PATIENCE)
+    }
+
+    fn with_patience(patience: Duration) -> Self {
         let client = Client::builder()
-            .timeout(PATIENCE)
+            .timeout(patience)
             .redirect(Policy::none())
             .user_agent(concat!("choreo/", env!("CARGO_PKG_VERSION")))
             .pool_max_idle_per_host(0)
@@ -64,69 +68,4 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    /// Answers one request with `answer`, and returns what was asked.
-    async fn asked(answer: &'static str, body: Option<&str>) -> (Result<u16, String>, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut text = vec![0; 4096];
-            let length = stream.read(&mut text).await.unwrap();
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            text.truncate(length);
-            String::from_utf8(text).unwrap()
-        });
-        let request = Request {
-            method: "POST",
-            url: format!("http://{address}/budget?of=shop"),
-            headers: BTreeMap::from([("x-team".to_owned(), "shop".to_owned())]),
-            body: body.map(str::to_owned),
-        };
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let outcome = Outside::new().call(request).await;
-        (outcome, server.await.unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_request_is_made_as_it_is_written() {
-        let (outcome, asked) = asked("HTTP/1.1 204 No Content\r\n\r\n", Some("go?")).await;
-        assert_eq!(outcome, Ok(204));
-        assert!(
-            asked.starts_with("POST /budget?of=shop HTTP/1.1\r\n"),
-            "{asked}"
-        );
-        assert!(asked.contains("x-team: shop\r\n"), "{asked}");
-        assert!(asked.ends_with("\r\n\r\ngo?"), "{asked}");
-    }
-
-    #[tokio::test]
-    async fn a_redirect_is_an_answer() {
-        let answer = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\n\r\n";
-        assert_eq!(asked(answer, None).await.0, Ok(302));
-    }
-
-    #[tokio::test]
-    async fn who_does_not_answer_is_told_without_the_address() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let request = Request {
-            method: "GET",
-            url: format!("http://user:secret@{address}/"),
-            headers: BTreeMap::new(),
-            body: None,
-        };
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let why = Outside::new().call(request).await.unwrap_err();
-        assert!(!why.contains("secret"), "{why}");
-        assert!(why.contains("refused"), "{why}");
-    }
-}
+mod tests;
