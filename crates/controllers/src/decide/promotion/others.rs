@@ -36,15 +36,12 @@ pub(super) fn under_way<'a>(context: &Context<'a>, promotion: &Promotion) -> Opt
 }
 
 /// The later promotion that took the place of `promotion`, which has not started: one that was asked
-/// for after it, and has started.
+/// for after it, and has started. Of two that were asked for in the same second none came later.
 pub(super) fn overtaken_by<'a>(
     context: &Context<'a>,
     promotion: &Promotion,
 ) -> Option<&'a Promotion> {
-    let asked = |one: &Promotion| {
-        let time = one.metadata.creation_timestamp.clone().map(|time| time.0);
-        (time, one.name().to_owned())
-    };
+    let asked = |one: &Promotion| one.metadata.creation_timestamp.clone().map(|time| time.0);
     of(context, promotion)
         .into_iter()
         .find(|other| is_in_place(other) && asked(other) > asked(promotion))
