@@ -10,6 +10,7 @@ use kube::{
     core::Status,
 };
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::{
     exit::Exit,
@@ -46,6 +47,36 @@ pub(crate) async fn connect_as(
         Some(path) => by(path).await,
         None => connect(&folder()?).await,
     }
+}
+
+/// Whoever asks, as the API knows them.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    /// Their name.
+    pub(crate) name: String,
+    /// The groups they are in.
+    pub(crate) groups: Vec<String>,
+}
+
+/// Whoever `client` asks for, if the API says. The platform's own API fills in names by itself; others
+/// only refuse those that are not true.
+pub(crate) async fn asker(client: &Client) -> Option<Asker> {
+    let review = json!({
+        "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview",
+    });
+    let request = Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(review.to_string().into_bytes())
+        .ok()?;
+    let answer = client.request::<Value>(request).await.ok()?;
+    let user = answer.pointer("/status/userInfo")?;
+    let groups = user["groups"].as_array().into_iter().flatten();
+    Some(Asker {
+        name: user["username"].as_str()?.to_owned(),
+        groups: groups
+            .filter_map(|group| group.as_str().map(str::to_owned))
+            .collect(),
+    })
 }
 
 /// Nothing runs on a folder.

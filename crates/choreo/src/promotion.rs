@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     cli::Wait,
+    client,
     commands::api,
     exit::Exit,
     failure::{Failure, Result},
@@ -113,8 +114,16 @@ async fn create(
     if let Some(reason) = wanted.reason {
         spec["reason"] = json!(reason);
     }
+    let asker = client::asker(client).await;
     if let Some(reason) = wanted.break_glass {
         spec["breakGlass"] = json!({ "reason": reason });
+        if let Some(asker) = &asker {
+            spec["breakGlass"]["by"] = json!(asker.name);
+            spec["breakGlass"]["groups"] = json!(asker.groups);
+        }
+    }
+    if let Some(asker) = asker {
+        spec["requestedBy"] = json!(asker.name);
     }
     let object = DynamicObject::new(name, &resource.api)
         .within(wanted.namespace)

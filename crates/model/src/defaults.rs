@@ -1,4 +1,9 @@
-//! What a new platform starts with: types, environments, a pipeline and a data plane.
+//! What a new platform starts with: types, environments, a pipeline and a data plane; and what an API
+//! server that is not its own needs besides.
+
+/// Admission policies for an API server that is not the platform's own, as YAML: what that one takes
+/// care of by itself. They are of `admissionregistration.k8s.io/v1`.
+pub const POLICIES: &str = include_str!("../policies/promotions.yaml");
 
 /// A document that every new platform is given.
 #[derive(Clone, Copy, Debug)]

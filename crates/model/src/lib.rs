@@ -45,7 +45,7 @@ pub mod traits;
 pub mod workflow;
 
 pub use check::{Check, Violation};
-pub use defaults::defaults;
+pub use defaults::{POLICIES, defaults};
 pub use duration::duration;
 pub use json_schema::json_schema;
 pub use kind::{Column, Kind, Scope, find, registry};

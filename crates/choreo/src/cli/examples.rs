@@ -255,6 +255,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "A project as a folder",
                 "choreo export shop --output-dir shop",
             ),
+            (
+                "What another Kubernetes API needs for the platform's objects",
+                "choreo export --definitions",
+            ),
         ],
     ),
     (

@@ -186,4 +186,8 @@ pub(crate) struct Export {
     /// Write a tree for Kustomize, a folder per environment
     #[arg(long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,
+    /// Print instead what an API server that is not the platform's own needs for its objects: the
+    /// definitions of all kinds, and admission policies
+    #[arg(long, conflicts_with_all = ["name", "env", "output_dir"])]
+    pub(crate) definitions: bool,
 }

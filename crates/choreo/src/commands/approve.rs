@@ -109,6 +109,10 @@ impl Said<'_> {
     async fn write(&self, client: &Client, promotion: &Promotion, digest: &str) -> Result {
         let mut all = json!(promotion.spec.approvals);
         let mut one = json!({ "decision": self.verdict, "planDigest": digest });
+        if let Some(asker) = client::asker(client).await {
+            one["by"] = json!(asker.name);
+            one["groups"] = json!(asker.groups);
+        }
         if let Some(comment) = self.comment {
             one["comment"] = json!(comment);
         }

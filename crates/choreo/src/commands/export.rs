@@ -15,8 +15,11 @@ use crate::{
 };
 
 /// Runs `choreo export`.
-pub(crate) async fn run(folder: &Folder, args: &Export) -> Result {
-    let client = client::connect(folder).await?;
+pub(crate) async fn run(folder: impl FnOnce() -> Result<Folder>, args: &Export) -> Result {
+    if args.definitions {
+        return terminal::print(&definitions()?);
+    }
+    let client = client::connect(&folder()?).await?;
     let namespace = &args.namespace.namespace;
     let mut rendered = store::list::<RenderedReleaseSpec>(&client, namespace).await?;
     rendered.retain(|one| is_wanted(one, args));
@@ -38,6 +41,14 @@ pub(crate) async fn run(folder: &Folder, args: &Export) -> Result {
     let objects = rendered.iter().flat_map(|one| &one.spec.resources);
     let documents: Result<Vec<String>> = objects.map(|one| yaml(&one.object)).collect();
     terminal::print(&documents?.join("---\n"))
+}
+
+/// What another API server needs for the platform's objects.
+fn definitions() -> Result<String> {
+    let kinds = choreo_model::registry().iter();
+    let documents: Result<Vec<String>> = kinds.map(|kind| yaml(&kind.crd())).collect();
+    let policies = choreo_model::POLICIES;
+    Ok(format!("{}---\n{policies}", documents?.join("---\n")))
 }
 
 /// Whether a rendered release is of the project, component or resource, and environment, asked for.
@@ -87,8 +98,21 @@ mod tests {
                 namespace: "default".to_owned(),
             },
             output_dir: None,
+            definitions: false,
         };
         is_wanted(&rendered, &args)
+    }
+
+    #[test]
+    fn definitions_and_policies_are_read_as_written() {
+        let text = definitions().unwrap();
+        let all = serde_saphyr::from_multiple::<Value>(&text).unwrap();
+        let of = |kind: &str| all.iter().filter(|one| one["kind"] == kind).count();
+        let kinds = choreo_model::registry().len();
+        assert_eq!(of("CustomResourceDefinition"), kinds);
+        assert_eq!(of("ValidatingAdmissionPolicy"), 1);
+        assert_eq!(of("ValidatingAdmissionPolicyBinding"), 1);
+        assert_eq!(all.len(), kinds + 2);
     }
 
     #[test]

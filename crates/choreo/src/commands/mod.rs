@@ -71,7 +71,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Plan(args) => wait_for(plan::run(folder, &args)),
         Command::Explain(args) => wait_for(explain::run(folder, &args)),
         Command::Render(args) => render::run(&args),
-        Command::Export(args) => wait_for(export::run(&folder()?, &args)),
+        Command::Export(args) => wait_for(export::run(folder, &args)),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Image(args) => image::run(&folder()?, &args),
