@@ -26,6 +26,7 @@ use choreo_model::shared::ComponentOwner;
 use choreo_model::traits::TraitSpec;
 use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
 use choreo_model::{Object, Spec, labels};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::Value;
 
 use crate::aside::Aside;
@@ -382,7 +383,7 @@ fn of_component(kind: &'static str, namespace: &str, owner: &ComponentOwner) -> 
 
 fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {
     // Who wrote which field is no concern of a decision, and takes more room than the fields.
-    object.metadata.managed_fields = None;
+    object.metadata.managed_fields = last_writer(&object);
     let key = key_of(&object);
     let place = (key.namespace.clone(), key.name.clone());
     let joined = T::groups(&object);
@@ -405,6 +406,27 @@ fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {
         left,
         joined,
     }
+}
+
+/// Of what a component is made of, the manager of the last change: where the API does not note who made
+/// it, nothing else tells.
+fn last_writer<T: Spec>(object: &Object<T>) -> Option<Vec<ManagedFieldsEntry>> {
+    let is_wanted = [ComponentSpec::KIND, WorkloadSpec::KIND].contains(&T::KIND);
+    if !is_wanted || object.annotation(labels::CHANGED_BY).is_some() {
+        return None;
+    }
+    let wrote = |entry: &&ManagedFieldsEntry| {
+        let fields = entry.fields_v1.as_ref();
+        entry.subresource.is_none() && fields.is_some_and(|all| all.0.get("f:spec").is_some())
+    };
+    let entries = object.metadata.managed_fields.iter().flatten();
+    let last = entries
+        .filter(wrote)
+        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    Some(vec![ManagedFieldsEntry {
+        manager: last.manager.clone(),
+        ..ManagedFieldsEntry::default()
+    }])
 }
 
 fn forget<T: Kept>(tables: &mut Tables, key: &Key) -> Option<Touched> {

@@ -16,11 +16,11 @@ use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
 use choreo_model::{
     Component, ComponentType, Object, ReleaseBinding, Spec, Workload, finalizers, labels, names,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    Context, Finalizing, Obstacle, Release, apply, changed, delete_all, history, hold, metadata,
-    pipeline, some_of, surplus,
+    Context, Finalizing, Obstacle, Release, apply, author, changed, delete_all, history, hold,
+    metadata, pipeline, some_of, surplus,
 };
 use crate::decision::{Decision, Home, Write};
 use crate::key::By;
@@ -275,11 +275,12 @@ fn deploy(
         .view
         .get::<ComponentReleaseSpec>(context.namespace(), &name)
         .is_some();
+    let place = (name.as_str(), environment);
+    let (binding, write) = bind(context, component, place, &object);
     if !released {
         let home = Home::Control;
         writes.push(Write::Apply { home, object });
     }
-    let (binding, write) = bind(context, component, &name, environment);
     let bound = released && write.is_none();
     writes.extend(write);
     let latest = LatestComponentRelease {
@@ -302,8 +303,8 @@ fn deploy(
 fn bind(
     context: &Context<'_>,
     component: &Component,
-    release: &str,
-    environment: &str,
+    (release, environment): (&str, &str),
+    content: &Value,
 ) -> (String, Option<Write>) {
     let project = component.spec.owner.project_name.as_str();
     let of = [context.namespace(), project, component.name(), environment];
@@ -336,6 +337,9 @@ fn bind(
     let mut metadata = metadata(context.namespace(), &name, &labels);
     // Held from the beginning, so that nobody has to write it a second time for that.
     metadata["finalizers"] = json!([finalizers::RELEASE_BINDING]);
+    if let Some(author) = author::of_release(context, component, content) {
+        metadata["annotations"] = json!({ labels::ON_BEHALF_OF: author });
+    }
     let write = apply("ReleaseBinding", &metadata, &spec);
     (name, write)
 }

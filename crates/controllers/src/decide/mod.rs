@@ -1,5 +1,6 @@
 //! Decisions: pure functions of the index, one module per kind that holds logic.
 
+mod author;
 mod automatic;
 mod component;
 mod component_binding;

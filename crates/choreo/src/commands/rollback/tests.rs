@@ -208,7 +208,7 @@ async fn a_deployment_comes_back_and_the_history_tells_it() {
     let api = Api::with_controllers().await;
     api.apply(SHOP).await.unwrap();
     let first = recorded(&api, 1).await;
-    assert_eq!(first.spec.changed_by, "system:choreo:controllers");
+    assert_eq!(first.spec.changed_by, "admin", "who applied the component");
     let place = ("default", "web-development");
     let change = json!({"spec": {"workloadOverrides": overrides("slow")}});
     store::merge::<ReleaseBindingSpec>(&api.client, place, change, "somebody")

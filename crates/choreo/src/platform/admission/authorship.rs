@@ -1,5 +1,5 @@
-//! Who changed what is bound to an environment, and why. The history of environments rests on it, so
-//! nobody says it of themselves: the API knows.
+//! Who changed what is bound to an environment, and why; and who changed what is bound by itself. The
+//! history of environments rests on it, so nobody says it of themselves: the API knows.
 
 use choreo_apiserver::{Denied, Operation, User};
 use choreo_model::{history::Action, labels};
@@ -26,6 +26,10 @@ pub(super) fn stamp(
     object: &mut Value,
     old: Option<&Value>,
 ) -> Result<(), Denied> {
+    if is_source(write.kind) {
+        sign(write, user, object, old);
+        return Ok(());
+    }
     if !is_binding(write.kind) {
         return Ok(());
     }
@@ -61,6 +65,27 @@ fn is_binding(kind: &str) -> bool {
         kind,
         "ReleaseBinding" | "ProjectReleaseBinding" | "ResourceReleaseBinding"
     )
+}
+
+/// Whether a kind is what releases are made of, that are bound by themselves.
+fn is_source(kind: &str) -> bool {
+    matches!(kind, "Component" | "Workload")
+}
+
+/// Notes who changed what releases are made of. Nothing else of it is touched: it is a person's.
+fn sign(write: &Write<'_>, user: &User, object: &mut Value, old: Option<&Value>) {
+    if !matches!(write.operation, Operation::Create | Operation::Update) {
+        return;
+    }
+    let changed = old.is_none_or(|old| old.get("spec") != object.get("spec"));
+    let by = if changed && !write.leaving {
+        Some(user.name.clone())
+    } else {
+        old.and_then(|old| annotation(old, labels::CHANGED_BY))
+    };
+    annotate(object, |annotations| {
+        put(annotations, labels::CHANGED_BY, by);
+    });
 }
 
 /// Where its history has come to, a binding is told by the controllers alone.
@@ -115,28 +140,39 @@ impl Note {
 
     fn write(self, object: &mut Value) {
         let notes = STORED.into_iter().zip([self.by, self.reason, self.action]);
-        let metadata = &mut object["metadata"];
-        let mut annotations = match metadata.get_mut("annotations").map(Value::take) {
-            Some(Value::Object(annotations)) => annotations,
-            _ => Map::new(),
-        };
-        for said in SAID {
-            annotations.remove(said);
-        }
-        for (key, note) in notes {
-            match note {
-                Some(note) => annotations.insert(key.to_owned(), Value::from(note)),
-                None => annotations.remove(key),
-            };
-        }
-        if annotations.is_empty() {
-            if let Some(metadata) = metadata.as_object_mut() {
-                metadata.remove("annotations");
+        annotate(object, |annotations| {
+            for said in SAID {
+                annotations.remove(said);
             }
-        } else {
-            metadata["annotations"] = Value::Object(annotations);
-        }
+            for (key, note) in notes {
+                put(annotations, key, note);
+            }
+        });
     }
+}
+
+/// Changes the annotations of an object, which has none where none are left.
+fn annotate(object: &mut Value, change: impl FnOnce(&mut Map<String, Value>)) {
+    let metadata = &mut object["metadata"];
+    let mut annotations = match metadata.get_mut("annotations").map(Value::take) {
+        Some(Value::Object(annotations)) => annotations,
+        _ => Map::new(),
+    };
+    change(&mut annotations);
+    if annotations.is_empty() {
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.remove("annotations");
+        }
+    } else {
+        metadata["annotations"] = Value::Object(annotations);
+    }
+}
+
+fn put(annotations: &mut Map<String, Value>, key: &str, note: Option<String>) {
+    match note {
+        Some(note) => annotations.insert(key.to_owned(), Value::from(note)),
+        None => annotations.remove(key),
+    };
 }
 
 fn annotation(object: &Value, key: &str) -> Option<String> {
@@ -212,6 +248,38 @@ mod tests {
         );
         let john = User::new("john", Vec::new());
         check(&john, binding("a", &sent), None, &by("john"));
+    }
+
+    #[test]
+    fn who_changes_what_releases_are_made_of_is_noted_and_nothing_else_is_touched() {
+        let write = |user: &User, image: &str, annotations: &Value, old: Option<&Value>| {
+            let mut object = json!({
+                "metadata": {"annotations": annotations}, "spec": {"image": image},
+            });
+            let operation = match old {
+                Some(_) => Operation::Update,
+                None => Operation::Create,
+            };
+            let write = Write {
+                kind: "Workload",
+                operation,
+                leaving: false,
+            };
+            stamp(&write, user, &mut object, old).unwrap();
+            object
+        };
+        let said =
+            json!({"openchoreo.dev/changed-by": "nobody", "kubernetes.io/change-cause": "CVE"});
+        let made = write(&jane(), "a", &said, None);
+        let noted =
+            json!({"openchoreo.dev/changed-by": "jane", "kubernetes.io/change-cause": "CVE"});
+        assert_eq!(made["metadata"]["annotations"], noted);
+        let john = User::new("john", Vec::new());
+        let same = write(&john, "a", &said, Some(&made));
+        assert_eq!(same, made, "nothing changed");
+        let other = write(&john, "b", &json!({}), Some(&made));
+        let noted = json!({"openchoreo.dev/changed-by": "john"});
+        assert_eq!(other["metadata"]["annotations"], noted);
     }
 
     #[test]

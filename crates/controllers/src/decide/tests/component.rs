@@ -89,6 +89,69 @@ fn a_component_is_released_and_bound_once() {
     );
 }
 
+/// In whose name the component would be bound now.
+fn author(world: &mut World) -> Option<Value> {
+    let writes = world.decide("Component", "web").writes;
+    let object = writes.iter().find_map(|write| match write {
+        Write::Apply { object, .. } if object["kind"] == "ReleaseBinding" => Some(object),
+        Write::Apply { .. }
+        | Write::Place { .. }
+        | Write::Delete { .. }
+        | Write::Status { .. }
+        | Write::Finalizers { .. }
+        | Write::Call { .. } => None,
+    })?;
+    Some(object["metadata"]["annotations"]["openchoreo.dev/on-behalf-of"].clone())
+}
+
+#[test]
+fn a_deployment_is_in_the_name_of_whoever_changed_what_it_is_made_of() {
+    let mut world = World::new(&shop());
+    let mut change = |kind: &'static str, field: &str, value: Value, metadata: Value| {
+        let namespace = if kind.starts_with("Cluster") {
+            ""
+        } else {
+            "default"
+        };
+        let name = if kind == "ClusterComponentType" {
+            "service"
+        } else {
+            "web"
+        };
+        let mut object = world.stored[&Key::new(kind, namespace, name)].clone();
+        *object.pointer_mut(field).unwrap() = value;
+        for (key, value) in metadata.as_object().unwrap() {
+            object["metadata"][key] = value.clone();
+        }
+        world.put(object);
+        let author = author(&mut world).unwrap();
+        world.live(&[("Component", "web")]);
+        author
+    };
+    let by = |name: &str| json!({"annotations": {"openchoreo.dev/changed-by": name}});
+    let image = "/spec/container/image";
+    assert_eq!(change("Workload", image, json!("web:2"), by("ann")), "ann");
+    assert_eq!(change("Workload", image, json!("web:3"), by("bob")), "bob");
+    // Where nobody is noted, the manager of the last change of the specification.
+    let wrote = |manager: &str, time: &str, fields: Value| json!({"manager": manager, "time": time, "fieldsV1": fields});
+    let noon = "2026-01-01T12:00:00Z";
+    let managers = json!({"annotations": {}, "managedFields": [
+        wrote("kubectl", noon, json!({"f:spec": {}})),
+        wrote("flux", "2026-01-01T11:00:00Z", json!({"f:spec": {}})),
+        wrote("labeller", "2026-01-01T13:00:00Z", json!({"f:metadata": {}})),
+    ]});
+    let told = change("Workload", image, json!("web:4"), managers);
+    assert_eq!(told, "manager:kubectl");
+    // What only its type made another is nobody's.
+    let told = change(
+        "ClusterComponentType",
+        "/spec/resources/0/id",
+        json!("renamed"),
+        json!({}),
+    );
+    assert_eq!(told, Value::Null);
+}
+
 #[test]
 fn a_binding_moved_by_hand_stays_until_the_next_release() {
     let mut world = World::new(&shop());

@@ -1,0 +1,52 @@
+//! In whose name a component deploys itself: of whoever changed last what its release is made of.
+//!
+//! The platform's own API notes who changes a Component or Workload. Where another one does not, the
+//! field manager of the last change is the nearest thing to a name.
+
+use choreo_model::application::WorkloadSpec;
+use choreo_model::release::ComponentReleaseSpec;
+use choreo_model::{Component, Object, Spec, labels};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::key::By;
+
+/// Whoever brought `release` about, if it was a person's doing: a release that differs from the latest
+/// only by what its types say is nobody's.
+pub(super) fn of_release(
+    context: &Context<'_>,
+    component: &Component,
+    release: &Value,
+) -> Option<String> {
+    let (namespace, project) = (context.namespace(), &component.spec.owner.project_name);
+    let of = [namespace, project, component.name()];
+    let workloads = context.view.members::<WorkloadSpec>(By::Component, &of);
+    let workload = workloads.first();
+    let of_workload = || workload.and_then(|one| of_object(one));
+    let latest = component.status.latest_release.as_ref();
+    let latest = latest.and_then(|latest| {
+        let view = context.view;
+        view.get::<ComponentReleaseSpec>(namespace, &latest.name)
+    });
+    let Some(latest) = latest else {
+        return of_workload().or_else(|| of_object(component));
+    };
+    let (old, new) = (json!(latest.spec), &release["spec"]);
+    if old["workload"] != new["workload"] {
+        of_workload()
+    } else if old["componentProfile"] != new["componentProfile"] {
+        of_object(component)
+    } else {
+        None
+    }
+}
+
+/// Whoever changed an object last.
+fn of_object<T: Spec>(object: &Object<T>) -> Option<String> {
+    let noted = object.annotation(labels::CHANGED_BY).map(str::to_owned);
+    noted.or_else(|| {
+        let mut writers = object.metadata.managed_fields.iter().flatten();
+        let manager = writers.find_map(|one| one.manager.as_ref())?;
+        Some(format!("manager:{manager}"))
+    })
+}
