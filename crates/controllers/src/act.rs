@@ -7,12 +7,13 @@ use futures::future::join_all;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::core::{GroupVersionKind, Request};
 use kube::{Client, Error};
-use serde::de::IgnoredAny;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::calls::{self, Calls};
 use crate::decision::{Decision, Event, Home, Write};
 use crate::key::Key;
+use crate::live::{Edition, LiveKey};
 use crate::planes::Planes;
 use crate::tell::Teller;
 use crate::watch;
@@ -27,11 +28,21 @@ pub struct Executor {
     calls: Arc<dyn Calls>,
 }
 
+/// An object that was written to a plane.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) key: LiveKey,
+    /// A hash of what was wanted.
+    pub(crate) hash: u64,
+    /// What changes when anything else comes to be wanted of it.
+    pub(crate) edition: Edition,
+}
+
 /// What came of carrying out a decision.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// What was written to planes: where, a hash of what was wanted, and what came of it.
-    pub(crate) written: Vec<(usize, u64, Value)>,
+    /// What was written to planes.
+    pub(crate) written: Vec<Written>,
     /// What went wrong, in words for a condition.
     pub(crate) failures: Vec<String>,
     /// The object had changed meanwhile; trying again is all there is to do.
@@ -95,29 +106,11 @@ impl Executor {
         let mut object = identity(&resource, &key.namespace, &key.name);
         object["status"] = status;
         let api = api(&self.control, &resource, &key.namespace);
-        match self.apply_status(&api, manager, &object).await {
-            Ok(()) => {}
+        match apply(&api, Some("status"), manager, &object).await {
+            Ok(_) => {}
             Err(error) if is(&error, 404) => {}
             Err(error) => outcome.failures.push(format!("status: {}", words(&error))),
         }
-    }
-
-    /// Applies a status; of the answer nothing is of interest.
-    async fn apply_status(
-        &self,
-        api: &Api<DynamicObject>,
-        manager: &str,
-        object: &Value,
-    ) -> Result<(), Error> {
-        const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-        let params = PatchParams::apply(manager).force();
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let mut request = Request::new(api.resource_url())
-            .patch_subresource("status", name, &params, &Patch::Apply(object))
-            .map_err(Error::BuildRequest)?;
-        let accept = http::HeaderValue::from_static(METADATA);
-        request.headers_mut().insert(http::header::ACCEPT, accept);
-        self.control.request::<IgnoredAny>(request).await.map(drop)
     }
 
     async fn write(&self, manager: &str, write: &Write, outcome: &mut Outcome) {
@@ -131,10 +124,12 @@ impl Executor {
                 hash,
             } => {
                 let home = Home::Plane(*plane);
-                let placed = self.apply(manager, home, object, outcome).await;
-                outcome
-                    .written
-                    .extend(placed.map(|placed| (*plane, *hash, placed)));
+                let edition = self.apply(manager, home, object, outcome).await;
+                outcome.written.extend(edition.map(|edition| Written {
+                    key: LiveKey::of(*plane, object),
+                    hash: *hash,
+                    edition,
+                }));
             }
             Write::Delete { home, object, uid } => self.delete(*home, object, uid, outcome).await,
             Write::Status { key, status } => {
@@ -157,34 +152,27 @@ impl Executor {
         outcome.answers.push((id.to_owned(), answer));
     }
 
-    /// What came of applying an object, if it was.
+    /// The edition of an object that was applied, if it was.
     async fn apply(
         &self,
         manager: &str,
         home: Home,
         object: &Value,
         outcome: &mut Outcome,
-    ) -> Option<Value> {
-        let params = PatchParams::apply(manager).force();
+    ) -> Option<Edition> {
         let done = match self.place(home, object).await {
-            Ok((api, name)) => api.patch(&name, &params, &Patch::Apply(object)).await,
+            Ok(api) => apply(&api, None, manager, object).await,
             Err(error) => Err(error),
         };
-        let failure = match done.map(serde_json::to_value) {
-            Ok(Ok(mut response)) => {
-                response["apiVersion"] = object["apiVersion"].clone();
-                response["kind"] = object["kind"].clone();
-                return Some(response);
-            }
-            Ok(Err(error)) => error.to_string(),
+        match done {
+            Ok(edition) => return Some(edition),
             // What is made in a namespace that goes would go with it. Deletions that tell of themselves
             // must not wait for that.
-            Err(error) if home == Home::Control && is_terminating(&error) => return None,
-            Err(error) => words(&error),
-        };
-        outcome
-            .failures
-            .push(format!("{}: {failure}", title(object)));
+            Err(error) if home == Home::Control && is_terminating(&error) => {}
+            Err(error) => outcome
+                .failures
+                .push(format!("{}: {}", title(object), words(&error))),
+        }
         None
     }
 
@@ -198,7 +186,7 @@ impl Executor {
             ..DeleteParams::background()
         };
         let done = match self.place(home, object).await {
-            Ok((api, name)) => api.delete(&name, &params).await.map(drop),
+            Ok(api) => api.delete(name_of(object), &params).await.map(drop),
             Err(error) => Err(error),
         };
         match done {
@@ -238,12 +226,8 @@ impl Executor {
         }
     }
 
-    /// Where an object is written, and its name.
-    async fn place(
-        &self,
-        home: Home,
-        object: &Value,
-    ) -> Result<(Api<DynamicObject>, String), Error> {
+    /// Where an object is written.
+    async fn place(&self, home: Home, object: &Value) -> Result<Api<DynamicObject>, Error> {
         let text = |pointer: &str| {
             object
                 .pointer(pointer)
@@ -265,8 +249,7 @@ impl Executor {
             }
         };
         let resource = resource.ok_or_else(|| Error::Discovery(missing(text("/kind"))))?;
-        let api = api(client, &resource, text("/metadata/namespace"));
-        Ok((api, text("/metadata/name").to_owned()))
+        Ok(api(client, &resource, text("/metadata/namespace")))
     }
 
     /// The type of objects on a plane; asked for once.
@@ -304,6 +287,37 @@ impl Executor {
             tracing::debug!(%key, error = words(&error), "an event was not recorded");
         }
     }
+}
+
+/// Applies an object, or a part of it, and returns its edition. Of the answer nothing else is of
+/// interest, so nothing else is asked for.
+async fn apply(
+    api: &Api<DynamicObject>,
+    part: Option<&'static str>,
+    manager: &str,
+    object: &Value,
+) -> Result<Edition, Error> {
+    const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    #[derive(Deserialize)]
+    struct Answer {
+        metadata: Edition,
+    }
+    let params = PatchParams::apply(manager).force();
+    let patch = Patch::Apply(object);
+    let request = Request::new(api.resource_url());
+    let mut request = match part {
+        Some(part) => request.patch_subresource(part, name_of(object), &params, &patch),
+        None => request.patch(name_of(object), &params, &patch),
+    }
+    .map_err(Error::BuildRequest)?;
+    let accept = http::HeaderValue::from_static(METADATA);
+    request.headers_mut().insert(http::header::ACCEPT, accept);
+    let answer: Answer = api.clone().into_client().request(request).await?;
+    Ok(answer.metadata)
+}
+
+fn name_of(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 fn api(client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
@@ -370,5 +384,5 @@ pub(crate) fn words(error: &Error) -> String {
 }
 
 fn title(object: &Value) -> String {
-    crate::live::LiveKey::of(0, object).title()
+    LiveKey::of(0, object).title()
 }

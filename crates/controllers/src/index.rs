@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use choreo_model::organization::OrganizationSpec;
 use choreo_model::rendered::RenderedReleaseSpec;
 use choreo_model::{RenderedRelease, Spec as _, labels};
-use k8s_openapi::jiff::Timestamp;
+use choreo_packed::shared;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::act::Written;
 use crate::calls::Answer;
 use crate::decision::{Home, Write};
 use crate::health;
 use crate::key::{Group, Key, Target};
-use crate::live::{self, Live, LiveKey, PodOwner};
+use crate::live::{Edition, Live, LiveKey, PodOwner};
 use crate::manifests::Manifests;
 use crate::material;
 use crate::readers::Readers;
@@ -45,6 +47,30 @@ pub enum Change {
     },
 }
 
+/// How long a watch may take to bring what was written.
+const UNSEEN: SignedDuration = SignedDuration::from_secs(5);
+
+/// What was last written of a live object.
+struct Placed {
+    /// A hash of what was wanted.
+    hash: u64,
+    edition: Edition,
+    at: Timestamp,
+}
+
+/// How a live object stands to what is wanted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is to be written: it never was, or something else was, or somebody has changed it.
+    Due,
+    /// It was written, and no watch has brought it so far, for which there is time until then.
+    Awaited(Timestamp),
+    /// It was written, and no watch has brought it in time.
+    Lost,
+    /// It is as it was written.
+    Seen,
+}
+
 /// A write that failed, and how often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -65,8 +91,8 @@ pub struct Index {
     failing_pods: BTreeMap<String, BTreeMap<LiveKey, String>>,
     /// Types of live objects whose first list has arrived.
     watched: BTreeSet<(usize, String)>,
-    /// What was last written of a live object: a hash of it, and the version it got.
-    written: BTreeMap<LiveKey, (u64, String)>,
+    /// What was last written of live objects.
+    written: BTreeMap<LiveKey, Placed>,
     failures: BTreeMap<Key, Failure>,
     /// What came of requests, by their identifier.
     answers: BTreeMap<Key, BTreeMap<String, Answer>>,
@@ -121,10 +147,17 @@ impl Index {
         }
     }
 
-    /// Remembers that the live object `object` was written as `hash` and what came of it.
-    pub(crate) fn wrote(&mut self, home: usize, hash: u64, object: &Value) {
-        let entry = (hash, live::version(object));
-        self.written.insert(LiveKey::of(home, object), entry);
+    /// Remembers that a live object was written; returns whether anything came of it.
+    pub(crate) fn wrote(&mut self, written: Written, now: Timestamp) -> bool {
+        let (hash, edition) = (written.hash, written.edition);
+        let known = self.written.get(&written.key);
+        if known.is_some_and(|known| (known.hash, known.edition) == (hash, edition)) {
+            return false;
+        }
+        let at = now;
+        let placed = Placed { hash, edition, at };
+        self.written.insert(written.key, placed);
+        true
     }
 
     /// Remembers that writing for `key` failed.
@@ -205,12 +238,23 @@ impl Index {
         self.watched.contains(&(home, type_.to_owned()))
     }
 
-    /// Whether the live object was last written as `hash` and nobody has changed it since.
-    pub(crate) fn is_written(&self, key: &LiveKey, hash: u64) -> bool {
-        let live = self.live.get(key).map(|live| &live.version);
-        self.written
-            .get(key)
-            .is_some_and(|(written, version)| *written == hash && live == Some(version))
+    /// How a live object stands to what is wanted, of which `hash` is the hash.
+    pub(crate) fn standing(&self, key: &LiveKey, hash: u64, now: Timestamp) -> Standing {
+        let placed = self.written.get(key).filter(|placed| placed.hash == hash);
+        let Some(placed) = placed else {
+            return Standing::Due;
+        };
+        let edition = self.live.get(key).map(|live| live.edition);
+        if edition == Some(placed.edition) {
+            return Standing::Seen;
+        }
+        let until = placed.at + UNSEEN;
+        let is_behind = edition.is_none_or(|edition| edition.is_before(placed.edition));
+        match (is_behind, now < until) {
+            (true, true) => Standing::Awaited(until),
+            (true, false) => Standing::Lost,
+            (false, _) => Standing::Due,
+        }
     }
 
     fn keep(&mut self, object: Value, woken: &mut BTreeSet<Key>) {
@@ -338,10 +382,10 @@ impl Index {
 
     fn keep_live(&mut self, home: usize, object: &Value, woken: &mut BTreeSet<Key>) {
         let key = LiveKey::of(home, object);
-        if key.kind == "Namespace" && key.api_version == "v1" {
+        if &*key.kind == "Namespace" && &*key.api_version == "v1" {
             self.keep_namespace(&key, Some(object), woken);
         }
-        if key.kind == "Pod" && key.api_version == "v1" {
+        if &*key.kind == "Pod" && &*key.api_version == "v1" {
             return self.keep_pod(&key, Some(object), woken);
         }
         let new = Live::of(home, object);
@@ -364,10 +408,10 @@ impl Index {
     }
 
     fn forget_live(&mut self, key: &LiveKey, woken: &mut BTreeSet<Key>) {
-        if key.kind == "Namespace" && key.api_version == "v1" {
+        if &*key.kind == "Namespace" && &*key.api_version == "v1" {
             self.keep_namespace(key, None, woken);
         }
-        if key.kind == "Pod" && key.api_version == "v1" {
+        if &*key.kind == "Pod" && &*key.api_version == "v1" {
             return self.keep_pod(key, None, woken);
         }
         self.written.remove(key);
@@ -425,14 +469,18 @@ impl Index {
     }
 
     fn keep_namespace(&mut self, key: &LiveKey, object: Option<&Value>, woken: &mut BTreeSet<Key>) {
-        let place = (key.home, key.name.clone());
+        let place = (key.home, key.name.as_ref().to_owned());
         let new = object.map(|object| object["metadata"].get("deletionTimestamp").is_some());
         let old = match new {
             Some(deleting) => self.namespaces.insert(place, deleting),
             None => self.namespaces.remove(&place),
         };
         if old != new {
-            self.wake(&Target::Namespace(key.home, key.name.clone()), false, woken);
+            self.wake(
+                &Target::Namespace(key.home, key.name.as_ref().to_owned()),
+                false,
+                woken,
+            );
         }
     }
 
@@ -448,10 +496,9 @@ impl Index {
             .iter()
             .map(|object| LiveKey::of(home, object))
             .collect();
-        let known = self
-            .live
-            .keys()
-            .filter(|key| key.home == home && key.api_version == api_version && key.kind == kind);
+        let known = self.live.keys().filter(|key| {
+            key.home == home && &*key.api_version == api_version && &*key.kind == kind
+        });
         let mut gone: Vec<LiveKey> = known.filter(|key| !listed.contains(key)).cloned().collect();
         if is_namespace {
             let names = self.namespaces.keys().filter(|(known, _)| *known == home);
@@ -459,10 +506,10 @@ impl Index {
                 names
                     .map(|(_, name)| LiveKey {
                         home,
-                        api_version: api_version.to_owned(),
-                        kind: kind.to_owned(),
-                        namespace: String::new(),
-                        name: name.clone(),
+                        api_version: shared(api_version),
+                        kind: shared(kind),
+                        namespace: shared(""),
+                        name: shared(name),
                     })
                     .filter(|key| !listed.contains(key)),
             );

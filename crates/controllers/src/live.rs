@@ -1,37 +1,38 @@
 //! Live objects of data planes, reduced to what decisions need of them.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use choreo_model::labels;
 use choreo_model::rendered::Health;
+use choreo_packed::shared;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::health;
 
-/// What a live object is called, on which plane.
+/// What a live object is called, on which plane. Many keys say the same, so they share their texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LiveKey {
     /// The plane.
     pub home: usize,
     /// `group/version`, or the version alone for the core group.
-    pub api_version: String,
+    pub api_version: Arc<str>,
     /// The kind.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// The namespace; empty for cluster-scoped kinds.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// The name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl LiveKey {
     /// What `object` is called on the plane `home`.
     pub fn of(home: usize, object: &Value) -> Self {
         let text = |pointer: &str| {
-            object
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
+            let text = object.pointer(pointer).and_then(Value::as_str);
+            shared(text.unwrap_or_default())
         };
         Self {
             home,
@@ -56,7 +57,7 @@ impl LiveKey {
 
     /// Kind, namespace and name, for a person.
     pub fn title(&self) -> String {
-        match self.namespace.as_str() {
+        match &*self.namespace {
             "" => format!("{} \"{}\"", self.kind, self.name),
             namespace => format!(
                 "{} \"{}\" in namespace \"{namespace}\"",
@@ -73,8 +74,8 @@ pub struct Live {
     pub key: LiveKey,
     /// Its identifier.
     pub uid: String,
-    /// Changes whenever what is wanted of it changes: the generation, or without one the version.
-    pub version: String,
+    /// Changes whenever what is wanted of it changes.
+    pub(crate) edition: Edition,
     /// Whether its deletion was asked for.
     pub deleting: bool,
     /// The identifier of the rendered release or promotion it belongs to.
@@ -101,7 +102,7 @@ impl Live {
         Some(Self {
             key: LiveKey::of(home, object),
             uid: object.pointer("/metadata/uid")?.as_str()?.to_owned(),
-            version: version(object),
+            edition: Edition::deserialize(object.get("metadata")?).ok()?,
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
             release: label(owner)?.to_owned(),
             status: object
@@ -171,14 +172,44 @@ impl fmt::Display for PodOwner<'_> {
     }
 }
 
-/// What changes when what is wanted of `object` changes.
-pub(crate) fn version(object: &Value) -> String {
-    let metadata = &object["metadata"];
-    match metadata.get("generation").and_then(Value::as_i64) {
-        Some(generation) => format!("g{generation}"),
-        None => metadata["resourceVersion"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+/// What changes when anything else comes to be wanted of an object. The greater of two is the later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Edition {
+    /// The generation, which a change of the status leaves as it is.
+    Generation(i64),
+    /// The version, where there is no generation. Versions can be compared (KEP-5504).
+    Version(u128),
+}
+
+impl Edition {
+    /// Whether it was there before `other`.
+    pub(crate) fn is_before(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Generation(this), Self::Generation(other)) => this < other,
+            (Self::Version(this), Self::Version(other)) => this < other,
+            (Self::Generation(_), Self::Version(_)) | (Self::Version(_), Self::Generation(_)) => {
+                false
+            }
+        }
+    }
+}
+
+/// Reads it from the metadata of an object.
+impl<'de> Deserialize<'de> for Edition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Metadata<'a> {
+            generation: Option<i64>,
+            #[serde(borrow)]
+            resource_version: Option<Cow<'a, str>>,
+        }
+        let metadata = Metadata::deserialize(deserializer)?;
+        Ok(match (metadata.generation, metadata.resource_version) {
+            (Some(generation), _) => Self::Generation(generation),
+            (None, version) => {
+                Self::Version(version.unwrap_or_default().parse().unwrap_or_default())
+            }
+        })
     }
 }

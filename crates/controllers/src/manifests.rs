@@ -27,23 +27,17 @@ pub(crate) struct Manifests {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) id: Arc<str>,
-    api_version: Arc<str>,
-    kind: Arc<str>,
-    namespace: Arc<str>,
-    name: Arc<str>,
+    /// What the object is called on the first plane.
+    key: LiveKey,
     /// What changes when anything of it changes.
     pub(crate) hash: u64,
 }
 
 impl Manifest {
     fn of(resource: &RenderedResource) -> Self {
-        let key = LiveKey::of(0, &resource.object);
         Self {
             id: shared(&resource.id),
-            api_version: shared(&key.api_version),
-            kind: shared(&key.kind),
-            namespace: shared(&key.namespace),
-            name: shared(&key.name),
+            key: LiveKey::of(0, &resource.object),
             hash: hash(&resource.object),
         }
     }
@@ -52,16 +46,13 @@ impl Manifest {
     pub(crate) fn key(&self, home: usize) -> LiveKey {
         LiveKey {
             home,
-            api_version: self.api_version.as_ref().to_owned(),
-            kind: self.kind.as_ref().to_owned(),
-            namespace: self.namespace.as_ref().to_owned(),
-            name: self.name.as_ref().to_owned(),
+            ..self.key.clone()
         }
     }
 
     /// Its apiVersion and kind.
     pub(crate) fn type_(&self) -> (&str, &str) {
-        (&self.api_version, &self.kind)
+        (&self.key.api_version, &self.key.kind)
     }
 }
 

@@ -282,10 +282,13 @@ impl Runtime {
             Done::Acted { key, outcome } => (key, outcome),
             Done::Told { key } => return self.queue.done(&key),
         };
-        for (home, hash, object) in &outcome.written {
-            self.index.wrote(*home, *hash, object);
-        }
         let now = Timestamp::now();
+        for written in outcome.written {
+            if self.index.wrote(written, now) {
+                // How it is is told when it was seen, which may have been before this.
+                self.queue.push(key.clone());
+            }
+        }
         for (id, answer) in outcome.answers {
             self.index.answered(&key, id, answer, now);
             self.queue.push(key.clone());

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use choreo_model::organization::OrganizationSpec;
 use choreo_model::rendered::RenderedResource;
 use choreo_model::{Object, Organization, RenderedRelease, Spec as _};
+use k8s_openapi::jiff::Timestamp;
 
 use crate::calls::Answer;
-use crate::index::{Failure, Index};
+use crate::index::{Failure, Index, Standing};
 use crate::key::{By, Group, Key, Target};
 use crate::live::{Live, LiveKey, PodOwner};
 use crate::manifests::{Manifest, Manifests};
@@ -107,9 +108,9 @@ impl<'a> View<'a> {
         self.index.live_of(release).collect()
     }
 
-    /// Whether a live object is as it was last written, `hash` being what is wanted.
-    pub(crate) fn is_written(&self, key: &LiveKey, hash: u64) -> bool {
-        self.index.is_written(key, hash)
+    /// How a live object stands to what is wanted of it, of which `hash` is the hash.
+    pub(crate) fn standing(&self, key: &LiveKey, hash: u64, now: Timestamp) -> Standing {
+        self.index.standing(key, hash, now)
     }
 
     /// Why pods of a component or managed resource fail.

@@ -1,12 +1,14 @@
 //! Objects as watches bring them: the whole text as one value, read once.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::api::ApiResource;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// An object of any type.
 #[derive(Clone, Debug)]
@@ -27,17 +29,67 @@ impl Whole {
 
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut value = Value::deserialize(deserializer)?;
+        let Fields(fields) = Fields::deserialize(deserializer)?;
         let mut metadata = ObjectMeta::default();
-        if let Some(fields) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            // Who wrote which field is no concern of a decision, and takes more room than the fields.
-            fields.remove("managedFields");
+        if let Some(fields) = fields.get("metadata").and_then(Value::as_object) {
             let text = |name: &str| fields.get(name)?.as_str().map(str::to_owned);
             metadata.name = text("name");
             metadata.namespace = text("namespace");
             metadata.resource_version = text("resourceVersion");
         }
+        let value = Value::Object(fields);
         Ok(Self { metadata, value })
+    }
+}
+
+/// The fields of an object. Who wrote which of them is no concern of a decision, and takes more room
+/// than the fields, so that is passed over unread.
+struct Fields(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_map(Reader { metadata: false })
+            .map(Self)
+    }
+}
+
+/// Reads the fields of an object, or those of its metadata.
+struct Reader {
+    metadata: bool,
+}
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            let value = match name.as_str() {
+                "managedFields" if self.metadata => {
+                    entries.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                "metadata" if !self.metadata => Value::Object(entries.next_value_seed(Metadata)?),
+                _ => entries.next_value()?,
+            };
+            fields.insert(name, value);
+        }
+        Ok(fields)
+    }
+}
+
+struct Metadata;
+
+impl<'de> DeserializeSeed<'de> for Metadata {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(Reader { metadata: true })
     }
 }
 

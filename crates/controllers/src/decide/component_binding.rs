@@ -51,6 +51,11 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         Ok((admitted, input)) => deploy(context, admitted, &input),
     };
     passage.tell(&mut outcome.conditions);
+    // What is being written is told of once it is there, which is a moment later, and more is known.
+    let told_later = outcome.rolled_out
+        && !outcome.writes.is_empty()
+        && !passage.is_gated()
+        && context.failure().is_none();
     writes.extend(outcome.writes);
     let effect = passage.effect(outcome.effect);
     let mut status = status(context, binding, outcome.compiled, outcome.conditions);
@@ -63,7 +68,7 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     Decision {
         manager: MANAGER,
         writes,
-        status: changed(&binding.status, &status),
+        status: changed(&binding.status, &status).filter(|_| !told_later),
         look_again: [passage.look_again(), recorded.look_again, asked.look_again]
             .into_iter()
             .flatten()

@@ -25,6 +25,8 @@ use crate::key::groups;
 /// A binding at the gate of its environment.
 pub(super) struct Passage<'a, T: Gated> {
     binding: &'a Object<T>,
+    /// Whether the release was not known, and a gated path leads here.
+    gated: bool,
     held: Option<Held<T>>,
 }
 
@@ -42,8 +44,30 @@ pub(super) fn pass<'a, T: Gated>(context: &Context<'a>, binding: &'a Object<T>) 
     let uid = uid_of::<T>(context, binding.spec.release());
     // A release that is not there is missed elsewhere.
     let unknown = uid.filter(|uid| !is_known(binding, uid));
-    let held = unknown.and_then(|uid| hold(context, binding, uid));
-    Passage { binding, held }
+    let mut passage = Passage {
+        binding,
+        gated: false,
+        held: None,
+    };
+    // Where there is no pipeline, nothing is gated.
+    let pipeline = || pipeline::of_project(context, binding.spec.project()).ok();
+    if let Some((uid, pipeline)) = unknown.and_then(|uid| Some((uid, pipeline()?))) {
+        let (gated, open) = paths(&pipeline.spec, binding.spec.environment());
+        passage.gated = !gated.is_empty();
+        if passage.gated && !came_by(context, binding, uid, &open) {
+            passage.held = hold(context, &pipeline.spec, binding, uid);
+        }
+    }
+    passage
+}
+
+/// The paths to an environment: those with a gate, and the others.
+fn paths<'a>(
+    pipeline: &'a DeploymentPipelineSpec,
+    environment: &'a str,
+) -> (Vec<&'a PromotionPath>, Vec<&'a PromotionPath>) {
+    let paths = pipeline.paths_to(environment);
+    paths.partition(|path| pipeline.is_gated(path))
 }
 
 /// The identifier of the release of that name.
@@ -64,6 +88,11 @@ impl<T: Gated> Passage<'_, T> {
                 .as_ref()
                 .ok_or_else(|| Obstacle::new(reasons::PROMOTION_REQUIRED, held.why.as_str())),
         }
+    }
+
+    /// Whether it matters that the status tells of what was let through as soon as it is rolled out.
+    pub(super) fn is_gated(&self) -> bool {
+        self.gated
     }
 
     /// When a release that is held may be let through although nothing changed.
@@ -135,17 +164,13 @@ fn is_known<T: Gated>(binding: &Object<T>, uid: &str) -> bool {
     spec.is_undeployed() || T::rolled_out(&binding.status).knows(spec.release(), uid)
 }
 
-fn hold<T: Gated>(context: &Context<'_>, binding: &Object<T>, uid: &str) -> Option<Held<T>> {
-    let environment = binding.spec.environment();
-    // Where there is no pipeline, nothing is gated.
-    let pipeline = pipeline::of_project(context, binding.spec.project());
-    let pipeline = &pipeline.ok()?.spec;
-    let (gated, open): (Vec<_>, Vec<_>) = pipeline
-        .paths_to(environment)
-        .partition(|path| pipeline.is_gated(path));
-    if gated.is_empty() || came_by(context, binding, uid, &open) {
-        return None;
-    }
+/// Why a release may not be rolled out that only a promotion can bring.
+fn hold<T: Gated>(
+    context: &Context<'_>,
+    pipeline: &DeploymentPipelineSpec,
+    binding: &Object<T>,
+    uid: &str,
+) -> Option<Held<T>> {
     let mut until = None;
     let mut pending = None;
     for promotion in promotions(context, binding) {

@@ -305,7 +305,10 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
             ..HistoryHead::default()
         };
         let spec = DeploymentRecordSpec { hash, ..spec };
-        let before = self.head().and_then(|before| {
+        let untold = self
+            .head()
+            .filter(|head| self.unfinished(head.sequence).is_some());
+        let before = untold.and_then(|before| {
             let status = serde_json::to_value(status_of(before)).ok()?;
             let name = self.name(before.sequence);
             let key = Key::new(DeploymentRecordSpec::KIND, namespace, &name);

@@ -10,10 +10,12 @@ use choreo_model::rendered::{
 use choreo_model::shared::TargetPlane;
 use choreo_model::{RenderedRelease, finalizers, labels};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Context, Obstacle, changed, hold, let_go, rendering, retention, some_of};
 use crate::decision::{Decision, Home, Write};
+use crate::index::Standing;
 use crate::live::{Live, LiveKey, Part, PodOwner};
 use crate::manifests::hash;
 use crate::view::View;
@@ -38,6 +40,7 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let finalizer = finalizer(rendered.spec.target_plane);
     let mut writes: Vec<Write> = hold(rendered, finalizer).into_iter().collect();
     let live = context.view.live_of(rendered.uid());
+    let (mut unseen, mut look_again) = (false, None);
     let (applied, resources) = match home(context, rendered) {
         Err(obstacle) => {
             let applied = conditions::no(
@@ -49,11 +52,15 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         }
         Ok(home) => {
             let wanted = wanted(context, home, rendered);
-            let applied = place(context, rendered, (home, &wanted), &live, &mut writes);
+            let placing = place(context, rendered, (home, &wanted), &live, &mut writes);
+            (unseen, look_again) = (placing.unseen, placing.look_again);
             if rendered.spec.target_plane == TargetPlane::ObservabilityPlane {
                 writes.splice(0..0, namespaces(context, home, &wanted));
             }
-            (applied, resources(context, rendered, &wanted, &live))
+            (
+                placing.applied,
+                resources(context, rendered, &wanted, &live),
+            )
         }
     };
     let old = &rendered.status;
@@ -65,7 +72,9 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     Decision {
         manager: MANAGER,
         writes,
-        status: changed(old, &status),
+        // What was seen before an object was written tells nothing of how it is now.
+        status: changed(old, &status).filter(|_| !unseen),
+        look_again,
         ..Decision::default()
     }
 }
@@ -99,7 +108,7 @@ fn wanted(context: &Context<'_>, home: usize, rendered: &RenderedRelease) -> Vec
         })
         .collect();
     // Namespaces first: other objects may live in them.
-    wanted.sort_by_key(|one| one.key.kind != "Namespace");
+    wanted.sort_by_key(|one| *one.key.kind != *"Namespace");
     wanted
 }
 
@@ -146,26 +155,47 @@ fn put(object: &mut Value, path: &[&str], value: Value) {
     }
 }
 
-/// Puts what is wanted on the plane and takes away what is not; says how far that goes.
+/// How far it goes to put objects on a plane.
+struct Placing {
+    applied: Condition,
+    /// Whether a watch is about to bring what was written, or is going to be.
+    unseen: bool,
+    /// When it should have.
+    look_again: Option<Timestamp>,
+}
+
+/// Puts what is wanted on the plane and takes away what is not.
 fn place(
     context: &Context<'_>,
     rendered: &RenderedRelease,
     (home, wanted): (usize, &[Wanted]),
     live: &[&Live],
     writes: &mut Vec<Write>,
-) -> Condition {
+) -> Placing {
     let mut waits = BTreeSet::new();
     let own: BTreeSet<&str> = wanted
         .iter()
-        .filter(|one| one.key.kind == "Namespace")
-        .map(|one| one.key.name.as_str())
+        .filter(|one| *one.key.kind == *"Namespace")
+        .map(|one| &*one.key.name)
         .collect();
-    let mut due = Vec::new();
+    let (mut due, mut unseen) = (Vec::new(), false);
+    let mut look_again: Option<Timestamp> = None;
     for one in wanted {
         if let Some(wait) = missing_namespace(context, home, &own, one) {
             waits.insert(wait);
-        } else if !context.view.is_written(&one.key, one.hash) {
-            due.push(one);
+            continue;
+        }
+        match context.view.standing(&one.key, one.hash, context.now.0) {
+            Standing::Seen => {}
+            Standing::Awaited(until) => {
+                unseen = true;
+                look_again = Some(look_again.map_or(until, |known| known.min(until)));
+            }
+            Standing::Due => {
+                unseen = true;
+                due.push(one);
+            }
+            Standing::Lost => due.push(one),
         }
     }
     writes.extend(placed(context, rendered, home, &due));
@@ -175,8 +205,10 @@ fn place(
             .copied()
             .filter(|live| !kept.contains(&live.key)),
     ));
+    // What is in the way is told at once.
+    let unseen = unseen && context.failure().is_none() && waits.is_empty();
     let type_ = types::RESOURCES_APPLIED;
-    match (context.failure(), waits.is_empty()) {
+    let applied = match (context.failure(), waits.is_empty()) {
         (Some(failure), _) => conditions::no(type_, reasons::APPLY_FAILED, failure),
         (None, false) => {
             let waits: Vec<String> = waits.into_iter().collect();
@@ -187,16 +219,18 @@ fn place(
             reasons::APPLY_SUCCEEDED,
             format!("{} resources applied", wanted.len()),
         ),
+    };
+    Placing {
+        applied,
+        unseen,
+        look_again,
     }
 }
 
 /// The namespaces that are missing. On a data plane those are cells, which projects make; an
 /// observability plane has none, so nobody else makes them there.
 fn namespaces(context: &Context<'_>, home: usize, wanted: &[Wanted]) -> Vec<Write> {
-    let names: BTreeSet<&str> = wanted
-        .iter()
-        .map(|one| one.key.namespace.as_str())
-        .collect();
+    let names: BTreeSet<&str> = wanted.iter().map(|one| &*one.key.namespace).collect();
     names
         .into_iter()
         .filter(|name| !name.is_empty() && context.view.namespace(home, name).is_none())
@@ -239,9 +273,9 @@ fn missing_namespace(
     own: &BTreeSet<&str>,
     one: &Wanted,
 ) -> Option<String> {
-    let namespace = match one.key.kind.as_str() {
-        "Namespace" => one.key.name.as_str(),
-        _ => one.key.namespace.as_str(),
+    let namespace = match &*one.key.kind {
+        "Namespace" => &*one.key.name,
+        _ => &*one.key.namespace,
     };
     if namespace.is_empty() {
         return None;
@@ -262,12 +296,12 @@ fn missing_namespace(
 /// Deletes those of the live objects whose deletion was not asked for yet.
 pub(super) fn remove<'a>(live: impl Iterator<Item = &'a Live>) -> impl Iterator<Item = Write> {
     live.filter(|live| !live.deleting).map(|live| {
-        let mut metadata = json!({ "name": live.key.name });
+        let mut metadata = json!({ "name": *live.key.name });
         if !live.key.namespace.is_empty() {
-            metadata["namespace"] = json!(live.key.namespace);
+            metadata["namespace"] = json!(*live.key.namespace);
         }
         let object = json!({
-            "apiVersion": live.key.api_version, "kind": live.key.kind, "metadata": metadata,
+            "apiVersion": *live.key.api_version, "kind": *live.key.kind, "metadata": metadata,
         });
         Write::Delete {
             home: Home::Plane(live.key.home),
@@ -310,9 +344,9 @@ fn observed(one: &Wanted, live: Option<&Live>) -> ResourceStatus {
         id: one.id.as_ref().to_owned(),
         group: group.to_owned(),
         version: version.to_owned(),
-        kind: one.key.kind.clone(),
-        name: one.key.name.clone(),
-        namespace: one.key.namespace.clone(),
+        kind: one.key.kind.as_ref().to_owned(),
+        name: one.key.name.as_ref().to_owned(),
+        namespace: one.key.namespace.as_ref().to_owned(),
         status: live.and_then(|live| live.status.clone()),
         health_status: health,
         message: live.and_then(|live| live.message.clone()),

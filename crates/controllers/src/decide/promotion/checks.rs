@@ -179,7 +179,7 @@ impl Run<'_> {
         let parts = [self.promotion.name(), check.name.as_str(), digest];
         let name = names::kubernetes_name(names::LABEL_LIMIT, &parts);
         let live = self.context.view.live_of(self.promotion.uid());
-        if let Some(live) = live.iter().find(|live| live.key.name == name) {
+        if let Some(live) = live.iter().find(|live| *live.key.name == *name) {
             let message = live.message.clone();
             return match live.health {
                 Health::Healthy => Found::Passed(format!("Job \"{name}\" is complete")),

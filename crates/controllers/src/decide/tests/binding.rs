@@ -208,7 +208,7 @@ fn a_binding_that_cannot_be_rendered_says_why() {
     let all = format!("{COMPONENT}{BINDING}{RELEASE}{PROJECT}");
     let fine = said(&all);
     assert!(
-        fine.starts_with("ReleaseSynced True ReleaseCreated"),
+        fine.starts_with("ReleaseSynced True ReleaseSynced"),
         "{fine}"
     );
     let broken = said(&all.replace("'${metadata.name}'", "'${metadata.absent}'"));

@@ -185,12 +185,24 @@ impl World {
         self.put(object);
     }
 
+    /// The conditions that an object reports, once what it renders is there.
     fn status(&mut self, kind: &'static str, name: &str) -> Vec<String> {
-        let decision = self.decide(kind, name);
+        let mut decision = self.decide(kind, name);
+        if decision.status.is_none() && decision.writes.iter().any(renders) {
+            for write in &decision.writes {
+                self.act(write);
+            }
+            decision = self.decide(kind, name);
+        }
         let status = decision.status.unwrap_or_default();
         let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
         conditions.iter().map(condition).collect()
     }
+}
+
+/// Whether a write is that of a rendered release.
+fn renders(write: &Write) -> bool {
+    matches!(write, Write::Apply { object, .. } if object["kind"] == "RenderedRelease")
 }
 
 /// A condition in a few words.

@@ -1,6 +1,8 @@
 //! Rendered releases: what stands between objects and their plane.
 
 use super::*;
+use crate::act::Written;
+use crate::live::{Edition, LiveKey};
 
 const RENDERED: &str = r"
 apiVersion: openchoreo.dev/v1alpha1
@@ -33,11 +35,71 @@ fn objects_are_applied() {
             "apply ClusterRole rights",
         ]
     );
-    let status = decision.status.unwrap();
-    assert_eq!(status["resources"][0]["healthStatus"], "Unknown");
+    // Nothing is told of what nobody has seen.
+    assert_eq!(decision.status, None);
+}
+
+#[test]
+fn what_was_written_is_told_when_it_was_seen_or_should_have_been() {
+    let mut world = World::new(RENDERED);
+    let Some(Write::Place { object, hash, .. }) =
+        world.decide("RenderedRelease", "one").writes.pop()
+    else {
+        panic!("nothing is placed");
+    };
+    let written = |edition: i64| Written {
+        key: LiveKey::of(0, &object),
+        hash,
+        edition: Edition::Generation(edition),
+    };
+    let live = |world: &mut World, generation: i64| {
+        let mut seen = object.clone();
+        seen["metadata"]["generation"] = json!(generation);
+        world.put(seen);
+    };
+    let told = |world: &World, second: i64| {
+        let now = Timestamp::from_second(second).unwrap();
+        let decision = crate::decide(&world.index, &key(), now);
+        let places = decision
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::Place { .. }));
+        (
+            places,
+            decision.status.is_some(),
+            decision.look_again.is_some(),
+        )
+    };
+    live(&mut world, 1);
     assert_eq!(
-        world.status("RenderedRelease", "one"),
-        ["ResourcesApplied True ApplySucceeded: 1 resources applied"]
+        told(&world, 0),
+        (true, false, false),
+        "it is not known to be as wanted"
+    );
+    assert!(world.index.wrote(written(2), Timestamp::UNIX_EPOCH));
+    assert_eq!(
+        told(&world, 0),
+        (false, false, true),
+        "what is seen was there before"
+    );
+    assert_eq!(told(&world, 60), (true, true, false), "no watch brings it");
+    assert!(
+        !world
+            .index
+            .wrote(written(2), Timestamp::from_second(60).unwrap())
+    );
+    assert_eq!(
+        told(&world, 60),
+        (true, true, false),
+        "which is not asked again and again"
+    );
+    live(&mut world, 2);
+    assert_eq!(told(&world, 60), (false, true, false), "it is seen");
+    live(&mut world, 3);
+    assert_eq!(
+        told(&world, 60),
+        (true, false, false),
+        "somebody has changed it"
     );
 }
 

@@ -50,7 +50,8 @@ impl Api {
         self.log.clear();
         let mut kinds: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
         for (key, object) in &self.objects {
-            let type_ = (key.api_version.clone(), key.kind.clone());
+            let type_ = [&key.api_version, &key.kind].map(|part| part.as_ref().to_owned());
+            let type_: (String, String) = type_.into();
             kinds.entry(type_).or_default().push(object.clone());
         }
         let mut changes = Vec::new();
@@ -74,7 +75,7 @@ impl Api {
     /// The objects of a type of the plane.
     pub(super) fn list(&self, api_version: &str, kind: &str) -> Change {
         let is_of_type =
-            |(key, _): &(&LiveKey, &Value)| key.api_version == api_version && key.kind == kind;
+            |(key, _): &(&LiveKey, &Value)| *key.api_version == *api_version && *key.kind == *kind;
         let listed = self.objects.iter().filter(is_of_type);
         Change::LiveReplaced {
             home: 0,
@@ -171,12 +172,12 @@ impl Api {
         let mut new = json!({
             "apiVersion": object["apiVersion"], "kind": object["kind"],
             "metadata": {
-                "name": key.name, "uid": format!("{}/{}/{}#{made}", key.kind, key.namespace, key.name),
+                "name": *key.name, "uid": format!("{}/{}/{}#{made}", key.kind, key.namespace, key.name),
                 "generation": 0, "creationTimestamp": "2026-01-01T00:00:00Z",
             },
         });
         if !key.namespace.is_empty() {
-            new["metadata"]["namespace"] = json!(key.namespace);
+            new["metadata"]["namespace"] = json!(*key.namespace);
         }
         new
     }
@@ -221,7 +222,7 @@ impl Api {
         for object in &owned {
             self.delete(object);
         }
-        if key.kind == "Namespace" {
+        if *key.kind == *"Namespace" {
             self.empty(&key.name);
         }
     }
@@ -231,7 +232,7 @@ impl Api {
         let inside = self
             .objects
             .iter()
-            .filter(|(key, _)| key.namespace == namespace);
+            .filter(|(key, _)| *key.namespace == *namespace);
         let inside: Vec<Value> = inside.map(|(_, object)| object.clone()).collect();
         for object in &inside {
             self.delete(object);

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use choreo_model::rendered::RenderedReleaseSpec;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::test_runner::TestCaseError;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::api::{self, Api, identity};
+use crate::act::Written;
 use crate::decision::{Decision, Write};
 use crate::index::Index;
 use crate::key::Key;
+use crate::live::{Edition, LiveKey};
 use crate::view::View;
 
 /// What goes wrong with one step.
@@ -129,7 +132,14 @@ impl World {
             if let Write::Place { object, hash, .. } = write
                 && let Some(placed) = self.api.get(object)
             {
-                self.index.wrote(0, *hash, placed);
+                let written = Written {
+                    key: LiveKey::of(0, placed),
+                    hash: *hash,
+                    edition: Edition::deserialize(&placed["metadata"]).unwrap(),
+                };
+                if self.index.wrote(written, self.now) {
+                    self.queue.insert(key.clone());
+                }
             }
         }
         if let Some(status) = decision.status {
@@ -200,7 +210,7 @@ impl World {
     /// A plane on which everything runs at once.
     fn run_workloads(&mut self) {
         let deployments: Vec<Value> = (self.api.objects())
-            .filter(|(key, _)| key.kind == "Deployment")
+            .filter(|(key, _)| *key.kind == *"Deployment")
             .map(|(_, object)| object.clone())
             .collect();
         for deployment in deployments {

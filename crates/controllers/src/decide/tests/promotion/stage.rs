@@ -135,10 +135,14 @@ impl Stage {
         }
     }
 
-    /// Decides about an object and carries the decision out.
+    /// Decides about an object and carries the decision out. What is rendered is told of once it is
+    /// there.
     pub(super) fn step(&mut self, kind: &str, name: &str) -> Decision {
         let decision = self.decide(kind, name);
         self.carry_out(&Self::key(kind, name), &decision, Reach::All);
+        if decision.status.is_none() && decision.writes.iter().any(renders) {
+            self.step(kind, name);
+        }
         decision
     }
 
