@@ -1,12 +1,15 @@
 //! What one thread takes from the allocator, which is the platform's. Counting costs something too:
 //! renderings, which allocate much, take about a tenth longer here.
 
-use std::alloc::System;
+#[cfg(not(feature = "jemalloc"))]
+use std::alloc::System as Heap;
 
 use alloc_tracker::{Allocator, Session};
+#[cfg(feature = "jemalloc")]
+use tikv_jemallocator::Jemalloc as Heap;
 
 #[global_allocator]
-static ALLOCATOR: Allocator<System> = Allocator::system();
+static ALLOCATOR: Allocator<Heap> = Allocator::new(Heap);
 
 /// What was allocated on this thread while something ran, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

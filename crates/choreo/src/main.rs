@@ -31,6 +31,10 @@ mod width;
 
 use std::process::ExitCode;
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // Before any thread exists: the machine's helpers are this same program.
     choreo_node::machine::entry();
