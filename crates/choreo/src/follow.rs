@@ -178,7 +178,7 @@ fn is_ready(binding: &ReleaseBinding) -> bool {
 
 fn place(binding: &ReleaseBinding) -> (String, String) {
     let owner = &binding.spec.owner;
-    let component = format!("{}/{}", owner.project_name, owner.component_name);
+    let component = format!("{}/{}", owner.project_name, owner.line());
     (component, binding.spec.environment.clone())
 }
 

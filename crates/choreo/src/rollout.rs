@@ -1,7 +1,7 @@
 //! Rolling releases out: where a component is bound, moving a binding, waiting until it runs. What
 //! `deploy`, `promote` and `rollback` have in common.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use choreo_model::{
     Component, DeploymentPipeline, ReleaseBinding, Spec as _,
@@ -11,6 +11,8 @@ use choreo_model::{
     platform::DeploymentPipelineSpec,
     project::{ProjectReleaseBindingSpec, ProjectSpec},
     release::{BindingState, ReleaseBindingSpec},
+    shared::ComponentOwner,
+    track::DeploymentTrackSpec,
 };
 use kube::Client;
 use serde_json::json;
@@ -41,6 +43,59 @@ pub(crate) async fn component(client: &Client, namespace: &str, name: &str) -> R
     store::get::<ComponentSpec>(client, namespace, name).await
 }
 
+/// A line of a component: its main line, or a track.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// The component.
+    pub(crate) component: Component,
+    /// Which line of it.
+    pub(crate) owner: ComponentOwner,
+}
+
+impl Line {
+    /// The main line of a component.
+    pub(crate) fn main(component: Component) -> Self {
+        let project = &component.spec.owner.project_name;
+        Self {
+            owner: ComponentOwner::new(project, component.name(), None),
+            component,
+        }
+    }
+
+    /// What the line is called.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        self.owner.line()
+    }
+
+    /// The namespace of the component.
+    pub(crate) fn namespace(&self) -> &str {
+        self.component.namespace()
+    }
+
+    /// The line as arguments of a command.
+    pub(crate) fn words(&self) -> String {
+        let component = &self.owner.component_name;
+        match &self.owner.track_name {
+            Some(track) => format!("{component} --track {track}"),
+            None => component.clone(),
+        }
+    }
+}
+
+/// The component of that name, or its track.
+pub(crate) async fn line(
+    client: &Client,
+    namespace: &str,
+    (name, track): (&str, Option<&str>),
+) -> Result<Line> {
+    let mut line = Line::main(component(client, namespace, name).await?);
+    if let Some(track) = track {
+        line.owner.track_name = Some(track.to_owned());
+        store::get::<DeploymentTrackSpec>(client, namespace, &line.name()).await?;
+    }
+    Ok(line)
+}
+
 /// The environment asked for, or the first of the project's pipeline.
 pub(crate) async fn environment(
     client: &Client,
@@ -54,30 +109,24 @@ pub(crate) async fn environment(
     pipeline::start(&pipeline.spec, component.name(), None)
 }
 
-/// Selects the pods of a component in an environment.
-pub(crate) fn pods_of(component: &Component, environment: &str) -> String {
+/// Selects the pods of a line of a component in an environment.
+pub(crate) fn pods_of(line: &Line, environment: &str) -> String {
     format!(
         "{}={},{}={},{}={},{}={environment}",
         labels::NAMESPACE,
-        component.namespace(),
+        line.namespace(),
         labels::PROJECT,
-        component.spec.owner.project_name,
+        line.owner.project_name,
         labels::COMPONENT,
-        component.name(),
+        line.name(),
         labels::ENVIRONMENT,
     )
 }
 
-/// A component's bindings.
-pub(crate) async fn bindings_of(
-    client: &Client,
-    component: &Component,
-) -> Result<Vec<ReleaseBinding>> {
-    let mut bindings = store::list::<ReleaseBindingSpec>(client, component.namespace()).await?;
-    bindings.retain(|binding| {
-        binding.spec.owner.project_name == component.spec.owner.project_name
-            && binding.spec.owner.component_name == component.name()
-    });
+/// The bindings of a line of a component.
+pub(crate) async fn bindings_of(client: &Client, line: &Line) -> Result<Vec<ReleaseBinding>> {
+    let mut bindings = store::list::<ReleaseBindingSpec>(client, line.namespace()).await?;
+    bindings.retain(|binding| binding.spec.owner == line.owner);
     Ok(bindings)
 }
 
@@ -128,7 +177,7 @@ pub(crate) fn check_deployed(bindings: &[ReleaseBinding], environment: &str) -> 
     let Some(binding) = binding_in(bindings, environment).filter(undeployed) else {
         return Ok(());
     };
-    let name = &binding.spec.owner.component_name;
+    let name = binding.spec.owner.line();
     let message = format!("{name} is undeployed in {environment}");
     Err(Failure::new(Exit::Conflict, message).hint(format!(
         "set spec.state of ReleaseBinding {} to Active first",
@@ -160,12 +209,12 @@ impl Said<'_> {
 /// Puts a release into an environment, in the binding that is there or in a new one; returns its name.
 pub(crate) async fn bind(
     client: &Client,
-    component: &Component,
+    line: &Line,
     bindings: &[ReleaseBinding],
     (environment, release): (&str, &str),
     said: &Said<'_>,
 ) -> Result<String> {
-    let namespace = component.namespace();
+    let namespace = line.namespace();
     let (manager, annotations) = (said.manager, said.annotations());
     if let Some(binding) = binding_in(bindings, environment) {
         // A merge: what files say about the binding besides must stay.
@@ -177,16 +226,13 @@ pub(crate) async fn bind(
         store::merge::<ReleaseBindingSpec>(client, (namespace, name), change, manager).await?;
         return Ok(name.to_owned());
     }
-    let name = names::component_binding(component.name(), environment);
+    let name = names::component_binding(&line.name(), environment);
     let binding = json!({
         "apiVersion": choreo_model::API_VERSION,
         "kind": ReleaseBindingSpec::KIND,
         "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
         "spec": {
-            "owner": {
-                "projectName": component.spec.owner.project_name,
-                "componentName": component.name(),
-            },
+            "owner": line.owner,
             "environment": environment,
             "releaseName": release,
         },
@@ -220,7 +266,7 @@ pub(crate) async fn bind_project(
 /// Waits until a release runs, unless told not to.
 pub(crate) async fn rolled_out(
     client: &Client,
-    component: &Component,
+    line: &Line,
     (environment, release): (&str, &str),
     wait: &Wait,
     told: &mut Told,
@@ -228,8 +274,9 @@ pub(crate) async fn rolled_out(
     if wait.no_wait {
         return Ok(());
     }
-    let place = (component.namespace(), component.name(), environment);
+    let name = line.name();
+    let place = (line.namespace(), &*name, environment);
     let wanted = |binding: &ReleaseBinding| binding.spec.release_name == release;
     let item = waiting::until_ready(client, place, wanted, wait.timeout).await?;
-    told.ready(format!("{} {environment} Ready {}", component.name(), item.detail).trim_end())
+    told.ready(format!("{name} {environment} Ready {}", item.detail).trim_end())
 }

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use choreo_model::{Component, Promotion};
+use choreo_model::Promotion;
 use serde::Serialize;
 
 use crate::{
     cli::Format,
     exit::Exit,
     failure::{Failure, Result},
+    rollout::Line,
     terminal,
 };
 
@@ -27,6 +28,9 @@ pub(crate) struct Summary {
     /// The component, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) component: Option<String>,
+    /// Its track, unless it is its main line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) track: Option<String>,
     /// The managed resource, if it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resource: Option<String>,
@@ -98,10 +102,11 @@ impl Told {
         self.line(text.strip_suffix('\n').unwrap_or(text))
     }
 
-    /// It is about a component in an environment.
-    pub(crate) fn about(&mut self, component: &Component, environment: &str) {
-        self.summary.project = Some(component.spec.owner.project_name.clone());
-        self.summary.component = Some(component.name().to_owned());
+    /// It is about a line of a component in an environment.
+    pub(crate) fn about(&mut self, line: &Line, environment: &str) {
+        self.summary.project = Some(line.owner.project_name.clone());
+        self.summary.component = Some(line.owner.component_name.clone());
+        self.summary.track.clone_from(&line.owner.track_name);
         self.summary.environment = Some(environment.to_owned());
     }
 
@@ -140,6 +145,7 @@ impl Told {
         self.summary
             .component
             .clone_from(&spec.owner.component_name);
+        self.summary.track.clone_from(&spec.owner.track_name);
         self.summary.environment = Some(spec.target_environment.clone());
         self.summary.from = Some(spec.source_environment.clone());
         self.summary.resource.clone_from(&spec.owner.resource_name);

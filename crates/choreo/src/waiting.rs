@@ -126,7 +126,7 @@ fn find(
     wanted: impl Fn(&ReleaseBinding) -> bool,
 ) -> Option<Item> {
     let binding = snapshot.bindings.iter().find(|binding| {
-        binding.spec.owner.component_name == component
+        binding.spec.owner.line() == component
             && binding.spec.environment == environment
             && wanted(binding)
     })?;

@@ -202,7 +202,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         cell: &str,
     ) -> Variables {
         let snapshot = self.snapshot;
-        let (component, environment) = (snapshot.component.name(), snapshot.environment.name());
+        let line = snapshot.binding.spec.owner.line();
         let object = self.binding_object();
         let finder = Finder {
             groups: Groups::of(&snapshot.configuration_groups, snapshot.environment),
@@ -210,7 +210,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             object: &object,
             diagnostics: &mut self.bench.diagnostics,
         };
-        let prefix = names::component_binding(component, environment);
+        let prefix = names::component_binding(&line, snapshot.environment.name());
         let configurations = configurations::configurations(container, finder, &prefix);
         self.live = configurations.live_objects(cell);
         self.live_names = configurations.live_names();
@@ -463,7 +463,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         );
         let egress = snapshot.environment.spec.egress;
         let policies = network_policy::policies(&Subject {
-            component: snapshot.component.name(),
+            line: &snapshot.binding.spec.owner.line(),
             cell: &compiled.namespace,
             labels: &self.labels,
             workload,

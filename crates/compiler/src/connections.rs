@@ -99,6 +99,7 @@ pub fn resolve<'p>(
                 namespace: target.namespace.clone(),
                 project: target.project.clone(),
                 component: target.component.clone(),
+                track: target.track.clone(),
                 endpoint: target.endpoint.clone(),
                 visibility: target.visibility.clone(),
                 url,
@@ -107,6 +108,7 @@ pub fn resolve<'p>(
                 namespace: target.namespace.clone(),
                 project: target.project.clone(),
                 component: target.component.clone(),
+                track: target.track.clone(),
                 endpoint: target.endpoint.clone(),
                 reason,
             }),
@@ -115,10 +117,11 @@ pub fn resolve<'p>(
     connections
 }
 
-/// Whether `provider` is a binding of the component and environment `target` names.
+/// Whether `provider` is a binding of the line of a component and the environment that `target` names.
 pub fn provides(provider: &Provider<'_>, target: &ConnectionTarget) -> bool {
     provider.spec.owner.project_name == target.project
         && provider.spec.owner.component_name == target.component
+        && provider.spec.owner.track_name == target.track
         && provider.spec.environment == target.environment
 }
 
@@ -141,6 +144,7 @@ fn target(
         namespace: namespace.to_owned(),
         project: named.unwrap_or(&binding.owner.project_name).clone(),
         component: dependency.component.clone(),
+        track: dependency.track.clone().filter(|track| !track.is_empty()),
         environment: binding.environment.clone(),
         endpoint: dependency.name.clone(),
         visibility: dependency.visibility.as_str().to_owned(),
@@ -148,7 +152,7 @@ fn target(
 }
 
 fn address(target: &ConnectionTarget, providers: &[Provider<'_>]) -> Result<EndpointUrl, String> {
-    let component = format!("{}/{}", target.project, target.component);
+    let component = format!("{}/{}", target.project, target.line_id());
     let provider = match providers {
         [] => {
             return Err(format!(
@@ -224,6 +228,7 @@ impl<'c> Dependencies<'c> {
                 let resolved = connections.resolved.iter().find(|one| {
                     one.project == target.project
                         && one.component == target.component
+                        && one.track == target.track
                         && one.endpoint == target.endpoint
                         && one.visibility == target.visibility
                 });

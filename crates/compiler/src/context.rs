@@ -63,8 +63,12 @@ pub(crate) fn component_labels(snapshot: &ComponentSnapshot<'_>) -> Members {
         (snapshot.project.name(), snapshot.project.uid()),
         snapshot.environment,
     );
-    labels.insert(labels::COMPONENT, snapshot.component.name());
+    let owner = &snapshot.binding.spec.owner;
+    labels.insert(labels::COMPONENT, &*owner.line());
     labels.insert(labels::COMPONENT_UID, snapshot.component.uid());
+    if let Some(track) = &owner.track_name {
+        labels.insert(labels::TRACK, track);
+    }
     labels
 }
 
@@ -73,8 +77,8 @@ pub(crate) fn project_labels(
     (project, uid): (&str, &str),
     environment: &Environment,
 ) -> Members {
-    // With room for the two that belong to one thing in the project.
-    let mut labels = Members::with_capacity(7);
+    // With room for those that belong to one thing in the project.
+    let mut labels = Members::with_capacity(8);
     labels.insert(labels::ENVIRONMENT, environment.name());
     labels.insert(labels::ENVIRONMENT_UID, environment.uid());
     labels.insert(labels::NAMESPACE, namespace);
@@ -175,7 +179,7 @@ pub(crate) fn project(snapshot: &ProjectSnapshot<'_>, programs: &Programs) -> Va
 
 fn component_metadata(snapshot: &ComponentSnapshot<'_>, known: &Known<'_>) -> Tree {
     let Known { cell, labels, .. } = *known;
-    let (component, environment) = (snapshot.component.name(), snapshot.environment.name());
+    let (owner, environment) = (&snapshot.binding.spec.owner, snapshot.environment.name());
     let plane = snapshot.data_plane;
     let label = |key| labels.get(key).cloned().unwrap_or_default();
     tree!({
@@ -188,11 +192,12 @@ fn component_metadata(snapshot: &ComponentSnapshot<'_>, known: &Known<'_>) -> Tr
         "environmentName": label(labels::ENVIRONMENT),
         "environmentUID": label(labels::ENVIRONMENT_UID),
         "labels": labels.clone(),
-        "name": names::component_name(component, environment),
+        "name": names::component_name(&owner.line(), environment),
         "namespace": cell,
         "podSelectors": labels.clone(),
         "projectName": label(labels::PROJECT),
         "projectUID": label(labels::PROJECT_UID),
+        "trackName": label(labels::TRACK),
     })
 }
 

@@ -195,6 +195,7 @@ fn labelled(label: &str) -> &'static str {
     match label {
         "component" => "componentName",
         "component-uid" => "componentUID",
+        "track" => "trackName",
         "resource" => "resourceName",
         "resource-uid" => "resourceUID",
         "project" => "projectName",

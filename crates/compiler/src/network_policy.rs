@@ -11,6 +11,7 @@ use choreo_model::names::{OBJECT_LIMIT, cell_namespace, kubernetes_name};
 use choreo_model::release::ConnectionTarget;
 use choreo_model::shared::Egress;
 use choreo_template::{Members, Tree, tree};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -56,7 +57,8 @@ static ALIKE: LazyLock<Alike> = LazyLock::new(|| {
 /// What policies are made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
-    pub(crate) component: &'a str,
+    /// What the line of the component is called.
+    pub(crate) line: &'a str,
     pub(crate) cell: &'a str,
     pub(crate) labels: &'a Members,
     pub(crate) workload: &'a WorkloadTemplate,
@@ -188,19 +190,19 @@ fn cilium_egress(subject: &Subject<'_>, pods: &Tree) -> Tree {
 const KUBERNETES: (&str, &str) = ("networking.k8s.io/v1", "NetworkPolicy");
 const CILIUM: (&str, &str) = ("cilium.io/v2", "CiliumNetworkPolicy");
 
-/// A component that is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A line of a component that is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Peer<'a> {
     namespace: &'a str,
     project: &'a str,
-    component: &'a str,
+    line: Cow<'a, str>,
     environment: &'a str,
 }
 
 impl Peer<'_> {
     /// What its pods are labelled with.
     fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.cell().chain([(labels::COMPONENT, self.component)])
+        self.cell().chain([(labels::COMPONENT, &*self.line)])
     }
 
     /// What its cell is labelled with.
@@ -253,14 +255,14 @@ impl<'a> Subject<'a> {
             .filter_map(|key| Some((key, self.labels.get(key)?.as_str()?)))
     }
 
-    /// The components that are called, each once.
+    /// The lines of components that are called, each once.
     fn peers(&self) -> BTreeSet<Peer<'a>> {
         let calls = self.calls.iter();
         calls
             .map(|call| Peer {
                 namespace: &call.namespace,
                 project: &call.project,
-                component: &call.component,
+                line: call.line(),
                 environment: &call.environment,
             })
             .collect()
@@ -293,7 +295,7 @@ impl<'a> Subject<'a> {
         let is_peer = |lent: &&Lent<'_>| {
             let spec = &lent.binding.spec;
             spec.owner.project_name == peer.project
-                && spec.owner.component_name == peer.component
+                && spec.owner.line() == peer.line
                 && spec.environment == peer.environment
         };
         let Some(lent) = self.lent.iter().find(is_peer).filter(|_| is_elsewhere) else {
@@ -301,7 +303,7 @@ impl<'a> Subject<'a> {
         };
         let called = |name: &str| {
             let mut calls = self.calls.iter();
-            calls.any(|call| call.component == peer.component && call.endpoint == name)
+            calls.any(|call| call.line() == peer.line && call.endpoint == name)
         };
         let endpoints = lent.workload.endpoints.iter();
         let endpoints = endpoints.filter(|(name, _)| called(name));
@@ -339,7 +341,7 @@ impl<'a> Subject<'a> {
             });
             (KUBERNETES, spec)
         };
-        let name = ["preview", self.cell, self.component, peer.component];
+        let name = ["preview", self.cell, self.line, &*peer.line];
         tree!({
             "apiVersion": api_version,
             "kind": kind,
@@ -359,9 +361,9 @@ impl<'a> Subject<'a> {
     /// A policy whose name begins with `prefix`. One prefix never begins with another and a `-`,
     /// so that no two components have policies of one name.
     fn object(&self, (api_version, kind): (&str, &str), prefix: &str, spec: Tree) -> Tree {
-        let name = format!("{prefix}-{}", self.component);
+        let name = format!("{prefix}-{}", self.line);
         let name = if name.len() > OBJECT_LIMIT {
-            kubernetes_name(OBJECT_LIMIT, &[prefix, self.component])
+            kubernetes_name(OBJECT_LIMIT, &[prefix, self.line])
         } else {
             name
         };

@@ -90,7 +90,8 @@ pub(crate) fn embedded_reference(reference: &TraitRef, cluster: bool) -> TraitRe
     reference
 }
 
-/// Freezes a component. `traits` must hold the objects of [`trait_references`].
+/// Freezes the line of a component that `workload` is of. `traits` must hold the objects of
+/// [`trait_references`].
 pub fn component_release(
     component: &Component,
     type_: &ComponentType,
@@ -136,6 +137,7 @@ pub(crate) fn frozen_release(
         owner: ComponentOwner {
             project_name: component.spec.owner.project_name.clone(),
             component_name: component.name().to_owned(),
+            track_name: workload.spec.owner.track_name.clone(),
         },
         component_type: FrozenComponentType {
             kind: reference.kind,
@@ -146,10 +148,8 @@ pub(crate) fn frozen_release(
         component_profile: used.then_some(profile),
         workload: workload.spec.template.clone(),
     };
-    let name = name(
-        component.name(),
-        &content(&spec, &frozen_type.text, &texts)?,
-    );
+    let content = content(&spec, &frozen_type.text, &texts)?;
+    let name = name(&spec.owner.line(), &content);
     Ok((name, spec))
 }
 
@@ -166,7 +166,7 @@ pub fn with_image(
         traits.push(canonical::text(&value(one.spec.as_ref())?).into());
     }
     let content = content(&spec, &type_, &traits)?;
-    let name = name(&spec.owner.component_name, &content);
+    let name = name(&spec.owner.line(), &content);
     Ok((name, spec))
 }
 

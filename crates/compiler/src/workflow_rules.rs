@@ -57,6 +57,7 @@ pub fn component_of(run: &WorkflowRun) -> Result<Option<ComponentOwner>, Refusal
         (Some(project), Some(component)) => Ok(Some(ComponentOwner {
             project_name: project.to_owned(),
             component_name: component.to_owned(),
+            track_name: None,
         })),
     }
 }
@@ -179,6 +180,7 @@ mod tests {
         let owner = ComponentOwner {
             project_name: "shop".to_owned(),
             component_name: "web".to_owned(),
+            track_name: None,
         };
         let found = check_build(&run(&json!({}), ""), &owner, Some((&component, &type_)));
         assert_eq!(

@@ -1,7 +1,9 @@
 //! What things are called: objects, groups of objects, and everything else that can be read.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use choreo_model::names;
 use choreo_model::promotion::Part;
 
 /// An object of the platform.
@@ -48,10 +50,13 @@ impl fmt::Display for Key {
 /// What the members of a group have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum By {
-    /// The component they belong to: `namespace/project/component`.
+    /// The line of a component they belong to: `namespace/project/component` for its main line,
+    /// `namespace/project/component/track` for a track.
     Component,
-    /// The component and environment: `namespace/project/component/environment`.
+    /// The line of a component and the environment: the same, and `/environment`.
     ComponentEnvironment,
+    /// The component, for what belongs to a track of it: `namespace/project/component`.
+    Tracks,
     /// The managed resource they belong to: `namespace/project/resource`.
     Resource,
     /// The managed resource and environment: `namespace/project/resource/environment`.
@@ -75,10 +80,14 @@ pub(crate) enum By {
 }
 
 /// The groups of a part: all that is of it, and all that is of it in one environment.
-pub(crate) const fn groups(part: Part<'_>) -> (By, By, &str) {
+pub(crate) fn groups(part: Part<'_>) -> (By, By, Cow<'_, str>) {
     match part {
-        Part::Component(name) => (By::Component, By::ComponentEnvironment, name),
-        Part::Resource(name) => (By::Resource, By::ResourceEnvironment, name),
+        Part::Component(name) => (By::Component, By::ComponentEnvironment, name.into()),
+        Part::Track(component, track) => {
+            let line = names::line_id(component, Some(track));
+            (By::Component, By::ComponentEnvironment, line)
+        }
+        Part::Resource(name) => (By::Resource, By::ResourceEnvironment, name.into()),
     }
 }
 

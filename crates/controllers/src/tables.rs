@@ -15,7 +15,7 @@ use choreo_model::preview::PreviewEnvironmentSpec;
 use choreo_model::project::{
     ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec, ProjectTypeSpec,
 };
-use choreo_model::promotion::PromotionSpec;
+use choreo_model::promotion::{Part, PromotionSpec};
 use choreo_model::reference::ObservabilityPlaneRef;
 use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::rendered::RenderedReleaseSpec;
@@ -23,6 +23,7 @@ use choreo_model::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, Re
 use choreo_model::resource_type::ResourceTypeSpec;
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::ComponentOwner;
+use choreo_model::track::DeploymentTrackSpec;
 use choreo_model::traits::TraitSpec;
 use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
 use choreo_model::{Object, Spec, labels};
@@ -204,6 +205,11 @@ tables! {
         groups.push(Group::new("Component", By::Namespace, &of[..1]));
         groups
     };
+    tracks: DeploymentTrackSpec, |track| {
+        let owner = &track.spec.owner;
+        let of = [track.namespace(), &owner.project_name, &owner.component_name];
+        vec![Group::new("DeploymentTrack", By::Tracks, &of)]
+    };
     workloads: WorkloadSpec, |workload| {
         let mut groups = of_component("Workload", workload.namespace(), &workload.spec.owner);
         groups.extend(material::of_workload(workload));
@@ -222,7 +228,7 @@ tables! {
         groups.push(Group::new(
             "ReleaseBinding",
             By::ComponentEnvironment,
-            &[namespace, &owner.project_name, &owner.component_name, environment],
+            &[namespace, &owner.project_name, &owner.line_id(), environment],
         ));
         groups.push(Group::new("ReleaseBinding", By::Environment, &[namespace, environment]));
         groups.extend(material::of_binding(binding));
@@ -230,17 +236,15 @@ tables! {
     };
     rendered: RenderedReleaseSpec, |rendered| {
         let owner = &rendered.spec.owner;
-        let (by, name) = match (&owner.resource_name, &owner.component_name) {
-            (Some(resource), _) => (By::ResourceEnvironment, resource.as_str()),
-            (None, component) => {
-                (By::ComponentEnvironment, component.as_deref().unwrap_or_default())
-            }
+        let (by, name) = match (&owner.resource_name, owner.line_id()) {
+            (Some(resource), _) => (By::ResourceEnvironment, resource.into()),
+            (None, line) => (By::ComponentEnvironment, line.unwrap_or_default()),
         };
         let environment = rendered.spec.environment_name.as_str();
         vec![Group::new(
             "RenderedRelease",
             by,
-            &[rendered.namespace(), &owner.project_name, name, environment],
+            &[rendered.namespace(), &owner.project_name, &name, environment],
         )]
     } => |rendered, aside| aside.take_manifests(rendered);
     organizations: OrganizationSpec, |organization| vec![Group::new(
@@ -317,10 +321,19 @@ tables! {
         let namespace = promotion.namespace();
         let parts = spec.parts().flat_map(|(part, _)| {
             let (by, there, name) = groups(part);
+            let of_tracks = match part {
+                Part::Track(component, _) => Some((By::Tracks, component)),
+                Part::Component(_) | Part::Resource(_) => None,
+            };
+            let of_tracks = of_tracks.map(|(by, component)| {
+                Group::new("Promotion", by, &[namespace, project, component])
+            });
             [
-                Group::new("Promotion", by, &[namespace, project, name]),
-                Group::new("Promotion", there, &[namespace, project, name, environment]),
+                Group::new("Promotion", by, &[namespace, project, &name]),
+                Group::new("Promotion", there, &[namespace, project, &name, environment]),
             ]
+            .into_iter()
+            .chain(of_tracks)
         });
         let project = Group::new("Promotion", By::Project, &[namespace, project]);
         parts.chain([project]).collect()
@@ -373,12 +386,15 @@ fn observed_by<T: Spec>(
     plane.map(group).into_iter().collect()
 }
 
+/// The groups of what belongs to a line of a component.
 fn of_component(kind: &'static str, namespace: &str, owner: &ComponentOwner) -> Vec<Group> {
-    vec![Group::new(
-        kind,
-        By::Component,
-        &[namespace, &owner.project_name, &owner.component_name],
-    )]
+    let project = owner.project_name.as_str();
+    let of = |by, name: &str| Group::new(kind, by, &[namespace, project, name]);
+    let mut groups = vec![of(By::Component, &owner.line_id())];
+    if owner.track_name.is_some() {
+        groups.push(of(By::Tracks, &owner.component_name));
+    }
+    groups
 }
 
 fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {

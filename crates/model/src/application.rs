@@ -344,6 +344,10 @@ pub struct EndpointDependency {
     /// The other component.
     #[schemars(length(min = 1))]
     pub component: String,
+    /// The deployment track of the other component; left out, its main line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub track: Option<String>,
     /// The name of its endpoint.
     #[schemars(length(min = 1))]
     pub name: String,
@@ -425,8 +429,7 @@ impl Check for WorkloadSpec {
         if let Some(old) = old {
             out.unchanged("owner", &self.owner, &old.owner);
         }
-        out.filled("owner.projectName", &self.owner.project_name);
-        out.filled("owner.componentName", &self.owner.component_name);
+        self.owner.check(out);
         self.template.check("", out);
     }
 }

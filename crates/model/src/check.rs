@@ -31,6 +31,9 @@ impl Display for Violation {
 pub trait Check: Sized {
     /// Reports everything wrong with `self`, and with changing `old` into it.
     fn check(&self, old: Option<&Self>, out: &mut Checker);
+
+    /// Reports what is wrong with the name of an object that says `self`.
+    fn check_name(&self, _name: &str, _out: &mut Checker) {}
 }
 
 /// Everything wrong with `value`, an object of the kind of `T`, and with changing `old` into it.
@@ -54,6 +57,10 @@ pub(crate) fn object<T: Spec>(value: &Value, old: Option<&Value>) -> Vec<Violati
         violations: Vec::new(),
     };
     new.spec.check(old.as_ref().map(|old| &old.spec), &mut out);
+    // What has no name yet will get one from the API.
+    if !new.name().is_empty() {
+        new.spec.check_name(new.name(), &mut out);
+    }
     out.violations
 }
 
@@ -77,6 +84,13 @@ impl Checker {
         self.violations.push(Violation {
             field,
             message: message.to_owned(),
+        });
+    }
+
+    pub(crate) fn add_name(&mut self, message: String) {
+        self.violations.push(Violation {
+            field: "metadata.name".to_owned(),
+            message,
         });
     }
 

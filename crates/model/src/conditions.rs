@@ -83,6 +83,8 @@ pub mod reasons {
         RECONCILED Reconciled,
         COMPONENT_RELEASE_READY ComponentReleaseReady,
         COMPONENT_FINALIZING ComponentFinalizing,
+        DEPLOYMENT_TRACK_FINALIZING DeploymentTrackFinalizing,
+        NAME_TAKEN NameTaken,
         WORKLOAD_NOT_FOUND WorkloadNotFound,
         COMPONENT_TYPE_NOT_FOUND ComponentTypeNotFound,
         TRAIT_NOT_FOUND TraitNotFound,

@@ -2,6 +2,8 @@
 
 /// Of components.
 pub const COMPONENT: &str = "openchoreo.dev/component-cleanup";
+/// Of deployment tracks.
+pub const DEPLOYMENT_TRACK: &str = "openchoreo.dev/deploymenttrack-cleanup";
 /// Of projects.
 pub const PROJECT: &str = "openchoreo.dev/project-cleanup";
 /// Of release bindings.

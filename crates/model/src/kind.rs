@@ -25,6 +25,7 @@ use crate::resource::{ResourceReleaseBindingSpec, ResourceReleaseSpec, ResourceS
 use crate::resource_type::ResourceTypeSpec;
 use crate::schema;
 use crate::secret::SecretReferenceSpec;
+use crate::track::DeploymentTrackSpec;
 use crate::traits::TraitSpec;
 use crate::workflow::{WorkflowRunSpec, WorkflowSpec};
 
@@ -233,6 +234,10 @@ const REGISTRY: &[Kind] = &[
     row!(ComponentSpec, Namespaced, "Component", "components", "component",
         short ["comp", "comps"], aliases [], finalizer Some(finalizers::COMPONENT),
         columns [PROJECT, column("ComponentType", ".spec.componentType.name"), AGE]),
+    row!(DeploymentTrackSpec, Namespaced, "DeploymentTrack", "deploymenttracks", "deploymenttrack",
+        short ["track", "tracks"], aliases [], finalizer Some(finalizers::DEPLOYMENT_TRACK),
+        columns [PROJECT, COMPONENT, column("Branch", ".spec.branch"), column("API version", ".spec.apiVersion"),
+            column("Release", ".status.latestRelease.name"), READY, AGE]),
     row!(WorkloadSpec, Namespaced, "Workload", "workloads", "workload",
         short [], aliases ["wl"], finalizer None,
         columns [PROJECT, COMPONENT, AGE]),

@@ -14,6 +14,8 @@ keys! {
     PROJECT = "project";
     /// The component.
     COMPONENT = "component";
+    /// The deployment track of the component.
+    TRACK = "track";
     /// The managed resource.
     RESOURCE = "resource";
     /// The environment.

@@ -41,6 +41,7 @@ pub mod resource;
 pub mod resource_type;
 pub mod secret;
 pub mod shared;
+pub mod track;
 pub mod traits;
 pub mod workflow;
 
@@ -73,5 +74,6 @@ pub use rendered::RenderedRelease;
 pub use resource::{Resource, ResourceRelease, ResourceReleaseBinding};
 pub use resource_type::{ClusterResourceType, ResourceType};
 pub use secret::SecretReference;
+pub use track::DeploymentTrack;
 pub use traits::{ClusterTrait, Trait};
 pub use workflow::{ClusterWorkflow, Workflow, WorkflowRun};

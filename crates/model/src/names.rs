@@ -36,6 +36,42 @@ pub fn component_name(component: &str, environment: &str) -> String {
     kubernetes_name(OBJECT_LIMIT, &[component, environment])
 }
 
+/// What stands between the name of a component and that of its track. No name of an object ends or
+/// begins with any of it, so that no name made of what a line is called is also one of the main line.
+const TRACK: &str = "--";
+
+/// What a line of a component is called, wherever the component would be by its name: on the main
+/// line the component, on a track `COMPONENT--TRACK`.
+pub fn line<'n>(component: &'n str, track: Option<&str>) -> Cow<'n, str> {
+    match track {
+        None => Cow::Borrowed(component),
+        Some(track) => Cow::Owned(format!("{component}{TRACK}{track}")),
+    }
+}
+
+/// The track of a component that is called `line`.
+pub fn track_of<'n>(component: &str, line: &'n str) -> Option<&'n str> {
+    let track = line.strip_prefix(component)?.strip_prefix(TRACK)?;
+    (!track.is_empty()).then_some(track)
+}
+
+/// The component of the track that is called `line`; a component's own name is left as it is.
+pub fn component_of<'n>(line: &'n str, track: &str) -> &'n str {
+    let component = line
+        .strip_suffix(track)
+        .and_then(|it| it.strip_suffix(TRACK));
+    component.unwrap_or(line)
+}
+
+/// What tells a line of a component from every other of the namespace: no component is called like
+/// a track.
+pub fn line_id<'n>(component: &'n str, track: Option<&str>) -> Cow<'n, str> {
+    match track {
+        None => Cow::Borrowed(component),
+        Some(track) => Cow::Owned(format!("{component}/{track}")),
+    }
+}
+
 /// The rendered release of a component in an environment, and its binding when made for it.
 pub fn component_binding(component: &str, environment: &str) -> String {
     format!("{component}-{environment}")

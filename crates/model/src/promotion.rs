@@ -2,6 +2,8 @@
 
 mod status;
 
+use std::borrow::Cow;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::brakes::Approvals;
 use crate::check::{Check, Checker};
 use crate::object::{Object, Spec};
-use crate::schema;
+use crate::{names, schema};
 
 pub use self::status::{
     ApprovalStatus, CheckState, CheckStatus, PlannedComponent, Progress, PromotionPhase,
@@ -79,6 +81,11 @@ pub struct PromotionOwner {
     /// The name of the component, if it is one alone; managed resources that it uses may come along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component_name: Option<String>,
+    /// The deployment track of the component; left out, it is its main line. A project goes with the
+    /// main lines of its components.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub track_name: Option<String>,
     /// The name of the managed resource, if it is one alone. Where neither is named, the promotion is
     /// of the project, whose components and resources go one after the other in the order of their
     /// dependencies.
@@ -87,10 +94,13 @@ pub struct PromotionOwner {
 }
 
 impl PromotionOwner {
-    /// The component or resource, or else the project.
-    pub fn name(&self) -> &str {
-        let one = self.component_name.as_ref().or(self.resource_name.as_ref());
-        one.unwrap_or(&self.project_name)
+    /// What the line of the component is called, or the resource, or else the project.
+    pub fn name(&self) -> Cow<'_, str> {
+        match (&self.component_name, &self.resource_name) {
+            (Some(component), _) => names::line(component, self.track_name.as_deref()),
+            (None, Some(resource)) => Cow::Borrowed(resource),
+            (None, None) => Cow::Borrowed(&self.project_name),
+        }
     }
 
     /// Whether the promotion is of the project as a whole.
@@ -102,16 +112,28 @@ impl PromotionOwner {
 /// What a promotion brings on: each has a release and a binding of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part<'a> {
-    /// A component.
+    /// The main line of a component.
     Component(&'a str),
+    /// A line beside it: the component, and its deployment track.
+    Track(&'a str, &'a str),
     /// A managed resource.
     Resource(&'a str),
+}
+
+impl<'a> Part<'a> {
+    /// The main line of a component, or a track.
+    pub fn line(component: &'a str, track: Option<&'a str>) -> Self {
+        track.map_or(Self::Component(component), |track| {
+            Self::Track(component, track)
+        })
+    }
 }
 
 impl fmt::Display for Part<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Component(name) => f.write_str(name),
+            Self::Track(component, track) => write!(f, "{component}/{track}"),
             Self::Resource(name) => write!(f, "resource {name}"),
         }
     }
@@ -180,8 +202,9 @@ pub struct Tally<'a> {
 impl PromotionSpec {
     /// Everything that is promoted, with its release.
     pub fn parts(&self) -> impl Iterator<Item = (Part<'_>, &str)> {
+        let track = self.owner.track_name.as_deref();
         let components = self.releases.iter();
-        let components = components.map(|(name, release)| (Part::Component(name), release));
+        let components = components.map(move |(name, release)| (Part::line(name, track), release));
         let resources = self.resources.iter();
         let resources = resources.map(|(name, release)| (Part::Resource(name), release));
         components
@@ -191,8 +214,10 @@ impl PromotionSpec {
 
     /// The release of a part.
     pub fn release_of(&self, part: Part<'_>) -> Option<&str> {
+        let track = self.owner.track_name.as_deref();
         let found = match part {
-            Part::Component(name) => self.releases.get(name),
+            Part::Component(name) => self.releases.get(name).filter(|_| track.is_none()),
+            Part::Track(name, of) => self.releases.get(name).filter(|_| track == Some(of)),
             Part::Resource(name) => self.resources.get(name),
         };
         found.map(String::as_str)
@@ -256,6 +281,9 @@ impl Check for PromotionSpec {
             self.check_change(old, out);
         }
         out.filled("owner.projectName", &self.owner.project_name);
+        if self.owner.track_name.is_some() && self.owner.component_name.is_none() {
+            out.add("owner.trackName", "needs owner.componentName");
+        }
         out.filled("sourceEnvironment", &self.source_environment);
         out.filled("targetEnvironment", &self.target_environment);
         if self.source_environment == self.target_environment {

@@ -1,5 +1,6 @@
 //! Component releases, and the bindings that put them into environments.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,9 +16,9 @@ use crate::counted;
 use crate::history::HistoryHead;
 use crate::object::{Object, Spec};
 use crate::reference::{ComponentTypeKind, TraitKind};
-use crate::schema;
 use crate::shared::{ComponentOwner, EnvVar, FileVar};
 use crate::traits::TraitSpec;
+use crate::{names, schema};
 
 /// Everything a component was made of, frozen.
 pub type ComponentRelease = Object<ComponentReleaseSpec>;
@@ -243,8 +244,7 @@ impl Check for ReleaseBindingSpec {
             out.unchanged("owner", &self.owner, &old.owner);
             out.unchanged("environment", &self.environment, &old.environment);
         }
-        out.filled("owner.projectName", &self.owner.project_name);
-        out.filled("owner.componentName", &self.owner.component_name);
+        self.owner.check(out);
         out.filled("environment", &self.environment);
         if let Some(container) = self
             .workload_overrides
@@ -382,6 +382,9 @@ pub struct ConnectionTarget {
     pub project: String,
     /// Its name.
     pub component: String,
+    /// Its deployment track; nothing for its main line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<String>,
     /// The environment, which is the caller's.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub environment: String,
@@ -390,6 +393,18 @@ pub struct ConnectionTarget {
     /// How the endpoint is reached.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub visibility: String,
+}
+
+impl ConnectionTarget {
+    /// What the line of the component is called.
+    pub fn line(&self) -> Cow<'_, str> {
+        names::line(&self.component, self.track.as_deref())
+    }
+
+    /// What tells the line of the component from every other of the namespace.
+    pub fn line_id(&self) -> Cow<'_, str> {
+        names::line_id(&self.component, self.track.as_deref())
+    }
 }
 
 /// An endpoint that a component calls, and its address.
@@ -401,6 +416,9 @@ pub struct ResolvedConnection {
     pub project: String,
     /// Its name.
     pub component: String,
+    /// Its deployment track; nothing for its main line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<String>,
     /// Its endpoint.
     pub endpoint: String,
     /// How the endpoint is reached.
@@ -418,6 +436,9 @@ pub struct PendingConnection {
     pub project: String,
     /// Its name.
     pub component: String,
+    /// Its deployment track; nothing for its main line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track: Option<String>,
     /// Its endpoint.
     pub endpoint: String,
     /// Why the address is not known.

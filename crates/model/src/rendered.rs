@@ -1,5 +1,7 @@
 //! Rendered releases: the final list of Kubernetes objects for one plane.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,8 +9,8 @@ use serde_json::Value;
 
 use crate::check::{Check, Checker};
 use crate::object::{Object, Spec};
-use crate::schema;
-use crate::shared::TargetPlane;
+use crate::shared::{ComponentOwner, TargetPlane};
+use crate::{names, schema};
 
 /// The objects of a component, project or resource in an environment.
 pub type RenderedRelease = Object<RenderedReleaseSpec>;
@@ -54,9 +56,37 @@ pub struct RenderedOwner {
     /// The component, if it belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component_name: Option<String>,
+    /// The deployment track of the component; left out, it is its main line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub track_name: Option<String>,
     /// The resource, if it belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_name: Option<String>,
+}
+
+impl From<&ComponentOwner> for RenderedOwner {
+    fn from(owner: &ComponentOwner) -> Self {
+        Self {
+            project_name: owner.project_name.clone(),
+            component_name: Some(owner.component_name.clone()),
+            track_name: owner.track_name.clone(),
+            resource_name: None,
+        }
+    }
+}
+
+impl RenderedOwner {
+    /// What the line of the component is called, if it belongs to one.
+    pub fn line(&self) -> Option<Cow<'_, str>> {
+        let component = self.component_name.as_deref()?;
+        Some(names::line(component, self.track_name.as_deref()))
+    }
+
+    /// What tells the line of the component from every other, if it belongs to one.
+    pub fn line_id(&self) -> Option<Cow<'_, str>> {
+        let component = self.component_name.as_deref()?;
+        Some(names::line_id(component, self.track_name.as_deref()))
+    }
 }
 
 /// One object.

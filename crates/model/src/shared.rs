@@ -1,12 +1,15 @@
 //! Values that several kinds are made of.
 
+use std::borrow::Cow;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::check::Checker;
-use crate::schema;
+use crate::promotion::Part;
+use crate::{names, schema};
 
 /// The project something belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +23,7 @@ pub struct ProjectOwner {
 /// The component something belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names manifests have")]
 pub struct ComponentOwner {
     /// The name of the component's project.
     #[schemars(length(min = 1))]
@@ -27,6 +31,44 @@ pub struct ComponentOwner {
     /// The name of the component.
     #[schemars(length(min = 1))]
     pub component_name: String,
+    /// The deployment track of the component; left out, it is its main line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub track_name: Option<String>,
+}
+
+impl ComponentOwner {
+    /// A line of a component: its main line, or a track.
+    pub fn new(project: &str, component: &str, track: Option<&str>) -> Self {
+        Self {
+            project_name: project.to_owned(),
+            component_name: component.to_owned(),
+            track_name: track.map(str::to_owned),
+        }
+    }
+
+    /// What this line of the component is called: the component, or its track.
+    pub fn line(&self) -> Cow<'_, str> {
+        names::line(&self.component_name, self.track_name.as_deref())
+    }
+
+    /// What tells this line from every other of the namespace, as in `web` and `web/v2`.
+    pub fn line_id(&self) -> Cow<'_, str> {
+        names::line_id(&self.component_name, self.track_name.as_deref())
+    }
+
+    /// The line as something that is promoted.
+    pub fn part(&self) -> Part<'_> {
+        Part::line(&self.component_name, self.track_name.as_deref())
+    }
+
+    pub(crate) fn check(&self, out: &mut Checker) {
+        out.filled("owner.projectName", &self.project_name);
+        out.filled("owner.componentName", &self.component_name);
+        if let Some(track) = &self.track_name {
+            out.filled("owner.trackName", track);
+        }
+    }
 }
 
 /// The managed resource something belongs to.

@@ -14,11 +14,18 @@ use serde_json::{Map, Value, json};
 #[serde(deny_unknown_fields)]
 struct Example {
     kinds: Vec<String>,
+    /// The name of the object, for kinds that ask something of it.
+    #[serde(default = "any_name")]
+    name: String,
     spec: Value,
     #[serde(default)]
     status: Option<Value>,
     #[serde(default)]
     refusals: Vec<Refusal>,
+}
+
+fn any_name() -> String {
+    "it".to_owned()
 }
 
 /// A change of an example that is refused.
@@ -70,7 +77,7 @@ fn object(kind: &Kind, example: &Example, spec: &Value) -> Value {
     let mut object = json!({
         "apiVersion": kind.api_version(),
         "kind": kind.kind,
-        "metadata": { "name": "it" },
+        "metadata": { "name": example.name },
         "spec": spec,
     });
     if kind.scope == Scope::Namespaced {

@@ -133,6 +133,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "Release another image of it",
                 "choreo deploy catalog --image shop/catalog:2",
             ),
+            (
+                "Release its track v2, beside its main line",
+                "choreo deploy catalog --track v2",
+            ),
         ],
     ),
     (
@@ -141,6 +145,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             (
                 "Bring what runs to the next environment",
                 "choreo promote catalog --to staging",
+            ),
+            (
+                "Bring its track v2 there",
+                "choreo promote catalog --track v2 --to staging",
             ),
             (
                 "Bring a whole project there, and tell those who approve it why",

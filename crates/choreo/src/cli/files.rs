@@ -41,6 +41,9 @@ pub(crate) struct Explain {
     /// The field, as .spec.replicas; of a component, resource or project KIND.FIELD, as
     /// deployment.spec.replicas
     pub(crate) field: String,
+    /// Track of the component [default: its main line]
+    #[arg(long, value_name = "NAME", requires = "env")]
+    pub(crate) track: Option<String>,
     /// Environment of the component, resource, project or object
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,
@@ -67,6 +70,9 @@ pub(crate) struct Render {
     /// One environment, as if everything had been promoted to it [default: what would be deployed]
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,
+    /// Only tracks of this name [default: main lines and all their tracks]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) track: Option<String>,
     /// Namespace of objects that name none
     #[command(flatten)]
     pub(crate) namespace: Namespace,

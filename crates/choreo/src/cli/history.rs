@@ -9,6 +9,9 @@ use super::{Format, Namespace};
 pub(crate) struct History {
     /// Only of this component [default: of everything, cells and managed resources included]
     pub(crate) component: Option<String>,
+    /// Only of this track of the component [default: of its main line and all its tracks]
+    #[arg(long, value_name = "NAME", requires = "component")]
+    pub(crate) track: Option<String>,
     /// Only in this environment
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,

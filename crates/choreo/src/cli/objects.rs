@@ -107,6 +107,9 @@ pub(crate) struct Status {
 pub(crate) struct Logs {
     /// The component
     pub(crate) component: String,
+    /// Track of the component [default: its main line]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) track: Option<String>,
     /// Environment [default: the first of the project's pipeline]
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: Option<String>,
@@ -149,6 +152,9 @@ pub(crate) struct Subject {
 pub(crate) struct Exec {
     /// The component
     pub(crate) component: String,
+    /// Track of the component [default: its main line]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) track: Option<String>,
     /// The command and its arguments [default: a shell]
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,

@@ -22,6 +22,9 @@ pub(crate) struct Wait {
 pub(crate) struct Deploy {
     /// The component
     pub(crate) component: String,
+    /// Track of the component [default: its main line]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) track: Option<String>,
     /// Image to deploy, also one that was deployed before [default: the one its workload names]
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) image: Option<String>,
@@ -50,6 +53,9 @@ pub(crate) struct Promote {
     #[arg(required_unless_present_any = ["project", "resource"])]
     #[arg(conflicts_with_all = ["project", "resource"])]
     pub(crate) component: Option<String>,
+    /// Track of the component [default: its main line]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["project", "resource"])]
+    pub(crate) track: Option<String>,
     /// Whole project in place of a component, its resources included, in the order of dependencies
     #[arg(short, long, value_name = "NAME")]
     pub(crate) project: Option<String>,
@@ -139,6 +145,9 @@ pub(crate) struct Reject {
 pub(crate) struct Rollback {
     /// The component
     pub(crate) component: String,
+    /// Track of the component [default: its main line]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) track: Option<String>,
     /// Environment
     #[arg(short, long, value_name = "NAME")]
     pub(crate) env: String,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use choreo_controllers::{Change, Index, Key, Obstacle, Release};
 use choreo_model::{
-    Component, ReleaseBinding, Workload, application::WorkloadSpec, history::Action,
+    ReleaseBinding, Workload, application::WorkloadSpec, history::Action,
     release::ComponentReleaseSpec,
 };
 use kube::{Client, api::ListParams};
@@ -25,7 +25,7 @@ use crate::{
     failure::{Failure, Result},
     folder::Folder,
     kinds, manager, pipeline,
-    rollout::{self, Said},
+    rollout::{self, Line, Said},
     store,
     told::Told,
 };
@@ -39,20 +39,22 @@ pub(crate) async fn run(folder: &Folder, args: &Deploy) -> Result {
 }
 
 async fn deploy(client: &Client, args: &Deploy, told: &mut Told) -> Result {
-    let component = rollout::component(client, &args.namespace.namespace, &args.component).await?;
-    let pipeline = rollout::pipeline_of(client, &component).await?;
-    let name = component.name();
-    let bindings = rollout::bindings_of(client, &component).await?;
+    let namespace = &args.namespace.namespace;
+    let named = (args.component.as_str(), args.track.as_deref());
+    let line = rollout::line(client, namespace, named).await?;
+    let pipeline = rollout::pipeline_of(client, &line.component).await?;
+    let name = &*line.name();
+    let bindings = rollout::bindings_of(client, &line).await?;
     if let Some(there) = preview::find(client, args).await? {
-        return preview::deploy(client, args, (&component, &bindings), &there, told).await;
+        return preview::deploy(client, args, (&line, &bindings), &there, told).await;
     }
     let environment = match pipeline::start(&pipeline.spec, name, args.env.as_deref()) {
         Ok(environment) => environment,
-        Err(failure) => return Err(by_history(client, &bindings, args, failure).await),
+        Err(failure) => return Err(by_history(client, (&line, &bindings), args, failure).await),
     };
     rollout::check_deployed(&bindings, &environment)?;
-    told.about(&component, &environment);
-    let release = freeze(client, &component, args.image.as_deref(), told).await?;
+    told.about(&line, &environment);
+    let release = freeze(client, &line, args.image.as_deref(), told).await?;
     let before = rollout::release_in(&bindings, &environment);
     told.moves(before, &release.name);
     if before == Some(release.name.as_str()) {
@@ -61,33 +63,33 @@ async fn deploy(client: &Client, args: &Deploy, told: &mut Told) -> Result {
             release.name
         ))?;
     } else {
-        keep(client, &component, &release).await?;
+        keep(client, namespace, &release).await?;
         let place = (environment.as_str(), release.name.as_str());
         let said = Said {
             manager: manager::DEPLOY,
             action: Action::Deploy,
             reason: args.reason.as_deref(),
         };
-        let binding = rollout::bind(client, &component, &bindings, place, &said).await?;
+        let binding = rollout::bind(client, &line, &bindings, place, &said).await?;
         let before = before.unwrap_or("nothing");
         let line = format!("{name} {environment}: {before} -> {}", release.name);
         told.requested(binding, line)?;
     }
     let place = (environment.as_str(), release.name.as_str());
-    rollout::rolled_out(client, &component, place, &args.wait, told).await
+    rollout::rolled_out(client, &line, place, &args.wait, told).await
 }
 
-/// Gives the workload its image and freezes the component. A component of which no release can be
+/// Gives the workload its image and freezes the line. A line of which no release can be
 /// made is left as it is.
-async fn freeze(
-    client: &Client,
-    component: &Component,
-    image: Option<&str>,
-    told: &Told,
-) -> Result<Release> {
-    let workload = workload_of(client, component).await?;
-    let mut index = index(client, component.namespace()).await?;
-    let key = Key::new("Component", component.namespace(), component.name());
+async fn freeze(client: &Client, line: &Line, image: Option<&str>, told: &Told) -> Result<Release> {
+    let (namespace, called) = (line.namespace(), line.name());
+    let workload = workload_of(client, line).await?;
+    let mut index = index(client, namespace).await?;
+    let kind = match line.owner.track_name {
+        Some(_) => "DeploymentTrack",
+        None => "Component",
+    };
+    let key = Key::new(kind, namespace, &called);
     let old = &workload.spec.template.container.image;
     let Some(image) = image.filter(|image| image != old) else {
         return choreo_controllers::release(&index, &key).map_err(refused);
@@ -97,7 +99,7 @@ async fn freeze(
     image.clone_into(&mut template.container.image);
     learn(&mut index, &wanted)?;
     let rehearsed = choreo_controllers::release(&index, &key).map_err(refused)?;
-    let (namespace, name) = (component.namespace(), rehearsed.name.as_str());
+    let name = rehearsed.name.as_str();
     // Looked at before the controllers can make it.
     let before = store::find::<ComponentReleaseSpec>(client, namespace, name).await?;
     let change = json!({"spec": {"container": {"image": image}}});
@@ -107,10 +109,7 @@ async fn freeze(
         Some(_) => format!(", which release {name} has already"),
         None => String::new(),
     };
-    told.line(format!(
-        "{}: image {old} -> {image}{again}",
-        component.name()
-    ))?;
+    told.line(format!("{called}: image {old} -> {image}{again}"))?;
     learn(&mut index, &changed)?;
     choreo_controllers::release(&index, &key).map_err(refused)
 }
@@ -120,6 +119,7 @@ async fn index(client: &Client, namespace: &str) -> Result<Index> {
     let mut index = Index::default();
     let kinds = [
         "Component",
+        "DeploymentTrack",
         "Workload",
         "ComponentType",
         "ClusterComponentType",
@@ -149,7 +149,7 @@ fn unreadable(error: serde_json::Error) -> Failure {
 /// What to do instead where a release comes by promotion only, but had the image before.
 async fn by_history(
     client: &Client,
-    bindings: &[ReleaseBinding],
+    (line, bindings): (&Line, &[ReleaseBinding]),
     args: &Deploy,
     failure: Failure,
 ) -> Failure {
@@ -163,9 +163,9 @@ async fn by_history(
         Ok::<_, Failure>(images.has(&records, image))
     };
     if had.await.is_ok_and(|had| had) {
-        let component = &args.component;
+        let words = line.words();
         return failure.hint(format!(
-            "it was deployed there before: `choreo rollback {component} --env {env} --to-image \
+            "it was deployed there before: `choreo rollback {words} --env {env} --to-image \
              {image}` brings it back"
         ));
     }
@@ -173,8 +173,8 @@ async fn by_history(
 }
 
 /// Stores a release, unless it is there: its name stands for its content.
-async fn keep(client: &Client, component: &Component, release: &Release) -> Result {
-    let (namespace, name) = (component.namespace(), release.name.as_str());
+async fn keep(client: &Client, namespace: &str, release: &Release) -> Result {
+    let name = release.name.as_str();
     let there = store::find::<ComponentReleaseSpec>(client, namespace, name).await?;
     if there.is_none() {
         let object = release.object.clone();
@@ -193,25 +193,27 @@ fn refused(obstacle: Obstacle) -> Failure {
     Failure::new(exit, "no release can be made of it, nothing was changed").because(obstacle)
 }
 
-/// The one workload of a component.
-async fn workload_of(client: &Client, component: &Component) -> Result<Workload> {
-    let mut workloads = store::list::<WorkloadSpec>(client, component.namespace()).await?;
-    workloads.retain(|workload| {
-        workload.spec.owner.component_name == component.name()
-            && workload.spec.owner.project_name == component.spec.owner.project_name
-    });
-    let name = component.name();
+/// The one workload of a line of a component.
+async fn workload_of(client: &Client, line: &Line) -> Result<Workload> {
+    let mut workloads = store::list::<WorkloadSpec>(client, line.namespace()).await?;
+    workloads.retain(|workload| workload.spec.owner == line.owner);
+    let name = line.name();
     match workloads.len() {
         1 => Ok(workloads.remove(0)),
         0 => Err(
-            Failure::new(Exit::NotFound, format!("component {name} has no workload"))
-                .hint("apply a Workload whose spec.owner names the component"),
+            Failure::new(Exit::NotFound, format!("{name} has no workload")).hint(
+                match line.owner.track_name {
+                    Some(_) => {
+                        "apply a Workload whose spec.owner names the component and the track"
+                    }
+                    None => "apply a Workload whose spec.owner names the component",
+                },
+            ),
         ),
-        count => Err(Failure::new(
-            Exit::Conflict,
-            format!("component {name} has {count} workloads"),
-        )
-        .hint("delete all but one")),
+        count => Err(
+            Failure::new(Exit::Conflict, format!("{name} has {count} workloads"))
+                .hint("delete all but one"),
+        ),
     }
 }
 
@@ -231,6 +233,7 @@ mod tests {
     fn to(image: Option<&str>, env: Option<&str>) -> Deploy {
         Deploy {
             component: "web".to_owned(),
+            track: None,
             image: image.map(str::to_owned),
             env: env.map(str::to_owned),
             reason: None,
@@ -259,10 +262,10 @@ mod tests {
 
     /// The release in development.
     async fn release(api: &Api) -> Option<String> {
-        let component = rollout::component(&api.client, "default", "web")
+        let line = rollout::line(&api.client, "default", ("web", None))
             .await
             .unwrap();
-        let bindings = rollout::bindings_of(&api.client, &component).await.unwrap();
+        let bindings = rollout::bindings_of(&api.client, &line).await.unwrap();
         rollout::release_in(&bindings, "development").map(str::to_owned)
     }
 

@@ -27,23 +27,18 @@ const SHELL: &str = "/bin/sh";
 pub(crate) async fn run(folder: &Folder, args: &Exec) -> Result {
     let client = client::connect(folder).await?;
     let namespace = &args.namespace.namespace;
-    let component = rollout::component(&client, namespace, &args.component).await?;
-    let environment = rollout::environment(&client, &component, args.env.as_deref()).await?;
-    let selector = rollout::pods_of(&component, &environment);
+    let named = (args.component.as_str(), args.track.as_deref());
+    let line = rollout::line(&client, namespace, named).await?;
+    let environment = rollout::environment(&client, &line.component, args.env.as_deref()).await?;
+    let selector = rollout::pods_of(&line, &environment);
     let pods = Api::<Pod>::all(client.clone());
     let pods = pods.list(&ListParams::default().labels(&selector)).await?;
     let pod = choose(pods.items, args).ok_or_else(|| {
         let message = match &args.pod {
-            Some(pod) => format!(
-                "{} has no running pod {pod} in {environment}",
-                args.component
-            ),
-            None => format!("{} has no running pod in {environment}", args.component),
+            Some(pod) => format!("{} has no running pod {pod} in {environment}", line.name()),
+            None => format!("{} has no running pod in {environment}", line.name()),
         };
-        let hint = format!(
-            "`choreo why {} --env {environment}` says why",
-            args.component
-        );
+        let hint = format!("`choreo why {} --env {environment}` says why", line.name());
         Failure::new(Exit::NotReady, message).hint(hint)
     })?;
     let api = Api::<Pod>::namespaced(client, &pod.namespace().unwrap_or_default());
@@ -214,6 +209,7 @@ mod tests {
         let mut args = Exec {
             component: "web".to_owned(),
             command: Vec::new(),
+            track: None,
             env: None,
             pod: None,
             container: None,

@@ -1,6 +1,8 @@
 //! `choreo export`: the plain Kubernetes objects that are deployed, as they were rendered, so that
 //! leaving is always possible.
 
+use std::borrow::Cow;
+
 use choreo_model::{RenderedRelease, rendered::RenderedReleaseSpec};
 use serde_json::Value;
 
@@ -57,7 +59,9 @@ fn is_wanted(rendered: &RenderedRelease, args: &Export) -> bool {
     let is_there = |env: &String| *env == rendered.spec.environment_name;
     let is_named = |name: &String| {
         let names = [&owner.component_name, &owner.resource_name];
-        owner.project_name == *name || names.into_iter().flatten().any(|own| own == name)
+        owner.project_name == *name
+            || names.into_iter().flatten().any(|own| own == name)
+            || owner.line().is_some_and(|line| line == *name)
     };
     args.env.as_ref().is_none_or(is_there) && args.name.as_ref().is_none_or(is_named)
 }
@@ -66,13 +70,12 @@ fn is_wanted(rendered: &RenderedRelease, args: &Export) -> bool {
 fn placed(rendered: &RenderedRelease) -> impl Iterator<Item = tree::Placed<'_, Value>> {
     let owner = &rendered.spec.owner;
     let subject = owner
-        .component_name
-        .as_ref()
-        .or(owner.resource_name.as_ref());
+        .line()
+        .or_else(|| owner.resource_name.as_deref().map(Cow::Borrowed));
     rendered.spec.resources.iter().map(move |one| tree::Placed {
         environment: &rendered.spec.environment_name,
         project: &owner.project_name,
-        subject: subject.map(String::as_str),
+        subject: subject.clone(),
         object: &one.object,
     })
 }

@@ -28,12 +28,13 @@ pub(crate) async fn run(folder: &Folder, args: &History) -> Result {
         && let Some(component) = &args.component
     {
         // Records outlive their component, so its name is looked at only now.
-        rollout::component(&client, namespace, component).await?;
+        let named = (component.as_str(), args.track.as_deref());
+        let line = rollout::line(&client, namespace, named).await?;
         let place = args
             .env
             .as_deref()
             .map_or_else(String::new, |env| format!(" in {env}"));
-        let message = format!("{component} was never deployed{place}");
+        let message = format!("{} was never deployed{place}", line.name());
         return Err(Failure::new(Exit::NotFound, message));
     }
     // Names are those of bindings with a number, so that of one binding the order is by age.
@@ -54,6 +55,7 @@ fn is_meant(record: &DeploymentRecord, args: &History) -> bool {
         wanted.is_none() || wanted.as_deref() == found
     };
     wanted(&args.component, spec.owner.component_name.as_deref())
+        && (args.track.is_none() || args.track == spec.owner.track_name)
         && wanted(&args.env, Some(&spec.environment))
 }
 
@@ -78,8 +80,8 @@ fn text(records: &[DeploymentRecord], coloured: bool) -> String {
 fn line(record: &DeploymentRecord, coloured: bool) -> Vec<String> {
     let (spec, status) = (&record.spec, &record.status);
     let owner = &spec.owner;
-    let what = match (&owner.component_name, &owner.resource_name) {
-        (Some(component), _) => component.clone(),
+    let what = match (owner.line(), &owner.resource_name) {
+        (Some(line), _) => line.into_owned(),
         (None, Some(resource)) => format!("resource {resource}"),
         (None, None) => format!("cell of {}", owner.project_name),
     };

@@ -27,9 +27,10 @@ use crate::{
 pub(crate) async fn run(folder: &Folder, args: &Logs) -> Result {
     let client = client::connect(folder).await?;
     let namespace = &args.namespace.namespace;
-    let component = rollout::component(&client, namespace, &args.component).await?;
-    let environment = rollout::environment(&client, &component, args.env.as_deref()).await?;
-    let selector = rollout::pods_of(&component, &environment);
+    let named = (args.component.as_str(), args.track.as_deref());
+    let line = rollout::line(&client, namespace, named).await?;
+    let environment = rollout::environment(&client, &line.component, args.env.as_deref()).await?;
+    let selector = rollout::pods_of(&line, &environment);
     if args.follow {
         return follow(&client, &selector, args).await;
     }
@@ -37,13 +38,12 @@ pub(crate) async fn run(folder: &Folder, args: &Logs) -> Result {
         .list(&ListParams::default().labels(&selector))
         .await?;
     if pods.items.is_empty() {
-        let bindings = rollout::bindings_of(&client, &component).await?;
-        rollout::must_have(&bindings, component.name(), &environment)?;
-        return Err(Failure::new(
-            Exit::NotFound,
-            format!("{} has no pods in {environment}", component.name()),
-        )
-        .hint(format!("`choreo status {}` shows why", component.name())));
+        let bindings = rollout::bindings_of(&client, &line).await?;
+        let name = line.name();
+        rollout::must_have(&bindings, &name, &environment)?;
+        let message = format!("{name} has no pods in {environment}");
+        let hint = format!("`choreo status {}` shows why", args.component);
+        return Err(Failure::new(Exit::NotFound, message).hint(hint));
     }
     once(&client, pods.items, args).await
 }

@@ -6,9 +6,9 @@ mod resources;
 use std::collections::BTreeMap;
 
 use choreo_model::{
-    Component, DeploymentPipeline, ReleaseBinding, application::ComponentSpec, history::Action,
+    DeploymentPipeline, ReleaseBinding, application::ComponentSpec, history::Action,
     platform::DeploymentPipelineSpec, project::ProjectSpec, promotion::PromotionOwner,
-    release::ReleaseBindingSpec,
+    release::ReleaseBindingSpec, shared::ComponentOwner,
 };
 use kube::Client;
 
@@ -20,7 +20,7 @@ use crate::{
     folder::Folder,
     manager, pipeline,
     promotion::{self, Wanted},
-    rollout::{self, Said},
+    rollout::{self, Line, Said},
     store,
     told::Told,
     tree::{self, State},
@@ -49,49 +49,57 @@ struct Parts {
     resources: BTreeMap<String, String>,
 }
 
-/// Promotes one component.
+/// Promotes one line of a component.
 async fn one(client: &Client, args: &Promote, component: &str, told: &mut Told) -> Result {
-    let component = rollout::component(client, &args.namespace.namespace, component).await?;
-    let pipeline = rollout::pipeline_of(client, &component).await?;
-    let bindings = rollout::bindings_of(client, &component).await?;
+    let named = (component, args.track.as_deref());
+    let line = rollout::line(client, &args.namespace.namespace, named).await?;
+    let pipeline = rollout::pipeline_of(client, &line.component).await?;
+    let bindings = rollout::bindings_of(client, &line).await?;
     let deployed = deployed(&bindings);
-    let (name, to) = (component.name(), args.to.as_str());
+    let (name, to) = (&*line.name(), args.to.as_str());
     let from = pipeline::source(&pipeline.spec, name, to, args.from.as_deref(), &deployed)?;
     let release = rollout::release_in(&bindings, &from).unwrap_or_default();
     rollout::check_deployed(&bindings, to)?;
     if !args.force {
-        check_ready(client, &component, &from).await?;
+        check_ready(client, &line, &from).await?;
     }
-    told.about(&component, to);
+    told.about(&line, to);
     told.moves(rollout::release_in(&bindings, to), release);
     told.summary.from = Some(from.clone());
     if rollout::release_in(&bindings, to) == Some(release) && runs(&bindings, to, release) {
         told.unchanged(format!("{name} {to}: has {release} already"))?;
-        return rollout::rolled_out(client, &component, (to, release), &args.wait, told).await;
+        return rollout::rolled_out(client, &line, (to, release), &args.wait, told).await;
     }
     if is_gated(&pipeline, &from, to) {
+        let ComponentOwner {
+            project_name,
+            component_name,
+            track_name,
+        } = line.owner.clone();
+        let components = BTreeMap::from([(component_name.clone(), release.to_owned())]);
         let owner = PromotionOwner {
-            project_name: component.spec.owner.project_name.clone(),
-            component_name: Some(name.to_owned()),
+            project_name,
+            component_name: Some(component_name),
+            track_name,
             resource_name: None,
         };
-        let resources = resources::missing(client, (&component, &bindings), (&from, to)).await?;
+        let resources = resources::missing(client, (&line, &bindings), (&from, to)).await?;
         let parts = Parts {
-            components: BTreeMap::from([(name.to_owned(), release.to_owned())]),
+            components,
             resources,
         };
         return ask(client, args, owner, (&from, parts), told).await;
     }
     let place = (to, release);
-    rollout::bind_project(client, &component, to, manager::PROMOTE).await?;
+    rollout::bind_project(client, &line.component, to, manager::PROMOTE).await?;
     let said = Said {
         manager: manager::PROMOTE,
         action: Action::Promote,
         reason: args.reason.as_deref(),
     };
-    let binding = rollout::bind(client, &component, &bindings, place, &said).await?;
+    let binding = rollout::bind(client, &line, &bindings, place, &said).await?;
     told.requested(binding, format!("{name} {from} -> {to}: {release}"))?;
-    rollout::rolled_out(client, &component, place, &args.wait, told).await
+    rollout::rolled_out(client, &line, place, &args.wait, told).await
 }
 
 /// Promotes every component and resource of a project that has a release where it comes from.
@@ -101,7 +109,10 @@ async fn whole(client: &Client, args: &Promote, project: &str, told: &mut Told) 
     let name = &project.spec.deployment_pipeline_ref.name;
     let pipeline = store::get::<DeploymentPipelineSpec>(client, namespace, name).await?;
     let mut bindings = store::list::<ReleaseBindingSpec>(client, namespace).await?;
-    bindings.retain(|binding| binding.spec.owner.project_name == project.name());
+    bindings.retain(|binding| {
+        let owner = &binding.spec.owner;
+        owner.project_name == project.name() && owner.track_name.is_none()
+    });
     let (name, to) = (project.name(), args.to.as_str());
     let deployed = deployed(&bindings);
     let from = pipeline::source(&pipeline.spec, name, to, args.from.as_deref(), &deployed)?;
@@ -119,12 +130,13 @@ async fn whole(client: &Client, args: &Promote, project: &str, told: &mut Told) 
         resources::check_ready(&resources, &from)?;
         for component in releases.keys() {
             let component = store::get::<ComponentSpec>(client, namespace, component).await?;
-            check_ready(client, &component, &from).await?;
+            check_ready(client, &Line::main(component), &from).await?;
         }
     }
     let owner = PromotionOwner {
         project_name: name.to_owned(),
         component_name: None,
+        track_name: None,
         resource_name: None,
     };
     let parts = Parts {
@@ -184,14 +196,13 @@ fn is_gated(pipeline: &DeploymentPipeline, from: &str, to: &str) -> bool {
 }
 
 /// Refuses to pass on what does not run where it is.
-async fn check_ready(client: &Client, component: &Component, environment: &str) -> Result {
-    let snapshot = tree::collect(client, component.namespace()).await?;
-    let project = &component.spec.owner.project_name;
-    let items = tree::bindings(&snapshot, project, component.name());
+async fn check_ready(client: &Client, line: &Line, environment: &str) -> Result {
+    let snapshot = tree::collect(client, line.namespace()).await?;
+    let name = line.name();
+    let items = tree::bindings(&snapshot, &line.owner.project_name, &name);
     let here = items.into_iter().find(|item| item.name == environment);
     match here {
         Some(item) if item.state != State::Ready => {
-            let name = component.name();
             let message = format!("{name} is not ready in {environment}: {}", item.detail);
             Err(Failure::new(Exit::NotReady, message)
                 .hint("promote it once it is ready, or all the same with --force"))

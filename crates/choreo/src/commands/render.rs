@@ -6,7 +6,7 @@ use choreo_compiler::{
     Tree,
     fleet::{Fleet, RenderedBinding},
 };
-use choreo_model::shared::TargetPlane;
+use choreo_model::{names, shared::TargetPlane};
 use serde::Serialize;
 
 use crate::{
@@ -51,6 +51,9 @@ fn render(files: &Files, args: &Render) -> Result<Vec<RenderedBinding>> {
         }
         rendered.retain(|one| one.environment == *environment);
     }
+    if let Some(track) = &args.track {
+        rendered.retain(|one| one.track.as_ref() == Some(track));
+    }
     let of_bindings = rendered.iter().flat_map(|one| &one.compiled.diagnostics);
     let wrong: Vec<String> = fleet
         .diagnostics()
@@ -72,7 +75,10 @@ fn waiting(rendered: &[RenderedBinding]) -> impl Iterator<Item = String> {
         pending.map(|one| {
             format!(
                 "note: a platform deploys {} only when {}/{} has the endpoint {}",
-                binding.release, one.project, one.component, one.endpoint
+                binding.release,
+                one.project,
+                names::line_id(&one.component, one.track.as_deref()),
+                one.endpoint
             )
         })
     })

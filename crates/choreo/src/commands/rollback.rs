@@ -47,9 +47,11 @@ pub(crate) async fn run(folder: &Folder, args: &Rollback) -> Result {
 
 async fn rollback(client: &Client, args: &Rollback, told: &mut Told) -> Result {
     let namespace = &args.namespace.namespace;
-    let component = rollout::component(client, namespace, &args.component).await?;
-    let bindings = rollout::bindings_of(client, &component).await?;
-    let current = rollout::must_have(&bindings, component.name(), &args.env)?.to_owned();
+    let named = (args.component.as_str(), args.track.as_deref());
+    let line = rollout::line(client, namespace, named).await?;
+    let bindings = rollout::bindings_of(client, &line).await?;
+    let name = line.name();
+    let current = rollout::must_have(&bindings, &name, &args.env)?.to_owned();
     rollout::check_deployed(&bindings, &args.env)?;
     let Some(binding) = rollout::binding_in(&bindings, &args.env) else {
         return Ok(());
@@ -62,18 +64,17 @@ async fn rollback(client: &Client, args: &Rollback, told: &mut Told) -> Result {
     let target = target((&records, &images), binding, args)?;
     must_exist(client, namespace, &target, &records).await?;
     bring_back(client, binding, &target, args).await?;
-    let name = component.name();
     let number = target.sequence.map_or_else(String::new, |number| {
         format!(", as deployment {number} had it")
     });
     let release = &target.release;
-    told.about(&component, &args.env);
+    told.about(&line, &args.env);
     told.moves(Some(&current), release);
     told.summary.deployment = target.sequence;
-    let line = format!("{name} {}: {current} -> {release}{number}", args.env);
-    told.requested(binding.name().to_owned(), line)?;
+    let done = format!("{name} {}: {current} -> {release}{number}", args.env);
+    told.requested(binding.name().to_owned(), done)?;
     let place = (args.env.as_str(), release.as_str());
-    rollout::rolled_out(client, &component, place, &args.wait, told).await
+    rollout::rolled_out(client, &line, place, &args.wait, told).await
 }
 
 /// The deployments through a binding, oldest first.

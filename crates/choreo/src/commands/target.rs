@@ -1,5 +1,6 @@
 //! Which object a person means.
 
+use choreo_model::names;
 use kube::Client;
 use serde_json::Value;
 
@@ -16,7 +17,13 @@ use crate::{
 };
 
 /// Kinds that a name alone may be of, in this order.
-const BY_NAME: [&str; 4] = ["Component", "Project", "Resource", "Environment"];
+const BY_NAME: [&str; 5] = [
+    "Component",
+    "Project",
+    "Resource",
+    "Environment",
+    "DeploymentTrack",
+];
 
 /// An object and its kind.
 #[derive(Debug)]
@@ -80,7 +87,7 @@ async fn by_name(client: &Client, name: &str, namespace: &str) -> Result<Target>
     let failure = Failure::new(
         Exit::NotFound,
         format!(
-            "there is no component, project, resource or environment `{name}` in namespace \
+            "there is no component, project, resource, environment or track `{name}` in namespace \
              {namespace}"
         ),
     );
@@ -92,7 +99,7 @@ async fn by_name(client: &Client, name: &str, namespace: &str) -> Result<Target>
     )
 }
 
-/// The binding of a component or resource.
+/// The binding of a component, of its track, or of a resource.
 async fn in_environment(
     client: &Client,
     words: &[String],
@@ -116,8 +123,10 @@ async fn in_environment(
         let all = api(client, &resource, namespace);
         let all = all.list(&kube::api::ListParams::default()).await?;
         let found = all.items.into_iter().find(|one| {
-            one.data["spec"]["owner"][owner] == **name
-                && one.data["spec"]["environment"] == *environment
+            let of = &one.data["spec"]["owner"];
+            let track = of["trackName"].as_str();
+            let line = of[owner].as_str().map(|owner| names::line(owner, track));
+            line.as_deref() == Some(name) && one.data["spec"]["environment"] == *environment
         });
         if let Some(found) = found {
             let object = serde_json::to_value(found).map_err(unreadable)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use choreo_model::{
-    Component, Object, Project, ProjectReleaseBinding, ReleaseBinding, Spec,
+    Component, DeploymentTrack, Object, Project, ProjectReleaseBinding, ReleaseBinding, Spec,
     conditions::reasons,
     release::{BindingState, EndpointStatus, EndpointUrl},
     rendered::{Health, ResourceStatus},
@@ -69,14 +69,13 @@ fn components<'a>(snapshot: &'a Snapshot, project: &'a str) -> impl Iterator<Ite
         .map(|one| component(snapshot, one))
 }
 
-/// The bindings of a component, without anything around them.
-pub(crate) fn bindings(snapshot: &Snapshot, project: &str, component: &str) -> Vec<Item> {
+/// The bindings of a line of a component, by what it is called, without anything around them.
+pub(crate) fn bindings(snapshot: &Snapshot, project: &str, line: &str) -> Vec<Item> {
     snapshot
         .bindings
         .iter()
         .filter(|binding| {
-            binding.spec.owner.project_name == project
-                && binding.spec.owner.component_name == component
+            binding.spec.owner.project_name == project && binding.spec.owner.line() == line
         })
         .map(|binding| of_binding(snapshot, binding))
         .collect()
@@ -115,13 +114,15 @@ fn of_cell(binding: &ProjectReleaseBinding) -> Item {
     }
 }
 
-/// A component with its bindings.
+/// A component with its bindings, and its tracks with theirs.
 pub(crate) fn component(snapshot: &Snapshot, component: &Component) -> Item {
-    let children = bindings(
-        snapshot,
-        &component.spec.owner.project_name,
-        component.name(),
-    );
+    let project = &component.spec.owner.project_name;
+    let mut children = bindings(snapshot, project, component.name());
+    let tracks = snapshot.tracks.iter().filter(|track| {
+        let owner = &track.spec.owner;
+        owner.project_name == *project && owner.component_name == component.name()
+    });
+    children.extend(tracks.map(|one| track(snapshot, one)));
     let (state, mut detail) = own_state(component, &component.status.conditions);
     let mut state = worst(state, &children);
     if state == State::Ready && children.is_empty() {
@@ -137,6 +138,18 @@ pub(crate) fn component(snapshot: &Snapshot, component: &Component) -> Item {
     }
 }
 
+fn track(snapshot: &Snapshot, track: &DeploymentTrack) -> Item {
+    let (state, detail) = own_state(track, &track.status.conditions);
+    let children = bindings(snapshot, &track.spec.owner.project_name, track.name());
+    Item {
+        kind: "track".to_owned(),
+        name: track.name().to_owned(),
+        state: worst(state, &children),
+        detail,
+        children,
+    }
+}
+
 fn of_binding(snapshot: &Snapshot, binding: &ReleaseBinding) -> Item {
     let children: Vec<Item> = snapshot
         .rendered
@@ -144,8 +157,7 @@ fn of_binding(snapshot: &Snapshot, binding: &ReleaseBinding) -> Item {
         .filter(|rendered| {
             rendered.spec.environment_name == binding.spec.environment
                 && rendered.spec.owner.project_name == binding.spec.owner.project_name
-                && rendered.spec.owner.component_name.as_deref()
-                    == Some(&binding.spec.owner.component_name)
+                && rendered.spec.owner.line() == Some(binding.spec.owner.line())
         })
         .flat_map(|rendered| &rendered.status.resources)
         .map(|resource| of_object(snapshot, binding, resource))
@@ -168,13 +180,12 @@ fn binding_state(snapshot: &Snapshot, binding: &ReleaseBinding) -> (State, Strin
         return (State::Off, "no release yet".to_owned());
     }
     let (state, detail) = own_state(binding, &binding.status.conditions);
-    let component = &binding.spec.owner.component_name;
-    let environment = &binding.spec.environment;
+    let (line, environment) = (binding.spec.owner.line(), &binding.spec.environment);
     if state == State::Ready {
-        return reason::restarting(&snapshot.pods, component, environment)
+        return reason::restarting(&snapshot.pods, &line, environment)
             .unwrap_or_else(|| (state, achieved(snapshot, binding)));
     }
-    reason::of_pods(&snapshot.pods, component, environment).unwrap_or((state, detail))
+    reason::of_pods(&snapshot.pods, &line, environment).unwrap_or((state, detail))
 }
 
 /// What a ready binding offers: its addresses, or its schedule.
@@ -225,7 +236,7 @@ fn of_object(snapshot: &Snapshot, binding: &ReleaseBinding, resource: &ResourceS
     let children = if runs_pods && matches!(state, State::Waiting | State::Failed) {
         reason::pods(
             &snapshot.pods,
-            &binding.spec.owner.component_name,
+            &binding.spec.owner.line(),
             &binding.spec.environment,
         )
     } else {

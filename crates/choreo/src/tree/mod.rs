@@ -7,7 +7,8 @@ mod reason;
 mod schedule;
 
 use choreo_model::{
-    Component, Project, ProjectReleaseBinding, ReleaseBinding, RenderedRelease, labels,
+    Component, DeploymentTrack, Project, ProjectReleaseBinding, ReleaseBinding, RenderedRelease,
+    labels,
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, Client, api::ListParams};
@@ -29,6 +30,8 @@ pub(crate) struct Snapshot {
     pub(crate) project_bindings: Vec<ProjectReleaseBinding>,
     /// Components.
     pub(crate) components: Vec<Component>,
+    /// Tracks of components.
+    pub(crate) tracks: Vec<DeploymentTrack>,
     /// Components in environments.
     pub(crate) bindings: Vec<ReleaseBinding>,
     /// Their objects.
@@ -79,6 +82,7 @@ pub(crate) async fn collect(client: &Client, namespace: &str) -> Result<Snapshot
         projects: store::list(client, namespace).await?,
         project_bindings: store::list(client, namespace).await?,
         components: store::list(client, namespace).await?,
+        tracks: store::list(client, namespace).await?,
         bindings: store::list(client, namespace).await?,
         rendered: store::list(client, namespace).await?,
         pods: pods.list(&live).await?.items,

@@ -14,7 +14,7 @@ pub(crate) fn describe(snapshot: &Snapshot, binding: &ReleaseBinding) -> Option<
         .filter(|rendered| {
             rendered.spec.environment_name == binding.spec.environment
                 && rendered.spec.owner.project_name == owner.project_name
-                && rendered.spec.owner.component_name.as_deref() == Some(&owner.component_name)
+                && rendered.spec.owner.line() == Some(owner.line())
         })
         .flat_map(|rendered| &rendered.spec.resources)
         .find(|resource| resource.object["kind"] == "CronJob")?;
@@ -22,13 +22,7 @@ pub(crate) fn describe(snapshot: &Snapshot, binding: &ReleaseBinding) -> Option<
     let last = snapshot
         .jobs
         .iter()
-        .filter(|job| {
-            reason::belongs(
-                &job.metadata,
-                &owner.component_name,
-                &binding.spec.environment,
-            )
-        })
+        .filter(|job| reason::belongs(&job.metadata, &owner.line(), &binding.spec.environment))
         .max_by_key(|job| job.metadata.creation_timestamp.as_ref().map(|time| time.0));
     Some(format!("{schedule}, {}", last.map_or("no run yet", ending)))
 }

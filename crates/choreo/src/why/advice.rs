@@ -1,7 +1,7 @@
 //! What a person can do about a cause. One table: reasons, and what to do, with the names of the object
 //! filled in.
 
-use choreo_model::{conditions::reasons, labels};
+use choreo_model::{conditions::reasons, labels, names};
 use serde_json::Value;
 
 use super::{Link, text};
@@ -216,6 +216,14 @@ fn filled(advice: &str, object: &Value, link: &Link) -> String {
             labels::COMPONENT,
             "COMPONENT",
         )
+    };
+    let component = match either(&["/spec/owner/trackName"], labels::TRACK, "") {
+        none if none.is_empty() => component,
+        // On a plane a track goes by the name of both.
+        track => {
+            let component = names::component_of(&component, &track);
+            format!("{component} --track {track}")
+        }
     };
     let environment = either(
         &["/spec/environment", "/spec/environmentName"],

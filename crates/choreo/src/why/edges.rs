@@ -46,12 +46,13 @@ impl Ask {
 pub(super) fn speaks_for_itself_only(kind: &str) -> bool {
     matches!(
         kind,
-        "Project" | "Component" | "Resource" | "RenderedRelease"
+        "Project" | "Component" | "DeploymentTrack" | "Resource" | "RenderedRelease"
     )
 }
 
 const PROJECT: &str = "/spec/owner/projectName";
 const COMPONENT: &str = "/spec/owner/componentName";
+const TRACK: &str = "/spec/owner/trackName";
 const RESOURCE: &str = "/spec/owner/resourceName";
 const ENVIRONMENT: &str = "/spec/environment";
 
@@ -67,10 +68,29 @@ pub(super) fn of(object: &Value, reason: &str) -> Vec<Ask> {
             with("Resource", vec![(PROJECT, name())]),
             with("Component", vec![(PROJECT, name())]),
         ],
-        "Component" => vec![with(
-            "ReleaseBinding",
-            vec![(PROJECT, own(PROJECT)), (COMPONENT, name())],
-        )],
+        "Component" => vec![
+            with(
+                "ReleaseBinding",
+                vec![
+                    (PROJECT, own(PROJECT)),
+                    (COMPONENT, name()),
+                    (TRACK, String::new()),
+                ],
+            ),
+            with(
+                "DeploymentTrack",
+                vec![(PROJECT, own(PROJECT)), (COMPONENT, name())],
+            ),
+        ],
+        "DeploymentTrack" => {
+            let (component, line) = (own(COMPONENT), name());
+            let track = names::track_of(&component, &line).unwrap_or_default();
+            let track = (TRACK, track.to_owned());
+            vec![with(
+                "ReleaseBinding",
+                vec![(PROJECT, own(PROJECT)), (COMPONENT, component), track],
+            )]
+        }
         "Resource" => vec![with(
             "ResourceReleaseBinding",
             vec![(PROJECT, own(PROJECT)), (RESOURCE, name())],
@@ -105,6 +125,7 @@ fn of_binding(binding: &Value, reason: &str) -> Vec<Ask> {
         let provider = Which::With(vec![
             (PROJECT, text(pending, "/project").to_owned()),
             (COMPONENT, text(pending, "/component").to_owned()),
+            (TRACK, text(pending, "/track").to_owned()),
             (ENVIRONMENT, environment()),
         ]);
         asks.push(platform(binding, "ReleaseBinding", provider));
@@ -123,11 +144,14 @@ fn of_binding(binding: &Value, reason: &str) -> Vec<Ask> {
             "Promotion",
             Which::With(vec![
                 (PROJECT, text(binding, PROJECT).to_owned()),
+                (TRACK, text(binding, TRACK).to_owned()),
                 ("/spec/targetEnvironment", environment()),
             ]),
         ));
     }
-    let rendered = names::component_binding(text(binding, COMPONENT), &environment());
+    let track = Some(text(binding, TRACK)).filter(|track| !track.is_empty());
+    let line = names::line(text(binding, COMPONENT), track);
+    let rendered = names::component_binding(&line, &environment());
     asks.push(platform(binding, "RenderedRelease", Which::Named(rendered)));
     asks
 }
@@ -163,6 +187,7 @@ fn of_promotion(promotion: &Value) -> Vec<Ask> {
             text(promotion, "/spec/targetEnvironment").to_owned(),
         ),
     ];
+    wanted.push((TRACK, text(promotion, TRACK).to_owned()));
     let component = text(promotion, COMPONENT);
     if !component.is_empty() {
         wanted.push((COMPONENT, component.to_owned()));

@@ -43,6 +43,7 @@ pub(crate) fn component(parameters: Type, environment_configs: Type) -> Scope<'s
         "environmentUID",
         "dataPlaneName",
         "dataPlaneUID",
+        "trackName",
     ]);
     let maps =
         ["labels", "annotations", "podSelectors"].map(|name| (name, Type::map(Type::String)));

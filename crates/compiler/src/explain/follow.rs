@@ -184,7 +184,7 @@ impl Explained<'_> {
         let of_project = object("Project", project.name());
         let of_environment = object("Environment", environment.name());
         let objects: Vec<String> = match name {
-            "componentName" | "componentUID" | "resourceName" | "resourceUID" => {
+            "componentName" | "componentUID" | "trackName" | "resourceName" | "resourceUID" => {
                 of_subject.into_iter().collect()
             }
             "projectName" | "projectUID" => vec![of_project],

@@ -73,9 +73,9 @@ impl<'a> Explained<'a> {
         let Some(snapshot) = self.component() else {
             return step(Role::Given, String::new(), pointer);
         };
-        let (project, component) = (snapshot.project.name(), snapshot.component.name());
-        let namespace = snapshot.binding.namespace();
-        let workloads = self.fleet.workloads_of(namespace, project, component);
+        let owner = &snapshot.binding.spec.owner;
+        let workloads = self.fleet.workloads_of(snapshot.binding.namespace(), owner);
+        let component = owner.component_name.as_str();
         let name = workloads.first().map_or(component, |one| one.name());
         let workload = json!({"spec": *snapshot.release.workload});
         let role = match workload.pointer(pointer) {

@@ -13,6 +13,7 @@ use choreo_model::project::ProjectReleaseSpec;
 use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::resource::ResourceReleaseSpec;
 use choreo_model::{DataPlane, DeploymentPipeline, Environment, Object, Project, Spec, names};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a binding binds; the cells of projects are needed first.
@@ -89,6 +90,12 @@ impl Name {
 }
 
 impl RenderedBinding {
+    /// What the line of the component is called, for the binding of one.
+    pub fn line(&self) -> Option<Cow<'_, str>> {
+        let component = self.component.as_deref()?;
+        Some(names::line(component, self.track.as_deref()))
+    }
+
     /// The name of the binding that was rendered.
     pub(crate) fn binding(&self) -> Name {
         let of = match (&self.component, &self.resource, &self.run) {
@@ -298,16 +305,25 @@ impl<'a> Snapshot<'a> {
         }
     }
 
+    /// The track of the component that is bound, unless it is its main line.
+    pub(crate) fn track(&self) -> Option<&'a str> {
+        match self {
+            Self::Component(one) => one.binding.spec.owner.track_name.as_deref(),
+            Self::Project(_) | Self::Resource(_) | Self::Run(_) => None,
+        }
+    }
+
     /// `compiled` with the names of what it was made of.
     pub(crate) fn rendered(&self, compiled: Compiled) -> RenderedBinding {
         let places = self.places();
         let names = places.map(|(project, environment, _)| (project.name(), environment.name()));
         let (project, environment) = names.unwrap_or_default();
         let (bound, name, _) = self.subject();
+        let track = self.track();
         let release = match bound {
             Bound::Project => names::project_rendered_release(project, environment),
             Bound::Resource => names::resource_name(name, environment),
-            Bound::Component => names::component_binding(name, environment),
+            Bound::Component => names::component_binding(&names::line(name, track), environment),
             Bound::Run => String::new(),
         };
         let (namespace, binding) = self.binding();
@@ -319,6 +335,7 @@ impl<'a> Snapshot<'a> {
             environment: environment.to_owned(),
             project: project.to_owned(),
             component: named(Bound::Component),
+            track: track.map(str::to_owned),
             resource: named(Bound::Resource),
             run: named(Bound::Run),
             compiled,

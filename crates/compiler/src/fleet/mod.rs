@@ -42,6 +42,7 @@ use choreo_model::release::{
 };
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::{ComponentOwner, Egress};
+use choreo_model::track::DeploymentTrackSpec;
 use choreo_model::traits::TraitSpec;
 use choreo_model::{
     ConfigurationGroup, DataPlane, Environment, Object, ProjectReleaseBinding, SecretReference,
@@ -64,6 +65,7 @@ pub struct Fleet {
     project_types: Table<ProjectTypeSpec>,
     project_bindings: Table<ProjectReleaseBindingSpec>,
     bindings: Table<ReleaseBindingSpec>,
+    tracks: Table<DeploymentTrackSpec>,
     releases: Specs<ComponentReleaseSpec>,
     freezer: Freezer,
     project_releases: Specs<ProjectReleaseSpec>,
@@ -74,16 +76,16 @@ pub struct Fleet {
     configuration_groups: Table<ConfigurationGroupSpec>,
     resources: Resources,
     runs: Runs,
-    /// The names of the bindings of a component to an environment.
+    /// The names of the bindings of a line of a component to an environment.
     places: BTreeMap<Place, BTreeSet<String>>,
-    /// The names of the workloads of a component, by namespace, project and component.
+    /// The names of the workloads of a line of a component, by namespace, project and line.
     images: BTreeMap<[String; 3], BTreeSet<String>>,
     diagnostics: Vec<Diagnostic>,
     /// Why objects stay that were to go, with their namespaces.
     held: Vec<(String, Diagnostic)>,
 }
 
-/// A component in an environment.
+/// A line of a component in an environment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place([String; 4]);
 
@@ -92,7 +94,7 @@ impl Place {
         let of = [
             namespace,
             &owner.project_name,
-            &owner.component_name,
+            &owner.line_id(),
             environment,
         ];
         Self(of.map(str::to_owned))
@@ -104,10 +106,10 @@ impl From<&ConnectionTarget> for Place {
         let of = [
             &target.namespace,
             &target.project,
-            &target.component,
+            &*target.line_id(),
             &target.environment,
         ];
-        Self(of.map(String::clone))
+        Self(of.map(str::to_owned))
     }
 }
 
@@ -126,6 +128,8 @@ pub struct RenderedBinding {
     pub project: String,
     /// The component, for the binding of one.
     pub component: Option<String>,
+    /// The deployment track of the component, unless it is its main line.
+    pub track: Option<String>,
     /// The managed resource, for the binding of one.
     pub resource: Option<String>,
     /// The run, when it is one.
@@ -168,6 +172,7 @@ impl Fleet {
         let read = match kind.as_str() {
             "Component" => put(&mut self.components, manifest),
             "Workload" => read(manifest).map(|workload| self.add_workload(workload)),
+            "DeploymentTrack" => put(&mut self.tracks, manifest),
             "ComponentType" | "ClusterComponentType" => put(&mut self.component_types, manifest),
             "Trait" | "ClusterTrait" => put(&mut self.traits, manifest),
             "Project" => put(&mut self.projects, manifest),
@@ -195,11 +200,7 @@ impl Fleet {
 
     fn add_workload(&mut self, workload: Workload) {
         let owner = &workload.spec.owner;
-        let of = [
-            workload.namespace(),
-            &owner.project_name,
-            &owner.component_name,
-        ];
+        let of = [workload.namespace(), &owner.project_name, &owner.line_id()];
         let names = self.images.entry(of.map(str::to_owned)).or_default();
         names.insert(workload.name().to_owned());
         place(&mut self.workloads, workload);
@@ -335,25 +336,17 @@ impl Fleet {
         release.project_type.spec.egress
     }
 
-    /// The workloads of a component.
-    pub(crate) fn workloads_of(
-        &self,
-        namespace: &str,
-        project: &str,
-        component: &str,
-    ) -> Vec<&Workload> {
-        let of = [namespace, project, component].map(str::to_owned);
+    /// The workloads of a line of a component.
+    pub(crate) fn workloads_of(&self, namespace: &str, owner: &ComponentOwner) -> Vec<&Workload> {
+        let of = [namespace, &owner.project_name, &owner.line_id()].map(str::to_owned);
         let names = self.images.get(&of).into_iter().flatten();
         names
             .filter_map(|name| self.workloads.get(namespace, name))
-            .filter(|workload| {
-                let owner = &workload.spec.owner;
-                owner.project_name == project && owner.component_name == component
-            })
+            .filter(|workload| workload.spec.owner == *owner)
             .collect()
     }
 
-    /// The bindings of a component to an environment.
+    /// The bindings of a line of a component to an environment.
     fn bound(&self, place: &Place) -> Vec<&ReleaseBinding> {
         let names = self.places.get(place).into_iter().flatten();
         names

@@ -1,12 +1,14 @@
 //! What objects name that is not there. Controllers would wait for it; files can be put right.
 
 use super::Fleet;
+use super::settle::of_line;
 use super::table::missing;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::groups;
 use crate::release;
+use choreo_model::shared::ComponentOwner;
 use choreo_model::{
-    Component, ConfigurationGroup, Environment, Project, ReleaseBinding, Resource,
+    Component, ConfigurationGroup, DeploymentTrack, Environment, Project, ReleaseBinding, Resource,
     ResourceReleaseBinding, Workload,
 };
 use choreo_template::nearest;
@@ -21,6 +23,9 @@ impl Fleet {
         }
         for component in self.components.iter() {
             self.component_references(component, &mut found);
+        }
+        for track in self.tracks.iter() {
+            self.track_references(track, &mut found);
         }
         for workload in self.workloads.iter() {
             self.workload_references(workload, &mut found);
@@ -102,10 +107,37 @@ impl Fleet {
             found.note((namespace, &object), "spec.workflow.name", workflow);
         }
         found.note((namespace, &object), "spec.componentType.name", type_);
-        let workloads = self.workloads_of(namespace, owner, component.name()).len();
+        let line = ComponentOwner::new(owner, component.name(), None);
+        self.one_workload((namespace, &object), &line, found);
+    }
+
+    fn track_references(&self, track: &DeploymentTrack, found: &mut Found) {
+        let object = format!("{}/{}", track.kind(), track.name());
+        let (namespace, name) = (track.namespace(), &track.spec.owner.component_name);
+        let component = self.components.find(Some(namespace), name);
+        let is_there = component.is_ok();
+        found.note((namespace, &object), "spec.owner.componentName", component);
+        match track.spec.named(track.name()) {
+            Err(message) => found.push(
+                namespace,
+                Diagnostic::error(Code::Reference, object, "metadata.name", message),
+            ),
+            Ok(line) if is_there => self.one_workload((namespace, &object), &line, found),
+            Ok(_) => {}
+        }
+    }
+
+    /// Says when there is not exactly one workload of a line, which `object` declares.
+    fn one_workload(
+        &self,
+        (namespace, object): (&str, &str),
+        line: &ComponentOwner,
+        found: &mut Found,
+    ) {
+        let workloads = self.workloads_of(namespace, line).len();
         if workloads != 1 {
-            let message =
-                format!("there must be one Workload for the component, found {workloads}");
+            let of = of_line(line);
+            let message = format!("there must be one Workload for {of}, found {workloads}");
             found.push(
                 namespace,
                 Diagnostic::error(Code::Reference, object, "", message),
@@ -123,15 +155,24 @@ impl Fleet {
         for (index, dependency) in dependencies.flat_map(|all| &all.endpoints).enumerate() {
             let field = format!("spec.dependencies.endpoints[{index}]");
             let project = dependency.project.as_ref().unwrap_or(&owner.project_name);
-            let names = self.workloads_of(namespace, project, &dependency.component);
+            let (component, track) = (&dependency.component, dependency.track.as_deref());
+            let line = ComponentOwner::new(project, component, track);
+            let names = self.workloads_of(namespace, &line);
             let endpoints: Option<BTreeSet<&String>> = names
                 .first()
                 .map(|provider| provider.spec.template.endpoints.keys().collect());
             let message = match endpoints {
-                None => format!("component {project}/{} not found", dependency.component),
+                None => match &dependency.track {
+                    Some(track) => format!(
+                        "component {project}/{} has no track {track:?}",
+                        dependency.component
+                    ),
+                    None => format!("component {project}/{} not found", dependency.component),
+                },
                 Some(known) if !known.contains(&dependency.name) => format!(
                     "component {project}/{} has no endpoint {:?}",
-                    dependency.component, dependency.name
+                    line.line_id(),
+                    dependency.name
                 ),
                 Some(_) => continue,
             };

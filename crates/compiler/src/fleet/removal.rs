@@ -6,6 +6,7 @@ use choreo_model::project::ProjectReleaseSpec;
 use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::resource::ResourceReleaseSpec;
 use choreo_model::resource_type::RetainPolicy;
+use choreo_model::shared::ComponentOwner;
 use choreo_model::{ResourceReleaseBinding, Spec};
 use serde::Serialize;
 use serde_json::Value;
@@ -100,6 +101,7 @@ impl Fleet {
             "DeploymentPipeline" => return self.take_pipeline(namespace, name),
             "Environment" => return self.take_environment(namespace, name),
             "DataPlane" | "ClusterDataPlane" => return self.take_plane(namespace, name),
+            "DeploymentTrack" => self.take_track(namespace, name),
             "Workload" => self.workloads.remove(namespace, name),
             "ComponentType" | "ClusterComponentType" => {
                 self.component_types.remove(namespace, name);
@@ -121,14 +123,29 @@ impl Fleet {
     }
 
     fn take_component(&mut self, namespace: &str, name: &str) {
-        self.bindings
+        self.take_lines(namespace, |owner| owner.component_name == name);
+        self.tracks
             .retain_in(namespace, |one| one.spec.owner.component_name != name);
-        self.workloads
-            .retain_in(namespace, |one| one.spec.owner.component_name != name);
-        if let Some(releases) = self.releases.get_mut(namespace) {
-            releases.retain(|_, release| release.owner.component_name != name);
-        }
         self.components.remove(namespace, name);
+    }
+
+    fn take_track(&mut self, namespace: &str, name: &str) {
+        let track = self.tracks.get(namespace, name);
+        if let Some(Ok(line)) = track.map(|track| track.spec.named(name)) {
+            self.take_lines(namespace, |owner| *owner == line);
+        }
+        self.tracks.remove(namespace, name);
+    }
+
+    /// What belongs to lines of components: bindings, workloads and releases.
+    fn take_lines(&mut self, namespace: &str, taken: impl Fn(&ComponentOwner) -> bool) {
+        self.bindings
+            .retain_in(namespace, |one| !taken(&one.spec.owner));
+        self.workloads
+            .retain_in(namespace, |one| !taken(&one.spec.owner));
+        if let Some(releases) = self.releases.get_mut(namespace) {
+            releases.retain(|_, release| !taken(&release.owner));
+        }
     }
 
     fn take_resource_binding(&mut self, namespace: &str, name: &str) -> Result<(), Held> {

@@ -10,16 +10,48 @@ use crate::programs::Programs;
 use crate::release;
 use crate::snapshot::ReleaseBinding;
 use crate::workflow_rules::check_allowed;
+use choreo_model::application::LatestComponentRelease;
 use choreo_model::platform::DeploymentPipelineSpec;
 use choreo_model::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec};
 use choreo_model::release::{BindingState, ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::shared::{ComponentOwner, ProjectOwner};
-use choreo_model::{Component, ComponentType, Object, Project, names};
+use choreo_model::{Component, ComponentType, DeploymentTrack, Object, Project, names};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often endpoints are looked at again: they do not depend on connections, so twice is enough.
 const ROUNDS: usize = 2;
+
+/// A line of a component.
+struct Line {
+    component: Component,
+    owner: ComponentOwner,
+    /// The track, unless it is the main line.
+    track: Option<DeploymentTrack>,
+}
+
+impl Line {
+    /// `Kind/name` of what it is declared by.
+    fn object(&self) -> String {
+        match &self.track {
+            Some(track) => format!("{}/{}", track.kind(), track.name()),
+            None => format!("{}/{}", self.component.kind(), self.component.name()),
+        }
+    }
+
+    fn auto_deploys(&self) -> bool {
+        let own = self.track.as_ref().and_then(|track| track.spec.auto_deploy);
+        own.unwrap_or(self.component.spec.auto_deploy)
+    }
+
+    /// The release it made last.
+    fn latest(&self) -> Option<&LatestComponentRelease> {
+        match &self.track {
+            Some(track) => track.status.latest_release.as_ref(),
+            None => self.component.status.latest_release.as_ref(),
+        }
+    }
+}
 
 /// A release, and its name.
 type Cut<T> = Result<(String, T), String>;
@@ -72,17 +104,16 @@ impl Fleet {
         }
     }
 
-    /// Binds the present release of every component to every environment of its pipeline, as if it
+    /// Binds the present release of every line of a component to every environment of its pipeline, as if it
     /// had been promoted there. To be called before [`Fleet::settle`].
     pub fn bind_everywhere(&mut self) {
-        for (component, cut) in self.cuts(|_| true) {
+        for (line, cut) in self.cuts(|_| true) {
             let Ok((name, spec)) = cut else { continue };
-            let environments = self.environments_of(&component);
-            let namespace = component.namespace();
-            let owner = spec.owner.clone();
+            let environments = self.environments_of(&line.component);
+            let namespace = line.component.namespace();
             self.keep_release(namespace, &name, spec);
             for environment in environments {
-                self.bind(namespace, &owner, &environment, &name);
+                self.bind(namespace, &line.owner, &environment, &name);
             }
         }
     }
@@ -154,35 +185,53 @@ impl Fleet {
     }
 
     fn release_components(&mut self) {
-        for (component, cut) in self.cuts(|component| component.spec.auto_deploy) {
+        for (line, cut) in self.cuts(Line::auto_deploys) {
             let environment = cut
                 .as_ref()
                 .map_err(Clone::clone)
-                .and_then(|_| self.root_environment(&component));
+                .and_then(|_| self.root_environment(&line.component));
             match (cut, environment) {
                 (Err(message), _) | (_, Err(message)) => {
-                    let object = format!("Component/{}", component.name());
-                    self.fail(Code::Reference, object, message);
+                    self.fail(Code::Reference, line.object(), message);
                 }
                 (Ok((name, spec)), Ok(environment)) => {
-                    self.deploy(&component, &environment, &name, spec);
+                    self.deploy(&line, &environment, &name, spec);
                 }
             }
         }
     }
 
-    /// The release of every component that `wanted` picks, as it is now.
-    fn cuts(
-        &self,
-        wanted: impl Fn(&Component) -> bool,
-    ) -> Vec<(Component, Cut<ComponentReleaseSpec>)> {
-        let components: Vec<&Component> =
-            self.components.iter().filter(|one| wanted(one)).collect();
+    /// The release of every line that `wanted` picks, as it is now.
+    fn cuts(&self, wanted: impl Fn(&Line) -> bool) -> Vec<(Line, Cut<ComponentReleaseSpec>)> {
+        let mut lines = self.lines();
+        lines.retain(wanted);
         let freezer = || RefCell::new(self.freezer.clone());
-        let cuts = parallel::map(&components, freezer, |freezer, component| {
-            self.cut(component, &mut freezer.borrow_mut())
+        let cuts = parallel::map(&lines, freezer, |freezer, line| {
+            self.cut(line, &mut freezer.borrow_mut())
         });
-        components.into_iter().cloned().zip(cuts).collect()
+        lines.into_iter().zip(cuts).collect()
+    }
+
+    /// The main line of every component, then the tracks of those that are there.
+    fn lines(&self) -> Vec<Line> {
+        let main = self.components.iter().map(|component| Line {
+            component: component.clone(),
+            owner: ComponentOwner::new(&component.spec.owner.project_name, component.name(), None),
+            track: None,
+        });
+        let tracks = self.tracks.iter().filter_map(|track| {
+            let owner = track.spec.named(track.name()).ok()?;
+            let component = self
+                .components
+                .get(track.namespace(), &owner.component_name)
+                .filter(|one| one.spec.owner.project_name == owner.project_name)?;
+            Some(Line {
+                component: component.clone(),
+                owner,
+                track: Some(track.clone()),
+            })
+        });
+        main.chain(tracks).collect()
     }
 
     /// Whether the workflow that builds the component, if any does, is there and may.
@@ -200,20 +249,21 @@ impl Fleet {
         found.map(|_| ())
     }
 
-    /// The component as it is now, frozen.
-    fn cut(&self, component: &Component, freezer: &mut Freezer) -> Cut<ComponentReleaseSpec> {
+    /// The line as it is now, frozen.
+    fn cut(&self, line: &Line, freezer: &mut Freezer) -> Cut<ComponentReleaseSpec> {
+        let component = &line.component;
         let namespace = component.namespace();
         let reference = &component.spec.component_type;
         let type_ = self
             .component_types
             .find(reference.namespace(namespace), reference.type_name())?;
         self.check_workflow(component, type_)?;
-        let project = &component.spec.owner.project_name;
-        let workloads = self.workloads_of(namespace, project, component.name());
+        let workloads = self.workloads_of(namespace, &line.owner);
         let [workload] = workloads.as_slice() else {
             let found = workloads.len();
             return Err(format!(
-                "there must be one Workload for the component, found {found}"
+                "there must be one Workload for {}, found {found}",
+                of_line(&line.owner)
             ));
         };
         let references = release::trait_references(component, type_);
@@ -241,26 +291,18 @@ impl Fleet {
             })
     }
 
-    fn deploy(
-        &mut self,
-        component: &Component,
-        environment: &str,
-        name: &str,
-        spec: ComponentReleaseSpec,
-    ) {
-        let namespace = component.namespace();
-        let owner = spec.owner.clone();
+    fn deploy(&mut self, line: &Line, environment: &str, name: &str, spec: ComponentReleaseSpec) {
+        let (namespace, owner) = (line.component.namespace(), &line.owner);
         self.keep_release(namespace, name, spec);
-        let latest = component.status.latest_release.as_ref();
-        let was_bound = latest.is_some_and(|latest| latest.name == name);
-        let place = Place::new(namespace, &owner, environment);
+        let was_bound = line.latest().is_some_and(|latest| latest.name == name);
+        let place = Place::new(namespace, owner, environment);
         let bound = self
             .bound(&place)
             .first()
             .is_some_and(|binding| !binding.spec.release_name.is_empty());
         // Who moved the binding elsewhere since is obeyed until there is another release.
         if !(was_bound && bound) {
-            self.bind(namespace, &owner, environment, name);
+            self.bind(namespace, owner, environment, name);
         }
     }
 
@@ -270,7 +312,7 @@ impl Fleet {
         kept.entry(name.to_owned()).or_insert(spec);
     }
 
-    /// Moves the binding of a component to a release, making it when there is none.
+    /// Moves the binding of a line to a release, making it when there is none.
     fn bind(&mut self, namespace: &str, owner: &ComponentOwner, environment: &str, release: &str) {
         let place = Place::new(namespace, owner, environment);
         let name = self
@@ -330,6 +372,14 @@ impl Fleet {
     }
 }
 
+/// What a workload is of, for a message.
+pub(super) fn of_line(owner: &ComponentOwner) -> String {
+    match &owner.track_name {
+        Some(track) => format!("track {track:?} of the component"),
+        None => "the component".to_owned(),
+    }
+}
+
 fn cell(project: &Project, environment: &str) -> Object<ProjectReleaseBindingSpec> {
     let spec = ProjectReleaseBindingSpec {
         owner: ProjectOwner {
@@ -349,7 +399,7 @@ fn binding(
     environment: &str,
     release: &str,
 ) -> ReleaseBinding {
-    let name = names::component_binding(&owner.component_name, environment);
+    let name = names::component_binding(&owner.line(), environment);
     let spec = ReleaseBindingSpec {
         owner: owner.clone(),
         environment: environment.to_owned(),

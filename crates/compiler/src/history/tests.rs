@@ -21,6 +21,7 @@ fn open(uid: &str, before: Option<&DeploymentRecord>) -> DeploymentRecord {
         owner: RenderedOwner {
             project_name: "shop".to_owned(),
             component_name: Some("web".to_owned()),
+            track_name: None,
             resource_name: None,
         },
         environment: "production".to_owned(),

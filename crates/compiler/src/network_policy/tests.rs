@@ -17,6 +17,7 @@ fn call(project: &str, component: &str, endpoint: &str) -> ConnectionTarget {
         namespace: "acme".to_owned(),
         project: project.to_owned(),
         component: component.to_owned(),
+        track: None,
         environment: "test".to_owned(),
         endpoint: endpoint.to_owned(),
         visibility: String::new(),
@@ -31,7 +32,7 @@ fn made(
 ) -> Vec<Tree> {
     let workload = serde_json::from_value(workload.clone()).expect("a workload");
     policies(&Subject {
-        component: "web",
+        line: "web",
         cell: "cell",
         labels: &labels(),
         workload: &workload,

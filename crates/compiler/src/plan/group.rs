@@ -45,6 +45,9 @@ pub struct Binding {
     /// The component, for the binding of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
+    /// The deployment track of the component, unless it is its main line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub track: Option<String>,
     /// The managed resource, for the binding of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
@@ -110,6 +113,7 @@ fn binding((before, after): (&Fleet, &Fleet), name: &Name) -> (Binding, Vec<Stri
         name: name.name.clone(),
         project: String::new(),
         component: None,
+        track: None,
         resource: None,
         environment: String::new(),
     };
@@ -124,6 +128,7 @@ fn binding((before, after): (&Fleet, &Fleet), name: &Name) -> (Binding, Vec<Stri
         identifiers.extend([project.uid(), environment.uid()].map(str::to_owned));
     }
     binding.component = (bound == Bound::Component).then(|| subject.to_owned());
+    binding.track = found.track().map(str::to_owned);
     binding.resource = (bound == Bound::Resource).then(|| subject.to_owned());
     (binding, identifiers)
 }
@@ -162,8 +167,9 @@ fn blanks(
         (environment.clone(), "{environment}".to_owned()),
     ];
     if let Some(component) = &binding.component {
-        let name = names::component_name(component, environment);
-        blanks.push((component.clone(), "{component}".to_owned()));
+        let line = names::line(component, binding.track.as_deref());
+        let name = names::component_name(&line, environment);
+        blanks.push((line.into_owned(), "{component}".to_owned()));
         blanks.push((name, "{name}".to_owned()));
     }
     let identifiers = identifiers.into_iter().enumerate();

@@ -264,7 +264,7 @@ fn release(
         release.component_profile.clone().unwrap_or_default()
     };
     found.compare(&component, "/spec", &profile(was), &profile(is));
-    let workload = format!("Workload/{}", new.component.name());
+    let workload = format!("Workload/{}", is.owner.line());
     found.compare(&workload, "/spec", &*was.workload, &*is.workload);
 }
 

@@ -70,7 +70,7 @@ fn of_component(fleet: &Fleet, snapshot: &ComponentSnapshot<'_>, found: &mut Vec
     }
     let traits = snapshot.release.traits.iter();
     found.extend(traits.map(|one| named(&one.kind.to_string(), namespace, &one.name)));
-    let workloads = fleet.workloads_of(namespace, &owner.project_name, &owner.component_name);
+    let workloads = fleet.workloads_of(namespace, owner);
     found.extend(workloads.into_iter().map(of));
     let workload = &snapshot.release.workload;
     let groups = groups::used(workload, &binding.spec);

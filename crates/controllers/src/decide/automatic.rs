@@ -124,7 +124,7 @@ fn steps<'a>(
     })
 }
 
-/// The bindings of a project in an environment.
+/// The bindings of a project in an environment, but those of tracks, which go alone.
 fn bindings<'a, T: Gated>(
     context: &Context<'a>,
     project: &Project,
@@ -132,7 +132,11 @@ fn bindings<'a, T: Gated>(
 ) -> Vec<&'a Object<T>> {
     let of = [context.namespace(), environment];
     let mut bindings = context.view.members_with_status::<T>(By::Environment, &of);
-    bindings.retain(|binding| binding.spec.project() == project.name() && !binding.is_deleting());
+    bindings.retain(|binding| {
+        let spec = &binding.spec;
+        let is_track = matches!(spec.part(), Part::Track(..));
+        spec.project() == project.name() && !is_track && !binding.is_deleting()
+    });
     bindings
 }
 
@@ -182,7 +186,9 @@ impl Request<'_> {
     /// Whether the releases have been there, or were asked for.
     fn is_settled(&self, context: &Context<'_>) -> bool {
         let known = |(part, release): &(Part<'_>, &str)| match part {
-            Part::Component(_) => self.was_there::<ReleaseBindingSpec>(context, *part, release),
+            Part::Component(_) | Part::Track(..) => {
+                self.was_there::<ReleaseBindingSpec>(context, *part, release)
+            }
             Part::Resource(_) => {
                 self.was_there::<ResourceReleaseBindingSpec>(context, *part, release)
             }
@@ -192,7 +198,7 @@ impl Request<'_> {
 
     fn was_there<T: Gated>(&self, context: &Context<'_>, part: Part<'_>, release: &str) -> bool {
         let (_, by, name) = groups(part);
-        let of = [context.namespace(), self.project, name, self.target];
+        let of = [context.namespace(), self.project, &name, self.target];
         let found = context.view.members_with_status::<T>(by, &of);
         found.iter().any(|binding| {
             let seen = T::rolled_out(&binding.status);
@@ -205,7 +211,7 @@ impl Request<'_> {
             return true;
         };
         let (_, by, name) = groups(*part);
-        let of = [context.namespace(), self.project, name, self.target];
+        let of = [context.namespace(), self.project, &name, self.target];
         let found = context.view.members::<PromotionSpec>(by, &of);
         let wanted: BTreeMap<Part<'_>, &str> = self.parts.iter().copied().collect();
         let same = |promotion: &&Promotion| {
@@ -223,22 +229,28 @@ impl Request<'_> {
             (labels::ENVIRONMENT, self.target),
         ];
         let title = match self.alone {
-            None => self.project,
+            None => self.project.into(),
             Some(Part::Component(name)) => {
                 owner["componentName"] = json!(name);
                 labels.push((labels::COMPONENT, name));
-                name
+                name.into()
+            }
+            Some(Part::Track(component, track)) => {
+                owner["componentName"] = json!(component);
+                owner["trackName"] = json!(track);
+                labels.extend([(labels::COMPONENT, component), (labels::TRACK, track)]);
+                names::line(component, Some(track))
             }
             Some(Part::Resource(name)) => {
                 owner["resourceName"] = json!(name);
                 labels.push((labels::RESOURCE, name));
-                name
+                name.into()
             }
         };
         let (mut releases, mut resources) = (BTreeMap::new(), BTreeMap::new());
         for (part, release) in &self.parts {
             match part {
-                Part::Component(name) => releases.insert(*name, *release),
+                Part::Component(name) | Part::Track(name, _) => releases.insert(*name, *release),
                 Part::Resource(name) => resources.insert(*name, *release),
             };
         }
@@ -250,7 +262,7 @@ impl Request<'_> {
         // The same releases always have the same promotion.
         let name = names::kubernetes_name_with(
             names::LABEL_LIMIT,
-            &[title, self.target],
+            &[&*title, self.target],
             &format!("{}/{}", self.source, content.join("/")),
         );
         let mut spec = json!({

@@ -1,5 +1,6 @@
 //! Release bindings: a component release rendered for an environment.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use choreo_compiler::{Compiled, ComponentSnapshot, Lent, compile_component, connections, groups};
@@ -148,7 +149,7 @@ fn release<'a>(
     context: &Context<'a>,
     binding: &ReleaseBinding,
 ) -> Result<&'a ComponentReleaseSpec, Obstacle> {
-    let owner = |of: &ComponentOwner| format!("{}/{}", of.project_name, of.component_name);
+    let owner = |of: &ComponentOwner| format!("{}/{}", of.project_name, of.line_id());
     let pin = Pin {
         name: &binding.spec.release_name,
         unset: (
@@ -187,8 +188,8 @@ fn compile(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) -
 
 fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>) -> Outcome<'a> {
     let compiled = compile(context, binding, input);
-    let owner = &binding.spec.owner;
-    let name = names::component_binding(&owner.component_name, &binding.spec.environment);
+    let line = binding.spec.owner.line();
+    let name = names::component_binding(&line, &binding.spec.environment);
     let main = (name.as_str(), TargetPlane::DataPlane);
     let synced = rendered(context, binding, main, &compiled).and_then(|rendered| {
         let more = observability::writes(context, binding, input.data_plane, &compiled)?;
@@ -244,14 +245,9 @@ pub(super) fn rendered<'a>(
     compiled: &Compiled,
 ) -> Result<(Option<&'a RenderedRelease>, Option<Write>), Obstacle> {
     rendering::check(compiled)?;
-    let owner = RenderedOwner {
-        project_name: binding.spec.owner.project_name.clone(),
-        component_name: Some(binding.spec.owner.component_name.clone()),
-        resource_name: None,
-    };
     let rendering = Rendering {
         name,
-        owner,
+        owner: RenderedOwner::from(&binding.spec.owner),
         environment: &binding.spec.environment,
         plane,
         compiled,
@@ -284,8 +280,8 @@ fn held(compiled: &Compiled, there: Option<&RenderedRelease>) -> Option<Conditio
 fn pending(compiled: &Compiled) -> Vec<String> {
     (compiled.pending_connections.iter())
         .map(|one| {
-            let (project, component, endpoint) = (&one.project, &one.component, &one.endpoint);
-            format!("{project}/{component} {endpoint} ({})", one.reason)
+            let line = names::line_id(&one.component, one.track.as_deref());
+            format!("{}/{line} {} ({})", one.project, one.endpoint, one.reason)
         })
         .collect()
 }
@@ -358,21 +354,17 @@ fn providers<'a>(
     let workload = &input.release.workload;
     let targets = connections::targets(context.namespace(), &binding.spec, workload);
     let targets = connections::reach(targets, input.environment.label(labels::PREVIEW_OF));
-    let places: BTreeSet<(&str, &str, &str)> = targets
+    let places: BTreeSet<(&str, Cow<'_, str>, &str)> = targets
         .iter()
         .map(|target| {
             let project = target.project.as_str();
-            (
-                project,
-                target.component.as_str(),
-                target.environment.as_str(),
-            )
+            (project, target.line_id(), target.environment.as_str())
         })
         .collect();
     places
         .into_iter()
-        .flat_map(|(project, component, environment)| {
-            let of = [context.namespace(), project, component, environment];
+        .flat_map(|(project, line, environment)| {
+            let of = [context.namespace(), project, &line, environment];
             context
                 .view
                 .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of)
@@ -424,7 +416,7 @@ fn own_rendered<'a>(context: &Context<'a>, binding: &ReleaseBinding) -> Vec<&'a 
     let of = [
         context.namespace(),
         owner.project_name.as_str(),
-        owner.component_name.as_str(),
+        &owner.line_id(),
         binding.spec.environment.as_str(),
     ];
     let mut rendered = context

@@ -209,7 +209,7 @@ fn came_by<T: Gated>(
     let (_, by, name) = groups(spec.part());
     open.iter().any(|path| {
         let source = path.source_environment_ref.name.as_str();
-        let of = [context.namespace(), spec.project(), name, source];
+        let of = [context.namespace(), spec.project(), &name, source];
         let sources = context.view.members_with_status::<T>(by, &of);
         let wanted = spec.release();
         sources.iter().any(|source| {
@@ -226,7 +226,7 @@ fn promotions<'a, T: Gated>(context: &Context<'a>, binding: &Object<T>) -> Vec<&
     let of = [
         context.namespace(),
         spec.project(),
-        name,
+        &name,
         spec.environment(),
     ];
     context.view.members_with_status::<PromotionSpec>(by, &of)
@@ -289,6 +289,7 @@ fn why<T: Gated>(binding: &Object<T>, pending: Option<&str>, runs: bool) -> Stri
     let (release, environment) = (binding.spec.release(), binding.spec.environment());
     let what = match binding.spec.part() {
         Part::Component(name) => name.to_owned(),
+        Part::Track(component, track) => format!("{component} --track {track}"),
         Part::Resource(name) => format!("--resource {name}"),
     };
     let stays = if runs {

@@ -10,6 +10,7 @@ mod events;
 mod gate;
 mod gone;
 mod history;
+mod line;
 mod observability;
 mod organization;
 mod pipeline;
@@ -28,16 +29,19 @@ mod retention;
 mod surplus;
 #[cfg(test)]
 mod tests;
+mod track;
 
 use std::cell::RefCell;
 
 use choreo_model::conditions;
+use choreo_model::track::DeploymentTrackSpec;
 use choreo_model::{Object, Spec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use self::line::Line;
 use crate::decision::{Decision, Event, Home, Write};
 use crate::index::Index;
 use crate::key::Key;
@@ -59,6 +63,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     let mut decision = match key.kind {
         "Project" => project::decide(&context),
         "Component" => component::decide(&context),
+        "DeploymentTrack" => track::decide(&context),
         "ReleaseBinding" => component_binding::decide(&context),
         "ProjectReleaseBinding" => project_binding::decide(&context),
         "Resource" => resource::decide(&context),
@@ -98,8 +103,8 @@ pub struct Release {
     pub object: Value,
 }
 
-/// The release of the component of `key` as the index knows it: the same that the component's
-/// controller makes by itself when the component has autoDeploy.
+/// The release of the component or track of `key` as the index knows it: the same that its controller
+/// makes by itself with autoDeploy.
 pub fn release(index: &Index, key: &Key) -> Result<Release, Obstacle> {
     let view = View::new(index);
     let context = Context {
@@ -109,8 +114,13 @@ pub fn release(index: &Index, key: &Key) -> Result<Release, Obstacle> {
         events: RefCell::default(),
     };
     let reason = conditions::reasons::COMPONENT_NOT_FOUND;
-    let component = context.find(&key.namespace, &key.name, reason)?;
-    component::release(&context, component)
+    let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
+    let line = if key.kind == DeploymentTrackSpec::KIND {
+        track::line(&context, context.find(namespace, name, reason)?)?
+    } else {
+        Line::main(context.find(namespace, name, reason)?)
+    };
+    line::release(&context, &line)
 }
 
 /// Everything a decision may look at.

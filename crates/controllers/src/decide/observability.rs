@@ -47,8 +47,8 @@ pub(super) fn writes(
     compiled: &Compiled,
 ) -> Result<Vec<Write>, Obstacle> {
     let plane = TargetPlane::ObservabilityPlane;
-    let component = &binding.spec.owner.component_name;
-    let name = names::observability_release(component, &binding.spec.environment);
+    let line = binding.spec.owner.line();
+    let name = names::observability_release(&line, &binding.spec.environment);
     let has_objects = compiled.objects_for(plane).next().is_some();
     if has_objects && self::plane(context, data_plane).is_some() {
         let (_, write) = component_binding::rendered(context, binding, (&name, plane), compiled)?;

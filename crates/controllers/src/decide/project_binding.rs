@@ -96,8 +96,7 @@ fn plan<'a>(
         name,
         owner: RenderedOwner {
             project_name: binding.spec.owner.project_name.clone(),
-            component_name: None,
-            resource_name: None,
+            ..RenderedOwner::default()
         },
         environment: &binding.spec.environment,
         plane: TargetPlane::DataPlane,

@@ -365,10 +365,8 @@ fn explain(context: &Context<'_>, rendered: &RenderedRelease, seen: &mut Resourc
         return;
     }
     let owner = &rendered.spec.owner;
-    let Some(part) = Part::of(
-        owner.component_name.as_deref(),
-        owner.resource_name.as_deref(),
-    ) else {
+    let line = owner.line();
+    let Some(part) = Part::of(line.as_deref(), owner.resource_name.as_deref()) else {
         return;
     };
     let of = PodOwner {

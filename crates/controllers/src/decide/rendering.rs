@@ -186,6 +186,9 @@ fn wanted_metadata<T: Spec>(binding: &Object<T>, rendering: &Rendering<'_>) -> V
     if let Some(component) = &rendering.owner.component_name {
         labels.push((labels::COMPONENT, component));
     }
+    if let Some(track) = &rendering.owner.track_name {
+        labels.push((labels::TRACK, track));
+    }
     if let Some(resource) = &rendering.owner.resource_name {
         labels.push((labels::RESOURCE, resource));
     }

@@ -156,8 +156,8 @@ fn plan<'a>(context: &Context<'a>, binding: &ResourceReleaseBinding) -> Result<P
         name: &name,
         owner: RenderedOwner {
             project_name: owner.project_name.clone(),
-            component_name: None,
             resource_name: Some(owner.resource_name.clone()),
+            ..RenderedOwner::default()
         },
         environment: &binding.spec.environment,
         plane: TargetPlane::DataPlane,

@@ -42,7 +42,7 @@ pub(super) fn under_way<'a, T: Gated>(
     part: Part<'_>,
 ) -> Vec<&'a str> {
     let (by, _, name) = groups(part);
-    let of = [context.namespace(), project, name];
+    let of = [context.namespace(), project, &name];
     let bindings = context.view.members_with_status::<T>(by, &of);
     let running = bindings
         .into_iter()

@@ -15,3 +15,4 @@ mod promotions;
 mod reference;
 mod references;
 mod resources;
+mod tracks;

@@ -114,6 +114,9 @@ pub struct PlannedComponent {
     /// The component; nothing where it is a managed resource.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub component: String,
+    /// The deployment track of the component; nothing for its main line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub track: Option<String>,
     /// The managed resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
@@ -142,7 +145,7 @@ impl PlannedComponent {
     pub fn part(&self) -> Part<'_> {
         match &self.resource {
             Some(resource) => Part::Resource(resource),
-            None => Part::Component(&self.component),
+            None => Part::line(&self.component, self.track.as_deref()),
         }
     }
 }

@@ -196,7 +196,7 @@ fn manifests() -> Vec<(Value, bool)> {
                     let manifest = json!({
                         "apiVersion": kind.api_version(),
                         "kind": kind.kind,
-                        "metadata": {"name": "it"},
+                        "metadata": {"name": example["name"].as_str().unwrap_or("it")},
                         "spec": spec,
                     });
                     (manifest, is_sound)

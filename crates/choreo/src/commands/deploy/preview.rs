@@ -2,7 +2,7 @@
 //! changed; the component stays as it is everywhere else.
 
 use choreo_model::{
-    Component, PreviewEnvironment, ReleaseBinding,
+    PreviewEnvironment, ReleaseBinding,
     preview::{PreviewComponent, PreviewEnvironmentSpec},
 };
 use kube::Client;
@@ -12,7 +12,8 @@ use crate::{
     commands::preview,
     exit::Exit,
     failure::{Failure, Result},
-    rollout, store,
+    rollout::{self, Line},
+    store,
     told::Told,
 };
 
@@ -28,17 +29,22 @@ pub(super) async fn find(client: &Client, args: &Deploy) -> Result<Option<Previe
 pub(super) async fn deploy(
     client: &Client,
     args: &Deploy,
-    (component, bindings): (&Component, &[ReleaseBinding]),
+    (line, bindings): (&Line, &[ReleaseBinding]),
     there: &PreviewEnvironment,
     told: &mut Told,
 ) -> Result {
-    let (project, of) = (&component.spec.owner.project_name, &there.spec.project_name);
-    let (name, env) = (component.name(), there.name());
+    let (project, of) = (&line.owner.project_name, &there.spec.project_name);
+    let (name, env) = (line.owner.component_name.as_str(), there.name());
+    if line.owner.track_name.is_some() {
+        let message = format!("preview {env} has no tracks: it copies main lines");
+        return Err(Failure::new(Exit::Conflict, message)
+            .hint("name an image or a release of the main line, or deploy the track elsewhere"));
+    }
     if project != of {
         let message = format!("preview {env} is of project {of}, and {name} of {project}");
         return Err(Failure::new(Exit::Conflict, message));
     }
-    told.about(component, env);
+    told.about(line, env);
     let before = rollout::release_in(bindings, env);
     told.summary.previous_release = before.map(str::to_owned);
     let mut wanted = PreviewComponent {
@@ -47,8 +53,8 @@ pub(super) async fn deploy(
         release: None,
     };
     if wanted.image.is_none() {
-        let release = super::freeze(client, component, None, told).await?;
-        super::keep(client, component, &release).await?;
+        let release = super::freeze(client, line, None, told).await?;
+        super::keep(client, line.namespace(), &release).await?;
         wanted.release = Some(release.name);
     }
     let what = [&wanted.image, &wanted.release]
@@ -72,7 +78,7 @@ pub(super) async fn deploy(
     {
         return Ok(());
     }
-    let bindings = rollout::bindings_of(client, component).await?;
+    let bindings = rollout::bindings_of(client, line).await?;
     let binding = rollout::binding_in(&bindings, env);
     told.summary.binding = binding.map(|binding| binding.name().to_owned());
     let release = rollout::release_in(&bindings, env);

@@ -7,6 +7,7 @@ fn arguments(target: &str, field: &str, env: Option<&str>) -> Explain {
     Explain {
         target: target.to_owned(),
         field: field.to_owned(),
+        track: None,
         env: env.map(str::to_owned),
         namespace: None,
         filenames: vec![SAMPLE.into()],

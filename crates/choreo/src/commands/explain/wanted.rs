@@ -1,6 +1,9 @@
 //! Which rendered object is meant: by its own kind and name, or by what it belongs to.
 
+use std::borrow::Cow;
+
 use choreo_compiler::{Rendered, explain::locate, fleet::RenderedBinding};
+use choreo_model::names;
 
 use crate::{
     cli::Explain,
@@ -19,7 +22,7 @@ pub(super) type Found<'r> = (&'r RenderedBinding, &'r Rendered, usize);
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
     kind: Option<&'a str>,
-    name: &'a str,
+    name: Cow<'a, str>,
     /// Whether the name is the object's own, and not that of the component, resource or project
     /// that it belongs to.
     own: bool,
@@ -36,13 +39,13 @@ impl<'a> Wanted<'a> {
         let mut wanted = Self {
             field,
             kind: None,
-            name: &args.target,
+            name: names::line(&args.target, args.track.as_deref()),
             own: true,
             environment: args.env.as_deref(),
             namespace: args.namespace.as_deref(),
         };
         if let Some((kind, name)) = args.target.split_once('/') {
-            (wanted.kind, wanted.name) = (Some(kind), name);
+            (wanted.kind, wanted.name) = (Some(kind), name.into());
             return Ok(wanted);
         }
         if wanted.environment.is_none() {
@@ -109,7 +112,7 @@ impl<'a> Wanted<'a> {
                 })
                 .map(|(_, object, _)| object.name().to_string())
                 .collect();
-            return hinted(failure, (self.name, last), names);
+            return hinted(failure, (&self.name, last), names);
         };
         let own: Vec<&RenderedBinding> = rendered
             .iter()
@@ -122,8 +125,11 @@ impl<'a> Wanted<'a> {
             .collect();
         if own.is_empty() {
             let message = format!("nothing rendered belongs to {}", self.name);
-            let names = rendered.iter().map(|one| subject(one).to_owned()).collect();
-            hinted(failure(message), (self.name, last), names)
+            let names = rendered
+                .iter()
+                .map(|one| subject(one).into_owned())
+                .collect();
+            hinted(failure(message), (&self.name, last), names)
         } else if objects.is_empty() {
             let message = format!("{} is not in {environment}", self.name);
             let names = own.iter().map(|one| one.environment.clone()).collect();
@@ -147,7 +153,7 @@ impl<'a> Wanted<'a> {
         let (kind, binding) = bindings
             .map(|binding| (self.kind_with_field(binding), binding))
             .min_by_key(|(kind, _)| kind.is_none())?;
-        let (name, environment) = (self.name, &binding.environment);
+        let (name, environment) = (&self.name, &binding.environment);
         let kind = kind.as_deref().or(self.kind).unwrap_or("KIND");
         let field = self.field.trim_start_matches('.');
         let what = what(binding);
@@ -191,11 +197,12 @@ fn all(rendered: &[RenderedBinding]) -> impl Iterator<Item = Found<'_>> {
     })
 }
 
-/// What a binding binds: a component, a resource, or the project of a cell.
-fn subject(binding: &RenderedBinding) -> &str {
-    let own = [&binding.component, &binding.resource, &binding.run];
-    let own = own.into_iter().flatten().next();
-    own.unwrap_or(&binding.project)
+/// What a binding binds: a line of a component, a resource, or the project of a cell.
+fn subject(binding: &RenderedBinding) -> Cow<'_, str> {
+    let others = [&binding.resource, &binding.run];
+    let other = others.into_iter().flatten().next();
+    let other = other.unwrap_or(&binding.project);
+    binding.line().unwrap_or(Cow::Borrowed(other))
 }
 
 /// What kind of thing a binding binds.

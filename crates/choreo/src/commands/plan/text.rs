@@ -1,10 +1,13 @@
 //! A plan as people read it: what happens most to what runs first, each difference once.
 
+use std::borrow::Cow;
+
 use choreo_compiler::{
     Tree,
     fleet::ObjectName,
     plan::{Action, Binding, Effect, FieldChange, Group, InputChange, ObjectChange, Plan},
 };
+use choreo_model::names;
 
 /// How many names are shown of many.
 const SHOWN: usize = 5;
@@ -98,8 +101,10 @@ fn of_group(group: &Group, lines: &mut Vec<String>) {
 }
 
 fn name(binding: &Binding) -> String {
-    let subject = binding.component.as_ref().or(binding.resource.as_ref());
-    match subject {
+    let (component, track) = (binding.component.as_deref(), binding.track.as_deref());
+    let line = component.map(|component| names::line(component, track));
+    let resource = binding.resource.as_deref().map(Cow::Borrowed);
+    match line.or(resource) {
         Some(subject) => format!("{subject} in {}", binding.environment),
         None if binding.environment.is_empty() => format!("the run {}", binding.name),
         None => format!("the cell of {} in {}", binding.project, binding.environment),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use choreo_compiler::connections;
 use choreo_model::{
-    Component, ReleaseBinding, ResourceReleaseBinding,
+    ReleaseBinding, ResourceReleaseBinding,
     conditions::{self, types},
     platform::DeploymentPipelineSpec,
     project::ProjectSpec,
@@ -20,7 +20,9 @@ use crate::{
     cli::Promote,
     exit::Exit,
     failure::{Failure, Result},
-    pipeline, rollout, store,
+    pipeline,
+    rollout::{self, Line},
+    store,
     told::Told,
 };
 
@@ -54,6 +56,7 @@ pub(super) async fn one(
     let owner = PromotionOwner {
         project_name: project.clone(),
         component_name: None,
+        track_name: None,
         resource_name: Some(name.to_owned()),
     };
     let parts = Parts {
@@ -94,13 +97,13 @@ pub(super) fn releases_in(
     .collect()
 }
 
-/// What `component` uses of the resources of its project and `to` does not have, as it is in `from`.
+/// What `line` uses of the resources of its project and `to` does not have, as it is in `from`.
 pub(super) async fn missing(
     client: &Client,
-    (component, bindings): (&Component, &[ReleaseBinding]),
+    (line, bindings): (&Line, &[ReleaseBinding]),
     (from, to): (&str, &str),
 ) -> Result<BTreeMap<String, String>> {
-    let namespace = component.namespace();
+    let namespace = line.namespace();
     let Some(binding) = rollout::binding_in(bindings, from) else {
         return Ok(BTreeMap::new());
     };
@@ -110,7 +113,7 @@ pub(super) async fn missing(
     if used.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let project = &component.spec.owner.project_name;
+    let project = &line.owner.project_name;
     let all = bindings_of(client, namespace, project).await?;
     let there = releases_in(&all, to);
     let mut wanted = releases_in(&all, from);

@@ -212,10 +212,10 @@ async fn a_component_takes_along_the_resources_it_uses() {
 #[tokio::test]
 async fn the_gate_holds_whoever_writes_the_binding() {
     let api = shop().await;
-    let component = rollout::component(&api.client, "default", "web")
+    let line = rollout::line(&api.client, "default", ("web", None))
         .await
         .unwrap();
-    let bindings = rollout::bindings_of(&api.client, &component).await.unwrap();
+    let bindings = rollout::bindings_of(&api.client, &line).await.unwrap();
     let release = rollout::release_in(&bindings, "development").unwrap();
     let place = ("staging", release);
     let said = Said {
@@ -223,7 +223,7 @@ async fn the_gate_holds_whoever_writes_the_binding() {
         action: Action::Deploy,
         reason: None,
     };
-    rollout::bind(&api.client, &component, &bindings, place, &said)
+    rollout::bind(&api.client, &line, &bindings, place, &said)
         .await
         .unwrap();
     let held = api.until("ReleaseBinding", "web-staging", |binding| {

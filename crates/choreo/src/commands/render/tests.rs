@@ -11,6 +11,7 @@ use crate::{
 fn arguments(folder: &Path, env: Option<&str>) -> Render {
     Render {
         paths: vec![folder.to_owned()],
+        track: None,
         env: env.map(str::to_owned),
         namespace: cli::Namespace {
             namespace: "default".to_owned(),

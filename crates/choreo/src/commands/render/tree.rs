@@ -1,6 +1,7 @@
 //! A tree of plain objects that Kustomize takes, a folder per environment.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
@@ -27,7 +28,7 @@ pub(in crate::commands) struct Placed<'a, T> {
     /// The project.
     pub(in crate::commands) project: &'a str,
     /// The component or resource; an object of neither is of the project's cell.
-    pub(in crate::commands) subject: Option<&'a str>,
+    pub(in crate::commands) subject: Option<Cow<'a, str>>,
     /// The object.
     pub(in crate::commands) object: &'a T,
 }
@@ -36,11 +37,13 @@ pub(in crate::commands) struct Placed<'a, T> {
 pub(super) fn placed(rendered: &[RenderedBinding]) -> impl Iterator<Item = Placed<'_, Tree>> {
     let bindings = rendered.iter().filter(|one| one.run.is_none());
     bindings.flat_map(|one| {
-        let subject = one.component.as_deref().or(one.resource.as_deref());
+        let subject = one
+            .line()
+            .or_else(|| one.resource.as_deref().map(Cow::Borrowed));
         objects(one).map(move |object| Placed {
             environment: &one.environment,
             project: &one.project,
-            subject,
+            subject: subject.clone(),
             object,
         })
     })
@@ -100,7 +103,7 @@ fn place<T: Serialize>(placed: &Placed<'_, T>) -> Result<String> {
         text("/kind").unwrap_or_default(),
         text("/metadata/name").unwrap_or_default(),
     );
-    Ok(match placed.subject {
+    Ok(match &placed.subject {
         Some(subject) => format!("{}/{subject}/{id}.yaml", placed.project),
         None => format!("{}/{id}.yaml", placed.project),
     })

@@ -56,6 +56,7 @@ fn binding((_, release, value, _): Deployed) -> ReleaseBinding {
 fn asked((component, env): (&str, &str), to: Option<&str>, keep_configuration: bool) -> Rollback {
     Rollback {
         component: component.to_owned(),
+        track: None,
         env: env.to_owned(),
         to: to.map(str::to_owned),
         to_image: None,

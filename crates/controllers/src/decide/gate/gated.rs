@@ -48,7 +48,7 @@ impl Gated for ReleaseBindingSpec {
     }
 
     fn part(&self) -> Part<'_> {
-        Part::Component(&self.owner.component_name)
+        self.owner.part()
     }
 
     fn set_release(&mut self, release: &str) {

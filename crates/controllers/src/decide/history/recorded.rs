@@ -26,11 +26,7 @@ impl Recorded for ReleaseBindingSpec {
     const RELEASE: &'static str = "releaseName";
 
     fn owner(&self) -> RenderedOwner {
-        RenderedOwner {
-            project_name: self.owner.project_name.clone(),
-            component_name: Some(self.owner.component_name.clone()),
-            resource_name: None,
-        }
+        RenderedOwner::from(&self.owner)
     }
 
     fn environment(&self) -> &str {
@@ -83,8 +79,8 @@ impl Recorded for ResourceReleaseBindingSpec {
     fn owner(&self) -> RenderedOwner {
         RenderedOwner {
             project_name: self.owner.project_name.clone(),
-            component_name: None,
             resource_name: Some(self.owner.resource_name.clone()),
+            ..RenderedOwner::default()
         }
     }
 

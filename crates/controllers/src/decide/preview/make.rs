@@ -21,7 +21,8 @@ use choreo_model::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
-use super::super::{Context, Obstacle, apply, component, delete_all, metadata, rendering};
+use super::super::line::{self, Line};
+use super::super::{Context, Obstacle, apply, delete_all, metadata, rendering};
 use super::is_own;
 use crate::decision::Write;
 use crate::key::By;
@@ -70,7 +71,11 @@ impl<'c, 'a> Maker<'c, 'a> {
                 By::Environment,
                 &[namespace, environment],
             );
-            all.retain(|one| one.spec.owner.project_name == *project);
+            all.retain(|one| {
+                // Tracks stand beside what a preview copies.
+                let owner = &one.spec.owner;
+                owner.project_name == *project && owner.track_name.is_none()
+            });
             all
         };
         Ok(Self {
@@ -255,7 +260,7 @@ impl<'c, 'a> Maker<'c, 'a> {
     /// The component as it is now, for one that was never deployed where the preview comes from.
     fn frozen(&self, component: &str) -> Result<ComponentReleaseSpec, Obstacle> {
         let found = self.component(component)?;
-        let release = component::release(self.context, found)?;
+        let release = line::release(self.context, &Line::main(found))?;
         let spec = release.object["spec"].clone();
         serde_json::from_value(spec)
             .map_err(|error| Obstacle::new(reasons::INVALID_CONFIGURATION, error.to_string()))

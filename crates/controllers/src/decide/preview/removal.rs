@@ -170,7 +170,7 @@ fn is_used_elsewhere(
     let of = [
         context.namespace(),
         owner.project_name.as_str(),
-        owner.component_name.as_str(),
+        &owner.line_id(),
     ];
     let bindings = context
         .view

@@ -69,7 +69,9 @@ fn bound<'a>(
     place: (Part<'_>, &str),
 ) -> Option<Bound<'a>> {
     match place.0 {
-        Part::Component(_) => find::<ReleaseBindingSpec>(context, promotion, place).map(Bound::of),
+        Part::Component(_) | Part::Track(..) => {
+            find::<ReleaseBindingSpec>(context, promotion, place).map(Bound::of)
+        }
         Part::Resource(_) => {
             find::<ResourceReleaseBindingSpec>(context, promotion, place).map(Bound::of)
         }
@@ -83,7 +85,7 @@ fn find<'a, T: Gated>(
 ) -> Option<&'a Object<T>> {
     let project = &promotion.spec.owner.project_name;
     let (_, by, name) = groups(part);
-    let of = [context.namespace(), project, name, environment];
+    let of = [context.namespace(), project, &name, environment];
     let found = context.view.members_with_status::<T>(by, &of);
     found.into_iter().next()
 }
@@ -104,7 +106,7 @@ impl Wanted {
     ) -> Self {
         let environment = promotion.spec.target_environment.as_str();
         match part {
-            Part::Component(name) => {
+            Part::Component(name) | Part::Track(name, _) => {
                 let there = find(context, promotion, (part, environment));
                 let new = || new_component(context, promotion, name);
                 Self::Component(Box::new(with_release(there, new, release)))
@@ -141,7 +143,7 @@ impl Wanted {
         match self {
             Self::Component(binding) => {
                 let spec = &binding.spec;
-                names::component_binding(&spec.owner.component_name, &spec.environment)
+                names::component_binding(&spec.owner.line(), &spec.environment)
             }
             Self::Resource(binding) => {
                 let spec = &binding.spec;
@@ -190,11 +192,12 @@ where
 
 fn new_component(context: &Context<'_>, promotion: &Promotion, component: &str) -> ReleaseBinding {
     let environment = &promotion.spec.target_environment;
+    let owner = &promotion.spec.owner;
+    let track = owner.track_name.as_deref();
+    let owner = ComponentOwner::new(&owner.project_name, component, track);
+    let name = names::component_binding(&owner.line(), environment);
     let spec = ReleaseBindingSpec {
-        owner: ComponentOwner {
-            project_name: promotion.spec.owner.project_name.clone(),
-            component_name: component.to_owned(),
-        },
+        owner,
         environment: environment.clone(),
         release_name: String::new(),
         component_type_environment_configs: None,
@@ -202,7 +205,6 @@ fn new_component(context: &Context<'_>, promotion: &Promotion, component: &str) 
         workload_overrides: None,
         state: BindingState::Active,
     };
-    let name = names::component_binding(component, environment);
     Object::new(Some(context.namespace()), &name, spec)
 }
 

@@ -17,7 +17,7 @@ fn of<'a>(context: &Context<'a>, promotion: &Promotion) -> Vec<&'a Promotion> {
         let of = [
             context.namespace(),
             &spec.owner.project_name,
-            name,
+            &name,
             &spec.target_environment,
         ];
         let members = context.view.members_with_status::<PromotionSpec>(by, &of);

@@ -44,13 +44,15 @@ pub(super) fn make(context: &Context<'_>, promotion: &Promotion) -> Result<Plan,
         let watched = rendering::resources(&compiled, TargetPlane::ObservabilityPlane);
         let there = bound::target(context, promotion, part);
         let from = there.and_then(|there| there.seen.release);
-        let (component, resource) = match part {
-            Part::Component(name) => (name.to_owned(), None),
-            Part::Resource(name) => (String::new(), Some(name.to_owned())),
+        let (component, track, resource) = match part {
+            Part::Component(name) => (name, None, None),
+            Part::Track(name, track) => (name, Some(track), None),
+            Part::Resource(name) => ("", None, Some(name)),
         };
         components.push(PlannedComponent {
-            component,
-            resource,
+            component: component.to_owned(),
+            track: track.map(str::to_owned),
+            resource: resource.map(str::to_owned),
             from: from.map(str::to_owned),
             to: release.to_owned(),
             uid: uid.to_owned(),
@@ -80,7 +82,7 @@ fn is_in_source<'a>(
 ) -> Result<&'a str, Obstacle> {
     let (view, namespace) = (context.view, context.namespace());
     let uid = match part {
-        Part::Component(_) => view
+        Part::Component(_) | Part::Track(..) => view
             .get::<ComponentReleaseSpec>(namespace, release)
             .map(Object::uid),
         Part::Resource(_) => view
@@ -180,7 +182,10 @@ fn needs(context: &Context<'_>, promotion: &Promotion, part: Part<'_>, release: 
     let (spec, workload) = (&binding.spec, &frozen.spec.workload);
     let project = &promotion.spec.owner.project_name;
     let called = connections::targets(namespace, spec, workload);
-    let called = called.into_iter().filter(|one| &one.project == project);
+    // A track goes alone, and a project with main lines only.
+    let called = called
+        .into_iter()
+        .filter(|one| &one.project == project && one.track.is_none());
     let used = connections::resource_targets(namespace, spec, workload);
     let used = used.into_iter().filter(|one| &one.project == project);
     Needs {

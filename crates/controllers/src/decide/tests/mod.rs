@@ -21,6 +21,7 @@ mod rendered;
 mod resource;
 mod retention;
 mod surplus;
+mod track;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,6 +6,7 @@ mod gate;
 mod resources;
 mod rollout;
 mod stage;
+mod track;
 
 use super::*;
 use crate::decide::decide as decide_at;
