@@ -19,7 +19,7 @@ const EVENTS_MIN: usize = 256;
 /// Events that are never exceeded.
 const EVENTS_MAX: usize = 8_192;
 /// Bytes of objects that only the past refers to.
-const EVENT_BYTES: usize = 4 << 20;
+const EVENT_BYTES: usize = 1 << 20;
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,13 +20,23 @@ use crate::{
 const LIFE: SignedDuration = SignedDuration::from_hours(1);
 /// Events that are kept at most.
 const MOST: usize = 10_000;
-/// Time between two looks.
+/// Events that stay when there are too many: some more may come before anything is to be done again.
+const STAY: usize = 9_000;
+/// Time between two looks at how many there are.
+const COUNT: Duration = Duration::from_secs(1);
+/// Time between two looks at how old they are.
 const LOOK: Duration = Duration::from_mins(1);
 
 /// Looks at events until `stop`.
 pub(crate) async fn keep(core: Arc<Core>, stop: CancellationToken) {
-    let mut looks = tokio::time::interval(LOOK);
-    while stop.run_until_cancelled(looks.tick()).await.is_some() {
+    let mut counts = tokio::time::interval(COUNT);
+    let mut due = Instant::now();
+    while let Some(now) = stop.run_until_cancelled(counts.tick()).await {
+        let many = core.cache.shelf(&collection("", "events")).len() > MOST;
+        if !many && now < due {
+            continue;
+        }
+        due = now + LOOK;
         if let Err(failure) = sweep(&core, Timestamp::now()).await {
             tracing::debug!(why = failure.message, "old events are deleted later");
         }
@@ -60,7 +71,7 @@ fn over(all: Vec<Arc<Stored>>, now: Timestamp) -> Vec<Arc<Stored>> {
         })
         .collect();
     dated.sort_by_key(|(last, _)| *last);
-    let surplus = many.saturating_sub(MOST);
+    let surplus = if many > MOST { many - STAY } else { 0 };
     let old = |(place, (last, _)): &(usize, (Timestamp, _))| {
         *place < surplus || now.duration_since(*last) > LIFE
     };
@@ -115,7 +126,12 @@ mod tests {
         let all = (0..=MOST).map(|number| event(&number.to_string(), "2026-01-01T00:20:00Z"));
         let mut all: Vec<_> = all.collect();
         all.push(event("first", "2026-01-01T00:10:00Z"));
-        let gone = over(all, now);
-        assert_eq!((gone.len(), &*gone[0].name.name), (2, "first"));
+        let gone = over(all.clone(), now);
+        assert_eq!(
+            (gone.len(), &*gone[0].name.name),
+            (MOST + 2 - STAY, "first")
+        );
+        all.truncate(MOST);
+        assert_eq!(over(all, now).len(), 0);
     }
 }
