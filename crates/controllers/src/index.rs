@@ -1,6 +1,7 @@
 //! The index: what was observed, and who has read what of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use choreo_model::organization::OrganizationSpec;
 use choreo_model::rendered::RenderedReleaseSpec;
@@ -84,7 +85,7 @@ pub struct Index {
     pub(crate) tables: Tables,
     members: BTreeMap<Group, BTreeSet<Key>>,
     live: BTreeMap<LiveKey, Live>,
-    live_of: BTreeMap<String, BTreeSet<LiveKey>>,
+    live_of: BTreeMap<Arc<str>, BTreeSet<LiveKey>>,
     /// Namespaces of planes, and whether they are being deleted.
     namespaces: BTreeMap<(usize, String), bool>,
     /// Pods whose containers keep failing, by owner: the pod, and why.
@@ -399,11 +400,11 @@ impl Index {
         for release in [&old, &new]
             .into_iter()
             .flatten()
-            .map(|live| live.release.clone())
+            .map(|live| Arc::clone(&live.release))
         {
             let present = new.as_ref().is_some_and(|new| new.release == release);
             self.file_live(&release, &key, present);
-            self.wake(&Target::Live(release), false, woken);
+            self.wake(&Target::Live(release.as_ref().to_owned()), false, woken);
         }
     }
 
@@ -417,14 +418,14 @@ impl Index {
         self.written.remove(key);
         if let Some(old) = self.live.remove(key) {
             self.file_live(&old.release, key, false);
-            self.wake(&Target::Live(old.release), false, woken);
+            self.wake(&Target::Live(old.release.as_ref().to_owned()), false, woken);
         }
     }
 
-    fn file_live(&mut self, release: &str, key: &LiveKey, present: bool) {
+    fn file_live(&mut self, release: &Arc<str>, key: &LiveKey, present: bool) {
         if present {
             self.live_of
-                .entry(release.to_owned())
+                .entry(Arc::clone(release))
                 .or_default()
                 .insert(key.clone());
         } else if let Some(keys) = self.live_of.get_mut(release) {

@@ -73,13 +73,13 @@ pub struct Live {
     /// What it is called.
     pub key: LiveKey,
     /// Its identifier.
-    pub uid: String,
+    pub uid: Box<str>,
     /// Changes whenever what is wanted of it changes.
     pub(crate) edition: Edition,
     /// Whether its deletion was asked for.
     pub deleting: bool,
     /// The identifier of the rendered release or promotion it belongs to.
-    pub release: String,
+    pub release: Arc<str>,
     /// Its status.
     pub status: Option<Value>,
     /// How it is.
@@ -101,10 +101,10 @@ impl Live {
         let (health, message) = health::of(object);
         Some(Self {
             key: LiveKey::of(home, object),
-            uid: object.pointer("/metadata/uid")?.as_str()?.to_owned(),
+            uid: object.pointer("/metadata/uid")?.as_str()?.into(),
             edition: Edition::deserialize(object.get("metadata")?).ok()?,
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
-            release: label(owner)?.to_owned(),
+            release: shared(label(owner)?),
             status: object
                 .get("status")
                 .filter(|status| !status.is_null())
@@ -178,7 +178,7 @@ pub(crate) enum Edition {
     /// The generation, which a change of the status leaves as it is.
     Generation(i64),
     /// The version, where there is no generation. Versions can be compared (KEP-5504).
-    Version(u128),
+    Version(u64),
 }
 
 impl Edition {

@@ -306,7 +306,7 @@ pub(super) fn remove<'a>(live: impl Iterator<Item = &'a Live>) -> impl Iterator<
         Write::Delete {
             home: Home::Plane(live.key.home),
             object,
-            uid: live.uid.clone(),
+            uid: live.uid.as_ref().to_owned(),
         }
     })
 }
