@@ -43,6 +43,26 @@ spec:
     http: {type: HTTP, port: 8080, visibility: [external]}
 ";
 
+/// A track of that component.
+pub(crate) const TRACK: &str = "
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: DeploymentTrack
+metadata: {name: web--v2}
+spec:
+  owner: {projectName: shop, componentName: web}
+  apiVersion: v2
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Workload
+metadata: {name: web--v2}
+spec:
+  owner: {projectName: shop, componentName: web, trackName: v2}
+  container: {image: 'web:next'}
+  endpoints:
+    http: {type: HTTP, port: 8080}
+";
+
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::{Format, Namespace, OutputOnly, Wait},
-        testing::{Api, SHOP},
+        testing::{Api, SHOP, TRACK},
     };
 
     /// The shop with a component that waits to be deployed.
@@ -285,6 +285,31 @@ mod tests {
             first,
             "the same content is the same release"
         );
+        api.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_track_is_deployed_beside_the_main_line() {
+        let api = Api::start().await;
+        api.apply(&format!("{}{TRACK}", by_hand())).await.unwrap();
+        let on = |track: &str| Deploy {
+            track: Some(track.to_owned()),
+            ..to(Some("web:2"), None)
+        };
+        deploy(&api.client, &to(None, None)).await.unwrap();
+        let main = release(&api).await.unwrap();
+        deploy(&api.client, &on("v2")).await.unwrap();
+        let line = rollout::line(&api.client, "default", ("web", Some("v2")))
+            .await
+            .unwrap();
+        let bindings = rollout::bindings_of(&api.client, &line).await.unwrap();
+        let track = rollout::release_in(&bindings, "development").unwrap();
+        assert!(track.starts_with("web--v2-"), "{track}");
+        assert_eq!(image(&api, track).await, "web:2");
+        assert_eq!(release(&api).await.unwrap(), main);
+        assert_eq!(image(&api, &main).await, "web:1");
+        let failure = deploy(&api.client, &on("v3")).await.unwrap_err();
+        assert_eq!(failure.exit(), Exit::NotFound);
         api.stop().await;
     }
 

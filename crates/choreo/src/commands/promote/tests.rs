@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     cli::{Approve, Command},
     commands::approve,
-    testing::{Api, SHOP},
+    testing::{Api, SHOP, TRACK},
 };
 
 /// The default pipeline, with a gate at its first step.
@@ -234,5 +234,47 @@ async fn the_gate_holds_whoever_writes_the_binding() {
         Some(synced["reason"].clone())
     });
     assert_eq!(held.await, "PromotionRequired");
+    api.stop().await;
+}
+
+/// The gate is that of the main line; what is asked for is of the track alone.
+#[tokio::test]
+async fn a_track_is_promoted_by_itself() {
+    let api = Api::with_controllers().await;
+    api.apply(&format!("{SHOP}{TRACK}---{GATED}"))
+        .await
+        .unwrap();
+    let released = |binding: &Value| {
+        let release = binding["status"]["release"].as_str()?;
+        Some(release.to_owned())
+    };
+    api.until("ReleaseBinding", "web-development", released)
+        .await;
+    let release = api
+        .until("ReleaseBinding", "web--v2-development", released)
+        .await;
+    let Command::Promote(args) =
+        typed("choreo promote web --track v2 --to staging --force --no-wait")
+    else {
+        panic!("another command");
+    };
+    let mut told = told();
+    one(&api.client, &args, "web", &mut told).await.unwrap();
+    assert_eq!(told.summary.track.as_deref(), Some("v2"));
+    let name = told.summary.promotion.clone().unwrap();
+    assert!(name.starts_with("web--v2-staging"), "{name}");
+    let promotion = store::get::<PromotionSpec>(&api.client, "default", &name).await;
+    let promotion = promotion.unwrap();
+    assert_eq!(promotion.spec.owner.track_name.as_deref(), Some("v2"));
+    assert_eq!(
+        promotion.spec.releases,
+        BTreeMap::from([("web".to_owned(), release)])
+    );
+    let snapshot = tree::collect(&api.client, "default").await.unwrap();
+    let shown = tree::find(&snapshot, "web").remove(0);
+    let track = shown.children.iter().find(|one| one.kind == "track");
+    let track = track.unwrap();
+    assert_eq!(track.name, "web--v2");
+    assert_eq!(track.children[0].name, "development");
     api.stop().await;
 }
