@@ -311,7 +311,7 @@ impl Index {
                 let usage = Usage::of(rendered.spec.resources.iter().map(|one| &one.object));
                 let project = &rendered.spec.owner.project_name;
                 let place = (rendered.namespace(), rendered.name());
-                self.ledger.enter(place, project, usage);
+                self.ledger.reserve(place, project, usage);
             }
         }
     }

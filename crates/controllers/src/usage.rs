@@ -1,7 +1,7 @@
 //! What organisations use of what they may have: replicas, and what these request, of everything that is
 //! rendered. Totals are kept up to date with each change, so that asking for them costs nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use choreo_model::quantity;
 use serde_json::Value;
@@ -88,6 +88,8 @@ pub(crate) struct Ledger {
     open: bool,
     /// By place: the project, and what is used.
     entries: BTreeMap<Place, (String, Usage)>,
+    /// What is entered but was not seen yet: nobody was told of it.
+    reserved: BTreeSet<Place>,
     /// By namespace and project.
     totals: BTreeMap<(String, String), Usage>,
 }
@@ -103,7 +105,15 @@ impl Ledger {
         self.open = true;
     }
 
-    /// Enters a rendered release; says whether that changed anything.
+    /// Enters a rendered release that is about to be written.
+    pub(crate) fn reserve(&mut self, (namespace, name): (&str, &str), project: &str, usage: Usage) {
+        if self.enter((namespace, name), project, usage) {
+            let place = (namespace.to_owned(), name.to_owned());
+            self.reserved.insert(place);
+        }
+    }
+
+    /// Enters a rendered release as it was seen; says whether that is news.
     pub(crate) fn enter(
         &mut self,
         (namespace, name): (&str, &str),
@@ -112,9 +122,10 @@ impl Ledger {
     ) -> bool {
         let entry = (project.to_owned(), usage);
         let place = (namespace.to_owned(), name.to_owned());
+        let was_reserved = self.reserved.remove(&place);
         let old = self.entries.insert(place, entry.clone());
         if old.as_ref() == Some(&entry) {
-            return false;
+            return was_reserved;
         }
         self.book(namespace, old, Some(entry));
         true
@@ -123,6 +134,7 @@ impl Ledger {
     /// Strikes a rendered release out; says whether it was there.
     pub(crate) fn strike(&mut self, namespace: &str, name: &str) -> bool {
         let place = (namespace.to_owned(), name.to_owned());
+        self.reserved.remove(&place);
         let old = self.entries.remove(&place);
         let was_there = old.is_some();
         self.book(namespace, old, None);
@@ -207,6 +219,17 @@ mod tests {
             cpu,
             memory: replicas * 1_024_000,
         }
+    }
+
+    #[test]
+    fn what_was_reserved_is_news_once_it_is_seen() {
+        let mut ledger = Ledger::default();
+        ledger.reserve(("n", "a"), "p", usage(1, 1));
+        assert_eq!(ledger.total("n"), usage(1, 1));
+        // A decision that is made again before its write is seen changes nothing about that.
+        ledger.reserve(("n", "a"), "p", usage(1, 1));
+        assert!(ledger.enter(("n", "a"), "p", usage(1, 1)));
+        assert!(!ledger.enter(("n", "a"), "p", usage(1, 1)));
     }
 
     #[test]
