@@ -30,7 +30,8 @@ const MANAGER: &str = "deploymentrecord-controller";
 const DEADLINE: SignedDuration = SignedDuration::from_mins(10);
 /// How many releases that were deployed before the last one are remembered.
 const EARLIER: usize = 10;
-/// How long the deletion of a binding waits at a time for its last record to end.
+/// How long a binding waits at a time for what it tells of a record to be seen, or for its last record
+/// to end.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What is in effect of a binding.
@@ -250,7 +251,12 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
 
     fn open(&self) -> Step {
         if let Some(there) = self.next_open() {
-            return Step::at(Some(self.adopted(there)));
+            // The binding may speak of it already, where that was not seen yet; a status that comes
+            // late wakes nobody.
+            return Step {
+                look_again: Some(self.context.now.0 + PAUSE),
+                ..Step::at(Some(self.adopted(there)))
+            };
         }
         let (writes, head) = self.write(self.record(&text(&self.context.now)));
         Step {

@@ -142,6 +142,19 @@ fn a_deployment_is_recorded_once_and_ends_when_it_is_ready() {
 }
 
 #[test]
+fn what_is_ready_before_its_record_is_seen_ends_too() {
+    let mut world = World::deployed();
+    world.ready(true);
+    // The record is there, and the status of the binding that tells of it is on its way.
+    world.edit(BINDING, |binding| binding["status"] = json!({}));
+    assert_eq!(world.history(), ["1 Deploy under way"]);
+    let late = world.decide(BINDING.0, BINDING.1);
+    assert!(late.look_again.is_some(), "{late:?}");
+    world.record();
+    assert_eq!(world.history(), ["1 Deploy Succeeded"]);
+}
+
+#[test]
 fn what_is_replaced_tells_how_it_was() {
     let mut world = World::deployed();
     world.record();
