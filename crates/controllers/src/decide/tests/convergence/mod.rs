@@ -4,12 +4,15 @@
 mod api;
 mod world;
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::world::{Fault, Outcome, World};
 
-/// Two components, one of which calls the other, and what they need.
+/// Two components, one of which calls the other and uses a resource and shared configuration, and what
+/// they need.
 const ESTATE: &str = "
 {apiVersion: openchoreo.dev/v1alpha1, kind: Project, metadata: {name: shop, namespace: default}, spec: {
   deploymentPipelineRef: {name: default}, type: {kind: ClusterProjectType, name: default}}}
@@ -22,46 +25,161 @@ const ESTATE: &str = "
   owner: {projectName: shop, componentName: api}, container: {image: 'api:1'},
   endpoints: {http: {type: HTTP, port: 8080}}}}
 ---
+{apiVersion: openchoreo.dev/v1alpha1, kind: ConfigurationGroup, metadata: {name: mail, namespace: default},
+ spec: {configurations: [{key: SMTP_HOST, value: mail.first}]}}
+---
+{apiVersion: openchoreo.dev/v1alpha1, kind: ResourceType, metadata: {name: store, namespace: default}, spec: {
+  parameters: {openAPIV3Schema: {type: object, properties: {size: {type: string, default: small}}}},
+  outputs: [{name: host, value: '${metadata.name}'},
+    {name: replicas, value: '${string(applied.server.status.readyReplicas)}'}],
+  resources: [{id: server, template: {apiVersion: apps/v1, kind: Deployment,
+    metadata: {name: '${metadata.name}', namespace: '${metadata.namespace}', labels: '${metadata.labels}'},
+    spec: {selector: {matchLabels: {app: store}}, template: {metadata: {labels: {app: store}},
+      spec: {containers: [{name: main, image: 'store:${parameters.size}'}]}}}}}]}}
+---
+{apiVersion: openchoreo.dev/v1alpha1, kind: Resource, metadata: {name: store, namespace: default}, spec: {
+  owner: {projectName: shop}, type: {name: store}}}
+---
 {apiVersion: openchoreo.dev/v1alpha1, kind: Component, metadata: {name: web, namespace: default}, spec: {
   owner: {projectName: shop}, autoDeploy: true,
   componentType: {kind: ClusterComponentType, name: deployment/service}}}
 ---
 {apiVersion: openchoreo.dev/v1alpha1, kind: Workload, metadata: {name: web, namespace: default}, spec: {
-  owner: {projectName: shop, componentName: web}, container: {image: 'web:1'},
+  owner: {projectName: shop, componentName: web},
+  container: {image: 'web:1',
+    envFrom: [{configurationGroupRef: {name: mail, restartOnChange: true}}],
+    filesFrom: [{mountPath: /etc/mail, configurationGroupRef: {name: mail}}]},
   endpoints: {http: {type: HTTP, port: 8080, visibility: [external]}},
   dependencies: {endpoints: [{component: api, name: http, visibility: project,
-    envBindings: {address: API_URL}}]}}}
+    envBindings: {address: API_URL}}],
+    resources: [{ref: store, envBindings: {host: STORE_HOST, replicas: STORE_REPLICAS}}]}}}
 ";
 
-/// What happens to it afterwards: another image, another number of replicas, an undeployment. What is
-/// undeployed is called by nobody: its callers would keep what they have from then on.
+/// What happens to it afterwards: another image, another number of replicas, another shared value,
+/// another parameter of the resource, an undeployment. What is undeployed is called by nobody: its callers would keep what they have from then on.
 const EDITS: &str = "
 {apiVersion: openchoreo.dev/v1alpha1, kind: Workload, metadata: {name: web, namespace: default}, spec: {
-  owner: {projectName: shop, componentName: web}, container: {image: 'web:2'},
+  owner: {projectName: shop, componentName: web},
+  container: {image: 'web:2',
+    envFrom: [{configurationGroupRef: {name: mail, restartOnChange: true}}],
+    filesFrom: [{mountPath: /etc/mail, configurationGroupRef: {name: mail}}]},
   endpoints: {http: {type: HTTP, port: 8080, visibility: [external]}},
   dependencies: {endpoints: [{component: api, name: http, visibility: project,
-    envBindings: {address: API_URL}}]}}}
+    envBindings: {address: API_URL}}],
+    resources: [{ref: store, envBindings: {host: STORE_HOST, replicas: STORE_REPLICAS}}]}}}
 ---
 {apiVersion: openchoreo.dev/v1alpha1, kind: ReleaseBinding, metadata: {name: api-development, namespace: default},
  spec: {owner: {projectName: shop, componentName: api}, environment: development,
   componentTypeEnvironmentConfigs: {replicas: 2}}}
 ---
+{apiVersion: openchoreo.dev/v1alpha1, kind: ConfigurationGroup, metadata: {name: mail, namespace: default},
+ spec: {configurations: [{key: SMTP_HOST, value: mail.second}]}}
+---
+{apiVersion: openchoreo.dev/v1alpha1, kind: Resource, metadata: {name: store, namespace: default}, spec: {
+  owner: {projectName: shop}, type: {name: store}, parameters: {size: large}}}
+---
 {apiVersion: openchoreo.dev/v1alpha1, kind: ReleaseBinding, metadata: {name: web-development, namespace: default},
  spec: {owner: {projectName: shop, componentName: web}, environment: development, state: Undeploy}}
 ";
 
+/// Who wants the word of bob before staging.
+const BRAKES: &str = "
+{apiVersion: openchoreo.dev/v1alpha1, kind: DeploymentPipeline, metadata: {name: default, namespace: default},
+ spec: {promotionPaths: [{sourceEnvironmentRef: {name: development},
+  targetEnvironmentRefs: [{name: staging}], approvals: {users: [bob]}}]}}
+";
+
+/// What happens beside a promotion of the component that is called: a preview of the other, whose
+/// configuration changes, and a quota that is never reached. (A preview has the resources of its day.)
+const BESIDE: &str = "
+{apiVersion: openchoreo.dev/v1alpha1, kind: PreviewEnvironment, metadata: {name: try, namespace: default},
+ spec: {projectName: shop, from: development, components: [{name: web, image: 'web:try'}], ttl: 4h}}
+---
+{apiVersion: openchoreo.dev/v1alpha1, kind: Organization, metadata: {name: default},
+ spec: {quotas: {replicas: 100}}}
+---
+{apiVersion: openchoreo.dev/v1alpha1, kind: ConfigurationGroup, metadata: {name: mail, namespace: default},
+ spec: {configurations: [{key: SMTP_HOST, value: mail.second}]}}
+";
+
 /// What is deleted in the end, in every order that matters.
-const DELETIONS: [(&str, &str); 6] = [
+const DELETIONS: [(&str, &str); 12] = [
     ("Project", "shop"),
     ("Component", "web"),
     ("Component", "api"),
     ("ReleaseBinding", "web-development"),
     ("ProjectReleaseBinding", "shop-development"),
     ("Workload", "api"),
+    ("Resource", "store"),
+    ("ResourceReleaseBinding", "store-development"),
+    ("ResourceType", "store"),
+    ("ConfigurationGroup", "mail"),
+    ("Promotion", "first"),
+    ("PreviewEnvironment", "try"),
 ];
 
 fn documents(yaml: &str) -> Vec<Value> {
     super::documents(yaml)
+}
+
+/// A promotion of the component that is called, with bob's word on the plan that it has.
+fn promoted() -> (World, Value) {
+    let mut steps = documents(ESTATE);
+    steps.extend(documents(BRAKES));
+    let mut world = at_once(&steps);
+    let binding = world.find("ReleaseBinding", "api-development");
+    let mut promotion = json!({
+        "apiVersion": "openchoreo.dev/v1alpha1", "kind": "Promotion",
+        "metadata": { "name": "first", "namespace": "default" },
+        "spec": {
+            "owner": { "projectName": "shop", "componentName": "api" },
+            "sourceEnvironment": "development", "targetEnvironment": "staging",
+            "releases": { "api": binding["status"]["release"] }, "requestedBy": "ann",
+        },
+    });
+    world.user_applies(&promotion);
+    world.rest(&mut std::iter::empty());
+    let digest = world.find("Promotion", "first")["status"]["planDigest"].clone();
+    assert!(digest.is_string(), "{:#}", world.find("Promotion", "first"));
+    promotion["spec"]["approvals"] = json!([{ "by": "bob", "planDigest": digest }]);
+    (world, promotion)
+}
+
+/// What people do at once with a small platform in the middle of its life: one of them promotes.
+static LIFE: LazyLock<(Vec<Value>, Outcome)> = LazyLock::new(|| {
+    let (mut world, promotion) = promoted();
+    let mut steps = documents(BESIDE);
+    steps.push(promotion);
+    for step in &steps {
+        world.user_applies(step);
+        world.rest(&mut std::iter::empty());
+    }
+    for (kind, name, phase) in [
+        ("Promotion", "first", "Succeeded"),
+        ("PreviewEnvironment", "try", "Ready"),
+    ] {
+        let status = &world.find(kind, name)["status"];
+        assert_eq!(status["phase"], phase, "{status:#}");
+    }
+    (steps, world.outcome())
+});
+
+/// How the platform ends up when its parts are created one after the other, and then edited.
+static CREATED: LazyLock<Outcome> = LazyLock::new(|| calmly(&documents(ESTATE)).outcome());
+static EDITED: LazyLock<Outcome> = LazyLock::new(|| {
+    let mut steps = documents(ESTATE);
+    steps.extend(documents(EDITS));
+    calmly(&steps).outcome()
+});
+
+/// The world after everything came at once, and nothing went wrong.
+fn at_once(steps: &[Value]) -> World {
+    let mut world = World::new();
+    for step in steps {
+        world.user_applies(step);
+    }
+    world.rest(&mut std::iter::empty());
+    world
 }
 
 /// The world when people wait after each step, and nothing goes wrong.
@@ -114,7 +232,6 @@ proptest! {
         order in Just(documents(ESTATE)).prop_shuffle(),
         faults in faults(),
     ) {
-        let wanted = calmly(&documents(ESTATE)).outcome();
         let mut world = World::new();
         let mut faults = faults.into_iter();
         for step in &order {
@@ -122,7 +239,7 @@ proptest! {
             world.work(3, &mut faults);
         }
         world.rest(&mut faults);
-        same(&world.outcome(), &wanted)?;
+        same(&world.outcome(), &CREATED)?;
         world.is_at_rest()?;
     }
 
@@ -131,17 +248,32 @@ proptest! {
         edits in Just(documents(EDITS)).prop_shuffle(),
         faults in faults(),
     ) {
-        let mut steps = documents(ESTATE);
-        steps.extend(documents(EDITS));
-        let wanted = calmly(&steps).outcome();
-        let mut world = calmly(&documents(ESTATE));
+        let mut world = at_once(&documents(ESTATE));
         let mut faults = faults.into_iter();
         for step in &edits {
             world.user_applies(step);
             world.work(4, &mut faults);
         }
         world.rest(&mut faults);
-        same(&world.outcome(), &wanted)?;
+        same(&world.outcome(), &EDITED)?;
+        world.is_at_rest()?;
+    }
+
+    #[test]
+    fn promotions_and_previews_end_whatever_happens_beside_them(
+        order in Just(LIFE.0.clone()).prop_shuffle(),
+        faults in faults(),
+    ) {
+        let mut steps = documents(ESTATE);
+        steps.extend(documents(BRAKES));
+        let mut world = at_once(&steps);
+        let mut faults = faults.into_iter();
+        for step in &order {
+            world.user_applies(step);
+            world.work(4, &mut faults);
+        }
+        world.rest(&mut faults);
+        same(&world.outcome(), &LIFE.1)?;
         world.is_at_rest()?;
     }
 
@@ -150,8 +282,11 @@ proptest! {
         order in Just(DELETIONS.to_vec()).prop_shuffle(),
         faults in faults(),
     ) {
-        let mut world = calmly(&documents(ESTATE));
+        let (mut world, promotion) = promoted();
+        world.user_applies(&promotion);
+        world.user_applies(&documents(BESIDE)[0]);
         let mut faults = faults.into_iter();
+        world.work(40, &mut faults);
         for (kind, name) in order {
             world.user_deletes(kind, name);
             world.work(2, &mut faults);

@@ -70,6 +70,12 @@ impl World {
         self.api.apply("somebody", object);
     }
 
+    /// An object of the platform, as it is now.
+    pub(super) fn find(&self, kind: &str, name: &str) -> Value {
+        let found = self.api.get(&identity(kind, "default", name));
+        found.cloned().unwrap_or_default()
+    }
+
     pub(super) fn user_deletes(&mut self, kind: &str, name: &str) {
         self.api.delete(&identity(kind, "default", name));
     }
@@ -288,13 +294,16 @@ fn is_of_the_present(kind: &str) -> bool {
 }
 
 fn essence(mut object: Value) -> Value {
-    const PASSING: [&str; 7] = [
+    const PASSING: [&str; 10] = [
         "resourceVersion",
         "generation",
         "observedGeneration",
         "lastTransitionTime",
         "lastSpecUpdateTime",
         "lastObservedTime",
+        "startedAt",
+        "finishedAt",
+        "measuredAt",
         "example.org/touched-at",
     ];
     fn strip(value: &mut Value) {
