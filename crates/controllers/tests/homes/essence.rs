@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::home::Objects;
 
 /// Fields that no two runs have in common, wherever they are.
-const PASSING: [&str; 15] = [
+const PASSING: [&str; 22] = [
     "managedFields",
     "resourceVersion",
     "creationTimestamp",
@@ -20,25 +20,42 @@ const PASSING: [&str; 15] = [
     "lastSpecUpdateTime",
     "startedAt",
     "finishedAt",
+    "expiresAt",
+    "measuredAt",
     "clusterIP",
     "clusterIPs",
     // Hashes of what has identifiers in it.
     "openchoreo.dev/dp-resource-hash",
+    "planDigest",
+    "hash",
+    "previousHash",
+    // How the end was reached may differ: what was wanted in between is rendered or not.
+    "sequence",
+    "previousRelease",
 ];
+
+/// How much of a digest messages tell.
+const SHORT: usize = 12;
 
 /// Objects without what only one run has; identifiers are told as what they identify.
 pub(crate) fn of(objects: Objects) -> Objects {
     let names: BTreeMap<String, String> = objects
         .iter()
-        .filter_map(|(title, object)| {
-            let uid = object["metadata"]["uid"].as_str()?;
-            Some((uid.to_owned(), format!("<{title}>")))
+        .flat_map(|(title, object)| {
+            let uid = object["metadata"]["uid"].as_str();
+            let plan = object["status"]["planDigest"].as_str();
+            let plan = plan.and_then(|digest| digest.get(..SHORT));
+            let names = [
+                (uid, format!("<{title}>")),
+                (plan, format!("<plan of {title}>")),
+            ];
+            names
+                .into_iter()
+                .filter_map(|(it, name)| Some((it?.to_owned(), name)))
         })
         .collect();
-    objects
+    last_deployments(objects)
         .into_iter()
-        // History is about times, and a chain of hashes over them.
-        .filter(|(title, _)| !title.starts_with("DeploymentRecord "))
         .map(|(title, mut object)| {
             strip(&mut object, &names);
             if let Some(status) = object["status"].as_object_mut() {
@@ -49,6 +66,30 @@ pub(crate) fn of(objects: Objects) -> Objects {
         .collect()
 }
 
+/// The objects, with of the records only the last of every binding: all before depend on the way.
+fn last_deployments(objects: Objects) -> Objects {
+    let (records, mut kept): (Objects, Objects) = objects
+        .into_iter()
+        .partition(|(title, _)| title.starts_with("DeploymentRecord "));
+    let order = |record: &Value| {
+        let spec = &record["spec"];
+        let started = spec["startedAt"].as_str().unwrap_or_default().to_owned();
+        (started, spec["sequence"].as_i64())
+    };
+    for (_, mut record) in records {
+        let binding = &record["spec"]["binding"];
+        let title = format!("last deployment of {} {}", binding["kind"], binding["name"]);
+        record["metadata"] = Value::Null;
+        if kept
+            .get(&title)
+            .is_none_or(|last| order(last) < order(&record))
+        {
+            kept.insert(title, record);
+        }
+    }
+    kept
+}
+
 fn strip(value: &mut Value, names: &BTreeMap<String, String>) {
     match value {
         Value::Object(fields) => {
@@ -56,7 +97,11 @@ fn strip(value: &mut Value, names: &BTreeMap<String, String>) {
             for value in fields.values_mut() {
                 strip(value, names);
             }
-            fields.retain(|_, value| !says_nothing(value));
+            // Of what is gone nothing is known that both have in common.
+            let is_of_gone =
+                |value: &Value| value.as_str().is_some_and(|uid| !uid.starts_with('<'));
+            fields
+                .retain(|name, value| !(says_nothing(value) || name == "uid" && is_of_gone(value)));
         }
         Value::Array(items) => {
             for item in items {
@@ -64,9 +109,11 @@ fn strip(value: &mut Value, names: &BTreeMap<String, String>) {
             }
         }
         Value::String(text) => {
-            if let Some(name) = names.get(text) {
-                *value = json!(name);
-            }
+            let told = names
+                .iter()
+                .filter(|(it, _)| text.contains(it.as_str()))
+                .fold(text.clone(), |text, (it, name)| text.replace(it, name));
+            *text = told;
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }

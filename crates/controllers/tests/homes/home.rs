@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use choreo_apiserver::{AllowAll, NoPods, Server};
 use choreo_controllers::{Controllers, Planes};
-use choreo_model::labels;
+use choreo_model::{Scope, labels};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
@@ -87,7 +87,7 @@ impl Home {
             server,
         };
         for default in choreo_model::defaults() {
-            home.apply(&super::documents(default.yaml)).await;
+            home.apply(&super::story::documents(default.yaml)).await;
         }
         home.rest().await;
         home
@@ -110,8 +110,35 @@ impl Home {
         }
     }
 
+    /// Says of everything deployed that it runs, as a plane would.
+    pub(crate) async fn run(&self) {
+        let (key, value) = (labels::MANAGED_BY, labels::RENDERED_RELEASE_CONTROLLER);
+        let managed = ListParams::default().labels(&format!("{key}={value}"));
+        let type_ = ("apps/v1", "Deployment");
+        let everywhere = api(&self.client, type_, "deployments", "");
+        for deployment in everywhere.list(&managed).await.unwrap() {
+            let replicas = deployment.data["spec"]["replicas"].as_i64().unwrap_or(1);
+            let status = json!({ "status": {
+                "observedGeneration": deployment.metadata.generation,
+                "replicas": replicas, "updatedReplicas": replicas,
+                "readyReplicas": replicas, "availableReplicas": replicas,
+            }});
+            let namespace = deployment.metadata.namespace.unwrap_or_default();
+            let name = deployment.metadata.name.unwrap_or_default();
+            api(&self.client, type_, "deployments", &namespace)
+                .patch_status(&name, &PatchParams::default(), &Patch::Merge(&status))
+                .await
+                .unwrap();
+        }
+    }
+
     pub(crate) async fn delete(&self, kind: &str, name: &str) {
-        let (api, name) = self.place(kind, &json!({"name": name, "namespace": "default"}));
+        let row = choreo_model::find(kind).unwrap();
+        let namespace = match row.scope {
+            Scope::Cluster => "",
+            Scope::Namespaced => "default",
+        };
+        let (api, name) = self.place(kind, &json!({"name": name, "namespace": namespace}));
         api.delete(&name, &DeleteParams::background())
             .await
             .unwrap();
@@ -142,7 +169,7 @@ impl Home {
     }
 
     /// Every object of the platform, and those its controllers put on planes.
-    async fn objects(&self) -> Objects {
+    pub(crate) async fn objects(&self) -> Objects {
         let mut objects = Objects::new();
         for row in choreo_model::registry() {
             let type_ = (&*row.api_version(), row.kind);
