@@ -222,7 +222,7 @@ fn same(found: &Outcome, wanted: &Outcome) -> Result<(), TestCaseError> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 16,
+        cases: 10,
         max_shrink_iters: 100,
         ..ProptestConfig::default()
     })]
