@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use choreo_packed::{Packed, shared};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use crate::status::{Failure, Result};
 
@@ -147,6 +147,16 @@ impl Stored {
     pub(crate) fn value(&self) -> Result<Value> {
         serde_json::from_slice(&self.json()).map_err(Failure::internal)
     }
+}
+
+/// The metadata of an object as they are written in its text.
+pub(crate) fn metadata_text(object: &[u8]) -> serde_json::Result<&str> {
+    #[derive(Deserialize)]
+    struct Object<'a> {
+        #[serde(borrow)]
+        metadata: &'a RawValue,
+    }
+    serde_json::from_slice::<Object<'_>>(object).map(|object| object.metadata.get())
 }
 
 /// What is read of every object.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     convert::{bytes_in_version, in_version},
     list::Page,
-    object::Stored,
+    object::{Stored, metadata_text},
     registry::Served,
     status::{Failure, Result},
     table::{self, Include},
@@ -34,7 +34,7 @@ impl Form {
     pub(crate) fn object(&self, kind: &Served, object: &Stored) -> Result<Bytes> {
         match self {
             Self::Whole(version) => bytes_in_version(kind, version, object),
-            Self::Metadata => bytes(&metadata_only(in_version(kind, object)?)),
+            Self::Metadata => of_metadata(object),
             Self::Table { .. } => bytes(&self.tree(kind, in_version(kind, object)?)),
         }
     }
@@ -132,6 +132,18 @@ impl Form {
         frames.push(Bytes::from_static(b"]}"));
         Ok(frames)
     }
+}
+
+/// The metadata alone, which are the same in every version of a kind.
+fn of_metadata(object: &Stored) -> Result<Bytes> {
+    let text = object.json();
+    let metadata = metadata_text(&text).map_err(Failure::internal)?;
+    let text = [
+        r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#,
+        metadata,
+        "}",
+    ];
+    Ok(Bytes::from(text.concat()))
 }
 
 fn metadata_only(mut object: Value) -> Value {
