@@ -1,10 +1,13 @@
 //! The chain of deployment records: each holds the hash of the one before, its outcome included, and
 //! the status of the binding holds that of the last. Whoever changes, takes away or adds a record
-//! would have to write all that follow anew, and the binding.
+//! would have to write all that follow anew, and the binding. Where the oldest are pruned, each record
+//! names the last that is gone: there the chain begins.
 
 use std::collections::BTreeMap;
 
-use choreo_model::history::{DeploymentRecordSpec, DeploymentRecordStatus, HistoryHead, Outcome};
+use choreo_model::history::{
+    Checkpoint, DeploymentRecordSpec, DeploymentRecordStatus, HistoryHead, Outcome,
+};
 use choreo_model::rendered::RenderedResource;
 use choreo_model::{DeploymentRecord, history::Action, names};
 use serde::Serialize;
@@ -93,16 +96,21 @@ fn check<'a>(chain: &[&'a DeploymentRecord]) -> Result<Option<&'a DeploymentReco
         record: record.name().to_owned(),
         problem,
     };
-    for record in chain {
+    // What came before the place that the newest names is no part of the history any more, although some
+    // of it may not be gone yet.
+    let start = chain.last().and_then(|last| last.spec.pruned.as_ref());
+    let first = start.map_or(0, |start| start.sequence) + 1;
+    let kept = || chain.iter().filter(|record| record.spec.sequence >= first);
+    for record in kept() {
         check_content(record).map_err(|problem| broken(record, problem))?;
     }
     let mut before: Option<&DeploymentRecord> = None;
-    for record in chain {
+    for record in kept() {
         if let Some(open) = before.filter(|before| before.status.outcome.is_none()) {
             let problem = format!("it has no outcome, but {} follows", record.name());
             return Err(broken(open, problem));
         }
-        check_place(record, before).map_err(|problem| broken(record, problem))?;
+        check_place(record, before, start).map_err(|problem| broken(record, problem))?;
         before = Some(record);
     }
     Ok(before)
@@ -124,16 +132,21 @@ fn check_content(record: &DeploymentRecord) -> Result<(), String> {
     check_outcome(record)
 }
 
-fn check_place(record: &DeploymentRecord, before: Option<&DeploymentRecord>) -> Result<(), String> {
+fn check_place(
+    record: &DeploymentRecord,
+    before: Option<&DeploymentRecord>,
+    start: Option<&Checkpoint>,
+) -> Result<(), String> {
     let spec = &record.spec;
-    let expected = before.map_or(1, |before| before.spec.sequence + 1);
+    let start = start.map_or((0, ""), |start| (start.sequence, start.hash.as_str()));
+    let expected = before.map_or(start.0, |before| before.spec.sequence) + 1;
     if spec.sequence != expected {
         return Err(format!(
             "number {} stands where number {expected} belongs",
             spec.sequence
         ));
     }
-    let last_hash = before.map_or("", |before| before.status.hash.as_str());
+    let last_hash = before.map_or(start.1, |before| before.status.hash.as_str());
     if spec.previous_hash != last_hash {
         let (wanted, name) = (
             &spec.previous_hash,

@@ -178,7 +178,7 @@ impl Executor {
 
     async fn delete(&self, home: Home, object: &Value, uid: &str, outcome: &mut Outcome) {
         let preconditions = Preconditions {
-            uid: Some(uid.to_owned()),
+            uid: (!uid.is_empty()).then(|| uid.to_owned()),
             resource_version: None,
         };
         let params = DeleteParams {

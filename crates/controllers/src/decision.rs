@@ -36,13 +36,14 @@ pub enum Write {
         /// A hash of what is wanted, by which it is known that nothing has changed since.
         hash: u64,
     },
-    /// Deletion of the object with this identifier.
+    /// Deletion of the object with this identifier, or of whichever has this name where there can be no
+    /// other.
     Delete {
         /// Where.
         home: Home,
         /// apiVersion, kind, metadata.name and metadata.namespace.
         object: Value,
-        /// The identifier; an object of the same name made since stays.
+        /// The identifier: an object of the same name made since stays. Empty where the name says all.
         uid: String,
     },
     /// The status of another object of the platform.

@@ -51,10 +51,23 @@ pub struct DeploymentRecordSpec {
     /// When it began.
     #[schemars(extend("format" = "date-time"))]
     pub started_at: String,
+    /// Up to where the history is pruned: the first record that is kept follows this one. Left out
+    /// while all are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Checkpoint>,
     /// The hash of the record before, its outcome included; empty for the first.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub previous_hash: String,
     /// The hash of all of the above, and of the record's name and namespace.
+    pub hash: String,
+}
+
+/// A place in a history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Checkpoint {
+    /// The number of a record.
+    pub sequence: i64,
+    /// The hash of that record, its outcome included.
     pub hash: String,
 }
 
@@ -208,6 +221,12 @@ pub struct HistoryHead {
     /// More about how it ended.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Up to where the history is pruned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pruned: Option<Checkpoint>,
+    /// Up to where it is pruned next, once enough has followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_checkpoint: Option<Checkpoint>,
 }
 
 impl Spec for DeploymentRecordSpec {

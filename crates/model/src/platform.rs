@@ -1,6 +1,7 @@
 //! Environments and the pipelines between them.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,10 @@ pub struct EnvironmentSpec {
     /// of their project says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress: Option<Egress>,
+    /// How many deployments of each component, managed resource and cell the history keeps at least;
+    /// left out, a thousand. Older ones are deleted now and then, before there are twice as many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_limit: Option<NonZeroU32>,
 }
 
 /// What was observed of an environment: `Ready`.

@@ -39,6 +39,7 @@ fn open(uid: &str, before: Option<&DeploymentRecord>) -> DeploymentRecord {
         reason: "CVE-2026-1, \"at once\" ü".to_owned(),
         plan_digest: plan_digest(&[]),
         started_at: "2026-01-02T03:04:05Z".to_owned(),
+        pruned: None,
         previous_hash: before.map_or_else(String::new, |before| before.status.hash.clone()),
         hash: String::new(),
     };
@@ -221,4 +222,59 @@ proptest! {
         let found = broken.iter().any(|broken| names.contains(&broken.record));
         prop_assert_eq!(found, changed, "{:?} for {:?}", broken, &records[which]);
     }
+}
+
+/// A chain of six records, the last of which says that it begins after the third.
+fn pruned_chain() -> Vec<DeploymentRecord> {
+    let mut chain = chain("u", 5);
+    let mut last = open("u", chain.last());
+    last.spec.pruned = Some(Checkpoint {
+        sequence: 3,
+        hash: chain[2].status.hash.clone(),
+    });
+    last.spec.hash = hash("default", last.name(), &last.spec);
+    chain.push(ended(last));
+    chain
+}
+
+#[test]
+fn a_history_may_begin_where_its_newest_record_says() {
+    let chain = pruned_chain();
+    let bindings = bound("u", Some(head(&chain[5])));
+    check_chain(&chain[3..], &bindings, &[]);
+    // What is not gone yet is no part of it.
+    check_chain(&chain[1..], &bindings, &[]);
+    check_chain(&chain, &bindings, &[]);
+    check_chain(
+        &chain[4..],
+        &bindings,
+        &["number 5 stands where number 4 belongs"],
+    );
+    check_chain(
+        &chain[3..5],
+        &bindings,
+        &["number 4 stands where number 1 belongs"],
+    );
+}
+
+#[test]
+fn a_beginning_that_was_made_up_is_found() {
+    let mut chain = pruned_chain();
+    let bindings = bound("u", Some(head(&chain[5])));
+    let mut other = chain.clone();
+    other[5].spec.pruned = None;
+    check_chain(&other[3..], &bindings, &["it was changed"]);
+    // Also where the record is written anew: the binding knows its hash.
+    let name = chain[5].name().to_owned();
+    let spec = &mut chain[5].spec;
+    let checkpoint = spec.pruned.as_mut().unwrap();
+    *checkpoint = Checkpoint {
+        sequence: 4,
+        hash: spec.previous_hash.clone(),
+    };
+    spec.hash = hash("default", &name, spec);
+    let last = ended(chain.remove(5));
+    let mut short = chain.split_off(4);
+    short.push(last);
+    check_chain(&short, &bindings, &["it follows a record of the hash"]);
 }

@@ -5,22 +5,24 @@
 //! a record is stored before the binding speaks of it, and the binding tells the outcome before the
 //! record does. Whatever is missing is made up for from the other.
 
+mod pruning;
 mod recorded;
+mod told;
 
 use choreo_compiler::history;
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::history::{
-    Action, DeploymentRecordSpec, DeploymentRecordStatus, HistoryHead, Outcome, RecordedBinding,
+    Action, Checkpoint, DeploymentRecordSpec, DeploymentRecordStatus, HistoryHead, Outcome,
+    RecordedBinding,
 };
-use choreo_model::project::ProjectReleaseBindingSpec;
-use choreo_model::release::ReleaseBindingSpec;
-use choreo_model::resource::ResourceReleaseBindingSpec;
 use choreo_model::{DeploymentRecord, Object, RenderedRelease, Spec as _, labels, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use self::pruning::Marks;
 pub(super) use self::recorded::Recorded;
 use self::recorded::configuration;
+pub(super) use self::told::decide;
 use super::{Context, apply, changed, metadata};
 use crate::decision::{Decision, Write};
 use crate::key::{By, Key};
@@ -132,13 +134,14 @@ pub(super) fn close<T: Recorded>(
     let stored = chain.next_open();
     let stored = stored.filter(|stored| stored.spec.action != Action::Delete);
     let first = match (open, stored) {
-        (Some(open), _) => Some(chain.replaced(open)),
+        (Some(open), _) => Some((Vec::new(), chain.replaced(open))),
         (None, Some(stored)) => Some(chain.adopted(stored)),
         (None, None) => None,
     };
-    if let Some(head) = first {
+    if let Some((writes, head)) = first {
         return Some(Decision {
             manager,
+            writes,
             status: changed(&binding.status, &status(head)),
             look_again: Some(context.now.0 + PAUSE),
             ..Decision::default()
@@ -250,39 +253,78 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
     }
 
     fn open(&self) -> Step {
-        if let Some(there) = self.next_open() {
+        let (writes, head, look_again) = match self.next_open() {
             // The binding may speak of it already, where that was not seen yet; a status that comes
             // late wakes nobody.
-            return Step {
-                look_again: Some(self.context.now.0 + PAUSE),
-                ..Step::at(Some(self.adopted(there)))
-            };
-        }
-        let (writes, head) = self.write(self.record(&text(&self.context.now)));
+            Some(there) => {
+                let (writes, head) = self.adopted(there);
+                (writes, head, Some(self.context.now.0 + PAUSE))
+            }
+            None => {
+                let (writes, head) = self.write(self.record(&text(&self.context.now)));
+                (writes, head, None)
+            }
+        };
         Step {
             writes,
+            look_again,
             ..Step::at(Some(head))
         }
     }
 
-    /// A record that was stored before the binding could speak of it.
-    fn adopted(&self, there: &DeploymentRecord) -> HistoryHead {
+    /// A record that was stored before the binding could speak of it. What it prunes may still be there.
+    fn adopted(&self, there: &DeploymentRecord) -> (Vec<Write>, HistoryHead) {
         let spec = &there.spec;
         // It may be about what has changed again since.
         let wanted = DeploymentRecordSpec {
             hash: spec.hash.clone(),
+            pruned: spec.pruned.clone(),
             ..self.record(&spec.started_at)
         };
         let same = wanted == *spec;
-        HistoryHead {
+        let head = HistoryHead {
             sequence: spec.sequence,
             hash: spec.hash.clone(),
             release: spec.release.clone(),
             earlier: self.earlier(&spec.release),
             generation: if same { self.binding.generation() } else { 0 },
             rendered: self.effect.generation().unwrap_or_default(),
+            pruned: spec.pruned.clone(),
+            next_checkpoint: self.next_checkpoint(spec.pruned.as_ref()),
             ..HistoryHead::default()
+        };
+        (self.prune(spec.pruned.as_ref()), head)
+    }
+
+    /// Up to where the history is pruned next, where a record says that it is pruned up to `pruned`.
+    fn next_checkpoint(&self, pruned: Option<&Checkpoint>) -> Option<Checkpoint> {
+        let marks = self.marks();
+        if marks.pruned.as_ref() == pruned {
+            return marks.next;
         }
+        // How much is kept was changed meanwhile.
+        let head = self.head()?;
+        let last = Checkpoint {
+            sequence: head.sequence,
+            hash: head.hash.clone(),
+        };
+        if head.pruned.as_ref() == pruned {
+            head.next_checkpoint.clone()
+        } else {
+            Some(last)
+        }
+    }
+
+    fn marks(&self) -> Marks {
+        let limit = pruning::limit(self.context, self.binding.spec.environment());
+        pruning::marks(self.head(), limit)
+    }
+
+    /// Deletes the records up to `pruned`.
+    fn prune(&self, pruned: Option<&Checkpoint>) -> Vec<Write> {
+        let before = self.head().and_then(|head| head.pruned.as_ref());
+        let binding = (self.binding.name(), self.binding.uid());
+        pruning::deletes(self.context, binding, before, pruned)
     }
 
     /// What was deployed before `release`, the latest first.
@@ -308,6 +350,8 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
             earlier: self.earlier(&spec.release),
             generation: self.binding.generation(),
             rendered: self.effect.generation().unwrap_or_default(),
+            pruned: spec.pruned.clone(),
+            next_checkpoint: self.next_checkpoint(spec.pruned.as_ref()),
             ..HistoryHead::default()
         };
         let spec = DeploymentRecordSpec { hash, ..spec };
@@ -325,7 +369,10 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
             &metadata(namespace, &name, &[]),
             &spec,
         );
-        (before.into_iter().chain(record).collect(), head)
+        // What is pruned goes once the record is there that says so.
+        let writes = before.into_iter().chain(record);
+        let writes = writes.chain(self.prune(spec.pruned.as_ref()));
+        (writes.collect(), head)
     }
 
     /// The next record, without its hash.
@@ -367,6 +414,7 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
             reason: either(labels::CHANGE_REASON, labels::CHANGE_CAUSE),
             plan_digest: self.effect.digest(self.context),
             started_at: started_at.to_owned(),
+            pruned: self.marks().pruned,
             previous_hash: self
                 .head()
                 .map_or_else(String::new, |head| head.hash.clone()),
@@ -429,48 +477,4 @@ fn text(time: &Time) -> String {
     let text = serde_json::to_value(time);
     let text = text.ok().and_then(|text| text.as_str().map(str::to_owned));
     text.unwrap_or_default()
-}
-
-/// The decision about a record that has no outcome: it gets that of which its binding tells.
-pub(super) fn decide(context: &Context<'_>) -> Decision {
-    let Some(record) = context.view.own::<DeploymentRecordSpec>(context.key) else {
-        return Decision::default();
-    };
-    Decision {
-        manager: MANAGER,
-        status: told(context, record).and_then(|status| changed(&record.status, &status)),
-        ..Decision::default()
-    }
-}
-
-fn told(context: &Context<'_>, record: &DeploymentRecord) -> Option<DeploymentRecordStatus> {
-    let spec = &record.spec;
-    if spec.action == Action::Delete {
-        let status = history::end(&spec.hash, Outcome::Succeeded, &spec.started_at, "");
-        return Some(status);
-    }
-    match spec.binding.kind.as_str() {
-        ReleaseBindingSpec::KIND => told_by::<ReleaseBindingSpec>(context, record),
-        ProjectReleaseBindingSpec::KIND => told_by::<ProjectReleaseBindingSpec>(context, record),
-        ResourceReleaseBindingSpec::KIND => told_by::<ResourceReleaseBindingSpec>(context, record),
-        _ => None,
-    }
-}
-
-/// What its binding tells of a record.
-fn told_by<T: Recorded>(
-    context: &Context<'_>,
-    record: &DeploymentRecord,
-) -> Option<DeploymentRecordStatus> {
-    let (spec, known) = (&record.spec, &record.spec.binding);
-    let namespace = record.namespace();
-    let binding = context.view.get_with_status::<T>(namespace, &known.name);
-    let Some(binding) = binding.filter(|binding| binding.uid() == known.uid) else {
-        let why = format!("{} was deleted", known.kind);
-        let now = text(&context.now);
-        return Some(history::end(&spec.hash, Outcome::Superseded, &now, &why));
-    };
-    let head = T::head(&binding.status)?;
-    let ended = head.sequence == spec.sequence && head.outcome.is_some();
-    ended.then(|| status_of(head))
 }

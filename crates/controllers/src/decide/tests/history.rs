@@ -340,6 +340,52 @@ impl World {
     }
 }
 
+impl World {
+    /// Says how many records development keeps.
+    fn keeps(&mut self, limit: u32) {
+        self.edit(("Environment", "development"), |environment| {
+            environment["spec"]["historyLimit"] = json!(limit);
+        });
+    }
+}
+
+#[test]
+fn the_oldest_records_go_and_the_history_begins_where_the_newest_says() {
+    let mut world = World::deployed();
+    world.keeps(2);
+    world.record();
+    for number in 2..=7 {
+        world.happen(Happening::Configured, number);
+        world.record();
+    }
+    let kept: Vec<i64> = world.own().iter().map(|one| one.spec.sequence).collect();
+    assert_eq!(kept, [5, 6, 7]);
+    let pruned = world.own()[2].spec.pruned.clone().unwrap();
+    assert_eq!(pruned.sequence, 4);
+    assert_eq!(pruned.hash, world.own()[0].spec.previous_hash);
+    // A binding that goes leaves a history that still tells where it begins.
+    world.edit(BINDING, |binding| {
+        binding["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        binding["metadata"]["finalizers"] = json!(["openchoreo.dev/releasebinding-cleanup"]);
+    });
+    world.gone(("RenderedRelease", "web-development"));
+    for _ in 0..2 {
+        world.crash(BINDING, usize::MAX);
+        let decision = world.decide(BINDING.0, BINDING.1);
+        if let Some(status) = decision.status {
+            world.edit(BINDING, |binding| binding["status"] = status);
+        }
+    }
+    world.crash(BINDING, usize::MAX);
+    world.gone(BINDING);
+    for record in world.own() {
+        world.live(&[("DeploymentRecord", record.name())]);
+    }
+    world.check_history();
+    let last = world.own().pop().unwrap().spec;
+    assert_eq!((last.sequence, last.action.as_str()), (8, "Delete"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -347,9 +393,11 @@ proptest! {
     /// what is in effect.
     #[test]
     fn no_crash_breaks_a_history(
-        story in vec((select(&HAPPENINGS[..]), 0usize..4, any::<bool>()), 1..6),
+        story in vec((select(&HAPPENINGS[..]), 0usize..6, any::<bool>()), 1..8),
+        limit in 1u32..4,
     ) {
         let mut world = World::deployed();
+        world.keeps(limit);
         for (number, (what, writes, rests)) in story.into_iter().enumerate() {
             world.happen(what, number);
             for _ in 0..3 {
@@ -369,5 +417,9 @@ proptest! {
         prop_assert_eq!(&history["generation"], &binding["metadata"]["generation"]);
         let last = world.own().pop().unwrap();
         prop_assert_eq!(&history["sequence"], &json!(last.spec.sequence));
+        let begin = history["pruned"]["sequence"].as_i64().unwrap_or_default();
+        let kept: Vec<i64> = world.own().iter().map(|one| one.spec.sequence).collect();
+        let wanted: Vec<i64> = (begin + 1..=last.spec.sequence).collect();
+        prop_assert_eq!(kept, wanted, "nothing that is pruned is left");
     }
 }

@@ -158,6 +158,17 @@ impl World {
                 self.put(object);
                 told
             }
+            Write::Delete { object, .. } if object["kind"] == "DeploymentRecord" => {
+                let name = object["metadata"]["name"].as_str().unwrap();
+                let record = self
+                    .stored
+                    .remove(&Key::new("DeploymentRecord", "default", name));
+                let was_there = record.is_some();
+                if let Some(record) = record {
+                    self.index.apply(Change::Deleted(record));
+                }
+                was_there
+            }
             Write::Apply {
                 home: Home::Plane(_),
                 ..
