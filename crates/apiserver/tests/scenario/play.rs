@@ -32,8 +32,9 @@ const USUAL: [&str; 6] = [
 ];
 /// What stands in an answer when the scenario could not go on.
 pub(crate) const STOPPED: &str = "stopped";
-/// How long an answer, an event or a condition may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an answer, an event or a condition may take. A busy oracle leaves out what it sends at its
+/// leisure, like bookmarks, several times over.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A server, as seen by its administrator and by anybody.
 #[derive(Clone)]

@@ -253,18 +253,14 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
     }
 
     fn open(&self) -> Step {
-        let (writes, head, look_again) = match self.next_open() {
-            // The binding may speak of it already, where that was not seen yet; a status that comes
-            // late wakes nobody.
-            Some(there) => {
-                let (writes, head) = self.adopted(there);
-                (writes, head, Some(self.context.now.0 + PAUSE))
-            }
-            None => {
-                let (writes, head) = self.write(self.record(&text(&self.context.now)));
-                (writes, head, None)
-            }
+        let there = self.next_open();
+        let (writes, head) = match there {
+            Some(there) => self.adopted(there),
+            None => self.write(self.record(&text(&self.context.now))),
         };
+        // The binding may speak of it already, where that was not seen yet; a status that comes late
+        // wakes nobody.
+        let look_again = there.map(|_| self.context.now.0 + PAUSE);
         Step {
             writes,
             look_again,
