@@ -9,6 +9,7 @@ mod failure;
 mod fleet;
 mod folder;
 mod follow;
+mod heap;
 mod kinds;
 mod manager;
 mod manifest;

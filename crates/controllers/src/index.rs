@@ -29,14 +29,14 @@ pub enum Change {
     Applied(Value),
     /// An object of the platform is gone.
     Deleted(Value),
-    /// Exactly these objects of a kind of the platform are there.
-    Replaced(&'static str, Vec<Value>),
+    /// Of a kind of the platform exactly these objects are there, and each was applied.
+    Listed(&'static str, BTreeSet<Key>),
     /// An object of a plane is there, as it is now.
     LiveApplied(usize, Value),
     /// An object of a plane is gone.
     LiveDeleted(usize, Value),
-    /// Exactly these objects of a type are on a plane.
-    LiveReplaced {
+    /// Of a type exactly these objects are on a plane, and each was applied.
+    LiveListed {
         /// The plane.
         home: usize,
         /// `group/version`, or the version alone for the core group.
@@ -44,7 +44,7 @@ pub enum Change {
         /// The kind.
         kind: String,
         /// The objects.
-        objects: Vec<Value>,
+        listed: BTreeSet<LiveKey>,
     },
 }
 
@@ -125,17 +125,17 @@ impl Index {
                     self.forget(&key, &mut woken);
                 }
             }
-            Change::Replaced(kind, objects) => self.replace(kind, objects, &mut woken),
+            Change::Listed(kind, listed) => self.keep_only(kind, &listed, &mut woken),
             Change::LiveApplied(home, object) => self.keep_live(home, &object, &mut woken),
             Change::LiveDeleted(home, object) => {
                 self.forget_live(&LiveKey::of(home, &object), &mut woken);
             }
-            Change::LiveReplaced {
+            Change::LiveListed {
                 home,
                 api_version,
                 kind,
-                objects,
-            } => self.replace_live(home, (&api_version, &kind), &objects, &mut woken),
+                listed,
+            } => self.keep_only_live(home, (&api_version, &kind), &listed, &mut woken),
         }
         woken
     }
@@ -332,16 +332,11 @@ impl Index {
         }
     }
 
-    fn replace(&mut self, kind: &'static str, objects: Vec<Value>, woken: &mut BTreeSet<Key>) {
-        let mut gone: BTreeSet<Key> = self.tables.keys(kind).into_iter().collect();
-        for object in objects {
-            if let Some(key) = platform_key(&object) {
-                gone.remove(&key);
+    fn keep_only(&mut self, kind: &'static str, listed: &BTreeSet<Key>, woken: &mut BTreeSet<Key>) {
+        for key in self.tables.keys(kind) {
+            if !listed.contains(&key) {
+                self.forget(&key, woken);
             }
-            self.keep(object, woken);
-        }
-        for key in gone {
-            self.forget(&key, woken);
         }
     }
 
@@ -485,18 +480,14 @@ impl Index {
         }
     }
 
-    fn replace_live(
+    fn keep_only_live(
         &mut self,
         home: usize,
         (api_version, kind): (&str, &str),
-        objects: &[Value],
+        listed: &BTreeSet<LiveKey>,
         woken: &mut BTreeSet<Key>,
     ) {
         let is_namespace = kind == "Namespace" && api_version == "v1";
-        let listed: BTreeSet<LiveKey> = objects
-            .iter()
-            .map(|object| LiveKey::of(home, object))
-            .collect();
         let known = self.live.keys().filter(|key| {
             key.home == home && &*key.api_version == api_version && &*key.kind == kind
         });
@@ -514,9 +505,6 @@ impl Index {
                     })
                     .filter(|key| !listed.contains(key)),
             );
-        }
-        for object in objects {
-            self.keep_live(home, object, woken);
         }
         for key in gone {
             self.forget_live(&key, woken);

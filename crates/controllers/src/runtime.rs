@@ -174,10 +174,10 @@ impl Runtime {
 
     fn take_in(&mut self, change: Change) {
         match &change {
-            Change::Replaced(kind, _) => {
+            Change::Listed(kind, _) => {
                 self.awaited.remove(&Source::Platform(kind));
             }
-            Change::LiveReplaced {
+            Change::LiveListed {
                 home,
                 api_version,
                 kind,

@@ -2,7 +2,9 @@
 
 use choreo_model::Spec as _;
 use choreo_model::history::DeploymentRecordSpec;
+use choreo_packed::shared;
 use futures::{StreamExt, pin_mut};
+use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
@@ -13,6 +15,8 @@ use tokio::sync::mpsc::Sender;
 
 use crate::act;
 use crate::index::{Change, live_selector};
+use crate::key::Key;
+use crate::live::LiveKey;
 use crate::whole::Whole;
 
 /// What is watched.
@@ -102,7 +106,7 @@ pub(crate) async fn run(client: Client, source: Source, changes: Sender<Change>)
             }
             Ok(None) => {
                 // A type that is not served has no objects.
-                let Ok(()) = changes.send(source.replaced(Vec::new())).await else {
+                let Ok(()) = changes.send(source.listed(Vec::new())).await else {
                     return;
                 };
             }
@@ -150,10 +154,10 @@ async fn follow(
     }
     let events = watch(api, config).default_backoff();
     pin_mut!(events);
-    let mut listed = Vec::new();
+    let mut listed: Vec<(String, String)> = Vec::new();
     while let Some(event) = events.next().await {
         if event.as_ref().is_err_and(is_unserved) {
-            changes.send(source.replaced(Vec::new())).await.ok()?;
+            changes.send(source.listed(Vec::new())).await.ok()?;
             return Some(());
         }
         if let Some(change) = source.change(event, resource, &mut listed) {
@@ -179,12 +183,13 @@ impl Source {
         tracing::warn!(source = ?self, error, "{what}; it is tried again");
     }
 
-    /// What an event means for the index. A list is held back until it is complete.
+    /// What an event means for the index. What is `listed` is kept by namespace and name until the list
+    /// is complete: only then it is known what is gone.
     fn change(
         &self,
         event: Result<Event<Whole>, watcher::Error>,
         resource: &ApiResource,
-        listed: &mut Vec<Value>,
+        listed: &mut Vec<(String, String)>,
     ) -> Option<Change> {
         match event {
             Ok(Event::Init) => {
@@ -192,10 +197,11 @@ impl Source {
                 None
             }
             Ok(Event::InitApply(object)) => {
-                listed.push(object.into_value(resource));
-                None
+                let namespace = object.namespace().unwrap_or_default();
+                listed.push((namespace, object.name_any()));
+                Some(self.applied(object.into_value(resource)))
             }
-            Ok(Event::InitDone) => Some(self.replaced(std::mem::take(listed))),
+            Ok(Event::InitDone) => Some(self.listed(std::mem::take(listed))),
             Ok(Event::Apply(object)) => Some(self.applied(object.into_value(resource))),
             Ok(Event::Delete(object)) => Some(self.deleted(object.into_value(resource))),
             Err(error) => {
@@ -219,19 +225,32 @@ impl Source {
         }
     }
 
-    fn replaced(&self, objects: Vec<Value>) -> Change {
+    fn listed(&self, names: Vec<(String, String)>) -> Change {
+        let names = names.into_iter();
         match self {
-            Self::Platform(kind) => Change::Replaced(kind, objects),
+            Self::Platform(kind) => {
+                let key = |(namespace, name): (String, String)| Key::new(kind, &namespace, &name);
+                Change::Listed(kind, names.map(key).collect())
+            }
             Self::Live {
                 home,
                 api_version,
                 kind,
-            } => Change::LiveReplaced {
-                home: *home,
-                api_version: api_version.clone(),
-                kind: kind.clone(),
-                objects,
-            },
+            } => {
+                let key = |(namespace, name): (String, String)| LiveKey {
+                    home: *home,
+                    api_version: shared(api_version),
+                    kind: shared(kind),
+                    namespace: shared(&namespace),
+                    name: shared(&name),
+                };
+                Change::LiveListed {
+                    home: *home,
+                    api_version: api_version.clone(),
+                    kind: kind.clone(),
+                    listed: names.map(key).collect(),
+                }
+            }
         }
     }
 }

@@ -201,6 +201,7 @@ pub(crate) struct Serve {
 
 /// Serves the API on a folder until the standard input ends; prints the path of a kubeconfig.
 pub(crate) fn serve(settings: &Serve) -> Result<(), Box<dyn std::error::Error>> {
+    crate::allocation::give_back_at_rest();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

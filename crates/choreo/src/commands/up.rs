@@ -22,6 +22,7 @@ use crate::{
     failure::{self, Failure, Result},
     folder::{Folder, Lock, Running},
     follow::{self, Awaited, Followed, Scope},
+    heap,
     manifest::{self, Document},
     platform::{Part, Parts, Platform, Settings, Signals, Wish, log_to},
     terminal::{self, Style},
@@ -53,6 +54,7 @@ pub(crate) fn run(folder: &Folder, args: &Up, verbose: u8) -> Result {
         return detach(folder, args, &documents, verbose);
     }
     log_to(folder, verbose)?;
+    heap::give_back_at_rest();
     runtime()?.block_on(Box::pin(here(folder, lock, args, &documents)))
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::decision::Write;
 use crate::index::Change;
+use crate::key::Key;
 use crate::live::LiveKey;
 
 /// Why a write was refused.
@@ -59,30 +60,30 @@ impl Api {
             let listed = kinds.remove(&(row.api_version(), row.kind.to_owned()));
             let mut listed = listed.unwrap_or_default();
             listed.retain(is_watched);
-            changes.push(Change::Replaced(row.kind, listed));
+            let keys = listed.iter().map(|object| {
+                let metadata = &object["metadata"];
+                let namespace = metadata["namespace"].as_str().unwrap_or_default();
+                Key::new(row.kind, namespace, metadata["name"].as_str().unwrap())
+            });
+            let all = Change::Listed(row.kind, keys.collect());
+            changes.extend(listed.into_iter().map(Change::Applied).chain([all]));
         }
-        changes.extend(kinds.into_iter().map(|((api_version, kind), objects)| {
-            Change::LiveReplaced {
-                home: 0,
-                api_version,
-                kind,
-                objects,
-            }
-        }));
+        for ((api_version, kind), objects) in kinds {
+            changes.extend(listed(&api_version, &kind, objects));
+        }
         changes
     }
 
     /// The objects of a type of the plane.
-    pub(super) fn list(&self, api_version: &str, kind: &str) -> Change {
+    pub(super) fn list(&self, api_version: &str, kind: &str) -> Vec<Change> {
         let is_of_type =
             |(key, _): &(&LiveKey, &Value)| *key.api_version == *api_version && *key.kind == *kind;
-        let listed = self.objects.iter().filter(is_of_type);
-        Change::LiveReplaced {
-            home: 0,
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-            objects: listed.map(|(_, object)| object.clone()).collect(),
-        }
+        let found = self.objects.iter().filter(is_of_type);
+        listed(
+            api_version,
+            kind,
+            found.map(|(_, object)| object.clone()).collect(),
+        )
     }
 
     /// Carries a write out.
@@ -268,6 +269,20 @@ fn gone(object: Value) -> Change {
     } else {
         Change::LiveDeleted(0, object)
     }
+}
+
+/// What a list of a type of the plane brings.
+fn listed(api_version: &str, kind: &str, objects: Vec<Value>) -> Vec<Change> {
+    let all = Change::LiveListed {
+        home: 0,
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        listed: objects.iter().map(key).collect(),
+    };
+    let each = objects
+        .into_iter()
+        .map(|object| Change::LiveApplied(0, object));
+    each.chain([all]).collect()
 }
 
 pub(super) fn key(object: &Value) -> LiveKey {

@@ -178,8 +178,9 @@ impl World {
             .filter(|(version, kind)| !self.index.is_watched(0, &format!("{version}/{kind}")))
             .collect();
         for (version, kind) in new {
-            let listed = self.api.list(&version, &kind);
-            self.queue.extend(self.index.apply(listed));
+            for change in self.api.list(&version, &kind) {
+                self.queue.extend(self.index.apply(change));
+            }
         }
     }
 
