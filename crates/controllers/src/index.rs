@@ -7,7 +7,7 @@ use choreo_model::organization::OrganizationSpec;
 use choreo_model::rendered::RenderedReleaseSpec;
 use choreo_model::{RenderedRelease, Spec as _, labels};
 use choreo_packed::shared;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use crate::act::Written;
@@ -15,9 +15,10 @@ use crate::calls::Answer;
 use crate::decision::{Home, Write};
 use crate::health;
 use crate::key::{Group, Key, Target};
-use crate::live::{Edition, Live, LiveKey, PodOwner};
+use crate::live::{Live, LiveKey, PodOwner};
 use crate::manifests::Manifests;
 use crate::material;
+use crate::placements::{Placements, Standing};
 use crate::readers::Readers;
 use crate::tables::{Kept as _, Tables, Touched};
 use crate::usage::{Ledger, Usage};
@@ -48,30 +49,6 @@ pub enum Change {
     },
 }
 
-/// How long a watch may take to bring what was written.
-const UNSEEN: SignedDuration = SignedDuration::from_secs(5);
-
-/// What was last written of a live object.
-struct Placed {
-    /// A hash of what was wanted.
-    hash: u64,
-    edition: Edition,
-    at: Timestamp,
-}
-
-/// How a live object stands to what is wanted of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It is to be written: it never was, or something else was, or somebody has changed it.
-    Due,
-    /// It was written, and no watch has brought it so far, for which there is time until then.
-    Awaited(Timestamp),
-    /// It was written, and no watch has brought it in time.
-    Lost,
-    /// It is as it was written.
-    Seen,
-}
-
 /// A write that failed, and how often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -92,8 +69,7 @@ pub struct Index {
     failing_pods: BTreeMap<String, BTreeMap<LiveKey, String>>,
     /// Types of live objects whose first list has arrived.
     watched: BTreeSet<(usize, String)>,
-    /// What was last written of live objects.
-    written: BTreeMap<LiveKey, Placed>,
+    placements: Placements,
     failures: BTreeMap<Key, Failure>,
     /// What came of requests, by their identifier.
     answers: BTreeMap<Key, BTreeMap<String, Answer>>,
@@ -150,15 +126,7 @@ impl Index {
 
     /// Remembers that a live object was written; returns whether anything came of it.
     pub(crate) fn wrote(&mut self, written: Written, now: Timestamp) -> bool {
-        let (hash, edition) = (written.hash, written.edition);
-        let known = self.written.get(&written.key);
-        if known.is_some_and(|known| (known.hash, known.edition) == (hash, edition)) {
-            return false;
-        }
-        let at = now;
-        let placed = Placed { hash, edition, at };
-        self.written.insert(written.key, placed);
-        true
+        self.placements.note(written, now)
     }
 
     /// Remembers that writing for `key` failed.
@@ -241,21 +209,8 @@ impl Index {
 
     /// How a live object stands to what is wanted, of which `hash` is the hash.
     pub(crate) fn standing(&self, key: &LiveKey, hash: u64, now: Timestamp) -> Standing {
-        let placed = self.written.get(key).filter(|placed| placed.hash == hash);
-        let Some(placed) = placed else {
-            return Standing::Due;
-        };
         let edition = self.live.get(key).map(|live| live.edition);
-        if edition == Some(placed.edition) {
-            return Standing::Seen;
-        }
-        let until = placed.at + UNSEEN;
-        let is_behind = edition.is_none_or(|edition| edition.is_before(placed.edition));
-        match (is_behind, now < until) {
-            (true, true) => Standing::Awaited(until),
-            (true, false) => Standing::Lost,
-            (false, _) => Standing::Due,
-        }
+        self.placements.standing(key, hash, edition, now)
     }
 
     fn keep(&mut self, object: Value, woken: &mut BTreeSet<Key>) {
@@ -410,7 +365,7 @@ impl Index {
         if &*key.kind == "Pod" && &*key.api_version == "v1" {
             return self.keep_pod(key, None, woken);
         }
-        self.written.remove(key);
+        self.placements.forget(key);
         if let Some(old) = self.live.remove(key) {
             self.file_live(&old.release, key, false);
             self.wake(&Target::Live(old.release.as_ref().to_owned()), false, woken);

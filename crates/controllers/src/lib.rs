@@ -17,6 +17,7 @@ mod key;
 mod live;
 mod manifests;
 mod material;
+mod placements;
 mod planes;
 mod queue;
 mod readers;

@@ -9,10 +9,11 @@ use choreo_model::{Object, Organization, RenderedRelease, Spec as _};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::calls::Answer;
-use crate::index::{Failure, Index, Standing};
+use crate::index::{Failure, Index};
 use crate::key::{By, Group, Key, Target};
 use crate::live::{Live, LiveKey, PodOwner};
 use crate::manifests::{Manifest, Manifests};
+use crate::placements::Standing;
 use crate::tables::{Kept, kind_in};
 use crate::usage::Ledger;
 

@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, Obstacle, changed, hold, let_go, rendering, retention, some_of};
 use crate::decision::{Decision, Home, Write};
-use crate::index::Standing;
 use crate::live::{Live, LiveKey, Part, PodOwner};
 use crate::manifests::hash;
+use crate::placements::Standing;
 use crate::view::View;
 
 const MANAGER: &str = labels::RENDERED_RELEASE_CONTROLLER;
