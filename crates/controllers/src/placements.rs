@@ -43,8 +43,11 @@ impl Placements {
         if known.is_some_and(|known| (known.hash, known.edition) == (hash, edition)) {
             return false;
         }
-        let at = now;
-        let placed = Placed { hash, edition, at };
+        let placed = Placed {
+            hash,
+            edition,
+            at: now,
+        };
         self.0.insert(written.key, placed);
         true
     }

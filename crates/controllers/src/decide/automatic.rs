@@ -17,11 +17,11 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use super::gate::Gated;
-use super::{Context, apply, metadata, pipeline};
+use super::{Context, apply, metadata, no_later, pipeline};
 use crate::decision::Write;
 use crate::key::{By, groups};
 
-/// What is asked for now, and when to look again.
+/// The promotions to ask for, and when to look again.
 #[derive(Default)]
 pub(super) struct Asked {
     pub(super) writes: Vec<Write>,
@@ -30,7 +30,7 @@ pub(super) struct Asked {
 
 impl Asked {
     fn look(&mut self, time: Timestamp) {
-        self.look_again = Some(self.look_again.map_or(time, |known| known.min(time)));
+        no_later(&mut self.look_again, time);
     }
 }
 

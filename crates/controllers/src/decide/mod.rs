@@ -198,6 +198,11 @@ fn changed<S: Serialize + PartialEq>(old: &S, new: &S) -> Option<Value> {
     serde_json::to_value(new).ok()
 }
 
+/// Moves the time to look again, if there is one, forward to `time`.
+fn no_later(look_again: &mut Option<Timestamp>, time: Timestamp) {
+    *look_again = Some(look_again.map_or(time, |known| known.min(time)));
+}
+
 /// Adds `finalizer`, if it is missing.
 fn hold<T: Spec>(object: &Object<T>, finalizer: &str) -> Option<Write> {
     if object.has_finalizer(finalizer) {

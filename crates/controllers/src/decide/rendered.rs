@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Context, Obstacle, changed, hold, let_go, rendering, retention, some_of};
+use super::{Context, Obstacle, changed, hold, let_go, no_later, rendering, retention, some_of};
 use crate::decision::{Decision, Home, Write};
 use crate::live::{Live, LiveKey, Part, PodOwner};
 use crate::manifests::hash;
@@ -189,7 +189,7 @@ fn place(
             Standing::Seen => {}
             Standing::Awaited(until) => {
                 unseen = true;
-                look_again = Some(look_again.map_or(until, |known| known.min(until)));
+                no_later(&mut look_again, until);
             }
             Standing::Due => {
                 unseen = true;

@@ -14,7 +14,7 @@ use choreo_model::{Promotion, labels, names};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::{Context, Obstacle, rendering};
+use super::super::{Context, Obstacle, no_later, rendering};
 use super::road::Road;
 use crate::calls::{Answer, Request};
 use crate::decision::{Home, Write};
@@ -271,7 +271,7 @@ impl Run<'_> {
     }
 
     fn look(&mut self, time: Timestamp) {
-        self.look_again = Some(self.look_again.map_or(time, |known| known.min(time)));
+        no_later(&mut self.look_again, time);
     }
 }
 

@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 
 use self::road::Road;
-use super::{Context, Finalizing, Obstacle, changed, hold, readiness, rendered};
+use super::{Context, Finalizing, Obstacle, changed, hold, no_later, readiness, rendered};
 use crate::decision::{Decision, Event, Write};
 
 /// The field manager of promotions.
@@ -116,7 +116,7 @@ impl Step {
 
     /// Looks again no later than at `time`.
     fn look(mut self, time: Timestamp) -> Self {
-        self.look_again = Some(self.look_again.map_or(time, |known| known.min(time)));
+        no_later(&mut self.look_again, time);
         self
     }
 

@@ -7,7 +7,7 @@ use choreo_model::history::Action;
 use choreo_model::promotion::{Part, PlannedComponent, Progress, PromotionPhase};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::super::{Context, Obstacle};
+use super::super::{Context, Obstacle, no_later};
 use super::bound::{self, Bound};
 use super::road::Road;
 use super::{Step, brakes, counted, others, plan};
@@ -193,7 +193,7 @@ fn settle(
     if time <= context.now.0 {
         one.progress = Progress::Ready;
     } else {
-        look(step, time);
+        no_later(&mut step.look_again, time);
     }
     true
 }
@@ -214,7 +214,7 @@ fn due(
     let started = one.started_at.as_ref().filter(|_| under_way)?;
     let end = started.0 + limit;
     if context.now.0 < end {
-        look(step, end);
+        no_later(&mut step.look_again, end);
         return None;
     }
     let seconds = limit.as_secs();
@@ -223,10 +223,6 @@ fn due(
         one.part(),
         one.to
     ))
-}
-
-fn look(step: &mut Step, time: Timestamp) {
-    step.look_again = Some(step.look_again.map_or(time, |known| known.min(time)));
 }
 
 /// The conditions of a promotion that goes on, or has come to its end.
