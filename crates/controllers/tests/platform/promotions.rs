@@ -22,12 +22,11 @@ spec:
 
 /// Asks for a promotion of what runs in development, and approves it as bob.
 async fn promote(platform: &Platform, name: &str) -> String {
+    // A binding tells of a release a moment after its objects were applied.
     let bindings = platform.platform("binding", "default");
-    let source = bindings.get("web-development").await.unwrap();
-    let release = source.data["status"]["release"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let told = |binding: &Value| binding["status"]["release"] == binding["spec"]["releaseName"];
+    let source = platform.wait(bindings, "web-development", told).await;
+    let release = source["status"]["release"].as_str().unwrap().to_owned();
     let promotion = json!({
         "apiVersion": "openchoreo.dev/v1alpha1", "kind": "Promotion",
         "metadata": { "name": name, "namespace": "default" },
