@@ -1,6 +1,6 @@
 //! Rules of what makes pods.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     super::read::{at, flag, has, int, list, members, text},
@@ -63,7 +63,7 @@ pub(in crate::builtin) fn replication_controller(object: &Value, _: Option<&Valu
 
 pub(in crate::builtin) fn stateful_set(object: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
-    long_running(&mut causes, object, None, "statefulset");
+    long_running(&mut causes, &with_claims(object), None, "statefulset");
     let path = "spec.podManagementPolicy";
     one_of(
         &mut causes,
@@ -93,6 +93,30 @@ pub(in crate::builtin) fn stateful_set(object: &Value, old: Option<&Value>) -> V
         ));
     }
     causes
+}
+
+/// A stateful set whose template has the volumes that its pods get from the templates of claims.
+fn with_claims(object: &Value) -> Value {
+    let mut object = object.clone();
+    let claims: Vec<Value> = list(&object, "spec.volumeClaimTemplates")
+        .iter()
+        .map(|claim| text(claim, "metadata.name"))
+        .filter(|name| {
+            let volumes = list(&object, "spec.template.spec.volumes");
+            volumes.iter().all(|volume| text(volume, "name") != *name)
+        })
+        .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}))
+        .collect();
+    if let Some(spec) = object.pointer_mut("/spec/template/spec")
+        && let Some(fields) = spec.as_object_mut()
+        && !claims.is_empty()
+    {
+        let volumes = fields.entry("volumes").or_insert_with(|| json!([]));
+        if let Some(volumes) = volumes.as_array_mut() {
+            volumes.extend(claims);
+        }
+    }
+    object
 }
 
 /// Templates of claims without the status that some writers send along.
@@ -300,7 +324,6 @@ fn selects(selector: &Value, labels: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     type Check = fn(&Value, Option<&Value>) -> Vec<Cause>;
 
@@ -365,6 +388,18 @@ mod tests {
                 "Unsupported value: \"Never\": supported values: \"Always\"",
             )],
         );
+    }
+
+    #[test]
+    fn claims_of_a_stateful_set_are_volumes() {
+        let mut set = web("web");
+        set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}}]);
+        let mounts = json!([{"name": "data", "mountPath": "/data"}]);
+        set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = mounts;
+        check(stateful_set, &set, None, &[]);
+        set["spec"]["volumeClaimTemplates"][0]["metadata"]["name"] = json!("other");
+        let found = stateful_set(&set, None);
+        assert_eq!(found[0].message, "Not found: \"data\"");
     }
 
     #[test]
