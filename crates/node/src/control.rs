@@ -24,8 +24,8 @@ use crate::{
         Source, claimed_by,
         worker::{Context, Handle, Worker},
     },
-    service::{address, matches_all, slice},
-    workload::{cronjob, deployment, job, replicaset},
+    service::{address, matches_all, selects, slice},
+    workload::{cronjob, deployment, job, replicaset, statefulset},
     write::Decision,
 };
 
@@ -36,6 +36,8 @@ pub enum Work {
     Deployment(Key),
     /// A replica set.
     ReplicaSet(Key),
+    /// A stateful set.
+    StatefulSet(Key),
     /// A job.
     Job(Key),
     /// A cron job.
@@ -84,7 +86,10 @@ fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
         Any::Pod(pod) => {
             let key = Key::of(&pod.metadata);
             work.extend([Work::Placement(key.clone()), Work::Pod(key), Work::Network]);
-            work.extend(owner(&pod.metadata));
+            match owner(&pod.metadata) {
+                Some(owner) => _ = work.insert(owner),
+                None => work.extend(takers(index, pod)),
+            }
             work.extend(services_of(index, pod));
             work.extend(claimed_by(pod).next().map(|_| Work::Claims));
         }
@@ -93,6 +98,8 @@ fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
             work.insert(Work::ReplicaSet(Key::of(&it.metadata)));
             work.extend(owner(&it.metadata));
         }
+        Any::StatefulSet(it) => _ = work.insert(Work::StatefulSet(Key::of(&it.metadata))),
+        Any::ControllerRevision(it) => work.extend(owner(&it.metadata)),
         Any::Job(it) => {
             work.insert(Work::Job(Key::of(&it.metadata)));
             work.extend(owner(&it.metadata));
@@ -115,12 +122,13 @@ fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
         })),
         Any::PersistentVolumeClaim(it) => {
             work.extend([Work::Claims, Work::Claim(Key::of(&it.metadata))]);
+            work.extend(claimants(index, &it.metadata));
             work.extend(readers(index, &it.metadata, |pod, _| {
                 pod.spec.as_ref().is_some_and(|spec| spec.volumes.is_some())
             }));
         }
         Any::Namespace(_) | Any::NetworkPolicy(_) => _ = work.insert(Work::Network),
-        Any::Node(_) | Any::ServiceAccount(_) | Any::StatefulSet(_) => {}
+        Any::Node(_) | Any::ServiceAccount(_) => {}
     }
 }
 
@@ -131,11 +139,41 @@ fn owner(meta: &ObjectMeta) -> Option<Work> {
     match owner.kind.as_str() {
         "Deployment" => Some(Work::Deployment(key)),
         "ReplicaSet" => Some(Work::ReplicaSet(key)),
+        "StatefulSet" => Some(Work::StatefulSet(key)),
         "Job" => Some(Work::Job(key)),
         "CronJob" => Some(Work::CronJob(key)),
         "Service" => Some(Work::Endpoints(key)),
         _ => None,
     }
+}
+
+/// Who would take in a pod that nothing controls.
+fn takers(index: &Index, pod: &Pod) -> Vec<Work> {
+    let (namespace, labels) = (
+        pod.metadata.namespace.as_deref().unwrap_or_default(),
+        &pod.metadata.labels,
+    );
+    let sets = index.replica_sets.within(namespace).filter(|set| {
+        let spec = set.spec.as_ref();
+        spec.is_some_and(|spec| selects(&spec.selector, labels))
+    });
+    let stateful = index.stateful_sets.within(namespace).filter(|set| {
+        let spec = set.spec.as_ref();
+        spec.is_some_and(|spec| selects(&spec.selector, labels))
+    });
+    sets.map(|set| Work::ReplicaSet(Key::of(&set.metadata)))
+        .chain(stateful.map(|set| Work::StatefulSet(Key::of(&set.metadata))))
+        .collect()
+}
+
+/// The stateful sets whose pods a claim may be for.
+fn claimants(index: &Index, claim: &ObjectMeta) -> Vec<Work> {
+    let namespace = claim.namespace.as_deref().unwrap_or_default();
+    let name = claim.name.as_deref().unwrap_or_default();
+    let sets = index.stateful_sets.within(namespace);
+    sets.filter(|set| statefulset::may_claim(set, name))
+        .map(|set| Work::StatefulSet(Key::of(&set.metadata)))
+        .collect()
 }
 
 fn services_of(index: &Index, pod: &Pod) -> Vec<Work> {
@@ -165,6 +203,7 @@ pub fn everything(index: &Index) -> BTreeSet<Work> {
     let mut all: Vec<Any> = Vec::new();
     all.extend(index.deployments.iter().cloned().map(Any::Deployment));
     all.extend(index.replica_sets.iter().cloned().map(Any::ReplicaSet));
+    all.extend(index.stateful_sets.iter().cloned().map(Any::StatefulSet));
     all.extend(index.jobs.iter().cloned().map(Any::Job));
     all.extend(index.cron_jobs.iter().cloned().map(Any::CronJob));
     all.extend(index.services.iter().cloned().map(Any::Service));
@@ -182,6 +221,7 @@ fn decide(index: &Index, work: &Work, node: &str, now: Timestamp) -> Decision {
     match work {
         Work::Deployment(key) => deployment::decide(index, key, now),
         Work::ReplicaSet(key) => replicaset::decide(index, key, now),
+        Work::StatefulSet(key) => statefulset::decide(index, key, now),
         Work::Job(key) => job::decide(index, key, now),
         Work::CronJob(key) => cronjob::decide(index, key, now),
         Work::Address(key) => address::decide(index, key),
@@ -345,6 +385,7 @@ impl Control {
                 Work::Pod(key) => self.pod(&key),
                 Work::Deployment(_)
                 | Work::ReplicaSet(_)
+                | Work::StatefulSet(_)
                 | Work::Job(_)
                 | Work::CronJob(_)
                 | Work::Address(_)
@@ -427,6 +468,7 @@ fn swept(work: &Work) -> Option<&'static [&'static str]> {
         Work::Claims => Some(&["claims"]),
         Work::Deployment(_)
         | Work::ReplicaSet(_)
+        | Work::StatefulSet(_)
         | Work::Job(_)
         | Work::CronJob(_)
         | Work::Address(_)

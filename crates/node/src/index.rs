@@ -10,7 +10,7 @@ use std::{
 
 use k8s_openapi::{
     api::{
-        apps::v1::{Deployment, ReplicaSet, StatefulSet},
+        apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet},
         batch::v1::{CronJob, Job},
         core::v1::{
             ConfigMap, Namespace, Node, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
@@ -166,6 +166,8 @@ kinds! {
     replica_sets: ReplicaSet,
     /// Stateful sets.
     stateful_sets: StatefulSet,
+    /// Revisions of stateful sets.
+    revisions: ControllerRevision,
     /// Jobs.
     jobs: Job,
     /// Cron jobs.

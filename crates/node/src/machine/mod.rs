@@ -191,6 +191,8 @@ pub struct ContainerSpec {
     pub groups: Vec<u32>,
     /// What its root may do (`CAP_CHOWN` ...), and what no process of it can exceed.
     pub capabilities: BTreeSet<String>,
+    /// Whether it may make any system call, instead of those that ordinary programs need.
+    pub unconfined: bool,
     /// Whether the root file system may not be written.
     pub read_only_root: bool,
     /// Files and folders of the pod.

@@ -3,11 +3,16 @@
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SeccompProfile};
 
 use super::security;
+use crate::index::Index;
+
+/// The label by which a namespace says how much its pods may ask for.
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 /// Why a pod cannot run here: reason and message.
-pub fn refuse(pod: &Pod) -> Option<(String, String)> {
+pub fn refuse(index: &Index, pod: &Pod) -> Option<(String, String)> {
     let spec = pod.spec.as_ref()?;
     let problem = frame(spec)
+        .or_else(|| unfiltered(index, pod, spec))
         .or_else(|| spec.volumes.iter().flatten().find_map(volume))
         .or_else(|| {
             spec.init_containers
@@ -42,6 +47,26 @@ fn frame(spec: &PodSpec) -> Option<String> {
     }
     let problem = seccomp(context.seccomp_profile.as_ref()?)?;
     Some(format!("spec.securityContext.seccompProfile: {problem}"))
+}
+
+/// System calls are filtered unless whoever keeps the namespace allows that they are not.
+fn unfiltered(index: &Index, pod: &Pod, spec: &PodSpec) -> Option<String> {
+    let mut all = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers);
+    let wanting = all.find(|container| security::is_unconfined(pod, container))?;
+    let name = pod.metadata.namespace.clone().unwrap_or_default();
+    let namespace = index.namespaces.find("", &name);
+    let level = namespace.and_then(|namespace| namespace.metadata.labels.as_ref()?.get(ENFORCE));
+    (level.map(String::as_str) != Some("privileged")).then(|| {
+        format!(
+            "container {:?}: securityContext.seccompProfile: Unconfined is for namespaces with the \
+             label {ENFORCE}=privileged only",
+            wanting.name
+        )
+    })
 }
 
 fn volume(volume: &k8s_openapi::api::core::v1::Volume) -> Option<String> {
@@ -91,21 +116,21 @@ fn container(container: &Container) -> Option<String> {
     ))
 }
 
-/// A profile of one's own cannot be obeyed; the runtime's default, which only asks for less, is
-/// taken for what this node has.
+/// There are no files of profiles on this node.
 fn seccomp(profile: &SeccompProfile) -> Option<&'static str> {
-    (profile.type_ == "Localhost").then_some("this node filters no system calls")
+    (profile.type_ == "Localhost").then_some("this node has no profile but RuntimeDefault")
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Namespace;
     use serde_json::{Value, from_value, json};
 
     use super::*;
 
     fn check(spec: &Value, expected: Option<&str>) {
         let pod: Pod = from_value(json!({"metadata": {}, "spec": spec})).unwrap();
-        let message = refuse(&pod).map(|(_, message)| message);
+        let message = refuse(&Index::default(), &pod).map(|(_, message)| message);
         let starts = message
             .as_deref()
             .map(|message| message.split(':').next().unwrap());
@@ -147,7 +172,8 @@ mod tests {
             let pod = json!({"metadata": {}, "spec": {
                 "containers": [{"name": "main", "securityContext": context}],
             }});
-            let message = refuse(&from_value(pod).unwrap()).map(|(_, message)| message);
+            let pod = from_value(pod).unwrap();
+            let message = refuse(&Index::default(), &pod).map(|(_, message)| message);
             match expected {
                 None => assert_eq!(message, None),
                 Some(field) => assert!(
@@ -169,5 +195,21 @@ mod tests {
             json!({"privileged": false, "capabilities": {"add": ["SETPCAP"]}}),
             None,
         );
+    }
+
+    #[test]
+    fn unfiltered_calls_need_a_namespace_that_allows_them() {
+        let pod: Pod = from_value(json!({"metadata": {"namespace": "ns"}, "spec": {
+            "securityContext": {"seccompProfile": {"type": "Unconfined"}},
+            "containers": [{"name": "main"}],
+        }}))
+        .unwrap();
+        for (level, allowed) in [("baseline", false), ("privileged", true)] {
+            let mut index = Index::default();
+            let labels = json!({ENFORCE: level});
+            let namespace = json!({"metadata": {"name": "ns", "labels": labels}});
+            index.apply::<Namespace>(from_value(namespace).unwrap());
+            assert_eq!(refuse(&index, &pod).is_none(), allowed, "{level}");
+        }
     }
 }

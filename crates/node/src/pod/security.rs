@@ -75,6 +75,18 @@ pub fn groups(pod: &Pod) -> Result<Vec<u32>, String> {
     Ok(groups?.into_iter().collect())
 }
 
+/// Whether a container's system calls are not to be filtered. They are unless it, or its pod, says
+/// otherwise.
+pub fn is_unconfined(pod: &Pod, container: &Container) -> bool {
+    let own = container
+        .security_context
+        .as_ref()
+        .and_then(|context| context.seccomp_profile.as_ref());
+    let whole = of(pod).and_then(|context| context.seccomp_profile.as_ref());
+    own.or(whole)
+        .is_some_and(|profile| profile.type_ == "Unconfined")
+}
+
 /// The group that the files of a pod's volumes belong to.
 pub fn volumes_group(pod: &Pod) -> Option<u32> {
     u32::try_from(of(pod)?.fs_group?).ok()

@@ -172,6 +172,7 @@ pub fn build(
         user: user(pod, container, start.image)?,
         groups: security::groups(pod)?,
         capabilities: security::capabilities(container),
+        unconfined: security::is_unconfined(pod, container),
         read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),
         mounts: mounts?,
         memory: limits.0,

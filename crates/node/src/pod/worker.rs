@@ -193,7 +193,8 @@ impl Worker {
     async fn admit(&mut self, pod: &Pod, now: Timestamp) {
         if self.runtime.started.is_none() {
             self.runtime.started = Some(now);
-            self.runtime.rejected = admit::refuse(pod).or_else(|| self.crowded(pod));
+            let refused = admit::refuse(&self.context.index.read(), pod);
+            self.runtime.rejected = refused.or_else(|| self.crowded(pod));
             let notice = match &self.runtime.rejected {
                 Some((_, message)) => Notice::warning(pod, "FailedAdmission", message),
                 None => Notice::normal(

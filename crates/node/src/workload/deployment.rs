@@ -13,7 +13,9 @@ use k8s_openapi::{
 use serde_json::json;
 
 use super::{
-    TEMPLATE_HASH, conditions, created, has_failed, has_succeeded, owned_by, prefix,
+    TEMPLATE_HASH,
+    adopt::adopt,
+    conditions, created, has_failed, has_succeeded, owned_by, prefix,
     rollout::{Bounds, Counts},
     template_hash,
 };
@@ -53,6 +55,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     if deployment.metadata.deletion_timestamp.is_some() {
         return decision;
     }
+    adopt::<_, ReplicaSet>(index, &**deployment, &spec.selector, &mut decision);
     let world = World::new(index, deployment, spec);
     let mut made = None;
     if spec.paused == Some(true) {

@@ -2,6 +2,7 @@
 //! stateful sets, jobs and cron jobs to pods. They behave as Kubernetes' own, so that what works
 //! here works there.
 
+pub mod adopt;
 pub mod conditions;
 pub mod cron;
 pub mod cronjob;
@@ -9,6 +10,7 @@ pub mod deployment;
 pub mod job;
 pub mod replicaset;
 pub mod rollout;
+pub mod statefulset;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{

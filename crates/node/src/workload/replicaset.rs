@@ -12,8 +12,8 @@ use k8s_openapi::{
 };
 
 use super::{
-    after, available_from, count, created, has_failed, is_active, pod_of, prefix, ready_since,
-    suffix,
+    adopt::adopt, after, available_from, count, created, has_failed, is_active, pod_of, prefix,
+    ready_since, suffix,
 };
 use crate::{
     index::{Index, Key},
@@ -32,6 +32,9 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     };
     if set.metadata.deletion_timestamp.is_some() {
         return decision;
+    }
+    if let Some(spec) = &set.spec {
+        adopt::<_, Pod>(index, &**set, &spec.selector, &mut decision);
     }
     let pods: Vec<&Arc<Pod>> = index.pods.owned_by(&set.metadata).collect();
     let (active, failed): (Vec<_>, Vec<_>) = pods

@@ -38,6 +38,7 @@ fn main() {
         ["until-asked"] => until_asked(),
         ["echo"] => echo(),
         ["terminal"] => terminal(),
+        ["call", number, argument] => call(number.parse().unwrap(), argument.parse().unwrap()),
         ["cwd"] => println!("{}", std::env::current_dir().unwrap().display()),
         _ => exit(64),
     }
@@ -59,6 +60,21 @@ fn until_asked() {
         unsafe { signal(number, asked) };
     }
     serve(8080, "asked");
+}
+
+unsafe extern "C" {
+    fn syscall(number: i64, ...) -> i64;
+}
+
+/// Makes a system call and says what the kernel answers.
+fn call(number: i64, argument: u64) {
+    // SAFETY: the calls that are tried fail, or give nothing but a number.
+    let outcome = unsafe { syscall(number, argument, 0_u64, 0_u64, 0_u64, 0_u64) };
+    if outcome < 0 {
+        println!("{}", std::io::Error::last_os_error().raw_os_error().unwrap());
+    } else {
+        println!("0");
+    }
 }
 
 /// Says what it reads, and when that is over.

@@ -7,6 +7,7 @@ use choreo_node::{
     pod::security,
 };
 use k8s_openapi::api::core::v1::Container;
+use nix::libc;
 use serde_json::json;
 
 use crate::{
@@ -63,7 +64,13 @@ impl World {
         for set in ["CapPrm", "CapEff", "CapBnd"] {
             assert_eq!(field(&status, set), expected, "{set} {status}");
         }
-        for (set, expected) in [("CapInh", 0), ("CapAmb", 0), ("NoNewPrivs", 1)] {
+        let own = [
+            ("CapInh", 0),
+            ("CapAmb", 0),
+            ("NoNewPrivs", 1),
+            ("Seccomp:", 2),
+        ];
+        for (set, expected) in own {
             assert_eq!(field(&status, set), expected, "{set} {status}");
         }
         let mut changed = self.spec(&web, &show_status);
@@ -71,6 +78,7 @@ impl World {
         let status = self.status_of(changed).await;
         assert_eq!(field(&status, "CapEff"), mask(["CAP_SYS_CHROOT"]));
         self.commands_have_no_more(expected).await;
+        self.system_calls_are_filtered().await;
         self.the_host_is_hidden().await;
     }
 
@@ -83,7 +91,28 @@ impl World {
         assert_eq!(field(&outcome.output, "CapEff"), expected);
         assert_eq!(field(&outcome.output, "CapBnd"), expected);
         assert_eq!(field(&outcome.output, "NoNewPrivs"), 1);
+        assert_eq!(field(&outcome.output, "Seccomp:"), 2);
         self.machine.remove_container(&spec.id).await.unwrap();
+    }
+
+    async fn system_calls_are_filtered(&mut self) {
+        let web = pod(1, 2);
+        let answer = |text: String| text.rsplit(' ').next().unwrap().parse::<i32>().unwrap();
+        let (user_namespace, denied, unknown) = (0x1000_0000_i64.to_string(), 1, 38);
+        let calls = [
+            (libc::SYS_getppid, "0", 0),
+            (libc::SYS_unshare, user_namespace.as_str(), denied),
+            (libc::SYS_keyctl, "0", denied),
+            (libc::SYS_io_uring_setup, "1", denied),
+            (libc::SYS_clone3, "0", unknown),
+        ];
+        for (call, argument, expected) in calls {
+            let argv = ["call", &call.to_string(), argument];
+            assert_eq!(answer(self.output(&web, &argv).await.1), expected, "{call}");
+        }
+        let mut free = self.spec(&web, &["call", &libc::SYS_unshare.to_string(), "0"]);
+        free.unconfined = true;
+        assert_eq!(answer(self.output_of(free).await.1), 0);
     }
 
     async fn the_host_is_hidden(&mut self) {

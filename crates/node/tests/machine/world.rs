@@ -85,6 +85,7 @@ impl World {
             user: (0, 0),
             groups: Vec::new(),
             capabilities: security::capabilities(&Container::default()),
+            unconfined: false,
             read_only_root: false,
             mounts: Vec::new(),
             memory: None,

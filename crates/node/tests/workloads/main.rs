@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod stateful;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},

@@ -12,6 +12,7 @@ mod outlet;
 mod program;
 mod rootfs;
 mod run;
+mod seccomp;
 mod spec;
 mod supervise;
 mod terminal;

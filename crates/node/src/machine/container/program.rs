@@ -11,6 +11,16 @@ use libcontainer::{
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use oci_spec::runtime::Spec;
 
+use super::seccomp;
+
+/// The annotation of a description whose process may make any system call.
+pub(super) const UNCONFINED: &str = "dev.choreo.unconfined";
+
+fn is_unconfined(spec: &Spec) -> bool {
+    let annotations = spec.annotations().as_ref();
+    annotations.is_some_and(|annotations| annotations.contains_key(UNCONFINED))
+}
+
 /// What makes containers, and commands in them, with this step.
 pub(super) fn builder(id: &str, state: &Path) -> Result<ContainerBuilder, LibcontainerError> {
     let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default());
@@ -26,6 +36,11 @@ struct Program(DefaultExecutor);
 impl Executor for Program {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         restore_signals().map_err(|error| ExecutorError::Other(error.to_string()))?;
+        if !is_unconfined(spec) {
+            seccomp::install().map_err(|error| {
+                ExecutorError::Other(format!("filtering system calls: {error}"))
+            })?;
+        }
         self.0.exec(spec)
     }
 

@@ -9,7 +9,7 @@ use std::{
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde_json::{Value, json};
 
-use super::{ContainerSpec, Job};
+use super::{ContainerSpec, Job, program::UNCONFINED};
 use crate::machine::Mount;
 
 const MASKED: [&str; 9] = [
@@ -50,8 +50,10 @@ pub(super) struct Surroundings {
 /// The OCI runtime description of a container whose root is mounted at `root`.
 pub(super) fn describe(job: &Job, root: &Path, around: Surroundings) -> io::Result<Value> {
     let spec = &job.spec;
+    let unconfined = spec.unconfined.then(|| json!({ UNCONFINED: "true" }));
     Ok(json!({
         "ociVersion": "1.2.0",
+        "annotations": unconfined.unwrap_or_else(|| json!({})),
         "hostname": job.hostname,
         "root": { "path": root, "readonly": spec.read_only_root },
         "process": process(spec, around),
@@ -252,6 +254,7 @@ mod tests {
                 groups: vec![7],
                 capabilities: ["CAP_CHOWN".to_owned()].into(),
                 read_only_root: true,
+                unconfined: false,
                 mounts: ["hosts", "hostname", "resolv.conf"]
                     .map(|name| Mount {
                         source: files.clone(),
