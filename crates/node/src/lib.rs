@@ -141,6 +141,7 @@ impl Node {
             executor,
             folders: folders.clone(),
             node: name.clone(),
+            capacity: node::Capacity::of_this_machine(),
             max_pods: usize::try_from(max_pods).unwrap_or(usize::MAX),
         });
         let feed = Feed {

@@ -22,6 +22,36 @@ use crate::{
     write::{Decision, Write, is},
 };
 
+/// What a node has for its pods.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Thousandths of processors.
+    pub cpu_millis: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+}
+
+impl Capacity {
+    /// What this machine has.
+    pub fn of_this_machine() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        Self {
+            cpu_millis: u64::try_from(cores).unwrap_or(1) * 1000,
+            memory: memory(&told).unwrap_or_default(),
+        }
+    }
+}
+
+/// The memory in bytes that the kernel's table tells.
+fn memory(table: &str) -> Option<u64> {
+    let total = table
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes << 10)
+}
+
 /// How often the node says that it is there. Its status is written by the process that serves the
 /// API, so nothing depends on this more often.
 const HEARTBEAT: Duration = Duration::from_mins(5);
@@ -92,9 +122,10 @@ fn status(known: Option<NodeStatus>, name: &str, info: &Info, max_pods: u32) -> 
     let since = known
         .and_then(|status| status.conditions?.into_iter().find(|c| c.type_ == "Ready"))
         .and_then(|ready| ready.last_transition_time);
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let Capacity { cpu_millis, memory } = Capacity::of_this_machine();
     let capacity = BTreeMap::from([
-        ("cpu".to_owned(), Quantity(cores.to_string())),
+        ("cpu".to_owned(), Quantity((cpu_millis / 1000).to_string())),
+        ("memory".to_owned(), Quantity(format!("{}Ki", memory >> 10))),
         ("pods".to_owned(), Quantity(max_pods.to_string())),
     ]);
     let mut message = format!("the machine runs ({})", info.summary());

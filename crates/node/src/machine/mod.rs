@@ -157,13 +157,47 @@ pub struct PodSandbox {
     pub hostname: String,
     /// The pod's address, from its cell's range.
     pub address: Ipv4Addr,
+    /// What its files of names say besides what all pods of the cell have.
+    pub names: Names,
+    /// Folders of it that are in memory.
+    pub memory: Vec<InMemory>,
+}
+
+/// What `/etc/hosts` and `/etc/resolv.conf` of a pod say besides what all pods of its cell have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The pod's name with its domain.
+    pub domain: Option<String>,
+    /// More addresses, and their names.
+    pub aliases: Vec<(String, Vec<String>)>,
+    /// Whether the cell's name server and domains are left out.
+    pub own_only: bool,
+    /// More name servers.
+    pub servers: Vec<String>,
+    /// More domains to search.
+    pub searches: Vec<String>,
+    /// Options of the resolver; one of the same name is in the place of the cell's.
+    pub options: Vec<String>,
+}
+
+/// A folder of a pod that is kept in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InMemory {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// How many bytes it holds; half of the machine's memory if nothing says so.
+    pub limit: Option<u64>,
 }
 
 /// A folder or file of the host seen inside a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// Where it is on the host.
     pub source: PathBuf,
+    /// What of it is seen, if not the whole: a path that never leads out of it.
+    pub sub_path: PathBuf,
+    /// Whether a folder is made there when there is nothing.
+    pub made: bool,
     /// Where the container sees it.
     pub target: PathBuf,
     /// Whether the container may not write.
@@ -270,6 +304,17 @@ pub enum Probe {
         path: String,
         /// Extra request headers.
         headers: Vec<(String, String)>,
+        /// Whether to speak TLS, to whoever answers.
+        tls: bool,
+    },
+    /// A question of gRPC's health service that must be answered with `SERVING`.
+    Grpc {
+        /// Pod address.
+        address: Ipv4Addr,
+        /// Port.
+        port: u16,
+        /// Service that is asked about; empty: the whole server.
+        service: String,
     },
     /// A connection that must be accepted.
     Tcp {

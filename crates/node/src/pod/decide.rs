@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container as Spec, Pod, PodSpec};
 
 use super::{
-    probe::Which,
+    probe::{Verdict, Which},
     state::{Container, Ended, Runtime, State, Step},
     volume::Payload,
 };
@@ -27,6 +27,8 @@ pub enum Action {
     Stop(String, String, i64, String),
     /// Probe a container: its name, the run, which probe.
     Probe(String, String, Which),
+    /// Remove what a run that has ended left on the machine.
+    Discard(String),
     /// Remove the pod's frame.
     TearDown,
     /// Remove the Pod object.
@@ -54,6 +56,9 @@ pub struct Inputs<'a> {
     /// Now.
     pub now: Timestamp,
 }
+
+/// Seconds that the last containers of a pod get to end in any case.
+const LAST_MOMENT: i64 = 2;
 
 /// How long a pod is given to end.
 pub fn grace(pod: &Pod) -> i64 {
@@ -114,6 +119,8 @@ pub fn decide(inputs: &Inputs<'_>, runtime: &Runtime) -> Plan {
     let Some(spec) = &inputs.pod.spec else {
         return plan;
     };
+    plan.actions
+        .extend(runtime.remains.iter().cloned().map(Action::Discard));
     let deleting = inputs.pod.metadata.deletion_timestamp.is_some();
     if deleting || outcome(spec, runtime).is_some() {
         end(inputs, runtime, deleting, &mut plan);
@@ -145,17 +152,7 @@ pub fn deadline(spec: &PodSpec, runtime: &Runtime) -> Option<Timestamp> {
 }
 
 fn end(inputs: &Inputs<'_>, runtime: &Runtime, deleting: bool, plan: &mut Plan) {
-    let mut running = false;
-    for (name, container) in &runtime.containers {
-        if let State::Running { id, .. } = &container.state
-            && !container.stopping
-        {
-            let why = format!("Stopping container {name}");
-            let stop = Action::Stop(name.clone(), id.clone(), grace(inputs.pod), why);
-            plan.actions.push(stop);
-        }
-        running |= container.is_busy();
-    }
+    let running = stop(inputs, runtime, plan);
     let making = runtime.sandbox == Step::Busy || runtime.volumes == Step::Busy;
     if running || making {
         return;
@@ -167,6 +164,53 @@ fn end(inputs: &Inputs<'_>, runtime: &Runtime, deleting: bool, plan: &mut Plan) 
         Step::Done if deleting => plan.actions.push(Action::Remove),
         Step::Busy | Step::Done => {}
     }
+}
+
+/// Stops what runs: first what the pod is there for, then the sidecars, the last one first. Whether
+/// anything is left.
+fn stop(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) -> bool {
+    let Some(spec) = &inputs.pod.spec else {
+        return false;
+    };
+    let initial = || spec.init_containers.iter().flatten();
+    let main = spec.containers.iter();
+    let first: Vec<_> = main
+        .chain(initial().filter(|one| !is_sidecar(one)))
+        .collect();
+    let sidecars = initial().rev().filter(|one| is_sidecar(one));
+    let turns = std::iter::once(first).chain(sidecars.map(|one| vec![one]));
+    for turn in turns {
+        let mut running = false;
+        for container in turn {
+            let Some(known) = runtime.containers.get(&container.name) else {
+                continue;
+            };
+            if let State::Running { id, .. } = &known.state
+                && !known.stopping
+            {
+                let name = container.name.clone();
+                let why = format!("Stopping container {name}");
+                let grace = remaining(inputs);
+                plan.actions
+                    .push(Action::Stop(name, id.clone(), grace, why));
+            }
+            running |= known.is_alive();
+        }
+        if running {
+            return true;
+        }
+    }
+    false
+}
+
+/// What is left of the time that a pod is given to end: whoever is asked last gets at least a moment.
+fn remaining(inputs: &Inputs<'_>) -> i64 {
+    let whole = grace(inputs.pod);
+    let Some(deadline) = &inputs.pod.metadata.deletion_timestamp else {
+        return whole;
+    };
+    let left = deadline.0.duration_since(inputs.now).as_secs();
+    left.clamp(LAST_MOMENT.min(whole), whole)
 }
 
 fn prepare(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) {
@@ -269,8 +313,9 @@ impl Work<'_> {
     fn watch(&mut self, container: &Spec, known: &Container, id: &str) {
         if let Some(verdict) = &known.checks.verdict {
             if !known.stopping {
-                let why = format!("Container {} {verdict}, will be restarted", container.name);
-                let grace = grace(self.inputs.pod);
+                let Verdict { message, grace } = verdict;
+                let why = format!("Container {} {message}, will be restarted", container.name);
+                let grace = grace.unwrap_or_else(|| self::grace(self.inputs.pod));
                 let stop = Action::Stop(container.name.clone(), id.to_owned(), grace, why);
                 self.plan.actions.push(stop);
             }
@@ -312,6 +357,7 @@ pub fn begin(runtime: &mut Runtime, pod: &Pod, action: &Action) -> Option<String
         Action::Probe(name, _, which) => {
             runtime.container(name).checks.get_mut(*which).busy = true;
         }
+        Action::Discard(id) => runtime.remains.retain(|one| one != id),
         Action::Remove => {}
     }
     None
@@ -327,3 +373,6 @@ impl Container {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

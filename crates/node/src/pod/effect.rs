@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use super::{
     decide::Action,
     images::{self, ImageError},
+    names,
     probe::{self, Which},
-    security,
+    runs, security,
     spec::{self, Start},
     spec_of,
     state::{Fetched, Report, StartFailure},
@@ -24,6 +25,8 @@ use crate::{
 
 /// How long a hook or a probe of a hook may take beyond its grace.
 const HOOK: Duration = Duration::from_secs(30);
+/// How long a hook may take that nothing else bounds.
+const LONGEST_HOOK: Duration = Duration::from_hours(1);
 
 /// One action on one pod.
 pub(super) struct Effect {
@@ -55,6 +58,7 @@ impl Effect {
                 let result = self.probe(&name, &id, which).await;
                 Report::Probed(name, id, which, result)
             }
+            Action::Discard(id) => self.discard(&id).await,
             Action::TearDown => Report::TornDown(self.tear_down().await),
             Action::Remove => self.remove().await,
         }
@@ -109,8 +113,10 @@ impl Effect {
         let sandbox = PodSandbox {
             uid: self.uid(),
             namespace: self.pod.metadata.namespace.clone().unwrap_or_default(),
-            hostname: spec::hostname(&self.pod),
+            hostname: names::hostname(&self.pod),
             address,
+            names: names::of(&self.pod),
+            memory: volume::in_memory(&self.pod, &self.context.folders.volumes(&self.pod)),
         };
         self.context
             .machine
@@ -210,15 +216,33 @@ impl Effect {
     }
 
     async fn start(&self, name: &str, id: &str) -> Result<(), StartFailure> {
-        let result = self.begin(name, id).await;
+        let mut result = self.begin(name, id).await;
+        if result.is_ok() {
+            let notice = Notice::normal(&*self.pod, "Started", format!("Started container {name}"));
+            self.tell(self.about(name, notice)).await;
+            result = self.started(name, id).await.map_err(StartFailure::Hook);
+        }
         let notice = match &result {
-            Ok(()) => Notice::normal(&*self.pod, "Started", format!("Started container {name}")),
+            Ok(()) => return result,
             Err(StartFailure::Config(message) | StartFailure::Machine(message)) => {
                 Notice::warning(&*self.pod, "Failed", format!("Error: {message}"))
+            }
+            Err(StartFailure::Hook(message)) => {
+                Notice::warning(&*self.pod, "FailedPostStartHook", message)
             }
         };
         self.tell(self.about(name, notice)).await;
         result
+    }
+
+    /// The hook that comes after a start, if there is one.
+    async fn started(&self, name: &str, id: &str) -> Result<(), String> {
+        let hook = spec_of(&self.pod, name)
+            .and_then(|container| container.lifecycle.as_ref()?.post_start.as_ref());
+        match hook {
+            Some(hook) => self.hook(name, id, hook, LONGEST_HOOK).await,
+            None => Ok(()),
+        }
     }
 
     async fn begin(&self, name: &str, id: &str) -> Result<(), StartFailure> {
@@ -237,18 +261,22 @@ impl Effect {
             image,
             address,
             node: &self.context.node,
+            capacity: self.context.capacity,
             folders: &self.context.folders,
         };
         let built = spec::build(&self.context.index.read(), &self.pod, container, &start);
         let built = built.map_err(StartFailure::Config)?;
         let possible = self.context.machine.info().check_user(built.user);
         possible.map_err(StartFailure::Config)?;
-        if let Some(parent) = built.log.parent() {
-            let made = tokio::fs::create_dir_all(parent).await;
-            made.map_err(|error| {
-                StartFailure::Machine(format!("making the log's folder: {error}"))
-            })?;
-        }
+        let (own, restart) = (
+            self.context.folders.logs(&self.pod).join(name),
+            self.restart,
+        );
+        let prepared = tokio::task::spawn_blocking(move || runs::prepare(&own, restart));
+        let prepared = prepared.await.map_err(std::io::Error::other).flatten();
+        prepared.map_err(|error| {
+            StartFailure::Machine(format!("making the container's folder: {error}"))
+        })?;
         let started = self.context.machine.start_container(&built).await;
         started.map_err(|error| StartFailure::Machine(error.to_string()))
     }
@@ -268,10 +296,22 @@ impl Effect {
             }
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        if let Err(error) = self.context.machine.stop_container(&id, rest).await {
-            tracing::warn!(%error, container = id, "stopping a container");
+        match self.context.machine.stop_container(&id, rest).await {
+            // It ended by itself meanwhile.
+            Ok(()) | Err(crate::machine::Error::NotFound { .. }) => {}
+            Err(error) => tracing::warn!(%error, container = id, "stopping a container"),
         }
         Report::Stopped(name, id)
+    }
+
+    /// Removes what a run left on the machine; its log stays.
+    async fn discard(&self, id: &str) -> Report {
+        match self.context.machine.remove_container(id).await {
+            Ok(()) | Err(crate::machine::Error::NotFound { .. }) => {}
+            // The end of the pod takes it too.
+            Err(error) => tracing::warn!(%error, container = id, "removing a container"),
+        }
+        Report::Nothing
     }
 
     async fn hook(
@@ -292,7 +332,7 @@ impl Effect {
                 Ok(())
             } else {
                 Err(format!(
-                    "preStop {argv:?} ended with {}: {}",
+                    "{argv:?} ended with {}: {}",
                     done.code, done.output
                 ))
             };

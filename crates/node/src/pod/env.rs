@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
     Container, EnvFromSource, EnvVarSource, ObjectFieldSelector, Pod, ResourceFieldSelector,
 };
 
-use crate::index::Index;
+use crate::{index::Index, node::Capacity};
 
 /// What a pod is told about itself that its object does not say.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,8 @@ pub struct Told {
     pub address: String,
     /// Its node.
     pub node: String,
+    /// What its node has: the limit of what has none.
+    pub capacity: Capacity,
 }
 
 type Env = BTreeMap<String, String>;
@@ -105,7 +107,7 @@ fn referenced(
         return field_of(pod, field, own).map(Some);
     }
     if let Some(field) = &source.resource_field_ref {
-        return resource_of(pod, container, field).map(Some);
+        return resource_of(pod, container, field, own.capacity).map(Some);
     }
     Err("an environment variable has no source this node knows".to_owned())
 }
@@ -173,11 +175,12 @@ fn lines(map: Option<&BTreeMap<String, String>>) -> String {
     lines.collect()
 }
 
-/// A request or limit of a container, as a number.
+/// A request or limit of a container, as a number. What has no limit may have the whole node.
 pub fn resource_of(
     pod: &Pod,
     container: &Container,
     field: &ResourceFieldSelector,
+    capacity: Capacity,
 ) -> Result<String, String> {
     let named = field
         .container_name
@@ -206,10 +209,15 @@ pub fn resource_of(
         .and_then(|divisor| quantity::milli(&divisor.0))
         .filter(|d| *d > 0);
     let divisor = divisor.unwrap_or(1000);
+    let whole = match (kind, resource) {
+        ("limits", "cpu") => capacity.cpu_millis,
+        ("limits", "memory") => capacity.memory.saturating_mul(1000),
+        _ => 0,
+    };
     let value = amount
         .as_ref()
         .and_then(|amount| quantity::milli(&amount.0))
-        .unwrap_or_default();
+        .unwrap_or(whole);
     Ok(value.div_ceil(divisor).to_string())
 }
 
@@ -265,6 +273,10 @@ mod tests {
         let own = Told {
             address: "10.128.1.2".into(),
             node: "choreo".into(),
+            capacity: Capacity {
+                cpu_millis: 2000,
+                memory: 1 << 30,
+            },
         };
         let expected = expected.map_err(str::to_owned).map(|all| {
             all.iter()
@@ -283,11 +295,13 @@ mod tests {
                     {"name": "U", "value": "x-$(T)-$(NO)-$$(T)"},
                     {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
                     {"name": "APP", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['app']"}}},
+                    {"name": "CPUS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
                     {"name": "MEM", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}}],
             "resources": {"limits": {"memory": "64Mi"}}});
         let expected = [
             ("APP", "web"),
             ("C_a", "1"),
+            ("CPUS", "2"),
             ("C_b", "2"),
             ("IP", "10.128.1.2"),
             ("MEM", "64"),

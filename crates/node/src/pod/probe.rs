@@ -63,7 +63,16 @@ pub struct Checks {
     liveness: Check,
     readiness: Check,
     /// Why the container has to be ended.
-    pub verdict: Option<String>,
+    pub verdict: Option<Verdict>,
+}
+
+/// That a container has to be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why.
+    pub message: String,
+    /// The seconds it is given for it, if not as many as its pod.
+    pub grace: Option<i64>,
 }
 
 impl Checks {
@@ -156,7 +165,10 @@ impl Checks {
                 match which {
                     Which::Readiness => check.passed = false,
                     Which::Startup | Which::Liveness => {
-                        self.verdict = Some(format!("{} probe failed: {reason}", which.name()));
+                        self.verdict = Some(Verdict {
+                            message: format!("{} probe failed: {reason}", which.name()),
+                            grace: spec.termination_grace_period_seconds,
+                        });
                     }
                 }
             }
@@ -198,12 +210,16 @@ pub fn question(
     }
     if let Some(grpc) = &spec.grpc {
         let port = u16::try_from(grpc.port).map_err(|_| format!("bad port {}", grpc.port))?;
-        return Ok(Probe::Tcp { address, port });
+        return Ok(Probe::Grpc {
+            address,
+            port,
+            service: grpc.service.clone().unwrap_or_default(),
+        });
     }
     Err("the probe names nothing to ask".to_owned())
 }
 
-/// A request to a container.
+/// A request to a container, or to the host that it names.
 pub fn http_question(
     http: &HTTPGetAction,
     container: &Container,
@@ -219,8 +235,15 @@ pub fn http_question(
         .iter()
         .flatten()
         .map(|h| (h.name.clone(), h.value.clone()));
+    let address = match http.host.as_deref().filter(|host| !host.is_empty()) {
+        Some(host) => host
+            .parse()
+            .map_err(|_| format!("httpGet.host {host:?} is no IPv4 address"))?,
+        None => address,
+    };
     Ok(Probe::Http {
         address,
+        tls: http.scheme.as_deref() == Some("HTTPS"),
         port: port(&http.port, container)?,
         path: if path.starts_with('/') {
             path
@@ -256,7 +279,7 @@ mod tests {
     fn container() -> Container {
         from_value(json!({
             "name": "main", "ports": [{"name": "http", "containerPort": 8080}],
-            "startupProbe": {"tcpSocket": {"port": "http"}, "failureThreshold": 2},
+            "startupProbe": {"tcpSocket": {"port": "http"}, "failureThreshold": 2, "terminationGracePeriodSeconds": 7},
             "livenessProbe": {"exec": {"command": ["true"]}, "failureThreshold": 1},
             "readinessProbe": {"httpGet": {"port": 8080}, "failureThreshold": 1, "initialDelaySeconds": 3},
         }))
@@ -293,10 +316,11 @@ mod tests {
         checks.note(&spec, Which::Startup, Err("refused".into()), now);
         assert_eq!(checks.verdict, None);
         checks.note(&spec, Which::Startup, Err("refused".into()), now);
-        assert_eq!(
-            checks.verdict.as_deref(),
-            Some("Startup probe failed: refused")
-        );
+        let verdict = Verdict {
+            message: "Startup probe failed: refused".into(),
+            grace: Some(7),
+        };
+        assert_eq!(checks.verdict, Some(verdict));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     env::{self, Told},
-    security,
+    names, runs, security,
     state::Fetched,
     volume,
 };
@@ -23,6 +23,7 @@ use crate::{
     image::resolve_user,
     index::Index,
     machine::{ContainerSpec, Mount, Stdin},
+    node::Capacity,
 };
 
 /// How many processes and threads a container may have: enough for any program, and no host fails
@@ -125,6 +126,8 @@ pub struct Start<'a> {
     pub address: Ipv4Addr,
     /// The node's name.
     pub node: &'a str,
+    /// What the node has.
+    pub capacity: Capacity,
     /// Where things are.
     pub folders: &'a Folders,
 }
@@ -139,10 +142,11 @@ pub fn build(
     let own = Told {
         address: start.address.to_string(),
         node: start.node.to_owned(),
+        capacity: start.capacity,
     };
     let given = env::resolve(index, pod, container, &own)?;
     let config = &start.image.image.config;
-    let hostname = hostname(pod);
+    let hostname = names::hostname(pod);
     let mut env: BTreeMap<String, String> = BTreeMap::from([
         (
             "PATH".into(),
@@ -157,6 +161,13 @@ pub fn build(
     let mounts: Result<Vec<Mount>, String> = mounts
         .map(|mount| bind(pod, mount, &given, start.folders))
         .collect();
+    let mut mounts = mounts?;
+    let own = start.folders.logs(pod).join(&container.name);
+    mounts.push(Mount {
+        source: runs::message(&own, start.restart),
+        target: runs::message_path(container).into(),
+        ..Mount::default()
+    });
     env.extend(given);
     let cwd = container.working_dir.clone().filter(|cwd| !cwd.is_empty());
     let cwd = cwd.or_else(|| Some(config.working_dir.clone()).filter(|cwd| !cwd.is_empty()));
@@ -174,7 +185,7 @@ pub fn build(
         capabilities: security::capabilities(container),
         unconfined: security::is_unconfined(pod, container),
         read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),
-        mounts: mounts?,
+        mounts,
         memory: limits.0,
         cpu_millis: limits.1,
         pids: Some(PROCESSES),
@@ -192,16 +203,6 @@ pub fn build(
 /// The file of one run of a container.
 pub fn log(folder: &Path, container: &str, restart: u32) -> PathBuf {
     folder.join(container).join(format!("{restart}.log"))
-}
-
-/// The name a pod has for itself.
-pub fn hostname(pod: &Pod) -> String {
-    let wanted = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
-    let name = wanted
-        .or_else(|| pod.metadata.name.clone())
-        .unwrap_or_default();
-    let name = name.get(..63).unwrap_or(&name);
-    name.trim_end_matches(['-', '.']).to_owned()
 }
 
 fn argv(
@@ -268,7 +269,9 @@ fn bind(
         || volume.projected.is_some()
         || volume.downward_api.is_some();
     Ok(Mount {
-        source: volume::source(&folders.volume(pod, &mount.name), mount, &sub_path)?,
+        source: folders.volume(pod, &mount.name),
+        sub_path: volume::part(&sub_path)?,
+        made: !fixed,
         target: PathBuf::from(&mount.mount_path),
         read_only: fixed || mount.read_only == Some(true),
     })

@@ -7,7 +7,11 @@ use k8s_openapi::api::core::v1::{
     Container as Spec, ContainerStateTerminated, ContainerStatus, Pod,
 };
 
-use super::{images::ImageError, probe::Checks, volume::Payload};
+use super::{
+    images::ImageError,
+    probe::{Checks, Verdict},
+    volume::Payload,
+};
 use crate::{image::Image, machine::Exit};
 
 /// A container that ran this long is no longer considered to crash.
@@ -51,6 +55,8 @@ pub struct Runtime {
     pub payload: Option<Payload>,
     /// Its containers, initial ones too, by name.
     pub containers: BTreeMap<String, Container>,
+    /// Runs that have ended and whose files are still there.
+    pub remains: Vec<String>,
 }
 
 /// A container of a pod.
@@ -148,8 +154,8 @@ pub enum Report {
     Pulled(String, Result<Arc<Fetched>, ImageError>),
     /// A container runs, or not.
     Started(String, String, Result<(), StartFailure>),
-    /// A container ended by itself or was ended.
-    Exited(String, Exit),
+    /// A container ended by itself or was ended, with the message it left.
+    Exited(String, Exit, Option<String>),
     /// A container was asked to stop and has.
     Stopped(String, String),
     /// A probe was made.
@@ -165,6 +171,8 @@ pub enum Report {
 pub enum StartFailure {
     /// The pod asks for something that is not there or not allowed.
     Config(String),
+    /// It runs, and the hook that comes after its start failed.
+    Hook(String),
     /// The machine could not.
     Machine(String),
 }
@@ -226,10 +234,14 @@ impl Runtime {
                 let spec = super::spec_of(pod, &name);
                 self.container(&name).started(&id, result, spec, now);
             }
-            Report::Exited(id, exit) => {
+            Report::Exited(id, exit, message) => {
                 let mut all = self.containers.values_mut();
                 if let Some(container) = all.find(|container| container.id() == Some(&id)) {
                     container.exited(&id, &exit, now);
+                    self.remains.push(id);
+                    if let (State::Ended(ended), Some(_)) = (&mut container.state, &message) {
+                        ended.message = message;
+                    }
                 }
             }
             Report::Stopped(name, id) => {
@@ -295,12 +307,9 @@ impl Container {
         }
     }
 
-    /// Whether something of it is going on.
-    pub fn is_busy(&self) -> bool {
-        matches!(
-            self.state,
-            State::Starting(_) | State::Running { .. } | State::Pulling
-        )
+    /// Whether it runs, or is about to.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.state, State::Starting(_) | State::Running { .. })
     }
 
     fn pulled(&mut self, result: Result<Arc<Fetched>, ImageError>, now: Timestamp) {
@@ -334,15 +343,13 @@ impl Container {
             return;
         }
         match result {
-            Ok(()) => {
-                self.state = State::Running {
-                    id: id.to_owned(),
-                    since: now,
-                };
-                self.stopping = false;
-                self.checks = spec
-                    .map(|spec| Checks::begin(spec, now))
-                    .unwrap_or_default();
+            Ok(()) => self.runs(id, spec, now),
+            Err(StartFailure::Hook(message)) => {
+                self.runs(id, spec, now);
+                self.checks.verdict = Some(Verdict {
+                    message: format!("failed its postStart hook: {message}"),
+                    grace: None,
+                });
             }
             Err(StartFailure::Config(message)) => {
                 let until = Some(crate::workload::after(now, 10));
@@ -364,6 +371,17 @@ impl Container {
         }
     }
 
+    fn runs(&mut self, id: &str, spec: Option<&Spec>, now: Timestamp) {
+        self.state = State::Running {
+            id: id.to_owned(),
+            since: now,
+        };
+        self.stopping = false;
+        self.checks = spec
+            .map(|spec| Checks::begin(spec, now))
+            .unwrap_or_default();
+    }
+
     fn exited(&mut self, id: &str, exit: &Exit, now: Timestamp) {
         let since = match &self.state {
             State::Running { since, .. } => *since,
@@ -381,7 +399,8 @@ impl Container {
         if now.duration_since(since) >= HEALTHY {
             self.crashes = 0;
         }
-        let message = exit.error.clone().or_else(|| self.checks.verdict.take());
+        let condemned = self.checks.verdict.take().map(|verdict| verdict.message);
+        let message = exit.error.clone().or(condemned);
         self.stopping = false;
         self.state = State::Ended(Ended {
             id: id.to_owned(),

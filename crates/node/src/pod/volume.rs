@@ -8,12 +8,14 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, Pod, Volume, VolumeMount, VolumeProjection,
+use choreo_model::quantity;
+use k8s_openapi::{
+    api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Pod, Volume, VolumeProjection},
+    apimachinery::pkg::api::resource::Quantity,
 };
 
 use super::env::{self, Told};
-use crate::index::Index;
+use crate::{index::Index, machine::InMemory};
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -234,7 +236,12 @@ fn told(
             env::field_of(pod, field, own)?
         } else if let Some(field) = &item.resource_field_ref {
             let first = pod.spec.as_ref().and_then(|spec| spec.containers.first());
-            env::resource_of(pod, first.ok_or("the pod has no container")?, field)?
+            env::resource_of(
+                pod,
+                first.ok_or("the pod has no container")?,
+                field,
+                own.capacity,
+            )?
         } else {
             return Err(format!("downwardAPI file {:?} has no source", item.path));
         };
@@ -348,34 +355,46 @@ fn name(volume: &Path, files: &Files) -> io::Result<()> {
     Ok(())
 }
 
-/// Where a mount's files are on the host. A sub-path is resolved now and stays what it is; one that
-/// does not exist in a folder of the pod is made.
-pub fn source(volume: &Path, mount: &VolumeMount, sub_path: &str) -> Result<PathBuf, String> {
+/// A part of a volume as a path inside it; empty for the whole.
+pub fn part(sub_path: &str) -> Result<PathBuf, String> {
     if sub_path.is_empty() {
-        return Ok(volume.to_owned());
+        return Ok(PathBuf::new());
     }
-    let relative = inside(sub_path)?;
-    let given = volume.join(&relative);
-    if given.symlink_metadata().is_err() && !volume.join("..data").exists() {
-        fs::create_dir_all(&given).map_err(|error| error.to_string())?;
-    }
-    let resolved = given.canonicalize();
-    let root = volume.canonicalize().map_err(|error| error.to_string())?;
-    match resolved {
-        Ok(path) if path.starts_with(&root) => Ok(path),
-        Ok(_) => Err(format!(
-            "subPath {sub_path:?} leaves volume {:?}",
-            mount.name
-        )),
-        Err(_) => Err(format!(
-            "subPath {sub_path:?} does not exist in volume {:?}",
-            mount.name
-        )),
-    }
+    inside(sub_path).map(PathBuf::from)
+}
+
+/// The volumes of a pod that are kept in memory, whose folders are below `folder`: as large as they
+/// say, and never larger than the pod's containers may get together.
+pub fn in_memory(pod: &Pod, folder: &Path) -> Vec<InMemory> {
+    let Some(spec) = &pod.spec else {
+        return Vec::new();
+    };
+    let bytes = |quantity: &Quantity| quantity::milli(&quantity.0).map(|milli| milli / 1000);
+    let limits = spec.containers.iter().map(|container| {
+        let limits = container.resources.as_ref()?.limits.as_ref()?;
+        bytes(limits.get("memory")?)
+    });
+    let together: Option<u64> = limits.sum();
+    let volumes = spec.volumes.iter().flatten().filter_map(|volume| {
+        let empty = volume.empty_dir.as_ref()?;
+        (empty.medium.as_deref() == Some("Memory")).then(|| InMemory {
+            folder: folder.join(&volume.name),
+            limit: empty
+                .size_limit
+                .as_ref()
+                .and_then(bytes)
+                .into_iter()
+                .chain(together)
+                .min(),
+        })
+    });
+    volumes.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn files(all: &[(&str, &str)]) -> Files {
@@ -417,13 +436,28 @@ mod tests {
     }
 
     #[test]
-    fn a_sub_path_may_not_lead_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let volume = folder.path().join("v");
-        fs::create_dir(&volume).unwrap();
-        symlink("/", volume.join("out")).unwrap();
-        let mount = VolumeMount::default();
-        assert!(source(&volume, &mount, "out/etc").is_err());
-        assert_eq!(source(&volume, &mount, "new").unwrap(), volume.join("new"));
+    fn volumes_in_memory_are_bounded_by_the_pod() {
+        let check = |empty: serde_json::Value, limits: &[Option<&str>], expected: Option<u64>| {
+            let containers: Vec<_> = limits
+                .iter()
+                .map(|limit| json!({"name": "c", "resources": {"limits": limit.map(|limit| json!({"memory": limit}))}}))
+                .collect();
+            let volumes = json!([{"name": "v", "emptyDir": empty}, {"name": "w", "emptyDir": {}}]);
+            let pod =
+                json!({"metadata": {}, "spec": {"containers": containers, "volumes": volumes}});
+            let found = in_memory(&serde_json::from_value(pod).unwrap(), Path::new("/x"));
+            let limit = InMemory {
+                folder: "/x/v".into(),
+                limit: expected,
+            };
+            assert_eq!(found, [limit], "{empty}");
+        };
+        let memory = json!({"medium": "Memory"});
+        check(memory.clone(), &[None], None);
+        check(memory.clone(), &[Some("1Mi"), None], None);
+        check(memory, &[Some("1Mi"), Some("1Mi")], Some(2 << 20));
+        let small = json!({"medium": "Memory", "sizeLimit": "64Ki"});
+        check(small.clone(), &[Some("1Mi")], Some(64 << 10));
+        check(small, &[None], Some(64 << 10));
     }
 }

@@ -16,7 +16,9 @@ use super::{
     effect::Effect,
     env::{self, Told},
     images::Images,
+    runs,
     spec::Folders,
+    spec_of,
     state::{Report, Runtime},
     status, volume,
 };
@@ -24,6 +26,7 @@ use crate::{
     index::{Key, Shared},
     machine::{Exit, Machine},
     network::Network,
+    node::Capacity,
     notice::Notice,
     write::{Executor, Write, is},
 };
@@ -44,6 +47,8 @@ pub struct Context {
     pub folders: Folders,
     /// The node's name.
     pub node: String,
+    /// What the node has.
+    pub capacity: Capacity,
     /// How many pods the node takes.
     pub max_pods: usize,
 }
@@ -129,13 +134,25 @@ impl Worker {
                 () = self.stop.cancelled() => return,
                 () = self.changed.notified() => {}
                 Some((id, exit)) = self.exits.recv() => {
-                    self.runtime.apply(Report::Exited(id, exit), &pod, clock());
+                    let message = self.last_words(&pod, &id, &exit).await;
+                    self.runtime.apply(Report::Exited(id, exit, message), &pod, clock());
                 }
                 Some(report) = effects.join_next() => self.report(report, &pod),
                 () = tokio::time::sleep(pause) => {}
             }
         }
         self.vanished().await;
+    }
+
+    /// What a container that has ended left to be told.
+    async fn last_words(&self, pod: &Pod, id: &str, exit: &Exit) -> Option<String> {
+        let mut all = self.runtime.containers.iter();
+        let (name, known) = all.find(|(_, known)| known.id().is_some_and(|one| one == id))?;
+        let (spec, restart) = (spec_of(pod, name)?.clone(), known.restarts);
+        let (folder, failed) = (self.context.folders.logs(pod).join(name), exit.code != 0);
+        let read =
+            tokio::task::spawn_blocking(move || runs::last_words(&folder, &spec, restart, failed));
+        read.await.ok().flatten()
     }
 
     fn pod(&self) -> Option<Arc<Pod>> {
@@ -246,6 +263,7 @@ impl Worker {
                 .map(|address| address.to_string())
                 .unwrap_or_default(),
             node: self.context.node.clone(),
+            capacity: self.context.capacity,
         };
         let spec = pod.spec.iter();
         let all = spec.flat_map(|spec| {
@@ -275,6 +293,7 @@ impl Worker {
             | Action::Pull(_)
             | Action::Stop(..)
             | Action::Probe(..)
+            | Action::Discard(_)
             | Action::TearDown
             | Action::Remove => None,
         };

@@ -34,6 +34,7 @@ fn main() {
             }
         }
         ["write", path] => std::fs::write(path, "written").unwrap(),
+        ["fill", path, megabytes] => fill(path, megabytes.parse().unwrap()),
         ["env", name] => println!("{}", std::env::var(name).unwrap()),
         ["until-asked"] => until_asked(),
         ["echo"] => echo(),
@@ -75,6 +76,12 @@ fn call(number: i64, argument: u64) {
     } else {
         println!("0");
     }
+}
+
+/// Writes a file of so many megabytes, and says why that cannot be.
+fn fill(path: &str, megabytes: usize) {
+    let written = std::fs::write(path, vec![1; megabytes << 20]);
+    println!("{:?}", written.map_err(|error| error.kind()).unwrap_err());
 }
 
 /// Says what it reads, and when that is over.

@@ -95,6 +95,7 @@ impl World {
             port,
             path: "/healthz".into(),
             headers: Vec::new(),
+            tls: false,
         };
         self.machine
             .probe(&probe(8080), PATIENCE)

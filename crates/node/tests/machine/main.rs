@@ -17,6 +17,7 @@ mod network;
 mod processes;
 mod security;
 mod talks;
+mod volumes;
 mod world;
 
 use std::path::Path;
@@ -75,6 +76,9 @@ fn run(folder: &Path) {
         world.containers_have_no_rights().await;
         world.users_are_kept_apart().await;
         say(&format!("{name}: security"));
+        world.volumes_in_memory().await;
+        world.parts_of_volumes().await;
+        say(&format!("{name}: volumes"));
         world.cells_are_apart().await;
         say(&format!("{name}: cells"));
         world.services_balance().await;

@@ -67,6 +67,7 @@ impl World {
             port: 80,
             path: "/".into(),
             headers: Vec::new(),
+            tls: false,
         };
         self.machine.probe(&probe, PATIENCE).await.unwrap().unwrap();
         assert_eq!(

@@ -200,7 +200,7 @@ impl World {
             spec.mounts = vec![Mount {
                 source: volume.clone(),
                 target: "/volume".into(),
-                read_only: false,
+                ..Mount::default()
             }];
             spec
         };

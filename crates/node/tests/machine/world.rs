@@ -12,8 +12,8 @@ use std::{
 
 use choreo_node::{
     machine::{
-        Allow, Cell, ContainerSpec, Event, Exit, LayerSource, LinuxMachine, Machine, NetworkPlan,
-        PodSandbox, Probe, Protocol, ServiceRule, Settings, StartError, Stdin,
+        Allow, Cell, ContainerSpec, Event, Exit, LayerSource, LinuxMachine, Machine, Names,
+        NetworkPlan, PodSandbox, Probe, Protocol, ServiceRule, Settings, StartError, Stdin,
     },
     pod::security,
 };
@@ -162,6 +162,8 @@ pub(crate) fn pod(cell: u8, host: u8) -> PodSandbox {
         namespace: format!("cell-{cell}"),
         hostname: format!("web-{cell}-{host}"),
         address: Ipv4Addr::new(10, cell, 0, host),
+        names: Names::default(),
+        memory: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod pods;
 mod stateful;
 
 use std::{
@@ -53,6 +54,8 @@ struct Fake {
     running: Mutex<BTreeMap<String, ContainerSpec>>,
     network: Mutex<NetworkPlan>,
     pods: Mutex<BTreeSet<String>>,
+    /// What was done to containers, in order: `stop main`, `exec true`.
+    done: Mutex<Vec<String>>,
 }
 
 impl Fake {
@@ -68,6 +71,7 @@ impl Fake {
             running: Mutex::default(),
             network: Mutex::default(),
             pods: Mutex::default(),
+            done: Mutex::default(),
         })
     }
 
@@ -83,6 +87,11 @@ impl Fake {
                 exit,
             });
         }
+    }
+
+    fn note(&self, what: &str, id: &str) {
+        let name = id.rsplit('-').nth(1).unwrap_or(id);
+        self.done.lock().unwrap().push(format!("{what} {name}"));
     }
 
     fn containers(&self) -> Vec<ContainerSpec> {
@@ -126,6 +135,10 @@ impl Machine for Fake {
             .insert(id.clone(), container.clone());
         std::fs::write(&container.log, "2026-01-01T00:00:00Z stdout F hello\n").unwrap();
         match container.argv[0].as_str() {
+            "tells" => {
+                std::fs::write(&container.mounts.last().unwrap().source, "told").unwrap();
+                self.end(&id, 3);
+            }
             "ok" => self.end(&id, 0),
             "crash" => self.end(&id, 1),
             _ => {}
@@ -133,15 +146,18 @@ impl Machine for Fake {
         Ok(())
     }
     async fn stop_container(&self, id: &str, _: Duration) -> Result<()> {
+        self.note("stop", id);
         self.end(id, 143);
         Ok(())
     }
-    async fn remove_container(&self, _: &str) -> Result<()> {
+    async fn remove_container(&self, id: &str) -> Result<()> {
+        self.note("remove", id);
         Ok(())
     }
-    async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<ExecOutcome> {
+    async fn exec(&self, _: &str, argv: &[String], _: Duration) -> Result<ExecOutcome> {
+        self.done.lock().unwrap().push(format!("exec {}", argv[0]));
         Ok(ExecOutcome {
-            code: 0,
+            code: i32::from(argv[0] == "false"),
             output: String::new(),
         })
     }

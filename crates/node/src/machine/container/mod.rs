@@ -14,6 +14,7 @@ mod rootfs;
 mod run;
 mod seccomp;
 mod spec;
+mod sub_path;
 mod supervise;
 mod terminal;
 
@@ -31,7 +32,7 @@ pub(super) use exec::run as run_exec;
 pub(super) use rootfs::rehearse;
 pub(super) use run::run as run_container;
 
-use super::{ContainerSpec, Exit, cgroup::Cgroups};
+use super::{ContainerSpec, Exit, Mount, cgroup::Cgroups};
 
 /// Argument that makes this program hold a container.
 pub(super) const CONTAINER: &str = "node-container";

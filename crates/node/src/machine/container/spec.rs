@@ -9,8 +9,7 @@ use std::{
 use nix::sys::statvfs::{FsFlags, statvfs};
 use serde_json::{Value, json};
 
-use super::{ContainerSpec, Job, program::UNCONFINED};
-use crate::machine::Mount;
+use super::{ContainerSpec, Job, program::UNCONFINED, sub_path};
 
 const MASKED: [&str; 9] = [
     "/proc/acpi",
@@ -177,13 +176,13 @@ fn mounts(job: &Job) -> io::Result<Vec<Value>> {
             )?);
         }
     }
-    for Mount {
-        source,
-        target,
-        read_only,
-    } in &job.spec.mounts
-    {
-        mounts.push(bind(source, target, *read_only, job.rootless)?);
+    for (number, mount) in job.spec.mounts.iter().enumerate() {
+        let place = job.bundle.join("mounts").join(number.to_string());
+        let source = sub_path::source(mount, &place).map_err(|error| {
+            let (source, kind) = (mount.source.display(), error.kind());
+            io::Error::new(kind, format!("mount {source}: {error}"))
+        })?;
+        mounts.push(bind(&source, &mount.target, mount.read_only, job.rootless)?);
     }
     Ok(mounts)
 }
@@ -238,7 +237,7 @@ fn locked_options(source: &Path) -> io::Result<Vec<&'static str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Stdin, cgroup::Cgroups};
+    use crate::machine::{Mount, Stdin, cgroup::Cgroups};
 
     fn job(rootless: bool) -> Job {
         let files = std::env::temp_dir();
@@ -259,7 +258,7 @@ mod tests {
                     .map(|name| Mount {
                         source: files.clone(),
                         target: Path::new("/etc").join(name),
-                        read_only: false,
+                        ..Mount::default()
                     })
                     .into(),
                 memory: Some(1 << 20),

@@ -7,6 +7,7 @@ mod advice;
 mod bootstrap;
 mod commands;
 mod containers;
+mod health;
 mod identity;
 mod mounts;
 mod pods;
@@ -17,6 +18,7 @@ mod reaper;
 mod serve;
 mod sessions;
 mod streams;
+mod trust;
 mod volumes;
 
 use std::path::{Path, PathBuf};

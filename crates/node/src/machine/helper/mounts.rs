@@ -48,6 +48,29 @@ pub(super) fn mount_memory(target: &Path) -> io::Result<()> {
     )?)
 }
 
+/// A folder of a pod in memory, which everyone in the pod may write.
+pub(super) fn mount_volume(target: &Path, limit: Option<u64>) -> io::Result<()> {
+    fs::create_dir_all(target)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let size = limit
+        .map(|limit| format!(",size={limit}"))
+        .unwrap_or_default();
+    let options = format!("mode=0777{size}");
+    Ok(mount(
+        Some("tmpfs"),
+        target,
+        Some("tmpfs"),
+        flags,
+        Some(options.as_str()),
+    )?)
+}
+
+/// Ends such a folder.
+pub(super) fn unmount(target: &Path) {
+    // It may not have been mounted.
+    let _absent = umount2(target, MntFlags::MNT_DETACH);
+}
+
 /// Shows a folder at another place.
 pub(super) fn bind(source: &Path, target: &Path) -> io::Result<()> {
     Ok(mount(Some(source), target, NONE, MsFlags::MS_BIND, NONE)?)

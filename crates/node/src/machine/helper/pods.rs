@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::serve::Context;
+use super::{mounts, serve::Context};
 use crate::machine::{Cell, Error, PodSandbox, Result, network::Network};
 
 /// The pods there are.
@@ -55,8 +55,13 @@ impl Pods {
         let netns = self.context.layout.netns(&pod.uid);
         write_files(&self.context.layout.pod(&pod.uid), &pod, cell.gateway)
             .map_err(|error| Error::failed(doing(), error))?;
+        for volume in &pod.memory {
+            mounts::mount_volume(&volume.folder, volume.limit)
+                .map_err(|error| Error::failed(doing(), error))?;
+        }
         if let Err(error) = network.add_pod(&pod, cell, &netns).await {
             network.remove_pod(&pod.uid, &netns).await?;
+            forget(&pod);
             return Err(error);
         }
         self.lock().insert(pod.uid.clone(), pod);
@@ -69,7 +74,9 @@ impl Pods {
         network
             .remove_pod(uid, &self.context.layout.netns(uid))
             .await?;
-        self.lock().remove(uid);
+        if let Some(pod) = self.lock().remove(uid) {
+            forget(&pod);
+        }
         match fs::remove_dir_all(self.context.layout.pod(uid)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::failed(format!("removing pod {uid}"), error))
@@ -80,6 +87,13 @@ impl Pods {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, PodSandbox>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets go of what a pod had in memory.
+fn forget(pod: &PodSandbox) {
+    for volume in &pod.memory {
+        mounts::unmount(&volume.folder);
     }
 }
 
@@ -99,9 +113,9 @@ pub(super) fn check_name(name: &str) -> io::Result<()> {
 fn write_files(folder: &Path, pod: &PodSandbox, server: Ipv4Addr) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let files = [
-        ("hosts", hosts(&pod.hostname, pod.address)),
+        ("hosts", hosts(pod)),
         ("hostname", format!("{}\n", pod.hostname)),
-        ("resolv.conf", resolver(&pod.namespace, server)),
+        ("resolv.conf", resolver(pod, server)),
     ];
     for (name, text) in files {
         let path: PathBuf = folder.join(name);
@@ -110,33 +124,106 @@ fn write_files(folder: &Path, pod: &PodSandbox, server: Ipv4Addr) -> io::Result<
     Ok(())
 }
 
-fn hosts(hostname: &str, address: Ipv4Addr) -> String {
+fn hosts(pod: &PodSandbox) -> String {
     let mut text = String::from("127.0.0.1\tlocalhost\n");
-    // Writing to a string does not fail.
-    let _infallible = writeln!(text, "{address}\t{hostname}");
+    let domain = pod
+        .names
+        .domain
+        .iter()
+        .filter(|domain| **domain != pod.hostname);
+    let own = domain.chain([&pod.hostname]).cloned().collect();
+    let all = [(pod.address.to_string(), own)];
+    for (address, names) in all.iter().chain(&pod.names.aliases) {
+        // Writing to a string does not fail.
+        let _infallible = writeln!(text, "{address}\t{}", names.join("\t"));
+    }
     text
 }
 
-fn resolver(namespace: &str, server: Ipv4Addr) -> String {
-    format!(
-        "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\n\
-         nameserver {server}\n\
-         options ndots:5\n"
-    )
+fn resolver(pod: &PodSandbox, server: Ipv4Addr) -> String {
+    let namespace = &pod.namespace;
+    let names = &pod.names;
+    let (mut servers, mut searches, mut options) = (Vec::new(), Vec::new(), Vec::new());
+    if !names.own_only {
+        servers.push(server.to_string());
+        let domains = ["svc.cluster.local", "cluster.local"].map(str::to_owned);
+        searches.push(format!("{namespace}.svc.cluster.local"));
+        searches.extend(domains);
+        options.push("ndots:5".to_owned());
+    }
+    servers.extend(names.servers.iter().cloned());
+    for domain in &names.searches {
+        if !searches.contains(domain) {
+            searches.push(domain.clone());
+        }
+    }
+    for option in &names.options {
+        let name = |option: &str| option.split(':').next().map(str::to_owned);
+        options.retain(|known| name(known) != name(option));
+        options.push(option.clone());
+    }
+    let mut text = String::new();
+    for (word, values) in [("search", searches), ("options", options)] {
+        if !values.is_empty() {
+            let _infallible = writeln!(text, "{word} {}", values.join(" "));
+        }
+    }
+    for server in servers {
+        let _infallible = writeln!(text, "nameserver {server}");
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Names;
+
+    fn pod(names: Names) -> PodSandbox {
+        PodSandbox {
+            uid: "u".into(),
+            namespace: "shop".into(),
+            hostname: "web-0".into(),
+            address: Ipv4Addr::new(10, 7, 0, 9),
+            names,
+            memory: Vec::new(),
+        }
+    }
 
     #[test]
     fn names_resolve_as_in_kubernetes() {
+        let server = Ipv4Addr::new(10, 7, 0, 1);
+        let plain = pod(Names::default());
         assert_eq!(
-            resolver("shop", Ipv4Addr::new(10, 7, 0, 1)),
+            resolver(&plain, server),
             "search shop.svc.cluster.local svc.cluster.local cluster.local\n\
-             nameserver 10.7.0.1\noptions ndots:5\n"
+             options ndots:5\nnameserver 10.7.0.1\n"
         );
-        assert!(hosts("web-0", Ipv4Addr::new(10, 7, 0, 9)).ends_with("10.7.0.9\tweb-0\n"));
+        assert!(hosts(&plain).ends_with("10.7.0.9\tweb-0\n"));
+        let words = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut names = Names {
+            domain: Some("web-0.web.shop.svc.cluster.local".into()),
+            aliases: vec![("10.0.0.1".into(), words(&["a", "b"]))],
+            own_only: false,
+            servers: words(&["10.0.0.2"]),
+            searches: words(&["cluster.local", "corp"]),
+            options: words(&["ndots:1", "edns0"]),
+        };
+        let own = pod(names.clone());
+        assert!(
+            hosts(&own)
+                .ends_with("10.7.0.9\tweb-0.web.shop.svc.cluster.local\tweb-0\n10.0.0.1\ta\tb\n")
+        );
+        assert_eq!(
+            resolver(&own, server),
+            "search shop.svc.cluster.local svc.cluster.local cluster.local corp\n\
+             options ndots:1 edns0\nnameserver 10.7.0.1\nnameserver 10.0.0.2\n"
+        );
+        names.own_only = true;
+        assert_eq!(
+            resolver(&pod(names), server),
+            "search cluster.local corp\noptions ndots:1 edns0\nnameserver 10.0.0.2\n"
+        );
     }
 
     #[test]

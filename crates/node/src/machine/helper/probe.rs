@@ -2,16 +2,19 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use rustls::pki_types::ServerName;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 
+use super::trust;
+
 /// Longest head of an answer that is read: a status line and generous headers.
 const LONGEST_HEAD: usize = 64 << 10;
 
-type Outcome = Result<(), String>;
+pub(super) type Outcome = Result<(), String>;
 
 /// Whether a connection is accepted in time.
 pub(super) async fn tcp(target: (Ipv4Addr, u16), limit: Duration) -> Outcome {
@@ -24,18 +27,30 @@ pub(super) async fn tcp(target: (Ipv4Addr, u16), limit: Duration) -> Outcome {
     .await
 }
 
+/// A GET request.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    pub(super) target: (Ipv4Addr, u16),
+    pub(super) path: &'a str,
+    pub(super) headers: &'a [(String, String)],
+    pub(super) tls: bool,
+}
+
 /// Whether a GET request is answered in time with a status of 200 to 399.
-pub(super) async fn http(
-    target: (Ipv4Addr, u16),
-    path: &str,
-    headers: &[(String, String)],
-    limit: Duration,
-) -> Outcome {
-    let request = request(target, path, headers)?;
+pub(super) async fn http(question: &Question<'_>, limit: Duration) -> Outcome {
+    let target = question.target;
+    let request = request(target, question.path, question.headers)?;
     within(limit, async {
-        let status = ask(target, &request)
-            .await
-            .map_err(|error| explain(target, &error))?;
+        let asked = async {
+            let stream = TcpStream::connect(target).await?;
+            if question.tls {
+                let name = question.server_name();
+                ask(trust::anyone(stream, name).await?, &request).await
+            } else {
+                ask(stream, &request).await
+            }
+        };
+        let status = asked.await.map_err(|error| explain(target, &error))?;
         match status {
             200..=399 => Ok(()),
             other => Err(format!("HTTP status {other}")),
@@ -44,14 +59,28 @@ pub(super) async fn http(
     .await
 }
 
-async fn within(limit: Duration, check: impl Future<Output = Outcome>) -> Outcome {
+impl Question<'_> {
+    /// The name by which a server with several certificates is asked: the one the request names.
+    fn server_name(&self) -> ServerName<'static> {
+        let named = self
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("host"))
+            .map(|(_, value)| value.split(':').next().unwrap_or_default().to_owned());
+        named
+            .and_then(|name| ServerName::try_from(name).ok())
+            .unwrap_or_else(|| ServerName::from(std::net::IpAddr::from(self.target.0)))
+    }
+}
+
+pub(super) async fn within(limit: Duration, check: impl Future<Output = Outcome>) -> Outcome {
     match timeout(limit, check).await {
         Ok(outcome) => outcome,
         Err(_) => Err(format!("no answer within {limit:?}")),
     }
 }
 
-fn explain((address, port): (Ipv4Addr, u16), error: &std::io::Error) -> String {
+pub(super) fn explain((address, port): (Ipv4Addr, u16), error: &std::io::Error) -> String {
     format!("{address}:{port}: {error}")
 }
 
@@ -87,8 +116,10 @@ fn request(
     Ok(format!("{}\r\n\r\n", lines.join("\r\n")).into_bytes())
 }
 
-async fn ask(target: (Ipv4Addr, u16), request: &[u8]) -> std::io::Result<u16> {
-    let mut stream = TcpStream::connect(target).await?;
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &[u8],
+) -> std::io::Result<u16> {
     stream.write_all(request).await?;
     let mut head = Vec::new();
     loop {
@@ -134,7 +165,7 @@ fn parse_status(line: &[u8]) -> Option<u16> {
         .filter(|status| (100..600).contains(status))
 }
 
-fn invalid(message: &str) -> std::io::Error {
+pub(super) fn invalid(message: &str) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, message)
 }
 

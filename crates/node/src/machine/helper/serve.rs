@@ -15,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    Layout, bootstrap::Footing, containers::Containers, pods::Pods, probe, processes::Processes,
-    reaper::Reaper, streams::Streams, volumes,
+    Layout, bootstrap::Footing, containers::Containers, health, pods::Pods, probe,
+    processes::Processes, reaper::Reaper, streams::Streams, volumes,
 };
 use crate::machine::{
     Error, Event, Info, Interactive, LayerSource, NetworkPlan, PodSandbox, Probe, Result,
@@ -258,7 +258,21 @@ impl Helper {
                 port,
                 path,
                 headers,
-            } => Ok(probe::http((address, port), &path, &headers, timeout).await),
+                tls,
+            } => {
+                let question = probe::Question {
+                    target: (address, port),
+                    path: &path,
+                    headers: &headers,
+                    tls,
+                };
+                Ok(probe::http(&question, timeout).await)
+            }
+            Probe::Grpc {
+                address,
+                port,
+                service,
+            } => Ok(health::grpc((address, port), &service, timeout).await),
             Probe::Tcp { address, port } => Ok(probe::tcp((address, port), timeout).await),
             Probe::Exec { id, argv } => match self.containers.exec(&id, argv, timeout).await {
                 Ok(outcome) if outcome.code == 0 => Ok(Ok(())),

@@ -1,0 +1,97 @@
+//! The lives of pods on the real API: hooks, order of the end, last words.
+
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use crate::{World, has};
+
+fn pod(spec: &Value) -> Value {
+    json!({"metadata": {"name": "p"}, "spec": spec})
+}
+
+fn ready(all: &[Value]) -> bool {
+    all.first().is_some_and(|pod| has(pod, "Ready", "True"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hooks_run_and_sidecars_end_last() {
+    let world = World::start().await;
+    let sidecar = |name: &str| json!({"name": name, "image": "run", "restartPolicy": "Always"});
+    let hooks = json!({
+        "postStart": {"exec": {"command": ["hello"]}}, "preStop": {"exec": {"command": ["bye"]}},
+    });
+    let spec = json!({
+        "initContainers": [sidecar("first"), sidecar("second")],
+        "containers": [{"name": "main", "image": "run", "lifecycle": hooks}],
+    });
+    world.create::<Pod>(pod(&spec)).await;
+    world.until::<Pod>("ready", ready).await;
+    let api = world.api::<Pod>();
+    api.delete("p", &DeleteParams::default()).await.unwrap();
+    world.until::<Pod>("gone", <[Value]>::is_empty).await;
+    let done = world.machine.done.lock().unwrap().clone();
+    let done: Vec<_> = done
+        .iter()
+        .filter(|one| !one.starts_with("remove"))
+        .collect();
+    assert_eq!(
+        done,
+        [
+            "exec hello",
+            "exec bye",
+            "stop main",
+            "stop second",
+            "stop first"
+        ]
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_that_fails_ends_its_container() {
+    let world = World::start().await;
+    let hooks = json!({"postStart": {"exec": {"command": ["false"]}}});
+    let spec = json!({"restartPolicy": "Never",
+        "containers": [{"name": "main", "image": "run", "lifecycle": hooks}]});
+    world.create::<Pod>(pod(&spec)).await;
+    world
+        .until::<Pod>("failed", |all| {
+            let ended = &all[0]["status"]["containerStatuses"][0]["state"]["terminated"];
+            let message = ended["message"].as_str().unwrap_or_default();
+            all[0]["status"]["phase"] == "Failed" && message.contains("postStart")
+        })
+        .await;
+    world
+        .until::<Event>("told", |all| {
+            all.iter()
+                .any(|event| event["reason"] == "FailedPostStartHook")
+        })
+        .await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn last_words_are_told_and_remains_removed() {
+    let world = World::start().await;
+    let spec =
+        json!({"restartPolicy": "Never", "containers": [{"name": "main", "image": "tells"}]});
+    world.create::<Pod>(pod(&spec)).await;
+    world
+        .until::<Pod>("told", |all| {
+            let ended = &all[0]["status"]["containerStatuses"][0]["state"]["terminated"];
+            ended["message"] == "told" && ended["exitCode"] == 3
+        })
+        .await;
+    world
+        .settled("removed", |machine| {
+            machine
+                .done
+                .lock()
+                .unwrap()
+                .iter()
+                .any(|one| one == "remove main")
+        })
+        .await;
+    world.end().await;
+}
