@@ -121,9 +121,14 @@ pub fn has_failed(pod: &Pod) -> bool {
     phase(pod) == "Failed"
 }
 
+/// Whether a pod has ended.
+pub fn has_ended(pod: &Pod) -> bool {
+    has_succeeded(pod) || has_failed(pod)
+}
+
 /// Whether a pod runs or will.
 pub fn is_active(pod: &Pod) -> bool {
-    !has_succeeded(pod) && !has_failed(pod) && pod.metadata.deletion_timestamp.is_none()
+    !has_ended(pod) && pod.metadata.deletion_timestamp.is_none()
 }
 
 /// Since when a pod is ready.

@@ -103,7 +103,8 @@ pub(in crate::builtin) fn job(object: &mut Value, _: Option<&Value>) {
         fill(spec, "completions", 1);
     }
     fill(spec, "parallelism", 1);
-    fill(spec, "backoffLimit", 6);
+    let per_index = has(spec, "backoffLimitPerIndex");
+    fill(spec, "backoffLimit", if per_index { i32::MAX } else { 6 });
     fill(spec, "suspend", false);
     fill_text(spec, "completionMode", "NonIndexed");
     if !has(spec, "selector") {

@@ -111,7 +111,11 @@ impl Log {
         if self.length > 0 && self.length + length > self.limit {
             self.rotate()?;
         }
-        self.file.write_all(&entry)?;
+        if let Err(error) = self.file.write_all(&entry) {
+            // Half of it may be there: the next entry begins a line.
+            let _kept = self.file.set_len(self.length);
+            return Err(error);
+        }
         self.length += length;
         Ok(())
     }

@@ -85,8 +85,10 @@ pub(super) fn until_exit(
             holder.outlets.iter_mut().for_each(Outlet::abandon);
         }
     }
-    log.finish(Stream::Stdout, Timestamp::now())?;
-    log.finish(Stream::Stderr, Timestamp::now())?;
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        // How it ended is to be told, even where its last words are lost to a full disk.
+        let _lost = log.finish(stream, Timestamp::now());
+    }
     Ok(holder.exit.unwrap_or_default())
 }
 

@@ -1,6 +1,10 @@
 //! Job: pods that have to end well a number of times.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod failure;
+mod indexes;
+mod make;
+
+use std::{borrow::Cow, sync::Arc};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -11,10 +15,11 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 
-use super::{
-    after, count, created, has_failed, has_succeeded, is_active, pod_of, prefix, ready_since,
-    suffix,
+use self::{
+    failure::Failures,
+    indexes::{Indexed, Indexes, index_of},
 };
+use super::{after, count, created, has_succeeded, is_active, ready_since};
 use crate::{
     index::{Index, Key},
     notice::Notice,
@@ -56,7 +61,9 @@ struct World<'a> {
     failed: i32,
     /// Restarts inside pods that run.
     restarts: i32,
-    last_failure: Option<Timestamp>,
+    failures: Failures<'a>,
+    /// Which index each pod is for, where that is told apart.
+    indexed: Option<Indexed>,
     now: Timestamp,
 }
 
@@ -69,7 +76,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     let Some(spec) = &job.spec else {
         return decision;
     };
-    if job.metadata.deletion_timestamp.is_some() {
+    if job.metadata.deletion_timestamp.is_some() || is_of_another(spec) {
         return decision;
     }
     if let Some(end) = finished(job) {
@@ -78,7 +85,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     }
     let world = World::new(index, job, spec, now);
     let status = match world.verdict() {
-        Some(verdict) => world.end(verdict, &mut decision),
+        Some(verdict) => world.end(&verdict, &mut decision),
         None if spec.suspend == Some(true) => world.suspend(&mut decision),
         None => world.go_on(&mut decision),
     };
@@ -90,6 +97,12 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         decision.writes.push(Write::status(&changed));
     }
     decision
+}
+
+/// Whether somebody else says that this job is theirs.
+fn is_of_another(spec: &JobSpec) -> bool {
+    let manager = spec.managed_by.as_deref();
+    manager.is_some_and(|manager| manager != "kubernetes.io/job-controller")
 }
 
 /// Deletes a job that has been finished long enough.
@@ -106,34 +119,51 @@ fn expire(job: &Job, spec: &JobSpec, end: End, now: Timestamp, decision: &mut De
 }
 
 /// How a job must end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Complete,
-    BackoffLimit,
-    Deadline,
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Verdict {
+    well: bool,
+    reason: Cow<'static, str>,
+    message: Cow<'static, str>,
 }
 
+/// The condition that announces a good end, and a bad one.
+const MET: &str = "SuccessCriteriaMet";
+const TARGET: &str = "FailureTarget";
+
 impl Verdict {
-    fn words(self) -> (&'static str, &'static str, &'static str, &'static str) {
-        match self {
-            Self::Complete => (
-                "SuccessCriteriaMet",
-                "Complete",
-                "CompletionsReached",
-                "Reached expected number of succeeded pods",
-            ),
-            Self::BackoffLimit => (
-                "FailureTarget",
-                "Failed",
-                "BackoffLimitExceeded",
-                "Job has reached the specified backoff limit",
-            ),
-            Self::Deadline => (
-                "FailureTarget",
-                "Failed",
-                "DeadlineExceeded",
-                "Job was active longer than specified deadline",
-            ),
+    fn good(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            well: true,
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
+
+    fn bad(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            well: false,
+            reason: reason.into(),
+            message: message.into(),
+        }
+    }
+
+    /// What was announced already: it stays so.
+    fn announced(job: &Job) -> Option<Self> {
+        let mut conditions = job.status.as_ref()?.conditions.iter().flatten();
+        let known = conditions
+            .find(|one| one.status == "True" && (one.type_ == MET || one.type_ == TARGET))?;
+        Some(Self {
+            well: known.type_ == MET,
+            reason: known.reason.clone().unwrap_or_default().into(),
+            message: known.message.clone().unwrap_or_default().into(),
+        })
+    }
+
+    fn conditions(&self) -> (&'static str, &'static str) {
+        if self.well {
+            (MET, "Complete")
+        } else {
+            (TARGET, "Failed")
         }
     }
 }
@@ -142,51 +172,114 @@ impl<'a> World<'a> {
     fn new(index: &'a Index, job: &'a Job, spec: &'a JobSpec, now: Timestamp) -> Self {
         let pods: Vec<&Arc<Pod>> = index.pods.owned_by(&job.metadata).collect();
         let known = job.status.as_ref();
-        let succeeded = count(pods.iter().filter(|pod| has_succeeded(pod)).count());
-        let failed = count(pods.iter().filter(|pod| has_failed(pod)).count());
+        let failures = Failures::of(spec, &pods);
+        let indexed = Indexed::of(job, spec, &pods, &failures);
+        let succeeded = match &indexed {
+            Some(indexed) => indexed.completed.len(),
+            None => count(pods.iter().filter(|pod| has_succeeded(pod)).count()),
+        };
         let active: Vec<_> = pods.iter().filter(|pod| is_active(pod)).copied().collect();
-        let last_failure = pods
-            .iter()
-            .filter(|pod| has_failed(pod))
-            .map(|p| ended(p))
-            .max();
         let leaving = pods
             .iter()
-            .filter(|pod| !is_active(pod) && !has_succeeded(pod) && !has_failed(pod))
+            .filter(|pod| !is_active(pod) && !super::has_ended(pod))
             .count();
         Self {
             job,
             spec,
             leaving,
             succeeded: succeeded.max(known.and_then(|s| s.succeeded).unwrap_or_default()),
-            failed: failed.max(known.and_then(|s| s.failed).unwrap_or_default()),
+            failed: failures
+                .counted()
+                .max(known.and_then(|s| s.failed).unwrap_or_default()),
             restarts: active.iter().map(|pod| restarts(pod)).sum(),
             active,
-            last_failure,
+            failures,
+            indexed,
             now,
         }
     }
 
     fn verdict(&self) -> Option<Verdict> {
-        let complete = match self.spec.completions {
-            Some(completions) => self.succeeded >= completions,
-            None => match self.spec.parallelism {
-                Some(_) => self.succeeded > 0 && self.active.is_empty(),
-                None => self.succeeded >= 1,
-            },
-        };
-        if complete {
-            return Some(Verdict::Complete);
+        if let Some(announced) = Verdict::announced(self.job) {
+            return Some(announced);
         }
-        let limit = self.spec.backoff_limit.unwrap_or(6);
+        if let Some(message) = self.failures.fatal() {
+            return Some(Verdict::bad("PodFailurePolicy", message));
+        }
+        if let Some(rule) = self.policy_met() {
+            return Some(Verdict::good(
+                "SuccessPolicy",
+                format!("Matched rules at index {rule}"),
+            ));
+        }
+        if let Some(bad) = self.indexes_failed() {
+            return Some(bad);
+        }
+        if self.is_complete() {
+            let message = "Reached expected number of succeeded pods";
+            return Some(Verdict::good("CompletionsReached", message));
+        }
+        let per_index = self.spec.backoff_limit_per_index.is_some();
+        let usual = if per_index { i32::MAX } else { 6 };
+        let limit = self.spec.backoff_limit.unwrap_or(usual);
         let template = self.spec.template.spec.as_ref();
         let restarting =
             template.and_then(|spec| spec.restart_policy.as_deref()) == Some("OnFailure");
         let exhausted = restarting && self.restarts > 0 && self.restarts >= limit;
         if self.failed > limit || exhausted {
-            return Some(Verdict::BackoffLimit);
+            let message = "Job has reached the specified backoff limit";
+            return Some(Verdict::bad("BackoffLimitExceeded", message));
         }
-        (self.deadline()? <= self.now).then_some(Verdict::Deadline)
+        if self.deadline()? <= self.now {
+            let message = "Job was active longer than specified deadline";
+            return Some(Verdict::bad("DeadlineExceeded", message));
+        }
+        None
+    }
+
+    fn is_complete(&self) -> bool {
+        match self.spec.completions {
+            Some(completions) => self.succeeded >= completions,
+            None => match self.spec.parallelism {
+                Some(_) => self.succeeded > 0 && self.active.is_empty(),
+                None => self.succeeded >= 1,
+            },
+        }
+    }
+
+    /// The rule of the success policy that is met.
+    fn policy_met(&self) -> Option<usize> {
+        let completed = &self.indexed.as_ref()?.completed;
+        self.spec
+            .success_policy
+            .as_ref()?
+            .rules
+            .iter()
+            .position(|rule| {
+                let wanted = rule.succeeded_indexes.as_deref().map(Indexes::parse);
+                let met = match &wanted {
+                    Some(wanted) => completed.common(wanted),
+                    None => completed.len(),
+                };
+                let needed = rule
+                    .succeeded_count
+                    .or_else(|| wanted.as_ref().map(Indexes::len));
+                needed.is_some_and(|needed| needed > 0 && met >= needed)
+            })
+    }
+
+    /// The end of a job whose indexes fail each by itself.
+    fn indexes_failed(&self) -> Option<Verdict> {
+        let indexed = self.indexed.as_ref()?;
+        let failed = indexed.failed.len();
+        let most = self.spec.max_failed_indexes;
+        if most.is_some_and(|most| failed > most) {
+            let message = "Job has exceeded the specified maximal number of failed indexes";
+            return Some(Verdict::bad("MaxFailedIndexesExceeded", message));
+        }
+        let all = self.spec.completions.unwrap_or_default();
+        (failed > 0 && failed + indexed.completed.len() >= all)
+            .then(|| Verdict::bad("FailedIndexes", "Job has failed indexes"))
     }
 
     fn deadline(&self) -> Option<Timestamp> {
@@ -197,22 +290,25 @@ impl<'a> World<'a> {
     }
 
     /// Ends what still runs; when nothing does, the job has ended.
-    fn end(&self, verdict: Verdict, decision: &mut Decision) -> JobStatus {
+    fn end(&self, verdict: &Verdict, decision: &mut Decision) -> JobStatus {
         decision
             .writes
             .extend(self.active.iter().map(|pod| Write::delete(&***pod)));
-        let (announced, kind, reason, message) = verdict.words();
+        let Verdict {
+            well,
+            reason,
+            message,
+        } = verdict;
+        let (announced, kind) = verdict.conditions();
         let mut conditions = vec![self.condition(announced, reason, message)];
         let mut status = self.counts();
         if self.active.is_empty() && self.leaving == 0 {
             conditions.push(self.condition(kind, reason, message));
-            if verdict == Verdict::Complete {
+            let notice = if *well {
                 status.completion_time = Some(Time(self.now));
-            }
-            let notice = if verdict == Verdict::Complete {
                 Notice::normal(self.job, "Completed", "Job completed")
             } else {
-                Notice::warning(self.job, reason, message)
+                Notice::warning(self.job, "Failed", format!("{reason}: {message}"))
             };
             decision.writes.push(Write::Notice(notice));
         }
@@ -235,31 +331,9 @@ impl<'a> World<'a> {
     }
 
     fn go_on(&self, decision: &mut Decision) -> JobStatus {
-        let parallelism = self.spec.parallelism.unwrap_or(1);
-        let wanted = match (self.spec.completions, self.spec.parallelism) {
-            (Some(completions), _) => parallelism.min(completions - self.succeeded),
-            (None, None) => 1,
-            (None, Some(_)) if self.succeeded > 0 => count(self.active.len()).min(parallelism),
-            (None, Some(_)) => parallelism,
-        };
-        let missing = wanted - count(self.active.len());
-        if missing > 0 {
-            match self.backed_off() {
-                Some(until) => decision.look_again(until),
-                None => self.create(missing, decision),
-            }
-        }
-        let surplus = usize::try_from(-missing).unwrap_or_default();
-        let mut ranked = self.active.clone();
-        ranked.sort_by_key(|pod| (ready_since(pod).is_some(), created(&pod.metadata)));
-        decision.writes.extend(
-            ranked
-                .iter()
-                .take(surplus)
-                .map(|pod| Write::delete(&***pod)),
-        );
+        self.keep(decision);
         let mut status = self.counts();
-        status.conditions = None;
+        status.conditions = self.resumed().map(|resumed| vec![resumed]);
         let started = self
             .job
             .status
@@ -275,35 +349,20 @@ impl<'a> World<'a> {
         status
     }
 
-    /// Until when no replacement is made after failures: 10 s, doubling up to 10 min.
-    fn backed_off(&self) -> Option<Timestamp> {
-        let doubled = 10_i64 << (self.failed - 1).clamp(0, 6);
-        let until = after(self.last_failure?, doubled.min(600));
-        (until > self.now).then_some(until)
-    }
-
-    fn create(&self, missing: i32, decision: &mut Decision) {
-        let name = self.job.metadata.name.clone().unwrap_or_default();
-        let uid = self.job.metadata.uid.clone().unwrap_or_default();
-        for nth in 0..missing {
-            let pod_name = format!(
-                "{}-{}",
-                prefix(&name),
-                suffix(&self.job.metadata, self.now, nth)
-            );
-            let message = format!("Created pod: {pod_name}");
-            let mut pod = pod_of(self.job, &self.spec.template, pod_name);
-            let labels = pod.metadata.labels.get_or_insert_default();
-            labels.extend(BTreeMap::from([
-                ("batch.kubernetes.io/controller-uid".to_owned(), uid.clone()),
-                ("batch.kubernetes.io/job-name".to_owned(), name.clone()),
-                ("controller-uid".to_owned(), uid.clone()),
-                ("job-name".to_owned(), name.clone()),
-            ]));
-            decision.writes.push(Write::create(&pod));
-            let notice = Notice::normal(self.job, "SuccessfulCreate", message);
-            decision.writes.push(Write::Notice(notice));
+    /// Says of a job that was suspended that it goes on.
+    fn resumed(&self) -> Option<JobCondition> {
+        let mut known = self.job.status.as_ref()?.conditions.iter().flatten();
+        let known = known.find(|condition| condition.type_ == "Suspended")?;
+        if known.status == "False" {
+            return Some(known.clone());
         }
+        let resumed = self.condition("Suspended", "JobResumed", "Job resumed");
+        Some(JobCondition {
+            status: "False".to_owned(),
+            last_probe_time: Some(Time(self.now)),
+            last_transition_time: Some(Time(self.now)),
+            ..resumed
+        })
     }
 
     fn counts(&self) -> JobStatus {
@@ -320,6 +379,10 @@ impl<'a> World<'a> {
             failed: (self.failed > 0).then_some(self.failed),
             terminating: Some(count(self.leaving)),
             start_time: known.and_then(|status| status.start_time.clone()),
+            completed_indexes: self.indexed.as_ref().map(|all| all.completed.to_string()),
+            failed_indexes: (self.spec.backoff_limit_per_index.is_some())
+                .then(|| self.indexed.as_ref().map(|all| all.failed.to_string()))
+                .flatten(),
             ..JobStatus::default()
         }
     }
