@@ -51,6 +51,7 @@ use self::{
     network::Network,
     notice::Recorder,
     pod::{spec::Folders, worker::Context},
+    service::network::Proxies,
     watch::Feed,
     write::Executor,
 };
@@ -64,6 +65,8 @@ pub struct Settings {
     pub node_name: String,
     /// How many pods the node takes.
     pub max_pods: u32,
+    /// How policies speak of the proxies of gateways.
+    pub proxies: Proxies,
 }
 
 impl Settings {
@@ -73,6 +76,7 @@ impl Settings {
             data: data.into(),
             node_name: "choreo".to_owned(),
             max_pods: 1000,
+            proxies: Proxies::default(),
         }
     }
 }
@@ -127,9 +131,15 @@ impl Node {
             data,
             node_name: name,
             max_pods,
+            proxies,
         } = settings;
         let folders = Folders { data };
-        let network = Network::new(index.clone(), Arc::clone(&machine), executor.clone());
+        let network = Network::new(
+            index.clone(),
+            Arc::clone(&machine),
+            executor.clone(),
+            proxies,
+        );
         let events = machine.events();
         let info = machine.info().clone();
         let own_machine = Arc::clone(&machine);
@@ -157,16 +167,8 @@ impl Node {
         let (tell, ended) = signal::channel(None);
         let mut main = JoinSet::new();
         main.spawn(async move {
-            let lost = control.run().await;
-            watches.shutdown().await;
-            if lost {
-                node::lost(client, &name).await;
-            }
-            tell.send_replace(Some(if lost {
-                Ended::MachineLost
-            } else {
-                Ended::ShutDown
-            }));
+            let ended = run(control, watches, client, &name).await;
+            tell.send_replace(Some(ended));
         });
         Self {
             index,
@@ -238,6 +240,23 @@ impl Node {
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         while self.main.join_next().await.is_some() {}
+    }
+}
+
+/// Runs until it is stopped or the machine is lost, which the Node object then says.
+async fn run(
+    control: Control,
+    mut watches: JoinSet<()>,
+    client: kube::Client,
+    name: &str,
+) -> Ended {
+    let lost = control.run().await;
+    watches.shutdown().await;
+    if lost {
+        node::lost(client, name).await;
+        Ended::MachineLost
+    } else {
+        Ended::ShutDown
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     machine::{self, Machine, NetworkPlan},
     service::{
         address::{self, Ledger},
-        network,
+        network::{self, Proxies},
     },
     write::{Executor, Write},
 };
@@ -23,17 +23,24 @@ pub struct Network {
     index: Shared,
     machine: Arc<dyn Machine>,
     executor: Executor,
+    proxies: Proxies,
     ledger: Mutex<Ledger>,
     applied: tokio::sync::Mutex<Option<NetworkPlan>>,
 }
 
 impl Network {
     /// The network of a machine that has none yet.
-    pub fn new(index: Shared, machine: Arc<dyn Machine>, executor: Executor) -> Self {
+    pub fn new(
+        index: Shared,
+        machine: Arc<dyn Machine>,
+        executor: Executor,
+        proxies: Proxies,
+    ) -> Self {
         Self {
             index,
             machine,
             executor,
+            proxies,
             ledger: Mutex::default(),
             applied: tokio::sync::Mutex::default(),
         }
@@ -84,7 +91,7 @@ impl Network {
         let mut applied = self.applied.lock().await;
         let plan = {
             let index = self.index.read();
-            network::plan(&index, &self.ledger())
+            network::plan(&index, &self.ledger(), &self.proxies)
         };
         if applied.as_ref() == Some(&plan) {
             return Ok(());

@@ -3,11 +3,13 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
+use choreo_model::labels;
 use choreo_node::{
     Ended, Node, gateway,
     image::Store,
     machine::{self, LinuxMachine, Machine},
     pod, secret,
+    service::network::Proxies,
 };
 use kube::{Api, Client, api::DynamicObject, core::ApiResource, runtime::wait::await_condition};
 use serde_json::Value;
@@ -20,6 +22,9 @@ use crate::{
     failure::{Failure, Result},
     folder::Folder,
 };
+
+/// The namespace of the gateways.
+const NAMESPACE: &str = "openchoreo-data-plane";
 
 /// The pause before a lost machine is started again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -138,7 +143,7 @@ async fn run(
         context.client.clone(),
         Arc::clone(&machine),
         Arc::new(store),
-        choreo_node::Settings::new(folder.node()),
+        node_settings(folder),
     ));
     context.pods.ask(Some(Arc::clone(&node)));
     told.send_modify(|parts| parts.data_plane = Part::Ready(described(&*machine)));
@@ -155,6 +160,18 @@ async fn run(
     context.pods.ask(None);
     end(node, &*machine).await;
     ended
+}
+
+/// What the node is told. Its gateways are to policies what the platform's own pods are in a cluster.
+fn node_settings(folder: &Folder) -> choreo_node::Settings {
+    let label = (labels::SYSTEM_COMPONENT.to_owned(), "gateway".to_owned());
+    choreo_node::Settings {
+        proxies: Proxies {
+            namespace: NAMESPACE.to_owned(),
+            labels: BTreeMap::from([label]),
+        },
+        ..choreo_node::Settings::new(folder.node())
+    }
 }
 
 /// Ends the node, then the machine with everything on it.
@@ -210,7 +227,7 @@ fn gateway_ended(ended: gateway::Result<()>) -> Failure {
 async fn programmed(context: &Context, told: &watch::Sender<Parts>) -> std::convert::Infallible {
     let gateways = Api::<DynamicObject>::namespaced_with(
         context.client.clone(),
-        "openchoreo-data-plane",
+        NAMESPACE,
         &ApiResource {
             group: "gateway.networking.k8s.io".to_owned(),
             version: "v1".to_owned(),

@@ -86,6 +86,10 @@ impl Info {
     }
 }
 
+/// The address of the programs of the platform itself ([`Machine::run_process`]): they share a network
+/// namespace, and policies let them in and out like a pod.
+pub const PROGRAMS: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 2);
+
 /// The whole network the machine should have. Applying it is idempotent; what is not in it goes away.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPlan {
@@ -93,16 +97,18 @@ pub struct NetworkPlan {
     pub cells: BTreeMap<String, Cell>,
     /// Service addresses and what stands behind them.
     pub services: Vec<ServiceRule>,
-    /// Packets that may enter a pod, beyond replies. Everything else is dropped.
-    pub allow: Vec<Allow>,
+    /// Who may speak at all: pods, and programs of the platform.
+    pub pods: BTreeMap<Ipv4Addr, PodRules>,
+    /// What policies let through, by the names that [`PodRules`] has for them.
+    pub policies: BTreeMap<String, Vec<Exception>>,
 }
 
-/// A network of one namespace: a bridge, its range, its names.
+/// A network of one namespace: its range and its names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cell {
-    /// Small number that names the bridge (`cell7`).
+    /// A small number of its own.
     pub index: u16,
-    /// Address of the bridge: the pods' gateway and their name server.
+    /// Address of the machine in the cell: the pods' gateway and their name server.
     pub gateway: Ipv4Addr,
     /// Prefix length of the range (24).
     pub prefix: u8,
@@ -118,6 +124,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 /// One port of a Service address, balanced over its backends; without backends it refuses.
@@ -131,19 +139,50 @@ pub struct ServiceRule {
     pub protocol: Protocol,
     /// Ready pods: address and port.
     pub backends: Vec<(Ipv4Addr, u16)>,
+    /// How long a client is led to the backend it had, if it is.
+    pub affinity: Option<Duration>,
 }
 
-/// An exception from the default drop.
+/// The policies that select an address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Allow {
-    /// The pod that may be reached.
-    pub to: Ipv4Addr,
-    /// On which protocol; `None`: any.
-    pub protocol: Option<Protocol>,
-    /// On which port of the pod; `None`: any.
-    pub port: Option<u16>,
-    /// From which pods; `None`: from every pod of every cell.
-    pub from: Option<Vec<Ipv4Addr>>,
+pub struct PodRules {
+    /// The namespace it is of.
+    pub namespace: String,
+    /// Names of the policies for what comes in; without any that selects it, its cell may.
+    pub ingress: Option<Vec<String>>,
+    /// Names of the policies for what goes out; without any that selects it, everything may.
+    pub egress: Option<Vec<String>>,
+}
+
+/// What a rule of a policy lets through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    /// The other end; `None`: any.
+    pub peers: Option<Peers>,
+    /// Ports of the end that is called; `None`: any, of any protocol.
+    pub ports: Option<Ports>,
+}
+
+/// Other ends of what is let through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peers {
+    /// Whether pods are selected, be it none at the moment.
+    pub selects: bool,
+    /// The pods that are.
+    pub pods: BTreeSet<Ipv4Addr>,
+    /// First and last addresses.
+    pub blocks: Vec<(Ipv4Addr, Ipv4Addr)>,
+}
+
+/// Ports that are let through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    /// First and last ports.
+    pub ranges: Vec<(Protocol, u16, u16)>,
+    /// Whether ports are named, be it that no pod has such a name at the moment.
+    pub names: bool,
+    /// The ports of these names, of every pod that has them.
+    pub named: BTreeSet<(Ipv4Addr, Protocol, u16)>,
 }
 
 /// The frame in which a pod's containers run.

@@ -3,44 +3,83 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Ipv4Addr,
-    sync::Arc,
+    sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort, ServiceSpec};
 
 use super::{
-    DOMAIN,
-    address::{self, CELL_PREFIX, Ledger, is_headless},
-    policy::{self, Host},
+    DOMAIN, Labels,
+    address::{self, CELL_PREFIX, Ledger, Range, is_headless},
+    policy::{self, Direction, Everyone, Host},
     slice,
 };
 use crate::{
     index::Index,
-    machine::{Cell, NetworkPlan, Protocol, ServiceRule},
+    machine::{Cell, NetworkPlan, PROGRAMS, PodRules, ServiceRule},
 };
 
 type Names = BTreeMap<String, Vec<Ipv4Addr>>;
 
+/// Where name servers are in a cluster, and what they are labelled with there: policies that let pods
+/// ask for names say so.
+const NAME_SERVERS: &str = "kube-system";
+static NAME_SERVER: LazyLock<Labels> = LazyLock::new(|| {
+    Some(BTreeMap::from([(
+        "k8s-app".to_owned(),
+        "kube-dns".to_owned(),
+    )]))
+});
+
+/// How long Kubernetes leads a client to the same pod, where a service does not say.
+const DEFAULT_AFFINITY: Duration = Duration::from_hours(3);
+
+/// How policies speak of the platform's own programs, the proxies of gateways: as the pods that these
+/// are in a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// The namespace they would be in.
+    pub namespace: String,
+    /// What they would be labelled with.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// The network that the observed objects ask for.
-pub fn plan(index: &Index, ledger: &Ledger) -> NetworkPlan {
-    let hosts: Vec<Host<'_>> = index
-        .pods
-        .iter()
-        .filter(|pod| !has_ended(pod))
-        .filter_map(|pod| {
-            let address = ledger.address(pod.metadata.uid.as_deref()?)?;
-            Some(Host { pod, address })
-        })
-        .collect();
-    let cells = ledger.cells(index).map(|(namespace, range)| {
+pub fn plan(index: &Index, ledger: &Ledger, proxies: &Proxies) -> NetworkPlan {
+    let labels = Some(proxies.labels.clone());
+    let proxy = Host {
+        namespace: &proxies.namespace,
+        labels: &labels,
+        address: PROGRAMS,
+        pod: None,
+    };
+    let hosts = || hosts(index, ledger);
+    let everyone: Everyone<'_> = hosts().chain([proxy]).collect();
+    let cells: Vec<(&String, Range)> = ledger.cells(index).collect();
+    let policies = cells.iter().flat_map(|(namespace, range)| {
+        let server = Host {
+            namespace: NAME_SERVERS,
+            labels: &NAME_SERVER,
+            address: range.gateway(),
+            pod: None,
+        };
+        policy::exceptions(index, &everyone, namespace, Some(server))
+    });
+    let policies = policies.collect();
+    let cells = cells.iter().map(|(namespace, range)| {
         let cell = Cell {
             index: range.index,
             gateway: range.gateway(),
             prefix: CELL_PREFIX,
-            names: names(index, namespace),
+            names: names(index, namespace, everyone.within(namespace)),
         };
-        (namespace.clone(), cell)
+        ((*namespace).clone(), cell)
     });
+    let mut pods: BTreeMap<_, _> = hosts()
+        .map(|host| (host.address, rules_of(index, &host)))
+        .collect();
+    pods.insert(PROGRAMS, closed(&proxies.namespace));
     NetworkPlan {
         cells: cells.collect(),
         services: index
@@ -48,7 +87,38 @@ pub fn plan(index: &Index, ledger: &Ledger) -> NetworkPlan {
             .iter()
             .flat_map(|service| rules(index, service))
             .collect(),
-        allow: policy::allows(index, &hosts),
+        pods,
+        policies,
+    }
+}
+
+/// The pods that have an address and have not ended.
+fn hosts<'a>(index: &'a Index, ledger: &'a Ledger) -> impl Iterator<Item = Host<'a>> {
+    let pods = index.pods.iter().filter(|pod| !has_ended(pod));
+    pods.filter_map(|pod| {
+        Some(Host {
+            namespace: pod.metadata.namespace.as_deref().unwrap_or_default(),
+            labels: &pod.metadata.labels,
+            address: ledger.address(pod.metadata.uid.as_deref()?)?,
+            pod: Some(pod),
+        })
+    })
+}
+
+fn rules_of(index: &Index, host: &Host<'_>) -> PodRules {
+    PodRules {
+        namespace: host.namespace.to_owned(),
+        ingress: policy::selecting(index, host, Direction::Ingress),
+        egress: policy::selecting(index, host, Direction::Egress),
+    }
+}
+
+/// What calls, and is not called.
+fn closed(namespace: &str) -> PodRules {
+    PodRules {
+        namespace: namespace.to_owned(),
+        ingress: Some(Vec::new()),
+        egress: None,
     }
 }
 
@@ -68,11 +138,7 @@ fn rules(index: &Index, service: &Service) -> Vec<ServiceRule> {
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
     let pods = serving(index, spec, namespace);
     let rule = |port: &ServicePort| {
-        let protocol = match port.protocol.as_deref().unwrap_or("TCP") {
-            "TCP" => Protocol::Tcp,
-            "UDP" => Protocol::Udp,
-            _ => return None,
-        };
+        let protocol = policy::protocol(port.protocol.as_deref())?;
         let backends = pods
             .iter()
             .filter_map(|pod| Some((address::pod_address(pod)?, slice::target_port(port, pod)?)));
@@ -82,9 +148,21 @@ fn rules(index: &Index, service: &Service) -> Vec<ServiceRule> {
             port,
             protocol,
             backends: backends.collect(),
+            affinity: affinity(spec),
         })
     };
     spec.ports.iter().flatten().filter_map(rule).collect()
+}
+
+/// How long a service leads a client to the same pod, if it does.
+fn affinity(spec: &ServiceSpec) -> Option<Duration> {
+    let by_client = spec.session_affinity.as_deref() == Some("ClientIP");
+    let config = spec.session_affinity_config.as_ref();
+    let seconds = config
+        .and_then(|config| config.client_ip.as_ref()?.timeout_seconds)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(DEFAULT_AFFINITY, Duration::from_secs);
+    by_client.then_some(seconds)
 }
 
 fn serving<'a>(index: &'a Index, spec: &ServiceSpec, namespace: &'a str) -> Vec<&'a Arc<Pod>> {
@@ -94,26 +172,33 @@ fn serving<'a>(index: &'a Index, spec: &ServiceSpec, namespace: &'a str) -> Vec<
 }
 
 /// The names that a cell's name server answers.
-fn names(index: &Index, namespace: &str) -> Names {
+fn names(index: &Index, namespace: &str, own: &[Host<'_>]) -> Names {
     let mut names = Names::new();
     for service in index.services.iter() {
         let home = service.metadata.namespace.as_deref().unwrap_or_default();
-        if home == namespace || is_known(index, service, namespace) {
+        if home == namespace || is_known(index, service, own) {
             name_service(index, service, home, &mut names);
         }
     }
     names
 }
 
-/// Whether a namespace may know a service of another one: a policy of one of its pods lets it in.
-fn is_known(index: &Index, service: &Service, namespace: &str) -> bool {
+/// Whether a namespace may know a service of another one: one of its pods may call one behind it.
+fn is_known(index: &Index, service: &Service, own: &[Host<'_>]) -> bool {
     let home = service.metadata.namespace.as_deref().unwrap_or_default();
     let Some(spec) = &service.spec else {
         return false;
     };
-    slice::backing(index, spec, home)
-        .iter()
-        .any(|pod| policy::knows(index, pod, namespace))
+    slice::backing(index, spec, home).iter().any(|pod| {
+        let backend = |address| Host {
+            namespace: home,
+            labels: &pod.metadata.labels,
+            address,
+            pod: Some(pod),
+        };
+        let backend = address::pod_address(pod).map(backend);
+        backend.is_some_and(|to| own.iter().any(|from| policy::may_call(index, from, &to)))
+    })
 }
 
 fn name_service(index: &Index, service: &Service, home: &str, names: &mut Names) {
@@ -217,32 +302,44 @@ mod tests {
         (index, ledger)
     }
 
+    /// Who may send what to whom, as the rules of a plan say it.
     fn ways(plan: &NetworkPlan) -> Vec<String> {
-        plan.allow
+        let said = |names: &Option<Vec<String>>| match names {
+            None => "own cell".to_owned(),
+            Some(names) => names.iter().map(|name| exceptions(plan, name)).collect(),
+        };
+        let pods = plan
+            .pods
             .iter()
-            .map(|allow| {
-                let from = allow.from.as_ref().map_or_else(
-                    || "any".to_owned(),
-                    |from| {
-                        from.iter()
-                            .map(ToString::to_string)
-                            .collect::<Vec<_>>()
-                            .join(",")
-                    },
-                );
-                let port = allow
-                    .port
-                    .map_or_else(|| "*".to_owned(), |port| port.to_string());
-                format!("{from} -> {}:{port}", allow.to)
-            })
+            .filter(|(address, _)| **address != PROGRAMS);
+        pods.map(|(address, pod)| format!("{address}: {}", said(&pod.ingress)))
             .collect()
+    }
+
+    fn exceptions(plan: &NetworkPlan, name: &str) -> String {
+        let all = plan.policies[name].iter().map(|exception| {
+            let peers = exception.peers.as_ref().map_or_else(
+                || "any".to_owned(),
+                |peers| format!("{:?}{:?}", peers.pods, peers.blocks),
+            );
+            let ports = exception.ports.as_ref().map_or_else(
+                || "any".to_owned(),
+                |ports| format!("{:?}{:?}", ports.ranges, ports.named),
+            );
+            format!("{peers} on {ports};")
+        });
+        all.collect()
     }
 
     #[test]
     fn without_policies_a_cell_is_open_inside_and_closed_outside() {
         let (index, ledger) = world(&[]);
-        let plan = plan(&index, &ledger);
-        let expected = ["10.128.1.2 -> 10.128.1.3:*", "10.128.1.3 -> 10.128.1.2:*"];
+        let plan = plan(&index, &ledger, &Proxies::default());
+        let expected = [
+            "10.128.1.2: own cell",
+            "10.128.1.3: own cell",
+            "10.128.2.2: own cell",
+        ];
         assert_eq!(ways(&plan), expected);
         assert_eq!(
             plan.services[0].backends,
@@ -267,10 +364,11 @@ mod tests {
                 "ports": [{"port": "http"}],
             }],
         })]);
-        let plan = plan(&index, &ledger);
+        let plan = plan(&index, &ledger, &Proxies::default());
         let expected = [
-            "10.128.2.2 -> 10.128.1.3:8080",
-            "10.128.1.3 -> 10.128.1.2:*",
+            "10.128.1.2: own cell",
+            "10.128.1.3: {10.128.2.2}[] on []{(10.128.1.3, Tcp, 8080)};",
+            "10.128.2.2: own cell",
         ];
         assert_eq!(ways(&plan), expected);
         let names: Vec<_> = plan.cells["other"].names.keys().cloned().collect();
@@ -279,13 +377,15 @@ mod tests {
 
     #[test]
     fn a_policy_without_rules_closes_and_an_empty_peer_list_opens() {
-        let (index, ledger) = world(&[json!({"podSelector": {}, "policyTypes": ["Ingress"]})]);
-        assert_eq!(ways(&plan(&index, &ledger)), Vec::<String>::new());
-        let (index, ledger) = world(&[json!({"podSelector": {}, "ingress": [{}]})]);
-        assert_eq!(
-            ways(&plan(&index, &ledger)),
-            ["any -> 10.128.1.3:*", "any -> 10.128.1.2:*"]
-        );
+        let check = |spec: Value, expected: &str| {
+            let (index, ledger) = world(&[spec]);
+            let found = ways(&plan(&index, &ledger, &Proxies::default()));
+            assert_eq!(found[..2].join(" "), expected);
+        };
+        let none = json!({"podSelector": {}, "policyTypes": ["Ingress"]});
+        check(none, "10.128.1.2:  10.128.1.3: ");
+        let any = json!({"podSelector": {}, "ingress": [{}]});
+        check(any, "10.128.1.2: any on any; 10.128.1.3: any on any;");
     }
 
     #[test]
@@ -293,13 +393,43 @@ mod tests {
         let (index, ledger) = world(&[json!({
             "podSelector": {"matchLabels": {"app": "web"}},
             "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "api"}}}],
-                "ports": [{"port": 8080, "endPort": 8081}]}],
+                "ports": [{"port": 8080, "endPort": 8081}, {"protocol": "SCTP"}]}],
         })]);
         let expected = [
-            "10.128.1.2 -> 10.128.1.3:*",
-            "10.128.1.3 -> 10.128.1.2:8080",
-            "10.128.1.3 -> 10.128.1.2:8081",
+            "10.128.1.2: {10.128.1.3}[] on [(Tcp, 8080, 8081), (Sctp, 0, 65535)]{};",
+            "10.128.1.3: own cell",
+            "10.128.2.2: own cell",
         ];
-        assert_eq!(ways(&plan(&index, &ledger)), expected);
+        let plan = plan(&index, &ledger, &Proxies::default());
+        assert_eq!(ways(&plan), expected);
+    }
+
+    #[test]
+    fn what_goes_out_names_peers_name_servers_and_proxies() {
+        let servers = json!({
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+        });
+        let (index, ledger) = world(&[json!({
+            "podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [{"namespaceSelector": {},
+                "podSelector": {"matchLabels": {"proxy": "yes"}}}]}],
+            "egress": [
+                {"to": [servers], "ports": [{"port": 53, "protocol": "UDP"}]},
+                {"to": [{"podSelector": {"matchLabels": {"app": "api"}}}], "ports": [{"port": "http"}]},
+            ],
+        })]);
+        let proxies = Proxies {
+            namespace: "gateways".into(),
+            labels: [("proxy".to_owned(), "yes".to_owned())].into(),
+        };
+        let plan = plan(&index, &ledger, &proxies);
+        assert_eq!(ways(&plan)[0], "10.128.1.2: {10.128.0.2}[] on any;");
+        assert_eq!(plan.pods[&Ipv4Addr::new(10, 128, 1, 3)].egress, None);
+        assert_eq!(
+            exceptions(&plan, "shop/p0/egress"),
+            "{10.128.1.1}[] on [(Udp, 53, 53)]{};{10.128.1.3}[] on []{(10.128.1.3, Tcp, 8080)};"
+        );
+        assert_eq!(plan.pods[&PROGRAMS].ingress, Some(Vec::new()));
     }
 }

@@ -16,6 +16,11 @@ fn main() {
         ["serve", port, name] => serve(port.parse().unwrap(), name),
         ["get", host, port] => get(resolve(host), port.parse().unwrap()),
         ["resolve", host] => println!("{}", resolve(host)),
+        ["listen", ports @ ..] => listen(ports),
+        ["probe", targets @ ..] => probe(targets),
+        ["names", names @ ..] => look_up(names),
+        ["raw"] => println!("{}", raw_socket().is_ok()),
+        ["send", what @ ..] => send(what),
         ["say", out, err] => {
             println!("{out}");
             eprintln!("{err}");
@@ -207,19 +212,225 @@ fn resolve(host: &str) -> Ipv4Addr {
     exit(2);
 }
 
-fn ask(server: &str, name: &str) -> Option<Ipv4Addr> {
+/// A question for the address of a name.
+fn query(name: &str) -> Vec<u8> {
     let mut query = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         query.push(label.len() as u8);
         query.extend(label.as_bytes());
     }
     query.extend([0, 0, 1, 0, 1]);
+    query
+}
+
+fn ask(server: &str, name: &str) -> Option<Ipv4Addr> {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.send_to(&query, (server, 53)).unwrap();
+    socket.send_to(&query(name), (server, 53)).unwrap();
     let mut reply = [0; 512];
     let length = socket.recv(&mut reply).unwrap();
     let answers = u16::from_be_bytes([reply[6], reply[7]]);
     let last = reply[..length].last_chunk::<4>().unwrap();
     (answers > 0).then(|| Ipv4Addr::from(*last))
+}
+
+/// Listens on ports, such as `tcp:80` and `udp:53`: answers, and says what datagrams it gets.
+fn listen(ports: &[&str]) {
+    let threads = ports.iter().map(|port| {
+        let (protocol, port) = port.split_once(':').unwrap();
+        let address = (Ipv4Addr::UNSPECIFIED, port.parse::<u16>().unwrap());
+        if protocol == "tcp" {
+            let listener = TcpListener::bind(address).unwrap();
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let _ = stream.and_then(|mut stream| stream.write_all(b"hello"));
+                }
+            })
+        } else {
+            let socket = UdpSocket::bind(address).unwrap();
+            std::thread::spawn(move || {
+                let mut text = [0; 256];
+                while let Ok((length, from)) = socket.recv_from(&mut text) {
+                    println!("got {} from {from}", String::from_utf8_lossy(&text[..length]));
+                    let _ = socket.send_to(&text[..length], from);
+                }
+            })
+        }
+    });
+    let threads: Vec<_> = threads.collect();
+    println!("listening");
+    for thread in threads {
+        let _ = thread.join();
+    }
+}
+
+/// Tries to reach each of `tcp:ADDRESS:PORT` and `udp:ADDRESS:PORT`, all at once, and says what came of
+/// it.
+fn probe(targets: &[&str]) {
+    let threads = targets.iter().map(|target| {
+        let target = (*target).to_owned();
+        std::thread::spawn(move || {
+            let outcome = match reach(&target) {
+                Ok(()) => "open".to_owned(),
+                Err(error) => format!("{:?}", error.kind()),
+            };
+            println!("{target} {outcome}");
+        })
+    });
+    for thread in threads.collect::<Vec<_>>() {
+        thread.join().unwrap();
+    }
+}
+
+fn reach(target: &str) -> std::io::Result<()> {
+    let (protocol, address) = target.split_once(':').unwrap();
+    let address = address.parse::<std::net::SocketAddr>().unwrap();
+    let mut answer = [0; 64];
+    let length = if protocol == "tcp" {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        stream.read(&mut answer)?
+    } else {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect(address)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.send(b"probe")?;
+        socket.recv(&mut answer)?
+    };
+    if length == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(())
+}
+
+/// Asks the name server for each name as it is, and says the answer's code, or the last address of it.
+fn look_up(names: &[&str]) {
+    let settings = std::fs::read_to_string("/etc/resolv.conf").unwrap();
+    let server = settings
+        .lines()
+        .find_map(|line| line.strip_prefix("nameserver "))
+        .unwrap();
+    for name in names {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut reply = [0; 512];
+        let outcome = socket
+            .connect((server, 53))
+            .and_then(|()| socket.send(&query(name)))
+            .and_then(|_| socket.recv(&mut reply));
+        let said = match outcome {
+            Err(error) => format!("{:?}", error.kind()),
+            Ok(length) => match (reply[3] & 15, u16::from_be_bytes([reply[6], reply[7]])) {
+                (0, 0) => "nothing".to_owned(),
+                (0, _) => Ipv4Addr::from(*reply[..length].last_chunk::<4>().unwrap()).to_string(),
+                (3, _) => "NXDOMAIN".to_owned(),
+                (5, _) => "REFUSED".to_owned(),
+                (code, _) => format!("code {code}"),
+            },
+        };
+        println!("{name} {said}");
+    }
+}
+
+unsafe extern "C" {
+    fn socket(domain: i32, kind: i32, protocol: i32) -> i32;
+    fn sendto(
+        socket: i32,
+        bytes: *const u8,
+        length: usize,
+        flags: i32,
+        address: *const u8,
+        address_length: u32,
+    ) -> isize;
+    fn if_nametoindex(name: *const u8) -> u32;
+}
+
+/// A socket for whole frames, as root of a network may have.
+fn raw_socket() -> std::io::Result<i32> {
+    const AF_PACKET: i32 = 17;
+    const SOCK_RAW: i32 = 3;
+    let all = i32::from(3_u16.to_be());
+    // SAFETY: the call takes numbers only.
+    match unsafe { socket(AF_PACKET, SOCK_RAW, all) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        socket => Ok(socket),
+    }
+}
+
+/// Sends a datagram in a frame of its own making: hardware source, source, destination, port, text. The
+/// frame goes to the machine's hardware address.
+fn send(what: &[&str]) {
+    let [hardware, from, to, port, text] = what else {
+        exit(64)
+    };
+    let bytes = |text: &str| -> Vec<u8> {
+        let parts = text.split(':');
+        parts.map(|part| u8::from_str_radix(part, 16).unwrap()).collect()
+    };
+    let mut frame = bytes("02:ce:00:00:00:01");
+    frame.extend(bytes(hardware));
+    if from.contains("::") {
+        frame.extend([0x86, 0xdd]);
+        frame.extend(ipv6(from, to, text));
+    } else {
+        frame.extend([8, 0]);
+        frame.extend(ipv4(from.parse().unwrap(), to.parse().unwrap(), port.parse().unwrap(), text));
+    }
+    transmit(&frame);
+}
+
+fn transmit(frame: &[u8]) {
+    // SAFETY: the name ends with a zero byte.
+    let link = unsafe { if_nametoindex(c"eth0".as_ptr().cast()) };
+    let mut address = [0_u8; 20];
+    address[..2].copy_from_slice(&17_u16.to_ne_bytes());
+    address[4..8].copy_from_slice(&link.to_ne_bytes());
+    address[11] = 6;
+    address[12..18].copy_from_slice(&frame[..6]);
+    let socket = raw_socket().unwrap();
+    // SAFETY: both buffers are as long as it is told.
+    let sent = unsafe {
+        sendto(socket, frame.as_ptr(), frame.len(), 0, address.as_ptr(), 20)
+    };
+    assert_eq!(sent, frame.len() as isize, "{}", std::io::Error::last_os_error());
+    println!("sent");
+}
+
+fn ipv4(from: Ipv4Addr, to: Ipv4Addr, port: u16, text: &str) -> Vec<u8> {
+    let length = 28 + text.len() as u16;
+    let mut packet = vec![0x45, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([0, 1, 0, 0, 64, 17, 0, 0]);
+    packet.extend(from.octets());
+    packet.extend(to.octets());
+    let sum: u32 = packet
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet.extend(4000_u16.to_be_bytes());
+    packet.extend(port.to_be_bytes());
+    packet.extend((8 + text.len() as u16).to_be_bytes());
+    // A datagram needs no checksum.
+    packet.extend([0, 0]);
+    packet.extend(text.bytes());
+    packet
+}
+
+fn ipv6(from: &str, to: &str, text: &str) -> Vec<u8> {
+    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let length = 8 + text.len() as u16;
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([17, 64]);
+    packet.extend(address(from));
+    packet.extend(address(to));
+    packet.extend(4000_u16.to_be_bytes());
+    packet.extend(8080_u16.to_be_bytes());
+    packet.extend(length.to_be_bytes());
+    packet.extend([0, 1]);
+    packet.extend(text.bytes());
+    packet
 }

@@ -13,6 +13,7 @@
 mod containers;
 mod hosts;
 mod leftovers;
+mod matrix;
 mod network;
 mod processes;
 mod security;
@@ -83,6 +84,11 @@ fn run(folder: &Path) {
         say(&format!("{name}: cells"));
         world.services_balance().await;
         say(&format!("{name}: services"));
+        world.cells_are_what_is_declared().await;
+        say(&format!("{name}: matrix"));
+        world.random_policies_hold().await;
+        say(&format!("{name}: random policies"));
+        world.machine.apply_network(&world::plan()).await.unwrap();
         world.limits_hold().await;
         say(&format!("{name}: limits"));
         world.commands_and_probes().await;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use choreo_node::machine::{Allow, Machine as _, Probe, Protocol};
+use choreo_node::machine::{Exception, Machine as _, Peers, Ports, Probe, Protocol};
 
 use crate::world::{PATIENCE, SERVICE, World, plan, pod, with_service};
 
@@ -16,14 +16,22 @@ impl World {
             "stdout F web"
         );
         let apart = self.output(&stranger, &["get", &address, "8080"]).await;
-        assert_eq!(apart, (1, "stdout F TimedOut".to_owned()));
+        assert_eq!(apart, (1, "stdout F HostUnreachable".to_owned()));
         let mut open = plan();
-        open.allow.push(Allow {
-            to: server.address,
-            protocol: Some(Protocol::Tcp),
-            port: Some(8080),
-            from: Some(vec![stranger.address]),
-        });
+        let selected = open.pods.get_mut(&server.address).unwrap();
+        selected.ingress = Some(vec!["stranger".to_owned()]);
+        let exception = Exception {
+            peers: Some(Peers {
+                selects: true,
+                pods: [stranger.address].into(),
+                blocks: Vec::new(),
+            }),
+            ports: Some(Ports {
+                ranges: vec![(Protocol::Tcp, 8080, 8080)],
+                ..Ports::default()
+            }),
+        };
+        open.policies.insert("stranger".to_owned(), vec![exception]);
         self.machine.apply_network(&open).await.unwrap();
         assert_eq!(
             self.output(&stranger, &["get", &address, "8080"]).await.1,

@@ -81,7 +81,7 @@ impl World {
         fs::remove_dir_all(&sealed).unwrap();
     }
 
-    async fn exit_of_process(&mut self, wanted: &str) -> i32 {
+    pub(crate) async fn exit_of_process(&mut self, wanted: &str) -> i32 {
         let exit = async {
             loop {
                 if let Event::ProcessExited { name, code } = self.events.recv().await.unwrap()

@@ -12,8 +12,8 @@ use std::{
 
 use choreo_node::{
     machine::{
-        Allow, Cell, ContainerSpec, Event, Exit, LayerSource, LinuxMachine, Machine, Names,
-        NetworkPlan, PodSandbox, Probe, Protocol, ServiceRule, Settings, StartError, Stdin,
+        Cell, ContainerSpec, Event, Exit, LayerSource, LinuxMachine, Machine, Names, NetworkPlan,
+        PodRules, PodSandbox, Probe, Protocol, ServiceRule, Settings, StartError, Stdin,
     },
     pod::security,
 };
@@ -25,6 +25,9 @@ use crate::say;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 1);
+
+/// Cells and numbers of the pods.
+const PODS: [(u8, u8); 3] = [(1, 2), (1, 3), (2, 2)];
 
 pub(crate) struct World {
     pub(crate) machine: LinuxMachine,
@@ -63,7 +66,7 @@ impl World {
             next: AtomicU32::new(0),
         };
         world.machine.apply_network(&plan()).await.unwrap();
-        for (cell, host) in [(1, 2), (1, 3), (2, 2)] {
+        for (cell, host) in PODS {
             world.machine.create_pod(&pod(cell, host)).await.unwrap();
         }
         Some(world)
@@ -179,8 +182,18 @@ pub(crate) fn plan() -> NetworkPlan {
         .into(),
     };
     let cells = [1, 2].map(|index| (format!("cell-{index}"), cell(index)));
+    let pods = PODS.map(|(cell, host)| {
+        let pod = pod(cell, host);
+        let rules = PodRules {
+            namespace: pod.namespace,
+            ingress: None,
+            egress: None,
+        };
+        (pod.address, rules)
+    });
     NetworkPlan {
         cells: BTreeMap::from(cells),
+        pods: BTreeMap::from(pods),
         ..NetworkPlan::default()
     }
 }
@@ -192,13 +205,8 @@ pub(crate) fn with_service(pods: &[PodSandbox]) -> NetworkPlan {
         port: 80,
         protocol: Protocol::Tcp,
         backends: pods.iter().map(|pod| (pod.address, 8080)).collect(),
+        affinity: None,
     });
-    plan.allow.extend(pods.iter().map(|pod| Allow {
-        to: pod.address,
-        protocol: Some(Protocol::Tcp),
-        port: Some(8080),
-        from: None,
-    }));
     plan
 }
 

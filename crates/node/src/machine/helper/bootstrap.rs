@@ -34,7 +34,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 const LOOK: u16 = 100;
 
 /// Settings of the network namespace that the machine routes in.
-const SYSCTLS: [(&str, &str); 8] = [
+const SYSCTLS: [(&str, &str); 14] = [
     ("net/ipv4/ip_forward", "1"),
     ("net/ipv4/conf/all/rp_filter", "0"),
     ("net/ipv4/conf/default/rp_filter", "0"),
@@ -42,8 +42,15 @@ const SYSCTLS: [(&str, &str); 8] = [
     ("net/ipv4/conf/default/send_redirects", "0"),
     ("net/ipv6/conf/all/disable_ipv6", "1"),
     ("net/ipv6/conf/default/disable_ipv6", "1"),
-    // Filters of bridged traffic would drop what stays inside a cell.
-    ("net/bridge/bridge-nf-call-iptables", "0"),
+    // Nobody is told which addresses the machine has: links know each other.
+    ("net/ipv4/conf/all/arp_ignore", "8"),
+    ("net/ipv4/conf/all/accept_redirects", "0"),
+    ("net/ipv4/conf/all/accept_source_route", "0"),
+    ("net/ipv4/conf/all/route_localnet", "0"),
+    // Whoever may not go somewhere is told each time.
+    ("net/ipv4/icmp_ratelimit", "0"),
+    ("net/ipv4/icmp_msgs_per_sec", "100000"),
+    ("net/ipv4/icmp_msgs_burst", "10000"),
 ];
 
 /// Runs the helper on the socket that is its standard input; returns the exit code.

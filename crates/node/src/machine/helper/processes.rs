@@ -19,7 +19,7 @@ use super::{
     reaper::pid_of,
     serve::Context,
 };
-use crate::machine::{Error, Event, Process, Result};
+use crate::machine::{Error, Event, Process, Result, network::PROGRAMS_NAME};
 
 /// How long a replaced program may take to end.
 const REPLACE: Duration = Duration::from_secs(5);
@@ -116,6 +116,7 @@ fn command(context: &Context, process: &Process) -> io::Result<Command> {
     }
     let job = program::Job {
         process: process.clone(),
+        netns: context.layout.netns(PROGRAMS_NAME),
         user_ids: context.info.user_ids,
     };
     let name = format!("{}.json", process.name);

@@ -23,7 +23,7 @@ use nix::{
     errno::Errno,
     libc,
     mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
+    sched::{CloneFlags, setns, unshare},
     sys::prctl::set_no_new_privs,
     unistd::{Gid, Uid, chdir, fexecve, setgroups, setresgid, setresuid},
 };
@@ -46,6 +46,8 @@ const NOT_STARTED: i32 = 126;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Job {
     pub(super) process: Process,
+    /// The network namespace of such programs.
+    pub(super) netns: PathBuf,
     /// How many user ids there are.
     pub(super) user_ids: u32,
 }
@@ -80,6 +82,7 @@ fn become_program(job: &Job) -> io::Result<()> {
     let program = File::open(program)
         .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
     give(&folder.join(writable), job.user())?;
+    setns(File::open(&job.netns)?, CloneFlags::CLONE_NEWNET)?;
     unshare(CloneFlags::CLONE_NEWNS)?;
     enter(folder, writable)?;
     give_up_rights(job)?;

@@ -22,7 +22,7 @@ use crate::machine::{
     Error, Event, Info, Interactive, LayerSource, NetworkPlan, PodSandbox, Probe, Result,
     cgroup::Cgroups,
     layer,
-    network::Network,
+    network::{self, Network},
     protocol::{Answer, Call, CommandCall, Decoder, Message, Request, encode},
 };
 
@@ -113,12 +113,12 @@ struct Helper {
 
 impl Helper {
     async fn new(context: Context) -> std::result::Result<Self, crate::machine::protocol::Refusal> {
-        let network = Network::new()
+        let network = Network::new(&context.layout.netns(network::PROGRAMS_NAME))
             .await
             .map_err(|error| crate::machine::protocol::Refusal {
                 step: "making the network".to_owned(),
                 cause: error.to_string(),
-                advice: Some("the kernel needs bridge, veth and nf_tables".to_owned()),
+                advice: Some("the kernel needs veth and nf_tables".to_owned()),
             })?;
         Ok(Self {
             network,

@@ -1,129 +1,126 @@
-//! Bridges, links of pods and routes, made through netlink.
+//! Links of pods, addresses and routes, made through netlink.
+//!
+//! Each pod has a link of its own to the machine, and no other: whatever it sends, be it to a pod of
+//! its own cell, goes through the machine and by its rules. Both ends know each other's hardware
+//! address and ask nobody, so there is nobody whose question could be answered falsely.
 
-use std::{
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-};
+use std::{net::Ipv4Addr, path::Path};
 
 use nlink::{
     Connection, Error, Route,
     netlink::{
-        addr::Ipv4Address,
-        link::{BridgeLink, BridgePortConfig, VethLink},
-        namespace,
-        route::Ipv4Route,
+        addr::Ipv4Address, link::VethLink, namespace, neigh::Neighbor, route::Ipv4Route,
+        types::route::RouteScope,
     },
 };
 
-use super::rules::bridge;
-use crate::machine::{Cell, PodSandbox, short_digest};
+use super::kernel::Sender;
+use crate::machine::short_digest;
 
 /// The name of the link inside a pod.
 const POD_LINK: &str = "eth0";
+/// The machine's own link, which has its addresses.
+const OWN_LINK: &str = "lo";
+/// The hardware address of the machine on every link.
+const MACHINE: [u8; 6] = [0x02, 0xce, 0, 0, 0, 1];
+/// The length of a single address.
+const SINGLE: u8 = 32;
 
 /// Settings of a pod's network namespace.
-const POD_SYSCTLS: [(&str, &str); 4] = [
+const POD_SYSCTLS: [(&str, &str); 6] = [
     ("net.ipv6.conf.all.disable_ipv6", "1"),
     ("net.ipv6.conf.default.disable_ipv6", "1"),
+    ("net.ipv4.conf.all.accept_redirects", "0"),
+    ("net.ipv4.conf.default.accept_redirects", "0"),
     // Programs without privileges serve port 80 too.
     ("net.ipv4.ip_unprivileged_port_start", "0"),
     // Every group may ping, which needs no raw sockets.
     ("net.ipv4.ping_group_range", "0 0"),
 ];
 
-/// Makes the loopback link work.
-pub(super) async fn start_loopback(connection: &Connection<Route>) -> Result<(), Error> {
-    connection.set_link_up("lo").await
+/// Makes the machine's own link work, and leads to it what has no other way: there the rules refuse it.
+pub(super) async fn start_own(connection: &Connection<Route>) -> Result<(), Error> {
+    connection.set_link_up(OWN_LINK).await?;
+    let nowhere = Ipv4Route::default_route().dev(OWN_LINK);
+    connection.add_route(nowhere).await
 }
 
-/// Makes a cell's bridge with its address.
-pub(super) async fn add_bridge(connection: &Connection<Route>, cell: &Cell) -> Result<(), Error> {
-    let name = bridge(cell);
-    connection.del_link_if_exists(name.as_str()).await?;
-    // A fixed hardware address: else it changes with the bridge's ports, and pods lose their gateway.
-    let [high, low] = cell.index.to_be_bytes();
-    let link = BridgeLink::new(name.as_str()).address([0x02, 0xce, 0x11, 0, high, low]);
-    connection.add_link(link).await?;
-    connection
-        .add_address_by_name(name.as_str(), cell.gateway.into(), cell.prefix)
-        .await?;
-    connection.set_link_up(name.as_str()).await
-}
-
-/// Removes a cell's bridge.
-pub(super) async fn remove_bridge(
-    connection: &Connection<Route>,
-    cell: &Cell,
-) -> Result<(), Error> {
-    connection
-        .del_link_if_exists(bridge(cell).as_str())
-        .await
-        .map(|_| ())
-}
-
-/// Makes the addresses of Services routable for the machine itself; pods reach them by their default
-/// route, and packets are redirected before they would leave.
-pub(super) async fn route_service(
-    connection: &Connection<Route>,
-    address: Ipv4Addr,
-    through: &Cell,
-) -> Result<(), Error> {
-    connection
-        .replace_route(Ipv4Route::from_addr(address, 32).dev(bridge(through)))
-        .await
-}
-
-/// Removes the route of a Service.
-pub(super) async fn unroute_service(
+/// Gives the machine an address.
+pub(super) async fn add_own(
     connection: &Connection<Route>,
     address: Ipv4Addr,
 ) -> Result<(), Error> {
     connection
-        .del_route_v4_if_exists(address, 32)
+        .add_address_by_name(OWN_LINK, address.into(), SINGLE)
         .await
-        .map(|_| ())
 }
 
-/// Makes a pod's network namespace and the link between it and its cell's bridge.
-pub(super) async fn add_pod(
+/// Takes an address from the machine.
+pub(super) async fn remove_own(
     connection: &Connection<Route>,
-    pod: &PodSandbox,
-    cell: &Cell,
+    address: Ipv4Addr,
+) -> Result<(), Error> {
+    connection.del_address_v4(OWN_LINK, address, SINGLE).await
+}
+
+/// Makes a network namespace and the link to it; nothing passes yet.
+pub(super) async fn add(
+    connection: &Connection<Route>,
+    sender: &Sender,
     netns: &Path,
 ) -> Result<(), Error> {
     namespace::create_path(netns)?;
     namespace::set_sysctls_path(netns, &POD_SYSCTLS)?;
-    let outside = link_name(&pod.uid);
-    let link = VethLink::new(outside.as_str(), POD_LINK)
-        .peer_address(hardware_address(pod.address))
+    let link = VethLink::new(sender.link.as_str(), POD_LINK)
+        .address(MACHINE)
+        .peer_address(sender.hardware)
         .peer_netns_fd(namespace::open_path(netns)?);
-    connection.add_link(link).await?;
+    connection.add_link(link).await
+}
+
+/// Lets packets pass between the machine, as `gateway`, and the other end of a link.
+pub(super) async fn open(
+    connection: &Connection<Route>,
+    sender: &Sender,
+    gateway: Ipv4Addr,
+    netns: &Path,
+) -> Result<(), Error> {
+    let link = sender.link.as_str();
+    // Its own, beside that of the machine: what the machine sends here comes from there.
     connection
-        .enslave(outside.as_str(), bridge(cell).as_str())
+        .add_address_by_name(link, gateway.into(), SINGLE)
         .await?;
-    let port = BridgePortConfig::new().hairpin(true);
-    connection.set_bridge_port(outside.as_str(), port).await?;
-    connection.set_link_up(outside.as_str()).await?;
+    connection.set_link_up(link).await?;
+    let route = Ipv4Route::from_addr(sender.address, SINGLE).dev(link);
+    connection
+        .replace_route(route.scope(RouteScope::Link))
+        .await?;
+    let neighbor = Neighbor::new_v4(link, sender.address);
+    let neighbor = neighbor.lladdr(sender.hardware).permanent();
+    connection.replace_neighbor(neighbor).await?;
     let inside = Connection::<Route>::new_in(netns)?;
-    inside.set_link_up("lo").await?;
-    inside
-        .add_address(Ipv4Address::new(POD_LINK, pod.address, cell.prefix))
-        .await?;
+    inside.set_link_up(OWN_LINK).await?;
+    let address = Ipv4Address::new(POD_LINK, sender.address, SINGLE);
+    inside.add_address(address).await?;
     inside.set_link_up(POD_LINK).await?;
+    let machine = Neighbor::new_v4(POD_LINK, gateway);
     inside
-        .add_route(Ipv4Route::default_route().gateway(cell.gateway))
+        .replace_neighbor(machine.lladdr(MACHINE).permanent())
+        .await?;
+    let route = Ipv4Route::from_addr(gateway, SINGLE).dev(POD_LINK);
+    inside.add_route(route.scope(RouteScope::Link)).await?;
+    inside
+        .add_route(Ipv4Route::default_route().gateway(gateway))
         .await
 }
 
-/// Removes a pod's link and network namespace, as far as they are there.
-pub(super) async fn remove_pod(
+/// Removes a link and its network namespace, as far as they are there.
+pub(super) async fn remove(
     connection: &Connection<Route>,
     uid: &str,
-    netns: PathBuf,
+    netns: &Path,
 ) -> Result<(), Error> {
-    connection
-        .del_link_if_exists(link_name(uid).as_str())
-        .await?;
+    connection.del_link_if_exists(name(uid).as_str()).await?;
     if netns.exists() {
         namespace::delete_path(netns)
     } else {
@@ -131,13 +128,17 @@ pub(super) async fn remove_pod(
     }
 }
 
-/// Link names are short; a hash keeps them apart.
-fn link_name(uid: &str) -> String {
-    format!("v{}", short_digest(uid.as_bytes()))
+/// What the link of a pod speaks with.
+pub(super) fn sender(uid: &str, address: Ipv4Addr) -> Sender {
+    let [a, b, c, d] = address.octets();
+    Sender {
+        link: name(uid),
+        hardware: [0x02, 0xc0, a, b, c, d],
+        address,
+    }
 }
 
-/// The same address always has the same hardware address: neighbours need not ask again.
-fn hardware_address(address: Ipv4Addr) -> [u8; 6] {
-    let [a, b, c, d] = address.octets();
-    [0x02, 0xc0, a, b, c, d]
+/// Link names are short; a hash keeps them apart.
+fn name(uid: &str) -> String {
+    format!("v{}", short_digest(uid.as_bytes()))
 }

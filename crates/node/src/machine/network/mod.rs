@@ -1,20 +1,25 @@
-//! The machine's network: a bridge per cell, packet rules, routes and name servers, made to match a
-//! plan. It lives in the helper's own network namespace, which has no way out to the host's.
+//! The machine's network: links of pods, packet rules, routes and name servers, made to match a plan.
+//! It lives in the helper's own network namespace, which has no way out to the host's.
 
+mod change;
 mod dns;
+mod kernel;
 mod links;
 mod rules;
+mod table;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
-    net::Ipv4Addr,
-    path::Path,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
 
 use nlink::{Connection, Nftables, Route};
 use tokio::sync::Mutex;
 
-use super::{Cell, Error, NetworkPlan, PodSandbox, Result};
+use self::{kernel::Sender, table::Table};
+use super::{Cell, Error, NetworkPlan, PROGRAMS, PodSandbox, Result};
+
+/// The machine's address on the link of the platform's programs.
+const PROGRAMS_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 1);
+/// The name of that link's namespace, which is no pod's uid.
+pub(super) const PROGRAMS_NAME: &str = "programs";
 
 /// The network as it is.
 pub(super) struct Network {
@@ -27,11 +32,11 @@ pub(super) struct Network {
 struct State {
     /// What was asked for last and done whole.
     plan: NetworkPlan,
-    /// What the rules in force were made from.
-    rules: Option<NetworkPlan>,
+    /// The rules in force.
+    table: Table,
     cells: BTreeMap<u16, Running>,
-    /// Service addresses with a route, and the cell it leads through.
-    routes: BTreeMap<Ipv4Addr, u16>,
+    /// What links may speak with, by the uid of their pods.
+    senders: BTreeMap<String, Sender>,
 }
 
 /// A cell that is there.
@@ -41,21 +46,33 @@ struct Running {
 }
 
 impl Network {
-    /// The network without cells: everything is dropped.
-    pub(super) async fn new() -> Result<Self> {
+    /// The network without cells, in which only the platform's programs can speak: everything is
+    /// refused. `programs` is where their namespace is to be.
+    pub(super) async fn new(programs: &Path) -> Result<Self> {
         let failed = |error: nlink::Error| Error::failed("making the network", error);
         let network = Self {
             links: Connection::<Route>::new().map_err(failed)?,
             filter: Connection::<Nftables>::new().map_err(failed)?,
             state: Mutex::default(),
         };
-        links::start_loopback(&network.links)
+        // Rules before links: nothing was ever open.
+        let transaction = kernel::begin(network.filter.transaction());
+        let mut state = network.state.lock().await;
+        let empty = rules::table(&NetworkPlan::default());
+        network
+            .replace(&state.table, &empty, transaction)
             .await
             .map_err(failed)?;
-        let mut state = network.state.lock().await;
+        state.table = empty;
+        links::start_own(&network.links).await.map_err(failed)?;
+        links::add_own(&network.links, PROGRAMS_GATEWAY)
+            .await
+            .map_err(failed)?;
+        let addresses = (PROGRAMS, PROGRAMS_GATEWAY);
         network
-            .apply_rules(&mut state, &NetworkPlan::default())
-            .await?;
+            .connect(&mut state, PROGRAMS_NAME, addresses, programs)
+            .await
+            .map_err(failed)?;
         drop(state);
         Ok(network)
     }
@@ -74,28 +91,55 @@ impl Network {
             return Ok(());
         }
         self.remove_cells(&mut state, &plan).await?;
-        // Rules before links: what is new is closed from its first moment.
         self.apply_rules(&mut state, &plan).await?;
         self.add_cells(&mut state, &plan).await?;
-        self.apply_routes(&mut state, &plan).await?;
         state.plan = plan;
         Ok(())
     }
 
-    /// Connects a pod to its cell.
+    /// Connects a pod to its cell. The rules have to know its address by now: what they do not know
+    /// does not speak.
     pub(super) async fn add_pod(&self, pod: &PodSandbox, cell: &Cell, netns: &Path) -> Result<()> {
-        let _turn = self.state.lock().await;
-        links::add_pod(&self.links, pod, cell, netns)
+        let mut state = self.state.lock().await;
+        let addresses = (pod.address, cell.gateway);
+        self.connect(&mut state, &pod.uid, addresses, netns)
             .await
             .map_err(|error| Error::failed(format!("connecting pod {}", pod.uid), error))
     }
 
     /// Takes a pod off the network.
     pub(super) async fn remove_pod(&self, uid: &str, netns: &Path) -> Result<()> {
-        let _turn = self.state.lock().await;
-        links::remove_pod(&self.links, uid, netns.to_owned())
+        let mut state = self.state.lock().await;
+        self.disconnect(&mut state, uid, netns)
             .await
             .map_err(|error| Error::failed(format!("disconnecting pod {uid}"), error))
+    }
+
+    async fn connect(
+        &self,
+        state: &mut State,
+        uid: &str,
+        (address, gateway): (Ipv4Addr, Ipv4Addr),
+        netns: &Path,
+    ) -> nlink::Result<()> {
+        let sender = links::sender(uid, address);
+        links::add(&self.links, &sender, netns).await?;
+        kernel::queue_sender(self.filter.transaction(), &sender, true)
+            .commit(&self.filter)
+            .await?;
+        state.senders.insert(uid.to_owned(), sender.clone());
+        links::open(&self.links, &sender, gateway, netns).await
+    }
+
+    async fn disconnect(&self, state: &mut State, uid: &str, netns: &Path) -> nlink::Result<()> {
+        links::remove(&self.links, uid, netns).await?;
+        if let Some(sender) = state.senders.get(uid) {
+            kernel::queue_sender(self.filter.transaction(), sender, false)
+                .commit(&self.filter)
+                .await?;
+            state.senders.remove(uid);
+        }
+        Ok(())
     }
 
     async fn remove_cells(&self, state: &mut State, plan: &NetworkPlan) -> Result<()> {
@@ -106,7 +150,7 @@ impl Network {
             .filter(|(index, running)| {
                 wanted
                     .get(*index)
-                    .is_none_or(|cell| !same_link(cell, &running.cell))
+                    .is_none_or(|cell| !same_place(cell, &running.cell))
             })
             .map(|(index, _)| *index)
             .collect::<Vec<_>>();
@@ -114,10 +158,8 @@ impl Network {
             let Some(running) = state.cells.remove(&index) else {
                 continue;
             };
-            // The kernel drops the routes of a link with it.
-            state.routes.retain(|_, through| *through != index);
             drop(running.server);
-            links::remove_bridge(&self.links, &running.cell)
+            links::remove_own(&self.links, running.cell.gateway)
                 .await
                 .map_err(|error| Error::failed(format!("removing cell {index}"), error))?;
         }
@@ -133,7 +175,7 @@ impl Network {
             let failed = |error: &dyn std::fmt::Display| {
                 Error::failed(format!("making cell {index}"), error)
             };
-            links::add_bridge(&self.links, cell)
+            links::add_own(&self.links, cell.gateway)
                 .await
                 .map_err(|error| failed(&error))?;
             let server = dns::Server::start(cell.gateway, cell.names.clone())
@@ -151,62 +193,31 @@ impl Network {
     }
 
     async fn apply_rules(&self, state: &mut State, plan: &NetworkPlan) -> Result<()> {
-        let mut basis = plan.clone();
-        // Names are the name servers' business; rules do not change with them.
-        basis.cells.values_mut().for_each(|cell| cell.names.clear());
-        if state.rules.as_ref() == Some(&basis) {
-            return Ok(());
-        }
+        let table = rules::table(plan);
         let failed = |error: nlink::Error| Error::failed("setting packet rules", error);
-        rules::ruleset(&basis)
-            .map_err(failed)?
-            .replace(self.filter.transaction(), state.rules.is_some())
-            .commit(&self.filter)
+        self.replace(&state.table, &table, self.filter.transaction())
             .await
             .map_err(failed)?;
-        state.rules = Some(basis);
+        state.table = table;
         Ok(())
     }
 
-    async fn apply_routes(&self, state: &mut State, plan: &NetworkPlan) -> Result<()> {
-        let failed = |error: nlink::Error| Error::failed("routing Services", error);
-        let addresses = plan
-            .services
-            .iter()
-            .map(|service| service.address)
-            .collect();
-        let through = state
-            .cells
-            .first_key_value()
-            .map(|(index, running)| (*index, running.cell.clone()));
-        let wanted: BTreeSet<Ipv4Addr> = if through.is_some() {
-            addresses
-        } else {
-            BTreeSet::new()
-        };
-        let stale = state
-            .routes
-            .keys()
-            .filter(|address| !wanted.contains(address))
-            .copied();
-        for address in stale.collect::<Vec<_>>() {
-            links::unroute_service(&self.links, address)
-                .await
-                .map_err(failed)?;
-            state.routes.remove(&address);
-        }
-        let Some((index, cell)) = through else {
+    /// Makes one table of another, at once.
+    async fn replace(
+        &self,
+        old: &Table,
+        new: &Table,
+        transaction: nlink::netlink::nftables::Transaction,
+    ) -> nlink::Result<()> {
+        let steps = change::steps(old, new);
+        if steps.is_empty() {
             return Ok(());
-        };
-        for address in wanted {
-            if let Entry::Vacant(entry) = state.routes.entry(address) {
-                links::route_service(&self.links, address, &cell)
-                    .await
-                    .map_err(failed)?;
-                entry.insert(index);
-            }
         }
-        Ok(())
+        let mut steps = steps.iter();
+        steps
+            .try_fold(transaction, kernel::queue)?
+            .commit(&self.filter)
+            .await
     }
 }
 
@@ -214,6 +225,6 @@ fn by_index(plan: &NetworkPlan) -> BTreeMap<u16, &Cell> {
     plan.cells.values().map(|cell| (cell.index, cell)).collect()
 }
 
-fn same_link(one: &Cell, other: &Cell) -> bool {
+fn same_place(one: &Cell, other: &Cell) -> bool {
     (one.index, one.gateway, one.prefix) == (other.index, other.gateway, other.prefix)
 }
