@@ -48,10 +48,7 @@ impl World {
             let number = container.rsplit('-').next().unwrap();
             self.folder.join(format!("logs/{number}.log"))
         };
-        while !self
-            .output_so_far(&log(&to))
-            .contains(&format!("got honest from {own}"))
-        {
+        while !output_so_far(&log(&to)).contains(&format!("got honest from {own}")) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         for uid in cells.pods.keys() {

@@ -143,7 +143,7 @@ impl Rule {
             ports.contains(&port)
         };
         (self.peers.is_empty() || self.peers.iter().any(|peer| peer.is(namespace, other)))
-            && (self.ports.is_empty() || self.ports.iter().any(|words| said(words)))
+            && (self.ports.is_empty() || self.ports.iter().any(said))
     }
 }
 
