@@ -13,10 +13,6 @@ use super::road::Road;
 use super::{Step, brakes, counted, others, plan};
 use crate::decision::{Home, Write};
 
-/// How long a release must stay ready to be taken for ready. What is observed of objects follows what
-/// is written by a moment.
-const SETTLED: SignedDuration = SignedDuration::from_secs(2);
-
 /// The next step of a promotion that has started.
 pub(super) fn step(
     context: &Context<'_>,
@@ -141,9 +137,7 @@ fn advance(
     }
     match (one.progress, bound) {
         (Progress::Waiting | Progress::Ready, _) => Ok(false),
-        (Progress::Starting | Progress::RollingOut, _) if is_there => {
-            Ok(settle(context, binding, one, step))
-        }
+        (Progress::Starting | Progress::RollingOut, _) if is_there => Ok(settle(binding, one)),
         // Seen before the write was, or the write was lost.
         (Progress::Starting, bound) if bound == one.from.as_deref() || bound.is_none() => {
             if matches!(leave, Leave::Given) {
@@ -174,28 +168,20 @@ fn unbind(context: &Context<'_>, promotion: &Promotion, place: (Part<'_>, &str))
     }
 }
 
-/// Takes a part for rolled out once its binding is through the gate, and for ready once that has
-/// been so for a while.
-fn settle(
-    context: &Context<'_>,
-    binding: Option<Bound<'_>>,
-    one: &mut PlannedComponent,
-    step: &mut Step,
-) -> bool {
+/// Takes a part for rolled out once its binding is through the gate, and for ready once that is so: a
+/// binding does not say so of a release because of what ran before it. Returns whether it is ready.
+fn settle(binding: Option<Bound<'_>>, one: &mut PlannedComponent) -> bool {
     let through = |binding: &Bound<'_>| binding.seen.release == Some(one.to.as_str());
     let Some(binding) = binding.filter(through) else {
         return false;
     };
-    one.progress = Progress::RollingOut;
-    let ready = binding.ready.filter(|ready| ready.status == "True");
-    let Some(ready) = ready else { return false };
-    let time = ready.last_transition_time.0 + SETTLED;
-    if time <= context.now.0 {
-        one.progress = Progress::Ready;
+    let is_ready = binding.ready.is_some_and(|ready| ready.status == "True");
+    one.progress = if is_ready {
+        Progress::Ready
     } else {
-        no_later(&mut step.look_again, time);
-    }
-    true
+        Progress::RollingOut
+    };
+    is_ready
 }
 
 /// What there is to say when a part is late.
