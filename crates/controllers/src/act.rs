@@ -118,15 +118,11 @@ impl Executor {
             Write::Apply { home, object } => {
                 self.apply(manager, *home, object, outcome).await;
             }
-            Write::Place {
-                plane,
-                object,
-                hash,
-            } => {
-                let home = Home::Plane(*plane);
+            Write::Place { key, object, hash } => {
+                let home = Home::Plane(key.home);
                 let edition = self.apply(manager, home, object, outcome).await;
                 outcome.written.extend(edition.map(|edition| Written {
-                    key: LiveKey::of(*plane, object),
+                    key: key.clone(),
                     hash: *hash,
                     edition,
                 }));

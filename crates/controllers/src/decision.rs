@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::calls::Request;
 use crate::key::{Key, Target};
+use crate::live::LiveKey;
 
 /// Where a write goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub enum Write {
     },
     /// Server-side apply of exactly these fields to a plane.
     Place {
-        /// The plane.
-        plane: usize,
+        /// What the object is called, on which plane.
+        key: LiveKey,
         /// The fields, with apiVersion, kind and metadata.
         object: Value,
         /// A hash of what is wanted, by which it is known that nothing has changed since.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use choreo_model::organization::OrganizationSpec;
 use choreo_model::rendered::RenderedReleaseSpec;
 use choreo_model::{RenderedRelease, Spec as _, labels};
-use choreo_packed::shared;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
@@ -60,7 +59,7 @@ pub(crate) struct Failure {
 #[derive(Default)]
 pub struct Index {
     pub(crate) tables: Tables,
-    members: BTreeMap<Group, BTreeSet<Key>>,
+    members: BTreeMap<Group, BTreeSet<Arc<Key>>>,
     live: BTreeMap<LiveKey, Live>,
     live_of: BTreeMap<Arc<str>, BTreeSet<LiveKey>>,
     /// Namespaces of planes, and whether they are being deleted.
@@ -118,7 +117,10 @@ impl Index {
 
     /// Remembers what a decision for `key` has read: a change of it concerns `key`.
     pub fn remember(&mut self, key: &Key, decision: &crate::Decision) {
-        self.readers.note(key, &decision.reads);
+        let known = self.tables.key(key);
+        let key = known.unwrap_or_else(|| Arc::new(key.clone()));
+        self.readers.note(&key, &decision.reads);
+        self.tables.tidy();
         if self.ledger.is_open() {
             self.reserve(decision);
         }
@@ -174,7 +176,8 @@ impl Index {
     }
 
     pub(crate) fn members(&self, group: &Group) -> impl Iterator<Item = &Key> {
-        self.members.get(group).into_iter().flatten()
+        let members = self.members.get(group).into_iter().flatten();
+        members.map(AsRef::as_ref)
     }
 
     pub(crate) fn live_of(&self, release: &str) -> impl Iterator<Item = &Live> {
@@ -236,15 +239,14 @@ impl Index {
         match key.kind {
             OrganizationSpec::KIND if !self.ledger.is_open() => {
                 self.ledger.open();
-                for (namespace, name) in RenderedReleaseSpec::table(&self.tables).keys() {
-                    book(&self.tables, &mut self.ledger, namespace, name);
+                for key in RenderedReleaseSpec::table(&self.tables).keys() {
+                    book(&self.tables, &mut self.ledger, key);
                 }
             }
-            RenderedReleaseSpec::KIND if self.ledger.is_open() => {
-                let (namespace, name) = (&key.namespace, &key.name);
-                if book(&self.tables, &mut self.ledger, namespace, name) {
-                    self.wake(&Target::Usage(namespace.clone()), false, woken);
-                }
+            RenderedReleaseSpec::KIND
+                if self.ledger.is_open() && book(&self.tables, &mut self.ledger, key) =>
+            {
+                self.wake(&Target::Usage(key.namespace.clone()), false, woken);
             }
             _ => {}
         }
@@ -289,7 +291,7 @@ impl Index {
 
     fn keep_only(&mut self, kind: &'static str, listed: &BTreeSet<Key>, woken: &mut BTreeSet<Key>) {
         for key in self.tables.keys(kind) {
-            if !listed.contains(&key) {
+            if !listed.contains(&*key) {
                 self.forget(&key, woken);
             }
         }
@@ -312,15 +314,16 @@ impl Index {
             self.members
                 .entry(group)
                 .or_default()
-                .insert(touched.key.clone());
+                .insert(Arc::clone(&touched.key));
         }
         if touched.nothing {
             return;
         }
+        let key = Key::clone(&touched.key);
         if !touched.status_only {
-            woken.insert(touched.key.clone());
+            woken.insert(key.clone());
         }
-        self.wake(&Target::Object(touched.key), touched.status_only, woken);
+        self.wake(&Target::Object(key), touched.status_only, woken);
         for group in touched.groups {
             self.wake(&Target::Group(group), touched.status_only, woken);
         }
@@ -339,7 +342,9 @@ impl Index {
         if &*key.kind == "Pod" && &*key.api_version == "v1" {
             return self.keep_pod(&key, Some(object), woken);
         }
-        let new = Live::of(home, object);
+        let known = self.live.get_key_value(&key).map(|(key, _)| key.clone());
+        let key = known.or_else(|| self.placements.key(&key)).unwrap_or(key);
+        let new = Live::of(key.clone(), object);
         let old = match &new {
             Some(new) => self.live.insert(key.clone(), new.clone()),
             None => self.live.remove(&key),
@@ -451,13 +456,7 @@ impl Index {
             let names = self.namespaces.keys().filter(|(known, _)| *known == home);
             gone.extend(
                 names
-                    .map(|(_, name)| LiveKey {
-                        home,
-                        api_version: shared(api_version),
-                        kind: shared(kind),
-                        namespace: shared(""),
-                        name: shared(name),
-                    })
+                    .map(|(_, name)| LiveKey::new(home, (api_version, kind), ("", name)))
                     .filter(|key| !listed.contains(key)),
             );
         }
@@ -472,9 +471,9 @@ impl Index {
 }
 
 /// Books a rendered release as it is kept; says whether anything else is used than before.
-fn book(tables: &Tables, ledger: &mut Ledger, namespace: &str, name: &str) -> bool {
-    let place = (namespace.to_owned(), name.to_owned());
-    let rendered = RenderedReleaseSpec::table(tables).get(&place);
+fn book(tables: &Tables, ledger: &mut Ledger, key: &Key) -> bool {
+    let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
+    let rendered = RenderedReleaseSpec::table(tables).get(key);
     match (rendered, tables.aside.manifests(namespace, name)) {
         (Some(rendered), Some(manifests)) => {
             let project = &rendered.spec.owner.project_name;

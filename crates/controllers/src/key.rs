@@ -48,7 +48,7 @@ impl fmt::Display for Key {
 }
 
 /// What the members of a group have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum By {
     /// The line of a component they belong to: `namespace/project/component` for its main line,
     /// `namespace/project/component/track` for a track.
@@ -92,7 +92,7 @@ pub(crate) fn groups(part: Part<'_>) -> (By, By, Cow<'_, str>) {
 }
 
 /// Objects of one kind that have something in common.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Group {
     pub(crate) kind: &'static str,
     pub(crate) by: By,
@@ -111,7 +111,7 @@ impl Group {
 }
 
 /// Something a decision may have read.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Target {
     /// An object, or its absence.
     Object(Key),

@@ -22,6 +22,7 @@ mod planes;
 mod queue;
 mod readers;
 mod runtime;
+mod table;
 mod tables;
 mod tell;
 mod usage;

@@ -2,19 +2,25 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use choreo_model::labels;
 use choreo_model::rendered::Health;
-use choreo_packed::shared;
+use choreo_packed::{Packed, shared};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::health;
+use crate::{health, manifests};
 
-/// What a live object is called, on which plane. Many keys say the same, so they share their texts.
+/// What a live object is called, on which plane. There are many keys, in several places each, so copies of
+/// one are one, and keys that say the same share their texts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LiveKey {
+pub struct LiveKey(Arc<LiveName>);
+
+/// The parts of a live object's key.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LiveName {
     /// The plane.
     pub home: usize,
     /// `group/version`, or the version alone for the core group.
@@ -27,20 +33,50 @@ pub struct LiveKey {
     pub name: Arc<str>,
 }
 
+impl Deref for LiveKey {
+    type Target = LiveName;
+
+    fn deref(&self) -> &LiveName {
+        &self.0
+    }
+}
+
 impl LiveKey {
+    /// The key of an object of a type (apiVersion and kind) at a place (namespace and name).
+    pub fn new(
+        home: usize,
+        (api_version, kind): (&str, &str),
+        (namespace, name): (&str, &str),
+    ) -> Self {
+        Self(Arc::new(LiveName {
+            home,
+            api_version: shared(api_version),
+            kind: shared(kind),
+            namespace: shared(namespace),
+            name: shared(name),
+        }))
+    }
+
     /// What `object` is called on the plane `home`.
     pub fn of(home: usize, object: &Value) -> Self {
         let text = |pointer: &str| {
             let text = object.pointer(pointer).and_then(Value::as_str);
-            shared(text.unwrap_or_default())
+            text.unwrap_or_default()
         };
-        Self {
+        Self::new(
             home,
-            api_version: text("/apiVersion"),
-            kind: text("/kind"),
-            namespace: text("/metadata/namespace"),
-            name: text("/metadata/name"),
+            (text("/apiVersion"), text("/kind")),
+            (text("/metadata/namespace"), text("/metadata/name")),
+        )
+    }
+
+    /// The same on the plane `home`.
+    pub(crate) fn on(&self, home: usize) -> Self {
+        if self.home == home {
+            return self.clone();
         }
+        let type_ = (&*self.api_version, &*self.kind);
+        Self::new(home, type_, (&self.namespace, &self.name))
     }
 
     /// `apiVersion/Kind`.
@@ -81,16 +117,46 @@ pub struct Live {
     /// The identifier of the rendered release or promotion it belongs to.
     pub release: Arc<str>,
     /// Its status.
-    pub status: Option<Value>,
+    pub(crate) status: Option<LiveStatus>,
     /// How it is.
     pub health: Health,
     /// Why, when something is wrong.
-    pub message: Option<String>,
+    pub message: Option<Box<str>>,
+}
+
+/// The status of a live object, packed: it is told as it is, and nothing else is done with it.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveStatus {
+    hash: u64,
+    text: Arc<Packed>,
+}
+
+impl LiveStatus {
+    fn of(object: &Value) -> Option<Self> {
+        let status = object.get("status").filter(|status| !status.is_null())?;
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let text = serde_json::to_vec(status).ok()?;
+        Some(Self {
+            hash: manifests::hash(status),
+            text: Arc::new(Packed::new(&format!("{kind}/status"), &text)),
+        })
+    }
+
+    /// What it says.
+    pub(crate) fn value(&self) -> Option<Value> {
+        serde_json::from_slice(&self.text.text(0)).ok()
+    }
+}
+
+impl PartialEq for LiveStatus {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
 }
 
 impl Live {
-    /// Reduces `object`, if it belongs to a rendered release or to a promotion.
-    pub fn of(home: usize, object: &Value) -> Option<Self> {
+    /// Reduces `object`, which is called `key`, if it belongs to a rendered release or to a promotion.
+    pub fn of(key: LiveKey, object: &Value) -> Option<Self> {
         let labels = object.pointer("/metadata/labels")?;
         let label = |key: &str| labels.get(key).and_then(Value::as_str);
         let owner = match label(labels::MANAGED_BY)? {
@@ -100,17 +166,14 @@ impl Live {
         };
         let (health, message) = health::of(object);
         Some(Self {
-            key: LiveKey::of(home, object),
+            key,
             uid: object.pointer("/metadata/uid")?.as_str()?.into(),
             edition: Edition::deserialize(object.get("metadata")?).ok()?,
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
             release: shared(label(owner)?),
-            status: object
-                .get("status")
-                .filter(|status| !status.is_null())
-                .cloned(),
+            status: LiveStatus::of(object),
             health,
-            message,
+            message: message.map(String::into_boxed_str),
         })
     }
 }

@@ -44,10 +44,7 @@ impl Manifest {
 
     /// What the object is called on a plane.
     pub(crate) fn key(&self, home: usize) -> LiveKey {
-        LiveKey {
-            home,
-            ..self.key.clone()
-        }
+        self.key.on(home)
     }
 
     /// Its apiVersion and kind.
@@ -84,12 +81,17 @@ impl Manifests {
         &self.each
     }
 
-    /// Whether they are these.
-    pub(crate) fn are(&self, resources: &[RenderedResource]) -> bool {
-        self.each.len() == resources.len()
-            && (self.each.iter().zip(resources)).all(|(one, resource)| {
-                *one.id == *resource.id && one.hash == hash(&resource.object)
-            })
+    /// Whether they are these, each given with its identifier.
+    pub(crate) fn are<'a, T: Serialize + 'a>(
+        &self,
+        resources: impl IntoIterator<Item = (&'a str, &'a T)>,
+    ) -> bool {
+        let mut resources = resources.into_iter();
+        let same = |one: &Manifest| {
+            let next = resources.next();
+            next.is_some_and(|(id, object)| *one.id == *id && one.hash == hash(object))
+        };
+        self.each.iter().all(same) && resources.next().is_none()
     }
 
     /// The whole objects.
@@ -127,7 +129,7 @@ pub(crate) fn hash(value: &impl Serialize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -153,9 +155,13 @@ mod tests {
     fn what_is_packed_comes_back() {
         let packed = Manifests::new(edition(), &resources("a:1"));
         assert_eq!(packed.objects(), resources("a:1"));
-        assert!(packed.are(&resources("a:1")));
-        assert!(!packed.are(&resources("a:2")));
-        assert!(!packed.are(&resources("a:1")[..1]));
+        let are = |resources: &[RenderedResource]| {
+            packed.are(resources.iter().map(|one| (one.id.as_str(), &one.object)))
+        };
+        assert!(are(&resources("a:1")));
+        assert!(!are(&resources("a:2")));
+        assert!(!are(&resources("a:1")[..1]));
+        assert!(!are(&[resources("a:1"), resources("a:1")].concat()));
         let key = LiveKey::of(3, &resources("a:1")[1].object);
         assert_eq!(packed.each()[1].key(3), key);
     }
@@ -163,6 +169,7 @@ mod tests {
     #[test]
     fn nothing_is_nothing() {
         assert_eq!(Manifests::default().objects(), []);
-        assert!(Manifests::new(edition(), &[]).are(&[]));
+        let nothing: [(&str, &Value); 0] = [];
+        assert!(Manifests::new(edition(), &[]).are(nothing));
     }
 }

@@ -77,6 +77,12 @@ impl Placements {
         }
     }
 
+    /// The one copy of the key of what was written.
+    pub(crate) fn key(&self, key: &LiveKey) -> Option<LiveKey> {
+        let (key, _) = self.0.get_key_value(key)?;
+        Some(key.clone())
+    }
+
     /// Forgets an object that is gone.
     pub(crate) fn forget(&mut self, key: &LiveKey) {
         self.0.remove(key);

@@ -1,7 +1,9 @@
 //! Who has read what: for every object that something was decided about, what the decision looked at,
-//! and the other way round. Both are numbered, since there are many of each.
+//! and the other way round. There are many of each, so readers are numbered, and of what they read a hash
+//! is kept: should two things have the same one, somebody is woken without need, which does no harm.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use crate::key::{Key, Target};
@@ -9,21 +11,32 @@ use crate::key::{Key, Target};
 /// Reads, by reader and by what was read.
 #[derive(Default)]
 pub(crate) struct Readers {
-    keys: Numbers<Key>,
-    targets: Numbers<Target>,
-    /// What each reader has read, and whether its status was; by number, in order.
-    reads: BTreeMap<u32, Box<[(u32, bool)]>>,
-    /// The readers of each, and whether they read its status.
-    by: BTreeMap<u32, BTreeMap<u32, bool>>,
+    keys: Numbers,
+    /// What each reader has read, by its number, in order.
+    reads: BTreeMap<u32, Box<[Mark]>>,
+    /// The same by what was read.
+    by: BTreeSet<(Mark, u32)>,
+}
+
+/// Something that was read: a hash of it, but for the last bit, which says whether its status was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Mark(u64);
+
+impl Mark {
+    fn new(target: &Target, status: bool) -> Self {
+        let mut hasher = DefaultHasher::new();
+        target.hash(&mut hasher);
+        Self(hasher.finish() & !1 | u64::from(status))
+    }
 }
 
 impl Readers {
     /// Takes down everything that a reader has read last.
-    pub(crate) fn note(&mut self, key: &Key, reads: &BTreeMap<Target, bool>) {
+    pub(crate) fn note(&mut self, key: &Arc<Key>, reads: &BTreeMap<Target, bool>) {
         let reader = self.keys.take(key);
-        let mut new: Vec<(u32, bool)> = reads
+        let mut new: Vec<Mark> = reads
             .iter()
-            .map(|(target, status)| (self.targets.take(target), *status))
+            .map(|(target, status)| Mark::new(target, *status))
             .collect();
         new.sort_unstable();
         // Mostly the same is read again.
@@ -31,15 +44,12 @@ impl Readers {
         if old == new.as_slice() {
             return;
         }
-        let left: Vec<u32> = (old.iter().map(|(target, _)| *target))
-            .filter(|target| new.binary_search_by_key(target, |(new, _)| *new).is_err())
-            .collect();
-        for target in left {
-            self.leave(reader, target);
+        for mark in old {
+            if new.binary_search(mark).is_err() {
+                self.by.remove(&(*mark, reader));
+            }
         }
-        for (target, status) in &new {
-            self.by.entry(*target).or_default().insert(reader, *status);
-        }
+        self.by.extend(new.iter().map(|mark| (*mark, reader)));
         self.reads.insert(reader, new.into_boxed_slice());
     }
 
@@ -48,78 +58,55 @@ impl Readers {
         let Some(reader) = self.keys.find(key) else {
             return;
         };
-        for (target, _) in self.reads.remove(&reader).unwrap_or_default() {
-            self.leave(reader, target);
+        for mark in self.reads.remove(&reader).unwrap_or_default() {
+            self.by.remove(&(mark, reader));
         }
         self.keys.free(reader);
     }
 
     /// Everyone who has read a target; after a change of nothing but a status, who has read that.
     pub(crate) fn of(&self, target: &Target, status_only: bool) -> impl Iterator<Item = &Key> {
-        let number = self.targets.find(target);
-        let readers = number.and_then(|number| self.by.get(&number));
-        readers
-            .into_iter()
-            .flatten()
-            .filter(move |(_, status)| **status || !status_only)
-            .filter_map(|(reader, _)| self.keys.of(*reader))
-    }
-
-    fn leave(&mut self, reader: u32, target: u32) {
-        if let Some(readers) = self.by.get_mut(&target) {
-            readers.remove(&reader);
-            if readers.is_empty() {
-                self.by.remove(&target);
-                self.targets.free(target);
-            }
-        }
+        let first = Mark::new(target, status_only);
+        let last = Mark::new(target, true);
+        let readers = self.by.range((first, 0)..=(last, u32::MAX));
+        readers.filter_map(|(_, reader)| self.keys.of(*reader))
     }
 }
 
-/// Things and their numbers. Numbers that are free are given again.
-struct Numbers<T> {
-    given: BTreeMap<Arc<T>, u32>,
-    things: Vec<Option<Arc<T>>>,
+/// Keys and their numbers. Numbers that are free are given again.
+#[derive(Default)]
+struct Numbers {
+    given: BTreeMap<Arc<Key>, u32>,
+    keys: Vec<Option<Arc<Key>>>,
     free: Vec<u32>,
 }
 
-impl<T> Default for Numbers<T> {
-    fn default() -> Self {
-        Self {
-            given: BTreeMap::new(),
-            things: Vec::new(),
-            free: Vec::new(),
-        }
-    }
-}
-
-impl<T: Ord + Clone> Numbers<T> {
-    /// The number of a thing, a new one if it has none.
-    fn take(&mut self, thing: &T) -> u32 {
-        if let Some(number) = self.given.get(thing) {
+impl Numbers {
+    /// The number of a key, a new one if it has none.
+    fn take(&mut self, key: &Arc<Key>) -> u32 {
+        if let Some(number) = self.given.get(key) {
             return *number;
         }
         let number = self.free.pop().unwrap_or_else(|| {
-            self.things.push(None);
-            u32::try_from(self.things.len() - 1).unwrap_or(u32::MAX)
+            self.keys.push(None);
+            u32::try_from(self.keys.len() - 1).unwrap_or(u32::MAX)
         });
-        let thing = Arc::new(thing.clone());
-        self.things[number as usize] = Some(Arc::clone(&thing));
-        self.given.insert(thing, number);
+        self.keys[number as usize] = Some(Arc::clone(key));
+        self.given.insert(Arc::clone(key), number);
         number
     }
 
-    fn find(&self, thing: &T) -> Option<u32> {
-        self.given.get(thing).copied()
+    fn find(&self, key: &Key) -> Option<u32> {
+        self.given.get(key).copied()
     }
 
-    fn of(&self, number: u32) -> Option<&T> {
-        self.things.get(number as usize)?.as_deref()
+    fn of(&self, number: u32) -> Option<&Key> {
+        self.keys.get(number as usize)?.as_deref()
     }
 
     fn free(&mut self, number: u32) {
-        if let Some(thing) = self.things.get_mut(number as usize).and_then(Option::take) {
-            self.given.remove(&thing);
+        if let Some(key) = self.keys.get_mut(number as usize).and_then(Option::take) {
+            self.given.remove(&key);
             self.free.push(number);
         }
     }
@@ -139,7 +126,7 @@ mod tests {
 
     fn note(readers: &mut Readers, reader: &str, reads: &[(&str, bool)]) {
         let reads = reads.iter().map(|(name, status)| (target(name), *status));
-        readers.note(&key(reader), &reads.collect());
+        readers.note(&Arc::new(key(reader)), &reads.collect());
     }
 
     fn of(readers: &Readers, name: &str, status_only: bool) -> Vec<String> {
@@ -170,7 +157,8 @@ mod tests {
             note(&mut readers, &reader, &[(&read, false), ("all", false)]);
             readers.forget(&key(&reader));
         }
-        assert!(readers.keys.things.len() == 1 && readers.targets.things.len() == 2);
-        assert!(readers.keys.given.is_empty() && readers.targets.given.is_empty());
+        assert_eq!(readers.keys.keys.len(), 1);
+        assert!(readers.keys.given.is_empty() && readers.reads.is_empty());
+        assert!(readers.by.is_empty());
     }
 }

@@ -1,6 +1,5 @@
 //! Typed storage of every kind, and the groups its objects belong to.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
@@ -33,12 +32,10 @@ use serde_json::Value;
 use crate::aside::Aside;
 use crate::key::{By, Group, Key, groups, place};
 use crate::material;
-
-/// Objects by namespace and name.
-pub(crate) type Table<T> = BTreeMap<(String, String), Arc<Object<T>>>;
+use crate::table::{Apart, Row, Table};
 
 /// A kind that the index keeps.
-pub(crate) trait Kept: Spec + Sized {
+pub(crate) trait Kept: Row {
     fn table(tables: &Tables) -> &Table<Self>;
     fn table_mut(tables: &mut Tables) -> &mut Table<Self>;
 
@@ -55,7 +52,7 @@ pub(crate) trait Kept: Spec + Sized {
 
 /// What a change of an object touched.
 pub(crate) struct Touched {
-    pub(crate) key: Key,
+    pub(crate) key: Arc<Key>,
     pub(crate) groups: Vec<Group>,
     /// Nothing but the status is different.
     pub(crate) status_only: bool,
@@ -77,11 +74,6 @@ pub(crate) enum Unkept {
     Form(#[from] serde_json::Error),
 }
 
-/// The key of an object of `T`.
-pub(crate) fn key_of<T: Spec>(object: &Object<T>) -> Key {
-    Key::new(object.kind(), object.namespace(), object.name())
-}
-
 /// The kind of an object of `T` in `namespace`.
 pub(crate) fn kind_in<T: Spec>(namespace: &str) -> &'static str {
     match T::CLUSTER_KIND {
@@ -91,7 +83,7 @@ pub(crate) fn kind_in<T: Spec>(namespace: &str) -> &'static str {
 }
 
 macro_rules! tables {
-    ($($field:ident: $Spec:ty $(, $groups:expr)? $(=> $aside:expr)?;)*) => {
+    ($($field:ident: $Spec:ty $(, $groups:expr)? $(=> $aside:expr $(, $set:expr, $put:expr)?)?;)*) => {
         /// One table per specification, and what is kept beside the objects.
         #[derive(Default)]
         pub(crate) struct Tables {
@@ -100,6 +92,20 @@ macro_rules! tables {
         }
 
         $(
+            impl Row for $Spec {
+                $($(
+                    fn set_apart(object: &mut Object<Self>) -> Apart {
+                        let set_apart: fn(&mut Object<Self>) -> Apart = $set;
+                        set_apart(object)
+                    }
+
+                    fn put_back(object: &mut Object<Self>, apart: &Apart) {
+                        let put_back: fn(&mut Object<Self>, &Apart) = $put;
+                        put_back(object, apart);
+                    }
+                )?)?
+            }
+
             impl Kept for $Spec {
                 fn table(tables: &Tables) -> &Table<Self> {
                     &tables.$field
@@ -153,10 +159,9 @@ macro_rules! tables {
 
             /// The identifier of the object of `key`.
             pub(crate) fn uid(&self, key: &Key) -> Option<&str> {
-                let place = (key.namespace.clone(), key.name.clone());
                 $(
                     if key.kind == <$Spec>::KIND || Some(key.kind) == <$Spec>::CLUSTER_KIND {
-                        return self.$field.get(&place).map(|object| object.uid());
+                        return self.$field.get(key).map(Object::uid);
                     }
                 )*
                 None
@@ -164,26 +169,37 @@ macro_rules! tables {
 
             /// Whether the object of `key` is being deleted.
             pub(crate) fn is_deleting(&self, key: &Key) -> bool {
-                let place = (key.namespace.clone(), key.name.clone());
                 $(
                     if key.kind == <$Spec>::KIND || Some(key.kind) == <$Spec>::CLUSTER_KIND {
-                        return self.$field.get(&place).is_some_and(|object| object.is_deleting());
+                        return self.$field.is_deleting(key);
                     }
                 )*
                 false
             }
 
             /// Every object of `kind`.
-            pub(crate) fn keys(&self, kind: &str) -> Vec<Key> {
+            pub(crate) fn keys(&self, kind: &str) -> Vec<Arc<Key>> {
                 $(
                     if kind == <$Spec>::KIND || Some(kind) == <$Spec>::CLUSTER_KIND {
-                        return self.$field.values()
-                            .map(|object| key_of(object))
-                            .filter(|key| key.kind == kind)
-                            .collect();
+                        return self.$field.keys().filter(|key| key.kind == kind).cloned().collect();
                     }
                 )*
                 Vec::new()
+            }
+
+            /// The one copy of the key of an object that is there.
+            pub(crate) fn key(&self, key: &Key) -> Option<Arc<Key>> {
+                $(
+                    if key.kind == <$Spec>::KIND || Some(key.kind) == <$Spec>::CLUSTER_KIND {
+                        return self.$field.key(key);
+                    }
+                )*
+                None
+            }
+
+            /// Packs what was not looked at for a while.
+            pub(crate) fn tidy(&mut self) {
+                $(self.$field.tidy();)*
             }
         }
     };
@@ -220,7 +236,7 @@ tables! {
     ) => |release, aside| {
         aside.share(release);
         false
-    };
+    }, Apart::of_release, Apart::into_release;
     bindings: ReleaseBindingSpec, |binding| {
         let (namespace, environment) = (binding.namespace(), binding.spec.environment.as_str());
         let owner = &binding.spec.owner;
@@ -400,18 +416,15 @@ fn of_component(kind: &'static str, namespace: &str, owner: &ComponentOwner) -> 
 fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {
     // Who wrote which field is no concern of a decision, and takes more room than the fields.
     object.metadata.managed_fields = last_writer(&object);
-    let key = key_of(&object);
-    let place = (key.namespace.clone(), key.name.clone());
     let joined = T::groups(&object);
     let differs = T::put_aside(&mut object, &mut tables.aside);
-    let new = Arc::new(object);
-    let old = T::table_mut(tables).insert(place, Arc::clone(&new));
+    let (key, old) = T::table_mut(tables).put(object);
     let left = old.as_deref().map(T::groups).unwrap_or_default();
-    let same = !differs
-        && old
-            .as_deref()
-            .is_some_and(|old| same_but_for_status(old, &new));
-    let nothing = same && old.is_some_and(|old| old.status == new.status);
+    let (mut same, mut nothing) = (false, false);
+    if let Some((old, new)) = old.as_deref().zip(T::table(tables).get(&key)) {
+        same = !differs && same_but_for_status(old, new);
+        nothing = same && old.status == new.status;
+    }
     let mut groups = left.clone();
     groups.extend(joined.iter().filter(|group| !left.contains(group)).cloned());
     Touched {
@@ -446,11 +459,11 @@ fn last_writer<T: Spec>(object: &Object<T>) -> Option<Vec<ManagedFieldsEntry>> {
 }
 
 fn forget<T: Kept>(tables: &mut Tables, key: &Key) -> Option<Touched> {
-    let old = T::table_mut(tables).remove(&(key.namespace.clone(), key.name.clone()))?;
-    tables.aside.forget(key);
+    let (key, old) = T::table_mut(tables).take(key)?;
+    tables.aside.forget(&key);
     let left = T::groups(&old);
     Some(Touched {
-        key: key.clone(),
+        key,
         groups: left.clone(),
         status_only: false,
         nothing: false,

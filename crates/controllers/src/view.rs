@@ -7,6 +7,7 @@ use choreo_model::organization::OrganizationSpec;
 use choreo_model::rendered::RenderedResource;
 use choreo_model::{Object, Organization, RenderedRelease, Spec as _};
 use k8s_openapi::jiff::Timestamp;
+use serde::Serialize;
 
 use crate::calls::Answer;
 use crate::index::{Failure, Index};
@@ -43,8 +44,7 @@ impl<'a> View<'a> {
 
     /// The object decided about: its own changes wake it anyway.
     pub(crate) fn own<T: Kept>(&self, key: &Key) -> Option<&'a Object<T>> {
-        let place = (key.namespace.clone(), key.name.clone());
-        T::table(&self.index.tables).get(&place).map(AsRef::as_ref)
+        T::table(&self.index.tables).get(key)
     }
 
     /// An object, without its status.
@@ -83,14 +83,14 @@ impl<'a> View<'a> {
         found.map(Manifests::objects).unwrap_or_default()
     }
 
-    /// Whether the objects of a rendered release that was read are these.
-    pub(crate) fn has_objects(
+    /// Whether the objects of a rendered release that was read are these, each given with its identifier.
+    pub(crate) fn has_objects<'b, T: Serialize + 'b>(
         &self,
         rendered: &RenderedRelease,
-        resources: &[RenderedResource],
+        objects: impl IntoIterator<Item = (&'b str, &'b T)>,
     ) -> bool {
         let found = self.index.manifests(rendered.namespace(), rendered.name());
-        found.is_some_and(|found| found.are(resources))
+        found.is_some_and(|found| found.are(objects))
     }
 
     /// The members of a group whose deletion was not asked for.

@@ -2,7 +2,6 @@
 
 use choreo_model::Spec as _;
 use choreo_model::history::DeploymentRecordSpec;
-use choreo_packed::shared;
 use futures::{StreamExt, pin_mut};
 use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource};
@@ -237,12 +236,8 @@ impl Source {
                 api_version,
                 kind,
             } => {
-                let key = |(namespace, name): (String, String)| LiveKey {
-                    home: *home,
-                    api_version: shared(api_version),
-                    kind: shared(kind),
-                    namespace: shared(&namespace),
-                    name: shared(&name),
+                let key = |(namespace, name): (String, String)| {
+                    LiveKey::new(*home, (api_version, kind), (&namespace, &name))
                 };
                 Change::LiveListed {
                     home: *home,

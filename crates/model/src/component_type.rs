@@ -20,7 +20,7 @@ pub type ComponentType = Object<ComponentTypeSpec>;
 pub type ClusterComponentType = Object<ComponentTypeSpec>;
 
 /// What a golden path makes of a component.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[
     schema::ONE_NAME,
@@ -64,11 +64,12 @@ pub struct ComponentTypeSpec {
 
 /// The kind of workload a component is.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum WorkloadType {
     /// Replicas that are all alike.
+    #[default]
     Deployment,
     /// Replicas with identity and storage.
     StatefulSet,

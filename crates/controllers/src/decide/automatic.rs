@@ -279,7 +279,7 @@ impl Request<'_> {
         }
         apply(
             "Promotion",
-            &metadata(context.namespace(), &name, &labels),
+            metadata(context.namespace(), &name, &labels),
             &spec,
         )
     }

@@ -362,7 +362,7 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
         });
         let record = apply(
             DeploymentRecordSpec::KIND,
-            &metadata(namespace, &name, &[]),
+            metadata(namespace, &name, &[]),
             &spec,
         );
         // What is pruned goes once the record is there that says so.

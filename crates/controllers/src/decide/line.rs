@@ -405,7 +405,7 @@ fn bind(
     if let Some(author) = author::of_release(context, line, content) {
         metadata["annotations"] = json!({ labels::ON_BEHALF_OF: author });
     }
-    let write = apply("ReleaseBinding", &metadata, &spec);
+    let write = apply("ReleaseBinding", metadata, &spec);
     (name, write)
 }
 

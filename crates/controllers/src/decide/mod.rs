@@ -46,7 +46,8 @@ use crate::decision::{Decision, Event, Home, Write};
 use crate::index::Index;
 use crate::key::Key;
 use crate::material;
-use crate::tables::{Kept, key_of, kind_in};
+use crate::table::key_of;
+use crate::tables::{Kept, kind_in};
 use crate::view::View;
 
 pub(crate) use rendered::types_of;
@@ -305,17 +306,23 @@ fn metadata(namespace: &str, name: &str, labels: &[(&str, &str)]) -> Value {
 }
 
 /// Applies an object of the platform with this specification.
-fn apply(kind: &str, metadata: &Value, spec: &impl Serialize) -> Option<Write> {
-    let object = json!({
-        "apiVersion": choreo_model::API_VERSION,
-        "kind": kind,
-        "metadata": metadata,
-        "spec": serde_json::to_value(spec).ok()?,
-    });
-    Some(Write::Apply {
+fn apply(kind: &str, metadata: Value, spec: &impl Serialize) -> Option<Write> {
+    let spec = serde_json::to_value(spec).ok()?;
+    Some(apply_value(kind, metadata, spec))
+}
+
+/// The same of what is plain already.
+fn apply_value(kind: &str, metadata: Value, spec: Value) -> Write {
+    let fields = [
+        ("apiVersion", choreo_model::API_VERSION.into()),
+        ("kind", kind.into()),
+        ("metadata", metadata),
+        ("spec", spec),
+    ];
+    Write::Apply {
         home: Home::Control,
-        object,
-    })
+        object: Value::from_iter(fields),
+    }
 }
 
 /// The names of `objects` with their kind, for a message about what is waited for.

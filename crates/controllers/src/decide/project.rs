@@ -110,7 +110,7 @@ fn freeze(
     {
         let labels = [(labels::PROJECT, project.name())];
         let metadata = metadata(context.namespace(), &name, &labels);
-        writes.extend(apply("ProjectRelease", &metadata, &spec));
+        writes.extend(apply("ProjectRelease", metadata, &spec));
     }
     Ok(name)
 }
@@ -123,7 +123,7 @@ fn pin(binding: &ProjectReleaseBinding, release: &str) -> Option<Write> {
     let metadata = metadata(binding.namespace(), binding.name(), &[]);
     apply(
         "ProjectReleaseBinding",
-        &metadata,
+        metadata,
         &json!({ "projectRelease": release }),
     )
 }
@@ -146,7 +146,7 @@ fn bind(
     });
     apply(
         "ProjectReleaseBinding",
-        &metadata(context.namespace(), &name, &labels),
+        metadata(context.namespace(), &name, &labels),
         &spec,
     )
 }

@@ -198,7 +198,7 @@ fn place(
             Standing::Lost => due.push(one),
         }
     }
-    writes.extend(placed(context, rendered, home, &due));
+    writes.extend(placed(context, rendered, &due));
     let kept: BTreeSet<&LiveKey> = wanted.iter().map(|one| &one.key).collect();
     writes.extend(remove(
         live.iter()
@@ -244,12 +244,7 @@ fn namespaces(context: &Context<'_>, home: usize, wanted: &[Wanted]) -> Vec<Writ
 }
 
 /// The writes of what is due. Only for these the whole objects are looked at.
-fn placed(
-    context: &Context<'_>,
-    rendered: &RenderedRelease,
-    home: usize,
-    due: &[&Wanted],
-) -> Vec<Write> {
+fn placed(context: &Context<'_>, rendered: &RenderedRelease, due: &[&Wanted]) -> Vec<Write> {
     if due.is_empty() {
         return Vec::new();
     }
@@ -258,7 +253,7 @@ fn placed(
     due.iter()
         .filter_map(|one| {
             Some(Write::Place {
-                plane: home,
+                key: one.key.clone(),
                 object: labelled(rendered, of(one)?),
                 hash: one.hash,
             })
@@ -347,9 +342,9 @@ fn observed(one: &Wanted, live: Option<&Live>) -> ResourceStatus {
         kind: one.key.kind.as_ref().to_owned(),
         name: one.key.name.as_ref().to_owned(),
         namespace: one.key.namespace.as_ref().to_owned(),
-        status: live.and_then(|live| live.status.clone()),
+        status: live.and_then(|live| live.status.as_ref()?.value()),
         health_status: health,
-        message: live.and_then(|live| live.message.clone()),
+        message: live.and_then(|live| live.message.as_deref().map(str::to_owned)),
         last_observed_time: None,
     }
 }

@@ -142,17 +142,38 @@ pub(super) fn release<'a, T: Spec>(
         ));
     }
     let metadata = wanted_metadata(binding, &rendering);
-    let resources = resources(rendering.compiled, rendering.plane);
+    let (compiled, plane) = (rendering.compiled, rendering.plane);
     let spec = spec(rendering);
     let settled = there.is_some_and(|there| {
-        let is_same = || there.spec == spec && context.view.has_objects(there, &resources);
+        let objects = compiled.objects_for(plane);
+        let objects = objects.map(|one| (one.id.as_str(), &one.object));
+        let is_same = || there.spec == spec && context.view.has_objects(there, objects);
         there.is_deleting() || (has_metadata(there, &metadata) && is_same())
     });
-    let whole = || RenderedReleaseSpec { resources, ..spec };
     let write = (!settled)
-        .then(|| super::apply("RenderedRelease", &metadata, &whole()))
+        .then(|| written(metadata, &spec, resources(compiled, plane)))
         .flatten();
     Ok((there, write))
+}
+
+/// The write of a rendered release. The objects are most of it, and are not copied.
+fn written(
+    metadata: Value,
+    spec: &RenderedReleaseSpec,
+    resources: Vec<RenderedResource>,
+) -> Option<Write> {
+    let resources = resources.into_iter();
+    let resources = resources.map(|RenderedResource { id, object }| {
+        let fields = [("id", Value::from(id)), ("object", object)];
+        Value::from_iter(fields)
+    });
+    let mut spec = serde_json::to_value(spec).ok()?;
+    spec["resources"] = resources.collect();
+    Some(super::apply_value(
+        RenderedReleaseSpec::KIND,
+        metadata,
+        spec,
+    ))
 }
 
 /// The objects for a plane, as a rendered release holds them.

@@ -162,7 +162,7 @@ fn freeze(context: &Context<'_>, resource: &Resource) -> Result<(String, Option<
         (labels::RESOURCE, resource.name()),
     ];
     let metadata = metadata(context.namespace(), &name, &labels);
-    let write = apply("ResourceRelease", &metadata, &spec);
+    let write = apply("ResourceRelease", metadata, &spec);
     Ok((name, write))
 }
 
@@ -186,7 +186,7 @@ fn bind(resource: &Resource, name: &str, environment: &str, release: &str) -> Op
         "resourceRelease": release,
     });
     let metadata = metadata(resource.namespace(), name, &labels);
-    apply("ResourceReleaseBinding", &metadata, &spec)
+    apply("ResourceReleaseBinding", metadata, &spec)
 }
 
 /// Bindings go first, then releases. A binding that retains its objects is left alone.

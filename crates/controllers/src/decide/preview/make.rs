@@ -134,7 +134,7 @@ impl<'c, 'a> Maker<'c, 'a> {
             ..self.base.spec.clone()
         };
         plan.writes
-            .extend(apply(EnvironmentSpec::KIND, &metadata, &spec));
+            .extend(apply(EnvironmentSpec::KIND, metadata, &spec));
         plan.waits.push(format!("Environment \"{name}\""));
         Ok(())
     }
@@ -164,7 +164,7 @@ impl<'c, 'a> Maker<'c, 'a> {
         let name = names::component_binding(self.project(), environment);
         let metadata = self.metadata(&name, &[(labels::ENVIRONMENT, environment)]);
         plan.writes
-            .extend(apply(ProjectReleaseBindingSpec::KIND, &metadata, &spec));
+            .extend(apply(ProjectReleaseBindingSpec::KIND, metadata, &spec));
         plan.waits.push(format!("ProjectReleaseBinding \"{name}\""));
         Ok(())
     }
@@ -252,7 +252,7 @@ impl<'c, 'a> Maker<'c, 'a> {
             let component = &spec.owner.component_name;
             let metadata = self.metadata(&name, &[(labels::COMPONENT, component)]);
             plan.writes
-                .extend(apply(ComponentReleaseSpec::KIND, &metadata, &spec));
+                .extend(apply(ComponentReleaseSpec::KIND, metadata, &spec));
         }
         Ok(Wanted::of(&name, &spec))
     }
@@ -317,7 +317,7 @@ impl<'c, 'a> Maker<'c, 'a> {
         ];
         let metadata = self.metadata(&name, &labels);
         plan.writes
-            .extend(apply(ReleaseBindingSpec::KIND, &metadata, &spec));
+            .extend(apply(ReleaseBindingSpec::KIND, metadata, &spec));
         plan.waits.push(format!("ReleaseBinding \"{name}\""));
         Ok(())
     }
@@ -353,7 +353,7 @@ impl<'c, 'a> Maker<'c, 'a> {
             ];
             let metadata = self.metadata(&name, &labels);
             plan.writes
-                .extend(apply(ResourceReleaseBindingSpec::KIND, &metadata, &spec));
+                .extend(apply(ResourceReleaseBindingSpec::KIND, metadata, &spec));
         }
     }
 }

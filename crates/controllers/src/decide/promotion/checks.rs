@@ -180,7 +180,7 @@ impl Run<'_> {
         let name = names::kubernetes_name(names::LABEL_LIMIT, &parts);
         let live = self.context.view.live_of(self.promotion.uid());
         if let Some(live) = live.iter().find(|live| *live.key.name == *name) {
-            let message = live.message.clone();
+            let message = live.message.as_deref().map(str::to_owned);
             return match live.health {
                 Health::Healthy => Found::Passed(format!("Job \"{name}\" is complete")),
                 Health::Degraded => {

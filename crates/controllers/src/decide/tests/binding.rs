@@ -59,7 +59,7 @@ fn objects_wait_for_their_namespace_and_continue() {
     }));
     assert!(woken.contains(&Key::new("RenderedRelease", "default", "web-development")));
     let decision = world.decide("RenderedRelease", "web-development");
-    let is_placed = |write: &&Write| matches!(write, Write::Place { plane: 0, .. });
+    let is_placed = |write: &&Write| matches!(write, Write::Place { key, .. } if key.home == 0);
     let applied = decision.writes.iter().filter(is_placed);
     assert_eq!(applied.count(), 4, "Deployment, Service, two policies");
 }
