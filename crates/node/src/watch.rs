@@ -104,9 +104,24 @@ where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     K::DynamicType: Clone + Eq + Hash + Send + Sync,
 {
+    chosen(api, kind, watcher::Config::default(), changed, tasks)
+}
+
+/// [`store`] of some of the objects.
+pub fn chosen<K>(
+    api: Api<K>,
+    kind: K::DynamicType,
+    config: watcher::Config,
+    changed: &Arc<Notify>,
+    tasks: &mut JoinSet<()>,
+) -> Store<K>
+where
+    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K::DynamicType: Clone + Eq + Hash + Send + Sync,
+{
     let writer = Writer::new(kind);
     let store = writer.as_reader();
-    let events = watcher(api, watcher::Config::default()).default_backoff();
+    let events = watcher(api, config).default_backoff();
     let mut events = Box::pin(reflector(writer, events));
     let changed = Arc::clone(changed);
     tasks.spawn(async move {

@@ -1,7 +1,12 @@
 //! The data plane of this machine: containers and the gateway, started side by side, and started again
 //! when the machine is lost.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    sync::Arc,
+    time::Duration,
+};
 
 use choreo_model::labels;
 use choreo_node::{
@@ -53,6 +58,8 @@ pub(super) fn bind(settings: &Settings) -> Result<gateway::Bound> {
         envoy: settings.envoy.clone(),
         folder: settings.folder.gateway(),
         listen,
+        more_ports: BTreeSet::new(),
+        loopback_backends: false,
     };
     gateway::bind(wanted).map_err(|error| {
         let port = match &error {

@@ -1,4 +1,5 @@
-//! Backends: from a reference to the addresses of ready pods, as an Envoy cluster.
+//! Backends: from a reference to an Envoy cluster, over the addresses of ready pods or those that a
+//! `Backend` names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,40 +7,76 @@ use k8s_openapi::api::{
     core::v1::{Service, ServicePort},
     discovery::v1::EndpointSlice,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    objects::{BackendRef, Grant, Resource},
-    status::Problem,
+    ENVOY_GROUP, Input,
+    cluster::{self, Cluster, Endpoint, Settings, Upstream},
+    elsewhere,
+    objects::{Backend, BackendRef, Resource},
+    references::{References, Referrer, Target},
+    route::NO_CLUSTER,
+    status::{Problem, Status},
+    upstream_tls::UpstreamTls,
+    world::Outlets,
 };
+
+/// What a route speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP, of the version that the backend's port tells.
+    Http,
+    /// HTTP/2 always.
+    Grpc,
+    /// Anything.
+    Tcp,
+}
+
+/// How a backend is to be spoken to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'s> {
+    pub(super) protocol: Protocol,
+    /// What a policy says.
+    pub(super) settings: Option<&'s Settings>,
+}
+
+impl Wish<'_> {
+    /// Without a policy.
+    pub(super) fn plain(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            settings: None,
+        }
+    }
+
+    fn upstream(&self, http2: bool) -> Upstream {
+        match self.protocol {
+            Protocol::Grpc => Upstream::Http2,
+            Protocol::Http if http2 => Upstream::Http2,
+            Protocol::Http => Upstream::Http1,
+            Protocol::Tcp => Upstream::Tcp,
+        }
+    }
+}
 
 /// The upstream half of a translation: knows Services, collects the clusters that routes use.
 pub(super) struct Backends<'a> {
     services: BTreeMap<(&'a str, &'a str), &'a Service>,
     slices: BTreeMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
-    grants: &'a [Resource<Grant>],
+    elsewhere: &'a [Resource<Backend>],
+    tls: UpstreamTls<'a>,
     clusters: BTreeMap<String, Value>,
-}
-
-/// Who refers to a backend.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Referrer<'a> {
-    pub(super) kind: &'a str,
-    pub(super) namespace: &'a str,
+    outlets: Outlets,
 }
 
 impl<'a> Backends<'a> {
-    pub(super) fn new(
-        services: &'a [Service],
-        slices: &'a [EndpointSlice],
-        grants: &'a [Resource<Grant>],
-    ) -> Self {
-        let mut by_service: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for slice in slices {
+    pub(super) fn new(input: &'a Input, references: &References<'a>) -> Self {
+        let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for slice in &input.slices {
             let labels = slice.metadata.labels.as_ref();
             let service = labels.and_then(|l| l.get("kubernetes.io/service-name"));
             if let (Some(namespace), Some(service)) = (&slice.metadata.namespace, service) {
-                by_service
+                slices
                     .entry((namespace.as_str(), service.as_str()))
                     .or_default()
                     .push(slice);
@@ -50,49 +87,80 @@ impl<'a> Backends<'a> {
             (namespace, s.metadata.name.as_deref().unwrap_or_default())
         };
         Self {
-            services: services.iter().map(|s| (key(s), s)).collect(),
-            slices: by_service,
-            grants,
+            services: input.services.iter().map(|s| (key(s), s)).collect(),
+            slices,
+            elsewhere: &input.backends,
+            tls: UpstreamTls::new(&input.backend_tls, references),
             clusters: BTreeMap::new(),
+            outlets: Outlets::new(),
         }
     }
 
-    /// All clusters that were asked for.
-    pub(super) fn into_clusters(self) -> Vec<Value> {
-        self.clusters.into_values().collect()
+    /// All clusters that were asked for, and where some of them lead.
+    pub(super) fn into_parts(self) -> (Vec<Value>, Outlets) {
+        (self.clusters.into_values().collect(), self.outlets)
+    }
+
+    /// Statuses of the objects that only backends look at.
+    pub(super) fn statuses(&self) -> Vec<Status> {
+        let mut statuses = self.tls.statuses();
+        statuses.extend(self.elsewhere.iter().map(elsewhere::status));
+        statuses
+    }
+
+    /// From now on clusters are asked for on behalf of this Gateway.
+    pub(super) fn on_behalf_of(&mut self, gateway: (String, String)) {
+        self.tls.on_behalf_of(gateway);
     }
 
     /// The name of the cluster of a backend.
     pub(super) fn cluster(
         &mut self,
+        references: &References<'_>,
         from: Referrer<'_>,
         to: &BackendRef,
+        wish: &Wish<'_>,
     ) -> Result<String, Problem> {
-        let group = to.group.as_deref().unwrap_or_default();
-        let kind = to.kind.as_deref().unwrap_or("Service");
-        if !group.is_empty() || kind != "Service" {
-            let message = format!("backend {} is a {kind}; only Services can be", to.name);
-            return Err(Problem::refs("InvalidKind", message));
+        let target = Target {
+            group: to.group.as_deref().unwrap_or_default(),
+            kind: to.kind.as_deref().unwrap_or("Service"),
+            namespace: to.namespace.as_deref().unwrap_or(from.namespace),
+            name: &to.name,
+        };
+        match (target.group, target.kind) {
+            ("", "Service") => {
+                references.check(from, target)?;
+                self.of_service(target, to.port, wish)
+            }
+            (ENVOY_GROUP, "Backend") => {
+                references.check(from, target)?;
+                self.of_backend(references, target, wish)
+            }
+            (_, kind) => {
+                let message = format!("backend {} is a {kind}; only Services can be", to.name);
+                Err(Problem::refs("InvalidKind", message))
+            }
         }
-        let namespace = to.namespace.as_deref().unwrap_or(from.namespace);
-        if namespace != from.namespace && !self.granted(from, namespace, &to.name) {
-            let message = format!(
-                "no ReferenceGrant in namespace {namespace} lets a {} of namespace {} use Service {}",
-                from.kind, from.namespace, to.name
-            );
-            return Err(Problem::refs("RefNotPermitted", message));
-        }
+    }
+
+    fn of_service(
+        &mut self,
+        target: Target<'_>,
+        port: Option<u16>,
+        wish: &Wish<'_>,
+    ) -> Result<String, Problem> {
+        let Target {
+            namespace, name, ..
+        } = target;
         let missing = |what: &str| {
-            let message = format!("Service {namespace}/{}{what}", to.name);
+            let message = format!("Service {namespace}/{name}{what}");
             Problem::refs("BackendNotFound", message)
         };
         let service = *self
             .services
-            .get(&(namespace, to.name.as_str()))
+            .get(&(namespace, name))
             .ok_or_else(|| missing(" does not exist"))?;
-        let port = to
-            .port
-            .ok_or_else(|| missing(": the reference names no port"))?;
+        let port = port.ok_or_else(|| missing(": the reference names no port"))?;
         let described = service
             .spec
             .iter()
@@ -100,43 +168,70 @@ impl<'a> Backends<'a> {
             .find(|p| p.port == i32::from(port))
             .ok_or_else(|| missing(&format!(" has no port {port}")))?;
         if described.protocol.as_deref().is_some_and(|p| p != "TCP") {
-            let message = format!("port {port} of Service {namespace}/{} is not TCP", to.name);
+            let message = format!("port {port} of Service {namespace}/{name} is not TCP");
             return Err(Problem::refs("UnsupportedProtocol", message));
         }
-        let http2 = from.kind == "GRPCRoute" || is_http2(described);
-        let version = if http2 { "h2" } else { "http" };
-        let name = format!("{namespace}/{}/{port}/{version}", to.name);
-        if !self.clusters.contains_key(&name) {
-            let endpoints = self.endpoints(namespace, &to.name, described);
-            self.clusters
-                .insert(name.clone(), cluster(&name, &endpoints, http2));
-        }
-        Ok(name)
+        let section = described.name.as_deref();
+        let upstream = wish.upstream(is_http2(described));
+        let Ok(tls) = self.tls.of((namespace, name), section, upstream) else {
+            // Its policy tells; nothing is sent without the check that somebody asked for.
+            return Ok(NO_CLUSTER.to_owned());
+        };
+        let endpoints = self.endpoints(namespace, name, described);
+        let cluster = Cluster {
+            name: format!("{namespace}/{name}/{port}"),
+            upstream,
+            endpoints,
+            tls,
+        };
+        Ok(self.keep(&cluster, wish))
     }
 
-    fn granted(&self, from: Referrer<'_>, namespace: &str, service: &str) -> bool {
-        self.grants
+    fn of_backend(
+        &mut self,
+        references: &References<'_>,
+        target: Target<'_>,
+        wish: &Wish<'_>,
+    ) -> Result<String, Problem> {
+        let found = self
+            .elsewhere
             .iter()
-            .filter(|grant| grant.namespace == namespace)
-            .any(|grant| {
-                let who = grant.spec.from.iter().any(|f| {
-                    f.group == super::GROUP && f.kind == from.kind && f.namespace == from.namespace
-                });
-                let what = grant.spec.to.iter().any(|t| {
-                    t.group.is_empty()
-                        && t.kind == "Service"
-                        && t.name.as_deref().is_none_or(|name| name == service)
-                });
-                who && what
-            })
+            .find(|b| b.namespace == target.namespace && b.name == target.name)
+            .ok_or_else(|| {
+                let message = format!(
+                    "Backend {}/{} does not exist",
+                    target.namespace, target.name
+                );
+                Problem::refs("BackendNotFound", message)
+            })?;
+        let (endpoints, outlets) = elsewhere::endpoints(&found.spec)
+            .map_err(|why| Problem::refs("UnsupportedValue", why))?;
+        let upstream = wish.upstream(elsewhere::is_http2(&found.spec));
+        let cluster = Cluster {
+            name: format!("{}/{}/backend", target.namespace, target.name),
+            upstream,
+            endpoints,
+            tls: elsewhere::tls(found, references, upstream)?,
+        };
+        self.outlets.extend(outlets);
+        Ok(self.keep(&cluster, wish))
     }
 
-    fn endpoints(
-        &self,
-        namespace: &str,
-        service: &str,
-        port: &ServicePort,
-    ) -> BTreeSet<(String, u16)> {
+    /// A cluster of an address that a policy names by itself.
+    pub(super) fn of_address(&mut self, cluster: &Cluster, outlets: Outlets) -> String {
+        self.outlets.extend(outlets);
+        self.keep(cluster, &Wish::plain(Protocol::Http))
+    }
+
+    fn keep(&mut self, cluster: &Cluster, wish: &Wish<'_>) -> String {
+        let name = cluster.full_name(wish.settings);
+        self.clusters
+            .entry(name.clone())
+            .or_insert_with(|| cluster::render(&name, cluster, wish.settings));
+        name
+    }
+
+    fn endpoints(&self, namespace: &str, service: &str, port: &ServicePort) -> BTreeSet<Endpoint> {
         let slices = self.slices.get(&(namespace, service)).into_iter().flatten();
         let mut found = BTreeSet::new();
         for slice in slices {
@@ -154,7 +249,7 @@ impl<'a> Backends<'a> {
                     // Names are not looked up here, and Envoy refuses them in a list of addresses.
                     let addresses = endpoint.addresses.iter();
                     let addresses = addresses.filter(|a| a.parse::<std::net::IpAddr>().is_ok());
-                    found.extend(addresses.map(|a| (a.clone(), number)));
+                    found.extend(addresses.map(|a| Endpoint::Address(a.clone(), number)));
                 }
             }
         }
@@ -167,41 +262,4 @@ fn is_http2(port: &ServicePort) -> bool {
         Some(protocol) => matches!(protocol, "kubernetes.io/h2c" | "grpc" | "h2c"),
         None => port.name.as_deref().is_some_and(|n| n.starts_with("grpc")),
     }
-}
-
-fn cluster(name: &str, endpoints: &BTreeSet<(String, u16)>, http2: bool) -> Value {
-    let endpoints: Vec<Value> = endpoints
-        .iter()
-        .map(|(address, port)| {
-            let address = json!({"socket_address": {"address": address, "port_value": port}});
-            json!({"endpoint": {"address": address}})
-        })
-        .collect();
-    let protocol = if http2 {
-        json!({"http2_protocol_options": {}})
-    } else {
-        json!({"http_protocol_options": {}})
-    };
-    let limits = json!({
-        "max_connections": 4096,
-        "max_pending_requests": 4096,
-        "max_requests": 4096,
-        "max_retries": 64,
-    });
-    json!({
-        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "5s",
-        "lb_policy": "LEAST_REQUEST",
-        "ignore_health_on_host_removal": true,
-        "circuit_breakers": {"thresholds": [limits]},
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": protocol,
-            },
-        },
-    })
 }

@@ -1,371 +1,416 @@
-//! Handing configuration to Envoy: files that are renamed into place, in an order in which nothing is
-//! used before it is there, each followed by a look at whether Envoy took it.
+//! Answering Envoy's questions for configuration.
+//!
+//! Envoy asks over a unix socket, by its REST protocol for discovery, in JSON: once for each resource, and
+//! again as soon as it has an answer. The next question tells by its version whether the answer before
+//! was taken, and waits here until there is something newer. So a change is at Envoy within
+//! milliseconds, what it refuses is known at once, and no file holds what Secrets do.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
+    convert::Infallible,
     fs, io,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::{net::UnixListener, sync::watch, task::JoinSet};
 
-use super::{Error, Result, Translation, admin::Admin, admin::Counters, envoy};
+use super::{Error, Result};
 
-/// Envoy notices a file within milliseconds; after this long it never will.
-const PATIENCE: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-/// How much of the end of Envoy's log is searched for a reason.
-const LOG_TAIL: u64 = 16 << 10;
+/// A question is small.
+const MAX_QUESTION: usize = 1 << 20;
 
-/// A piece of configuration that Envoy did not take. What it had before stays in force.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) service: String,
-    pub(super) message: String,
+/// A kind of resource, as the path of its questions has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Clusters,
+    Extension,
+    Listeners,
+    Routes,
+    Secret,
 }
 
-impl Refusal {
-    /// Nothing is taken, because nobody is there.
-    fn absent() -> Self {
-        Self {
-            service: "lds".to_owned(),
-            message: "Envoy does not start; its log tells why".to_owned(),
-        }
+impl Kind {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Clusters, "clusters"),
+        (Self::Extension, "extension_configs"),
+        (Self::Listeners, "listeners"),
+        (Self::Routes, "routes"),
+        (Self::Secret, "secrets"),
+    ];
+
+    /// Its name in questions, and in what Envoy logs of refused answers.
+    pub(super) fn path(self) -> &'static str {
+        let mut all = Self::ALL.iter();
+        all.find(|(kind, _)| *kind == self)
+            .map_or("", |(_, path)| path)
+    }
+
+    fn of(path: &str) -> Option<Self> {
+        let name = path.strip_prefix("/v3/discovery:")?;
+        let mut all = Self::ALL.iter();
+        all.find(|(_, path)| *path == name).map(|(kind, _)| *kind)
+    }
+
+    /// Whether a question is about all resources of the kind together.
+    fn is_whole(self) -> bool {
+        matches!(self, Self::Clusters | Self::Listeners)
     }
 }
 
-/// The writer of all discovery files.
-#[derive(Debug)]
-pub(super) struct Publisher {
-    folder: PathBuf,
-    log: PathBuf,
-    admin: Admin,
-    /// What each file holds.
-    current: BTreeMap<String, Vec<u8>>,
-    /// What Envoy refused, and why: it is not offered again.
-    refused: BTreeMap<String, (Vec<u8>, Refusal)>,
-    clusters: BTreeMap<String, Value>,
-    /// Whether the Envoy that was started last did not come up.
-    absent: bool,
+/// What Envoy asks for: a kind, and a name unless it is about all of the kind.
+pub(super) type Key = (Kind, String);
+
+/// The key of all resources of a kind together.
+pub(super) fn whole(kind: Kind) -> Key {
+    (kind, String::new())
 }
 
-impl Publisher {
-    pub(super) fn new(folder: PathBuf, log: PathBuf, admin: Admin) -> Self {
-        Self {
-            folder,
-            log,
-            admin,
-            current: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            clusters: BTreeMap::new(),
-            absent: false,
-        }
-    }
+/// What became of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Envoy has it.
+    Taken,
+    /// Envoy has what it had before.
+    Refused,
+    /// Nobody has asked, or it is on its way.
+    Open,
+}
 
-    /// Writes a translation, piece by piece, and tells what Envoy did not take. Without a running Envoy
-    /// (`live` is false) nothing is checked.
-    pub(super) async fn publish(&mut self, new: &Translation, live: bool) -> Result<Vec<Refusal>> {
-        let wanted: BTreeMap<String, Value> = new
-            .clusters
-            .iter()
-            .map(|c| (c["name"].as_str().unwrap_or_default().to_owned(), c.clone()))
-            .collect();
-        let mut both = self.clusters.clone();
-        both.extend(wanted.clone());
-        let mut refusals = Vec::new();
-        // Clusters come before the routes that use them and go after.
-        refusals.extend(self.offer("cds", both.values(), live).await?);
-        for (port, routes) in &new.routes {
-            let service = envoy::route_name(*port);
-            refusals.extend(self.offer(&service, [routes], live).await?);
-        }
-        refusals.extend(self.offer("lds", &new.listeners, live).await?);
-        if both.len() > wanted.len() && refusals.is_empty() {
-            refusals.extend(self.offer("cds", wanted.values(), live).await?);
-        }
-        self.clusters = if refusals.is_empty() { wanted } else { both };
-        self.refused
-            .retain(|service, _| refusals.iter().any(|r| r.service == *service));
-        refusals.extend(self.absent.then(Refusal::absent));
-        Ok(refusals)
-    }
+#[derive(Debug, Clone)]
+struct Version {
+    number: u64,
+    resources: Arc<[Value]>,
+}
 
-    /// Waits until a newly started Envoy has read its files, and tells what it did not take.
-    pub(super) async fn started(&mut self) -> Vec<Refusal> {
-        let done = |counters: &BTreeMap<String, Counters>| {
-            self.current.keys().all(|service| {
-                counters
-                    .get(service)
-                    .is_some_and(|c| c.successes + c.refusals > 0)
-            })
-        };
-        let counters = self.wait(done).await;
-        self.absent = counters.is_none();
-        let Some(counters) = counters else {
-            return vec![Refusal::absent()];
-        };
-        let refused = counters.iter().filter(|(_, c)| c.refusals > 0);
-        refused.map(|(service, _)| self.refusal(service)).collect()
-    }
+/// One thing that is asked for.
+#[derive(Debug, Default)]
+struct Entry {
+    /// The newest.
+    offered: Option<Version>,
+    /// The newest that an Envoy took: what one that starts anew gets if it is offered nothing newer.
+    good: Option<Version>,
+    refused: Option<u64>,
+    /// What this Envoy has, and what is on its way to it.
+    has: Option<u64>,
+    sent: Option<Version>,
+    asked: bool,
+}
 
-    async fn offer(
-        &mut self,
-        service: &str,
-        resources: impl IntoIterator<Item = &Value>,
-        live: bool,
-    ) -> Result<Option<Refusal>> {
-        let resources: Vec<&Value> = resources.into_iter().collect();
-        let bytes = json!({"resources": resources}).to_string().into_bytes();
-        if self.current.get(service) == Some(&bytes) {
-            return Ok(None);
-        }
-        if let Some((refused, refusal)) = self.refused.get(service)
-            && *refused == bytes
-        {
-            return Ok(Some(refusal.clone()));
-        }
-        let before = if live {
-            self.admin.counters().await.ok()
-        } else {
-            None
-        };
-        write(&self.folder, service, &bytes)?;
-        if let Some(before) = before {
-            let before = before.get(service).copied().unwrap_or_default();
-            if let Some(refusal) = self.verdict(service, before).await {
-                self.restore(service).await?;
-                self.refused
-                    .insert(service.to_owned(), (bytes, refusal.clone()));
-                return Ok(Some(refusal));
+impl Entry {
+    /// Takes in what a question tells of the answer before.
+    fn heard(&mut self, has: Option<u64>) {
+        self.asked = true;
+        if let Some(sent) = self.sent.take() {
+            if has == Some(sent.number) {
+                self.good = Some(sent);
+            } else {
+                self.refused = Some(sent.number);
             }
         }
-        self.current.insert(service.to_owned(), bytes);
-        Ok(None)
+        self.has = has;
     }
 
-    /// Puts back what worked: a restarted Envoy must find it.
-    async fn restore(&self, service: &str) -> Result<()> {
-        let Some(good) = self.current.get(service) else {
-            return Ok(());
-        };
-        let before = self.admin.counters().await.ok();
-        write(&self.folder, service, good)?;
-        // Waited for, or its success would be taken for that of the next offer.
-        if let Some(before) = before {
-            let before = before.get(service).copied().unwrap_or_default();
-            self.verdict(service, before).await;
-        }
-        Ok(())
-    }
-
-    async fn verdict(&self, service: &str, before: Counters) -> Option<Refusal> {
-        let settled = |counters: &BTreeMap<String, Counters>| {
-            counters.get(service).is_some_and(|now| {
-                // Fewer than before: Envoy started again and has read the new file.
-                now.successes + now.refusals != before.successes + before.refusals
-            })
-        };
-        let Some(now) = self.wait(settled).await else {
-            tracing::warn!(service, "Envoy did not read its new configuration in time");
+    /// The answer, if there is one that is new.
+    fn answer(&mut self) -> Option<Version> {
+        let offered = self.offered.as_ref();
+        let offered = offered.filter(|o| Some(o.number) != self.refused);
+        let next = offered.or(self.good.as_ref())?;
+        if self.has == Some(next.number) {
             return None;
-        };
-        let now = now.get(service).copied().unwrap_or_default();
-        (now.refusals > before.refusals).then(|| self.refusal(service))
+        }
+        self.sent = Some(next.clone());
+        self.sent.clone()
     }
 
-    async fn wait(
+    fn verdict(&self) -> Verdict {
+        match &self.offered {
+            Some(offered) if self.has == Some(offered.number) => Verdict::Taken,
+            Some(offered) if self.refused == Some(offered.number) => Verdict::Refused,
+            Some(_) => Verdict::Open,
+            None => Verdict::Taken,
+        }
+    }
+}
+
+/// All that Envoy may ask for.
+#[derive(Debug)]
+pub(super) struct Discovery {
+    entries: Mutex<Entries>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: BTreeMap<Key, Entry>,
+    last: u64,
+}
+
+#[derive(Deserialize)]
+struct Question {
+    #[serde(default)]
+    version_info: String,
+    #[serde(default)]
+    resource_names: Vec<String>,
+}
+
+impl Discovery {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: Mutex::default(),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Offers resources; the same ones again are no news, not even if they were refused.
+    pub(super) fn offer(&self, key: &Key, resources: Vec<Value>) {
+        let mut entries = self.entries();
+        let number = entries.last + 1;
+        let entry = entries.by_key.entry(key.clone()).or_default();
+        if entry
+            .offered
+            .as_ref()
+            .is_some_and(|o| *o.resources == *resources)
+        {
+            return;
+        }
+        // What works is good again, whatever was refused since.
+        let good = entry.good.as_ref();
+        let known = good.filter(|good| *good.resources == *resources).cloned();
+        let fresh = known.is_none();
+        entry.offered = Some(known.unwrap_or_else(|| Version {
+            number,
+            resources: resources.into(),
+        }));
+        if fresh {
+            entries.last = number;
+        }
+        drop(entries);
+        self.changed.send_replace(());
+    }
+
+    /// Forgets all of a kind that is not in use any more.
+    pub(super) fn keep(&self, kind: Kind, used: impl Fn(&str) -> bool) {
+        let mut entries = self.entries();
+        entries
+            .by_key
+            .retain(|(of, name), _| *of != kind || used(name));
+    }
+
+    /// From now on another Envoy asks.
+    pub(super) fn restart(&self) {
+        for entry in self.entries().by_key.values_mut() {
+            entry.has = None;
+            entry.sent = None;
+            entry.asked = false;
+        }
+    }
+
+    /// What became of the newest offers; those that nobody has asked for yet are not in it.
+    pub(super) fn verdicts(&self) -> BTreeMap<Key, Verdict> {
+        let entries = self.entries();
+        let asked = entries.by_key.iter().filter(|(_, entry)| entry.asked);
+        asked
+            .map(|(key, entry)| (key.clone(), entry.verdict()))
+            .collect()
+    }
+
+    /// Waits until a condition on the verdicts is true, or for so long.
+    pub(super) async fn wait(
         &self,
-        done: impl Fn(&BTreeMap<String, Counters>) -> bool,
-    ) -> Option<BTreeMap<String, Counters>> {
+        patience: Duration,
+        done: impl Fn(&BTreeMap<Key, Verdict>) -> bool,
+    ) -> Option<BTreeMap<Key, Verdict>> {
+        let mut changed = self.changed.subscribe();
         let look = async {
             loop {
-                match self.admin.counters().await {
-                    Ok(counters) if done(&counters) => return counters,
-                    _ => tokio::time::sleep(LOOK_AGAIN).await,
+                changed.mark_unchanged();
+                let verdicts = self.verdicts();
+                if done(&verdicts) {
+                    return verdicts;
+                }
+                if changed.changed().await.is_err() {
+                    return verdicts;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, look).await.ok()
+        tokio::time::timeout(patience, look).await.ok()
     }
 
-    fn refusal(&self, service: &str) -> Refusal {
-        let reason =
-            last_complaint(&self.log).unwrap_or_else(|| format!("see {}", self.log.display()));
-        Refusal {
-            service: service.to_owned(),
-            message: format!("Envoy refused the configuration ({service}): {reason}"),
+    /// Answers a question once there is something to say.
+    async fn answer(&self, key: Key, version: Option<u64>) -> Value {
+        let mut changed = self.changed.subscribe();
+        self.entries()
+            .by_key
+            .entry(key.clone())
+            .or_default()
+            .heard(version);
+        self.changed.send_replace(());
+        loop {
+            changed.mark_unchanged();
+            let next = self.entries().by_key.get_mut(&key).and_then(Entry::answer);
+            if let Some(next) = next {
+                return json!({
+                    "version_info": next.number.to_string(),
+                    "resources": &*next.resources,
+                });
+            }
+            if changed.changed().await.is_err() {
+                return std::future::pending().await;
+            }
         }
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let kind = Kind::of(request.uri().path());
+        let body = Limited::new(request.into_body(), MAX_QUESTION)
+            .collect()
+            .await;
+        let question = body
+            .ok()
+            .and_then(|body| serde_json::from_slice::<Question>(&body.to_bytes()).ok());
+        let (Some(kind), Some(question)) = (kind, question) else {
+            let mut refused = Response::new(Full::default());
+            *refused.status_mut() = StatusCode::BAD_REQUEST;
+            return refused;
+        };
+        let name = if kind.is_whole() {
+            String::new()
+        } else {
+            question
+                .resource_names
+                .into_iter()
+                .next()
+                .unwrap_or_default()
+        };
+        let version = question.version_info.parse().ok();
+        let answer = self.answer((kind, name), version).await;
+        let mut response = Response::new(Full::from(answer.to_string()));
+        let json = http::HeaderValue::from_static("application/json");
+        response
+            .headers_mut()
+            .insert(http::header::CONTENT_TYPE, json);
+        response
     }
 }
 
-/// Makes the folder as Envoy needs it, without what an earlier run left in it.
-///
-/// Envoy is a user of its own: it may read what it watches, and write in one folder. That everybody
-/// else could is nothing to them, because the data folder is its owner's only.
-pub(super) fn prepare(folder: &Path, services: &BTreeSet<String>) -> Result<()> {
-    let made = |made: &Path, mode| {
-        fs::create_dir_all(made)
-            .and_then(|()| fs::set_permissions(made, fs::Permissions::from_mode(mode)))
-            .map_err(|cause| failed(format!("create {}", made.display()), cause))
+/// Listens for Envoy at a path. Nobody but it and the platform comes near the folder, whatever user it is.
+pub(super) fn listen(path: &Path) -> Result<UnixListener> {
+    let failed = |cause: io::Error| Error::Io {
+        doing: format!("listen at {}", path.display()),
+        cause,
     };
-    made(folder, 0o711)?;
-    for service in services {
-        made(&folder.join(service), 0o755)?;
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(failed(cause)),
+        _ => {}
     }
-    let live = folder.join(envoy::WRITABLE);
-    // Most often there is none.
-    let _ = fs::rename(
-        folder.join(envoy::ACCESS_LOG),
-        folder.join(envoy::OLD_ACCESS_LOG),
-    );
-    match fs::remove_dir_all(&live) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            Err(failed(format!("empty {}", live.display()), cause))
-        }
-        _ => made(&live, 0o700),
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Answers until it is dropped.
+pub(super) async fn serve(listener: UnixListener, discovery: Arc<Discovery>) -> Result<()> {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, _)) = listener.accept().await else {
+            // No file descriptor is left: there will be one again.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let discovery = Arc::clone(&discovery);
+        let service = hyper::service::service_fn(move |request| {
+            let discovery = Arc::clone(&discovery);
+            async move { Ok::<_, Infallible>(discovery.respond(request).await) }
+        });
+        connections.spawn(async move {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service);
+            // Envoy may go at any time; it asks again when it is back.
+            let _ended = connection.await;
+        });
     }
-}
-
-fn write(folder: &Path, service: &str, bytes: &[u8]) -> Result<()> {
-    replace(&folder.join(envoy::discovery_file(service)), bytes)
-}
-
-/// Writes a file so that it is seen old or new, never in between.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("new");
-    fs::write(&temporary, bytes)
-        .and_then(|()| fs::set_permissions(&temporary, fs::Permissions::from_mode(0o644)))
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|cause| failed(format!("write {}", path.display()), cause))
-}
-
-pub(super) fn failed(doing: String, cause: io::Error) -> Error {
-    Error::Io { doing, cause }
-}
-
-/// The last line of Envoy's log that tells of refused configuration.
-fn last_complaint(log: &Path) -> Option<String> {
-    use io::{Read as _, Seek as _};
-    let mut file = fs::File::open(log).ok()?;
-    let length = file.metadata().ok()?.len();
-    let start = length.saturating_sub(LOG_TAIL);
-    file.seek(io::SeekFrom::Start(start)).ok()?;
-    let mut bytes = Vec::new();
-    file.take(LOG_TAIL).read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().rev().find(|line| {
-        line.contains("rejected")
-            || line.contains("update failed")
-            || line.contains("Unable to parse")
-    })?;
-    // [time][thread][level][component] [source:line] message
-    Some(
-        line.rsplit_once("] ")
-            .map_or(line, |(_, message)| message)
-            .to_owned(),
-    )
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command, Stdio};
-
     use super::*;
 
-    /// An Envoy that is killed at the end.
-    struct Running(Child);
-
-    impl Drop for Running {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
+    fn key() -> Key {
+        (Kind::Routes, "80".to_owned())
     }
 
-    fn start(folder: &Path, program: &std::ffi::OsStr) -> Running {
-        replace(
-            &folder.join("bootstrap.json"),
-            envoy::bootstrap().to_string().as_bytes(),
-        )
-        .unwrap();
-        let log = fs::File::create(folder.join("log")).unwrap();
-        let started = Command::new(program)
-            .args(["-c", "bootstrap.json", "--disable-hot-restart"])
-            .args(["--concurrency", "1", "--log-level", "warning"])
-            .current_dir(folder)
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        Running(started.unwrap())
+    async fn ask(discovery: &Discovery, version: Option<u64>) -> (u64, Value) {
+        let wait = discovery.answer(key(), version);
+        let answer = tokio::time::timeout(Duration::from_secs(1), wait).await;
+        let answer = answer.expect("there is an answer");
+        let version = answer["version_info"].as_str().unwrap().parse().unwrap();
+        (version, answer["resources"][0].clone())
     }
 
-    /// A translation whose one route has a regular expression.
-    fn matching(regex: &str) -> Translation {
-        let route =
-            json!({"match": {"safe_regex": {"regex": regex}}, "direct_response": {"status": 200}});
-        let host = json!({"name": "*", "domains": ["*"], "routes": [route]});
-        Translation {
-            listeners: vec![envoy::listener(80)],
-            routes: BTreeMap::from([(80, envoy::route_configuration(80, &[host]))]),
-            ..Translation::default()
-        }
+    /// Tells what became of an answer, as the next question does.
+    fn tell(discovery: &Discovery, version: Option<u64>) -> Verdict {
+        let mut entries = discovery.entries();
+        let entry = entries.by_key.get_mut(&key()).unwrap();
+        entry.heard(version);
+        entry.verdict()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_envoy_that_does_not_start_takes_nothing() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = home.path().to_owned();
-        let services = ["cds", "lds", "rds-80"].map(str::to_owned);
-        prepare(&folder, &BTreeSet::from(services)).unwrap();
-        let admin = Admin::new(folder.join(envoy::ADMIN_SOCKET));
-        let mut publisher = Publisher::new(folder.clone(), folder.join("log"), admin);
-        publisher.publish(&matching("a"), false).await.unwrap();
-        assert_eq!(publisher.started().await, [Refusal::absent()]);
-        // And what follows is not taken either.
-        let refusals = publisher.publish(&matching("b"), true).await.unwrap();
-        assert_eq!(refusals, [Refusal::absent()]);
+    async fn what_is_refused_is_not_sent_again_and_what_was_good_stays() {
+        let discovery = Discovery::new();
+        discovery.offer(&key(), vec![json!("a")]);
+        let (first, resource) = ask(&discovery, None).await;
+        assert_eq!(resource, "a");
+        assert_eq!(tell(&discovery, Some(first)), Verdict::Taken);
+
+        discovery.offer(&key(), vec![json!("bad")]);
+        let (second, _) = ask(&discovery, Some(first)).await;
+        assert_eq!(tell(&discovery, Some(first)), Verdict::Refused);
+        assert!(second > first);
+        discovery.offer(&key(), vec![json!("bad")]);
+        let again = discovery.answer(key(), Some(first));
+        assert!(
+            tokio::time::timeout(Duration::from_secs(9), again)
+                .await
+                .is_err()
+        );
+
+        // An Envoy that starts anew gets what worked.
+        discovery.restart();
+        let (version, resource) = ask(&discovery, None).await;
+        assert_eq!((version, resource), (first, json!("a")));
+        tell(&discovery, Some(first));
+        discovery.offer(&key(), vec![json!("b")]);
+        let (third, resource) = ask(&discovery, Some(first)).await;
+        assert_eq!(resource, "b");
+        assert_eq!(tell(&discovery, Some(third)), Verdict::Taken);
     }
 
-    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-    #[tokio::test]
-    async fn what_envoy_refuses_is_told_and_taken_back() {
-        let Some(program) = std::env::var_os("CHOREO_ENVOY") else {
-            eprintln!("skipped: CHOREO_ENVOY does not name an Envoy program");
-            return;
-        };
-        let home = tempfile::tempdir().unwrap();
-        let folder = home.path().to_owned();
-        let services = ["cds", "lds", "rds-80"].map(str::to_owned);
-        prepare(&folder, &BTreeSet::from(services)).unwrap();
-        let admin = Admin::new(folder.join(envoy::ADMIN_SOCKET));
-        let mut publisher = Publisher::new(folder.clone(), folder.join("log"), admin);
-        let first = publisher.publish(&matching("a"), false).await.unwrap();
-        assert!(first.is_empty());
-        let _envoy = start(&folder, &program);
-        let up = async {
-            while publisher.admin.counters().await.is_err() {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-        };
-        tokio::time::timeout(10 * PATIENCE, up).await.unwrap();
-        assert_eq!(publisher.started().await, []);
-
-        let file = folder.join(envoy::discovery_file("rds-80"));
-        let good = fs::read(&file).unwrap();
-        for _ in 0..3 {
-            for bad in ["(", "["] {
-                let refusals = publisher.publish(&matching(bad), true).await.unwrap();
-                assert_eq!(refusals.len(), 1, "{refusals:?}");
-                assert_eq!(refusals[0].service, "rds-80");
-                assert!(refusals[0].message.contains("missing"), "{refusals:?}");
-                assert_eq!(fs::read(&file).unwrap(), good);
-            }
-        }
-        // The next that is good is taken again.
-        let refusals = publisher.publish(&matching("b"), true).await.unwrap();
-        assert_eq!(refusals, []);
-        assert_ne!(fs::read(&file).unwrap(), good);
+    #[tokio::test(start_paused = true)]
+    async fn going_back_to_what_is_there_is_no_question() {
+        let discovery = Discovery::new();
+        discovery.offer(&key(), vec![json!("a")]);
+        let (first, _) = ask(&discovery, None).await;
+        tell(&discovery, Some(first));
+        discovery.offer(&key(), vec![json!("bad")]);
+        ask(&discovery, Some(first)).await;
+        tell(&discovery, Some(first));
+        discovery.offer(&key(), vec![json!("a")]);
+        assert_eq!(discovery.verdicts()[&key()], Verdict::Taken);
     }
 }

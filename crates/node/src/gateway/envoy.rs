@@ -1,52 +1,65 @@
 //! Envoy's own documents: bootstrap, listeners, route configurations. All are JSON, because Envoy reads
 //! YAML 1.1, in which `no` is false.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::relay::socket_name;
+use super::{policy::Client, relay::socket_name, route::NO_CLUSTER, tls::Terminate};
 
+/// What Envoy starts with, relative to the folder.
+pub(super) const BOOTSTRAP: &str = "bootstrap.json";
 /// What Envoy may write, relative to the folder: it is a user of its own.
 pub(super) const WRITABLE: &str = "live";
 /// The admin interface's socket, relative to the folder.
 pub(super) const ADMIN_SOCKET: &str = "live/admin.sock";
+/// The socket at which Envoy asks for its configuration, relative to the folder.
+pub(super) const DISCOVERY_SOCKET: &str = "discovery.sock";
 /// The access log, relative to the folder.
 pub(super) const ACCESS_LOG: &str = "live/access.log";
 /// The access log before.
 pub(super) const OLD_ACCESS_LOG: &str = "access.log.1";
+/// The name of the filter that checks tokens; its configuration is discovered, because it holds what all
+/// routes together need.
+pub(super) const JWT_FILTER: &str = "envoy.filters.http.jwt_authn";
 
 /// Envoy, and the platform's user, whose group the writable folder hands on.
 const SOCKET_MODE: u32 = 0o660;
+const DISCOVERY_CLUSTER: &str = "discovery";
 
-/// The file of a discovery service. Each has a folder of its own: Envoy reads its file again at each
-/// rename in that folder, so its counters of attempts count our writes and nothing else.
-pub(super) fn discovery_file(service: &str) -> String {
-    format!("{service}/{service}.json")
-}
-
-/// The name of the route discovery of a port, which is also the route configuration's name.
-pub(super) fn route_name(port: u16) -> String {
-    format!("rds-{port}")
-}
-
-fn source(service: &str) -> Value {
+/// How Envoy asks the platform: each question waits until there is an answer that is new.
+fn source() -> Value {
     json!({
         "resource_api_version": "V3",
-        "path_config_source": {
-            "path": discovery_file(service),
-            "watched_directory": {"path": service},
+        "initial_fetch_timeout": "5s",
+        "api_config_source": {
+            "api_type": "REST",
+            "transport_api_version": "V3",
+            "cluster_names": [DISCOVERY_CLUSTER],
+            "refresh_delay": "0.002s",
+            "request_timeout": "86400s",
         },
     })
 }
 
 /// What Envoy starts with. All paths are relative to the folder in which Envoy is started.
 pub(super) fn bootstrap() -> Value {
+    let many =
+        json!({"max_connections": 65_536, "max_pending_requests": 65_536, "max_requests": 65_536});
     json!({
         "node": {"id": "choreo", "cluster": "choreo"},
         "admin": {"address": {"pipe": {"path": ADMIN_SOCKET, "mode": SOCKET_MODE}}},
-        "dynamic_resources": {
-            "lds_config": source("lds"),
-            "cds_config": source("cds"),
-        },
+        "dynamic_resources": {"lds_config": source(), "cds_config": source()},
+        "static_resources": {"clusters": [{
+            "name": DISCOVERY_CLUSTER,
+            "type": "STATIC",
+            "connect_timeout": "5s",
+            "circuit_breakers": {"thresholds": [many]},
+            "load_assignment": {
+                "cluster_name": DISCOVERY_CLUSTER,
+                "endpoints": [{"lb_endpoints": [
+                    {"endpoint": {"address": {"pipe": {"path": DISCOVERY_SOCKET}}}},
+                ]}],
+            },
+        }]},
         "layered_runtime": {"layers": [{"name": "static", "static_layer": {
             // Routes are checked before: this only allows what they allow.
             "re2.max_program_size.error_level": 100_000,
@@ -55,30 +68,68 @@ pub(super) fn bootstrap() -> Value {
     })
 }
 
-/// The listener of a gateway port. Its routes are a file of their own, so that a change of routes
-/// touches no connection.
-pub(super) fn listener(port: u16) -> Value {
-    json!({
-        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
-        "name": format!("port-{port}"),
-        "address": {"pipe": {"path": socket_name(port), "mode": SOCKET_MODE}},
-        "listener_filters": [{
-            "name": "envoy.filters.listener.proxy_protocol",
+/// A listener. Its routes are discovered on their own, so that a change of routes touches no connection.
+pub(super) fn listener(name: &str, chains: &[Value], client: Option<&Client>) -> Value {
+    let mut filters = vec![json!({
+        "name": "envoy.filters.listener.proxy_protocol",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+        },
+    })];
+    let secured = |chain: &Value| {
+        ["transport_socket", "filter_chain_match"]
+            .iter()
+            .any(|field| chain.get(field).is_some())
+    };
+    if chains.iter().any(secured) {
+        filters.push(json!({
+            "name": "envoy.filters.listener.tls_inspector",
             "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+                "@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
             },
-        }],
-        "filter_chains": [{"filters": [{
-            "name": "envoy.filters.network.http_connection_manager",
-            "typed_config": connection_manager(port),
-        }]}],
+        }));
+    }
+    let mut listener = json!({
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": name,
+        "address": {"pipe": {"path": socket_name(name), "mode": SOCKET_MODE}},
+        "listener_filters": filters,
+        "filter_chains": chains,
+    });
+    if let (Some(fields), Some(client)) = (listener.as_object_mut(), client) {
+        fields.extend(client.listener.clone());
+    }
+    listener
+}
+
+/// The filter for connections that carry requests; their routes have the name `routes`.
+pub(super) fn requests(routes: &str, client: Option<&Client>) -> Value {
+    let mut manager = connection_manager(routes);
+    if let (Some(fields), Some(client)) = (manager.as_object_mut(), client) {
+        for (field, value) in &client.manager {
+            merge(fields, field, value);
+        }
+    }
+    json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": manager,
     })
 }
 
-fn connection_manager(port: u16) -> Value {
+/// Sets a field; of one that is an object, what is said of its own fields.
+fn merge(fields: &mut Map<String, Value>, field: &str, value: &Value) {
+    match (fields.get_mut(field), value) {
+        (Some(Value::Object(known)), Value::Object(said)) => known.extend(said.clone()),
+        _ => {
+            fields.insert(field.to_owned(), value.clone());
+        }
+    }
+}
+
+fn connection_manager(routes: &str) -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": format!("port-{port}"),
+        "stat_prefix": routes,
         "use_remote_address": true,
         "normalize_path": true,
         "merge_slashes": true,
@@ -89,57 +140,179 @@ fn connection_manager(port: u16) -> Value {
         "common_http_protocol_options": {"idle_timeout": "3600s"},
         "http2_protocol_options": {"max_concurrent_streams": 100},
         "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "access_log": [access_log()],
-        "http_filters": [
-            {
-                "name": "envoy.filters.http.cors",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors",
-                },
-            },
-            {
-                "name": "envoy.filters.http.router",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-                },
-            },
-        ],
-        "rds": {"route_config_name": route_name(port), "config_source": source(&route_name(port))},
+        "access_log": [access_log(&request_log())],
+        "tracing": tracing(),
+        "http_filters": http_filters(),
+        "rds": {"route_config_name": routes, "config_source": source()},
     })
 }
 
-fn access_log() -> Value {
+/// What makes a `traceparent`, or passes on the one that came with its mark of being recorded. Nothing is
+/// recorded here, so what is made has no such mark.
+fn tracing() -> Value {
+    const SAMPLERS: &str = "type.googleapis.com/envoy.extensions.tracers.opentelemetry.samplers.v3";
+    let never = json!({
+        "name": "envoy.tracers.opentelemetry.samplers.trace_id_ratio_based",
+        "typed_config": {
+            "@type": format!("{SAMPLERS}.TraceIdRatioBasedSamplerConfig"),
+            "sampling_percentage": {"numerator": 0},
+        },
+    });
+    json!({"provider": {
+        "name": "envoy.tracers.opentelemetry",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+            "service_name": "gateway",
+            // There has to be a receiver of spans; this one is not there.
+            "http_service": {"http_uri": {
+                "uri": "http://nowhere/v1/traces", "cluster": NO_CLUSTER, "timeout": "1s",
+            }},
+            "sampler": {
+                "name": "envoy.tracers.opentelemetry.samplers.parent_based",
+                "typed_config": {
+                    "@type": format!("{SAMPLERS}.ParentBasedSamplerConfig"),
+                    "wrapped_sampler": never,
+                },
+            },
+        },
+    }})
+}
+
+/// All filters that any route may want, in the order in which a request meets them: who refuses comes
+/// before who counts. Most do nothing but for routes that say what.
+fn http_filters() -> Value {
+    let filter = |name: &str, kind: &str| {
+        let kind = format!("type.googleapis.com/envoy.extensions.filters.http.{kind}");
+        json!({"name": format!("envoy.filters.http.{name}"), "typed_config": {"@type": kind}})
+    };
+    let off = |name: &str, kind: &str| {
+        let mut filter = filter(name, kind);
+        filter["disabled"] = json!(true);
+        filter
+    };
+    let mut basic = off("basic_auth", "basic_auth.v3.BasicAuth");
+    // There have to be users; this one has no password.
+    let nobody = "nobody:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    basic["typed_config"]["users"] = json!({"inline_string": nobody});
+    let mut buffer = off("buffer", "buffer.v3.Buffer");
+    buffer["typed_config"]["max_request_bytes"] = json!(1 << 20);
+    let mut limit = filter("local_ratelimit", "local_ratelimit.v3.LocalRateLimit");
+    limit["typed_config"]["stat_prefix"] = json!("limited");
+    limit["typed_config"]["max_dynamic_descriptors"] = json!(10_000);
+    json!([
+        filter("cors", "cors.v3.Cors"),
+        off("api_key_auth", "api_key_auth.v3.ApiKeyAuth"),
+        basic,
+        {
+            "name": JWT_FILTER,
+            "config_discovery": {
+                "config_source": source(),
+                "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"],
+            },
+        },
+        filter("rbac", "rbac.v3.RBAC"),
+        limit,
+        buffer,
+        filter("router", "router.v3.Router"),
+    ])
+}
+
+/// The filter for connections that are passed on as they are.
+pub(super) fn connections(name: &str, target: &Value) -> Value {
+    let mut proxy = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+        "stat_prefix": name,
+        "idle_timeout": "3600s",
+        "access_log": [access_log(&connection_log())],
+    });
+    if let (Some(proxy), Some(target)) = (proxy.as_object_mut(), target.as_object()) {
+        proxy.extend(target.clone());
+    }
+    json!({"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy})
+}
+
+/// How a chain ends TLS. Certificates are discovered on their own, so that a new one touches no
+/// connection.
+pub(super) fn certificates(
+    terminate: &Terminate,
+    client: Option<&Client>,
+    requests: bool,
+) -> Value {
+    let certificates = terminate.certificates.iter();
+    let certificates: Vec<Value> = certificates
+        .map(|name| json!({"name": name, "sds_config": source()}))
+        .collect();
+    let mut common = json!({"tls_certificate_sds_secret_configs": certificates});
+    if requests {
+        common["alpn_protocols"] = json!(["h2", "http/1.1"]);
+    }
+    if let Some(validation) = &terminate.validation {
+        common["validation_context"] = validation.clone();
+    }
+    if let (Some(fields), Some(client)) = (common.as_object_mut(), client) {
+        fields.extend(client.tls.clone());
+    }
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": common,
+            "require_client_certificate": terminate.validation.is_some() && terminate.required,
+        },
+    })
+}
+
+fn access_log(format: &Value) -> Value {
     json!({
         "name": "envoy.access_loggers.file",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
             "path": ACCESS_LOG,
-            "log_format": {"json_format": {
-                "time": "%START_TIME%",
-                "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
-                "method": "%REQ(:METHOD)%",
-                "host": "%REQ(:AUTHORITY)%",
-                "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-                "protocol": "%PROTOCOL%",
-                "status": "%RESPONSE_CODE%",
-                "flags": "%RESPONSE_FLAGS%",
-                "details": "%RESPONSE_CODE_DETAILS%",
-                "milliseconds": "%DURATION%",
-                "received": "%BYTES_RECEIVED%",
-                "sent": "%BYTES_SENT%",
-                "cluster": "%UPSTREAM_CLUSTER%",
-                "backend": "%UPSTREAM_HOST%",
-                "request_id": "%REQ(X-REQUEST-ID)%",
-            }},
+            "log_format": {"json_format": format},
         },
     })
 }
 
-/// The routes of a port.
-pub(super) fn route_configuration(port: u16, hosts: &[Value]) -> Value {
+fn request_log() -> Value {
+    json!({
+        "time": "%START_TIME%",
+        "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "method": "%REQ(:METHOD)%",
+        "host": "%REQ(:AUTHORITY)%",
+        "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+        "protocol": "%PROTOCOL%",
+        "status": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "milliseconds": "%DURATION%",
+        "received": "%BYTES_RECEIVED%",
+        "sent": "%BYTES_SENT%",
+        "cluster": "%UPSTREAM_CLUSTER%",
+        "backend": "%UPSTREAM_HOST%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+        "trace": "%TRACE_ID%",
+    })
+}
+
+fn connection_log() -> Value {
+    json!({
+        "time": "%START_TIME%",
+        "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+        "host": "%REQUESTED_SERVER_NAME%",
+        "flags": "%RESPONSE_FLAGS%",
+        "milliseconds": "%DURATION%",
+        "received": "%BYTES_RECEIVED%",
+        "sent": "%BYTES_SENT%",
+        "cluster": "%UPSTREAM_CLUSTER%",
+        "backend": "%UPSTREAM_HOST%",
+    })
+}
+
+/// The routes of a name.
+pub(super) fn route_configuration(name: &str, hosts: &[Value]) -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-        "name": route_name(port),
+        "name": name,
         "ignore_port_in_host_matching": true,
         "validate_clusters": false,
         "virtual_hosts": hosts,

@@ -3,15 +3,20 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    backend::{Backends, Referrer},
+    action::Origin,
+    matching::check_token,
     objects::{
         BackendRef, Cors, Filter, HeaderModifier, Mirror, PathModifier, Redirect, Rewrite, Rule,
     },
-    route::check_token,
+    point::Point,
     status::Problem,
+    world::World,
 };
 
-const CORS_FILTER: &str = "envoy.filters.http.cors";
+/// Where a route holds what it says to filters.
+pub(super) const PER_FILTER: &str = "typed_per_filter_config";
+/// The name of the filter for requests across origins.
+pub(super) const CORS_FILTER: &str = "envoy.filters.http.cors";
 /// What the Gateway API says a preflight answer is good for, in seconds.
 const CORS_MAX_AGE: u32 = 5;
 
@@ -22,16 +27,23 @@ pub(super) struct Filters {
     mirrors: Vec<Value>,
     redirect: Option<Redirect>,
     rewrite: Option<Rewrite>,
+    /// What a redirect that leaves scheme and port open leads to: the listener's.
+    here: Option<(&'static str, u16)>,
 }
 
 /// Reads the filters of a rule; one that cannot be served refuses the rule, for a request must not
 /// pass without it.
 pub(super) fn read(
-    from: Referrer<'_>,
+    from: Origin<'_>,
     rule: &Rule,
-    backends: &mut Backends<'_>,
+    point: Option<&Point<'_>>,
+    world: &mut World<'_>,
+    problems: &mut Vec<Problem>,
 ) -> Result<Filters, Problem> {
-    let mut filters = Filters::default();
+    let mut filters = Filters {
+        here: point.map(|point| (scheme_of(point), point.listener.port)),
+        ..Filters::default()
+    };
     for filter in &rule.filters {
         match filter.kind.as_str() {
             "RequestHeaderModifier" => headers(
@@ -47,15 +59,16 @@ pub(super) fn read(
             "RequestRedirect" => filters.redirect = Some(filter.request_redirect.clone()),
             "URLRewrite" => filters.rewrite = Some(filter.url_rewrite.clone()),
             "RequestMirror" => {
-                filters
-                    .mirrors
-                    .push(mirror(from, &filter.request_mirror, backends)?);
+                match mirror(from, &filter.request_mirror, world) {
+                    Ok(mirror) => filters.mirrors.push(mirror),
+                    // Without its copy a request is served all the same.
+                    Err(problem) => problems.push(problem),
+                }
             }
             "CORS" => {
-                filters.around.insert(
-                    "typed_per_filter_config".into(),
-                    json!({CORS_FILTER: cors(&filter.cors)?}),
-                );
+                filters
+                    .around
+                    .insert(PER_FILTER.into(), json!({CORS_FILTER: cors(&filter.cors)?}));
             }
             _ => return Err(unknown(filter)),
         }
@@ -93,10 +106,6 @@ fn unknown(filter: &Filter) -> Problem {
 impl Filters {
     pub(super) fn redirects(&self) -> bool {
         self.redirect.is_some()
-    }
-
-    pub(super) fn has_cors(&self) -> bool {
-        self.around.contains_key("typed_per_filter_config")
     }
 
     /// Fields of the Envoy route itself.
@@ -138,14 +147,12 @@ impl Filters {
             return Ok(fields);
         };
         let scheme = redirect.scheme.as_deref().map(str::to_lowercase);
-        // With the hostname kept, a port that the client already sees would stay in the answer.
-        let usual = match scheme.as_deref() {
-            Some("https") if redirect.hostname.is_none() => Some(443),
-            Some("http") if redirect.hostname.is_none() => Some(80),
-            _ => None,
-        };
-        let port = redirect.port.or(usual);
+        let port = redirect_port(redirect, scheme.as_deref(), self.here);
         if let Some(scheme) = scheme {
+            if !matches!(scheme.as_str(), "http" | "https") {
+                let message = format!("{scheme:?} is not a scheme to redirect to");
+                return Err(Problem::unsupported(message));
+            }
             fields.insert("scheme_redirect".into(), json!(scheme));
         }
         if let Some(hostname) = &redirect.hostname {
@@ -176,6 +183,37 @@ impl Filters {
         };
         fields.insert("response_code".into(), json!(code));
         Ok(fields)
+    }
+}
+
+fn scheme_of(point: &Point<'_>) -> &'static str {
+    if point.tls.is_some() { "https" } else { "http" }
+}
+
+/// The port of a redirect, if it has to be said: one that is asked for, else the usual one of the scheme
+/// that is asked for, else the listener's.
+fn redirect_port(
+    redirect: &Redirect,
+    scheme: Option<&str>,
+    here: Option<(&str, u16)>,
+) -> Option<u16> {
+    let usual = |scheme: &str| match scheme {
+        "https" => 443,
+        _ => 80,
+    };
+    // With the hostname kept, a port that the client already sees would stay in the answer.
+    let kept = redirect.hostname.is_none();
+    let is_usual = |port: u16, scheme: Option<&str>| scheme.is_some_and(|s| usual(s) == port);
+    match (redirect.port, scheme, here) {
+        (Some(port), scheme, here) => {
+            let scheme = scheme.or_else(|| here.map(|(scheme, _)| scheme));
+            (kept || !is_usual(port, scheme)).then_some(port)
+        }
+        (None, Some(scheme), _) => kept.then(|| usual(scheme)),
+        (None, None, Some((scheme, port))) if !kept => {
+            (!is_usual(port, Some(scheme))).then_some(port)
+        }
+        (None, None, _) => None,
     }
 }
 
@@ -272,12 +310,8 @@ fn check_changed(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-fn mirror(
-    from: Referrer<'_>,
-    mirror: &Mirror,
-    backends: &mut Backends<'_>,
-) -> Result<Value, Problem> {
-    let cluster = backends.cluster(from, &mirror.backend_ref)?;
+fn mirror(from: Origin<'_>, mirror: &Mirror, world: &mut World<'_>) -> Result<Value, Problem> {
+    let cluster = world.backend(from.referrer(), &mirror.backend_ref, &from.wish())?;
     let (numerator, denominator) = match (&mirror.fraction, mirror.percent) {
         (Some(fraction), _) => (fraction.numerator, fraction.denominator.unwrap_or(100)),
         (None, Some(percent)) => (percent, 100),
@@ -294,7 +328,6 @@ fn mirror(
 }
 
 fn cors(cors: &Cors) -> Result<Value, Problem> {
-    let origins: Vec<Value> = cors.allow_origins.iter().map(|o| origin(o)).collect();
     let lists = [
         &cors.allow_methods,
         &cors.allow_headers,
@@ -305,7 +338,7 @@ fn cors(cors: &Cors) -> Result<Value, Problem> {
     }
     Ok(json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.http.cors.v3.CorsPolicy",
-        "allow_origin_string_match": origins,
+        "allow_origin_string_match": origins(&cors.allow_origins),
         "allow_methods": cors.allow_methods.join(", "),
         "allow_headers": cors.allow_headers.join(", "),
         "expose_headers": cors.expose_headers.join(", "),
@@ -313,6 +346,11 @@ fn cors(cors: &Cors) -> Result<Value, Problem> {
         "allow_credentials": cors.allow_credentials.unwrap_or(false),
         "forward_not_matching_preflights": false,
     }))
+}
+
+/// Origins as Envoy matches them.
+pub(super) fn origins(origins: &[String]) -> Vec<Value> {
+    origins.iter().map(|o| origin(o)).collect()
 }
 
 /// `*` alone is every origin; within one it stands for any labels of a host.

@@ -1,36 +1,68 @@
-//! The gateways of the node: Gateway API objects in, a real Envoy configured by files out.
+//! The gateways of the node: Gateway API objects in, a real Envoy that asks for its configuration out.
 //!
 //! [`translate`] is a function of the objects; [`bind`] takes the host's ports, early, so that one that
-//! is in use is reported before anything starts; [`run`] watches, writes, supervises Envoy and tells
+//! is in use is reported before anything starts; [`run`] watches, answers Envoy, supervises it and tells
 //! the result in the objects' statuses. Envoy lives in the machine's own network and listens on unix
-//! sockets; the relay of this process carries connections from the host's ports to them.
+//! sockets; the relay of this process carries connections from the host's ports to them, and those that
+//! Envoy makes to addresses outside from it.
 
+mod action;
 mod admin;
+mod attach;
 mod backend;
+mod cluster;
 mod definitions;
 mod discovery;
+mod elsewhere;
 mod envoy;
 mod filter;
+mod gateway_status;
 mod hostname;
+mod matching;
 pub mod objects;
+mod outlet;
+mod place;
+mod point;
+mod policy;
+mod policy_status;
+mod publish;
+mod references;
 mod regular;
 mod relay;
+mod report;
 mod route;
 mod run;
+mod socket;
 mod status;
+mod stream;
+mod tls;
 mod translate;
+mod upstream_tls;
 mod watch;
+mod world;
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+};
 
+pub use admin::metrics;
 pub use definitions::definitions;
+pub use gateway_status::FEATURES;
+pub use references::{Found, Wanted};
 pub use relay::{Bound, bind};
 pub use run::run;
+pub use socket::Binds;
 pub use status::{CONTROLLER, Status};
 pub use translate::{Input, Translation, translate};
+pub use world::{Outlet, Outlets};
 
 /// The Gateway API's group.
 const GROUP: &str = "gateway.networking.k8s.io";
+/// The group of Envoy Gateway's policies.
+const ENVOY_GROUP: &str = "gateway.envoyproxy.io";
 
 /// Where and how the gateways run.
 #[derive(Debug, Clone)]
@@ -39,8 +71,13 @@ pub struct Settings {
     pub envoy: PathBuf,
     /// The folder for its configuration, sockets and logs; seen by the machine under the same path.
     pub folder: PathBuf,
-    /// Ports of Gateway listeners and where the host listens for each.
+    /// Ports of Gateway listeners and where the host listens for each, from the start. Gateways with other
+    /// ports are given loopback addresses of their own.
     pub listen: BTreeMap<u16, SocketAddr>,
+    /// Further ports at the same address, for which the host listens once a Gateway does, if it can.
+    pub more_ports: BTreeSet<u16>,
+    /// Whether a `Backend` may lead to loopback addresses of the host.
+    pub loopback_backends: bool,
 }
 
 /// Why the gateways cannot run.

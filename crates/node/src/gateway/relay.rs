@@ -2,6 +2,7 @@
 //! with a PROXY protocol header so that Envoy knows the client's address.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
     net::{IpAddr, SocketAddr},
@@ -14,17 +15,19 @@ use std::{
 use tokio::{
     io::{AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::Semaphore,
-    task::JoinSet,
+    sync::{Semaphore, watch},
+    task::{AbortHandle, JoinSet},
 };
 
-use super::{Error, Result, Settings};
+use super::{Binds, Error, Result, Settings};
 
 /// Connections at once over all ports; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8192;
 /// How long a connection waits for an Envoy that is starting.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(25);
+/// Between two tries to listen at an address that is in use.
+const REBIND: Duration = Duration::from_secs(3);
 /// Pause after the system had no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -69,9 +72,9 @@ pub fn bind(settings: Settings) -> Result<Bound> {
     })
 }
 
-/// The name of the socket of a gateway port, relative to the gateway's folder.
-pub(super) fn socket_name(port: u16) -> String {
-    format!("{}/{port}.sock", super::envoy::WRITABLE)
+/// The name of the socket of an Envoy listener, relative to the gateway's folder.
+pub(super) fn socket_name(name: &str) -> String {
+    format!("{}/{name}.sock", super::envoy::WRITABLE)
 }
 
 /// A folder held open, through which its sockets are reached by a path of bounded length: the path of
@@ -92,42 +95,119 @@ impl Sockets {
     }
 }
 
-/// Serves the ports until it is dropped.
-pub(super) async fn serve(bound: Bound, sockets: Arc<Sockets>) -> Result<()> {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut ports = JoinSet::new();
+/// Addresses at which the host could not listen, and why.
+pub(super) type Unbound = BTreeMap<(IpAddr, u16), String>;
+
+/// The relay: what was bound at the start, and what Gateways ask for since.
+pub(super) struct Relay {
+    sockets: Arc<Sockets>,
+    permits: Arc<Semaphore>,
+    ports: JoinSet<()>,
+    /// Names of the sockets that were bound at the start.
+    fixed: BTreeSet<String>,
+    open: BTreeMap<(IpAddr, u16), (String, AbortHandle)>,
+}
+
+/// Serves the ports until it is dropped: those bound at the start, and those that are wanted, as far as
+/// they can be had.
+pub(super) async fn serve(
+    bound: Bound,
+    sockets: Arc<Sockets>,
+    mut wanted: watch::Receiver<Binds>,
+    unbound: watch::Sender<Unbound>,
+) -> Result<()> {
+    let mut relay = Relay {
+        sockets,
+        permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        ports: JoinSet::new(),
+        fixed: BTreeSet::new(),
+        open: BTreeMap::new(),
+    };
     for (port, listener) in bound.listeners {
         let address = bound.settings.listen.get(&port).copied();
         let listener = TcpListener::from_std(listener).map_err(|cause| Error::Io {
             doing: format!("serve {address:?}"),
             cause,
         })?;
-        let socket = Arc::from(sockets.path(&socket_name(port)));
-        let (permits, sockets) = (Arc::clone(&permits), Arc::clone(&sockets));
-        ports.spawn(async move {
-            accept(&listener, socket, permits).await;
-            drop(sockets);
-        });
+        relay.fixed.insert(port.to_string());
+        relay.accept(&port.to_string(), listener, STARTING);
     }
-    // None of them ends by itself; without ports there is nothing to end.
-    match ports.join_next().await {
-        Some(_) => Err(Error::Ended { what: "relay" }),
-        None => std::future::pending().await,
+    loop {
+        let binds = wanted.borrow_and_update().clone();
+        let failed = relay.follow(&binds).await;
+        let retry = !failed.is_empty();
+        unbound.send_if_modified(|known| {
+            let changed = *known != failed;
+            *known = failed;
+            changed
+        });
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() {
+                return Err(Error::Ended { what: "relay" });
+            },
+            () = tokio::time::sleep(REBIND), if retry => {}
+        }
     }
 }
 
-async fn accept(listener: &TcpListener, socket: Arc<Path>, permits: Arc<Semaphore>) {
-    let mut connections = JoinSet::new();
+impl Relay {
+    /// Opens what is wanted and closes what is not any more; connections go on.
+    async fn follow(&mut self, binds: &Binds) -> Unbound {
+        let mut all = BTreeMap::new();
+        for (name, addresses) in binds.iter().filter(|(name, _)| !self.fixed.contains(*name)) {
+            all.extend(addresses.iter().map(|address| (*address, name.clone())));
+        }
+        self.open.retain(|address, (name, task)| {
+            let stays = all.get(address) == Some(name);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        let mut failed = Unbound::new();
+        for (address, name) in all {
+            if self.open.contains_key(&address) {
+                continue;
+            }
+            match TcpListener::bind(SocketAddr::from(address)).await {
+                Ok(listener) => {
+                    let task = self.accept(&name, listener, b"");
+                    self.open.insert(address, (name, task));
+                }
+                Err(error) => {
+                    failed.insert(address, error.to_string());
+                }
+            }
+        }
+        failed
+    }
+
+    fn accept(&mut self, name: &str, listener: TcpListener, apology: &'static [u8]) -> AbortHandle {
+        let socket = Arc::from(self.sockets.path(&socket_name(name)));
+        let (permits, sockets) = (Arc::clone(&self.permits), Arc::clone(&self.sockets));
+        self.ports.spawn(async move {
+            accept(&listener, socket, permits, apology).await;
+            drop(sockets);
+        })
+    }
+}
+
+/// Accepts until it is dropped; what it has accepted goes on for itself, as long as the process does.
+async fn accept(
+    listener: &TcpListener,
+    socket: Arc<Path>,
+    permits: Arc<Semaphore>,
+    apology: &'static [u8],
+) {
     loop {
-        while connections.try_join_next().is_some() {}
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((client, peer)) => {
                 let socket = Arc::clone(&socket);
-                connections.spawn(async move {
-                    if let Err(error) = carry(client, peer, &socket).await {
+                tokio::spawn(async move {
+                    if let Err(error) = carry(client, peer, &socket, apology).await {
                         tracing::debug!(%peer, %error, "connection to the gateway broke");
                     }
                     drop(permit);
@@ -142,11 +222,16 @@ async fn accept(listener: &TcpListener, socket: Arc<Path>, permits: Arc<Semaphor
 }
 
 /// Carries one connection until both sides have ended; the end of one is passed on to the other.
-async fn carry(mut client: TcpStream, peer: SocketAddr, socket: &Path) -> io::Result<()> {
+async fn carry(
+    mut client: TcpStream,
+    peer: SocketAddr,
+    socket: &Path,
+    apology: &[u8],
+) -> io::Result<()> {
     client.set_nodelay(true)?;
     let here = client.local_addr()?;
     let Some(mut envoy) = connect(socket).await else {
-        return client.write_all(STARTING).await;
+        return client.write_all(apology).await;
     };
     envoy.write_all(&proxy_header(peer, here)).await?;
     copy_bidirectional(&mut client, &mut envoy).await?;
@@ -216,6 +301,8 @@ mod tests {
             envoy: PathBuf::new(),
             folder: PathBuf::new(),
             listen: BTreeMap::from([(80, address)]),
+            more_ports: BTreeSet::new(),
+            loopback_backends: false,
         });
         let message = refused.unwrap_err().to_string();
         assert!(message.contains(&address.to_string()), "{message}");

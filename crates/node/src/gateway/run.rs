@@ -1,34 +1,31 @@
-//! The running gateway: watches lead to translations, translations to files and statuses; Envoy is kept
-//! running beside it, and its logs bounded.
+//! The running gateway: watches lead to translations, translations to answers for Envoy and statuses;
+//! Envoy is kept running beside it, and its logs bounded.
 
-use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
-use kube::{
-    Api, Client,
-    api::{DynamicObject, Patch, PatchParams},
-};
-use serde_json::{Value, json};
+use kube::Client;
 use tokio::{
-    sync::{Notify, broadcast::error::RecvError},
+    sync::{Notify, broadcast::error::RecvError, watch},
     time::Instant,
 };
 
 use super::{
-    Bound, Error, Input, Result, Settings, Status, Translation,
+    Binds, Bound, Error, Input, Outlets, Result, Settings, Translation,
     admin::Admin,
-    discovery::{Publisher, Refusal, prepare, replace},
-    envoy,
-    relay::{self, Sockets},
+    discovery::{self, Discovery},
+    envoy, outlet,
+    publish::{Publisher, Refusal, prepare},
+    relay::{self, Sockets, Unbound},
+    report::{Reporter, Told},
     translate,
-    watch::{Watches, resource},
+    watch::Watches,
 };
 use crate::machine::{self, Event, Machine, Process};
 
 const PROCESS: &str = "gateway";
-const BOOTSTRAP: &str = "bootstrap.json";
 const ENVOY_LOG: &str = "envoy.log";
-/// Between two tries to write to a full disk.
-const FULL_PAUSE: Duration = Duration::from_secs(1);
+/// How long requests may go on that came in by a listener which was changed since.
+const DRAIN_SECONDS: &str = "60";
 /// A burst of changes is one translation.
 const DEBOUNCE: Duration = Duration::from_millis(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -41,46 +38,38 @@ const MAX_LOG: u64 = 16 << 20;
 /// Runs the gateways until it is dropped or the machine ends.
 pub async fn run(client: Client, machine: Arc<dyn Machine>, bound: Bound) -> Result<()> {
     let settings = bound.settings.clone();
-    set_up(&settings)?;
+    prepare(&settings.folder)?;
     let sockets = Arc::new(Sockets::open(&settings.folder)?);
-    let admin = || Admin::new(sockets.path(envoy::ADMIN_SOCKET));
+    let admin = Admin::new(sockets.path(envoy::ADMIN_SOCKET));
+    let discovery = Arc::new(Discovery::new());
+    let questions = discovery::listen(&sockets.path(envoy::DISCOVERY_SOCKET))?;
     let address = bound.addresses().next().map(|(_, a)| a.ip().to_string());
+    let (binds, wanted_binds) = watch::channel(Binds::new());
+    let (outlets, wanted_outlets) = watch::channel(Outlets::new());
+    let (tell_unbound, unbound) = watch::channel(Unbound::new());
     let (go, started) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let ports = settings.listen.keys().chain(&settings.more_ports);
     let control = Control {
-        client: client.clone(),
+        reporter: Reporter::new(client.clone()),
         watches: Watches::start(&client),
-        publisher: Publisher::new(
-            settings.folder.clone(),
-            settings.folder.join(ENVOY_LOG),
-            admin(),
-        ),
-        ports: settings.listen.keys().copied().collect(),
+        publisher: Publisher::new(Arc::clone(&discovery), settings.folder.join(ENVOY_LOG)),
+        ports: ports.copied().collect(),
         address,
+        binds,
+        outlets,
+        unbound,
         go: Arc::clone(&go),
         started: Arc::clone(&started),
     };
-    let log_admin = admin();
+    let supervised = supervise(machine, process(&settings), &discovery, &go, &started);
     tokio::select! {
-        ended = relay::serve(bound, Arc::clone(&sockets)) => ended,
+        ended = relay::serve(bound, Arc::clone(&sockets), wanted_binds, tell_unbound) => ended,
+        ended = outlet::serve(sockets, settings.loopback_backends, wanted_outlets) => ended,
+        ended = discovery::serve(questions, Arc::clone(&discovery)) => ended,
         ended = control.run() => ended,
-        ended = supervise(machine, process(&settings), &go, &started) => ended,
-        never = bound_logs(&settings.folder, &log_admin) => never,
+        ended = supervised => ended,
+        never = bound_logs(&settings.folder, &admin) => never,
     }
-}
-
-fn set_up(settings: &Settings) -> Result<()> {
-    let folder = &settings.folder;
-    let mut services: BTreeSet<String> = settings
-        .listen
-        .keys()
-        .map(|p| envoy::route_name(*p))
-        .collect();
-    services.extend(["lds".to_owned(), "cds".to_owned()]);
-    prepare(folder, &services)?;
-    replace(
-        &folder.join(BOOTSTRAP),
-        envoy::bootstrap().to_string().as_bytes(),
-    )
 }
 
 /// Envoy, started in the gateway's folder so that the paths of its sockets are short however long the
@@ -90,15 +79,18 @@ fn process(settings: &Settings) -> Process {
     let argv = [
         program.as_ref(),
         "-c",
-        BOOTSTRAP,
+        envoy::BOOTSTRAP,
         "--concurrency",
         "2",
         "--disable-hot-restart",
         "--reject-unknown-dynamic-fields",
         "--log-level",
         "warning",
+        // Spans go nowhere, and need not be missed.
+        "--component-log-level",
+        "tracing:critical",
         "--drain-time-s",
-        "5",
+        DRAIN_SECONDS,
     ];
     Process {
         name: PROCESS.to_owned(),
@@ -113,6 +105,7 @@ fn process(settings: &Settings) -> Process {
 async fn supervise(
     machine: Arc<dyn Machine>,
     process: Process,
+    discovery: &Discovery,
     go: &Notify,
     started: &Notify,
 ) -> Result<()> {
@@ -122,6 +115,7 @@ async fn supervise(
     loop {
         let mut events = machine.events();
         let began = Instant::now();
+        discovery.restart();
         let outcome = machine.run_process(&process).await;
         if may_recover(&outcome, ran) {
             tracing::warn!(?outcome, "the gateway's Envoy cannot be started again yet");
@@ -183,185 +177,113 @@ fn too_long(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|m| m.len() > MAX_LOG)
 }
 
-/// The loop from watches to files and statuses.
+/// The loop from watches to answers for Envoy and statuses.
 struct Control {
-    client: Client,
+    reporter: Reporter,
     watches: Watches,
     publisher: Publisher,
     ports: BTreeSet<u16>,
     address: Option<String>,
+    binds: watch::Sender<Binds>,
+    outlets: watch::Sender<Outlets>,
+    unbound: watch::Receiver<Unbound>,
     go: Arc<Notify>,
     started: Arc<Notify>,
 }
 
+/// Why the loop goes round again.
+enum Cause {
+    Objects,
+    /// Another Envoy than the one that took everything.
+    Envoy,
+    /// What the host can listen on.
+    Ports,
+}
+
 impl Control {
     async fn run(mut self) -> Result<()> {
-        let ended = Error::Ended { what: "watch" };
-        if self.watches.ready().await.is_err() {
-            return Err(ended);
-        }
-        let (mut input, mut translation) = self.translate();
-        self.publisher.publish(&translation, false).await?;
+        let ended = || Error::Ended { what: "watch" };
+        self.watches.ready().await.map_err(|_| ended())?;
+        let (mut input, mut translation) = self.translate().await?;
+        self.publisher.publish(&translation, false).await;
+        self.tell_relays(&translation);
         self.go.notify_one();
         self.started.notified().await;
-        let mut refusals = self.publisher.started().await;
+        let mut refusals = self.publisher.started(&translation).await;
         loop {
-            self.report(&input, &translation, &refusals).await;
-            let changed = tokio::select! {
-                going_on = self.watches.changed() => going_on.then_some(true),
-                () = self.started.notified() => Some(false),
+            let unbound = self.unbound.borrow_and_update().clone();
+            let told = Told {
+                input: &input,
+                translation: &translation,
+                refusals: &refusals,
+                unbound: &unbound,
             };
-            match changed {
-                None => return Err(ended),
-                // Another Envoy than the one that took everything.
-                Some(false) => refusals = self.publisher.started().await,
-                Some(true) => {
+            self.reporter.report(&self.watches, told).await;
+            match self.next().await.ok_or_else(ended)? {
+                Cause::Envoy => refusals = self.publisher.started(&translation).await,
+                Cause::Ports => {}
+                Cause::Objects => {
                     tokio::time::sleep(DEBOUNCE).await;
-                    (input, translation) = self.translate();
-                    refusals = self.publish(&translation).await?;
+                    (input, translation) = self.translate().await?;
+                    refusals = self.publish(&translation).await;
                 }
             }
         }
     }
 
-    /// Hands a translation to Envoy, as soon as the disk has space for it: what Envoy has stays good.
-    async fn publish(&mut self, translation: &Translation) -> Result<Vec<Refusal>> {
+    /// Waits for something to happen; `None` when a watch has ended.
+    async fn next(&mut self) -> Option<Cause> {
+        tokio::select! {
+            going_on = self.watches.changed() => going_on.then_some(Cause::Objects),
+            () = self.started.notified() => Some(Cause::Envoy),
+            changed = self.unbound.changed() => changed.ok().map(|()| Cause::Ports),
+        }
+    }
+
+    /// Hands on what is new: a way out is there before it is used, and a listener before anybody is led
+    /// to it.
+    async fn publish(&mut self, translation: &Translation) -> Vec<Refusal> {
+        let extend = |known: &mut Outlets| extend(known, &translation.outlets);
+        self.outlets.send_if_modified(extend);
+        let refusals = self.publisher.publish(translation, true).await;
+        self.tell_relays(translation);
+        refusals
+    }
+
+    fn tell_relays(&self, translation: &Translation) {
+        let changed = |known: &mut Outlets| {
+            let changed = *known != translation.outlets;
+            known.clone_from(&translation.outlets);
+            changed
+        };
+        self.outlets.send_if_modified(changed);
+        self.binds.send_if_modified(|known| {
+            let changed = *known != translation.binds;
+            known.clone_from(&translation.binds);
+            changed
+        });
+    }
+
+    /// Translates what there is, once all that it refers to is looked at.
+    async fn translate(&mut self) -> Result<(Input, Translation)> {
         loop {
-            match self.publisher.publish(translation, true).await {
-                Err(Error::Io { doing, cause }) if cause.kind() == ErrorKind::StorageFull => {
-                    tracing::warn!(doing, %cause, "the gateway stays as it is until it can be written");
-                    tokio::time::sleep(FULL_PAUSE).await;
-                }
-                other => return other,
+            let input = Input {
+                ports: self.ports.clone(),
+                address: self.address.clone(),
+                ..self.watches.input()
+            };
+            let translation = translate(&input);
+            let news = self.watches.follow(&translation.wanted).await;
+            if !news.map_err(|_| Error::Ended { what: "watch" })? {
+                return Ok((input, translation));
             }
-        }
-    }
-
-    fn translate(&self) -> (Input, Translation) {
-        let input = Input {
-            ports: self.ports.clone(),
-            address: self.address.clone(),
-            ..self.watches.input()
-        };
-        let translation = translate(&input);
-        (input, translation)
-    }
-
-    /// Writes the statuses that differ from what the objects have.
-    async fn report(&self, input: &Input, translation: &Translation, refusals: &[Refusal]) {
-        for status in &translation.statuses {
-            let mut value = status.value.clone();
-            if status.kind == "Gateway"
-                && let Some(refusal) = refusals.iter().find(|r| concerns(input, status, r))
-            {
-                not_programmed(&mut value, &refusal.message);
-            }
-            let old = self
-                .watches
-                .status(status.kind, &status.namespace, &status.name)
-                .unwrap_or_default();
-            let now = jiff::Timestamp::now();
-            let new = with_history(status.kind, value, &old, now);
-            let unknown = new == json!({"parents": []}) && old.is_null();
-            if new != old
-                && !unknown
-                && let Err(error) = self.write(status, &new).await
-            {
-                tracing::warn!(kind = status.kind, name = status.name, %error, "a status cannot be written");
-            }
-        }
-    }
-
-    async fn write(&self, status: &Status, value: &Value) -> kube::Result<()> {
-        let kind = resource(status.kind);
-        let api: Api<DynamicObject> = if status.namespace.is_empty() {
-            Api::all_with(self.client.clone(), &kind)
-        } else {
-            Api::namespaced_with(self.client.clone(), &status.namespace, &kind)
-        };
-        let patch = Patch::Merge(json!({"status": value}));
-        let written = api
-            .patch_status(&status.name, &PatchParams::default(), &patch)
-            .await;
-        match written {
-            // Deleted meanwhile.
-            Err(kube::Error::Api(answer)) if answer.code == 404 => Ok(()),
-            other => other.map(drop),
         }
     }
 }
 
-/// Whether a refused piece of configuration is about a Gateway: its ports' routes, or everybody's.
-fn concerns(input: &Input, status: &Status, refusal: &Refusal) -> bool {
-    let gateway = input
-        .gateways
-        .iter()
-        .find(|g| g.namespace == status.namespace && g.name == status.name);
-    let mut ports = gateway
-        .into_iter()
-        .flat_map(|g| g.spec.listeners.iter().map(|l| envoy::route_name(l.port)));
-    !refusal.service.starts_with("rds-") || ports.any(|service| service == refusal.service)
-}
-
-fn not_programmed(status: &mut Value, message: &str) {
-    let conditions = status["conditions"].as_array_mut();
-    for condition in conditions.into_iter().flatten() {
-        if condition["type"] == "Programmed" {
-            condition["status"] = json!("False");
-            condition["reason"] = json!("Invalid");
-            condition["message"] = json!(message);
-        }
-    }
-}
-
-/// A status with the times of its conditions (kept where nothing changed) and, for routes, with what
-/// other controllers wrote about their own parents.
-fn with_history(kind: &str, mut new: Value, old: &Value, now: jiff::Timestamp) -> Value {
-    date(&mut new["conditions"], &old["conditions"], now);
-    for listener in new["listeners"].as_array_mut().into_iter().flatten() {
-        let same = |l: &&Value| l["name"] == listener["name"];
-        let before = old["listeners"]
-            .as_array()
-            .and_then(|all| all.iter().find(same));
-        let before = before.map_or(&Value::Null, |l| &l["conditions"]);
-        date(&mut listener["conditions"], before, now);
-    }
-    if kind.ends_with("Route") {
-        let empty = Vec::new();
-        let before = old["parents"].as_array().unwrap_or(&empty);
-        if let Some(parents) = new["parents"].as_array_mut() {
-            for parent in parents.iter_mut() {
-                let same = |p: &&Value| {
-                    p["parentRef"] == parent["parentRef"]
-                        && p["controllerName"] == parent["controllerName"]
-                };
-                let before = before.iter().find(same);
-                let before = before.map_or(&Value::Null, |p| &p["conditions"]);
-                date(&mut parent["conditions"], before, now);
-            }
-            let foreign = before
-                .iter()
-                .filter(|p| p["controllerName"] != super::CONTROLLER);
-            parents.extend(foreign.cloned());
-        }
-    }
-    if let Some(fields) = new.as_object_mut() {
-        fields.retain(|_, value| !value.is_null());
-    }
-    new
-}
-
-fn date(new: &mut Value, old: &Value, now: jiff::Timestamp) {
-    let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    for condition in new.as_array_mut().into_iter().flatten() {
-        let same =
-            |c: &&Value| c["type"] == condition["type"] && c["status"] == condition["status"];
-        let before = old.as_array().and_then(|all| all.iter().find(same));
-        let since = before.map_or(&Value::Null, |c| &c["lastTransitionTime"]);
-        condition["lastTransitionTime"] = if since.is_string() {
-            since.clone()
-        } else {
-            json!(now)
-        };
-    }
+/// Adds ways out; whether there were new ones.
+fn extend(known: &mut Outlets, more: &Outlets) -> bool {
+    let before = known.len();
+    known.extend(more.clone());
+    known.len() > before
 }

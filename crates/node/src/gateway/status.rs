@@ -10,13 +10,14 @@ pub const CONTROLLER: &str = "choreo.dev/gateway";
 /// The whole new status of one object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Status {
-    /// Kind of the object, of the Gateway API.
+    /// Kind of the object.
     pub kind: &'static str,
     /// Its namespace; empty for cluster-wide kinds.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The status. Conditions have no `lastTransitionTime`; of routes, only our own parents are in it.
+    /// The status. Conditions have no `lastTransitionTime`; of routes and policies, only our own parents
+    /// and ancestors are in it.
     pub value: Value,
 }
 
@@ -30,15 +31,15 @@ pub(super) struct Problem {
 
 impl Problem {
     /// A reference that leads nowhere.
-    pub(super) fn refs(reason: &'static str, message: String) -> Self {
+    pub(super) fn refs(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             condition: "ResolvedRefs",
             reason,
-            message,
+            message: message.into(),
         }
     }
 
-    /// A route that is refused.
+    /// An object that is refused.
     pub(super) fn refused(reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             condition: "Accepted",
@@ -50,6 +51,15 @@ impl Problem {
     /// A value that cannot be served.
     pub(super) fn unsupported(message: impl Into<String>) -> Self {
         Self::refused("UnsupportedValue", message)
+    }
+
+    /// Listeners that cannot be told apart.
+    pub(super) fn conflict(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            condition: "Conflicted",
+            reason,
+            message: message.into(),
+        }
     }
 }
 
@@ -68,29 +78,60 @@ pub(super) fn condition(kind: &str, generation: i64, state: Result<&str, (&str, 
     })
 }
 
+/// The condition that the problems of its type make false; else it is true for the reason `good`.
+pub(super) fn state(kind: &str, generation: i64, problems: &[Problem], good: &str) -> Value {
+    let found: Vec<&Problem> = problems.iter().filter(|p| p.condition == kind).collect();
+    let message = messages(found.iter().copied());
+    match found.first() {
+        Some(problem) => condition(kind, generation, Err((problem.reason, &message))),
+        None => condition(kind, generation, Ok(good)),
+    }
+}
+
+/// What problems have to say, each thing once.
+pub(super) fn messages<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
+    let mut said: Vec<&str> = Vec::new();
+    for problem in problems {
+        if !said.contains(&problem.message.as_str()) {
+            said.push(&problem.message);
+        }
+    }
+    said.join("; ")
+}
+
+/// What became of a route at one parent.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// What makes its conditions false.
+    pub(super) problems: Vec<Problem>,
+    /// Rules that were left out while others are served.
+    pub(super) dropped: Vec<Problem>,
+}
+
 /// The status of a route towards one parent.
-pub(super) fn parent(reference: &ParentRef, generation: i64, problems: &[Problem]) -> Value {
-    let state = |kind: &str, good: &'static str| {
-        let found: Vec<&Problem> = problems.iter().filter(|p| p.condition == kind).collect();
-        let messages: Vec<&str> = found.iter().map(|p| p.message.as_str()).collect();
-        let message = messages.join("; ");
-        let state = match found.first() {
-            Some(problem) => Err((problem.reason, message.as_str())),
-            None => Ok(good),
-        };
-        condition(kind, generation, state)
-    };
+pub(super) fn parent(reference: &ParentRef, generation: i64, outcome: &Outcome) -> Value {
+    let problems = &outcome.problems;
+    let mut conditions = vec![
+        state("Accepted", generation, problems, "Accepted"),
+        state("ResolvedRefs", generation, problems, "ResolvedRefs"),
+    ];
+    if let Some(first) = outcome.dropped.first() {
+        let mut partly = condition("PartiallyInvalid", generation, Ok(first.reason));
+        partly["message"] = json!(format!(
+            "Dropped Rule: {}",
+            messages(outcome.dropped.iter())
+        ));
+        conditions.push(partly);
+    }
     json!({
         "controllerName": CONTROLLER,
         "parentRef": parent_ref(reference),
-        "conditions": [
-            state("Accepted", "Accepted"),
-            state("ResolvedRefs", "ResolvedRefs"),
-        ],
+        "conditions": conditions,
     })
 }
 
-fn parent_ref(reference: &ParentRef) -> Value {
+/// A reference to a parent, with what it leaves open filled in.
+pub(super) fn parent_ref(reference: &ParentRef) -> Value {
     let mut value = json!({
         "group": reference.group.as_deref().unwrap_or(GROUP),
         "kind": reference.kind.as_deref().unwrap_or("Gateway"),

@@ -11,7 +11,7 @@
 mod translation;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -476,6 +476,8 @@ async fn requests_reach_their_backends() {
         envoy,
         folder: long_folder(home.path()),
         listen: BTreeMap::from([(19080, "127.0.0.1:0".parse().unwrap())]),
+        more_ports: BTreeSet::new(),
+        loopback_backends: true,
     })
     .unwrap();
     let address = bound.addresses().next().unwrap().1;

@@ -1,157 +1,12 @@
-//! Gateway API objects as far as the gateways read them. Own types rather than generated ones: there,
-//! the same filter is four different types, and one value outside an enumeration fails a whole watch.
-
-use std::collections::BTreeMap;
+//! Routes of all kinds.
 
 use kube::api::DynamicObject;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
-/// An object of the Gateway API: who it is, how old, and what it asks for.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Resource<S> {
-    /// Its namespace; empty for cluster-wide kinds.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// `metadata.generation`, repeated in statuses.
-    pub generation: i64,
-    /// `metadata.creationTimestamp`: older routes win.
-    pub created: Option<jiff::Timestamp>,
-    /// Its specification.
-    pub spec: S,
-}
+use super::Resource;
 
-impl<S: DeserializeOwned> Resource<S> {
-    /// Reads an object; `None` (and a line in the log) if its specification has another shape.
-    pub fn read(object: &DynamicObject) -> Option<Self> {
-        let meta = &object.metadata;
-        let spec = object.data.get("spec").cloned().unwrap_or_default();
-        let name = meta.name.clone().unwrap_or_default();
-        match serde_json::from_value(spec) {
-            Ok(spec) => Some(Self {
-                namespace: meta.namespace.clone().unwrap_or_default(),
-                name,
-                generation: meta.generation.unwrap_or_default(),
-                created: meta.creation_timestamp.as_ref().map(|t| t.0),
-                spec,
-            }),
-            Err(error) => {
-                tracing::warn!(name, %error, "an object cannot be read by the gateway");
-                None
-            }
-        }
-    }
-}
-
-/// A `GatewayClass`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Class {
-    /// Whose the class is.
-    pub controller_name: String,
-}
-
-/// A `Gateway`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Gateway {
-    /// Its class.
-    pub gateway_class_name: String,
-    /// Where it listens.
-    pub listeners: Vec<Listener>,
-}
-
-/// A listener of a Gateway.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Listener {
-    /// Its name within the Gateway.
-    pub name: String,
-    /// Hostname it serves; `None`: all.
-    pub hostname: Option<String>,
-    /// Its port.
-    pub port: u16,
-    /// `HTTP` is served.
-    pub protocol: String,
-    /// Whose routes it takes.
-    pub allowed_routes: AllowedRoutes,
-}
-
-/// Which routes a listener takes.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct AllowedRoutes {
-    /// From which namespaces.
-    pub namespaces: RouteNamespaces,
-    /// Of which kinds; empty: those of its protocol.
-    pub kinds: Vec<RouteKind>,
-}
-
-/// Namespaces whose routes a listener takes.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct RouteNamespaces {
-    /// `All`, `Selector`, `Same` (when absent).
-    pub from: Option<String>,
-    /// The labels that `Selector` asks for.
-    pub selector: Selector,
-}
-
-/// A label selector.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Selector {
-    /// Labels that must be equal.
-    pub match_labels: BTreeMap<String, String>,
-    /// Further conditions.
-    pub match_expressions: Vec<Expression>,
-}
-
-/// A condition of a label selector.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Expression {
-    /// The label.
-    pub key: String,
-    /// `In`, `NotIn`, `Exists`, `DoesNotExist`.
-    pub operator: String,
-    /// The values of `In` and `NotIn`.
-    pub values: Vec<String>,
-}
-
-impl Selector {
-    /// Whether labels satisfy it.
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        let equal = self
-            .match_labels
-            .iter()
-            .all(|(k, v)| labels.get(k) == Some(v));
-        equal
-            && self.match_expressions.iter().all(|e| {
-                let value = labels.get(&e.key);
-                let within = value.is_some_and(|v| e.values.contains(v));
-                match e.operator.as_str() {
-                    "In" => within,
-                    "NotIn" => !within,
-                    "Exists" => value.is_some(),
-                    "DoesNotExist" => value.is_none(),
-                    _ => false,
-                }
-            })
-    }
-}
-
-/// A kind of route.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct RouteKind {
-    /// Its group; `None`: the Gateway API's.
-    pub group: Option<String>,
-    /// Its kind.
-    pub kind: String,
-}
-
-/// An `HTTPRoute`, or a `GRPCRoute` whose matches were turned into those of HTTP.
+/// Any kind of route. `GRPCRoute`s have matches of HTTP, see [`grpc`]; `TLSRoute`s, `TCPRoute`s and
+/// `UDPRoute`s have rules without matches and filters.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Route {
@@ -185,6 +40,8 @@ pub struct ParentRef {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Rule {
+    /// Its name, by which policies may choose it.
+    pub name: Option<String>,
     /// Which requests; one of them suffices; empty: all.
     pub matches: Vec<Match>,
     /// What happens to them.
@@ -193,6 +50,8 @@ pub struct Rule {
     pub backend_refs: Vec<BackendRef>,
     /// How long they may take.
     pub timeouts: Timeouts,
+    /// What is tried again.
+    pub retry: Option<Retry>,
 }
 
 /// Conditions that a request must satisfy all.
@@ -364,6 +223,18 @@ pub struct BackendRef {
     pub filters: Vec<Filter>,
 }
 
+/// Which requests are tried again.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Retry {
+    /// Statuses that are not good enough.
+    pub codes: Vec<u16>,
+    /// How often (1).
+    pub attempts: Option<u32>,
+    /// The pause before the first.
+    pub backoff: Option<String>,
+}
+
 /// How long a request may take.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -372,40 +243,6 @@ pub struct Timeouts {
     pub request: Option<String>,
     /// Each attempt.
     pub backend_request: Option<String>,
-}
-
-/// A `ReferenceGrant`.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Grant {
-    /// Who may refer.
-    pub from: Vec<GrantFrom>,
-    /// To what.
-    pub to: Vec<GrantTo>,
-}
-
-/// Who may refer.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct GrantFrom {
-    /// Group of the referring kind.
-    pub group: String,
-    /// The referring kind.
-    pub kind: String,
-    /// Its namespace.
-    pub namespace: String,
-}
-
-/// What may be referred to.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct GrantTo {
-    /// Its group.
-    pub group: String,
-    /// Its kind.
-    pub kind: String,
-    /// Its name; `None`: all.
-    pub name: Option<String>,
 }
 
 /// Turns a `GRPCRoute` object into the shape of an `HTTPRoute`: a call of a method is a request for

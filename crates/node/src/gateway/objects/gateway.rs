@@ -1,0 +1,174 @@
+//! Gateways and their classes.
+
+use serde::Deserialize;
+
+use super::Selector;
+
+/// A `GatewayClass`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Class {
+    /// Whose the class is.
+    pub controller_name: String,
+}
+
+/// A `Gateway`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Gateway {
+    /// Its class.
+    #[serde(rename = "gatewayClassName")]
+    pub class_name: String,
+    /// Where it listens.
+    pub listeners: Vec<Listener>,
+    /// The addresses it asks for.
+    pub addresses: Vec<Address>,
+    /// Where settings of its class would be; there are none.
+    pub infrastructure: Infrastructure,
+    /// Certificates beyond those of listeners.
+    pub tls: GatewayTls,
+}
+
+/// An address that a Gateway asks for.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Address {
+    /// `IPAddress` (when absent) or another.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// The address; empty: any.
+    pub value: String,
+}
+
+/// Settings of what serves a Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Infrastructure {
+    /// An object with more of them.
+    pub parameters_ref: Option<serde_json::Value>,
+}
+
+/// What a Gateway says of TLS for all its listeners.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct GatewayTls {
+    /// Of clients' certificates.
+    pub frontend: Frontend,
+}
+
+/// Whether clients must show certificates.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Frontend {
+    /// On all ports.
+    pub default: FrontendTls,
+    /// On some.
+    pub per_port: Vec<FrontendPort>,
+}
+
+/// What is asked of clients on one port.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct FrontendPort {
+    /// Which.
+    pub port: u16,
+    /// What.
+    pub tls: FrontendTls,
+}
+
+/// What is asked of clients.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct FrontendTls {
+    /// How their certificates are checked; `None`: they need none.
+    pub validation: Option<FrontendValidation>,
+}
+
+/// How clients' certificates are checked.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FrontendValidation {
+    /// Objects with the authorities to trust.
+    pub ca_certificate_refs: Vec<ObjectRef>,
+    /// `AllowValidOnly` (when absent) or `AllowInsecureFallback`.
+    pub mode: Option<String>,
+}
+
+/// A reference to an object, such as a certificate's Secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ObjectRef {
+    /// `None`: core.
+    pub group: Option<String>,
+    /// `None`: what the field's kind usually is.
+    pub kind: Option<String>,
+    /// `None`: the referrer's own.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+/// A listener of a Gateway.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Listener {
+    /// Its name within the Gateway.
+    pub name: String,
+    /// Hostname it serves; `None`: all.
+    pub hostname: Option<String>,
+    /// Its port.
+    pub port: u16,
+    /// `HTTP`, `HTTPS`, `TLS`, `TCP` or `UDP`.
+    pub protocol: String,
+    /// Its certificates.
+    pub tls: Option<ListenerTls>,
+    /// Whose routes it takes.
+    pub allowed_routes: AllowedRoutes,
+}
+
+/// How a listener ends TLS.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerTls {
+    /// `Terminate` (when absent) or `Passthrough`.
+    pub mode: Option<String>,
+    /// Secrets with certificates.
+    pub certificate_refs: Vec<ObjectRef>,
+}
+
+impl ListenerTls {
+    /// Whether TLS is left to the backend.
+    pub fn passes_through(&self) -> bool {
+        self.mode.as_deref() == Some("Passthrough")
+    }
+}
+
+/// Which routes a listener takes.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct AllowedRoutes {
+    /// From which namespaces.
+    pub namespaces: RouteNamespaces,
+    /// Of which kinds; empty: those of its protocol.
+    pub kinds: Vec<RouteKind>,
+}
+
+/// Namespaces whose routes a listener takes.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct RouteNamespaces {
+    /// `All`, `Selector`, `Same` (when absent).
+    pub from: Option<String>,
+    /// The labels that `Selector` asks for.
+    pub selector: Selector,
+}
+
+/// A kind of route.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct RouteKind {
+    /// Its group; `None`: the Gateway API's.
+    pub group: Option<String>,
+    /// Its kind.
+    pub kind: String,
+}

@@ -1,0 +1,165 @@
+//! API keys and passwords, which are in Secrets: what is changed there counts at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{typed, why};
+use crate::gateway::{
+    matching::check_token,
+    objects::ObjectRef,
+    references::{References, Referrer, value},
+};
+
+/// The field of a Secret that holds users and the hashes of their passwords.
+const USERS: &str = ".htpasswd";
+
+/// `apiKeyAuth`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct ApiKeys {
+    credential_refs: Vec<ObjectRef>,
+    extract_from: Vec<ExtractFrom>,
+    #[serde(rename = "forwardClientIDHeader")]
+    forward_client_id_header: Option<String>,
+    sanitize: Option<bool>,
+}
+
+/// Where a request shows its key.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ExtractFrom {
+    headers: Vec<String>,
+    params: Vec<String>,
+    cookies: Vec<String>,
+}
+
+/// `basicAuth`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct BasicAuth {
+    users: ObjectRef,
+}
+
+/// What Envoy's filter for keys is told. Of each Secret, fields are clients and values their keys.
+pub(super) fn api_keys(
+    keys: &ApiKeys,
+    from: Referrer<'_>,
+    references: &References<'_>,
+) -> Result<Value, String> {
+    let mut clients: BTreeMap<String, String> = BTreeMap::new();
+    let mut known = BTreeSet::new();
+    for reference in &keys.credential_refs {
+        let secret = references
+            .secret(from, reference, "InvalidSecret")
+            .map_err(why)?;
+        for client in secret.data.iter().flat_map(BTreeMap::keys) {
+            let key = value(secret, client).map(|key| key.trim().to_owned());
+            let key = key.filter(|key| !key.is_empty()).ok_or_else(|| {
+                format!("Secret {}: the key of {client} is no text", reference.name)
+            })?;
+            // Envoy refuses a key that two clients have, and a client that has two.
+            if !known.insert(key.clone()) || clients.insert(client.clone(), key).is_some() {
+                return Err(format!(
+                    "Secret {}: client {client} or its key is there twice",
+                    reference.name
+                ));
+            }
+        }
+    }
+    let mut sources = Vec::new();
+    for from in &keys.extract_from {
+        for (field, names) in [
+            ("header", &from.headers),
+            ("query", &from.params),
+            ("cookie", &from.cookies),
+        ] {
+            for name in names {
+                check_token("API key source", name).map_err(why)?;
+                sources.push(json!({field: name}));
+            }
+        }
+    }
+    if sources.is_empty() {
+        return Err("apiKeyAuth.extractFrom names no header, parameter or cookie".to_owned());
+    }
+    let credentials: Vec<Value> = clients
+        .iter()
+        .map(|(client, key)| json!({"key": key, "client": client}))
+        .collect();
+    let mut forwarding = json!({"hide_credentials": keys.sanitize.unwrap_or(false)});
+    if let Some(header) = &keys.forward_client_id_header {
+        check_token("header", header).map_err(why)?;
+        forwarding["header"] = json!(header);
+    }
+    let fields = json!({
+        "credentials": credentials, "key_sources": sources, "forwarding": forwarding,
+    });
+    Ok(typed("api_key_auth.v3.ApiKeyAuthPerRoute", fields))
+}
+
+/// What Envoy's filter for passwords is told.
+pub(super) fn basic_auth(
+    basic: &BasicAuth,
+    from: Referrer<'_>,
+    references: &References<'_>,
+) -> Result<Value, String> {
+    let secret = references
+        .secret(from, &basic.users, "InvalidSecret")
+        .map_err(why)?;
+    let name = &basic.users.name;
+    let users = value(secret, USERS).ok_or_else(|| format!("Secret {name} has no {USERS}"))?;
+    let users = checked(&users).map_err(|why| format!("Secret {name}: {why}"))?;
+    let fields = json!({"users": {"inline_string": users}});
+    Ok(typed("basic_auth.v3.BasicAuthPerRoute", fields))
+}
+
+/// Lines of `user:{SHA}hash`, the one form that Envoy reads: it refuses all routes for any other.
+fn checked(text: &str) -> Result<String, String> {
+    let mut seen = BTreeSet::new();
+    let mut lines = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let sound = line.split_once(':').filter(|(user, hash)| {
+            let digest = hash.strip_prefix("{SHA}");
+            let digest = digest.and_then(|digest| BASE64_STANDARD.decode(digest).ok());
+            !user.is_empty() && digest.is_some_and(|digest| digest.len() == 20)
+        });
+        let Some((user, _)) = sound else {
+            return Err("a line is not user:{SHA}hash, as htpasswd -s writes it".to_owned());
+        };
+        if !seen.insert(user) {
+            return Err(format!("user {user} is there twice"));
+        }
+        lines.push(line);
+    }
+    if lines.is_empty() {
+        return Err(format!("{USERS} names no user"));
+    }
+    Ok(lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_what_envoy_reads() {
+        let good = "a:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=";
+        assert_eq!(checked(&format!("# x\n\n{good} \n")).unwrap(), good);
+        for bad in [
+            "",
+            "a",
+            "a:plain",
+            "a:{SHA}x",
+            ":{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=",
+        ] {
+            assert!(checked(bad).is_err(), "{bad}");
+        }
+        assert!(checked(&format!("{good}\n{good}")).is_err());
+    }
+}

@@ -1,0 +1,278 @@
+//! Tokens: which providers' are asked for, and with which keys their signatures are checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{seconds, why};
+use crate::gateway::{
+    backend::{Backends, Protocol, Wish},
+    cluster::{Cluster, Endpoint, Upstream},
+    elsewhere,
+    matching::check_token,
+    objects::{BackendRef, ObjectRef, Policy, Resource},
+    references::{References, Referrer, TextReasons},
+    upstream_tls::{SYSTEM_AUTHORITIES, context},
+    world::{Outlet, Outlets},
+};
+
+/// How long fetching keys may take.
+const FETCH_TIMEOUT: &str = "10s";
+/// The most providers of one policy, as Envoy Gateway has it.
+const MAX_PROVIDERS: usize = 4;
+
+/// `jwt`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Jwt {
+    optional: Option<bool>,
+    pub(super) providers: Vec<Provider>,
+}
+
+/// Who makes tokens.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(super) struct Provider {
+    pub(super) name: String,
+    issuer: String,
+    audiences: Vec<String>,
+    #[serde(rename = "remoteJWKS")]
+    remote: Option<Remote>,
+    #[serde(rename = "localJWKS")]
+    local: Option<Local>,
+    claim_to_headers: Vec<ClaimToHeader>,
+    recompute_route: Option<bool>,
+    extract_from: Option<ExtractFrom>,
+}
+
+/// Keys that are fetched.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Remote {
+    uri: String,
+    backend_refs: Vec<BackendRef>,
+    cache_duration: Option<String>,
+}
+
+/// Keys that are given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct Local {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    inline: Option<String>,
+    value_ref: Option<ObjectRef>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ClaimToHeader {
+    header: String,
+    claim: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ExtractFrom {
+    headers: Vec<FromHeader>,
+    cookies: Vec<String>,
+    params: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+struct FromHeader {
+    name: String,
+    value_prefix: Option<String>,
+}
+
+/// A requirement by its name, with the providers it names. Names tell what is required, so that a route
+/// and the filter mean the same also while one of them is older.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Requirement {
+    pub(super) name: String,
+    pub(super) needs: Value,
+    pub(super) providers: BTreeMap<String, Value>,
+}
+
+/// What a policy requires.
+pub(super) fn requirement(
+    jwt: &Jwt,
+    policy: &Resource<Policy>,
+    from: Referrer<'_>,
+    references: &References<'_>,
+    backends: &mut Backends<'_>,
+) -> Result<Requirement, String> {
+    if !(1..=MAX_PROVIDERS).contains(&jwt.providers.len()) {
+        return Err(format!("jwt.providers are 1 to {MAX_PROVIDERS}"));
+    }
+    let of = format!("{}/{}", policy.namespace, policy.name);
+    let mut providers = BTreeMap::new();
+    let mut any = Vec::new();
+    let mut seen = BTreeSet::new();
+    for provider in &jwt.providers {
+        if provider.name.is_empty() || !seen.insert(&provider.name) {
+            return Err("jwt.providers have names, each its own".to_owned());
+        }
+        let rendered = render(provider, from, references, backends)
+            .map_err(|why| format!("provider {}: {why}", provider.name))?;
+        let name = format!("{of}/{}/{}", provider.name, digest(&rendered));
+        any.push(json!({"provider_name": name}));
+        providers.insert(name, rendered);
+    }
+    if jwt.optional == Some(true) {
+        any.push(json!({"allow_missing": {}}));
+    }
+    let requirement = match any.as_slice() {
+        [one] => one.clone(),
+        _ => json!({"requires_any": {"requirements": any}}),
+    };
+    Ok(Requirement {
+        name: format!("{of}/{}", digest(&requirement)),
+        needs: requirement,
+        providers,
+    })
+}
+
+fn digest(value: &Value) -> String {
+    let digest = Sha256::digest(value.to_string());
+    digest.iter().take(8).fold(String::new(), |mut text, byte| {
+        use std::fmt::Write as _;
+        // Writing to a string does not fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn render(
+    provider: &Provider,
+    from: Referrer<'_>,
+    references: &References<'_>,
+    backends: &mut Backends<'_>,
+) -> Result<Value, String> {
+    let headers: Result<Vec<Value>, String> = provider
+        .claim_to_headers
+        .iter()
+        .map(|claim| {
+            check_token("header", &claim.header).map_err(why)?;
+            if claim.claim.is_empty() {
+                return Err("claimToHeaders names no claim".to_owned());
+            }
+            Ok(json!({"header_name": claim.header, "claim_name": claim.claim}))
+        })
+        .collect();
+    let mut rendered = json!({
+        "audiences": provider.audiences,
+        "forward": true,
+        "payload_in_metadata": provider.name,
+        // So that scopes can be compared one by one.
+        "normalize_payload_in_metadata": {"space_delimited_claims": ["scope", "scp"]},
+        "claim_to_headers": headers?,
+        "clear_route_cache": provider.recompute_route.unwrap_or(false),
+    });
+    if !provider.issuer.is_empty() {
+        rendered["issuer"] = json!(provider.issuer);
+    }
+    let (field, keys) = match (&provider.local, &provider.remote) {
+        (Some(local), None) => ("local_jwks", given(local, from, references)?),
+        (None, Some(remote)) => ("remote_jwks", fetched(remote, from, references, backends)?),
+        _ => return Err("either localJWKS or remoteJWKS says where keys are".to_owned()),
+    };
+    rendered[field] = keys;
+    if let Some(extract) = &provider.extract_from {
+        for header in &extract.headers {
+            check_token("header", &header.name).map_err(why)?;
+        }
+        let headers = extract.headers.iter();
+        let headers: Vec<Value> = headers
+            .map(|h| json!({"name": h.name, "value_prefix": h.value_prefix.clone().unwrap_or_default()}))
+            .collect();
+        rendered["from_headers"] = json!(headers);
+        rendered["from_cookies"] = json!(extract.cookies);
+        rendered["from_params"] = json!(extract.params);
+    }
+    Ok(rendered)
+}
+
+fn given(local: &Local, from: Referrer<'_>, references: &References<'_>) -> Result<Value, String> {
+    let text = match (local.kind.as_deref(), &local.inline, &local.value_ref) {
+        (Some("Inline") | None, Some(inline), _) => inline.clone(),
+        (Some("ValueRef") | None, _, Some(reference)) => {
+            let reasons = TextReasons {
+                kind: "Invalid",
+                missing: "Invalid",
+            };
+            references
+                .text(from, reference, "jwks", reasons)
+                .map_err(why)?
+        }
+        _ => return Err("localJWKS holds no keys".to_owned()),
+    };
+    let keys: Value = serde_json::from_str(&text).map_err(|error| format!("localJWKS: {error}"))?;
+    if keys["keys"].as_array().is_none_or(Vec::is_empty) {
+        return Err("localJWKS holds no keys".to_owned());
+    }
+    Ok(json!({"inline_string": text}))
+}
+
+fn fetched(
+    remote: &Remote,
+    from: Referrer<'_>,
+    references: &References<'_>,
+    backends: &mut Backends<'_>,
+) -> Result<Value, String> {
+    let uri: http::Uri = remote
+        .uri
+        .parse()
+        .map_err(|_| format!("{:?} is no URI", remote.uri))?;
+    let host = uri.host().unwrap_or_default();
+    let secured = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => false,
+        _ => return Err(format!("{uri} is neither http nor https")),
+    };
+    let cluster = match remote.backend_refs.as_slice() {
+        [] => {
+            let outlet = Outlet {
+                host: host.to_owned(),
+                port: uri.port_u16().unwrap_or(if secured { 443 } else { 80 }),
+            };
+            outside(outlet, secured, backends)
+        }
+        [one] => backends
+            .cluster(references, from, one, &Wish::plain(Protocol::Http))
+            .map_err(why)?,
+        _ => return Err("remoteJWKS.backendRefs has one entry at most".to_owned()),
+    };
+    let mut keys = json!({
+        "http_uri": {"uri": remote.uri, "cluster": cluster, "timeout": FETCH_TIMEOUT},
+        "async_fetch": {"fast_listener": true},
+    });
+    if let Some(duration) = &remote.cache_duration {
+        keys["cache_duration"] = json!(seconds(duration)?);
+    }
+    Ok(keys)
+}
+
+/// A cluster of an address outside.
+fn outside(outlet: Outlet, secured: bool, backends: &mut Backends<'_>) -> String {
+    let path = elsewhere::path(&outlet);
+    let tls = secured.then(|| {
+        let names = vec![json!({"san_type": "DNS", "matcher": {"exact": outlet.host}})];
+        let authorities = json!({"filename": SYSTEM_AUTHORITIES});
+        context(
+            Some(&outlet.host),
+            Some((authorities, names)),
+            Upstream::Http1,
+        )
+    });
+    let cluster = Cluster {
+        name: format!("outside/{}:{}/{secured}", outlet.host, outlet.port),
+        upstream: Upstream::Http1,
+        endpoints: BTreeSet::from([Endpoint::Outlet(path.clone())]),
+        tls,
+    };
+    backends.of_address(&cluster, Outlets::from([(path, outlet)]))
+}
