@@ -6,6 +6,7 @@
 
 pub mod claim;
 pub mod control;
+pub mod disk;
 pub mod gateway;
 pub mod image;
 pub mod index;
@@ -46,6 +47,7 @@ pub use self::pod::{
 };
 use self::{
     control::Control,
+    disk::Keeper,
     index::Shared,
     machine::Machine,
     network::Network,
@@ -140,12 +142,12 @@ impl Node {
             executor.clone(),
             proxies,
         );
-        let events = machine.events();
-        let info = machine.info().clone();
-        let own_machine = Arc::clone(&machine);
+        let (events, info) = (machine.events(), machine.info().clone());
+        let (keeper, pressed) = Keeper::new(&folders, &machine, &images);
         let context = Arc::new(Context {
+            held: Arc::clone(&keeper.held),
             index: index.clone(),
-            machine,
+            machine: Arc::clone(&machine),
             images,
             network: Arc::new(network),
             executor,
@@ -160,9 +162,14 @@ impl Node {
             changes: sender,
             stop: stop.clone(),
         };
-        let mut watches = JoinSet::new();
-        watch_all(&feed, &mut watches);
-        watches.spawn(node::keep(client.clone(), name.clone(), info, max_pods));
+        let mut watches = watch_all(&feed);
+        let announced = node::Announced {
+            name: name.clone(),
+            info,
+            max_pods,
+        };
+        watches.spawn(node::keep(client.clone(), announced, pressed));
+        watches.spawn(keeper.run());
         let control = Control::new(context, changes, events, stop.clone());
         let (tell, ended) = signal::channel(None);
         let mut main = JoinSet::new();
@@ -172,7 +179,7 @@ impl Node {
         });
         Self {
             index,
-            machine: own_machine,
+            machine,
             folders,
             stop,
             ended,
@@ -260,7 +267,9 @@ async fn run(
     }
 }
 
-fn watch_all(feed: &Feed, tasks: &mut JoinSet<()>) {
+fn watch_all(feed: &Feed) -> JoinSet<()> {
+    let mut set = JoinSet::new();
+    let tasks = &mut set;
     feed.watch::<Namespace>(tasks);
     feed.watch::<NodeObject>(tasks);
     feed.watch::<Pod>(tasks);
@@ -277,4 +286,5 @@ fn watch_all(feed: &Feed, tasks: &mut JoinSet<()>) {
     feed.watch::<ServiceAccount>(tasks);
     feed.watch::<PersistentVolumeClaim>(tasks);
     feed.watch::<NetworkPolicy>(tasks);
+    set
 }

@@ -15,6 +15,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::{
     index::{Index, Key},
@@ -76,22 +77,46 @@ pub fn place(index: &Index, key: &Key, node: &str) -> Decision {
     decision
 }
 
-/// Keeps the Node object, for ever.
-pub async fn keep(client: Client, name: String, info: Info, max_pods: u32) {
+/// What a node says of itself.
+#[derive(Debug, Clone)]
+pub struct Announced {
+    /// Its name.
+    pub name: String,
+    /// Its machine.
+    pub info: Info,
+    /// How many pods it takes.
+    pub max_pods: u32,
+}
+
+/// Keeps the Node object, for ever. What `pressure` says of its disk is told at once.
+pub async fn keep(
+    client: Client,
+    announced: Announced,
+    mut pressure: watch::Receiver<Option<String>>,
+) {
     let api: Api<Node> = Api::all(client);
     loop {
-        let wait = match announce(&api, &name, &info, max_pods).await {
+        let pressed = pressure.borrow_and_update().clone();
+        let wait = match announce(&api, &announced, pressed.as_deref()).await {
             Ok(()) => HEARTBEAT,
             Err(error) => {
                 tracing::warn!(%error, "the node cannot announce itself");
                 Duration::from_secs(1)
             }
         };
-        tokio::time::sleep(wait).await;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Ok(()) = pressure.changed() => {}
+        }
     }
 }
 
-async fn announce(api: &Api<Node>, name: &str, info: &Info, max_pods: u32) -> kube::Result<()> {
+async fn announce(
+    api: &Api<Node>,
+    announced: &Announced,
+    pressed: Option<&str>,
+) -> kube::Result<()> {
+    let name = announced.name.as_str();
     let labels = BTreeMap::from([
         ("kubernetes.io/hostname".to_owned(), name.to_owned()),
         ("kubernetes.io/os".to_owned(), "linux".to_owned()),
@@ -110,44 +135,36 @@ async fn announce(api: &Api<Node>, name: &str, info: &Info, max_pods: u32) -> ku
         made?;
     }
     let known = api.get_status(name).await?.status;
-    let status = status(known, name, info, max_pods);
+    let status = status(known, announced, pressed);
     let patch = Patch::Merge(json!({"status": status}));
     api.patch_status(name, &PatchParams::default(), &patch)
         .await
         .map(|_| ())
 }
 
-fn status(known: Option<NodeStatus>, name: &str, info: &Info, max_pods: u32) -> NodeStatus {
-    let now = Time(Timestamp::now());
-    let since = known
-        .and_then(|status| status.conditions?.into_iter().find(|c| c.type_ == "Ready"))
-        .and_then(|ready| ready.last_transition_time);
+fn status(known: Option<NodeStatus>, announced: &Announced, pressed: Option<&str>) -> NodeStatus {
     let Capacity { cpu_millis, memory } = Capacity::of_this_machine();
     let capacity = BTreeMap::from([
         ("cpu".to_owned(), Quantity((cpu_millis / 1000).to_string())),
         ("memory".to_owned(), Quantity(format!("{}Ki", memory >> 10))),
-        ("pods".to_owned(), Quantity(max_pods.to_string())),
+        ("pods".to_owned(), Quantity(announced.max_pods.to_string())),
     ]);
-    let mut message = format!("the machine runs ({})", info.summary());
-    for note in &info.notes {
-        message.push_str("; ");
-        message.push_str(note);
-    }
+    let known = known
+        .and_then(|status| status.conditions)
+        .unwrap_or_default();
     NodeStatus {
         addresses: Some(vec![NodeAddress {
             type_: "Hostname".into(),
-            address: name.to_owned(),
+            address: announced.name.clone(),
         }]),
         allocatable: Some(capacity.clone()),
         capacity: Some(capacity),
-        conditions: Some(vec![NodeCondition {
-            type_: "Ready".into(),
-            status: "True".into(),
-            reason: Some("MachineReady".into()),
-            message: Some(message),
-            last_heartbeat_time: Some(now.clone()),
-            last_transition_time: since.or(Some(now)),
-        }]),
+        conditions: Some(conditions(
+            &known,
+            &announced.info,
+            pressed,
+            Timestamp::now(),
+        )),
         node_info: Some(NodeSystemInfo {
             architecture: architecture().to_owned(),
             operating_system: "linux".into(),
@@ -157,6 +174,46 @@ fn status(known: Option<NodeStatus>, name: &str, info: &Info, max_pods: u32) -> 
         }),
         ..NodeStatus::default()
     }
+}
+
+/// How the node is, since when it is so.
+fn conditions(
+    known: &[NodeCondition],
+    info: &Info,
+    pressed: Option<&str>,
+    now: Timestamp,
+) -> Vec<NodeCondition> {
+    let mut message = format!("the machine runs ({})", info.summary());
+    for note in &info.notes {
+        message.push_str("; ");
+        message.push_str(note);
+    }
+    let disk = if let Some(left) = pressed {
+        let message = format!(
+            "the disk is almost full ({left}): images cannot be pulled, and containers fail to \
+             write; free some space under the data folder"
+        );
+        ("DiskPressure", "True", "KubeletHasDiskPressure", message)
+    } else {
+        let message = "the disk has space".to_owned();
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", message)
+    };
+    let all = [("Ready", "True", "MachineReady", message), disk];
+    let written = all.map(|(kind, status, reason, message)| {
+        let same = known
+            .iter()
+            .find(|one| one.type_ == kind && one.status == status);
+        let since = same.and_then(|one| one.last_transition_time.clone());
+        NodeCondition {
+            type_: kind.to_owned(),
+            status: status.to_owned(),
+            reason: Some(reason.to_owned()),
+            message: Some(message),
+            last_heartbeat_time: Some(Time(now)),
+            last_transition_time: since.or(Some(Time(now))),
+        }
+    });
+    written.into()
 }
 
 /// Says that the machine is gone.
@@ -181,5 +238,40 @@ fn architecture() -> &'static str {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Mode;
+
+    #[test]
+    fn memory_is_read_from_the_kernels_table() {
+        let table = "MemTotal:        2048 kB\nMemFree:  1 kB\n";
+        assert_eq!(memory(table), Some(2 << 20));
+        assert_eq!(memory("Other: 1 kB"), None);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_since_when() {
+        let info = Info {
+            mode: Mode::Root,
+            limits: true,
+            user_ids: 1,
+            notes: Vec::new(),
+        };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (first, second) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:05:00Z"));
+        let calm = conditions(&[], &info, None, first);
+        assert_eq!(
+            (calm[0].status.as_str(), calm[1].status.as_str()),
+            ("True", "False")
+        );
+        let full = conditions(&calm, &info, Some("1 MiB of 9 MiB are free"), second);
+        assert_eq!(full[1].status, "True");
+        assert!(full[1].message.as_ref().unwrap().contains("1 MiB of 9 MiB"));
+        let since = |one: &NodeCondition| one.last_transition_time.as_ref().unwrap().0;
+        assert_eq!((since(&full[0]), since(&full[1])), (first, second));
     }
 }

@@ -16,6 +16,7 @@ mod pull;
 mod reference;
 mod store;
 mod tls;
+mod unused;
 mod user;
 
 use std::{collections::BTreeSet, io, path::PathBuf};

@@ -29,7 +29,7 @@ pub(super) enum Origin {
 }
 
 impl Origin {
-    fn text(self) -> &'static str {
+    pub(super) fn text(self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Registry => "registry",
@@ -219,11 +219,11 @@ impl Store {
         self.blobs().join(digest.hex())
     }
 
-    fn manifest(&self, digest: &Digest) -> Result<Manifest> {
+    pub(super) fn manifest(&self, digest: &Digest) -> Result<Manifest> {
         layout::parse(&format!("manifest {digest}"), &self.document(digest)?)
     }
 
-    fn config(&self, manifest: &Manifest) -> Result<ImageConfig> {
+    pub(super) fn config(&self, manifest: &Manifest) -> Result<ImageConfig> {
         let digest = &manifest.config.digest;
         layout::parse(
             &format!("image configuration {digest}"),
@@ -244,7 +244,7 @@ impl Store {
         }
     }
 
-    fn index(&self) -> Result<Index> {
+    pub(super) fn index(&self) -> Result<Index> {
         let path = self.folder.join("index.json");
         match fs::read(&path) {
             Ok(bytes) => layout::parse(&path.display().to_string(), &bytes),
@@ -253,7 +253,7 @@ impl Store {
         }
     }
 
-    fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T> {
+    pub(super) fn change_index<T>(&self, change: impl FnOnce(&mut Index) -> T) -> Result<T> {
         let lock = self.lock_file("index.lock")?;
         lock.lock()
             .map_err(|e| Error::io("lock the image index", e))?;
@@ -293,7 +293,7 @@ impl Store {
 
     /// Deletes blobs that no image needs and what an earlier process left half done. While somebody
     /// adds an image this is put off: the next removal or start does it.
-    fn collect(&self) -> Result<()> {
+    pub(super) fn collect(&self) -> Result<()> {
         let lock = self.lock_file("blobs.lock")?;
         if lock.try_lock().is_err() {
             return Ok(());

@@ -4,7 +4,7 @@
 //! single thread and the platform itself never leaves the host's.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
     os::{
@@ -34,7 +34,7 @@ use tokio::{
 use super::{
     Chunk, ContainerSpec, Error, Event, ExecOutcome, Feed, Info, Interactive, LayerSource, Machine,
     NetworkPlan, PodSandbox, Probe, Process, Result,
-    protocol::{Answer, Call, CommandCall, Decoder, Message, Refusal, Request, encode},
+    protocol::{Answer, Call, CommandCall, Decoder, FilesCall, Message, Refusal, Request, encode},
 };
 
 /// Argument that makes this program the machine helper.
@@ -294,21 +294,29 @@ impl Machine for LinuxMachine {
     }
 
     async fn unpack(&self, layer: &LayerSource) -> Result<PathBuf> {
-        let answer = self.call(Call::Unpack(layer.clone())).await?;
+        let answer = self
+            .call(Call::Files(FilesCall::Unpack(layer.clone())))
+            .await?;
         let Answer::Path(folder) = answer else {
             return Err(unexpected(&answer));
         };
         Ok(folder)
     }
 
+    async fn keep_layers(&self, kept: &BTreeSet<String>) -> Result<()> {
+        self.done(Call::Files(FilesCall::KeepLayers(kept.clone())))
+            .await
+    }
+
     async fn give_folder(&self, folder: &Path, group: u32) -> Result<()> {
         let folder = folder.to_owned();
-        self.done(Call::GiveFolder { folder, group }).await
+        self.done(Call::Files(FilesCall::Give { folder, group }))
+            .await
     }
 
     async fn remove_folder(&self, folder: &Path) -> Result<()> {
         let folder = folder.to_owned();
-        self.done(Call::RemoveFolder { folder }).await
+        self.done(Call::Files(FilesCall::Remove { folder })).await
     }
 
     async fn run_process(&self, process: &Process) -> Result<()> {

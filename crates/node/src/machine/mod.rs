@@ -516,6 +516,8 @@ pub trait Machine: Send + Sync + 'static {
     ) -> Result<std::result::Result<(), String>>;
     /// Unpacks a layer unless it is there, and returns its folder.
     async fn unpack(&self, layer: &LayerSource) -> Result<PathBuf>;
+    /// Removes all unpacked layers but these (by their digests) and those unpacked a moment ago.
+    async fn keep_layers(&self, kept: &BTreeSet<String>) -> Result<()>;
     /// Gives a folder of a pod and all in it to a group of users inside containers.
     async fn give_folder(&self, folder: &Path, group: u32) -> Result<()>;
     /// Removes a folder of a pod, whatever owners its containers gave to what is in it.

@@ -1,7 +1,7 @@
 //! What the platform and its machine helper say to each other: length-prefixed JSON over one
 //! connected socket. This module turns values into bytes and bytes into values, and does no I/O.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, io, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -26,11 +26,18 @@ pub(super) enum Call {
     RemoveContainer { id: String },
     Command(CommandCall),
     Probe { probe: Probe, timeout: Duration },
-    Unpack(LayerSource),
-    GiveFolder { folder: PathBuf, group: u32 },
-    RemoveFolder { folder: PathBuf },
+    Files(FilesCall),
     RunProcess(Process),
     Shutdown,
+}
+
+/// A call about layers and folders.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum FilesCall {
+    Unpack(LayerSource),
+    KeepLayers(BTreeSet<String>),
+    Give { folder: PathBuf, group: u32 },
+    Remove { folder: PathBuf },
 }
 
 /// A call about commands in containers.

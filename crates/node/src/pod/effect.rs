@@ -212,7 +212,9 @@ impl Effect {
                 })?;
             layers.push(folder);
         }
-        Ok(Arc::new(Fetched { image, layers }))
+        let fetched = Arc::new(Fetched { image, layers });
+        self.context.held.note(&fetched);
+        Ok(fetched)
     }
 
     async fn start(&self, name: &str, id: &str) -> Result<(), StartFailure> {
@@ -296,12 +298,15 @@ impl Effect {
             }
         }
         let rest = grace.saturating_sub(begun.elapsed());
-        match self.context.machine.stop_container(&id, rest).await {
-            // It ended by itself meanwhile.
-            Ok(()) | Err(crate::machine::Error::NotFound { .. }) => {}
-            Err(error) => tracing::warn!(%error, container = id, "stopping a container"),
-        }
-        Report::Stopped(name, id)
+        let done = match self.context.machine.stop_container(&id, rest).await {
+            // Without one, it ended by itself meanwhile.
+            Ok(()) | Err(crate::machine::Error::NotFound { .. }) => true,
+            Err(error) => {
+                tracing::warn!(%error, container = id, "stopping a container");
+                false
+            }
+        };
+        Report::Stopped(name, id, done)
     }
 
     /// Removes what a run left on the machine; its log stays.

@@ -1,6 +1,6 @@
 //! What a pod needs of images: a seam, so that pods are tested without a registry.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{Container, Pod, Secret};
@@ -37,6 +37,18 @@ pub struct ImageError {
 pub trait Images: Send + Sync + 'static {
     /// Finds or pulls an image.
     async fn resolve(&self, request: ImageRequest) -> Result<Image, ImageError>;
+
+    /// Removes what nobody needs: what is left of images that are gone and, where space is `short`,
+    /// images that can be pulled again and whose digests are not `used`. Returns the unpacked digests
+    /// of the layers that images still have; nothing if this is not known.
+    async fn tidy(
+        &self,
+        used: &BTreeSet<String>,
+        short: bool,
+    ) -> Result<Option<BTreeSet<String>>, ImageError> {
+        let _ = (used, short);
+        Ok(None)
+    }
 }
 
 /// The images of a store. The store reads, writes and hashes files: each request has a thread, so that
@@ -74,6 +86,32 @@ impl Images for FromStore {
             },
             message: error.to_string(),
         })
+    }
+
+    async fn tidy(
+        &self,
+        used: &BTreeSet<String>,
+        short: bool,
+    ) -> Result<Option<BTreeSet<String>>, ImageError> {
+        let (store, used) = (Arc::clone(&self.0), used.clone());
+        let tidying = tokio::task::spawn_blocking(move || {
+            if short {
+                let gone = store.remove_unused(&used)?;
+                tracing::info!(
+                    gone,
+                    "the disk is short of space: unused images are removed"
+                );
+            } else {
+                store.remove_remains()?;
+            }
+            store.unpacked_layers()
+        });
+        let failed = |message: String| ImageError {
+            reason: "ImageGCFailed",
+            message,
+        };
+        let layers = tidying.await.map_err(|error| failed(error.to_string()))?;
+        layers.map(Some).map_err(|error| failed(error.to_string()))
     }
 }
 

@@ -156,8 +156,8 @@ pub enum Report {
     Started(String, String, Result<(), StartFailure>),
     /// A container ended by itself or was ended, with the message it left.
     Exited(String, Exit, Option<String>),
-    /// A container was asked to stop and has.
-    Stopped(String, String),
+    /// A container was asked to stop; whether it has.
+    Stopped(String, String, bool),
     /// A probe was made.
     Probed(String, String, super::probe::Which, Result<(), String>),
     /// The frame is gone, or not.
@@ -244,10 +244,11 @@ impl Runtime {
                     }
                 }
             }
-            Report::Stopped(name, id) => {
+            Report::Stopped(name, id, done) => {
                 let container = self.container(&name);
+                // Once it has, its exit is on its way: it is not asked twice.
                 if container.id() == Some(&id) {
-                    container.stopping = false;
+                    container.stopping = done;
                 }
             }
             Report::Probed(name, id, which, result) => {

@@ -23,6 +23,7 @@ use super::{
     status, volume,
 };
 use crate::{
+    disk::Held,
     index::{Key, Shared},
     machine::{Exit, Machine},
     network::Network,
@@ -39,6 +40,8 @@ pub struct Context {
     pub machine: Arc<dyn Machine>,
     /// Where images come from.
     pub images: Arc<dyn Images>,
+    /// The images that pods have got.
+    pub held: Arc<Held>,
     /// The network.
     pub network: Arc<Network>,
     /// Writes.

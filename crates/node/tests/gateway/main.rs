@@ -89,6 +89,9 @@ impl Machine for Children {
     async fn unpack(&self, _: &LayerSource) -> Result<PathBuf> {
         unimplemented!()
     }
+    async fn keep_layers(&self, _: &BTreeSet<String>) -> Result<()> {
+        Ok(())
+    }
     async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
         unimplemented!()
     }

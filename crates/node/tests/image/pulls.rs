@@ -1,6 +1,6 @@
 //! Pulling from a registry that behaves, asks for credentials, lies or goes away.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use choreo_node::image::{Credentials, Error, Image, PullPolicy, Result, Store};
 use serde_json::{Value, json};
@@ -263,4 +263,20 @@ async fn two_stores_in_one_folder_pull_at_once() {
     assert_eq!(one.unwrap(), other.unwrap());
     assert_eq!(files(&world.home.path().join("images/tmp")), 0);
     assert_eq!(second.list().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn only_images_that_can_be_pulled_again_are_removed() {
+    let world = World::new(Auth::None).await;
+    let local = pack(&world.store, world.home.path(), "shop/local:1");
+    let pulled = world.pull("shop/web:1").await.unwrap();
+    assert_eq!(world.store.unpacked_layers().unwrap().len(), 3);
+    let used = BTreeSet::from([pulled.digest]);
+    assert_eq!(world.store.remove_unused(&used).unwrap(), 0);
+    assert!(pulled.layers[0].blob.exists());
+    assert_eq!(world.store.remove_unused(&BTreeSet::new()).unwrap(), 1);
+    assert!(!pulled.layers[0].blob.exists());
+    let left = world.store.list().unwrap();
+    let left: Vec<_> = left.iter().map(|one| one.digest.as_str()).collect();
+    assert_eq!(left, [local]);
 }

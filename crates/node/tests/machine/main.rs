@@ -103,6 +103,7 @@ fn run(folder: &Path) {
         say(&format!("{name}: processes"));
         world.containers_end_as_they_are_asked().await;
         world.pods_end().await;
+        world.layers_are_removed().await;
         world.machine.shutdown().await.unwrap();
         leftovers::assert_nothing_left(folder);
         say(&format!("{name}: shutdown"));

@@ -1,6 +1,6 @@
-//! Volumes in memory, parts of volumes, and the message that a container leaves.
+//! Volumes in memory, parts of volumes, the message that a container leaves, and unpacked layers.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink};
 
 use choreo_node::machine::{ContainerSpec, InMemory, Machine as _, Mount, PodSandbox};
 
@@ -86,5 +86,14 @@ impl World {
         assert_eq!(self.output_of(spec).await.0, 0);
         assert_eq!(fs::read_to_string(&message).unwrap(), "written");
         self.machine.remove_folder(&volume).await.unwrap();
+    }
+
+    /// Only now: nothing may run on a layer that is removed.
+    pub(crate) async fn layers_are_removed(&self) {
+        let stray = self.layer.with_file_name("0".repeat(64));
+        fs::create_dir_all(stray.join("etc")).unwrap();
+        self.machine.keep_layers(&BTreeSet::new()).await.unwrap();
+        assert!(!stray.exists());
+        assert!(self.layer.exists(), "it was asked for a moment ago");
     }
 }

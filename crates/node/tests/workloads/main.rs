@@ -167,6 +167,9 @@ impl Machine for Fake {
     async fn unpack(&self, _: &LayerSource) -> Result<PathBuf> {
         Ok(PathBuf::from("/"))
     }
+    async fn keep_layers(&self, _: &BTreeSet<String>) -> Result<()> {
+        Ok(())
+    }
     async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
         Ok(())
     }

@@ -9,6 +9,7 @@ mod commands;
 mod containers;
 mod health;
 mod identity;
+mod layers;
 mod mounts;
 mod pods;
 mod probe;

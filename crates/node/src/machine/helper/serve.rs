@@ -15,15 +15,14 @@ use tokio::{
 };
 
 use super::{
-    Layout, bootstrap::Footing, containers::Containers, health, pods::Pods, probe,
+    Layout, bootstrap::Footing, containers::Containers, health, layers::Layers, pods::Pods, probe,
     processes::Processes, reaper::Reaper, streams::Streams, volumes,
 };
 use crate::machine::{
-    Error, Event, Info, Interactive, LayerSource, NetworkPlan, PodSandbox, Probe, Result,
+    Error, Event, Info, Interactive, NetworkPlan, PodSandbox, Probe, Result,
     cgroup::Cgroups,
-    layer,
     network::{self, Network},
-    protocol::{Answer, Call, CommandCall, Decoder, Message, Request, encode},
+    protocol::{Answer, Call, CommandCall, Decoder, FilesCall, Message, Request, encode},
 };
 
 /// How long everything may take to end when the machine is shut down.
@@ -108,7 +107,7 @@ struct Helper {
     pods: Pods,
     containers: Containers,
     processes: Processes,
-    unpacking: tokio::sync::Mutex<()>,
+    layers: Layers,
 }
 
 impl Helper {
@@ -125,7 +124,7 @@ impl Helper {
             pods: Pods::new(context.clone()),
             containers: Containers::new(context.clone()),
             processes: Processes::new(context.clone()),
-            unpacking: tokio::sync::Mutex::default(),
+            layers: Layers::new(context.clone()),
             context,
         })
     }
@@ -171,18 +170,25 @@ impl Helper {
             }
             Call::Command(call) => self.command(call).await,
             Call::Probe { probe, timeout } => self.probe(probe, timeout).await.map(Answer::Probe),
-            Call::Unpack(source) => self.unpack(source).await,
-            Call::GiveFolder { folder, group } => {
-                give_folder(&self.context.info, folder, group).await
-            }
-            Call::RemoveFolder { folder } => {
-                let doing = format!("removing {}", folder.display());
-                blocking(doing, move || volumes::remove(&folder)).await
-            }
+            Call::Files(call) => self.files(call).await,
             Call::RunProcess(process) => self.processes.run(process).await.map(|()| Answer::Done),
             Call::Shutdown => {
                 self.end(GRACE).await;
                 Ok(Answer::Done)
+            }
+        }
+    }
+
+    async fn files(&self, call: FilesCall) -> Result<Answer> {
+        match call {
+            FilesCall::Unpack(source) => self.layers.unpack(source).await.map(Answer::Path),
+            FilesCall::KeepLayers(kept) => self.layers.keep(kept).await.map(|()| Answer::Done),
+            FilesCall::Give { folder, group } => {
+                give_folder(&self.context.info, folder, group).await
+            }
+            FilesCall::Remove { folder } => {
+                let doing = format!("removing {}", folder.display());
+                blocking(doing, move || volumes::remove(&folder)).await
             }
         }
     }
@@ -285,21 +291,6 @@ impl Helper {
                 Err(error @ Error::Failed { .. }) => Ok(Err(error.to_string())),
             },
         }
-    }
-
-    async fn unpack(&self, source: LayerSource) -> Result<Answer> {
-        // One at a time: two calls for one layer must not unpack it twice.
-        let _turn = self.unpacking.lock().await;
-        let layers = self.context.layout.layers(&self.context.info);
-        let owners = layer::Owners {
-            limit: self.context.info.user_ids,
-            rootless: self.context.rootless(),
-        };
-        tokio::task::spawn_blocking(move || layer::unpack(&source, &layers, owners))
-            .await
-            .map_err(|error| Error::failed("unpacking a layer", error))?
-            .map(Answer::Path)
-            .map_err(|error| Error::failed("unpacking a layer", error))
     }
 
     /// Ends all containers and processes.

@@ -179,3 +179,18 @@ fn restarts_follow_the_policy() {
     }
     assert!(!restarts(&spec("Always"), &plain, true, 0), "prepared once");
 }
+
+#[test]
+fn what_has_stopped_is_not_asked_again_before_its_exit_is_told() {
+    let mut pod = pod(&json!({"containers": [{"name": "main"}]}));
+    pod.metadata.deletion_timestamp = Some(Time(now()));
+    for (done, expected) in [(true, 0), (false, 1)] {
+        let mut runtime = Runtime::default();
+        runtime.containers.insert("main".into(), runs("id"));
+        let stop = plan(&pod, &runtime).actions.remove(0);
+        begin(&mut runtime, &pod, &stop);
+        let report = crate::pod::state::Report::Stopped("main".into(), "id".into(), done);
+        runtime.apply(report, &pod, now());
+        assert_eq!(stops(&pod, &runtime).len(), expected, "{done}");
+    }
+}
