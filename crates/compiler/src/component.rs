@@ -100,7 +100,8 @@ fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connect
     compiled
         .diagnostics
         .extend(connections::shut(binding, workload));
-    let mut connections = connections::resolve(&compiled.connection_targets, |target| {
+    let project = &binding.owner.project_name;
+    let mut connections = connections::resolve(project, &compiled.connection_targets, |target| {
         snapshot
             .providers
             .iter()

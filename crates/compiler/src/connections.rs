@@ -3,7 +3,9 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::resource_dependencies::{Item, Resources};
 use crate::snapshot::Provider;
-use choreo_model::application::{DependencyVisibility, EndpointDependency, WorkloadTemplate};
+use choreo_model::application::{
+    DependencyVisibility, EndpointDependency, Visibility, WorkloadTemplate,
+};
 use choreo_model::release::{
     BindingState, ConnectionTarget, EndpointUrl, PendingConnection, ReleaseBindingSpec,
     ResolvedConnection, ResourceDependencyTarget,
@@ -83,9 +85,10 @@ pub fn resource_targets(
         .collect()
 }
 
-/// Looks every target up. `lookup` returns the bindings that deploy the target's component to its
+/// Looks up every target of a component of `project`. `lookup` returns the bindings that deploy the target's component to its
 /// environment; more than one is as unusable as none.
 pub fn resolve<'p>(
+    project: &str,
     targets: &[ConnectionTarget],
     lookup: impl Fn(&ConnectionTarget) -> Vec<Provider<'p>>,
 ) -> Connections {
@@ -94,7 +97,7 @@ pub fn resolve<'p>(
         ..Connections::default()
     };
     for target in targets {
-        match address(target, &lookup(target)) {
+        match address(project, target, &lookup(target)) {
             Ok(url) => connections.resolved.push(ResolvedConnection {
                 namespace: target.namespace.clone(),
                 project: target.project.clone(),
@@ -151,7 +154,11 @@ fn target(
     }
 }
 
-fn address(target: &ConnectionTarget, providers: &[Provider<'_>]) -> Result<EndpointUrl, String> {
+fn address(
+    caller: &str,
+    target: &ConnectionTarget,
+    providers: &[Provider<'_>],
+) -> Result<EndpointUrl, String> {
     let component = format!("{}/{}", target.project, target.line_id());
     let provider = match providers {
         [] => {
@@ -176,6 +183,13 @@ fn address(target: &ConnectionTarget, providers: &[Provider<'_>]) -> Result<Endp
         .iter()
         .find(|endpoint| endpoint.name == target.endpoint)
         .ok_or_else(|| format!("endpoint {:?} not yet resolved", target.endpoint))?;
+    // Its cell would refuse every call.
+    if target.project != caller && !endpoint.visibility.contains(&Visibility::Namespace) {
+        let name = &target.endpoint;
+        return Err(format!(
+            "endpoint {name:?} is not offered to other projects: it lacks visibility \"namespace\""
+        ));
+    }
     endpoint.service_url.clone().ok_or_else(|| {
         format!(
             "endpoint {:?} has no URL for visibility {}",
@@ -345,6 +359,46 @@ mod tests {
         check(
             json!({"scheme": "tcp", "host": "a", "port": 9, "path": "x"}),
             "a:9/x",
+        );
+    }
+
+    #[test]
+    fn an_endpoint_is_for_those_it_is_offered_to() {
+        let of = |caller: &str, visibility: Value| {
+            let spec = json!({
+                "owner": {"projectName": "depot", "componentName": "stock"},
+                "environment": "test",
+            });
+            let spec = serde_json::from_value(spec).expect("a binding");
+            let url = json!({"scheme": "http", "host": "stock", "port": 80});
+            let status = json!({
+                "endpoints": [{"name": "http", "serviceURL": url, "visibility": visibility}],
+            });
+            let status = serde_json::from_value(status).expect("a status");
+            let provider = Provider {
+                spec: &spec,
+                status: &status,
+            };
+            let target = ConnectionTarget {
+                namespace: "acme".to_owned(),
+                project: "depot".to_owned(),
+                component: "stock".to_owned(),
+                track: None,
+                environment: "test".to_owned(),
+                endpoint: "http".to_owned(),
+                visibility: "namespace".to_owned(),
+            };
+            let connections = resolve(caller, &[target], |_| vec![provider]);
+            let pending = connections.pending.first();
+            pending.map(|one| one.reason.clone())
+        };
+        assert_eq!(of("depot", json!([])), None);
+        assert_eq!(of("shop", json!(["external", "namespace"])), None);
+        assert_eq!(
+            of("shop", json!(["external"])).as_deref(),
+            Some(
+                "endpoint \"http\" is not offered to other projects: it lacks visibility \"namespace\""
+            )
         );
     }
 }

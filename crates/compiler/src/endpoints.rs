@@ -43,6 +43,7 @@ pub(crate) fn endpoints(
             service_url,
             internal_urls: urls(internal, &ingress.internal),
             external_urls: urls(external, &ingress.external),
+            visibility: endpoint.visibility.clone(),
         });
     }
     routed.append(&mut others);

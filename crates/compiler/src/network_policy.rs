@@ -32,6 +32,40 @@ struct Alike {
     egress: Tree,
     /// That name servers may be asked.
     name_servers: Tree,
+    /// That the internet and the own cell may be called, as Kubernetes and as Cilium have it.
+    outside: Tree,
+    cilium_outside: [Tree; 2],
+}
+
+/// What is no address of the internet (RFC 6890): private, shared and local networks, multicast, and what
+/// is reserved. Hosts, other cells and the metadata of clouds are there.
+const NOT_OUTSIDE: [(&str, &[&str]); 2] = [
+    (
+        "0.0.0.0/0",
+        &[
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+        ],
+    ),
+    ("::/0", &["::/127", "fc00::/7", "fe80::/10", "ff00::/8"]),
+];
+
+/// The addresses of the internet.
+fn outside() -> Vec<Tree> {
+    let blocks = NOT_OUTSIDE.into_iter();
+    blocks
+        .map(|(all, except)| {
+            let except: Tree = except.iter().copied().collect();
+            tree!({"cidr": all, "except": except})
+        })
+        .collect()
 }
 
 static ALIKE: LazyLock<Alike> = LazyLock::new(|| {
@@ -51,6 +85,18 @@ static ALIKE: LazyLock<Alike> = LazyLock::new(|| {
             }],
             "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
         }),
+        outside: {
+            let blocks = outside().into_iter();
+            let cell = tree!({"podSelector": {}});
+            let to: Tree = std::iter::once(cell)
+                .chain(blocks.map(|block| tree!({"ipBlock": block})))
+                .collect();
+            tree!({"to": to})
+        },
+        cilium_outside: [
+            tree!({"toEndpoints": [{}]}),
+            tree!({"toCIDRSet": outside()}),
+        ],
     }
 });
 
@@ -75,18 +121,16 @@ pub(crate) struct Subject<'a> {
 /// Makes a policy for the pods that a selector selects.
 type Policy = fn(&Subject<'_>, &Tree) -> Tree;
 
-/// The policies of a component: who may call it; unless it may call anyone, whom it may call; and
-/// for each component of another environment that it calls one beside that, which lets it in.
+/// The policies of a component: who may call it; whom it may call; and for each component of another
+/// environment that it calls one beside that, which lets it in.
 pub(crate) fn policies(subject: &Subject<'_>) -> Vec<Tree> {
     let pods = tree!({"matchLabels": subject.labels.clone()});
     let (ingress, egress): (Policy, Policy) = match subject.provider {
         Some("cilium") => (cilium, cilium_egress),
         _ => (kubernetes, kubernetes_egress),
     };
-    let egress = (subject.egress == Egress::Closed).then_some(egress);
-    let policies = std::iter::once(ingress).chain(egress);
-    let own = policies.map(|policy| policy(subject, &pods));
-    own.chain(subject.admissions()).collect()
+    let own = [ingress, egress].map(|policy| policy(subject, &pods));
+    own.into_iter().chain(subject.admissions()).collect()
 }
 
 /// The policy as Kubernetes has it.
@@ -109,8 +153,9 @@ fn kubernetes(subject: &Subject<'_>, pods: &Tree) -> Tree {
     subject.object(KUBERNETES, "openchoreo", spec.into())
 }
 
-/// Whom the component may call, as Kubernetes has it: name servers, and what it asks for. Which
-/// ports of those it reaches is for their own policies to say.
+/// Whom the component may call, as Kubernetes has it: name servers, what it asks for, and where the way
+/// out is open, its own cell and the internet. Which ports of components it reaches is for their own
+/// policies to say.
 fn kubernetes_egress(subject: &Subject<'_>, pods: &Tree) -> Tree {
     let mut egress = vec![ALIKE.name_servers.clone()];
     let peers = subject.peers().into_iter().map(|peer| {
@@ -125,6 +170,9 @@ fn kubernetes_egress(subject: &Subject<'_>, pods: &Tree) -> Tree {
     if subject.uses_resources() {
         let selector = tree!({"matchExpressions": [is_no_component()]});
         egress.push(tree!({"to": [{"podSelector": selector}]}));
+    }
+    if subject.egress == Egress::Open {
+        egress.push(ALIKE.outside.clone());
     }
     let spec = tree!({
         "podSelector": pods,
@@ -182,6 +230,9 @@ fn cilium_egress(subject: &Subject<'_>, pods: &Tree) -> Tree {
     egress.extend(peers);
     if subject.uses_resources() {
         egress.push(tree!({"toEndpoints": [{"matchExpressions": [is_no_component()]}]}));
+    }
+    if subject.egress == Egress::Open {
+        egress.extend(ALIKE.cilium_outside.clone());
     }
     let spec = tree!({"endpointSelector": pods, "egress": egress});
     subject.object(CILIUM, "egress-openchoreo", spec)

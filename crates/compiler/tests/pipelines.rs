@@ -312,8 +312,10 @@ fn the_way_out_is_as_open_as_it_is_said_to_be() {
         fleet.settle();
         let rendered = fleet.render().into_iter();
         let mut objects = rendered.flat_map(|one| one.compiled.objects);
-        let is_shut = objects.any(|one| one.id == "networkpolicy-egress-openchoreo-till");
-        assert_eq!(is_shut, !is_open, "{environment:?} {project:?}");
+        let policy = objects.find(|one| one.id == "networkpolicy-egress-openchoreo-till");
+        let policy = policy.expect("a policy").object.to_string();
+        let leads_out = policy.contains("0.0.0.0/0");
+        assert_eq!(leads_out, is_open, "{environment:?} {project:?}");
     }
 }
 
@@ -357,6 +359,53 @@ fn references_that_lead_nowhere_are_told() {
             "ResourceReleaseBinding/lost spec.environment: Environment \"moon\" not found",
         ]
     );
+}
+
+#[test]
+fn an_endpoint_that_is_not_offered_to_the_caller_is_told_before_it_is_called() {
+    let told = |visibility: Value, project: &str| -> Vec<String> {
+        let workload = |name: &str, project: &str, more: Value| {
+            let mut spec = json!({
+                "owner": {"projectName": project, "componentName": name},
+                "container": {"image": "i"},
+            });
+            spec.as_object_mut()
+                .expect("a specification")
+                .extend(more.as_object().cloned().expect("more of it"));
+            json!({
+                "apiVersion": "openchoreo.dev/v1alpha1", "kind": "Workload",
+                "metadata": {"name": name, "namespace": "acme"}, "spec": spec,
+            })
+        };
+        let endpoint = json!({"type": "HTTP", "port": 80, "visibility": visibility});
+        let stock = workload("stock", "depot", json!({"endpoints": {"http": endpoint}}));
+        let call = json!({
+            "project": "depot", "component": "stock", "name": "http", "visibility": "namespace",
+            "envBindings": {"address": "STOCK"},
+        });
+        let till = workload(
+            "till",
+            project,
+            json!({"dependencies": {"endpoints": [call]}}),
+        );
+        let missing = Fleet::read([stock, till]).missing().into_iter();
+        missing
+            .filter(|(_, one)| one.field.starts_with("spec.dependencies"))
+            .map(|(_, one)| format!("{:?} {one}", one.severity))
+            .collect()
+    };
+    assert_eq!(told(json!(["namespace"]), "mall"), [""; 0]);
+    assert_eq!(told(json!([]), "depot"), [""; 0]);
+    for shut in [json!([]), json!(["project", "internal", "external"])] {
+        assert_eq!(
+            told(shut, "mall"),
+            [
+                "Error Workload/till spec.dependencies.endpoints[0]: endpoint \"http\" of component \
+                 depot/stock is not offered to other projects, whose calls its cell refuses (give the \
+                 endpoint the visibility \"namespace\")"
+            ]
+        );
+    }
 }
 
 fn release_name(change: impl FnOnce(&mut Resource, &mut ResourceType)) -> String {

@@ -9,7 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::application::{EndpointType, NoStatus, TraitInstance, WorkloadTemplate, check_values};
+use crate::application::{
+    EndpointType, NoStatus, TraitInstance, Visibility, WorkloadTemplate, check_values,
+};
 use crate::check::{Check, Checker};
 use crate::component_type::ComponentTypeSpec;
 use crate::counted;
@@ -340,6 +342,9 @@ pub struct EndpointStatus {
         skip_serializing_if = "Option::is_none"
     )]
     pub external_urls: Option<GatewayUrls>,
+    /// Who may call it, besides the cell of the component itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub visibility: Vec<Visibility>,
 }
 
 /// The addresses of one endpoint on one gateway, by listener.

@@ -99,7 +99,8 @@ pub enum Egress {
     /// Nothing.
     #[default]
     Closed,
-    /// Anything; for applications whose connections are not declared.
+    /// Their own cell and the internet, but no other cell, host or private network; for applications whose
+    /// connections are not declared.
     Open,
 }
 

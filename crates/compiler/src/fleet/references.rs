@@ -6,6 +6,7 @@ use super::table::missing;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::groups;
 use crate::release;
+use choreo_model::application::{EndpointDependency, Visibility};
 use choreo_model::shared::ComponentOwner;
 use choreo_model::{
     Component, ConfigurationGroup, DeploymentTrack, Environment, Project, ReleaseBinding, Resource,
@@ -154,30 +155,9 @@ impl Fleet {
         let dependencies = workload.spec.template.dependencies.iter();
         for (index, dependency) in dependencies.flat_map(|all| &all.endpoints).enumerate() {
             let field = format!("spec.dependencies.endpoints[{index}]");
-            let project = dependency.project.as_ref().unwrap_or(&owner.project_name);
-            let (component, track) = (&dependency.component, dependency.track.as_deref());
-            let line = ComponentOwner::new(project, component, track);
-            let names = self.workloads_of(namespace, &line);
-            let endpoints: Option<BTreeSet<&String>> = names
-                .first()
-                .map(|provider| provider.spec.template.endpoints.keys().collect());
-            let message = match endpoints {
-                None => match &dependency.track {
-                    Some(track) => format!(
-                        "component {project}/{} has no track {track:?}",
-                        dependency.component
-                    ),
-                    None => format!("component {project}/{} not found", dependency.component),
-                },
-                Some(known) if !known.contains(&dependency.name) => format!(
-                    "component {project}/{} has no endpoint {:?}",
-                    line.line_id(),
-                    dependency.name
-                ),
-                Some(_) => continue,
-            };
-            let warning = Diagnostic::error(Code::Connection, object.as_str(), field, message);
-            found.push(namespace, warning.into_warning());
+            if let Some(problem) = self.unreachable((namespace, owner), dependency) {
+                found.push(namespace, problem.of(&object, field));
+            }
         }
         self.resource_dependencies(workload, &object, found);
         let groups = self.groups_of(namespace);
@@ -188,6 +168,38 @@ impl Fleet {
             };
             found.push(namespace, diagnostic);
         }
+    }
+
+    /// Why a component, which belongs to `owner`, does not get at an endpoint that it depends on.
+    fn unreachable(
+        &self,
+        (namespace, owner): (&str, &ComponentOwner),
+        dependency: &EndpointDependency,
+    ) -> Option<Unreachable> {
+        let named = dependency.project.as_ref();
+        let project = named
+            .filter(|project| !project.is_empty())
+            .unwrap_or(&owner.project_name);
+        let (component, track) = (&dependency.component, dependency.track.as_deref());
+        let line = ComponentOwner::new(project, component, track);
+        let called = format!("{project}/{}", line.line_id());
+        let Some(provider) = self.workloads_of(namespace, &line).first().copied() else {
+            return Some(Unreachable::Missing(match track {
+                Some(track) => format!("component {project}/{component} has no track {track:?}"),
+                None => format!("component {called} not found"),
+            }));
+        };
+        let name = &dependency.name;
+        let Some(endpoint) = provider.spec.template.endpoints.get(name) else {
+            let message = format!("component {called} has no endpoint {name:?}");
+            return Some(Unreachable::Missing(message));
+        };
+        let is_let_in =
+            *project == owner.project_name || endpoint.visibility.contains(&Visibility::Namespace);
+        (!is_let_in).then(|| Unreachable::Shut(format!(
+            "endpoint {name:?} of component {called} is not offered to other projects, whose calls its \
+             cell refuses"
+        )))
     }
 
     /// The environments that a configuration group has values for. One that is not there does no
@@ -298,6 +310,27 @@ impl Found {
                 namespace,
                 Diagnostic::error(Code::Reference, object, field, message),
             );
+        }
+    }
+}
+
+/// Why an endpoint that is depended on cannot be reached.
+enum Unreachable {
+    /// It is not there, and may come.
+    Missing(String),
+    /// It is there, and its cell does not let the caller in.
+    Shut(String),
+}
+
+impl Unreachable {
+    /// The same as a finding about a field of the caller.
+    fn of(self, object: &str, field: String) -> Diagnostic {
+        match self {
+            Self::Missing(message) => {
+                Diagnostic::error(Code::Connection, object, field, message).into_warning()
+            }
+            Self::Shut(message) => Diagnostic::error(Code::Connection, object, field, message)
+                .with_hint("give the endpoint the visibility \"namespace\""),
         }
     }
 }

@@ -156,12 +156,26 @@ fn cilium_says_the_same_in_its_words() {
 }
 
 #[test]
-fn a_way_out_that_is_open_needs_no_policy() {
-    for provider in [None, Some("cilium")] {
-        let found = made(&workload(), &calls(), Egress::Open, provider);
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0]["metadata"]["name"], "openchoreo-web");
+fn a_way_out_that_is_open_leads_to_the_internet_and_the_own_cell_besides() {
+    for (provider, added) in [(None, 1), (Some("cilium"), 2)] {
+        let egress = |egress| {
+            let found = made(&workload(), &calls(), egress, provider);
+            let rules = Value::from(&found[1])["spec"]["egress"].clone();
+            rules.as_array().cloned().expect("a list")
+        };
+        let (closed, open) = (egress(Egress::Closed), egress(Egress::Open));
+        let (same, more) = open.split_at(closed.len());
+        assert_eq!((same, more.len()), (closed.as_slice(), added));
     }
+    let found = made(&workload(), &calls(), Egress::Open, None);
+    let to = &Value::from(&found[1])["spec"]["egress"][4]["to"];
+    assert_eq!(to[0], json!({"podSelector": {}}));
+    assert_eq!(to[1]["ipBlock"]["cidr"], "0.0.0.0/0");
+    let except = to[1]["ipBlock"]["except"].as_array().expect("a list");
+    for private in ["10.0.0.0/8", "169.254.0.0/16", "192.168.0.0/16"] {
+        assert!(except.iter().any(|one| one == private), "{private}");
+    }
+    assert_eq!(to[2]["ipBlock"]["cidr"], "::/0");
 }
 
 #[test]
