@@ -308,7 +308,7 @@ impl Control {
                 self.exited(id, exit);
                 false
             }
-            Ok(Event::ProcessExited { .. }) => false,
+            Ok(Event::ProcessExited { .. } | Event::Refused(_)) => false,
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 // An end that nobody saw cannot be asked for again: only a new machine is certain.
                 tracing::error!(missed, "events of the machine were missed");

@@ -162,7 +162,7 @@ impl Node {
             changes: sender,
             stop: stop.clone(),
         };
-        let mut watches = watch_all(&feed);
+        let mut watches = watch_all(&feed, &context);
         let announced = node::Announced {
             name: name.clone(),
             info,
@@ -267,9 +267,20 @@ async fn run(
     }
 }
 
-fn watch_all(feed: &Feed) -> JoinSet<()> {
+/// Tells what the machine refuses.
+fn tell_refusals(context: &Context, tasks: &mut JoinSet<()>) {
+    tasks.spawn(service::refused::tell(
+        context.machine.events(),
+        context.index.clone(),
+        Arc::clone(&context.network),
+        context.executor.clone(),
+    ));
+}
+
+fn watch_all(feed: &Feed, context: &Context) -> JoinSet<()> {
     let mut set = JoinSet::new();
     let tasks = &mut set;
+    tell_refusals(context, tasks);
     feed.watch::<Namespace>(tasks);
     feed.watch::<NodeObject>(tasks);
     feed.watch::<Pod>(tasks);

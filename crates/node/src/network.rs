@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{core::v1::Pod, networking::v1::NetworkPolicy};
 use serde_json::json;
 
 use crate::{
@@ -50,9 +50,13 @@ impl Network {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a pod its address; when this returns the machine has the pod's cell.
+    /// Gives a pod its address; when this returns the machine has the pod's cell, and holds every policy
+    /// that was there before the pod.
     pub async fn admit(&self, pod: &Pod) -> Result<Ipv4Addr, String> {
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
+        let policies = self.executor.catch_up::<NetworkPolicy>(&namespace).await;
+        policies
+            .map_err(|error| format!("reading the network policies of {namespace:?}: {error}"))?;
         let (address, record) = {
             let index = self.index.read();
             let mut ledger = self.ledger();
@@ -79,6 +83,11 @@ impl Network {
         }
         self.sync().await.map_err(|error| error.to_string())?;
         Ok(address)
+    }
+
+    /// The address of a pod by its uid.
+    pub fn address(&self, uid: &str) -> Option<Ipv4Addr> {
+        self.ledger().address(uid)
     }
 
     /// Frees the address of a pod that is gone.

@@ -30,6 +30,10 @@ pub struct Notice {
     pub reason: &'static str,
     /// A sentence.
     pub message: String,
+    /// What a program needs to know of it.
+    pub annotations: BTreeMap<String, String>,
+    /// How often it happened.
+    pub times: i32,
 }
 
 impl Notice {
@@ -40,6 +44,8 @@ impl Notice {
             severity: "Normal",
             reason,
             message: message.into(),
+            annotations: BTreeMap::new(),
+            times: 1,
         }
     }
 
@@ -50,6 +56,8 @@ impl Notice {
             severity: "Warning",
             reason,
             message: message.into(),
+            annotations: BTreeMap::new(),
+            times: 1,
         }
     }
 
@@ -115,7 +123,7 @@ impl Recorder {
         let now = Timestamp::now();
         let mut known = self.known.lock().await;
         if let Some((name, count)) = known.get_mut(&notice.identity()) {
-            *count += 1;
+            *count = count.saturating_add(notice.times);
             let patch = json!({"count": *count, "lastTimestamp": Time(now)});
             let done = api
                 .patch(name, &PatchParams::default(), &Patch::Merge(patch))
@@ -130,7 +138,7 @@ impl Recorder {
         let event = self.event(notice, namespace, now);
         let name = event.metadata.name.clone().unwrap_or_default();
         api.create(&PostParams::default(), &event).await?;
-        known.insert(notice.identity(), (name, 1));
+        known.insert(notice.identity(), (name, notice.times));
         Ok(())
     }
 
@@ -140,9 +148,10 @@ impl Recorder {
             metadata: ObjectMeta {
                 name: Some(format!("{about}.{:x}", now.as_nanosecond())),
                 namespace: Some(namespace.to_owned()),
+                annotations: (!notice.annotations.is_empty()).then(|| notice.annotations.clone()),
                 ..ObjectMeta::default()
             },
-            count: Some(1),
+            count: Some(notice.times),
             first_timestamp: Some(Time(now)),
             involved_object: notice.object.clone(),
             last_timestamp: Some(Time(now)),

@@ -1,10 +1,11 @@
 //! Writes as data: what a decision wants done to the API, and the only place that does it.
 
 use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
-    Api, Client,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+    Api, Client, Resource,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions},
     core::ApiResource,
 };
 use serde_json::Value;
@@ -184,6 +185,20 @@ impl Executor {
                 Ok(())
             }
         }
+    }
+
+    /// Takes in the objects of a kind as they are in a namespace now: watches may tell of them later than
+    /// of what was made after them.
+    pub async fn catch_up<K>(&self, namespace: &str) -> kube::Result<()>
+    where
+        K: Kept + Resource<Scope = NamespaceResourceScope>,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        for object in api.list(&ListParams::default()).await?.items {
+            let change = self.index.write().apply(object);
+            self.tell(change);
+        }
+        Ok(())
     }
 
     async fn delete(&self, target: &Target, uid: &str, grace: Option<u32>) -> kube::Result<()> {

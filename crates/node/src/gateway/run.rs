@@ -150,7 +150,8 @@ async fn exit(events: &mut tokio::sync::broadcast::Receiver<Event>) -> Result<()
                 return Ok(());
             }
             Ok(Event::Lost) | Err(RecvError::Closed) => return Err(machine::Error::Lost.into()),
-            Ok(Event::ProcessExited { .. } | Event::ContainerExited { .. }) => {}
+            Ok(Event::ProcessExited { .. } | Event::ContainerExited { .. } | Event::Refused(_)) => {
+            }
             // The exit may have been among what was missed; starting anew replaces the process.
             Err(RecvError::Lagged(_)) => return Ok(()),
         }

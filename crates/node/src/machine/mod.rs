@@ -112,8 +112,71 @@ pub struct Cell {
     pub gateway: Ipv4Addr,
     /// Prefix length of the range (24).
     pub prefix: u8,
-    /// Names that this cell's name server answers: fully qualified, lower case, no trailing dot.
-    pub names: BTreeMap<String, Vec<Ipv4Addr>>,
+    /// What this cell's name server answers.
+    pub names: CellNames,
+}
+
+/// Names that a name server answers: fully qualified, lower case, no trailing dot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CellNames {
+    /// Addresses of names.
+    pub addresses: BTreeMap<String, Vec<Ipv4Addr>>,
+    /// Ports of named services (`_http._tcp.web...`): names of hosts, and their ports.
+    pub ports: BTreeMap<String, Vec<(String, u16)>>,
+    /// Names that stand for others.
+    pub aliases: BTreeMap<String, String>,
+}
+
+/// Something that was refused, and how often since it was told before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Whose doing it was; of what was refused at its receiver, the receiver.
+    pub pod: Ipv4Addr,
+    /// What it tried.
+    pub attempt: Attempt,
+    /// How often, at least: what comes too often is not counted one by one.
+    pub count: u32,
+}
+
+/// What was tried and refused.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Attempt {
+    /// To send somewhere.
+    Egress(Flow),
+    /// To be sent to, by the other end.
+    Ingress(Flow),
+    /// To send with the address of somebody else.
+    Forged {
+        /// The address.
+        source: Ipv4Addr,
+    },
+    /// To look up a name.
+    Name {
+        /// The name.
+        name: String,
+    },
+}
+
+/// The other end of a flow, and what is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Flow {
+    /// The address of the other end.
+    pub peer: Ipv4Addr,
+    /// The protocol; `None`: none with ports.
+    pub protocol: Option<Protocol>,
+    /// The port that is called, whichever end has it.
+    pub port: u16,
+}
+
+impl Refused {
+    /// One attempt.
+    pub const fn once(pod: Ipv4Addr, attempt: Attempt) -> Self {
+        Self {
+            pod,
+            attempt,
+            count: 1,
+        }
+    }
 }
 
 /// A transport protocol.
@@ -326,6 +389,8 @@ pub enum Event {
         /// Exit code, or 128 + signal.
         code: i32,
     },
+    /// Things were refused.
+    Refused(Vec<Refused>),
     /// The machine itself ended, and with it everything on it.
     Lost,
 }

@@ -1,8 +1,10 @@
 //! Services and the network between pods: addresses, endpoints, names, and who may reach whom.
 
 pub mod address;
+pub mod names;
 pub mod network;
 pub mod policy;
+pub mod refused;
 pub mod slice;
 
 use std::collections::BTreeMap;

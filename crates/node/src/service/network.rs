@@ -1,17 +1,13 @@
 //! The whole network as a function of what was observed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort, ServiceSpec};
 
 use super::{
-    DOMAIN, Labels,
-    address::{self, CELL_PREFIX, Ledger, Range, is_headless},
+    Labels,
+    address::{self, CELL_PREFIX, Ledger, Range},
+    names,
     policy::{self, Direction, Everyone, Host},
     slice,
 };
@@ -19,8 +15,6 @@ use crate::{
     index::Index,
     machine::{Cell, NetworkPlan, PROGRAMS, PodRules, ServiceRule},
 };
-
-type Names = BTreeMap<String, Vec<Ipv4Addr>>;
 
 /// Where name servers are in a cluster, and what they are labelled with there: policies that let pods
 /// ask for names say so.
@@ -72,7 +66,7 @@ pub fn plan(index: &Index, ledger: &Ledger, proxies: &Proxies) -> NetworkPlan {
             index: range.index,
             gateway: range.gateway(),
             prefix: CELL_PREFIX,
-            names: names(index, namespace, everyone.within(namespace)),
+            names: names::of(index, namespace, everyone.within(namespace)),
         };
         ((*namespace).clone(), cell)
     });
@@ -136,7 +130,7 @@ fn rules(index: &Index, service: &Service) -> Vec<ServiceRule> {
         return Vec::new();
     };
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
-    let pods = serving(index, spec, namespace);
+    let pods = names::serving(index, spec, namespace);
     let rule = |port: &ServicePort| {
         let protocol = policy::protocol(port.protocol.as_deref())?;
         let backends = pods
@@ -165,75 +159,10 @@ fn affinity(spec: &ServiceSpec) -> Option<Duration> {
     by_client.then_some(seconds)
 }
 
-fn serving<'a>(index: &'a Index, spec: &ServiceSpec, namespace: &'a str) -> Vec<&'a Arc<Pod>> {
-    let mut pods = slice::backing(index, spec, namespace);
-    pods.retain(|pod| slice::is_serving(pod, spec));
-    pods
-}
-
-/// The names that a cell's name server answers.
-fn names(index: &Index, namespace: &str, own: &[Host<'_>]) -> Names {
-    let mut names = Names::new();
-    for service in index.services.iter() {
-        let home = service.metadata.namespace.as_deref().unwrap_or_default();
-        if home == namespace || is_known(index, service, own) {
-            name_service(index, service, home, &mut names);
-        }
-    }
-    names
-}
-
-/// Whether a namespace may know a service of another one: one of its pods may call one behind it.
-fn is_known(index: &Index, service: &Service, own: &[Host<'_>]) -> bool {
-    let home = service.metadata.namespace.as_deref().unwrap_or_default();
-    let Some(spec) = &service.spec else {
-        return false;
-    };
-    slice::backing(index, spec, home).iter().any(|pod| {
-        let backend = |address| Host {
-            namespace: home,
-            labels: &pod.metadata.labels,
-            address,
-            pod: Some(pod),
-        };
-        let backend = address::pod_address(pod).map(backend);
-        backend.is_some_and(|to| own.iter().any(|from| policy::may_call(index, from, &to)))
-    })
-}
-
-fn name_service(index: &Index, service: &Service, home: &str, names: &mut Names) {
-    let Some(spec) = &service.spec else { return };
-    let name = service.metadata.name.as_deref().unwrap_or_default();
-    let full = format!("{name}.{home}.svc.{DOMAIN}").to_lowercase();
-    if let Some(address) = address::address(service) {
-        names.insert(full, vec![address]);
-        return;
-    }
-    if !is_headless(service) {
-        return;
-    }
-    let mut all = BTreeSet::new();
-    for pod in serving(index, spec, home) {
-        let Some(address) = address::pod_address(pod) else {
-            continue;
-        };
-        all.insert(address);
-        let pod_spec = pod
-            .spec
-            .as_ref()
-            .filter(|pod| pod.subdomain.as_deref() == Some(name));
-        if let Some(host) = pod_spec.and_then(|pod| pod.hostname.as_deref()) {
-            names
-                .entry(format!("{}.{full}", host.to_lowercase()))
-                .or_default()
-                .push(address);
-        }
-    }
-    names.insert(full, all.into_iter().collect());
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{net::Ipv4Addr, sync::Arc};
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -345,14 +274,14 @@ mod tests {
             plan.services[0].backends,
             [(Ipv4Addr::new(10, 128, 1, 3), 8080)]
         );
-        let names: Vec<_> = plan.cells["shop"].names.keys().cloned().collect();
+        let names: Vec<_> = plan.cells["shop"].names.addresses.keys().cloned().collect();
         let expected = [
             "all.shop.svc.cluster.local",
             "api.shop.svc.cluster.local",
             "web.all.shop.svc.cluster.local",
         ];
         assert_eq!(names, expected);
-        assert!(plan.cells["other"].names.is_empty());
+        assert!(plan.cells["other"].names.addresses.is_empty());
     }
 
     #[test]
@@ -371,7 +300,12 @@ mod tests {
             "10.128.2.2: own cell",
         ];
         assert_eq!(ways(&plan), expected);
-        let names: Vec<_> = plan.cells["other"].names.keys().cloned().collect();
+        let names: Vec<_> = plan.cells["other"]
+            .names
+            .addresses
+            .keys()
+            .cloned()
+            .collect();
         assert_eq!(names, ["api.shop.svc.cluster.local"]);
     }
 

@@ -294,6 +294,15 @@ pub fn protocol(word: Option<&str>) -> Option<Protocol> {
     }
 }
 
+/// The word of a protocol.
+pub const fn word(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+        Protocol::Sctp => "SCTP",
+    }
+}
+
 fn selects_namespace(
     index: &Index,
     namespace: &str,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use choreo_node::machine::{Exception, Machine as _, Peers, Ports, Probe, Protocol};
+use choreo_node::machine::{Exception, Machine as _, Peers, PodSandbox, Ports, Probe, Protocol};
 
 use crate::world::{PATIENCE, SERVICE, World, plan, pod, with_service};
 
@@ -70,6 +70,7 @@ impl World {
             seen,
             BTreeSet::from(["stdout F one".to_owned(), "stdout F two".to_owned()])
         );
+        self.clients_are_remembered(&pods).await;
         let probe = Probe::Http {
             address: SERVICE,
             port: 80,
@@ -93,5 +94,32 @@ impl World {
         self.machine.remove_container(&first.id).await.unwrap();
         self.machine.remove_container(&second.id).await.unwrap();
         self.machine.apply_network(&plan()).await.unwrap();
+    }
+
+    /// A client goes where it went before, until that does not serve any more.
+    async fn clients_are_remembered(&mut self, pods: &[PodSandbox]) {
+        let remembering = |backends: &[PodSandbox]| {
+            let mut plan = with_service(backends);
+            plan.services[0].affinity = Some(PATIENCE);
+            plan
+        };
+        self.machine
+            .apply_network(&remembering(pods))
+            .await
+            .unwrap();
+        let mut seen = BTreeSet::new();
+        for _ in 0..10 {
+            seen.insert(self.output(&pods[0], &["get", "shop", "80"]).await);
+        }
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        let left = usize::from(seen.first().unwrap().1.ends_with("one"));
+        let one = remembering(&pods[left..=left]);
+        self.machine.apply_network(&one).await.unwrap();
+        let other = self.output(&pods[0], &["get", "shop", "80"]).await;
+        assert!(other.0 == 0 && !seen.contains(&other), "{other:?}");
+        self.machine
+            .apply_network(&with_service(pods))
+            .await
+            .unwrap();
     }
 }

@@ -12,8 +12,9 @@ use std::{
 
 use choreo_node::{
     machine::{
-        Cell, ContainerSpec, Event, Exit, LayerSource, LinuxMachine, Machine, Names, NetworkPlan,
-        PodRules, PodSandbox, Probe, Protocol, ServiceRule, Settings, StartError, Stdin,
+        Cell, CellNames, ContainerSpec, Event, Exit, LayerSource, LinuxMachine, Machine, Names,
+        NetworkPlan, PodRules, PodSandbox, Probe, Protocol, ServiceRule, Settings, StartError,
+        Stdin,
     },
     pod::security,
 };
@@ -175,11 +176,14 @@ pub(crate) fn plan() -> NetworkPlan {
         index: index.into(),
         gateway: Ipv4Addr::new(10, index, 0, 1),
         prefix: 24,
-        names: [(
-            format!("shop.cell-{index}.svc.cluster.local"),
-            vec![SERVICE],
-        )]
-        .into(),
+        names: CellNames {
+            addresses: [(
+                format!("shop.cell-{index}.svc.cluster.local"),
+                vec![SERVICE],
+            )]
+            .into(),
+            ..CellNames::default()
+        },
     };
     let cells = [1, 2].map(|index| (format!("cell-{index}"), cell(index)));
     let pods = PODS.map(|(cell, host)| {

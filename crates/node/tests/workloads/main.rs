@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod network;
 mod pods;
 mod stateful;
 
@@ -23,7 +24,7 @@ use choreo_node::{
     image::{Config, Image},
     machine::{
         ContainerSpec, Event, ExecOutcome, Exit, Info, LayerSource, Machine, Mode, NetworkPlan,
-        PodSandbox, Probe, Process, Result,
+        PodRules, PodSandbox, Probe, Process, Result,
     },
 };
 use futures::StreamExt as _;
@@ -53,7 +54,8 @@ struct Fake {
     events: broadcast::Sender<Event>,
     running: Mutex<BTreeMap<String, ContainerSpec>>,
     network: Mutex<NetworkPlan>,
-    pods: Mutex<BTreeSet<String>>,
+    /// Pods, and the rules that were in force when they were made.
+    pods: Mutex<BTreeMap<String, PodRules>>,
     /// What was done to containers, in order: `stop main`, `exec true`.
     done: Mutex<Vec<String>>,
 }
@@ -112,15 +114,11 @@ impl Machine for Fake {
         Ok(())
     }
     async fn create_pod(&self, pod: &PodSandbox) -> Result<()> {
-        assert!(
-            self.network
-                .lock()
-                .unwrap()
-                .cells
-                .contains_key(&pod.namespace),
-            "cell first"
-        );
-        self.pods.lock().unwrap().insert(pod.uid.clone());
+        let network = self.network.lock().unwrap();
+        assert!(network.cells.contains_key(&pod.namespace), "cell first");
+        let rules = &network.pods[&pod.address];
+        let mut pods = self.pods.lock().unwrap();
+        pods.insert(pod.uid.clone(), rules.clone());
         Ok(())
     }
     async fn delete_pod(&self, uid: &str) -> Result<()> {
@@ -383,6 +381,7 @@ async fn a_deployment_runs_rolls_and_goes() {
                 .any(|service| service.backends.len() == 2)
                 && network.cells[NS]
                     .names
+                    .addresses
                     .contains_key("web.cell.svc.cluster.local")
         })
         .await;

@@ -112,7 +112,10 @@ struct Helper {
 
 impl Helper {
     async fn new(context: Context) -> std::result::Result<Self, crate::machine::protocol::Refusal> {
-        let network = Network::new(&context.layout.netns(network::PROGRAMS_NAME))
+        let teller = context.clone();
+        let tell = move |refused| teller.tell(Event::Refused(refused));
+        let programs = context.layout.netns(network::PROGRAMS_NAME);
+        let network = Network::new(&programs, Box::new(tell))
             .await
             .map_err(|error| crate::machine::protocol::Refusal {
                 step: "making the network".to_owned(),

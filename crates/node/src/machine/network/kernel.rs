@@ -324,3 +324,9 @@ const fn number(protocol: Protocol) -> u8 {
         Protocol::Sctp => 132,
     }
 }
+
+/// The protocol of a number.
+pub(super) fn protocol(number: u8) -> Option<Protocol> {
+    let known = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    known.into_iter().find(|one| self::number(*one) == number)
+}

@@ -5,6 +5,7 @@ mod change;
 mod dns;
 mod kernel;
 mod links;
+mod refused;
 mod rules;
 mod table;
 
@@ -26,6 +27,7 @@ pub(super) struct Network {
     links: Connection<Route>,
     filter: Connection<Nftables>,
     state: Mutex<State>,
+    watch: refused::Watch,
 }
 
 #[derive(Default)]
@@ -47,13 +49,14 @@ struct Running {
 
 impl Network {
     /// The network without cells, in which only the platform's programs can speak: everything is
-    /// refused. `programs` is where their namespace is to be.
-    pub(super) async fn new(programs: &Path) -> Result<Self> {
+    /// refused, and told. `programs` is where their namespace is to be.
+    pub(super) async fn new(programs: &Path, tell: refused::Tell) -> Result<Self> {
         let failed = |error: nlink::Error| Error::failed("making the network", error);
         let network = Self {
             links: Connection::<Route>::new().map_err(failed)?,
             filter: Connection::<Nftables>::new().map_err(failed)?,
             state: Mutex::default(),
+            watch: refused::Watch::start(tell).await.map_err(failed)?,
         };
         // Rules before links: nothing was ever open.
         let transaction = kernel::begin(network.filter.transaction());
@@ -127,6 +130,7 @@ impl Network {
         kernel::queue_sender(self.filter.transaction(), &sender, true)
             .commit(&self.filter)
             .await?;
+        self.watch.add_link(&sender);
         state.senders.insert(uid.to_owned(), sender.clone());
         links::open(&self.links, &sender, gateway, netns).await
     }
@@ -137,6 +141,7 @@ impl Network {
             kernel::queue_sender(self.filter.transaction(), sender, false)
                 .commit(&self.filter)
                 .await?;
+            self.watch.remove_link(sender);
             state.senders.remove(uid);
         }
         Ok(())
@@ -178,7 +183,7 @@ impl Network {
             links::add_own(&self.links, cell.gateway)
                 .await
                 .map_err(|error| failed(&error))?;
-            let server = dns::Server::start(cell.gateway, cell.names.clone())
+            let server = dns::Server::start(cell.gateway, cell.names.clone(), self.watch.names())
                 .await
                 .map_err(|error| failed(&error))?;
             state.cells.insert(

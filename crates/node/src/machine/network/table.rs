@@ -178,6 +178,13 @@ impl Reason {
             Self::Source => "source",
         }
     }
+
+    /// The reason of a word.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        [Self::Egress, Self::Ingress, Self::Source]
+            .into_iter()
+            .find(|reason| reason.word() == word)
+    }
 }
 
 impl Rule {

@@ -5,6 +5,7 @@ mod declared;
 mod names;
 mod packets;
 mod random;
+mod refused;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -127,6 +128,7 @@ impl World {
 
     pub(crate) async fn cells_are_what_is_declared(&mut self) {
         let mut cells = self.cells(declared::index()).await;
+        self.what_is_refused_is_told(&cells).await;
         self.everyone_reaches_what_is_declared(&cells).await;
         self.nothing_else_is_reached(&cells).await;
         self.names_are_those_that_are_reached(&cells).await;

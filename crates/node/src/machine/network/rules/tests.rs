@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::machine::{Exception, Peers, Ports, ServiceRule};
+use crate::machine::{CellNames, Exception, Peers, Ports, ServiceRule};
 
 fn cell(index: u8) -> Cell {
     Cell {
         index: index.into(),
         gateway: Ipv4Addr::new(10, index, 0, 1),
         prefix: 24,
-        names: BTreeMap::new(),
+        names: CellNames::default(),
     }
 }
 

@@ -1,0 +1,354 @@
+//! What the name server of a cell says to a question: a pure function of the names it has.
+//!
+//! It has the last word on names of the cluster and on addresses of it: what it does not have does not
+//! exist. Anything else it refuses, for it asks nobody: a name that is looked up elsewhere is a message
+//! to whoever answers it.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, str::FromStr as _};
+
+use hickory_proto::{
+    op::{Message, OpCode, Query, ResponseCode},
+    rr::{
+        DNSClass, Name, RData, Record, RecordType,
+        rdata::{A, CNAME, PTR, SOA, SRV},
+    },
+};
+
+use crate::machine::CellNames;
+
+/// How long an answer may be kept; short, since addresses of pods change.
+const TTL: u32 = 5;
+/// The domain of the cluster.
+const DOMAIN: &str = "cluster.local";
+/// The domain of addresses.
+const REVERSE: &str = "in-addr.arpa";
+/// How often an alias leads to another.
+const ALIASES: usize = 8;
+
+/// Names, and what is found the other way round.
+#[derive(Debug, Default)]
+pub(super) struct Zone {
+    names: CellNames,
+    reverse: BTreeMap<Ipv4Addr, String>,
+}
+
+impl Zone {
+    /// The zone of these names.
+    pub(super) fn new(names: CellNames) -> Self {
+        let pairs = names.addresses.iter().flat_map(|(name, addresses)| {
+            // The longer name is that of the pod itself.
+            addresses
+                .iter()
+                .map(move |address| (*address, name.clone()))
+        });
+        let mut reverse = BTreeMap::<Ipv4Addr, String>::new();
+        for (address, name) in pairs {
+            let known = reverse.entry(address).or_default();
+            if known.len() < name.len() {
+                *known = name;
+            }
+        }
+        Self { names, reverse }
+    }
+}
+
+/// An answer, and the name that was refused, if one was.
+pub(super) struct Answer {
+    pub(super) message: Message,
+    pub(super) refused: Option<String>,
+}
+
+/// The answer to a query.
+pub(super) fn answer(query: &Message, zone: &Zone) -> Answer {
+    let id = query.metadata.id;
+    let failed = |code, error| Answer {
+        message: Message::error_msg(id, code, error),
+        refused: None,
+    };
+    if query.metadata.op_code != OpCode::Query {
+        return failed(query.metadata.op_code, ResponseCode::NotImp);
+    }
+    let [question] = query.queries.as_slice() else {
+        return failed(OpCode::Query, ResponseCode::FormErr);
+    };
+    let mut message = Message::response(id, OpCode::Query);
+    message.metadata.recursion_desired = query.metadata.recursion_desired;
+    message.metadata.recursion_available = true;
+    message.add_query(question.clone());
+    let name = question.name().to_ascii().to_ascii_lowercase();
+    let name = name.trim_end_matches('.');
+    if question.query_class() != DNSClass::IN || !is_ours(name) {
+        message.metadata.response_code = ResponseCode::Refused;
+        let refused = Some(name.to_owned());
+        return Answer { message, refused };
+    }
+    message.metadata.authoritative = true;
+    let found = records(question, name, zone);
+    if found.exists {
+        message.add_answers(found.answers);
+        message.add_additionals(found.additionals);
+    } else {
+        message.metadata.response_code = ResponseCode::NXDomain;
+    }
+    if message.answers.is_empty() {
+        message.add_authorities(authority(name));
+    }
+    Answer {
+        message,
+        refused: None,
+    }
+}
+
+/// Whether a name is the server's to answer. A single word is: who tries search domains ends there.
+fn is_ours(name: &str) -> bool {
+    let within = |domain: &str| {
+        name.strip_suffix(domain)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    within(DOMAIN) || within(REVERSE) || !name.contains('.')
+}
+
+#[derive(Default)]
+struct Found {
+    exists: bool,
+    answers: Vec<Record>,
+    additionals: Vec<Record>,
+}
+
+fn records(question: &Query, name: &str, zone: &Zone) -> Found {
+    let kind = question.query_type();
+    if name.ends_with(REVERSE) {
+        return pointer(question, name, zone);
+    }
+    let mut found = Found::default();
+    let mut owner = question.name().clone();
+    let mut name = name.to_owned();
+    for _ in 0..ALIASES {
+        let Some(target) = zone.names.aliases.get(&name) else {
+            break;
+        };
+        let Ok(target) = Name::from_str(&format!("{target}.")) else {
+            break;
+        };
+        found.exists = true;
+        let alias = RData::CNAME(CNAME(target.clone()));
+        found.answers.push(Record::from_rdata(owner, TTL, alias));
+        if kind == RecordType::CNAME {
+            return found;
+        }
+        name = target.to_ascii().trim_end_matches('.').to_lowercase();
+        owner = target;
+    }
+    if let Some(addresses) = zone.names.addresses.get(&name) {
+        found.exists = true;
+        if matches!(kind, RecordType::A | RecordType::ANY) {
+            found.answers.extend(hosts(&owner, addresses));
+        }
+    }
+    if let Some(ports) = zone.names.ports.get(&name) {
+        found.exists = true;
+        if matches!(kind, RecordType::SRV | RecordType::ANY) {
+            services(&owner, ports, zone, &mut found);
+        }
+    }
+    found.exists |= has_below(zone, &name);
+    found
+}
+
+fn hosts(owner: &Name, addresses: &[Ipv4Addr]) -> Vec<Record> {
+    let addresses = addresses.iter();
+    addresses
+        .map(|address| Record::from_rdata(owner.clone(), TTL, RData::A(A(*address))))
+        .collect()
+}
+
+fn services(owner: &Name, ports: &[(String, u16)], zone: &Zone, found: &mut Found) {
+    for (target, port) in ports {
+        let Ok(host) = Name::from_str(&format!("{target}.")) else {
+            continue;
+        };
+        let service = RData::SRV(SRV::new(0, 100, *port, host.clone()));
+        found
+            .answers
+            .push(Record::from_rdata(owner.clone(), TTL, service));
+        let addresses = zone.names.addresses.get(target);
+        let addresses = addresses.map_or(&[][..], Vec::as_slice);
+        found.additionals.extend(hosts(&host, addresses));
+    }
+}
+
+/// Whether there are names below one that has nothing of its own.
+fn has_below(zone: &Zone, name: &str) -> bool {
+    let below = |known: &String| {
+        known
+            .strip_suffix(name)
+            .is_some_and(|rest| rest.ends_with('.'))
+    };
+    zone.names.addresses.keys().any(below) || zone.names.ports.keys().any(below)
+}
+
+/// The name of an address.
+fn pointer(question: &Query, name: &str, zone: &Zone) -> Found {
+    let mut found = Found::default();
+    let Some(target) = address(name).and_then(|address| zone.reverse.get(&address)) else {
+        return found;
+    };
+    found.exists = true;
+    if let Ok(target) = Name::from_str(&format!("{target}."))
+        && matches!(question.query_type(), RecordType::PTR | RecordType::ANY)
+    {
+        let pointer = RData::PTR(PTR(target));
+        let record = Record::from_rdata(question.name().clone(), TTL, pointer);
+        found.answers.push(record);
+    }
+    found
+}
+
+/// The address of a reverse name.
+fn address(name: &str) -> Option<Ipv4Addr> {
+    let digits = name.strip_suffix(REVERSE)?.strip_suffix('.')?;
+    let mut octets = digits.split('.').map(str::parse::<u8>);
+    let mut next = || octets.next()?.ok();
+    let reversed = [next()?, next()?, next()?, next()?];
+    let [d, c, b, a] = reversed;
+    octets.next().is_none().then(|| Ipv4Addr::new(a, b, c, d))
+}
+
+/// Who says that something is not there, and for how long.
+fn authority(name: &str) -> Option<Record> {
+    let zone = if name.ends_with(REVERSE) {
+        REVERSE
+    } else {
+        DOMAIN
+    };
+    let server = Name::from_str(&format!("ns.dns.{zone}.")).ok()?;
+    let zone = Name::from_str(&format!("{zone}.")).ok()?;
+    let times = (7200, 1800, 86_400);
+    let soa = SOA::new(server.clone(), server, 1, times.0, times.1, times.2, TTL);
+    Some(Record::from_rdata(zone, TTL, RData::SOA(soa)))
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::MessageType;
+
+    use super::*;
+
+    const WEB: &str = "web.shop.svc.cluster.local";
+
+    fn zone() -> Zone {
+        let pod = "web-0.all.shop.svc.cluster.local";
+        let [service, own] = [Ipv4Addr::new(10, 96, 0, 1), Ipv4Addr::new(10, 128, 1, 2)];
+        let addresses = [
+            (WEB, vec![service]),
+            ("all.shop.svc.cluster.local", vec![own]),
+            (pod, vec![own]),
+        ];
+        let aliases = [
+            ("out.shop.svc.cluster.local", "db.example.com"),
+            ("in.shop.svc.cluster.local", WEB),
+            ("loop.shop.svc.cluster.local", "loop.shop.svc.cluster.local"),
+        ];
+        Zone::new(CellNames {
+            addresses: addresses.map(|(name, of)| (name.to_owned(), of)).into(),
+            ports: [(format!("_http._tcp.{WEB}"), vec![(WEB.to_owned(), 80)])].into(),
+            aliases: aliases
+                .map(|(name, of)| (name.to_owned(), of.to_owned()))
+                .into(),
+        })
+    }
+
+    fn check(name: &str, kind: RecordType, code: ResponseCode, expected: &[&str]) {
+        let mut query = Message::new(7, MessageType::Query, OpCode::Query);
+        query.add_query(Query::query(Name::from_str(name).unwrap(), kind));
+        let given = answer(&query, &zone());
+        let found: Vec<_> = given
+            .message
+            .answers
+            .iter()
+            .map(|record| record.data.to_string())
+            .collect();
+        assert_eq!(given.message.metadata.response_code, code, "{name} {kind}");
+        assert_eq!(found, expected, "{name} {kind}");
+        let refused = code == ResponseCode::Refused;
+        assert_eq!(given.refused.is_some(), refused, "{name}");
+        let told = found.is_empty() && !refused;
+        assert_eq!(given.message.authorities.len(), usize::from(told), "{name}");
+    }
+
+    #[test]
+    fn names_of_the_cell_are_answered() {
+        use ResponseCode::NoError;
+        check(
+            "Web.shop.svc.cluster.local.",
+            RecordType::A,
+            NoError,
+            &["10.96.0.1"],
+        );
+        check(WEB, RecordType::AAAA, NoError, &[]);
+        check("shop.svc.cluster.local", RecordType::A, NoError, &[]);
+        let http = format!("_http._tcp.{WEB}");
+        check(
+            &http,
+            RecordType::SRV,
+            NoError,
+            &[&format!("0 100 80 {WEB}.")],
+        );
+        check(&http, RecordType::A, NoError, &[]);
+        let alias = format!("{WEB}.");
+        check(
+            "in.shop.svc.cluster.local",
+            RecordType::A,
+            NoError,
+            &[&alias, "10.96.0.1"],
+        );
+        check(
+            "out.shop.svc.cluster.local",
+            RecordType::A,
+            NoError,
+            &["db.example.com."],
+        );
+    }
+
+    #[test]
+    fn aliases_end() {
+        let itself = "loop.shop.svc.cluster.local.";
+        check(
+            itself,
+            RecordType::A,
+            ResponseCode::NoError,
+            &[itself; ALIASES],
+        );
+    }
+
+    #[test]
+    fn addresses_have_the_name_of_their_pod_or_service() {
+        use ResponseCode::{NXDomain, NoError};
+        let pod = "web-0.all.shop.svc.cluster.local.";
+        check("2.1.128.10.in-addr.arpa", RecordType::PTR, NoError, &[pod]);
+        let service = format!("{WEB}.");
+        check(
+            "1.0.96.10.in-addr.arpa.",
+            RecordType::PTR,
+            NoError,
+            &[&service],
+        );
+        check("1.0.0.127.in-addr.arpa", RecordType::PTR, NXDomain, &[]);
+        check("1.1.0.96.10.in-addr.arpa", RecordType::PTR, NXDomain, &[]);
+    }
+
+    #[test]
+    fn what_the_cell_does_not_have_does_not_exist_and_the_rest_is_refused() {
+        use ResponseCode::{NXDomain, Refused};
+        check("other.shop.svc.cluster.local", RecordType::A, NXDomain, &[]);
+        check(
+            "example.com.shop.svc.cluster.local",
+            RecordType::A,
+            NXDomain,
+            &[],
+        );
+        check("redis", RecordType::A, NXDomain, &[]);
+        check("example.com.", RecordType::A, Refused, &[]);
+        check("secret.notcluster.local", RecordType::TXT, Refused, &[]);
+    }
+}

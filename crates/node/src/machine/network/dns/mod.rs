@@ -1,0 +1,168 @@
+//! The name server of a cell: answers for the cell's names from memory, and for nothing else.
+
+mod answer;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use hickory_proto::op::{Message, MessageType};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UdpSocket},
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use self::answer::Zone;
+use crate::machine::{Attempt, CellNames, Refused};
+
+const PORT: u16 = 53;
+/// Longest answer over UDP without EDNS.
+const UDP_LIMIT: usize = 512;
+/// Longest answer over UDP with it, whatever a client says it takes.
+const EDNS_LIMIT: usize = 1232;
+/// TCP connections served at once.
+const CONNECTIONS: usize = 64;
+/// How long a TCP connection may be silent.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whom the server tells of names that it refused.
+pub(super) type Tell = mpsc::Sender<Refused>;
+
+/// What both ways of asking share.
+#[derive(Debug, Clone)]
+struct Shared {
+    zone: Arc<RwLock<Zone>>,
+    tell: Tell,
+}
+
+/// A running name server; it ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Server {
+    zone: Arc<RwLock<Zone>>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Server {
+    /// Starts answering at an address of this machine.
+    pub(super) async fn start(address: Ipv4Addr, names: CellNames, tell: Tell) -> io::Result<Self> {
+        let udp = UdpSocket::bind((address, PORT)).await?;
+        let tcp = TcpListener::bind((address, PORT)).await?;
+        let zone = Arc::new(RwLock::new(Zone::new(names)));
+        let shared = Shared {
+            zone: Arc::clone(&zone),
+            tell,
+        };
+        let tasks = [
+            tokio::spawn(serve_udp(udp, shared.clone())),
+            tokio::spawn(serve_tcp(tcp, shared)),
+        ];
+        Ok(Self { zone, tasks })
+    }
+
+    /// Answers with these names from now on.
+    pub(super) fn set(&self, names: CellNames) {
+        *self.zone.write().unwrap_or_else(PoisonError::into_inner) = Zone::new(names);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn serve_udp(socket: UdpSocket, shared: Shared) {
+    let mut buffer = vec![0; 4096];
+    loop {
+        // An error of one packet (an unreachable client) is not the end.
+        let Ok((length, client)) = socket.recv_from(&mut buffer).await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        if let Some(reply) = reply(&buffer[..length], &shared, client, true) {
+            // A client that went away asks again.
+            let _unheard = socket.send_to(&reply, client).await;
+        }
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, shared: Shared) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else {
+            return;
+        };
+        let Ok((stream, client)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            // A broken conversation ends; the client asks again.
+            let _ended = converse(stream, client, &shared).await;
+            drop(place);
+        });
+    }
+}
+
+async fn converse(mut stream: TcpStream, client: SocketAddr, shared: &Shared) -> io::Result<()> {
+    loop {
+        let length = timeout(PATIENCE, stream.read_u16()).await??;
+        let mut query = vec![0; length.into()];
+        timeout(PATIENCE, stream.read_exact(&mut query)).await??;
+        let Some(reply) = reply(&query, shared, client, false) else {
+            return Ok(());
+        };
+        let length = u16::try_from(reply.len()).map_err(io::Error::other)?;
+        stream.write_u16(length).await?;
+        stream.write_all(&reply).await?;
+    }
+}
+
+/// The answer to a query, or nothing when it is not worth one.
+fn reply(query: &[u8], shared: &Shared, client: SocketAddr, datagram: bool) -> Option<Vec<u8>> {
+    let query = Message::from_vec(query).ok()?;
+    if query.metadata.message_type != MessageType::Query {
+        return None;
+    }
+    let zone = shared.zone.read().unwrap_or_else(PoisonError::into_inner);
+    let answer = answer::answer(&query, &zone);
+    drop(zone);
+    if let (Some(name), IpAddr::V4(pod)) = (answer.refused, client.ip()) {
+        let attempt = Attempt::Name { name };
+        // When too much is refused, some of it is not told.
+        let _full = shared.tell.try_send(Refused::once(pod, attempt));
+    }
+    let bytes = answer.message.to_vec().ok()?;
+    let offered = query.edns.as_ref().map(|_| query.max_payload());
+    let limit = offered.map_or(UDP_LIMIT, |offered| {
+        usize::from(offered).clamp(UDP_LIMIT, EDNS_LIMIT)
+    });
+    if datagram && bytes.len() > limit {
+        answer.message.truncate().to_vec().ok()
+    } else {
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_gets_no_answer() {
+        let (tell, _told) = mpsc::channel(1);
+        let zone = Arc::default();
+        let client = SocketAddr::from(([10, 1, 0, 2], 4000));
+        let shared = Shared { zone, tell };
+        assert_eq!(reply(b"nonsense", &shared, client, true), None);
+    }
+}

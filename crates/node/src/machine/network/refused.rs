@@ -1,0 +1,265 @@
+//! What is refused: the kernel writes about packets, name servers tell names, and once in a while the
+//! platform is told what was new, how often.
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::StreamExt as _;
+use nlink::{
+    Connection,
+    netlink::{Nflog, nflog::NflogPacket},
+};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+
+use super::{
+    kernel::{REPORTS, SNIPPET, Sender, protocol},
+    table::Reason,
+};
+use crate::machine::{Attempt, Flow, Refused};
+
+/// Takes what was refused.
+pub(super) type Tell = Box<dyn Fn(Vec<Refused>) + Send + Sync>;
+
+/// How long what is refused is gathered.
+const GATHER: Duration = Duration::from_millis(500);
+/// How long what was told is not told again.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Different attempts that are remembered, of all pods and of one.
+const MOST: usize = 2048;
+const MOST_OF_ONE: usize = 32;
+/// Names that wait to be counted.
+const NAMES: usize = 256;
+
+/// Watches what is refused; ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Watch {
+    names: mpsc::Sender<Refused>,
+    links: Arc<Mutex<Links>>,
+    task: JoinHandle<()>,
+}
+
+/// Whose link has which number.
+type Links = BTreeMap<u32, Ipv4Addr>;
+
+impl Watch {
+    /// Starts watching.
+    pub(super) async fn start(tell: Tell) -> nlink::Result<Self> {
+        let reports = Connection::<Nflog>::new()?;
+        reports.bind_group(REPORTS, SNIPPET).await?;
+        let (names, told) = mpsc::channel(NAMES);
+        let links = Arc::new(Mutex::default());
+        let task = tokio::spawn(watch(reports, told, Arc::clone(&links), tell));
+        Ok(Self { names, links, task })
+    }
+
+    /// Where names are told.
+    pub(super) fn names(&self) -> mpsc::Sender<Refused> {
+        self.names.clone()
+    }
+
+    /// Learns whose link it is.
+    pub(super) fn add_link(&self, sender: &Sender) {
+        if let Ok(number) = nix::net::if_::if_nametoindex(sender.link.as_str()) {
+            let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+            links.insert(number, sender.address);
+        }
+    }
+
+    /// Forgets a link.
+    pub(super) fn remove_link(&self, sender: &Sender) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|_, address| *address != sender.address);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn watch(
+    reports: Connection<Nflog>,
+    mut names: mpsc::Receiver<Refused>,
+    links: Arc<Mutex<Links>>,
+    tell: Tell,
+) {
+    let mut packets = reports.events().await;
+    let mut gathered = Gathered::default();
+    let mut due = None;
+    loop {
+        let now = tokio::select! {
+            packet = packets.next() => match packet {
+                Some(Ok(packet)) => {
+                    let links = links.lock().unwrap_or_else(PoisonError::into_inner);
+                    let refused = read(&packet, &links);
+                    drop(links);
+                    let now = Instant::now();
+                    if let Some(refused) = refused {
+                        gathered.add(refused, now);
+                    }
+                    now
+                }
+                // More than fitted was written; what was lost is not counted.
+                Some(Err(_)) => continue,
+                None => return,
+            },
+            name = names.recv() => match name {
+                Some(name) => {
+                    let now = Instant::now();
+                    gathered.add(name, now);
+                    now
+                }
+                None => return,
+            },
+            now = at(due) => {
+                let news = gathered.take(now);
+                if !news.is_empty() {
+                    tell(news);
+                }
+                now
+            }
+        };
+        due = gathered.due().map(|due| due.max(now));
+    }
+}
+
+async fn at(due: Option<Instant>) -> Instant {
+    match due {
+        Some(due) => {
+            tokio::time::sleep_until(due).await;
+            Instant::now()
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// What a packet that the kernel writes about says.
+fn read(packet: &NflogPacket, links: &Links) -> Option<Refused> {
+    let bytes = packet.payload.as_slice();
+    let address = |at: usize| {
+        let octets: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(Ipv4Addr::from(octets))
+    };
+    let (source, destination) = (address(12)?, address(16)?);
+    let protocol = protocol(*bytes.get(9)?);
+    let header = usize::from(bytes.first()? & 0x0f) * 4;
+    let port = protocol
+        .and_then(|_| bytes.get(header + 2..header + 4)?.try_into().ok())
+        .map_or(0, u16::from_be_bytes);
+    let flow = |peer| Flow {
+        peer,
+        protocol,
+        port,
+    };
+    Some(match Reason::of(packet.prefix.as_deref()?)? {
+        Reason::Egress => Refused::once(source, Attempt::Egress(flow(destination))),
+        Reason::Ingress => Refused::once(destination, Attempt::Ingress(flow(source))),
+        Reason::Source => {
+            let pod = *links.get(&packet.indev?)?;
+            Refused::once(pod, Attempt::Forged { source })
+        }
+    })
+}
+
+/// What was refused and when it was told.
+#[derive(Debug, Default)]
+struct Gathered {
+    attempts: BTreeMap<(Ipv4Addr, Attempt), Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    /// How often since it was told.
+    count: u32,
+    /// When it may be told.
+    due: Instant,
+}
+
+impl Gathered {
+    /// Counts something, unless there is too much else.
+    fn add(&mut self, refused: Refused, now: Instant) {
+        let pod = refused.pod;
+        let key = (pod, refused.attempt);
+        if let Some(seen) = self.attempts.get_mut(&key) {
+            seen.count = seen.count.saturating_add(refused.count);
+            return;
+        }
+        let of_one = self.attempts.keys().filter(|(of, _)| *of == pod).count();
+        if self.attempts.len() < MOST && of_one < MOST_OF_ONE {
+            let seen = Seen {
+                count: refused.count,
+                due: now + GATHER,
+            };
+            self.attempts.insert(key, seen);
+        }
+    }
+
+    /// When there is something to tell or to forget.
+    fn due(&self) -> Option<Instant> {
+        self.attempts.values().map(|seen| seen.due).min()
+    }
+
+    /// What there is to tell; what was silent since it was told is forgotten.
+    fn take(&mut self, now: Instant) -> Vec<Refused> {
+        let mut news = Vec::new();
+        self.attempts.retain(|(pod, attempt), seen| {
+            if seen.due > now {
+                return true;
+            }
+            if seen.count > 0 {
+                news.push(Refused {
+                    pod: *pod,
+                    attempt: attempt.clone(),
+                    count: seen.count,
+                });
+            }
+            let goes_on = seen.count > 0;
+            (seen.count, seen.due) = (0, now + SILENCE);
+            goes_on
+        });
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(pod: u8, name: &str) -> Refused {
+        let attempt = Attempt::Name { name: name.into() };
+        Refused::once(Ipv4Addr::new(10, 0, 0, pod), attempt)
+    }
+
+    #[test]
+    fn what_goes_on_is_told_again_after_a_while() {
+        let (mut gathered, start) = (Gathered::default(), Instant::now());
+        gathered.add(name(1, "a"), start);
+        gathered.add(name(1, "a"), start);
+        assert_eq!(gathered.take(start), []);
+        let told = gathered.take(gathered.due().unwrap());
+        assert_eq!(told.iter().map(|one| one.count).collect::<Vec<_>>(), [2]);
+        gathered.add(name(1, "a"), start);
+        let again = gathered.due().unwrap();
+        assert!(again >= start + SILENCE, "not at once");
+        assert_eq!(gathered.take(again), [name(1, "a")]);
+        assert_eq!(gathered.take(gathered.due().unwrap()), []);
+        assert_eq!(gathered.due(), None, "forgotten");
+    }
+
+    #[test]
+    fn one_pod_leaves_room_for_others() {
+        let (mut gathered, now) = (Gathered::default(), Instant::now());
+        for number in 0..10 * MOST_OF_ONE {
+            gathered.add(name(1, &number.to_string()), now);
+        }
+        gathered.add(name(2, "a"), now);
+        let told = gathered.take(now + GATHER);
+        assert_eq!(told.len(), MOST_OF_ONE + 1);
+        assert!(told.contains(&name(2, "a")));
+    }
+}
