@@ -40,6 +40,7 @@ fn main() {
         }
         ["write", path] => std::fs::write(path, "written").unwrap(),
         ["fill", path, megabytes] => fill(path, megabytes.parse().unwrap()),
+        ["fork"] => fork_on(),
         ["env", name] => println!("{}", std::env::var(name).unwrap()),
         ["until-asked"] => until_asked(),
         ["echo"] => echo(),
@@ -87,6 +88,20 @@ fn call(number: i64, argument: u64) {
 fn fill(path: &str, megabytes: usize) {
     let written = std::fs::write(path, vec![1; megabytes << 20]);
     println!("{:?}", written.map_err(|error| error.kind()).unwrap_err());
+}
+
+unsafe extern "C" {
+    fn fork() -> i32;
+}
+
+/// Makes processes that make processes, for ever.
+fn fork_on() {
+    loop {
+        // SAFETY: it has a single thread, and does nothing but this afterwards.
+        if unsafe { fork() } < 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 /// Says what it reads, and when that is over.

@@ -11,6 +11,7 @@
 )]
 
 mod containers;
+mod faults;
 mod hosts;
 mod leftovers;
 mod matrix;
@@ -91,6 +92,8 @@ fn run(folder: &Path) {
         world.machine.apply_network(&world::plan()).await.unwrap();
         world.limits_hold().await;
         say(&format!("{name}: limits"));
+        world.others_do_not_notice().await;
+        say(&format!("{name}: faults"));
         world.commands_and_probes().await;
         say(&format!("{name}: commands and probes"));
         world.commands_are_talked_to().await;

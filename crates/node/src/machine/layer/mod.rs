@@ -3,6 +3,7 @@
 //! An archive comes from outside: its paths and links stay inside the layer's folder, its size is
 //! bounded, and device files are refused.
 
+mod room;
 mod target;
 
 use std::{
@@ -16,11 +17,13 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use tar::Archive;
 
-use self::target::Target;
+use self::{room::Room, target::Target};
 use super::LayerSource;
 
 /// Longest archive, unpacked.
 const LONGEST: u64 = 16 << 30;
+/// What stays free of a disk, for everything else that is on it.
+const RESERVE: u64 = 64 << 20;
 /// Most entries of an archive.
 const MOST: usize = 1_000_000;
 
@@ -58,6 +61,16 @@ pub(super) fn unpack(
     layers: &Path,
     owners: Owners,
 ) -> Result<PathBuf, Error> {
+    unpack_within(source, layers, owners, (LONGEST, RESERVE))
+}
+
+/// The same, with as much room as is given, and as much to leave.
+fn unpack_within(
+    source: &LayerSource,
+    layers: &Path,
+    owners: Owners,
+    (longest, reserve): (u64, u64),
+) -> Result<PathBuf, Error> {
     let name = digest_name(&source.diff_id)?;
     let folder = layers.join(name);
     if folder.is_dir() {
@@ -66,7 +79,12 @@ pub(super) fn unpack(
     let temporary = layers.join(format!(".{name}"));
     remove(&temporary)?;
     fs::create_dir_all(&temporary)?;
-    let outcome = fill(source, &temporary, owners);
+    let target = Target {
+        root: &temporary,
+        owners,
+        room: Room::new(&temporary, longest, reserve),
+    };
+    let outcome = fill(source, &target);
     match outcome {
         Ok(()) => {
             fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755))?;
@@ -96,7 +114,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn fill(source: &LayerSource, root: &Path, owners: Owners) -> Result<(), Error> {
+fn fill(source: &LayerSource, target: &Target<'_>) -> Result<(), Error> {
     let file = BufReader::new(File::open(&source.blob)?);
     let plain: Box<dyn Read> = if source.gzip {
         Box::new(MultiGzDecoder::new(file))
@@ -109,7 +127,6 @@ fn fill(source: &LayerSource, root: &Path, owners: Owners) -> Result<(), Error> 
     };
     {
         let mut archive = Archive::new(&mut reader);
-        let target = Target { root, owners };
         for (count, entry) in archive.entries()?.enumerate() {
             if count >= MOST {
                 return Err(Error::TooLong);
@@ -193,6 +210,14 @@ mod tests {
         }
 
         fn unpack(self, gzip: bool) -> (tempfile::TempDir, Result<PathBuf, Error>) {
+            self.unpack_within(gzip, (LONGEST, 0))
+        }
+
+        fn unpack_within(
+            self,
+            gzip: bool,
+            room: (u64, u64),
+        ) -> (tempfile::TempDir, Result<PathBuf, Error>) {
             let bytes = self.archive.into_inner().unwrap();
             let hash = Sha256::digest(&bytes);
             let diff_id = hash
@@ -212,7 +237,8 @@ mod tests {
                 gzip,
                 diff_id,
             };
-            let outcome = unpack(&source, &self.folder.path().join("layers"), MINE);
+            let layers = self.folder.path().join("layers");
+            let outcome = unpack_within(&source, &layers, MINE, room);
             (self.folder, outcome)
         }
     }
@@ -254,6 +280,35 @@ mod tests {
         assert!(refused(hard).contains("leaves the layer"));
         let device = Fixture::new().entry(EntryType::Char, "dev/mem", "", "");
         assert!(refused(device).contains("device"));
+    }
+
+    #[test]
+    fn a_small_archive_may_not_become_a_large_layer() {
+        let fails = |fixture: Fixture, room, problem: &str| {
+            let (folder, outcome) = fixture.unpack_within(true, room);
+            let error = outcome.unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+            let left = fs::read_dir(folder.path().join("layers")).unwrap().count();
+            assert_eq!(left, 0, "nothing is left of {error}");
+        };
+        let zeros = "\0".repeat(3 << 20);
+        let bomb = || Fixture::new().file("a", &zeros).file("b", &zeros);
+        fails(bomb(), (4 << 20, 0), "more than layers may have");
+        fails(bomb(), (LONGEST, u64::MAX), "no space left");
+        // Holes take no place in the archive, but they do on the disk.
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_path("holes").unwrap();
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.realsize = *b"00400000000\0";
+        gnu.sparse[0].offset = *b"00400000000\0";
+        gnu.sparse[0].numbytes = *b"00000000000\0";
+        header.set_cksum();
+        let mut holes = Fixture::new();
+        holes.archive.append(&header, io::empty()).unwrap();
+        fails(holes, (4 << 20, 0), "more than layers may have");
     }
 
     #[test]

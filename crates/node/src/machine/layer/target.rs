@@ -16,7 +16,7 @@ use std::{
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use tar::{Entry, EntryType};
 
-use super::{Error, Owners, remove};
+use super::{Error, Owners, remove, room::Room};
 
 /// Most links followed on the way to one path.
 const MOST_LINKS: usize = 40;
@@ -29,6 +29,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 pub(super) struct Target<'a> {
     pub(super) root: &'a Path,
     pub(super) owners: Owners,
+    pub(super) room: Room<'a>,
 }
 
 impl Target<'_> {
@@ -121,7 +122,7 @@ impl Target<'_> {
         }
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                write_file(entry, path)?;
+                self.write_file(entry, path)?;
             }
             EntryType::Link => return self.hard_link(entry, path),
             EntryType::Symlink => symlink(link_target(entry)?, path)?,
@@ -131,6 +132,15 @@ impl Target<'_> {
             _ => return Ok(()),
         }
         self.dress(entry, kind, path)
+    }
+
+    fn write_file<R: Read>(&self, entry: &mut Entry<'_, R>, path: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        self.room.copy(entry, &mut file)
     }
 
     fn hard_link<R: Read>(&self, entry: &Entry<'_, R>, path: &Path) -> io::Result<()> {
@@ -204,15 +214,6 @@ fn hide(folder: &Path, name: &[u8]) -> io::Result<()> {
     let path = folder.join(OsStr::from_bytes(name));
     remove(&path)?;
     Ok(mknod(&path, SFlag::S_IFCHR, Mode::empty(), makedev(0, 0))?)
-}
-
-fn write_file<R: Read>(entry: &mut Entry<'_, R>, path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    io::copy(entry, &mut file).map(|_| ())
 }
 
 fn link_target<R: Read>(entry: &Entry<'_, R>) -> io::Result<PathBuf> {
