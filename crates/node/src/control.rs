@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use tokio::{
@@ -26,8 +27,11 @@ use crate::{
     },
     service::{address, matches_all, selects, slice},
     workload::{cronjob, deployment, job, replicaset, statefulset},
-    write::Decision,
+    write::{Decision, Write},
 };
+
+/// How many new objects are made at once: the API writes them to the disk together.
+const TOGETHER: usize = 16;
 
 /// Something to look at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -525,9 +529,21 @@ fn tried(work: &Work, error: &(dyn std::error::Error + 'static)) {
     tracing::debug!(?work, error, "tries again");
 }
 
+/// New objects of one decision are made together; everything else in its order.
 async fn execute(context: &Context, decision: &Decision) -> kube::Result<()> {
-    for write in &decision.writes {
-        context.executor.run(write).await?;
+    let together = |one: &Write| matches!(one, Write::Create(..) | Write::Notice(_));
+    let groups = decision
+        .writes
+        .chunk_by(|one, next| together(one) && together(next));
+    for group in groups {
+        let runs: Vec<_> = group
+            .iter()
+            .map(|write| context.executor.run(write))
+            .collect();
+        stream::iter(runs)
+            .buffer_unordered(TOGETHER)
+            .try_collect::<()>()
+            .await?;
     }
     Ok(())
 }

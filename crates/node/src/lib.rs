@@ -51,7 +51,6 @@ use self::{
     index::Shared,
     machine::Machine,
     network::Network,
-    notice::Recorder,
     pod::{spec::Folders, worker::Context},
     service::network::Proxies,
     watch::Feed,
@@ -126,7 +125,7 @@ impl Node {
         settings: Settings,
     ) -> Self {
         let (index, stop) = (Shared::default(), CancellationToken::new());
-        let recorder = Recorder::new(client.clone(), &settings.node_name);
+        let (recorder, writer) = notice::recorder(client.clone(), &settings.node_name);
         let (sender, changes) = mpsc::unbounded_channel();
         let executor = Executor::new(client.clone(), index.clone(), recorder, sender.clone());
         let Settings {
@@ -163,13 +162,10 @@ impl Node {
             stop: stop.clone(),
         };
         let mut watches = watch_all(&feed, &context);
-        let announced = node::Announced {
-            name: name.clone(),
-            info,
-            max_pods,
-        };
+        let announced = node::Announced::new(&name, info, max_pods);
         watches.spawn(node::keep(client.clone(), announced, pressed));
         watches.spawn(keeper.run());
+        watches.spawn(writer.run());
         let control = Control::new(context, changes, events, stop.clone());
         let (tell, ended) = signal::channel(None);
         let mut main = JoinSet::new();

@@ -88,6 +88,17 @@ pub struct Announced {
     pub max_pods: u32,
 }
 
+impl Announced {
+    /// What a node of this name says.
+    pub fn new(name: &str, info: Info, max_pods: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            info,
+            max_pods,
+        }
+    }
+}
+
 /// Keeps the Node object, for ever. What `pressure` says of its disk is told at once.
 pub async fn keep(
     client: Client,

@@ -1,6 +1,6 @@
 //! Kubernetes Events: what happened to an object, told once and counted when it happens again.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -12,12 +12,15 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::mpsc;
 
 use crate::index::Kept;
 
 /// How many different events are remembered for counting.
 const REMEMBERED: usize = 4096;
+
+/// How many may wait to be written.
+const WAITING: usize = 8192;
 
 /// What happened to an object.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,37 +95,60 @@ fn reference<K: Kept>(object: &K) -> ObjectReference {
     }
 }
 
-/// Writes notices as Events.
+/// Takes notices. Whoever has something to tell does not wait until it is written.
 #[derive(Clone)]
 pub struct Recorder {
+    sender: mpsc::Sender<Notice>,
+}
+
+/// Writes what a recorder takes as Events.
+pub struct Writer {
     client: Client,
     host: String,
-    known: Arc<Mutex<BTreeMap<String, (String, i32)>>>,
+    notices: mpsc::Receiver<Notice>,
+    known: BTreeMap<String, (String, i32)>,
+}
+
+/// A recorder that speaks for the node `host`, and who writes what it takes.
+pub fn recorder(client: Client, host: &str) -> (Recorder, Writer) {
+    let (sender, notices) = mpsc::channel(WAITING);
+    let writer = Writer {
+        client,
+        host: host.to_owned(),
+        notices,
+        known: BTreeMap::new(),
+    };
+    (Recorder { sender }, writer)
 }
 
 impl Recorder {
-    /// A recorder that speaks for the node `host`.
-    pub fn new(client: Client, host: &str) -> Self {
-        Self {
-            client,
-            host: host.to_owned(),
-            known: Arc::default(),
+    /// Takes a notice. An event is a courtesy: when there are too many, or it cannot be written, the
+    /// log has it.
+    pub fn record(&self, notice: &Notice) {
+        if self.sender.try_send(notice.clone()).is_err() {
+            let Notice {
+                reason, message, ..
+            } = notice;
+            tracing::debug!(reason, message, "an event too many");
+        }
+    }
+}
+
+impl Writer {
+    /// Writes until nobody can tell anything any more.
+    pub async fn run(mut self) {
+        while let Some(notice) = self.notices.recv().await {
+            if let Err(error) = self.write(&notice).await {
+                tracing::debug!(%error, reason = notice.reason, message = notice.message, "event");
+            }
         }
     }
 
-    /// Tells a notice. An event is a courtesy: when it cannot be written, the log has it.
-    pub async fn record(&self, notice: &Notice) {
-        if let Err(error) = self.write(notice).await {
-            tracing::debug!(%error, reason = notice.reason, message = notice.message, "event");
-        }
-    }
-
-    async fn write(&self, notice: &Notice) -> kube::Result<()> {
+    async fn write(&mut self, notice: &Notice) -> kube::Result<()> {
         let namespace = notice.object.namespace.as_deref().unwrap_or("default");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let now = Timestamp::now();
-        let mut known = self.known.lock().await;
-        if let Some((name, count)) = known.get_mut(&notice.identity()) {
+        if let Some((name, count)) = self.known.get_mut(&notice.identity()) {
             *count = count.saturating_add(notice.times);
             let patch = json!({"count": *count, "lastTimestamp": Time(now)});
             let done = api
@@ -132,13 +158,13 @@ impl Recorder {
                 return done.map(|_| ());
             }
         }
-        if known.len() >= REMEMBERED {
-            known.clear();
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
         }
         let event = self.event(notice, namespace, now);
         let name = event.metadata.name.clone().unwrap_or_default();
         api.create(&PostParams::default(), &event).await?;
-        known.insert(notice.identity(), (name, notice.times));
+        self.known.insert(notice.identity(), (name, notice.times));
         Ok(())
     }
 

@@ -141,8 +141,8 @@ impl Executor {
     }
 
     /// Records a notice; what cannot be recorded is only logged, since nothing depends on it.
-    pub async fn notice(&self, notice: &Notice) {
-        self.recorder.record(notice).await;
+    pub fn notice(&self, notice: &Notice) {
+        self.recorder.record(notice);
     }
 
     /// Does one write; whom its result concerns is told like of any other change.
@@ -181,7 +181,7 @@ impl Executor {
             }
             Write::Delete { target, uid, grace } => self.delete(target, uid, *grace).await,
             Write::Notice(notice) => {
-                self.notice(notice).await;
+                self.notice(notice);
                 Ok(())
             }
         }

@@ -75,8 +75,8 @@ impl Effect {
         Report::Nothing
     }
 
-    async fn tell(&self, notice: Notice) {
-        self.context.executor.notice(&notice).await;
+    fn tell(&self, notice: &Notice) {
+        self.context.executor.notice(notice);
     }
 
     fn about(&self, name: &str, notice: Notice) -> Notice {
@@ -103,7 +103,7 @@ impl Effect {
         let result = self.make_sandbox().await;
         if let Err(message) = &result {
             let notice = Notice::warning(&*self.pod, "FailedCreatePodSandBox", message);
-            self.tell(notice).await;
+            self.tell(&notice);
         }
         Report::Sandbox(result)
     }
@@ -145,8 +145,7 @@ impl Effect {
             Ok(Err(error)) => format!("writing volumes: {error}"),
             Err(error) => format!("writing volumes: {error}"),
         };
-        self.tell(Notice::warning(&*self.pod, "FailedMount", &problem))
-            .await;
+        self.tell(&Notice::warning(&*self.pod, "FailedMount", &problem));
         Report::Volumes(Err(problem))
     }
 
@@ -188,7 +187,7 @@ impl Effect {
                 Notice::warning(&*self.pod, "Failed", message)
             }
         };
-        self.tell(self.about(name, notice)).await;
+        self.tell(&self.about(name, notice));
         result
     }
 
@@ -221,7 +220,7 @@ impl Effect {
         let mut result = self.begin(name, id).await;
         if result.is_ok() {
             let notice = Notice::normal(&*self.pod, "Started", format!("Started container {name}"));
-            self.tell(self.about(name, notice)).await;
+            self.tell(&self.about(name, notice));
             result = self.started(name, id).await.map_err(StartFailure::Hook);
         }
         let notice = match &result {
@@ -233,7 +232,7 @@ impl Effect {
                 Notice::warning(&*self.pod, "FailedPostStartHook", message)
             }
         };
-        self.tell(self.about(name, notice)).await;
+        self.tell(&self.about(name, notice));
         result
     }
 
@@ -285,7 +284,7 @@ impl Effect {
 
     async fn stop(&self, name: String, id: String, grace: i64, why: String) -> Report {
         let notice = Notice::normal(&*self.pod, "Killing", why);
-        self.tell(self.about(&name, notice)).await;
+        self.tell(&self.about(&name, notice));
         let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
         let begun = Instant::now();
         let hook = spec_of(&self.pod, &name)
@@ -294,7 +293,7 @@ impl Effect {
             let done = tokio::time::timeout(grace, self.hook(&name, &id, hook, grace)).await;
             if let Ok(Err(message)) = done {
                 let notice = Notice::warning(&*self.pod, "FailedPreStopHook", message);
-                self.tell(self.about(&name, notice)).await;
+                self.tell(&self.about(&name, notice));
             }
         }
         let rest = grace.saturating_sub(begun.elapsed());
@@ -376,7 +375,7 @@ impl Effect {
         if let Err(reason) = &result {
             let message = format!("{} probe failed: {reason}", which.name());
             let notice = Notice::warning(&*self.pod, "Unhealthy", message);
-            self.tell(self.about(name, notice)).await;
+            self.tell(&self.about(name, notice));
         }
         result
     }

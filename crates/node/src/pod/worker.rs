@@ -175,7 +175,7 @@ impl Worker {
     #[tracing::instrument(name = "pod", skip_all, fields(pod = %self.key))]
     async fn round(&mut self, pod: &Arc<Pod>, effects: &mut JoinSet<Report>) -> Option<Timestamp> {
         let now = clock();
-        self.admit(pod, now).await;
+        self.admit(pod, now);
         let inputs = self.inputs(pod, now);
         let plan = decide::decide(&inputs, &self.runtime);
         for action in plan.actions {
@@ -210,7 +210,7 @@ impl Worker {
     }
 
     /// Takes the pod: once, with the reasons why it cannot run here.
-    async fn admit(&mut self, pod: &Pod, now: Timestamp) {
+    fn admit(&mut self, pod: &Pod, now: Timestamp) {
         if self.runtime.started.is_none() {
             self.runtime.started = Some(now);
             let refused = admit::refuse(&self.context.index.read(), pod);
@@ -226,7 +226,7 @@ impl Worker {
                     ),
                 ),
             };
-            self.context.executor.notice(&notice).await;
+            self.context.executor.notice(&notice);
         }
         let deadline = pod
             .spec

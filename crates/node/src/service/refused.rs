@@ -55,7 +55,7 @@ pub async fn tell(
         };
         for notice in notices {
             if let Some(notice) = told.admit(notice) {
-                executor.notice(&notice).await;
+                executor.notice(&notice);
             }
         }
     }
