@@ -3,10 +3,11 @@
 #![no_main]
 
 /// Every crate's targets.
-const ALL: [&[(&str, fn(&[u8]))]; 3] = [
+const ALL: [&[(&str, fn(&[u8]))]; 4] = [
     choreo_template::fuzzing::TARGETS,
     choreo_compiler::fuzzing::TARGETS,
     choreo_apiserver::fuzzing::TARGETS,
+    choreo_node::fuzzing::TARGETS,
 ];
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

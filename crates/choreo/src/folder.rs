@@ -162,6 +162,11 @@ impl Folder {
         self.root.join("machine")
     }
 
+    /// What certifies the names of the gateways.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.root.join("authority")
+    }
+
     /// Where the gateway keeps its configuration.
     pub(crate) fn gateway(&self) -> PathBuf {
         self.root.join("gateway")

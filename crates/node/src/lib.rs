@@ -7,6 +7,8 @@
 pub mod claim;
 pub mod control;
 pub mod disk;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod gateway;
 pub mod image;
 pub mod index;

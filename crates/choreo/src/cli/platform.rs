@@ -20,6 +20,9 @@ pub(crate) struct Up {
     /// Port of the gateway for requests from outside
     #[arg(long, default_value_t = 19080, value_name = "PORT")]
     pub(crate) gateway_port: u16,
+    /// Port of the gateway for requests from outside over TLS; without it when it is in use
+    #[arg(long, default_value_t = 19443, value_name = "PORT")]
+    pub(crate) gateway_tls_port: u16,
     /// Port of the gateway for requests from the organisation
     #[arg(long, default_value_t = 19081, value_name = "PORT")]
     pub(crate) internal_gateway_port: u16,

@@ -110,15 +110,25 @@ fn settings(folder: &Folder, args: &Up) -> Result<Settings> {
         let message = format!("there is no Envoy at {}", envoy.display());
         return Err(Failure::new(Exit::Machine, message).hint("name another with --envoy"));
     }
-    if args.gateway_port == args.internal_gateway_port {
-        let message = format!("both gateways cannot listen on port {}", args.gateway_port);
-        return Err(Failure::new(Exit::Usage, message)
-            .hint("give them different ports: --gateway-port, --internal-gateway-port"));
+    let ports = [
+        args.gateway_port,
+        args.gateway_tls_port,
+        args.internal_gateway_port,
+    ];
+    for (number, port) in ports.iter().enumerate() {
+        if ports.iter().skip(number + 1).any(|other| other == port) {
+            let message = format!("both gateways cannot listen on port {port}");
+            return Err(Failure::new(Exit::Usage, message).hint(
+                "give them different ports: --gateway-port, --gateway-tls-port, \
+                 --internal-gateway-port",
+            ));
+        }
     }
     Ok(Settings {
         folder: folder.clone(),
         listen: args.listen,
         gateway_port: args.gateway_port,
+        gateway_tls_port: args.gateway_tls_port,
         internal_gateway_port: args.internal_gateway_port,
         // The process in the background is elsewhere.
         envoy: std::path::absolute(&envoy).map_err(failure::io("finding Envoy"))?,
@@ -414,6 +424,7 @@ fn background(
         .arg(folder.root())
         .args(["up", "--background"]);
     command.args(["--gateway-port", &args.gateway_port.to_string()]);
+    command.args(["--gateway-tls-port", &args.gateway_tls_port.to_string()]);
     command.args([
         "--internal-gateway-port",
         &args.internal_gateway_port.to_string(),

@@ -34,6 +34,9 @@ const NAMESPACE: &str = "openchoreo-data-plane";
 /// The pause before a lost machine is started again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Where the external gateway's names end; they lead to this machine wherever they are looked up.
+const DOMAIN: &str = "openchoreo.localhost";
+
 /// What a data plane is made of, whenever it starts.
 pub(super) struct Context {
     /// Where and how.
@@ -58,7 +61,7 @@ pub(super) fn bind(settings: &Settings) -> Result<gateway::Bound> {
         envoy: settings.envoy.clone(),
         folder: settings.folder.gateway(),
         listen,
-        more_ports: BTreeSet::new(),
+        more_ports: BTreeSet::from([settings.gateway_tls_port]),
         loopback_backends: false,
     };
     gateway::bind(wanted).map_err(|error| {
@@ -67,6 +70,7 @@ pub(super) fn bind(settings: &Settings) -> Result<gateway::Bound> {
                 address.port()
             }
             gateway::Error::Io { .. }
+            | gateway::Error::Authority { .. }
             | gateway::Error::Machine(_)
             | gateway::Error::Ended { .. } => 0,
         };
@@ -154,6 +158,8 @@ async fn run(
     ));
     context.pods.ask(Some(Arc::clone(&node)));
     told.send_modify(|parts| parts.data_plane = Part::Ready(described(&*machine)));
+    let authority = authority(folder)?;
+    let certified = gateway::certify(context.client.clone(), authority, external());
     let gateways = gateway::run(context.client.clone(), Arc::clone(&machine), bound);
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -162,6 +168,7 @@ async fn run(
         _ = secret::run(context.client.clone()) => {
             Err(Failure::new(Exit::Failed, "secrets are not kept up to date any more"))
         }
+        never = certified => match never {},
         never = programmed(context, told) => match never {},
     };
     context.pods.ask(None);
@@ -179,6 +186,23 @@ fn node_settings(folder: &Folder) -> choreo_node::Settings {
         },
         ..choreo_node::Settings::new(folder.node())
     }
+}
+
+/// The names of the external gateway, and the Secret of its certificate in `home.yaml`.
+fn external() -> gateway::Certified {
+    gateway::Certified {
+        domain: DOMAIN.to_owned(),
+        namespace: "openchoreo-data-plane".to_owned(),
+        name: "gateway-default-tls".to_owned(),
+    }
+}
+
+/// What certifies them, made at the first start.
+fn authority(folder: &Folder) -> Result<gateway::Authority> {
+    let now = jiff::Timestamp::now();
+    gateway::Authority::open(&folder.authority(), DOMAIN, now).map_err(|error| {
+        Failure::new(Exit::Failed, "names of this machine cannot be certified").because(error)
+    })
 }
 
 /// Ends the node, then the machine with everything on it.

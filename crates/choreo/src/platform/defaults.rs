@@ -45,6 +45,7 @@ fn with_ports(mut object: Value, settings: &Settings) -> Value {
     match (object["kind"].as_str().unwrap_or_default(), name.as_str()) {
         ("Gateway", "gateway-default") => {
             object["spec"]["listeners"][0]["port"] = json!(settings.gateway_port);
+            object["spec"]["listeners"][1]["port"] = json!(settings.gateway_tls_port);
         }
         ("Gateway", "gateway-internal") => {
             object["spec"]["listeners"][0]["port"] = json!(settings.internal_gateway_port);
@@ -118,6 +119,7 @@ mod tests {
             folder: Folder::resolve(Some("/x".as_ref())).unwrap(),
             listen: ([127, 0, 0, 1], 0).into(),
             gateway_port: 1,
+            gateway_tls_port: 3,
             internal_gateway_port: 2,
             envoy: "/envoy".into(),
         };
@@ -128,9 +130,10 @@ mod tests {
             let object = with_ports(object, &settings);
             let port = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64);
             ports.extend(port("/spec/listeners/0/port"));
+            ports.extend(port("/spec/listeners/1/port"));
             ports.extend(port("/spec/gateway/ingress/external/http/port"));
             ports.extend(port("/spec/gateway/ingress/internal/http/port"));
         }
-        assert_eq!(ports, [1, 2, 1, 2]);
+        assert_eq!(ports, [1, 3, 2, 1, 2]);
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// Port of the external gateway.
     pub(crate) gateway_port: u16,
+    /// Port of the external gateway over TLS.
+    pub(crate) gateway_tls_port: u16,
     /// Port of the internal gateway.
     pub(crate) internal_gateway_port: u16,
     /// The Envoy program.

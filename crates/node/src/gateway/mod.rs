@@ -9,6 +9,7 @@
 mod action;
 mod admin;
 mod attach;
+mod authority;
 mod backend;
 mod cluster;
 mod definitions;
@@ -49,6 +50,7 @@ use std::{
 };
 
 pub use admin::metrics;
+pub use authority::{Authority, Certified, certify};
 pub use definitions::definitions;
 pub use gateway_status::FEATURES;
 pub use references::{Found, Wanted};
@@ -114,6 +116,12 @@ pub enum Error {
     /// The machine cannot run Envoy, or has ended.
     #[error("the gateway's Envoy cannot run")]
     Machine(#[from] crate::machine::Error),
+    /// The authority that certifies names of this machine cannot be made or read.
+    #[error("the authority of the gateways cannot be used: {cause}")]
+    Authority {
+        /// What is wrong with it.
+        cause: String,
+    },
     /// A watch or another task of the gateway ended.
     #[error("the gateway's {what} ended")]
     Ended {

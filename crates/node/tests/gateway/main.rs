@@ -8,6 +8,11 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod connections;
+mod guarded;
+mod home;
+mod random;
+mod scenarios;
 mod translation;
 
 use std::{
@@ -50,6 +55,22 @@ impl Drop for Children {
     fn drop(&mut self) {
         for task in self.running.get_mut().values() {
             task.abort();
+        }
+    }
+}
+
+impl Children {
+    fn new() -> Self {
+        Self {
+            info: Info {
+                mode: Mode::Root,
+                limits: false,
+                user_ids: 1,
+                notes: Vec::new(),
+            },
+            events: broadcast::channel(16).0,
+            running: tokio::sync::Mutex::default(),
+            pid: Arc::default(),
         }
     }
 }
@@ -197,6 +218,11 @@ fn envoy() -> Option<PathBuf> {
         eprintln!("skipped: CHOREO_ENVOY does not name an Envoy program");
     }
     found
+}
+
+/// Says something of a run that is not a failure.
+fn note(text: &str) {
+    eprintln!("{text}");
 }
 
 /// A backend that a weight gives its share, and whose answers tell.
@@ -484,18 +510,8 @@ async fn requests_reach_their_backends() {
     })
     .unwrap();
     let address = bound.addresses().next().unwrap().1;
-    let pid = Arc::new(Mutex::new(None));
-    let machine = Arc::new(Children {
-        info: Info {
-            mode: Mode::Root,
-            limits: false,
-            user_ids: 1,
-            notes: Vec::new(),
-        },
-        events: broadcast::channel(16).0,
-        running: tokio::sync::Mutex::default(),
-        pid: Arc::clone(&pid),
-    });
+    let machine = Arc::new(Children::new());
+    let pid = Arc::clone(&machine.pid);
     let mut gateway = tokio::spawn(run(api.client(), machine, bound));
 
     let check = async {

@@ -55,8 +55,13 @@ fn cases() -> BTreeMap<String, Case> {
         .collect()
 }
 
-fn object<T: serde::de::DeserializeOwned>(value: &Value) -> T {
+pub(crate) fn object<T: serde::de::DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).unwrap_or_else(|e| panic!("{e}: {value}"))
+}
+
+/// What every case has.
+pub(crate) fn base() -> Input {
+    input(&Case::default())
 }
 
 fn input(case: &Case) -> Input {
@@ -327,6 +332,16 @@ fn objects_become_configuration_and_statuses() {
     }
 }
 
+#[test]
+fn claimed_features_are_documented() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
+    let page = fs::read_to_string(page).unwrap();
+    for feature in choreo_node::gateway::FEATURES {
+        assert!(page.contains(&format!("`{feature}`")), "{feature}");
+    }
+    assert!(choreo_node::gateway::FEATURES.is_sorted());
+}
+
 /// A resource without the type that only discovery wants.
 fn plain(resource: &Value) -> Value {
     let mut resource = resource.clone();
@@ -374,7 +389,7 @@ fn fixed(translation: &Translation) -> Value {
 }
 
 /// What Envoy has against a translation.
-fn complaint(envoy: &Path, name: &str, translation: &Translation) -> Option<String> {
+pub(crate) fn complaint(envoy: &Path, name: &str, translation: &Translation) -> Option<String> {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join("live")).unwrap();
     let file = home.path().join("envoy.json");

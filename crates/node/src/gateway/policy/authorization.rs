@@ -84,7 +84,8 @@ pub(super) fn filter(authorization: &Authorization, providers: &[&str]) -> Resul
     let mut matchers = Vec::new();
     for (number, rule) in authorization.rules.iter().enumerate() {
         let number = format!("rule {number}");
-        let name = rule.name.clone().unwrap_or(number);
+        let name = rule.name.clone().filter(|name| !name.is_empty());
+        let name = name.unwrap_or(number);
         let predicate = predicate(rule, providers).map_err(|why| format!("{name}: {why}"))?;
         matchers.push(json!({"predicate": predicate, "on_match": outcome(&name, rule.action)}));
     }

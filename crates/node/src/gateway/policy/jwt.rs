@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -211,10 +212,29 @@ fn given(local: &Local, from: Referrer<'_>, references: &References<'_>) -> Resu
         _ => return Err("localJWKS holds no keys".to_owned()),
     };
     let keys: Value = serde_json::from_str(&text).map_err(|error| format!("localJWKS: {error}"))?;
-    if keys["keys"].as_array().is_none_or(Vec::is_empty) {
-        return Err("localJWKS holds no keys".to_owned());
+    let mut all = keys["keys"].as_array().into_iter().flatten();
+    if !all.any(is_key) {
+        return Err("localJWKS holds no key that can be used".to_owned());
     }
     Ok(json!({"inline_string": text}))
+}
+
+/// Whether a key has the parts that its kind must have: Envoy refuses a set without any such key, and with
+/// it what all other policies ask for.
+fn is_key(key: &Value) -> bool {
+    let length = |field: &str| {
+        let decoded = BASE64_URL_SAFE_NO_PAD.decode(key[field].as_str().unwrap_or_default());
+        decoded.map_or(0, |bytes| bytes.len())
+    };
+    match (key["kty"].as_str(), key["crv"].as_str()) {
+        (Some("RSA"), _) => length("n") >= 128 && length("e") > 0,
+        (Some("EC"), Some("P-256")) => length("x") == 32 && length("y") == 32,
+        (Some("EC"), Some("P-384")) => length("x") == 48 && length("y") == 48,
+        (Some("EC"), Some("P-521")) => length("x") == 66 && length("y") == 66,
+        (Some("OKP"), Some("Ed25519")) => length("x") == 32,
+        (Some("oct"), _) => length("k") > 0,
+        _ => false,
+    }
 }
 
 fn fetched(

@@ -133,7 +133,10 @@ fn bucket(limit: &Limit) -> Result<Value, String> {
 
 /// The descriptors of a rule: one for each method, since any of them will do; they share no bucket.
 fn alternatives(rule: usize, selectors: &[Selector]) -> Result<Vec<Vec<Part>>, String> {
-    let mut parts = Vec::new();
+    // Envoy refuses two descriptors that are alike.
+    let own =
+        json!({"generic_key": {"descriptor_key": "rule", "descriptor_value": rule.to_string()}});
+    let mut parts = vec![(own, json!({"key": "rule", "value": rule.to_string()}))];
     let mut methods: Vec<&Method> = Vec::new();
     for selector in selectors {
         for header in &selector.headers {
@@ -160,7 +163,7 @@ fn alternatives(rule: usize, selectors: &[Selector]) -> Result<Vec<Vec<Part>>, S
         found.push(with);
     }
     if methods.is_empty() {
-        if parts.is_empty() {
+        if parts.len() == 1 {
             return Err("a clientSelector of rateLimit selects nobody".to_owned());
         }
         found.push(parts);
