@@ -76,8 +76,9 @@ async fn serve(footing: Footing, socket: StdUnixStream) -> io::Result<()> {
         Ok(helper) => Arc::new(helper),
         Err(refusal) => return announce(write, &Message::Refused(refusal)).await,
     };
-    let ready = Message::Ready(context.info.clone());
-    let _unheard = context.out.send(ready);
+    let mut info = context.info.clone();
+    info.notes.extend(helper.network.note());
+    let _unheard = context.out.send(Message::Ready(info));
     let writing = tokio::spawn(send(write, messages));
     let outcome = helper.clone().listen(read).await;
     helper.end(Duration::ZERO).await;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::table::{Base, Key, Kind, Rule, Set, Table, Verdict};
+use super::table::{Action, Base, Key, Kind, Rule, Set, Table};
 
 /// A step, in an order that the kernel takes: what is referred to comes first and goes last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,10 +13,17 @@ pub(super) enum Step<'a> {
     /// Forgets the rules of a chain.
     Flush(&'a str),
     RemoveElements(&'a str, Kind, Vec<Key>),
-    AddElements(&'a str, Kind, Vec<(Key, Option<&'a Verdict>)>),
+    AddElements(&'a str, Kind, Vec<(Key, Option<&'a str>)>),
     AddRule(&'a str, &'a Rule),
     RemoveChain(&'a str),
     RemoveSet(&'a str),
+}
+
+impl Step<'_> {
+    /// Whether it is about writing of packets.
+    pub(super) const fn is_report(&self) -> bool {
+        matches!(self, Self::AddRule(_, rule) if matches!(rule.action, Action::Report(_)))
+    }
 }
 
 /// The steps that make one table of another.
@@ -96,13 +103,12 @@ fn removed(set: &Set, other: Option<&Set>) -> Vec<Key> {
     differing.into_iter().map(|(key, _)| key).collect()
 }
 
-fn removed_or_changed<'a>(set: &'a Set, other: Option<&Set>) -> Vec<(Key, Option<&'a Verdict>)> {
+fn removed_or_changed<'a>(set: &'a Set, other: Option<&Set>) -> Vec<(Key, Option<&'a str>)> {
     let elements = set.elements.iter();
-    let differing = elements.filter(|(key, verdict)| {
-        other.is_none_or(|other| other.elements.get(*key) != Some(verdict))
-    });
+    let differing = elements
+        .filter(|(key, chain)| other.is_none_or(|other| other.elements.get(*key) != Some(chain)));
     differing
-        .map(|(key, verdict)| (*key, verdict.as_ref()))
+        .map(|(key, chain)| (*key, chain.as_deref()))
         .collect()
 }
 
@@ -111,7 +117,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::machine::network::table::{Action, Match};
+    use crate::machine::network::table::Match;
 
     fn address(last: u8) -> Key {
         Key::Address(Ipv4Addr::new(10, 0, 0, last))
@@ -135,10 +141,6 @@ mod tests {
         table
     }
 
-    fn goto(chain: &str) -> Verdict {
-        Verdict::Goto(chain.into())
-    }
-
     #[test]
     fn nothing_changes_nothing() {
         let one = table(&[1, 2], &[(3, "a")]);
@@ -151,12 +153,12 @@ mod tests {
             table(&[1], &[(3, "a")]),
             table(&[1, 2], &[(3, "a"), (4, "a")]),
         );
-        let (a, kinds) = (goto("a"), [Kind::Addresses, Kind::AddressChains]);
+        let kinds = [Kind::Addresses, Kind::AddressChains];
         assert_eq!(
             steps(&old, &new),
             [
                 Step::AddElements("peers", kinds[0], vec![(address(2), None)]),
-                Step::AddElements("pods", kinds[1], vec![(address(4), Some(&a))]),
+                Step::AddElements("pods", kinds[1], vec![(address(4), Some("a"))]),
             ]
         );
         assert_eq!(
@@ -171,7 +173,6 @@ mod tests {
     #[test]
     fn what_leads_to_a_chain_goes_before_it() {
         let (old, new) = (table(&[1], &[(3, "a")]), table(&[1], &[(3, "b")]));
-        let b = goto("b");
         let kind = Kind::AddressChains;
         assert_eq!(
             steps(&old, &new),
@@ -179,7 +180,7 @@ mod tests {
                 Step::Flush("a"),
                 Step::RemoveElements("pods", kind, vec![address(3)]),
                 Step::AddChain("b", None),
-                Step::AddElements("pods", kind, vec![(address(3), Some(&b))]),
+                Step::AddElements("pods", kind, vec![(address(3), Some("b"))]),
                 Step::AddRule("b", &new.chains["b"].rules[0]),
                 Step::RemoveChain("a"),
             ]

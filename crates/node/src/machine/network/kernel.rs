@@ -8,13 +8,13 @@ use nlink::{
         BaseChain, Chain, ChainName, CmpOp, CtDirection, CtState, CtStatus, DynsetExpr, DynsetOp,
         ElementStatement, Expr, Family, FilterHook, LimitExpr, LimitUnit, LogExpr, LookupExpr,
         MetaKey, NatHook, NumgenKind, PayloadBase, Policy, Priority, RangeOp, Register,
-        Rule as NftRule, Set as NftSet, SetElement, SetKeyType, Transaction, Verdict as NftVerdict,
+        Rule as NftRule, Set as NftSet, SetElement, SetKeyType, Transaction, Verdict,
     },
 };
 
 use super::{
     change::Step,
-    table::{Action, Base, Key, Kind, Match, Rule, Verdict},
+    table::{Action, Base, Key, Kind, Match, Rule},
 };
 use crate::machine::Protocol;
 
@@ -74,9 +74,9 @@ pub(super) fn queue(transaction: Transaction, step: &Step<'_>) -> Result<Transac
             })
         }
         Step::AddElements(name, kind, added) => {
-            let leading = |(key, verdict): &(Key, Option<&Verdict>)| match verdict {
-                Some(Verdict::Goto(chain)) => {
-                    let verdict = NftVerdict::GotoTo(ChainName::new(chain.as_str())?);
+            let leading = |(key, chain): &(Key, Option<&str>)| match chain {
+                Some(chain) => {
+                    let verdict = Verdict::GotoTo(ChainName::new(*chain)?);
                     Ok(element(*key).verdict(verdict))
                 }
                 None => Ok(element(*key)),

@@ -56,7 +56,7 @@ impl Network {
             links: Connection::<Route>::new().map_err(failed)?,
             filter: Connection::<Nftables>::new().map_err(failed)?,
             state: Mutex::default(),
-            watch: refused::Watch::start(tell).await.map_err(failed)?,
+            watch: refused::Watch::start(tell).await,
         };
         // Rules before links: nothing was ever open.
         let transaction = kernel::begin(network.filter.transaction());
@@ -78,6 +78,15 @@ impl Network {
             .map_err(failed)?;
         drop(state);
         Ok(network)
+    }
+
+    /// What it cannot do, in a sentence.
+    pub(super) fn note(&self) -> Option<String> {
+        let error = self.watch.silent()?;
+        Some(format!(
+            "what is refused to pods is not told, since the kernel does not log to programs: {error}; it \
+             needs nfnetlink_log"
+        ))
     }
 
     /// The cell of a namespace.
@@ -214,7 +223,9 @@ impl Network {
         new: &Table,
         transaction: nlink::netlink::nftables::Transaction,
     ) -> nlink::Result<()> {
-        let steps = change::steps(old, new);
+        let silent = self.watch.silent().is_some();
+        let mut steps = change::steps(old, new);
+        steps.retain(|step| !(silent && step.is_report()));
         if steps.is_empty() {
             return Ok(());
         }

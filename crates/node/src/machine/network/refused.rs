@@ -40,20 +40,34 @@ pub(super) struct Watch {
     names: mpsc::Sender<Refused>,
     links: Arc<Mutex<Links>>,
     task: JoinHandle<()>,
+    /// Why the kernel does not write about packets, if it does not.
+    silent: Option<nlink::Error>,
 }
 
 /// Whose link has which number.
 type Links = BTreeMap<u32, Ipv4Addr>;
 
 impl Watch {
-    /// Starts watching.
-    pub(super) async fn start(tell: Tell) -> nlink::Result<Self> {
-        let reports = Connection::<Nflog>::new()?;
-        reports.bind_group(REPORTS, SNIPPET).await?;
+    /// Starts watching. A kernel that does not write about packets refuses them all the same.
+    pub(super) async fn start(tell: Tell) -> Self {
+        let (reports, silent) = match listen().await {
+            Ok(reports) => (Some(reports), None),
+            Err(error) => (None, Some(error)),
+        };
         let (names, told) = mpsc::channel(NAMES);
         let links = Arc::new(Mutex::default());
         let task = tokio::spawn(watch(reports, told, Arc::clone(&links), tell));
-        Ok(Self { names, links, task })
+        Self {
+            names,
+            links,
+            task,
+            silent,
+        }
+    }
+
+    /// Why the kernel does not write about packets, if it does not.
+    pub(super) const fn silent(&self) -> Option<&nlink::Error> {
+        self.silent.as_ref()
     }
 
     /// Where names are told.
@@ -82,13 +96,22 @@ impl Drop for Watch {
     }
 }
 
+async fn listen() -> nlink::Result<Connection<Nflog>> {
+    let reports = Connection::<Nflog>::new()?;
+    reports.bind_group(REPORTS, SNIPPET).await?;
+    Ok(reports)
+}
+
 async fn watch(
-    reports: Connection<Nflog>,
+    reports: Option<Connection<Nflog>>,
     mut names: mpsc::Receiver<Refused>,
     links: Arc<Mutex<Links>>,
     tell: Tell,
 ) {
-    let mut packets = reports.events().await;
+    let mut packets = match &reports {
+        Some(reports) => reports.events().await.boxed(),
+        None => futures::stream::pending().boxed(),
+    };
     let mut gathered = Gathered::default();
     let mut due = None;
     loop {

@@ -21,7 +21,8 @@ pub(super) struct Table {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Set {
     pub(super) kind: Kind,
-    pub(super) elements: BTreeMap<Key, Option<Verdict>>,
+    /// Keys, and the chains that maps lead them to.
+    pub(super) elements: BTreeMap<Key, Option<String>>,
 }
 
 /// What a set holds.
@@ -51,12 +52,6 @@ pub(super) enum Key {
     Address(Ipv4Addr),
     Pair(Ipv4Addr, Ipv4Addr),
     Target(Ipv4Addr, Protocol, u16),
-}
-
-/// What becomes of a packet that an element of a map matches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Goto(String),
 }
 
 /// A chain of rules; a base chain is where packets enter.
@@ -258,7 +253,7 @@ impl Set {
 
     /// Leads a key to a chain.
     pub(super) fn lead(&mut self, key: Key, chain: impl Into<String>) {
-        self.elements.insert(key, Some(Verdict::Goto(chain.into())));
+        self.elements.insert(key, Some(chain.into()));
     }
 }
 

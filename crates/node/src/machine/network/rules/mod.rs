@@ -164,4 +164,6 @@ fn range(cell: &Cell) -> (Ipv4Addr, Ipv4Addr) {
 }
 
 #[cfg(test)]
+mod simulated;
+#[cfg(test)]
 mod tests;
