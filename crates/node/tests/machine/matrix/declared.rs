@@ -233,7 +233,8 @@ fn apply(index: &mut Index, component: &Component) {
             "metadata": {"name": component.name, "namespace": cell},
             "spec": {"clusterIP": service(component).to_string(),
                 "selector": {"component": component.name},
-                "ports": [{"port": 80, "targetPort": 8080}]},
+                "ports": [{"name": "t", "port": 80, "targetPort": 8080},
+                    {"name": "u", "port": 80, "targetPort": 8080, "protocol": "UDP"}]},
         }),
     );
     let mut policies = vec![(

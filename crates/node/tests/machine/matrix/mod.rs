@@ -148,7 +148,9 @@ impl World {
                 targets.insert(format!("{protocol}:{address}:{number}"), (component, port));
             }
             let service = declared::service(component);
-            targets.insert(format!("tcp:{service}:80"), (component, "tcp:8080"));
+            for (protocol, port) in [("tcp", "tcp:8080"), ("udp", "udp:8080")] {
+                targets.insert(format!("{protocol}:{service}:80"), (component, port));
+            }
         }
         let all: Vec<String> = targets.keys().cloned().collect();
         let declared = |from: Option<&Component>| -> BTreeSet<String> {

@@ -3,6 +3,7 @@
 mod answer;
 
 use std::{
+    collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{Arc, PoisonError, RwLock},
@@ -13,8 +14,8 @@ use hickory_proto::op::{Message, MessageType};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::{Semaphore, mpsc},
-    task::JoinHandle,
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
@@ -26,8 +27,9 @@ const PORT: u16 = 53;
 const UDP_LIMIT: usize = 512;
 /// Longest answer over UDP with it, whatever a client says it takes.
 const EDNS_LIMIT: usize = 1232;
-/// TCP connections served at once.
+/// TCP connections served at once, and of one client.
 const CONNECTIONS: usize = 64;
+const CONNECTIONS_OF_ONE: usize = 8;
 /// How long a TCP connection may be silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -95,21 +97,34 @@ async fn serve_udp(socket: UdpSocket, shared: Shared) {
 }
 
 async fn serve_tcp(listener: TcpListener, shared: Shared) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut conversations = JoinSet::new();
+    let mut open = BTreeMap::<IpAddr, usize>::new();
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
-        };
-        let Ok((stream, client)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        let shared = shared.clone();
-        tokio::spawn(async move {
-            // A broken conversation ends; the client asks again.
-            let _ended = converse(stream, client, &shared).await;
-            drop(place);
-        });
+        tokio::select! {
+            Some(Ok(client)) = conversations.join_next() => {
+                if let Some(count) = open.get_mut(&client) {
+                    *count -= 1;
+                }
+                open.retain(|_, count| *count > 0);
+            }
+            accepted = listener.accept(), if conversations.len() < CONNECTIONS => {
+                let Ok((stream, client)) = accepted else {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    continue;
+                };
+                let count = open.entry(client.ip()).or_default();
+                if *count >= CONNECTIONS_OF_ONE {
+                    continue;
+                }
+                *count += 1;
+                let shared = shared.clone();
+                conversations.spawn(async move {
+                    // A broken conversation ends; the client asks again.
+                    let _ended = converse(stream, client, &shared).await;
+                    client.ip()
+                });
+            }
+        }
     }
 }
 
@@ -122,8 +137,8 @@ async fn converse(mut stream: TcpStream, client: SocketAddr, shared: &Shared) ->
             return Ok(());
         };
         let length = u16::try_from(reply.len()).map_err(io::Error::other)?;
-        stream.write_u16(length).await?;
-        stream.write_all(&reply).await?;
+        let reply = [&length.to_be_bytes(), reply.as_slice()].concat();
+        timeout(PATIENCE, stream.write_all(&reply)).await??;
     }
 }
 
@@ -156,6 +171,28 @@ fn reply(query: &[u8], shared: &Shared, client: SocketAddr, datagram: bool) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn one_client_leaves_room_for_others() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (tell, _told) = mpsc::channel(1);
+        let zone = Arc::default();
+        let server = tokio::spawn(serve_tcp(listener, Shared { zone, tell }));
+        let mut hogs = Vec::new();
+        for _ in 0..2 * CONNECTIONS {
+            hogs.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+        }
+        let other = tokio::net::TcpSocket::new_v4().unwrap();
+        other.bind(([127, 0, 0, 2], 0).into()).unwrap();
+        let mut other = other.connect(([127, 0, 0, 1], port).into()).await.unwrap();
+        // A question without a question.
+        let query = [0, 12, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        other.write_all(&query).await.unwrap();
+        let length = timeout(PATIENCE, other.read_u16()).await;
+        assert_eq!(length.unwrap().unwrap(), 12);
+        server.abort();
+    }
 
     #[test]
     fn garbage_gets_no_answer() {
