@@ -90,6 +90,8 @@ impl Store {
         {
             return Ok(image);
         }
+        // Nobody closes it; without a slot there is no bound, and nothing else is wrong.
+        let _slot = self.slots.acquire().await.ok();
         let pulled = self.pull(reference, credentials.as_ref(), report).await;
         match (pulled, local) {
             (Err(error), Some((image, Origin::Local))) if error.leaves_local() => {

@@ -21,6 +21,9 @@ use super::{
     reference,
 };
 
+/// How many images are pulled at the same time: more would share one line, and each come later.
+const PULLS: usize = 4;
+
 /// Where an image came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -42,6 +45,8 @@ impl Origin {
 pub struct Store {
     folder: PathBuf,
     pub(super) pulls: tokio::sync::Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Room for pulls at the same time.
+    pub(super) slots: tokio::sync::Semaphore,
 }
 
 /// Proof that blobs may be added: no collection of garbage runs while it lives.
@@ -55,6 +60,7 @@ impl Store {
         let store = Self {
             folder: folder.to_owned(),
             pulls: tokio::sync::Mutex::default(),
+            slots: tokio::sync::Semaphore::new(PULLS),
         };
         for made in [store.blobs(), store.temporary()] {
             fs::create_dir_all(&made)

@@ -40,7 +40,7 @@ use super::{
 /// Argument that makes this program the machine helper.
 pub(super) const HELPER: &str = "node-machine";
 /// Events kept for a slow reader.
-const EVENTS: usize = 1024;
+const EVENTS: usize = 4096;
 /// How long the helper may take to say whether the machine stands.
 const START: Duration = Duration::from_secs(30);
 
@@ -306,6 +306,15 @@ impl Machine for LinuxMachine {
     async fn keep_layers(&self, kept: &BTreeSet<String>) -> Result<()> {
         self.done(Call::Files(FilesCall::KeepLayers(kept.clone())))
             .await
+    }
+
+    async fn size_of(&self, folder: &Path) -> Result<u64> {
+        let folder = folder.to_owned();
+        let answer = self.call(Call::Files(FilesCall::Size { folder })).await?;
+        let Answer::Bytes(size) = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok(size)
     }
 
     async fn give_folder(&self, folder: &Path, group: u32) -> Result<()> {

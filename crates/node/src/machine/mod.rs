@@ -583,6 +583,8 @@ pub trait Machine: Send + Sync + 'static {
     async fn unpack(&self, layer: &LayerSource) -> Result<PathBuf>;
     /// Removes all unpacked layers but these (by their digests) and those unpacked a moment ago.
     async fn keep_layers(&self, kept: &BTreeSet<String>) -> Result<()>;
+    /// How many bytes of the disk a folder of a pod takes.
+    async fn size_of(&self, folder: &Path) -> Result<u64>;
     /// Gives a folder of a pod and all in it to a group of users inside containers.
     async fn give_folder(&self, folder: &Path, group: u32) -> Result<()>;
     /// Removes a folder of a pod, whatever owners its containers gave to what is in it.

@@ -36,6 +36,7 @@ pub(super) enum Call {
 pub(super) enum FilesCall {
     Unpack(LayerSource),
     KeepLayers(BTreeSet<String>),
+    Size { folder: PathBuf },
     Give { folder: PathBuf, group: u32 },
     Remove { folder: PathBuf },
 }
@@ -78,6 +79,7 @@ pub(super) enum Answer {
     Chunk(Chunk),
     Probe(Result<(), String>),
     Path(PathBuf),
+    Bytes(u64),
 }
 
 /// Everything the helper says.

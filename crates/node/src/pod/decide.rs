@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Container as Spec, Pod, PodSpec};
 use super::{
     probe::{Verdict, Which},
     state::{Container, Ended, Runtime, State, Step},
-    volume::Payload,
+    volume::{self, Payload},
 };
 use crate::workload::after;
 
@@ -27,6 +27,8 @@ pub enum Action {
     Stop(String, String, i64, String),
     /// Probe a container: its name, the run, which probe.
     Probe(String, String, Which),
+    /// Look whether volumes have grown beyond their limits, by name.
+    Measure(Vec<(String, u64)>),
     /// Remove what a run that has ended left on the machine.
     Discard(String),
     /// Remove the pod's frame.
@@ -56,6 +58,9 @@ pub struct Inputs<'a> {
     /// Now.
     pub now: Timestamp,
 }
+
+/// Seconds between two looks at how large volumes are.
+const MEASURED: i64 = 10;
 
 /// Seconds that the last containers of a pod get to end in any case.
 const LAST_MOMENT: i64 = 2;
@@ -130,6 +135,7 @@ pub fn decide(inputs: &Inputs<'_>, runtime: &Runtime) -> Plan {
         plan.look_again(deadline);
     }
     prepare(inputs, runtime, &mut plan);
+    measure(inputs, runtime, &mut plan);
     let framed = runtime.sandbox == Step::Done && runtime.payload.is_some();
     let mut work = Work {
         inputs,
@@ -231,6 +237,21 @@ fn prepare(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) {
         Step::Idle | Step::Done | Step::Failed { .. } => {
             plan.actions.push(Action::Materialise(payload.clone()));
         }
+    }
+}
+
+/// Looks at the volumes that may not grow for ever, now and then.
+fn measure(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) {
+    let limits = volume::limits(inputs.pod);
+    // Nothing grows before something runs.
+    let runs = |one: &Container| matches!(one.state, State::Running { .. });
+    if limits.is_empty() || runtime.measuring || !runtime.containers.values().any(runs) {
+        return;
+    }
+    let due = runtime.measured.map(|before| after(before, MEASURED));
+    match due.filter(|due| *due > inputs.now) {
+        Some(due) => plan.look_again(due),
+        None => plan.actions.push(Action::Measure(limits)),
     }
 }
 
@@ -340,6 +361,7 @@ pub fn begin(runtime: &mut Runtime, pod: &Pod, action: &Action) -> Option<String
         Action::CreateSandbox => runtime.sandbox = Step::Busy,
         Action::Materialise(_) => runtime.volumes = Step::Busy,
         Action::TearDown => runtime.teardown = Step::Busy,
+        Action::Measure(_) => runtime.measuring = true,
         Action::Pull(name) => {
             let container = runtime.container(name);
             container.turn_over();

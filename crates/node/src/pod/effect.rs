@@ -3,14 +3,14 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{LifecycleHandler, Pod};
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     decide::Action,
     images::{self, ImageError},
     names,
     probe::{self, Which},
-    runs, security,
+    progress, runs, security,
     spec::{self, Start},
     spec_of,
     state::{Fetched, Report, StartFailure},
@@ -35,6 +35,8 @@ pub(super) struct Effect {
     pub(super) address: Option<std::net::Ipv4Addr>,
     pub(super) image: Option<Arc<Fetched>>,
     pub(super) restart: u32,
+    /// Takes what is to be told before an action is done.
+    pub(super) say: mpsc::UnboundedSender<Report>,
     pub(super) run: Option<String>,
 }
 
@@ -58,6 +60,7 @@ impl Effect {
                 let result = self.probe(&name, &id, which).await;
                 Report::Probed(name, id, which, result)
             }
+            Action::Measure(limits) => self.measure(limits).await,
             Action::Discard(id) => self.discard(&id).await,
             Action::TearDown => Report::TornDown(self.tear_down().await),
             Action::Remove => self.remove().await,
@@ -175,7 +178,8 @@ impl Effect {
         let request = images::request(&self.context.index.read(), &self.pod, container);
         let reference = request.reference.clone();
         let begun = Instant::now();
-        let result = self.fetch(request).await;
+        let report = self.progress(name, &reference);
+        let result = self.fetch(request, report).await;
         let notice = match &result {
             Ok(_) => {
                 let seconds = begun.elapsed().as_secs_f64();
@@ -191,8 +195,27 @@ impl Effect {
         result
     }
 
-    async fn fetch(&self, request: images::ImageRequest) -> Result<Arc<Fetched>, ImageError> {
-        let image = self.context.images.resolve(request).await?;
+    /// Tells of a pull once it begins, and how far it is.
+    fn progress(&self, name: &str, reference: &str) -> images::Report {
+        let message = format!("Pulling image {reference:?}");
+        let begins = self.about(name, Notice::normal(&*self.pod, "Pulling", message));
+        let (say, executor) = (self.say.clone(), self.context.executor.clone());
+        let name = name.to_owned();
+        progress::whole(move |far, first| {
+            if first {
+                executor.notice(&begins);
+            }
+            // A pod that is gone hears nothing.
+            let _gone = say.send(Report::Fetching(name.clone(), far));
+        })
+    }
+
+    async fn fetch(
+        &self,
+        request: images::ImageRequest,
+        report: images::Report,
+    ) -> Result<Arc<Fetched>, ImageError> {
+        let image = self.context.images.resolve(request, report).await?;
         let mut layers = Vec::new();
         for layer in &image.layers {
             let source = LayerSource {
@@ -306,6 +329,25 @@ impl Effect {
             }
         };
         Report::Stopped(name, id, done)
+    }
+
+    /// Looks whether volumes are larger than they may be.
+    async fn measure(&self, limits: Vec<(String, u64)>) -> Report {
+        let folder = self.context.folders.volumes(&self.pod);
+        for (name, limit) in limits {
+            match self.context.machine.size_of(&folder.join(&name)).await {
+                Ok(size) if size > limit => {
+                    let message = format!(
+                        "Usage of EmptyDir volume {name:?} exceeds the limit {limit}: it holds {size} bytes"
+                    );
+                    self.tell(&Notice::warning(&*self.pod, "Evicted", &message));
+                    return Report::Measured(Err(message));
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "measuring a volume"),
+            }
+        }
+        Report::Measured(Ok(()))
     }
 
     /// Removes what a run left on the machine; its log stays.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, Secret};
 use tokio::runtime::Handle;
 
 use crate::{
-    image::{self, Credentials, Image, PullPolicy, Store},
+    image::{self, Credentials, Image, Progress, PullPolicy, Store},
     index::Index,
 };
 
@@ -32,11 +32,14 @@ pub struct ImageError {
     pub message: String,
 }
 
+/// Hears how far the pull of an image is, blob by blob.
+pub type Report = Arc<dyn Fn(Progress) + Send + Sync>;
+
 /// Where images come from.
 #[async_trait]
 pub trait Images: Send + Sync + 'static {
-    /// Finds or pulls an image.
-    async fn resolve(&self, request: ImageRequest) -> Result<Image, ImageError>;
+    /// Finds or pulls an image, and reports how far a pull is.
+    async fn resolve(&self, request: ImageRequest, report: Report) -> Result<Image, ImageError>;
 
     /// Removes what nobody needs: what is left of images that are gone and, where space is `short`,
     /// images that can be pulled again and whose digests are not `used`. Returns the unpacked digests
@@ -58,7 +61,7 @@ pub struct FromStore(pub Arc<Store>);
 
 #[async_trait]
 impl Images for FromStore {
-    async fn resolve(&self, request: ImageRequest) -> Result<Image, ImageError> {
+    async fn resolve(&self, request: ImageRequest, report: Report) -> Result<Image, ImageError> {
         let ImageRequest {
             reference,
             policy,
@@ -66,7 +69,8 @@ impl Images for FromStore {
         } = request;
         let (store, runtime) = (Arc::clone(&self.0), Handle::current());
         let found = tokio::task::spawn_blocking(move || {
-            runtime.block_on(store.resolve(&reference, policy, credentials))
+            let resolving = store.resolve_reporting(&reference, policy, credentials, &*report);
+            runtime.block_on(resolving)
         });
         let failed = |error: tokio::task::JoinError| ImageError {
             reason: "ErrImagePull",

@@ -8,6 +8,7 @@ pub mod images;
 pub mod logs;
 pub mod names;
 pub mod probe;
+pub mod progress;
 pub mod restart;
 pub mod runs;
 pub mod security;

@@ -57,6 +57,10 @@ pub struct Runtime {
     pub containers: BTreeMap<String, Container>,
     /// Runs that have ended and whose files are still there.
     pub remains: Vec<String>,
+    /// When its volumes were measured.
+    pub measured: Option<Timestamp>,
+    /// Whether they are being measured.
+    pub measuring: bool,
 }
 
 /// A container of a pod.
@@ -74,6 +78,8 @@ pub struct Container {
     pub crashes: u32,
     /// Pulls in a row that failed.
     pub failed_pulls: u32,
+    /// How far its pull is.
+    pub progress: Option<String>,
     /// Its probes.
     pub checks: Checks,
     /// Whether it is being stopped.
@@ -152,6 +158,10 @@ pub enum Report {
     Volumes(Result<Payload, String>),
     /// An image is here, or not.
     Pulled(String, Result<Arc<Fetched>, ImageError>),
+    /// An image is being pulled: how far it is.
+    Fetching(String, String),
+    /// The volumes have the size they may have, or not.
+    Measured(Result<(), String>),
     /// A container runs, or not.
     Started(String, String, Result<(), StartFailure>),
     /// A container ended by itself or was ended, with the message it left.
@@ -230,6 +240,14 @@ impl Runtime {
             }
             Report::Volumes(Err(message)) => self.volumes = failed(message),
             Report::Pulled(name, result) => self.container(&name).pulled(result, now),
+            Report::Fetching(name, far) => self.container(&name).progress = Some(far),
+            Report::Measured(result) => {
+                self.measured = Some(now);
+                self.measuring = false;
+                if let Err(message) = result {
+                    self.rejected = Some(("Evicted".to_owned(), message));
+                }
+            }
             Report::Started(name, id, result) => {
                 let spec = super::spec_of(pod, &name);
                 self.container(&name).started(&id, result, spec, now);
@@ -314,6 +332,7 @@ impl Container {
     }
 
     fn pulled(&mut self, result: Result<Arc<Fetched>, ImageError>, now: Timestamp) {
+        self.progress = None;
         match result {
             Ok(image) => {
                 self.image = Some(image);

@@ -246,6 +246,9 @@ impl View<'_> {
             let repeated = pulling && known.failed_pulls > 1;
             return waiting(if repeated { "ImagePullBackOff" } else { reason }, message);
         }
+        if let Some(far) = &known.progress {
+            return waiting("ContainerCreating", far);
+        }
         if let Some(problem) = self.inputs.problems.get(&spec.name) {
             return waiting("CreateContainerConfigError", problem);
         }

@@ -363,13 +363,29 @@ pub fn part(sub_path: &str) -> Result<PathBuf, String> {
     inside(sub_path).map(PathBuf::from)
 }
 
+/// The volumes of a pod on the disk that may not grow beyond a size, and which.
+pub fn limits(pod: &Pod) -> Vec<(String, u64)> {
+    let spec = pod.spec.iter();
+    let volumes = spec.flat_map(|spec| spec.volumes.iter().flatten());
+    let limited = volumes.filter_map(|volume| {
+        let empty = volume.empty_dir.as_ref()?;
+        let limit = bytes(empty.size_limit.as_ref()?)?;
+        let on_disk = empty.medium.as_deref() != Some("Memory");
+        on_disk.then(|| (volume.name.clone(), limit))
+    });
+    limited.collect()
+}
+
+fn bytes(quantity: &Quantity) -> Option<u64> {
+    quantity::milli(&quantity.0).map(|milli| milli / 1000)
+}
+
 /// The volumes of a pod that are kept in memory, whose folders are below `folder`: as large as they
 /// say, and never larger than the pod's containers may get together.
 pub fn in_memory(pod: &Pod, folder: &Path) -> Vec<InMemory> {
     let Some(spec) = &pod.spec else {
         return Vec::new();
     };
-    let bytes = |quantity: &Quantity| quantity::milli(&quantity.0).map(|milli| milli / 1000);
     let limits = spec.containers.iter().map(|container| {
         let limits = container.resources.as_ref()?.limits.as_ref()?;
         bytes(limits.get("memory")?)

@@ -99,6 +99,9 @@ pub struct Worker {
     runtime: Runtime,
     changed: Arc<Notify>,
     exits: mpsc::UnboundedReceiver<(String, Exit)>,
+    /// What effects say before they are done.
+    said: mpsc::UnboundedReceiver<Report>,
+    say: mpsc::UnboundedSender<Report>,
     stop: CancellationToken,
 }
 
@@ -106,6 +109,7 @@ impl Worker {
     /// The task of a pod, and the way to it.
     pub fn new(context: Arc<Context>, pod: &Pod, stop: CancellationToken) -> (Self, Handle) {
         let (sender, exits) = mpsc::unbounded_channel();
+        let (say, said) = mpsc::unbounded_channel();
         let changed = Arc::new(Notify::new());
         let worker = Self {
             context,
@@ -114,6 +118,8 @@ impl Worker {
             runtime: Runtime::recover(pod, clock()),
             changed: Arc::clone(&changed),
             exits,
+            said,
+            say,
             stop,
         };
         (
@@ -140,6 +146,7 @@ impl Worker {
                     let message = self.last_words(&pod, &id, &exit).await;
                     self.runtime.apply(Report::Exited(id, exit, message), &pod, clock());
                 }
+                Some(report) = self.said.recv() => self.runtime.apply(report, &pod, clock()),
                 Some(report) = effects.join_next() => self.report(report, &pod),
                 () = tokio::time::sleep(pause) => {}
             }
@@ -297,6 +304,7 @@ impl Worker {
             | Action::Stop(..)
             | Action::Probe(..)
             | Action::Discard(_)
+            | Action::Measure(_)
             | Action::TearDown
             | Action::Remove => None,
         };
@@ -307,6 +315,7 @@ impl Worker {
             address: self.runtime.address,
             image: container.and_then(|container| container.image.clone()),
             restart: container.map_or(0, |container| container.restarts),
+            say: self.say.clone(),
             run,
         }
     }

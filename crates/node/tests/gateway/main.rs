@@ -113,6 +113,9 @@ impl Machine for Children {
     async fn keep_layers(&self, _: &BTreeSet<String>) -> Result<()> {
         Ok(())
     }
+    async fn size_of(&self, _: &Path) -> Result<u64> {
+        Ok(0)
+    }
     async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
         unimplemented!()
     }

@@ -85,6 +85,8 @@ impl World {
         let spec = self.mounted(&web, &["write", "/dev/termination-log"], left);
         assert_eq!(self.output_of(spec).await.0, 0);
         assert_eq!(fs::read_to_string(&message).unwrap(), "written");
+        let size = self.machine.size_of(&volume).await.unwrap();
+        assert!((1..1 << 20).contains(&size), "{size}");
         self.machine.remove_folder(&volume).await.unwrap();
     }
 

@@ -26,6 +26,7 @@ use choreo_node::{
         ContainerSpec, Event, ExecOutcome, Exit, Info, LayerSource, Machine, Mode, NetworkPlan,
         PodRules, PodSandbox, Probe, Process, Result,
     },
+    pod::images::Report,
 };
 use futures::StreamExt as _;
 use k8s_openapi::{
@@ -133,6 +134,7 @@ impl Machine for Fake {
             .insert(id.clone(), container.clone());
         std::fs::write(&container.log, "2026-01-01T00:00:00Z stdout F hello\n").unwrap();
         match container.argv[0].as_str() {
+            "fills" => std::fs::write(container.mounts[0].source.join("file"), [0; 200]).unwrap(),
             "tells" => {
                 std::fs::write(&container.mounts.last().unwrap().source, "told").unwrap();
                 self.end(&id, 3);
@@ -168,6 +170,11 @@ impl Machine for Fake {
     async fn keep_layers(&self, _: &BTreeSet<String>) -> Result<()> {
         Ok(())
     }
+    /// Ten times what files hold.
+    async fn size_of(&self, folder: &Path) -> Result<u64> {
+        let files = std::fs::read_dir(folder).unwrap().flatten();
+        Ok(files.map(|file| file.metadata().unwrap().len() * 10).sum())
+    }
     async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
         Ok(())
     }
@@ -190,7 +197,11 @@ struct Names;
 
 #[async_trait]
 impl Images for Names {
-    async fn resolve(&self, request: ImageRequest) -> std::result::Result<Image, ImageError> {
+    async fn resolve(
+        &self,
+        request: ImageRequest,
+        _: Report,
+    ) -> std::result::Result<Image, ImageError> {
         if request.reference == "missing" {
             let message = "image missing not found".to_owned();
             return Err(ImageError {

@@ -95,3 +95,24 @@ async fn last_words_are_told_and_remains_removed() {
         .await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_that_outgrows_its_limit_ends_its_pod() {
+    let world = World::start().await;
+    let spec = json!({
+        "volumes": [{"name": "cache", "emptyDir": {"sizeLimit": "1Ki"}}],
+        "containers": [{"name": "main", "image": "fills",
+            "volumeMounts": [{"name": "cache", "mountPath": "/cache"}]}],
+    });
+    world.create::<Pod>(pod(&spec)).await;
+    world
+        .until::<Pod>("evicted", |all| {
+            let message = all[0]["status"]["message"].as_str().unwrap_or_default();
+            all[0]["status"]["reason"] == "Evicted" && message.contains("\"cache\" exceeds")
+        })
+        .await;
+    world
+        .settled("ended", |machine| machine.containers().is_empty())
+        .await;
+    world.end().await;
+}

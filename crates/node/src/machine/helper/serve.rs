@@ -187,6 +187,15 @@ impl Helper {
         match call {
             FilesCall::Unpack(source) => self.layers.unpack(source).await.map(Answer::Path),
             FilesCall::KeepLayers(kept) => self.layers.keep(kept).await.map(|()| Answer::Done),
+            FilesCall::Size { folder } => {
+                let doing = format!("measuring {}", folder.display());
+                let measured = tokio::task::spawn_blocking(move || volumes::size(&folder)).await;
+                measured
+                    .map_err(io::Error::other)
+                    .flatten()
+                    .map(Answer::Bytes)
+                    .map_err(|error| Error::failed(doing, error))
+            }
             FilesCall::Give { folder, group } => {
                 give_folder(&self.context.info, folder, group).await
             }

@@ -6,7 +6,10 @@ use std::{
     io,
     os::{
         fd::{AsFd, AsRawFd as _, BorrowedFd},
-        unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
+        unix::{
+            ffi::OsStrExt as _,
+            fs::{MetadataExt as _, PermissionsExt as _},
+        },
     },
     path::Path,
 };
@@ -64,6 +67,31 @@ fn give_entry(parent: BorrowedFd<'_>, name: &OsStr, group: u32) -> io::Result<()
     Ok(())
 }
 
+/// The bytes that all in a folder takes of the disk. Links are not followed; what vanishes meanwhile
+/// takes nothing.
+pub(super) fn size(folder: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    let mut left = vec![folder.to_owned()];
+    while let Some(path) = left.pop() {
+        let found = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found?,
+        };
+        sum += found.blocks() * 512;
+        if found.is_dir() {
+            match fs::read_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                entries => {
+                    for entry in entries? {
+                        left.push(entry?.path());
+                    }
+                }
+            }
+        }
+    }
+    Ok(sum)
+}
+
 /// Removes a folder if it is there.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
@@ -74,7 +102,7 @@ pub(super) fn remove(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -94,5 +122,19 @@ mod tests {
         assert_eq!(mode(&volume) & 0o2070, 0o2070);
         assert_eq!(mode(&volume.join("inner/file")), 0o660);
         assert_eq!(mode(&outside), 0o600);
+    }
+
+    #[test]
+    fn a_folder_takes_what_is_in_it() {
+        let home = tempfile::tempdir().unwrap();
+        let volume = home.path().join("volume");
+        fs::create_dir_all(volume.join("inner")).unwrap();
+        fs::write(home.path().join("large"), vec![1; 1 << 20]).unwrap();
+        symlink(home.path().join("large"), volume.join("link")).unwrap();
+        let before = size(&volume).unwrap();
+        assert!(before < 1 << 20, "{before}");
+        fs::write(volume.join("inner/file"), vec![1; 1 << 20]).unwrap();
+        assert!(size(&volume).unwrap() >= before + (1 << 20));
+        assert_eq!(size(&home.path().join("absent")).unwrap(), 0);
     }
 }

@@ -194,3 +194,42 @@ fn what_has_stopped_is_not_asked_again_before_its_exit_is_told() {
         assert_eq!(stops(&pod, &runtime).len(), expected, "{done}");
     }
 }
+
+#[test]
+fn volumes_with_a_limit_are_measured_now_and_then() {
+    let volumes = json!([
+        {"name": "cache", "emptyDir": {"sizeLimit": "1Ki"}}, {"name": "free", "emptyDir": {}},
+        {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Ki"}},
+    ]);
+    let pod = pod(&json!({"volumes": volumes, "containers": [{"name": "main"}]}));
+    let mut runtime = Runtime {
+        started: Some(now()),
+        ..Runtime::default()
+    };
+    let measure = Action::Measure(vec![("cache".to_owned(), 1024)]);
+    assert!(
+        !plan(&pod, &runtime).actions.contains(&measure),
+        "nothing runs"
+    );
+    runtime.containers.insert("main".into(), runs("main"));
+    assert!(plan(&pod, &runtime).actions.contains(&measure));
+    begin(&mut runtime, &pod, &measure);
+    assert!(
+        !plan(&pod, &runtime).actions.contains(&measure),
+        "it is being done"
+    );
+    runtime.apply(crate::pod::state::Report::Measured(Ok(())), &pod, now());
+    let later = plan(&pod, &runtime);
+    assert!(!later.actions.contains(&measure));
+    assert_eq!(later.again, Some(after(now(), MEASURED)));
+    runtime.apply(
+        crate::pod::state::Report::Measured(Err("too large".into())),
+        &pod,
+        now(),
+    );
+    assert_eq!(
+        runtime.rejected,
+        Some(("Evicted".into(), "too large".into()))
+    );
+    assert_eq!(stops(&pod, &runtime).len(), 1);
+}
