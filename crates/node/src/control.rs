@@ -26,7 +26,7 @@ use crate::{
         worker::{Context, Handle, Worker},
     },
     service::{address, matches_all, selects, slice},
-    workload::{cronjob, deployment, job, replicaset, statefulset},
+    workload::{cronjob, daemonset, deployment, job, replicaset, statefulset},
     write::{Decision, Write},
 };
 
@@ -42,6 +42,8 @@ pub enum Work {
     ReplicaSet(Key),
     /// A stateful set.
     StatefulSet(Key),
+    /// A daemon set.
+    DaemonSet(Key),
     /// A job.
     Job(Key),
     /// A cron job.
@@ -102,6 +104,7 @@ fn concern(index: &Index, object: &Any, work: &mut BTreeSet<Work>) {
             work.insert(Work::ReplicaSet(Key::of(&it.metadata)));
             work.extend(owner(&it.metadata));
         }
+        Any::DaemonSet(it) => _ = work.insert(Work::DaemonSet(Key::of(&it.metadata))),
         Any::StatefulSet(it) => _ = work.insert(Work::StatefulSet(Key::of(&it.metadata))),
         Any::ControllerRevision(it) => work.extend(owner(&it.metadata)),
         Any::Job(it) => {
@@ -144,6 +147,7 @@ fn owner(meta: &ObjectMeta) -> Option<Work> {
         "Deployment" => Some(Work::Deployment(key)),
         "ReplicaSet" => Some(Work::ReplicaSet(key)),
         "StatefulSet" => Some(Work::StatefulSet(key)),
+        "DaemonSet" => Some(Work::DaemonSet(key)),
         "Job" => Some(Work::Job(key)),
         "CronJob" => Some(Work::CronJob(key)),
         "Service" => Some(Work::Endpoints(key)),
@@ -208,6 +212,7 @@ pub fn everything(index: &Index) -> BTreeSet<Work> {
     all.extend(index.deployments.iter().cloned().map(Any::Deployment));
     all.extend(index.replica_sets.iter().cloned().map(Any::ReplicaSet));
     all.extend(index.stateful_sets.iter().cloned().map(Any::StatefulSet));
+    all.extend(index.daemon_sets.iter().cloned().map(Any::DaemonSet));
     all.extend(index.jobs.iter().cloned().map(Any::Job));
     all.extend(index.cron_jobs.iter().cloned().map(Any::CronJob));
     all.extend(index.services.iter().cloned().map(Any::Service));
@@ -226,6 +231,7 @@ fn decide(index: &Index, work: &Work, node: &str, now: Timestamp) -> Decision {
         Work::Deployment(key) => deployment::decide(index, key, now),
         Work::ReplicaSet(key) => replicaset::decide(index, key, now),
         Work::StatefulSet(key) => statefulset::decide(index, key, now),
+        Work::DaemonSet(key) => daemonset::decide(index, key, now),
         Work::Job(key) => job::decide(index, key, now),
         Work::CronJob(key) => cronjob::decide(index, key, now),
         Work::Address(key) => address::decide(index, key),
@@ -390,6 +396,7 @@ impl Control {
                 Work::Deployment(_)
                 | Work::ReplicaSet(_)
                 | Work::StatefulSet(_)
+                | Work::DaemonSet(_)
                 | Work::Job(_)
                 | Work::CronJob(_)
                 | Work::Address(_)
@@ -473,6 +480,7 @@ fn swept(work: &Work) -> Option<&'static [&'static str]> {
         Work::Deployment(_)
         | Work::ReplicaSet(_)
         | Work::StatefulSet(_)
+        | Work::DaemonSet(_)
         | Work::Job(_)
         | Work::CronJob(_)
         | Work::Address(_)

@@ -10,7 +10,7 @@ use std::{
 
 use k8s_openapi::{
     api::{
-        apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet},
+        apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
         batch::v1::{CronJob, Job},
         core::v1::{
             ConfigMap, Namespace, Node, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
@@ -164,6 +164,8 @@ kinds! {
     deployments: Deployment,
     /// Replica sets.
     replica_sets: ReplicaSet,
+    /// Daemon sets.
+    daemon_sets: DaemonSet,
     /// Stateful sets.
     stateful_sets: StatefulSet,
     /// Revisions of stateful sets.

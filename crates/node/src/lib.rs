@@ -26,7 +26,7 @@ pub mod write;
 use std::{future::Future, path::PathBuf, sync::Arc};
 
 use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet},
+    apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet},
     batch::v1::{CronJob, Job},
     core::v1::{
         ConfigMap, Namespace, Node as NodeObject, PersistentVolumeClaim, Pod, Secret, Service,
@@ -285,6 +285,7 @@ fn watch_all(feed: &Feed, context: &Context) -> JoinSet<()> {
     feed.watch::<Deployment>(tasks);
     feed.watch::<ReplicaSet>(tasks);
     feed.watch::<StatefulSet>(tasks);
+    feed.watch::<DaemonSet>(tasks);
     feed.watch::<ControllerRevision>(tasks);
     feed.watch::<Job>(tasks);
     feed.watch::<CronJob>(tasks);

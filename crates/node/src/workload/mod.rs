@@ -6,6 +6,7 @@ pub mod adopt;
 pub mod conditions;
 pub mod cron;
 pub mod cronjob;
+pub mod daemonset;
 pub mod deployment;
 pub mod job;
 pub mod replicaset;

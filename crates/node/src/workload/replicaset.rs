@@ -106,14 +106,14 @@ fn delete(set: &ReplicaSet, active: &[&Arc<Pod>], surplus: usize, decision: &mut
 }
 
 /// Until when no replacement is made for pods that failed: 10 s, doubling up to 5 min.
-fn backed_off(failed: &[&Arc<Pod>], now: Timestamp) -> Option<Timestamp> {
+pub(super) fn backed_off(failed: &[&Arc<Pod>], now: Timestamp) -> Option<Timestamp> {
     let newest = failed.iter().map(|pod| created(&pod.metadata)).max()?;
     let doubled = 10_i64 << failed.len().saturating_sub(1).min(5);
     let until = after(newest, doubled.min(300));
     (until > now).then_some(until)
 }
 
-fn prune(failed: &[&Arc<Pod>], decision: &mut Decision) {
+pub(super) fn prune(failed: &[&Arc<Pod>], decision: &mut Decision) {
     let mut oldest: Vec<_> = failed.to_vec();
     oldest.retain(|pod| pod.metadata.deletion_timestamp.is_none());
     oldest.sort_by_key(|pod| created(&pod.metadata));

@@ -1,9 +1,9 @@
-//! Stateful sets on the real API: identities, order, claims, rollouts.
+//! Stateful sets on the real API: identities, order, claims, rollouts; and daemon sets.
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, StatefulSet},
+    apps::v1::{ControllerRevision, DaemonSet, StatefulSet},
     core::v1::{PersistentVolumeClaim, Pod, Service},
     discovery::v1::EndpointSlice,
 };
@@ -142,5 +142,34 @@ async fn pods_left_behind_are_taken_in_again() {
             .collect::<Vec<_>>()
     };
     assert_eq!(uids(&before), uids(&after));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_set_has_its_pod_here() {
+    let world = World::start().await;
+    let daemon = json!({"metadata": {"name": "web"}, "spec": {
+        "selector": {"matchLabels": {"app": "web"}}, "template": template("run")}});
+    world.create::<DaemonSet>(daemon).await;
+    world
+        .until::<DaemonSet>("ready", |all| all[0]["status"]["numberAvailable"] == 1)
+        .await;
+    let api = world.api::<DaemonSet>();
+    let next = Patch::Merge(json!({"spec": {"template": template("run2")}}));
+    api.patch("web", &PatchParams::default(), &next)
+        .await
+        .unwrap();
+    world
+        .settled("rolled", |machine| {
+            let all = machine.containers();
+            all.len() == 1 && all[0].argv == ["run2"]
+        })
+        .await;
+    world
+        .until::<DaemonSet>("ready again", |all| {
+            let status = &all[0]["status"];
+            status["numberAvailable"] == 1 && status["updatedNumberScheduled"] == 1
+        })
+        .await;
     world.end().await;
 }
