@@ -202,6 +202,13 @@ impl Discovery {
         self.changed.send_replace(());
     }
 
+    /// The newest that an Envoy took.
+    pub(super) fn good(&self, key: &Key) -> Option<Value> {
+        let entries = self.entries();
+        let good = entries.by_key.get(key)?.good.as_ref()?;
+        good.resources.first().cloned()
+    }
+
     /// Forgets all of a kind that is not in use any more.
     pub(super) fn keep(&self, kind: Kind, used: impl Fn(&str) -> bool) {
         let mut entries = self.entries();

@@ -33,6 +33,7 @@ mod relay;
 mod report;
 mod route;
 mod run;
+mod salvage;
 mod socket;
 mod status;
 mod stream;

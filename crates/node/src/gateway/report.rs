@@ -42,6 +42,7 @@ impl Reporter {
             if status.kind == "Gateway" {
                 add_refusals(&mut value, status, told);
             }
+            refuse(&mut value, status, told.refusals);
             let old = watches
                 .status(status.kind, &status.namespace, &status.name)
                 .unwrap_or_default();
@@ -85,6 +86,7 @@ fn add_refusals(value: &mut Value, status: &Status, told: Told<'_>) {
         return;
     };
     let concerns = |refusal: &&Refusal, socket: &str, listener: &str| match refusal.key.0 {
+        _ if !refusal.objects.is_empty() => false,
         Kind::Clusters | Kind::Extension | Kind::Listeners => true,
         Kind::Routes => refusal.key.1 == socket || refusal.key.1 == listener,
         Kind::Secret => false,
@@ -115,6 +117,21 @@ fn add_refusals(value: &mut Value, status: &Status, told: Told<'_>) {
     }
     if let (Some(why), true) = (whole.first(), whole.len() == gateway.spec.listeners.len()) {
         not_programmed(value, why);
+    }
+}
+
+/// Tells in a route's status that Envoy did not take it.
+fn refuse(value: &mut Value, status: &Status, refusals: &[Refusal]) {
+    let name = format!("{} {}/{}", status.kind, status.namespace, status.name);
+    let Some(refusal) = refusals.iter().find(|r| r.objects.contains(&name)) else {
+        return;
+    };
+    let parents = value["parents"].as_array_mut().into_iter().flatten();
+    let conditions = parents.flat_map(|p| p["conditions"].as_array_mut().into_iter().flatten());
+    for condition in conditions.filter(|c| c["type"] == "Accepted") {
+        condition["status"] = json!("False");
+        condition["reason"] = json!("UnsupportedValue");
+        condition["message"] = json!(refusal.message);
     }
 }
 

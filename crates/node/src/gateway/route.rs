@@ -119,9 +119,16 @@ impl Rules<'_> {
             match envoy_routes(wanted, &action, &effect) {
                 Ok(built) => {
                     out.sound |= !action.is_broken();
-                    out.routes.extend(built.into_iter().map(|built| Ordered {
-                        order: order(self.object, wanted, (number, position)),
-                        route: built,
+                    let Resource {
+                        namespace, name, ..
+                    } = self.object;
+                    let name = format!("{} {namespace}/{name}", self.kind);
+                    out.routes.extend(built.into_iter().map(|mut built| {
+                        built["name"] = name.clone().into();
+                        Ordered {
+                            order: order(self.object, wanted, (number, position)),
+                            route: built,
+                        }
                     }));
                 }
                 Err(problem) => out.outcome.dropped.push(problem),
