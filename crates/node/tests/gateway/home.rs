@@ -27,7 +27,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Children, envoy};
+use crate::{envoy, machine::Children};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

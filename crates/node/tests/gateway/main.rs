@@ -11,6 +11,8 @@
 mod connections;
 mod guarded;
 mod home;
+mod hostile;
+mod machine;
 mod random;
 mod scenarios;
 mod translation;
@@ -23,15 +25,8 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use choreo_node::{
-    gateway::{Settings, bind, run},
-    machine::{
-        ContainerSpec, Event, ExecOutcome, Info, LayerSource, Machine, Mode, NetworkPlan,
-        PodSandbox, Probe, Process, Result,
-    },
-};
+use choreo_node::gateway::{Settings, bind, run};
 use futures::StreamExt as _;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
@@ -40,119 +35,10 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::{broadcast, mpsc},
+    sync::mpsc,
 };
 
-/// A machine that runs processes as children and can do nothing else.
-struct Children {
-    info: Info,
-    events: broadcast::Sender<Event>,
-    running: tokio::sync::Mutex<BTreeMap<String, tokio::task::JoinHandle<()>>>,
-    pid: Arc<Mutex<Option<u32>>>,
-}
-
-impl Drop for Children {
-    fn drop(&mut self) {
-        for task in self.running.get_mut().values() {
-            task.abort();
-        }
-    }
-}
-
-impl Children {
-    fn new() -> Self {
-        Self {
-            info: Info {
-                mode: Mode::Root,
-                limits: false,
-                user_ids: 1,
-                notes: Vec::new(),
-            },
-            events: broadcast::channel(16).0,
-            running: tokio::sync::Mutex::default(),
-            pid: Arc::default(),
-        }
-    }
-}
-
-#[async_trait]
-impl Machine for Children {
-    fn info(&self) -> &Info {
-        &self.info
-    }
-    fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
-    }
-    async fn apply_network(&self, _: &NetworkPlan) -> Result<()> {
-        unimplemented!()
-    }
-    async fn create_pod(&self, _: &PodSandbox) -> Result<()> {
-        unimplemented!()
-    }
-    async fn delete_pod(&self, _: &str) -> Result<()> {
-        unimplemented!()
-    }
-    async fn start_container(&self, _: &ContainerSpec) -> Result<()> {
-        unimplemented!()
-    }
-    async fn stop_container(&self, _: &str, _: Duration) -> Result<()> {
-        unimplemented!()
-    }
-    async fn remove_container(&self, _: &str) -> Result<()> {
-        unimplemented!()
-    }
-    async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<ExecOutcome> {
-        unimplemented!()
-    }
-    async fn probe(&self, _: &Probe, _: Duration) -> Result<std::result::Result<(), String>> {
-        unimplemented!()
-    }
-    async fn unpack(&self, _: &LayerSource) -> Result<PathBuf> {
-        unimplemented!()
-    }
-    async fn keep_layers(&self, _: &BTreeSet<String>) -> Result<()> {
-        Ok(())
-    }
-    async fn size_of(&self, _: &Path) -> Result<u64> {
-        Ok(0)
-    }
-    async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
-        unimplemented!()
-    }
-    async fn remove_folder(&self, _: &Path) -> Result<()> {
-        unimplemented!()
-    }
-    async fn run_process(&self, process: &Process) -> Result<()> {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(&process.log)
-            .unwrap();
-        let mut child = tokio::process::Command::new(&process.argv[0])
-            .args(&process.argv[1..])
-            .current_dir(&process.folder)
-            .stdin(std::process::Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        *self.pid.lock().unwrap() = child.id();
-        let (events, name) = (self.events.clone(), process.name.clone());
-        let task = tokio::spawn(async move {
-            let code = child.wait().await.unwrap().code().unwrap_or(137);
-            let _ = events.send(Event::ProcessExited { name, code });
-        });
-        let old = self.running.lock().await.insert(process.name.clone(), task);
-        if let Some(old) = old {
-            old.abort();
-        }
-        Ok(())
-    }
-    async fn shutdown(&self) -> Result<()> {
-        Ok(())
-    }
-}
+use self::machine::Children;
 
 /// An API that answers lists from a table, sends watch events of routes and keeps patches.
 #[derive(Default)]
