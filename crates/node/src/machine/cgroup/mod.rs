@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 use self::{find::Found, unified::Base};
 use super::short_digest;
 
+/// The group that is made to find out whether groups can be made.
+const TRIAL: &str = "trial";
+
 /// The groups of one platform.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Cgroups {
@@ -71,14 +74,18 @@ impl Cgroups {
         }
     }
 
+    /// Makes a group and removes it. What a dead platform left may be there still: its processes end
+    /// when the kernel gets to them, and that keeps nobody from making groups beside theirs.
     fn try_out(&self) -> io::Result<()> {
         for mount in &self.mounts {
             let group = mount.join(&self.name);
-            match fs::create_dir(&group).and_then(|()| fs::remove_dir(&group)) {
+            let trial = group.join(TRIAL);
+            match fs::create_dir_all(&trial).and_then(|()| fs::remove_dir(&trial)) {
                 // A hierarchy without any needed controller may be out of reach.
                 Err(_) if self.mounts.len() > 1 && !is_needed(mount) => {}
                 other => other?,
             }
+            let _in_use = fs::remove_dir(&group);
         }
         Ok(())
     }
@@ -205,6 +212,27 @@ mod tests {
             1
         );
         assert_eq!(counter("", "oom_kill"), 0);
+    }
+
+    #[test]
+    fn what_a_dead_platform_left_does_not_end_limits() {
+        let mount = tempfile::tempdir().unwrap();
+        let groups = Cgroups {
+            name: "choreo-x".to_owned(),
+            mounts: vec![mount.path().to_owned()],
+            base: None,
+        };
+        groups.try_out().unwrap();
+        assert_eq!(fs::read_dir(mount.path()).unwrap().count(), 0);
+        let left = mount.path().join("choreo-x/container");
+        fs::create_dir_all(&left).unwrap();
+        groups.try_out().unwrap();
+        assert!(left.exists() && !mount.path().join("choreo-x/trial").exists());
+        let nowhere = Cgroups {
+            mounts: vec!["/proc/self/nowhere".into()],
+            ..groups
+        };
+        assert!(nowhere.try_out().is_err());
     }
 
     #[test]
