@@ -9,6 +9,7 @@
 
 mod allocation;
 mod api;
+mod cell;
 mod compiler;
 mod delivery;
 mod figure;
@@ -43,6 +44,8 @@ enum What {
     Compiler(compiler::Settings),
     /// The embedded API beside a real kube-apiserver: writes, watches, lists, starts, memory.
     Api(api::Settings),
+    /// Pods, policies, routes and the gateway on this machine.
+    Cell(cell::Settings),
     /// Be the embedded API that is measured.
     #[command(hide = true)]
     Serve(api::Serve),
@@ -66,6 +69,7 @@ fn measure(cli: &Cli) -> Result<(), Box<dyn std::error::Error>> {
         What::Platform(settings) => platform::measure(settings)?,
         What::Compiler(settings) => compiler::measure(settings)?,
         What::Api(settings) => api::measure(settings)?,
+        What::Cell(settings) => cell::measure(settings)?,
         What::Serve(settings) => return api::serve(settings),
     };
     figure::print(&figures, &mut io::stdout().lock())?;

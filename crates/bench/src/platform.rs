@@ -120,14 +120,14 @@ struct WithSample {
 
 /// The launcher, as a newcomer uses it, and the sample.
 #[derive(Debug)]
-struct Bench {
-    launcher: PathBuf,
-    sample: PathBuf,
+pub(crate) struct Bench {
+    pub(crate) launcher: PathBuf,
+    pub(crate) sample: PathBuf,
 }
 
 impl Bench {
     /// Builds and fetches what has to be by a first start.
-    fn prepare() -> Result<Self, Trouble> {
+    pub(crate) fn prepare() -> Result<Self, Trouble> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let bench = Self {
             launcher: root.join("choreo"),
@@ -191,7 +191,8 @@ fn size_of_program(launcher: &Path) -> Result<u64, Trouble> {
     Ok(metadata.len())
 }
 
-fn folder() -> Result<tempfile::TempDir, Trouble> {
+/// A folder of its own.
+pub(crate) fn folder() -> Result<tempfile::TempDir, Trouble> {
     tempfile::Builder::new()
         .prefix("choreo-bench")
         .tempdir()
@@ -199,6 +200,6 @@ fn folder() -> Result<tempfile::TempDir, Trouble> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn megabytes(bytes: u64) -> f64 {
+pub(crate) fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }

@@ -74,6 +74,29 @@ pub(crate) fn with_arguments(word: &str, folder: &Path) -> io::Result<Vec<u32>> 
     Ok(found)
 }
 
+/// The processes of a program of this name that work in a folder, or in one below it.
+pub(crate) fn in_folder(program: &str, folder: &Path) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Some(pid) = pid_of(&path) else { continue };
+        // A process may end while it is looked at.
+        let (Ok(running), Ok(place)) = (
+            fs::read_link(path.join("exe")),
+            fs::read_link(path.join("cwd")),
+        ) else {
+            continue;
+        };
+        let is_program = running
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes() == program.as_bytes());
+        if is_program && place.starts_with(folder) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
+}
+
 fn pid_of(path: &Path) -> Option<u32> {
     PathBuf::from(path.file_name()?).to_str()?.parse().ok()
 }

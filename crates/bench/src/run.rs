@@ -36,6 +36,9 @@ pub(crate) enum Trouble {
     /// What a command printed is not what was expected.
     #[error("{0} printed something unexpected: {1}")]
     Output(String, String),
+    /// The API refused something.
+    #[error("{0}: {1}")]
+    Api(String, #[source] Box<dyn std::error::Error + Send + Sync>),
     /// Nothing answered.
     #[error("{0} did not answer within {PATIENCE:?}: {1}")]
     Silent(String, String),
@@ -46,6 +49,15 @@ impl Trouble {
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |error| Self::Io(doing, error)
+    }
+
+    /// The same of requests to the API.
+    pub(crate) fn api<E>(doing: impl Into<String>) -> impl FnOnce(E) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let doing = doing.into();
+        move |error| Self::Api(doing, Box::new(error))
     }
 }
 
@@ -119,11 +131,25 @@ impl Platform {
         })
     }
 
-    async fn ask_api(&self) -> Result<(), Box<dyn std::error::Error>> {
-        let kubeconfig = Kubeconfig::read_from(self.folder.join("kubeconfig"))?;
+    /// A client of the API.
+    pub(crate) async fn client(&self) -> Result<kube::Client, Trouble> {
+        let file = self.folder.join("kubeconfig");
+        let doing = file.display().to_string();
+        let kubeconfig = Kubeconfig::read_from(file).map_err(Trouble::api(doing.clone()))?;
         let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-        let client = kube::Client::try_from(config)?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(Trouble::api(doing.clone()))?;
+        kube::Client::try_from(config).map_err(Trouble::api(doing))
+    }
+
+    /// Where the external gateway is.
+    pub(crate) fn gateway(&self) -> String {
+        format!("127.0.0.1:{}", self.gateway)
+    }
+
+    async fn ask_api(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let client = self.client().await?;
         let request = http::Request::get("/readyz").body(Vec::new())?;
         client.request_text(request).await?;
         Ok(())

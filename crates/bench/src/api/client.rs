@@ -1,4 +1,4 @@
-//! A small client of HTTP/1.1 over TLS: one connection, one request after the other. Of the head of an
+//! A small client of HTTP/1.1, mostly over TLS: one connection, one request after the other. Of the head of an
 //! answer it reads the status and how the body ends, which is all that a measurement needs, so that it
 //! takes little of the machine it shares with the server.
 
@@ -11,8 +11,8 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpStream, UnixStream},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 
@@ -56,8 +56,8 @@ impl Target {
 }
 
 /// A connection to a server.
-pub(crate) struct Connection {
-    stream: TlsStream<TcpStream>,
+pub(crate) struct Connection<S = TlsStream<TcpStream>> {
+    stream: S,
     address: String,
     /// The lines that the head of every request has.
     lines: String,
@@ -93,14 +93,53 @@ impl Connection {
              content-type: application/json\r\ncontent-length: ",
             target.address, target.token
         );
-        Ok(Self {
-            stream: stream.await.map_err(failed)?,
-            address: target.address.clone(),
+        let stream = stream.await.map_err(failed)?;
+        Ok(Self::over(stream, target.address.clone(), lines))
+    }
+}
+
+impl Connection<TcpStream> {
+    /// A connection to an address, for requests of a host.
+    pub(crate) async fn plain(address: &str, host: &str) -> Result<Self, Trouble> {
+        let stream = TcpStream::connect(address).await;
+        let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        let stream = stream.map_err(Trouble::io(address))?;
+        Ok(Self::over(stream, address.to_owned(), of_host(host)))
+    }
+}
+
+impl Connection<UnixStream> {
+    /// A connection to a socket, for requests of a host.
+    pub(crate) async fn local(socket: &Path, host: &str) -> Result<Self, Trouble> {
+        let address = socket.display().to_string();
+        let stream = UnixStream::connect(socket).await;
+        let stream = stream.map_err(Trouble::io(address.clone()))?;
+        Ok(Self::over(stream, address, of_host(host)))
+    }
+}
+
+/// The lines that the head of every request of a host has.
+fn of_host(host: &str) -> String {
+    format!("host: {host}\r\ncontent-length: ")
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn over(stream: S, address: String, lines: String) -> Self {
+        Self {
+            stream,
+            address,
             lines,
             request: Vec::new(),
             came: BytesMut::new(),
             left: Left::Bytes(0),
-        })
+        }
+    }
+
+    /// How a request without a body is answered.
+    pub(crate) async fn status(&mut self, path: &str) -> Result<StatusCode, Trouble> {
+        let status = self.send(&Method::GET, path, &[]).await?;
+        while self.part().await?.is_some() {}
+        Ok(status)
     }
 
     /// What is answered to a request that must go well.
