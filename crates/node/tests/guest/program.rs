@@ -17,6 +17,7 @@ fn main() {
         ["get", host, port] => get(resolve(host), port.parse().unwrap()),
         ["resolve", host] => println!("{}", resolve(host)),
         ["listen", ports @ ..] => listen(ports),
+        ["speak", address] => speak(address),
         ["probe", targets @ ..] => probe(targets),
         ["names", names @ ..] => look_up(names),
         ["raw"] => println!("{}", raw_socket().is_ok()),
@@ -250,6 +251,19 @@ fn ask(server: &str, name: &str) -> Option<Ipv4Addr> {
 }
 
 /// Listens on ports, such as `tcp:80` and `udp:53`: answers, and says what datagrams it gets.
+/// Speaks on one connection until that is not possible any more, and says why.
+fn speak(address: &str) {
+    let address = address.parse::<std::net::SocketAddr>().unwrap();
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+    for _ in 0..500 {
+        if let Err(error) = stream.write_all(b"word") {
+            return println!("{:?}", error.kind());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    println!("heard");
+}
+
 fn listen(ports: &[&str]) {
     let threads = ports.iter().map(|port| {
         let (protocol, port) = port.split_once(':').unwrap();
@@ -257,8 +271,13 @@ fn listen(ports: &[&str]) {
         if protocol == "tcp" {
             let listener = TcpListener::bind(address).unwrap();
             std::thread::spawn(move || {
+                // Connections stay open.
+                let mut all = Vec::new();
                 for stream in listener.incoming() {
-                    let _ = stream.and_then(|mut stream| stream.write_all(b"hello"));
+                    let mut stream = stream.unwrap();
+                    let _ = stream.write_all(b"hello");
+                    println!("called");
+                    all.push(stream);
                 }
             })
         } else {

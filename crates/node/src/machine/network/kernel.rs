@@ -219,6 +219,7 @@ fn matching(rule: NftRule, one: &Match) -> NftRule {
             let known = rule.match_ct_state(CtState::ESTABLISHED);
             known.match_ct_direction(CtDirection::Reply)
         }
+        Match::Open => rule.match_ct_state(CtState::ESTABLISHED),
         Match::Related => rule.match_ct_state(CtState::RELATED),
         Match::Invalid => rule.match_ct_state(CtState::INVALID),
         Match::Translated => rule.match_ct_status(CtStatus::DST_NAT),

@@ -96,6 +96,8 @@ pub(super) enum Match {
     Sender,
     /// It answers what was let through.
     Reply,
+    /// It belongs to a connection that both ends have spoken on.
+    Open,
     /// It tells of trouble with what was let through.
     Related,
     /// It belongs to nothing that is known.
@@ -205,6 +207,7 @@ impl Rule {
             Match::Local
             | Match::Sender
             | Match::Reply
+            | Match::Open
             | Match::Related
             | Match::Invalid
             | Match::Translated
@@ -288,6 +291,7 @@ impl fmt::Display for Match {
             Self::Local => write!(f, "iif lo"),
             Self::Sender => write!(f, "iif . ether saddr . ip saddr @senders"),
             Self::Reply => write!(f, "reply"),
+            Self::Open => write!(f, "open"),
             Self::Related => write!(f, "related"),
             Self::Invalid => write!(f, "invalid"),
             Self::Translated => write!(f, "translated"),

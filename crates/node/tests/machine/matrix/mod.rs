@@ -33,6 +33,8 @@ struct Running {
     sandbox: PodSandbox,
     /// Its container, which listens.
     container: String,
+    /// What that says.
+    log: std::path::PathBuf,
 }
 
 impl Cells {
@@ -78,8 +80,11 @@ impl World {
             while !output_so_far(&spec.log).contains("listening") {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
-            let container = spec.id;
-            let running = Running { sandbox, container };
+            let running = Running {
+                sandbox,
+                container: spec.id,
+                log: spec.log,
+            };
             cells.pods.insert(uid, running);
         }
         cells
@@ -224,6 +229,25 @@ impl World {
             .collect()
     }
 
+    /// What a pod says that speaks to another while the network is planned anew.
+    async fn speak(&self, cells: &mut Cells, (from, to): (&str, &str)) -> String {
+        let called = |log: &std::path::Path| output_so_far(log).matches("called").count();
+        let log = cells.pods[to].log.clone();
+        let before = called(&log);
+        let container = cells.pods[from].container.clone();
+        let address = format!("{}:8080", cells.address(to));
+        let argv = ["/bin/guest", "speak", &address].map(str::to_owned);
+        let speaking = self.machine.exec(&container, &argv, PATIENCE);
+        let planning = async {
+            while called(&log) == before {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            self.enforce(cells).await;
+        };
+        let (spoken, ()) = tokio::join!(speaking, planning);
+        spoken.unwrap().output
+    }
+
     /// A policy that appears holds for what is open already.
     async fn policies_hold_at_once(&mut self, cells: &mut Cells) {
         let (caller, called) = (&DECLARED[0], &DECLARED[1]);
@@ -233,7 +257,11 @@ impl World {
         assert_eq!(before, BTreeSet::from([target.clone()]));
         let index = std::mem::take(&mut cells.index);
         cells.index = declared::without_policies_of(index, called);
-        self.enforce(cells).await;
+        let spoken = self.speak(cells, (&caller.uid(), &called.uid())).await;
+        assert!(
+            ["ConnectionReset", "BrokenPipe"].contains(&spoken.trim()),
+            "an open connection is ended: {spoken}"
+        );
         let held = self.reached(cells, &caller.uid(), &targets).await;
         assert_eq!(held, BTreeSet::new(), "closed");
         cells.index = declared::index();

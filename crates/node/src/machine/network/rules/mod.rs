@@ -115,10 +115,14 @@ fn nobody_serves() -> [Rule; 2] {
     ]
 }
 
+/// What is refused is told at once. Who speaks on an open connection would not hear that it is prohibited,
+/// and speak again and again: it is ended.
 fn refusals(table: &mut Table) {
     let refusal = |reason| {
+        let open = [Match::Open, Match::Protocol(Protocol::Tcp)];
         vec![
             Rule::when([Match::Seldom], Action::Report(reason)),
+            Rule::when(open, Action::Refuse(Protocol::Tcp)),
             Rule::always(Action::Prohibit),
         ]
     };

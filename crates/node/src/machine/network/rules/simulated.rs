@@ -83,6 +83,7 @@ fn matches(table: &Table, one: &Match, packet: Packet) -> bool {
         Match::Local
         | Match::Sender
         | Match::Reply
+        | Match::Open
         | Match::Related
         | Match::Invalid
         | Match::Translated
