@@ -1,6 +1,7 @@
 //! What the kernel says about processes.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -74,27 +75,34 @@ pub(crate) fn with_arguments(word: &str, folder: &Path) -> io::Result<Vec<u32>> 
     Ok(found)
 }
 
-/// The processes of a program of this name that work in a folder, or in one below it.
-pub(crate) fn in_folder(program: &str, folder: &Path) -> io::Result<Vec<u32>> {
-    let mut found = Vec::new();
+/// The processes that a process has started, and those they have started, of programs whose name begins so.
+pub(crate) fn started_by(ancestor: u32, program: &str) -> io::Result<Vec<u32>> {
+    let mut parents = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
         let path = entry?.path();
-        let Some(pid) = pid_of(&path) else { continue };
         // A process may end while it is looked at.
-        let (Ok(running), Ok(place)) = (
-            fs::read_link(path.join("exe")),
-            fs::read_link(path.join("cwd")),
-        ) else {
-            continue;
-        };
-        let is_program = running
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes() == program.as_bytes());
-        if is_program && place.starts_with(folder) {
-            found.push(pid);
+        let text = fs::read_to_string(path.join("stat")).unwrap_or_default();
+        if let (Some(pid), Some(parent)) = (pid_of(&path), parent(&text)) {
+            parents.insert(pid, parent);
         }
     }
-    Ok(found)
+    let descends = |pid: &u32| {
+        let up = std::iter::successors(Some(*pid), |pid| parents.get(pid).copied());
+        up.skip(1).any(|pid| pid == ancestor)
+    };
+    let is_program = |pid: &u32| {
+        let running = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        let name = running.file_name().unwrap_or_default();
+        name.as_encoded_bytes().starts_with(program.as_bytes())
+    };
+    let found = parents.keys().copied();
+    Ok(found.filter(descends).filter(is_program).collect())
+}
+
+/// The 4th field of `stat`.
+fn parent(text: &str) -> Option<u32> {
+    let behind = text.rsplit_once(')')?.1;
+    behind.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn pid_of(path: &Path) -> Option<u32> {
@@ -118,6 +126,7 @@ mod tests {
     fn times_stand_behind_the_name() {
         let text = "7 (a) b) S 1 7 7 0 -1 64 1 2 3 4 50 8 9 9 20 0 3 0 77";
         assert_eq!(ticks(text), 58);
+        assert_eq!(parent(text), Some(1));
         assert!(busy(std::process::id()).is_ok());
     }
 

@@ -1,6 +1,6 @@
 //! A platform with the sample, and objects of the measurement's own on it.
 
-use std::{fmt::Debug, net::IpAddr, path::Path, time::Duration};
+use std::{fmt::Debug, net::IpAddr, time::Duration};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kube::{
@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// A platform that runs.
 pub(super) struct Home {
     platform: Platform,
+    /// The platform's process.
+    pub(super) pid: u32,
     pub(super) client: Client,
     pub(super) folder: tempfile::TempDir,
 }
@@ -43,11 +45,12 @@ impl Home {
     pub(super) fn start(runtime: &Runtime) -> Result<Self, Trouble> {
         let bench = Bench::prepare()?;
         let folder = folder()?;
-        let platform = Platform::new(&bench.launcher, &data(&folder))?;
-        Platform::ready(platform.start(&[&bench.sample])?)?;
+        let platform = Platform::new(&bench.launcher, &folder.path().join("data"))?;
+        let pid = Platform::ready(platform.start(&[&bench.sample])?)?;
         let client = runtime.block_on(platform.client())?;
         let home = Self {
             platform,
+            pid,
             client,
             folder,
         };
@@ -60,11 +63,6 @@ impl Home {
     /// Stops it.
     pub(super) fn stop(self) -> Result<(), Trouble> {
         self.platform.stop()
-    }
-
-    /// Where its folder is.
-    pub(super) fn data(&self) -> std::path::PathBuf {
-        data(&self.folder)
     }
 
     /// Where the external gateway is.
@@ -105,10 +103,6 @@ impl Home {
         address
             .ok_or_else(|| Trouble::Output(format!("pod {SERVER}"), "it has no address".to_owned()))
     }
-}
-
-fn data(folder: &tempfile::TempDir) -> std::path::PathBuf {
-    Path::new(folder.path()).join("data")
 }
 
 /// A pod that serves.
@@ -164,11 +158,10 @@ where
     T: Clone + DeserializeOwned + Debug + Send + Resource + 'static,
     T::DynamicType: Default,
 {
-    match timeout(PATIENCE, await_condition(api.clone(), name, condition)).await {
-        Ok(held) => held.map(drop).map_err(Trouble::api(name)),
-        Err(_) => {
-            let why = format!("it is not as it should be after {PATIENCE:?}");
-            Err(Trouble::Output(name.to_owned(), why))
-        }
+    let condition = await_condition(api.clone(), name, condition);
+    if let Ok(held) = timeout(PATIENCE, condition).await {
+        return held.map(drop).map_err(Trouble::api(name));
     }
+    let why = format!("it is not as it should be after {PATIENCE:?}");
+    Err(Trouble::Output(name.to_owned(), why))
 }

@@ -145,10 +145,10 @@ impl Drop for Plain {
 
 /// The Envoy of the platform's gateway.
 fn gateways_envoy(home: &Home) -> Result<u32, Trouble> {
-    let found = process::in_folder("envoy", &home.data());
+    let found = process::started_by(home.pid, "envoy");
     let found = found.map_err(Trouble::io("looking for processes"))?;
     found.into_iter().min().ok_or_else(|| {
-        let why = "none runs in the platform's folder".to_owned();
+        let why = "the platform has started none".to_owned();
         Trouble::Output("the gateway's Envoy".to_owned(), why)
     })
 }
