@@ -9,8 +9,8 @@ use choreo_compiler::fleet::{Fleet, RenderedBinding};
 use choreo_compiler::{Compiled, Diagnostic, Severity, Tree};
 use choreo_model::shared::TargetPlane;
 use reference::{
-    cases, deviate, differences, documents, expectations, incomplete, is_addition, list, neutral,
-    reference,
+    addresses, cases, deviate, differences, documents, expectations, incomplete, is_addition, list,
+    neutral, reference,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -133,7 +133,7 @@ fn compare_binding(compiled: &Compiled, expected: &Value) -> Vec<String> {
         problems.push(format!("diagnostics {:?}", compiled.diagnostics));
     }
     for (field, ours) in [
-        ("endpoints", addresses(compiled)),
+        ("endpoints", addresses(json!(compiled.endpoints))),
         ("resolvedConnections", json!(compiled.resolved_connections)),
         ("pendingConnections", json!(compiled.pending_connections)),
         (
@@ -194,7 +194,7 @@ fn describe(fleet: &Fleet) -> Value {
             json!({
                 "name": rendered.name,
                 "release": rendered.release,
-                "endpoints": addresses(compiled),
+                "endpoints": addresses(json!(compiled.endpoints)),
                 "resolved": compiled.resolved_connections,
                 "pending": compiled.pending_connections,
                 "secrets": compiled.secret_reference_names,
@@ -204,15 +204,6 @@ fn describe(fleet: &Fleet) -> Value {
         })
         .collect();
     json!({"diagnostics": texts(fleet.diagnostics()), "bindings": bindings})
-}
-
-/// The addresses of endpoints, without whom they are offered to: that is what the input says.
-fn addresses(compiled: &Compiled) -> Value {
-    let mut endpoints = compiled.endpoints.clone();
-    for endpoint in &mut endpoints {
-        endpoint.visibility.clear();
-    }
-    json!(endpoints)
 }
 
 /// Whether an object is a policy that lets out to the internet. All of them say so alike, which the tests of

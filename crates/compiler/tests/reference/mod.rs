@@ -66,6 +66,16 @@ pub(crate) fn is_addition(id: &str) -> bool {
         .any(|kind| id.starts_with(&format!("{kind}-egress-openchoreo-")))
 }
 
+/// The addresses of endpoints without whom they are offered to, which the reference does not say.
+pub(crate) fn addresses(mut endpoints: Value) -> Value {
+    for endpoint in endpoints.as_array_mut().into_iter().flatten() {
+        if let Some(fields) = endpoint.as_object_mut() {
+            fields.remove("visibility");
+        }
+    }
+    endpoints
+}
+
 /// What we decided to do differently, applied to what the reference rendered.
 pub(crate) fn deviate(case: &str, mut resource: Value, input: &[Value]) -> Value {
     let object = &mut resource["object"];

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::harness::{PATIENCE, Platform};
 use crate::reference::{
-    cases, deviate, differences, documents, expectations, incomplete, is_addition, list, neutral,
-    reference,
+    addresses, cases, deviate, differences, documents, expectations, incomplete, is_addition, list,
+    neutral, reference,
 };
 
 /// The bindings' lists.
@@ -101,11 +101,11 @@ fn compare_status(name: &str, status: &Value, wanted: &Value) -> Vec<String> {
     }
     for field in LISTS {
         let of = |value: &Value| value.get(field).cloned().unwrap_or_else(|| json!([]));
-        problems.extend(differences(
-            &of(wanted),
-            &of(status),
-            &format!("{name}/{field}"),
-        ));
+        let found = match field {
+            "endpoints" => addresses(of(status)),
+            _ => of(status),
+        };
+        problems.extend(differences(&of(wanted), &found, &format!("{name}/{field}")));
     }
     problems
 }

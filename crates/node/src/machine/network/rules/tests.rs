@@ -63,7 +63,7 @@ fn nobody_is_let_out_without_a_plan() {
     for set in [EGRESS, INGRESS, SELVES] {
         assert!(table.sets[set].elements.is_empty(), "{set}");
     }
-    let refused = ["seldom report egress", "prohibit"];
+    let refused = ["seldom report egress", "open tcp refuse", "prohibit"];
     assert_eq!(lines(&table, NOT_LET_OUT), refused);
     let forged = [
         "iif lo accept",
