@@ -13,7 +13,7 @@ use choreo_packed::Packed;
 use crate::key::Key;
 
 /// How many objects of a kind are kept unpacked.
-const OPEN: usize = 512;
+pub(crate) const OPEN: usize = 512;
 
 /// What an object is called.
 pub(crate) fn key_of<T: Spec>(object: &Object<T>) -> Key {
@@ -142,6 +142,13 @@ impl<T: Row> Table<T> {
         Some((key, object))
     }
 
+    /// How many objects are unpacked.
+    #[cfg(test)]
+    pub(crate) fn opened(&self) -> usize {
+        let entries = self.rows.values();
+        entries.filter(|entry| entry.open.get().is_some()).count()
+    }
+
     /// Packs those that were not looked at for longest, if too many are unpacked.
     pub(crate) fn tidy(&mut self) {
         let open = self.open.get_mut();
@@ -200,7 +207,6 @@ impl<T: Row> Entry<T> {
 
 #[cfg(test)]
 mod tests {
-    use choreo_model::release::ComponentReleaseSpec;
     use serde_json::json;
 
     use super::*;
@@ -228,11 +234,6 @@ mod tests {
         Key::new("ComponentRelease", "default", name)
     }
 
-    fn opened(table: &Table<ComponentReleaseSpec>) -> usize {
-        let entries = table.rows.values();
-        entries.filter(|entry| entry.open.get().is_some()).count()
-    }
-
     #[test]
     fn what_was_packed_is_as_it_was() {
         let mut table = Table::default();
@@ -241,13 +242,13 @@ mod tests {
             assert!(table.put(one.clone()).1.is_none());
             table.tidy();
         }
-        assert_eq!(opened(&table), OPEN);
+        assert_eq!(table.opened(), OPEN);
         for one in &all {
             assert_eq!(table.get(&key(one.name())), Some(one));
         }
-        assert_eq!(opened(&table), all.len());
+        assert_eq!(table.opened(), all.len());
         table.tidy();
-        assert_eq!(opened(&table), OPEN);
+        assert_eq!(table.opened(), OPEN);
         let (_, old) = table.put(release("r0"));
         assert_eq!(old.as_deref(), Some(&all[0]));
         let taken = table.take(&key("r1"));

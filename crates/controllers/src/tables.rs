@@ -425,6 +425,8 @@ fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {
         same = !differs && same_but_for_status(old, new);
         nothing = same && old.status == new.status;
     }
+    // A first list may bring many before anything is decided.
+    T::table_mut(tables).tidy();
     let mut groups = left.clone();
     groups.extend(joined.iter().filter(|group| !left.contains(group)).cloned());
     Touched {
@@ -481,4 +483,28 @@ fn same_but_for_status<T: Spec>(old: &Object<T>, new: &Object<T>) -> bool {
         && old_metadata.finalizers == new_metadata.finalizers
         && old_metadata.owner_references == new_metadata.owner_references
         && old_metadata.deletion_timestamp == new_metadata.deletion_timestamp
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::table::OPEN;
+
+    #[test]
+    fn what_a_list_brings_is_packed_as_it_comes() {
+        let mut tables = Tables::default();
+        for number in 0..=2 * OPEN {
+            let project = json!({
+                "metadata": { "name": format!("p{number}"), "namespace": "default" },
+                "spec": {
+                    "deploymentPipelineRef": { "name": "default" }, "type": { "name": "default" },
+                },
+            });
+            assert!(!tables.keep("Project", project).unwrap().nothing);
+        }
+        assert_eq!(tables.projects.opened(), OPEN);
+        assert_eq!(tables.keys("Project").len(), 2 * OPEN + 1);
+    }
 }
