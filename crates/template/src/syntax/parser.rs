@@ -268,13 +268,15 @@ impl Parser {
             }
             "[" | "[?" => {
                 self.at += 1;
-                let items = self.items(sign == "[?")?;
+                let optional = sign == "[?" || self.takes("?");
+                let items = self.items(optional)?;
                 let end = self.wants("]")?;
                 node(span.start..end, Kind::List(items))
             }
             "{" | "{?" => {
                 self.at += 1;
-                let entries = self.entries(sign == "{?")?;
+                let optional = sign == "{?" || self.takes("?");
+                let entries = self.entries(optional)?;
                 let end = self.wants("}")?;
                 node(span.start..end, Kind::Map(entries))
             }

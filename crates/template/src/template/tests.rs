@@ -223,6 +223,10 @@ fn libraries_are_there() {
         json!("1no"),
     );
     check(json!("${{?'k': map.?x, 'z': 'y'}}"), json!({"z": "y"}));
+    check(
+        json!("${{\n  ?'k': map.?x,\n  'z': [ ?map.?x]}}"),
+        json!({"z": []}),
+    );
     check(json!("${list[?5].orValue('out')}"), json!("out"));
     check(
         json!("${optional.of(n).optMap(x, x + 1).value()}"),
