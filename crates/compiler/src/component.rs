@@ -14,7 +14,7 @@ use crate::release::embedded_reference;
 use crate::result::Compiled;
 use crate::settings::Finder;
 use crate::snapshot::{ComponentSnapshot, Provider};
-use crate::{endpoints, finish, groups, resource_dependencies, traits, validations};
+use crate::{dialect, endpoints, finish, groups, resource_dependencies, traits, validations};
 use choreo_model::application::Container;
 use choreo_model::reference::TraitRef;
 use choreo_model::release::{BindingState, FrozenComponentType};
@@ -50,7 +50,7 @@ fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> 
         return compiled;
     }
     let secrets = groups::secrets(
-        &snapshot.release.workload,
+        snapshot.release,
         &snapshot.binding.spec,
         &snapshot.configuration_groups,
         snapshot.environment,
@@ -171,7 +171,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         uses.extend(self.own());
         if sound && self.bench.diagnostics.is_empty() {
             self.base(&object, &context, &mut drafts);
-            self.apply(&uses, &context, &mut drafts);
+            self.apply(&mut uses, &context, &mut drafts);
             self.validate(&object, &uses, &context, &drafts);
             drafts.extend(
                 self.live
@@ -409,8 +409,12 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         })
     }
 
-    fn apply(&mut self, uses: &[Use<'_>], context: &Context<'_, '_>, drafts: &mut Vec<Draft>) {
+    fn apply(&mut self, uses: &mut [Use<'_>], context: &Context<'_, '_>, drafts: &mut Vec<Draft>) {
+        let sees = self.bench.reads(dialect::RENDERED);
         for used in uses {
+            if sees {
+                used.variables.set(dialect::RENDERED, rendered(drafts));
+            }
             let mut scope = context.scope();
             used.variables.bind(&mut scope);
             let before = self.bench.diagnostics.len();
@@ -442,9 +446,11 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             .spec
             .post_render_validations;
         validations::after(&mut self.bench, object, rules, context, drafts);
+        let all = rendered(drafts);
         for used in uses {
             let mut scope = context.scope();
             used.variables.bind(&mut scope);
+            scope.bind_tree(dialect::RENDERED, &all);
             let rules = &used.spec.post_render_validations;
             validations::after(&mut self.bench, &used.object, rules, &scope, drafts);
         }
@@ -490,4 +496,9 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             object,
         }
     }
+}
+
+/// The objects of drafts, as templates see them.
+fn rendered(drafts: &[Draft]) -> Tree {
+    drafts.iter().map(|draft| draft.object.clone()).collect()
 }

@@ -10,7 +10,7 @@ use choreo_model::application::{
     Container, EndpointType, Visibility, WorkloadEndpoint, WorkloadTemplate,
 };
 use choreo_model::plane::{GatewayPair, GatewaySpec};
-use choreo_model::{DataPlane, Environment, labels, names};
+use choreo_model::{DataPlane, Environment, SecretReference, labels, names};
 use choreo_template::{Context, Helper, Members, Tree, tree};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -154,6 +154,10 @@ pub(crate) fn component<L: Ledger>(
     variables.helpers.extend(configured.chain(depended));
     if asked(&dialect::SERVICE_PORTS) {
         variables.set_helper(&dialect::SERVICE_PORTS, service_ports(workload));
+    }
+    if bench.reads(dialect::SECRET_REFERENCES) {
+        let named = secret_references(&snapshot.secret_references);
+        variables.set(dialect::SECRET_REFERENCES, named);
     }
     // Schemas may be long, and few types ask for what they say.
     if asked(&dialect::ENDPOINT_RESOURCES) {
@@ -302,6 +306,23 @@ fn says_all(gateway: &GatewaySpec) -> bool {
 
 const fn says_anything(pair: &GatewayPair) -> bool {
     pair.external.is_some() || pair.internal.is_some()
+}
+
+/// Where the values are that secret references name, by their names and keys.
+fn secret_references(references: &[&SecretReference]) -> Tree {
+    let by_key = |reference: &&SecretReference| -> Members {
+        let data = reference.spec.data.iter();
+        data.map(|one| {
+            let remote = Tree::of(&one.remote_ref).unwrap_or_default();
+            (one.secret_key.clone(), remote)
+        })
+        .collect()
+    };
+    let named = references.iter();
+    let named: Members = named
+        .map(|one| (one.name().to_owned(), by_key(one)))
+        .collect();
+    named.into()
 }
 
 fn workload_variable(workload: &WorkloadTemplate, container: &Container) -> Tree {

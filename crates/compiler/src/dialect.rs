@@ -39,5 +39,13 @@ pub(crate) const HELPERS: &[Helper] = &[
     ENDPOINT_RESOURCES,
 ];
 
+/// What has been rendered so far: what traits see.
+pub(crate) const RENDERED: &str = "rendered";
+/// Where the values are that parameters name by a `secretKeyRef`.
+pub(crate) const SECRET_REFERENCES: &str = "secretReferences";
+
+/// Variables that are made only where a document reads them.
+pub(crate) const RARE_VARIABLES: [&str; 2] = [RENDERED, SECRET_REFERENCES];
+
 /// The language.
 pub(crate) const DIALECT: Dialect = Dialect::new(HELPERS);

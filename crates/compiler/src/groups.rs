@@ -4,7 +4,7 @@ use crate::configurations::merged;
 use crate::diagnostic::{Code, Diagnostic};
 use choreo_model::application::{Container, WorkloadTemplate};
 use choreo_model::configuration::{Found, Value};
-use choreo_model::release::ReleaseBindingSpec;
+use choreo_model::release::{ComponentReleaseSpec, ReleaseBindingSpec};
 use choreo_model::shared::{ConfigurationKeyRef, ValueFrom};
 use choreo_model::{ConfigurationGroup, Environment, labels};
 use choreo_template::nearest;
@@ -60,15 +60,16 @@ fn numbered<T>(
     items.map(move |(index, item)| (format!("spec.container.{list}[{index}]"), item))
 }
 
-/// The names of the secret references that a workload uses, as a binding has it: by itself, or by
-/// what `groups` hold for `environment`.
+/// The names of the secret references that a release uses, as a binding has it: its workload by itself or
+/// by what `groups` hold for `environment`, and what is given for its type and traits.
 pub fn secrets(
-    workload: &WorkloadTemplate,
+    release: &ComponentReleaseSpec,
     binding: &ReleaseBindingSpec,
     groups: &[&ConfigurationGroup],
     environment: &Environment,
 ) -> BTreeSet<String> {
-    let container = merged(&workload.container, binding.workload_overrides.as_ref());
+    let container = &release.workload.container;
+    let container = merged(container, binding.workload_overrides.as_ref());
     let own = sources(&container).filter_map(|from| from.secret_key_ref.as_ref());
     let used: BTreeSet<&str> = names(&container).collect();
     let places = places(environment);
@@ -80,7 +81,62 @@ pub fn secrets(
             Value::Secret(key) => Some(key),
             Value::Plain(_) => None,
         });
-    own.chain(shared).map(|key| key.name.clone()).collect()
+    let mut found: BTreeSet<String> = own.chain(shared).map(|key| key.name.clone()).collect();
+    for value in given(release, binding) {
+        secret_keys(value, 0, &mut |name| {
+            found.insert(name.to_owned());
+        });
+    }
+    found
+}
+
+/// Everything that is given for the type and the traits of a release.
+fn given<'v>(
+    release: &'v ComponentReleaseSpec,
+    binding: &'v ReleaseBindingSpec,
+) -> impl Iterator<Item = &'v serde_json::Value> {
+    let embedded = release.component_type.spec.traits.iter();
+    let embedded = embedded.flat_map(|one| one.parameters.iter().chain(&one.environment_configs));
+    let profile = release.component_profile.iter();
+    let own = profile.flat_map(|profile| {
+        let traits = profile.traits.iter();
+        let traits = traits.filter_map(|one| one.parameters.as_ref());
+        profile.parameters.iter().chain(traits)
+    });
+    let configs = binding.component_type_environment_configs.iter();
+    let configs = configs.chain(binding.trait_environment_configs.values());
+    embedded.chain(own).chain(configs)
+}
+
+/// How deep `secretKeyRef` is looked for in what is given.
+const DEEPEST: usize = 32;
+
+/// Hands the name in every `secretKeyRef` of `value` to `found`.
+pub fn secret_keys(value: &serde_json::Value, depth: usize, found: &mut impl FnMut(&str)) {
+    if depth > DEEPEST {
+        return;
+    }
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (field, value) in fields {
+                if field == "secretKeyRef"
+                    && let Some(name) = value["name"].as_str()
+                {
+                    found(name);
+                }
+                secret_keys(value, depth + 1, found);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for item in items {
+                secret_keys(item, depth + 1, found);
+            }
+        }
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => {}
+    }
 }
 
 fn names(container: &Container) -> impl Iterator<Item = &str> {

@@ -3,7 +3,7 @@
 //! The cache belongs to whoever compiles, and changes nothing but speed: an entry is found by the
 //! content it was made of, never by a name alone.
 
-use crate::dialect::{DIALECT, HELPERS};
+use crate::dialect::{DIALECT, HELPERS, RARE_VARIABLES};
 use crate::schema::{Schema, Violation};
 use choreo_model::plane::GatewaySpec;
 use choreo_template::{Fault, Helper, Template, Tree};
@@ -123,7 +123,8 @@ pub(crate) type Read = Result<Schema, Violation>;
 pub(crate) struct Sheet {
     /// The names of helpers that occur anywhere in the document.
     helpers: BTreeSet<&'static str>,
-    /// Of the variables with helpers, those whose names occur without one behind them.
+    /// Of the variables with helpers and the rare ones, those whose names occur without a helper behind
+    /// them.
     variables: BTreeSet<&'static str>,
     templates: RwLock<BTreeMap<String, Arc<Parsed>>>,
     schemas: RwLock<BTreeMap<String, Arc<Read>>>,
@@ -132,10 +133,11 @@ pub(crate) struct Sheet {
 type Names = BTreeSet<&'static str>;
 
 /// The names of helpers that occur in `content`, which may use them, and of the variables that have
-/// helpers those that may be read otherwise.
+/// helpers, or are rare, those that may be read otherwise.
 fn mentioned(content: &impl Serialize) -> (Names, Names) {
     let names = HELPERS.iter().map(|helper| helper.name);
-    let variables = HELPERS.iter().map(|helper| helper.receiver);
+    let receivers = HELPERS.iter().map(|helper| helper.receiver);
+    let variables = receivers.chain(RARE_VARIABLES);
     let Ok(text) = serde_json::to_string(content) else {
         return (names.collect(), variables.collect());
     };
@@ -161,7 +163,7 @@ impl Sheet {
         self.helpers.contains(helper.name)
     }
 
-    /// Whether the document may read `variable`, one with helpers, beyond asking these.
+    /// Whether the document may read `variable`, a rare one or one with helpers, beyond asking these.
     pub(crate) fn reads(&self, variable: &str) -> bool {
         self.variables.contains(variable)
     }

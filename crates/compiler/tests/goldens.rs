@@ -152,11 +152,27 @@ fn compare_binding(compiled: &Compiled, expected: &Value) -> Vec<String> {
 #[test]
 fn ours() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens");
-    let platform = documents(&folder.join("platform.yaml"));
+    assert!(play_ours(&folder, &documents(&folder.join("platform.yaml"))) > 3);
+}
+
+/// The traits a new platform starts with, on components of the types it starts with.
+#[test]
+fn default_traits() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/default-traits");
+    let mut base = documents(&folder.join("base.yaml"));
+    for default in choreo_model::defaults() {
+        let documents: Vec<Value> = serde_saphyr::from_multiple(default.yaml).expect("YAML");
+        base.extend(documents);
+    }
+    assert!(play_ours(&folder, &base) > 2);
+}
+
+/// Plays the cases of a folder of ours, and returns how many there are.
+fn play_ours(folder: &Path, base: &[Value]) -> usize {
     let mut played = 0;
-    for case in cases(&folder) {
+    for case in cases(folder) {
         let input = documents(&case.join("input.yaml"));
-        let mut fleet = Fleet::read(platform.iter().chain(&input).cloned());
+        let mut fleet = Fleet::read(base.iter().chain(&input).cloned());
         fleet.settle();
         let found = describe(&fleet);
         let path = case.join("expected.yaml");
@@ -173,7 +189,7 @@ fn ours() {
         );
         played += 1;
     }
-    assert!(played > 3);
+    played
 }
 
 fn describe(fleet: &Fleet) -> Value {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use choreo_compiler::release;
+use choreo_compiler::{groups::secret_keys, release};
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
@@ -29,7 +29,12 @@ pub fn users(kind: &str) -> &'static [&'static str] {
         "Trait" => &["Component", "ComponentType", "ClusterComponentType"],
         "ProjectType" => &["Project"],
         "ResourceType" => &["Resource"],
-        "SecretReference" => &["Workload", "ReleaseBinding", "ConfigurationGroup"],
+        "SecretReference" => &[
+            "Component",
+            "Workload",
+            "ReleaseBinding",
+            "ConfigurationGroup",
+        ],
         "ConfigurationGroup" => &["Workload", "ReleaseBinding"],
         _ => &[],
     }
@@ -97,7 +102,10 @@ pub(crate) fn of_component(component: &Component) -> Vec<Group> {
             &reference.name,
         )
     });
-    groups::<ComponentSpec>(traits.chain(workflow).chain([type_]))
+    let given = spec.traits.iter().map(|one| &one.parameters);
+    let given = given.chain([&spec.parameters]).flatten();
+    let secrets = secrets(namespace, given);
+    groups::<ComponentSpec>(traits.chain(workflow).chain(secrets).chain([type_]))
 }
 
 pub(crate) fn of_component_type(type_: &ComponentType) -> Vec<Group> {
@@ -134,15 +142,15 @@ pub(crate) fn of_workload(workload: &Workload) -> Vec<Group> {
 }
 
 pub(crate) fn of_binding(binding: &ReleaseBinding) -> Vec<Group> {
-    let overrides = binding.spec.workload_overrides.as_ref();
-    let Some(container) = overrides.and_then(|all| all.container.as_ref()) else {
-        return Vec::new();
-    };
-    groups::<ReleaseBindingSpec>(sources(
-        binding.namespace(),
-        &container.env,
-        &container.files,
-    ))
+    let (namespace, spec) = (binding.namespace(), &binding.spec);
+    let configs = spec.trait_environment_configs.values();
+    let configs = configs.chain(&spec.component_type_environment_configs);
+    let mut named = secrets(namespace, configs);
+    let overrides = spec.workload_overrides.as_ref();
+    if let Some(container) = overrides.and_then(|all| all.container.as_ref()) {
+        named.extend(sources(namespace, &container.env, &container.files));
+    }
+    groups::<ReleaseBindingSpec>(named)
 }
 
 pub(crate) fn of_configuration_group(group: &ConfigurationGroup) -> Vec<Group> {
@@ -150,6 +158,17 @@ pub(crate) fn of_configuration_group(group: &ConfigurationGroup) -> Vec<Group> {
     let namespace = group.namespace();
     let secrets = secrets.map(|key| place("SecretReference", Some(namespace), &key.name));
     groups::<ConfigurationGroupSpec>(secrets)
+}
+
+/// The secret references that what is given for types and traits names.
+fn secrets<'v>(namespace: &str, given: impl Iterator<Item = &'v Value>) -> Vec<String> {
+    let mut found = Vec::new();
+    for value in given {
+        secret_keys(value, 0, &mut |name| {
+            found.push(place("SecretReference", Some(namespace), name));
+        });
+    }
+    found
 }
 
 /// The secret references and configuration groups that variables and files name.

@@ -54,13 +54,18 @@ pub(crate) fn component(parameters: Type, environment_configs: Type) -> Scope<'s
     declare_places(&mut scope);
     scope.declare("parameters", parameters);
     scope.declare("environmentConfigs", environment_configs);
+    let remote = Type::object(strings(["key", "property", "version"]));
+    let secrets = Type::map(Type::map(remote));
+    scope.declare(dialect::SECRET_REFERENCES, secrets);
     scope
 }
 
-/// What a trait sees: its own values, and everything its component's type sees.
+/// What a trait sees: its own values, what was rendered before it, and everything its component's type
+/// sees.
 pub(crate) fn of_trait(parameters: Type, environment_configs: Type) -> Scope<'static> {
     let mut scope = component(parameters, environment_configs);
     scope.declare("trait", Type::object(strings(["name", "instanceName"])));
+    scope.declare(dialect::RENDERED, pieces());
     scope
 }
 

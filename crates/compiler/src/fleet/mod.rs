@@ -396,7 +396,7 @@ impl Fleet {
     ) -> Vec<&SecretReference> {
         let namespace = binding.namespace();
         let groups = self.groups_of(namespace);
-        groups::secrets(&release.workload, &binding.spec, &groups, environment)
+        groups::secrets(release, &binding.spec, &groups, environment)
             .iter()
             .filter_map(|name| self.secret_references.get(namespace, name))
             .collect()

@@ -77,7 +77,7 @@ fn of_component(fleet: &Fleet, snapshot: &ComponentSnapshot<'_>, found: &mut Vec
     let groups = groups.iter();
     found.extend(groups.map(|name| named("ConfigurationGroup", namespace, name)));
     let secrets = groups::secrets(
-        workload,
+        snapshot.release,
         &binding.spec,
         &snapshot.configuration_groups,
         snapshot.environment,

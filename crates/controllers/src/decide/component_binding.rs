@@ -327,15 +327,14 @@ fn configuration_groups<'a>(
     context.view.members(By::Namespace, &[namespace])
 }
 
-/// The secret references that the workload or its overrides name, or what they use of `groups`.
+/// The secret references that the release or its binding name, or what they use of `groups`.
 fn secret_references<'a>(
     context: &Context<'a>,
     binding: &ReleaseBinding,
     input: &Input<'_>,
     groups: &[&ConfigurationGroup],
 ) -> Vec<&'a SecretReference> {
-    let workload = &input.release.workload;
-    groups::secrets(workload, &binding.spec, groups, input.environment)
+    groups::secrets(input.release, &binding.spec, groups, input.environment)
         .iter()
         .filter_map(|name| {
             let namespace = context.namespace();
