@@ -5,6 +5,8 @@ use crate::configurations;
 use crate::connections::{self, Connections, Dependencies};
 use crate::context::{self, Known, Variables};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::egress_gateway::{self, WayOut};
+use crate::external::{self, Externals};
 use crate::groups::Groups;
 use crate::network_policy::{self, Subject};
 use crate::origin::{Cause, Origin, Trail};
@@ -56,7 +58,10 @@ fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> 
         snapshot.environment,
     );
     compiled.secret_reference_names = secrets.into_iter().collect();
-    let connections = connect(snapshot, &mut compiled);
+    let externals = leave(snapshot, &mut compiled);
+    let mut connections = connect(snapshot, &mut compiled);
+    let line = snapshot.binding.spec.owner.line();
+    connections.external = externals.items(&line, &compiled.namespace);
     let pipeline = Pipeline {
         snapshot,
         programs,
@@ -65,7 +70,7 @@ fn compile<L: Ledger>(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> 
         live: Vec::new(),
         live_names: BTreeSet::new(),
     };
-    pipeline.run(&container, &connections, &mut compiled);
+    pipeline.run(&container, &connections, &externals, &mut compiled);
     compiled
 }
 
@@ -83,6 +88,17 @@ fn bench<L: Ledger>(snapshot: &ComponentSnapshot<'_>, programs: &Programs) -> Be
 fn type_object(frozen: &FrozenComponentType) -> String {
     let name = frozen.name.rsplit('/').next().unwrap_or(&frozen.name);
     format!("{}/{name}", frozen.kind)
+}
+
+/// What the component calls outside.
+fn leave<'a>(snapshot: &ComponentSnapshot<'a>, compiled: &mut Compiled) -> Externals<'a> {
+    let mut externals = external::resolve(snapshot);
+    compiled.diagnostics.append(&mut externals.diagnostics);
+    compiled.external_connections = externals.bound();
+    compiled
+        .pending_external_connections
+        .clone_from(&externals.pending);
+    externals
 }
 
 fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connections {
@@ -147,7 +163,13 @@ struct Pipeline<'a, L> {
 }
 
 impl<'a, L: Ledger> Pipeline<'a, L> {
-    fn run(mut self, container: &Container, connections: &Connections, compiled: &mut Compiled) {
+    fn run(
+        mut self,
+        container: &Container,
+        connections: &Connections,
+        externals: &Externals<'_>,
+        compiled: &mut Compiled,
+    ) {
         let variables = self.variables(container, connections, &compiled.namespace);
         self.bench.keep(&variables);
         let mut context = Context::within(self.bench.budget.clone());
@@ -184,7 +206,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         compiled.diagnostics.append(&mut self.bench.diagnostics);
         if !compiled.has_errors() {
             compiled.provenance.seen = std::mem::take(&mut self.bench.seen);
-            self.finish(drafts, compiled);
+            self.finish(drafts, externals, compiled);
         }
     }
 
@@ -456,7 +478,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         }
     }
 
-    fn finish(&self, mut drafts: Vec<Draft>, compiled: &mut Compiled) {
+    fn finish(&self, mut drafts: Vec<Draft>, externals: &Externals<'_>, compiled: &mut Compiled) {
         let snapshot = self.snapshot;
         let workload = &snapshot.release.workload;
         let workload_type = snapshot.release.component_type.spec.workload_type;
@@ -468,21 +490,30 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             snapshot.environment,
             snapshot.data_plane,
         );
-        let egress = snapshot.environment.spec.egress;
+        let line = snapshot.binding.spec.owner.line();
+        let way = WayOut {
+            line: &line,
+            cell: &compiled.namespace,
+            labels: &self.labels,
+            externals,
+        };
         let policies = network_policy::policies(&Subject {
-            line: &snapshot.binding.spec.owner.line(),
+            line: &line,
             cell: &compiled.namespace,
             labels: &self.labels,
             workload,
             calls: &compiled.connection_targets,
             lent: &snapshot.lent,
-            egress: egress.or(snapshot.project_egress).unwrap_or_default(),
+            egress: external::egress(snapshot),
+            proxies: egress_gateway::proxies(&way),
             provider: snapshot
                 .data_plane
                 .annotation(labels::NETWORK_POLICY_PROVIDER),
         });
         let policies = policies.into_iter();
         drafts.extend(policies.map(|policy| Self::own_draft(policy, Cause::Policy)));
+        let ways = egress_gateway::objects(&way).into_iter();
+        drafts.extend(ways.map(|object| Self::own_draft(object, Cause::Egress)));
         finish::identify(&mut drafts);
         finish::hand_over(drafts, compiled);
     }

@@ -1,6 +1,7 @@
 //! Connections: the addresses of other components' endpoints, and the variables that carry them.
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::external;
 use crate::resource_dependencies::{Item, Resources};
 use crate::snapshot::Provider;
 use choreo_model::application::{
@@ -23,6 +24,8 @@ pub struct Connections {
     pub pending: Vec<PendingConnection>,
     /// The managed resources of the component, which need no address.
     pub(crate) resources: Resources,
+    /// The external connections of the component, whose addresses are what it declares.
+    pub(crate) external: Vec<external::Item>,
 }
 
 /// The endpoints of others that a workload asks for, when bound by `binding` in `namespace`.
@@ -271,6 +274,7 @@ impl<'c> Dependencies<'c> {
         });
         tree!({
             "envVars": self.env_vars(),
+            "external": self.connections.external.iter().map(external::Item::value).collect::<Tree>(),
             "items": items.collect::<Tree>(),
             "resources": self.resources().map(Item::value).collect::<Tree>(),
             "volumeMounts": self.mounts(),
@@ -281,7 +285,14 @@ impl<'c> Dependencies<'c> {
     /// The variables of all.
     pub(crate) fn env_vars(&self) -> Tree {
         let resources = self.resources().flat_map(|item| &item.variables);
-        self.given.iter().flatten().chain(resources).collect()
+        let external = self.connections.external.iter();
+        let external = external.flat_map(|item| &item.variables);
+        self.given
+            .iter()
+            .flatten()
+            .chain(resources)
+            .chain(external)
+            .collect()
     }
 
     /// Where containers have the files of all.

@@ -3,6 +3,7 @@
 
 mod configured;
 mod connected;
+mod external;
 mod follow;
 mod frozen;
 mod given;
@@ -53,6 +54,8 @@ pub enum Role {
     Hash,
     /// The network policy that the platform adds.
     Policy,
+    /// The way out that the platform makes for external connections.
+    Egress,
     /// The files of configuration groups that the platform keeps.
     Configuration,
 }
@@ -153,6 +156,7 @@ impl Explained<'_> {
             Cause::Label => Role::Label,
             Cause::Hash => Role::Hash,
             Cause::Policy => Role::Policy,
+            Cause::Egress => Role::Egress,
             Cause::Configuration => Role::Configuration,
         };
         let sources: Vec<&str> = origin
@@ -168,6 +172,7 @@ impl Explained<'_> {
         }];
         match origin.cause {
             Cause::Policy => steps.extend(self.policy(object, pointer)),
+            Cause::Egress => steps.extend(self.way_out(object, pointer)),
             Cause::Configuration => steps.extend(self.live_files(pointer)),
             Cause::Label => steps.extend(self.names(labelled(pointer))),
             Cause::Template | Cause::Patch | Cause::Hash => {
@@ -250,6 +255,9 @@ impl fmt::Display for Step {
             Role::Policy => {
                 f.write_str("part of the network policy that the platform makes for the component")
             }
+            Role::Egress => f.write_str(
+                "part of the way out that the platform makes for the component's external connections",
+            ),
             Role::Configuration => f.write_str(
                 "part of the object in which the platform keeps files of configuration groups",
             ),

@@ -10,6 +10,7 @@ pub mod check;
 pub mod connections;
 pub mod diagnostic;
 pub mod explain;
+pub mod external;
 pub mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -30,6 +31,7 @@ mod component;
 mod configurations;
 mod context;
 mod dialect;
+mod egress_gateway;
 mod endpoints;
 mod finish;
 mod freezer;

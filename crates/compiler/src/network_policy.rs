@@ -4,6 +4,7 @@
 //! since that is what a policy is matched against; the port of the Service in front may differ.
 
 use crate::context::protocol;
+use crate::egress_gateway::Proxies;
 use crate::snapshot::Lent;
 use choreo_model::application::{EndpointType, Visibility, WorkloadEndpoint, WorkloadTemplate};
 use choreo_model::labels;
@@ -101,7 +102,7 @@ static ALIKE: LazyLock<Alike> = LazyLock::new(|| {
 });
 
 /// What policies are made of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Subject<'a> {
     /// What the line of the component is called.
     pub(crate) line: &'a str,
@@ -114,6 +115,8 @@ pub(crate) struct Subject<'a> {
     /// Components of another environment that it may call.
     pub(crate) lent: &'a [Lent<'a>],
     pub(crate) egress: Egress,
+    /// The gateway that its external connections go through.
+    pub(crate) proxies: Option<Proxies>,
     /// What enforces policies on the data plane, if it says so.
     pub(crate) provider: Option<&'a str>,
 }
@@ -153,8 +156,8 @@ fn kubernetes(subject: &Subject<'_>, pods: &Tree) -> Tree {
     subject.object(KUBERNETES, "openchoreo", spec.into())
 }
 
-/// Whom the component may call, as Kubernetes has it: name servers, what it asks for, and where the way
-/// out is open, its own cell and the internet. Which ports of components it reaches is for their own
+/// Whom the component may call, as Kubernetes has it: name servers, what it asks for, the gateway of its external
+/// connections, and where the way out is open, its own cell and the internet. Which ports of components it reaches is for their own
 /// policies to say.
 fn kubernetes_egress(subject: &Subject<'_>, pods: &Tree) -> Tree {
     let mut egress = vec![ALIKE.name_servers.clone()];
@@ -170,6 +173,12 @@ fn kubernetes_egress(subject: &Subject<'_>, pods: &Tree) -> Tree {
     if subject.uses_resources() {
         let selector = tree!({"matchExpressions": [is_no_component()]});
         egress.push(tree!({"to": [{"podSelector": selector}]}));
+    }
+    if let Some(proxies) = &subject.proxies {
+        let ports = proxies.ports.iter();
+        let ports = ports.map(|port| tree!({"port": *port, "protocol": "TCP"}));
+        let to = tree!({"namespaceSelector": {}, "podSelector": matching(proxies.labels())});
+        egress.push(tree!({"to": [to], "ports": ports.collect::<Tree>()}));
     }
     if subject.egress == Egress::Open {
         egress.push(ALIKE.outside.clone());
@@ -231,6 +240,16 @@ fn cilium_egress(subject: &Subject<'_>, pods: &Tree) -> Tree {
     if subject.uses_resources() {
         egress.push(tree!({"toEndpoints": [{"matchExpressions": [is_no_component()]}]}));
     }
+    if let Some(proxies) = &subject.proxies {
+        let ports = proxies.ports.iter();
+        let ports = ports.map(|port| tree!({"port": port.to_string(), "protocol": "TCP"}));
+        let to = tree!({
+            "matchLabels": texts(proxies.labels()),
+            "matchExpressions": [exists(POD_NAMESPACE)],
+        });
+        let ports = tree!([{"ports": ports.collect::<Tree>()}]);
+        egress.push(tree!({"toEndpoints": [to], "toPorts": ports}));
+    }
     if subject.egress == Egress::Open {
         egress.extend(ALIKE.cilium_outside.clone());
     }
@@ -264,6 +283,13 @@ impl Peer<'_> {
             (labels::ENVIRONMENT, self.environment),
         ]
         .into_iter()
+    }
+}
+
+impl Proxies {
+    fn labels(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let labels = self.labels.iter();
+        labels.map(|(key, value)| (*key, value.as_str()))
     }
 }
 

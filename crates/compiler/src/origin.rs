@@ -24,6 +24,8 @@ pub enum Cause {
     Hash,
     /// The network policy that the platform adds to every component.
     Policy,
+    /// The gateway that the platform makes for external connections, and what leads through it.
+    Egress,
     /// The files of configuration groups, which the platform keeps apart from the others.
     Configuration,
 }

@@ -6,8 +6,9 @@ use crate::finish::text;
 use crate::fleet::ObjectName;
 use crate::origin::{Made, Trail};
 use choreo_model::release::{
-    ConnectionTarget, EndpointStatus, PendingConnection, PendingResourceDependency,
-    ResolvedConnection, ResourceDependencyTarget,
+    BoundExternalConnection, ConnectionTarget, EndpointStatus, PendingConnection,
+    PendingExternalConnection, PendingResourceDependency, ResolvedConnection,
+    ResourceDependencyTarget,
 };
 use choreo_model::shared::TargetPlane;
 use choreo_template::Tree;
@@ -53,6 +54,10 @@ pub struct Compiled {
     pub resource_dependency_targets: Vec<ResourceDependencyTarget>,
     /// Those whose outputs are not known yet, and why.
     pub pending_resource_dependencies: Vec<PendingResourceDependency>,
+    /// The external connections the component has.
+    pub external_connections: Vec<BoundExternalConnection>,
+    /// Those it declares and does not have, and why.
+    pub pending_external_connections: Vec<PendingExternalConnection>,
     /// The secret references the component uses, sorted.
     pub secret_reference_names: Vec<String>,
     /// What is wrong.

@@ -7,8 +7,9 @@ use choreo_model::rendered::ResourceStatus;
 use choreo_model::resource::ResourceReleaseSpec;
 use choreo_model::shared::Egress;
 use choreo_model::{
-    Component, ConfigurationGroup, DataPlane, Environment, Object, Project, ProjectReleaseBinding,
-    Resource, ResourceReleaseBinding, SecretReference, Workflow, WorkflowPlane, WorkflowRun,
+    Component, ConfigurationGroup, DataPlane, Environment, ExternalConnection, Object, Project,
+    ProjectReleaseBinding, Resource, ResourceReleaseBinding, SecretReference, Workflow,
+    WorkflowPlane, WorkflowRun,
 };
 
 /// A binding of a component to an environment.
@@ -33,6 +34,9 @@ pub struct ComponentSnapshot<'a> {
     pub secret_references: Vec<&'a SecretReference>,
     /// The configuration groups of the namespace; those not used do no harm.
     pub configuration_groups: Vec<&'a ConfigurationGroup>,
+    /// The external connections that it is given, by name; [`is_given`](crate::external::is_given)
+    /// says which those are.
+    pub external_connections: Vec<&'a ExternalConnection>,
     /// Bindings that may provide what [`connections::targets`](crate::connections::targets) lists;
     /// those of other components or environments do no harm.
     pub providers: Vec<&'a ReleaseBinding>,

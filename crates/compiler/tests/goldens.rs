@@ -207,7 +207,7 @@ fn describe(fleet: &Fleet) -> Value {
                 .filter(|one| !is_open_way_out(&one.object))
                 .map(|one| json!({"id": one.id, "plane": one.target_plane, "object": one.object}))
                 .collect();
-            json!({
+            let mut described = json!({
                 "name": rendered.name,
                 "release": rendered.release,
                 "endpoints": addresses(json!(compiled.endpoints)),
@@ -216,7 +216,16 @@ fn describe(fleet: &Fleet) -> Value {
                 "secrets": compiled.secret_reference_names,
                 "diagnostics": texts(&compiled.diagnostics),
                 "objects": objects,
-            })
+            });
+            // Few have them.
+            let external = json!({
+                "has": compiled.external_connections,
+                "lacks": compiled.pending_external_connections,
+            });
+            if external != json!({"has": [], "lacks": []}) {
+                described["external"] = external;
+            }
+            described
         })
         .collect();
     json!({"diagnostics": texts(fleet.diagnostics()), "bindings": bindings})

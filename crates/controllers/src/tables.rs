@@ -5,6 +5,7 @@ use std::sync::Arc;
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
+use choreo_model::external::ExternalConnectionSpec;
 use choreo_model::history::DeploymentRecordSpec;
 use choreo_model::observability::ObservabilityAlertsNotificationChannelSpec;
 use choreo_model::organization::OrganizationSpec;
@@ -370,6 +371,14 @@ tables! {
         let mut groups = material::of_configuration_group(group);
         groups.push(Group::new("ConfigurationGroup", By::Namespace, &[group.namespace()]));
         groups
+    };
+    external_connections: ExternalConnectionSpec, |connection| {
+        let projects = connection.spec.projects.iter();
+        projects
+            .map(|project| Group::new(
+                "ExternalConnection", By::Project, &[connection.namespace(), project],
+            ))
+            .collect()
     };
     channels: ObservabilityAlertsNotificationChannelSpec, |channel| vec![Group::new(
         "ObservabilityAlertsNotificationChannel",

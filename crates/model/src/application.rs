@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::check::{Check, Checker};
 use crate::counted;
+use crate::external::{self, ExternalDependency};
 use crate::object::{Object, Spec};
 use crate::reference::{COMPONENT_TYPE_NAME, ComponentTypeRef, TraitRef, WorkflowRef};
 use crate::schema;
@@ -332,6 +333,11 @@ pub struct Dependencies {
     #[schemars(length(max = 50))]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["ref"]))]
     pub resources: Vec<ResourceDependency>,
+    /// Hosts outside the platform.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub external: Vec<ExternalDependency>,
 }
 
 /// A call to an endpoint of another component.
@@ -515,6 +521,7 @@ fn check_dependencies(field: &str, dependencies: &Dependencies, out: &mut Checke
         "ref",
         dependencies.resources.iter().map(|one| &one.reference),
     );
+    external::check(&format!("{field}.external"), &dependencies.external, out);
 }
 
 /// Reports variables and files that have no value, two values, or no name.

@@ -123,6 +123,7 @@ pub mod reasons {
         ALL_CONNECTIONS_RESOLVED AllConnectionsResolved,
         CONNECTIONS_PENDING ConnectionsPending,
         NO_CONNECTIONS NoConnections,
+        EXTERNAL_CONNECTIONS_NOT_APPROVED ExternalConnectionsNotApproved,
         ALL_RESOURCE_DEPENDENCIES_READY AllResourceDependenciesReady,
         RESOURCE_DEPENDENCIES_PENDING ResourceDependenciesPending,
         NO_RESOURCE_DEPENDENCIES NoResourceDependencies,

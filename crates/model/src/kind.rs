@@ -7,6 +7,7 @@ use crate::authz::{AuthzRoleBindingSpec, AuthzRoleSpec, ClusterAuthzRoleBindingS
 use crate::check::{self, Violation};
 use crate::component_type::ComponentTypeSpec;
 use crate::configuration::ConfigurationGroupSpec;
+use crate::external::ExternalConnectionSpec;
 use crate::finalizers;
 use crate::history::DeploymentRecordSpec;
 use crate::object::{GROUP, Spec, VERSION};
@@ -183,6 +184,11 @@ const COMPONENT: Column = column("Component", ".spec.owner.componentName");
 const ENVIRONMENT: Column = column("Environment", ".spec.environment");
 const RESOURCE: Column = column("Resource", ".spec.owner.resourceName");
 const READY: Column = column("Ready", ".status.conditions[?(@.type==\"Ready\")].status");
+const PORT: Column = Column {
+    name: "Port",
+    type_: "integer",
+    json_path: ".spec.connection.port",
+};
 const NOTIFICATIONS: Column = Column {
     name: "Notifications",
     type_: "integer",
@@ -339,6 +345,9 @@ const REGISTRY: &[Kind] = &[
     row!(ConfigurationGroupSpec, Namespaced, "ConfigurationGroup", "configurationgroups", "configurationgroup",
         short ["cg", "cgs"], aliases ["configgroup", "configgroups"], finalizer None,
         columns [AGE]),
+    row!(ExternalConnectionSpec, Namespaced, "ExternalConnection", "externalconnections", "externalconnection",
+        short ["extconn", "extconns"], aliases [], finalizer None,
+        columns [column("Host", ".spec.connection.host"), PORT, column("Protocol", ".spec.connection.protocol"), READY, AGE]),
     row!(SecretReferenceSpec, Namespaced, "SecretReference", "secretreferences", "secretreference",
         short [], aliases ["secretref", "secretrefs"], finalizer None,
         columns []),

@@ -15,6 +15,7 @@ use crate::application::{
 use crate::check::{Check, Checker};
 use crate::component_type::ComponentTypeSpec;
 use crate::counted;
+use crate::external::ExternalProtocol;
 use crate::history::HistoryHead;
 use crate::object::{Object, Spec};
 use crate::reference::{ComponentTypeKind, TraitKind};
@@ -308,6 +309,12 @@ pub struct ReleaseBindingStatus {
     /// Those that are not ready yet, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pending_resource_dependencies: Vec<PendingResourceDependency>,
+    /// The external connections the component has, declared or given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external_connections: Vec<BoundExternalConnection>,
+    /// Those it declares and does not have, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pending_external_connections: Vec<PendingExternalConnection>,
     /// The secret references the component uses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub secret_reference_names: Vec<String>,
@@ -475,5 +482,37 @@ pub struct PendingResourceDependency {
     #[serde(rename = "resourceName")]
     pub resource: String,
     /// Why it is not ready.
+    pub reason: String,
+}
+
+/// An external connection that a component has.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundExternalConnection {
+    /// What the connection is called where it is declared.
+    pub name: String,
+    /// The host.
+    pub host: String,
+    /// The port of the host.
+    pub port: u16,
+    /// What the host speaks.
+    pub protocol: ExternalProtocol,
+    /// The `ExternalConnection` that gives it, or without which the component would not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_connection: Option<String>,
+}
+
+/// An external connection that a component declares and does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PendingExternalConnection {
+    /// What the workload calls it.
+    pub name: String,
+    /// The host.
+    pub host: String,
+    /// The port of the host.
+    pub port: u16,
+    /// What the host speaks.
+    pub protocol: ExternalProtocol,
+    /// What is missing.
     pub reason: String,
 }

@@ -18,6 +18,8 @@ pub(crate) const CONFIGURATION_KEY: &str = "^[-._a-zA-Z0-9]+$";
 pub(crate) const DNS_LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A length of time.
 pub(crate) const LEASE: &str = "^([0-9]+[mhd])+$";
+/// A length of time as Gateway API has it (GEP-2257).
+pub(crate) const SHORT_DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
 pub(crate) const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 
 /// A loop names its variable.

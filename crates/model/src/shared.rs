@@ -90,17 +90,20 @@ impl ResourceOwner {
     }
 }
 
-/// What components may call besides what their connections ask for.
+/// What components may call besides what their connections to other components ask for.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Egress {
-    /// Nothing.
+    /// Nothing outside but the external connections that their workloads declare, or that they are given.
     #[default]
     Closed,
-    /// Their own cell and the internet, but no other cell, host or private network; for applications whose
-    /// connections are not declared.
+    /// Of the external connections that their workloads declare only those that an `ExternalConnection`
+    /// covers.
+    Approved,
+    /// Their external connections, their own cell and the internet, but no other cell, host or private network;
+    /// for applications whose connections are not declared.
     Open,
 }
 

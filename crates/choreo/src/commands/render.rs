@@ -72,7 +72,7 @@ fn render(files: &Files, args: &Render) -> Result<Vec<RenderedBinding>> {
 fn waiting(rendered: &[RenderedBinding]) -> impl Iterator<Item = String> {
     rendered.iter().flat_map(|binding| {
         let pending = binding.compiled.pending_connections.iter();
-        pending.map(|one| {
+        let pending = pending.map(|one| {
             format!(
                 "note: a platform deploys {} only when {}/{} has the endpoint {}",
                 binding.release,
@@ -80,7 +80,14 @@ fn waiting(rendered: &[RenderedBinding]) -> impl Iterator<Item = String> {
                 names::line_id(&one.component, one.track.as_deref()),
                 one.endpoint
             )
-        })
+        });
+        let refused = binding.compiled.pending_external_connections.iter();
+        pending.chain(refused.map(|one| {
+            format!(
+                "note: a platform deploys {} only when its external connection {} is approved",
+                binding.release, one.name
+            )
+        }))
     })
 }
 

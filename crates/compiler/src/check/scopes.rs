@@ -205,8 +205,16 @@ fn declare_dependencies(scope: &mut Scope<'_>) {
         ("volumeMounts", pieces()),
         ("volumes", pieces()),
     ]);
+    let external = open([
+        ("name", Type::String),
+        ("host", Type::String),
+        ("port", Type::Int),
+        ("protocol", Type::String),
+        ("envVars", variables.clone()),
+    ]);
     let all = Type::object([
         ("items", Type::list(endpoint)),
+        ("external", Type::list(external)),
         ("resources", Type::list(resource)),
         ("envVars", variables.clone()),
         ("volumeMounts", pieces()),

@@ -35,8 +35,14 @@ impl Explained<'_> {
         let Some(snapshot) = self.component() else {
             return Vec::new();
         };
-        let Some(declared) = &snapshot.release.workload.dependencies else {
-            return vec![self.of_workload("/spec/dependencies")];
+        let none = Dependencies::default();
+        let declared = snapshot.release.workload.dependencies.as_ref();
+        let declared = match declared {
+            Some(declared) => declared,
+            None if snapshot.external_connections.is_empty() => {
+                return vec![self.of_workload("/spec/dependencies")];
+            }
+            None => &none,
         };
         let all = Connected {
             explained: self,
@@ -58,6 +64,9 @@ impl Connected<'_, '_> {
         match path {
             ["items", index, rest @ ..] => self.endpoint(index.parse().ok()?, rest),
             ["resources", index, rest @ ..] => self.resource(index.parse().ok()?, rest),
+            ["external", index, rest @ ..] => {
+                self.explained.external_variable(index.parse().ok()?, rest)
+            }
             [list, index, rest @ ..] => {
                 let (kind, index, inner) = self.behind(list, index.parse().ok()?)?;
                 let inner = inner.to_string();
@@ -67,6 +76,7 @@ impl Connected<'_, '_> {
                     .collect();
                 match kind {
                     "items" => self.endpoint(index, &path),
+                    "external" => self.explained.external_variable(index, &path),
                     _ => self.resource(index, &path),
                 }
             }
@@ -77,7 +87,7 @@ impl Connected<'_, '_> {
     /// Which dependency gives the item at `index` of the list of all, and as which of its own.
     fn behind(&self, list: &str, index: usize) -> Option<(&'static str, usize, usize)> {
         let mut left = index;
-        for kind in ["items", "resources"] {
+        for kind in ["items", "resources", "external"] {
             for (at, one) in self.seen[kind].as_array()?.iter().enumerate() {
                 let count = one[list].as_array().map_or(0, |items| items.len());
                 match left.checked_sub(count) {

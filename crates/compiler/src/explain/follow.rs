@@ -228,7 +228,10 @@ impl Explained<'_> {
             }
             // Name servers, which all may ask.
             ["spec", "egress", "0", ..] => Vec::new(),
-            ["spec", "egress", ..] => vec![self.of_workload("/spec/dependencies")],
+            ["spec", "egress", index, ..] => {
+                let called = self.called_gateway(&object["spec"]["egress"][*index]);
+                called.unwrap_or_else(|| vec![self.of_workload("/spec/dependencies")])
+            }
             ["spec", ..] if object["spec"].get("egress").is_none() => {
                 vec![self.of_workload("/spec/endpoints")]
             }

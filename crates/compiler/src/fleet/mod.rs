@@ -21,6 +21,7 @@ use self::runs::Runs;
 use self::table::Table;
 use crate::connections;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::external;
 use crate::freezer::Freezer;
 use crate::groups;
 use crate::manifest::is_ours;
@@ -31,6 +32,7 @@ use crate::snapshot::{ComponentSnapshot, Lent, ProjectSnapshot, ReleaseBinding};
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
+use choreo_model::external::ExternalConnectionSpec;
 use choreo_model::plane::DataPlaneSpec;
 use choreo_model::platform::{DeploymentPipelineSpec, EnvironmentSpec};
 use choreo_model::project::{
@@ -45,8 +47,8 @@ use choreo_model::shared::{ComponentOwner, Egress};
 use choreo_model::track::DeploymentTrackSpec;
 use choreo_model::traits::TraitSpec;
 use choreo_model::{
-    ConfigurationGroup, DataPlane, Environment, Object, ProjectReleaseBinding, SecretReference,
-    Spec, Workload, labels, names,
+    ConfigurationGroup, DataPlane, Environment, ExternalConnection, Object, ProjectReleaseBinding,
+    SecretReference, Spec, Workload, labels, names,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +76,7 @@ pub struct Fleet {
     data_planes: Table<DataPlaneSpec>,
     secret_references: Table<SecretReferenceSpec>,
     configuration_groups: Table<ConfigurationGroupSpec>,
+    external_connections: Table<ExternalConnectionSpec>,
     resources: Resources,
     runs: Runs,
     /// The names of the bindings of a line of a component to an environment.
@@ -184,6 +187,7 @@ impl Fleet {
             "DataPlane" | "ClusterDataPlane" => put(&mut self.data_planes, manifest),
             "SecretReference" => put(&mut self.secret_references, manifest),
             "ConfigurationGroup" => put(&mut self.configuration_groups, manifest),
+            "ExternalConnection" => put(&mut self.external_connections, manifest),
             "ComponentRelease" => read(manifest).map(|release| self.add_release(release)),
             "ProjectRelease" => keep(&mut self.project_releases, manifest),
             "Workflow"
@@ -288,6 +292,7 @@ impl Fleet {
             data_plane: self.data_plane(namespace, environment.spec.data_plane_ref.as_ref())?,
             secret_references: self.secret_references_of(binding, release, environment),
             configuration_groups: self.groups_of(namespace),
+            external_connections: self.external_connections_of(owner, environment),
             lent: self.lent(environment, &providers),
             providers,
             resources: self.serving(binding, release),
@@ -405,6 +410,17 @@ impl Fleet {
     /// The configuration groups of a namespace.
     pub(crate) fn groups_of(&self, namespace: &str) -> Vec<&ConfigurationGroup> {
         self.configuration_groups.all_in(namespace).collect()
+    }
+
+    /// The external connections that a component is given in an environment.
+    fn external_connections_of(
+        &self,
+        owner: &ComponentOwner,
+        environment: &Environment,
+    ) -> Vec<&ExternalConnection> {
+        let all = self.external_connections.all_in(environment.namespace());
+        all.filter(|one| external::is_given(one, owner, environment))
+            .collect()
     }
 
     fn data_plane(

@@ -112,6 +112,7 @@ impl Fleet {
             "ReleaseBinding" => self.bindings.remove(namespace, name),
             "SecretReference" => self.secret_references.remove(namespace, name),
             "ConfigurationGroup" => self.configuration_groups.remove(namespace, name),
+            "ExternalConnection" => self.external_connections.remove(namespace, name),
             "ComponentRelease" => forget(&mut self.releases, namespace, name),
             "ProjectRelease" => forget(&mut self.project_releases, namespace, name),
             kind => {

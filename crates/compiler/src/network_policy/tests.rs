@@ -31,16 +31,27 @@ fn made(
     provider: Option<&str>,
 ) -> Vec<Tree> {
     let workload = serde_json::from_value(workload.clone()).expect("a workload");
-    policies(&Subject {
+    policies(&subject(&labels(), &workload, calls, egress, provider))
+}
+
+fn subject<'a>(
+    labels: &'a Members,
+    workload: &'a WorkloadTemplate,
+    calls: &'a [ConnectionTarget],
+    egress: Egress,
+    provider: Option<&'a str>,
+) -> Subject<'a> {
+    Subject {
         line: "web",
         cell: "cell",
-        labels: &labels(),
-        workload: &workload,
+        labels,
+        workload,
         calls,
         lent: &[],
         egress,
+        proxies: None,
         provider,
-    })
+    }
 }
 
 fn workload() -> Value {
@@ -187,5 +198,51 @@ fn who_asks_for_nothing_reaches_name_servers_only() {
             .as_array()
             .map(|rules| rules.len()),
         Some(1)
+    );
+}
+
+#[test]
+fn the_gateway_of_external_connections_may_be_called_on_its_ports() {
+    let (labels, workload) = (
+        labels(),
+        serde_json::from_value(workload()).expect("a workload"),
+    );
+    let rules = |provider, egress| {
+        let subject = Subject {
+            proxies: Some(Proxies {
+                labels: [
+                    ("gateway", "egress-web".to_owned()),
+                    ("of", "cell".to_owned()),
+                ],
+                ports: vec![80, 443],
+            }),
+            ..subject(&labels, &workload, &[], egress, provider)
+        };
+        let made = policies(&subject);
+        Value::from(&made[1])["spec"]["egress"].clone()
+    };
+    let selected = json!({"gateway": "egress-web", "of": "cell"});
+    for egress in [Egress::Closed, Egress::Approved] {
+        let found = rules(None, egress);
+        assert_eq!(found.as_array().map(Vec::len), Some(3), "{found}");
+        assert_eq!(
+            found[2],
+            json!({
+                "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": selected}}],
+                "ports": [{"port": 80, "protocol": "TCP"}, {"port": 443, "protocol": "TCP"}],
+            })
+        );
+    }
+    assert_eq!(
+        rules(Some("cilium"), Egress::Closed)[2],
+        json!({
+            "toEndpoints": [{
+                "matchLabels": selected,
+                "matchExpressions": [{"key": POD_NAMESPACE, "operator": "Exists"}],
+            }],
+            "toPorts": [{"ports": [
+                {"port": "80", "protocol": "TCP"}, {"port": "443", "protocol": "TCP"},
+            ]}],
+        })
     );
 }

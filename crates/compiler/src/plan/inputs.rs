@@ -150,6 +150,15 @@ impl Found {
         }
     }
 
+    /// Notes what differs between the objects of one kind that are in effect by themselves: also those that go.
+    fn given<T: Spec>(&mut self, old: &[&Object<T>], new: &[&Object<T>]) {
+        self.named(old, new);
+        let is_gone = |one: &&&Object<T>| !new.iter().any(|is| is.name() == one.name());
+        for one in old.iter().filter(is_gone) {
+            self.note(format!("{}/{}", one.kind(), one.name()), "");
+        }
+    }
+
     /// Notes what differs between the bindings that serve one, of which only what is at `pointer`
     /// counts.
     fn bindings<T: Spec>(
@@ -210,6 +219,7 @@ fn component(
     }
     found.named(&old.secret_references, &new.secret_references);
     found.named(&groups_used(old), &groups_used(new));
+    found.given(&old.external_connections, &new.external_connections);
     found.bindings(
         (&old.providers, &new.providers),
         "/status/endpoints",

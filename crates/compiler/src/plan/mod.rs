@@ -170,7 +170,8 @@ fn compare(before: &Fleet, after: &Fleet, name: &Name, kept: &Kept) -> Compared 
     };
     let (was, will_be) = (compile(old.as_ref()), compile(new.as_ref()));
     // What cannot be rendered is not applied, nor what waits for an address: what runs stays.
-    let waits = !will_be.pending_connections.is_empty();
+    let waits =
+        !will_be.pending_connections.is_empty() || !will_be.pending_external_connections.is_empty();
     let stays = waits || will_be.has_errors() || matches!(new, Some(Err(_)));
     let objects = if stays {
         Vec::new()
@@ -201,7 +202,12 @@ fn told(name: &Name, compiled: Compiled) -> Vec<Diagnostic> {
         );
         Diagnostic::error(Code::Connection, object.as_str(), "", message).into_warning()
     });
-    let waits: Vec<Diagnostic> = waits.collect();
+    let refused = compiled.pending_external_connections.iter().map(|one| {
+        let message = format!("external connection {:?} is {}", one.name, one.reason);
+        Diagnostic::error(Code::Connection, object.as_str(), "", message)
+            .with_hint("have the connection approved, or take it out of the workload")
+    });
+    let waits: Vec<Diagnostic> = waits.chain(refused).collect();
     compiled.diagnostics.into_iter().chain(waits).collect()
 }
 

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use choreo_compiler::{Compiled, ComponentSnapshot, Lent, compile_component, connections, groups};
+use choreo_compiler::{
+    Compiled, ComponentSnapshot, Lent, compile_component, connections, external, groups,
+};
 use choreo_model::application::ComponentSpec;
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::configuration::ConfigurationGroupSpec;
+use choreo_model::external::ExternalConnectionSpec;
 use choreo_model::project::{ProjectReleaseBindingSpec, ProjectReleaseSpec, ProjectSpec};
 use choreo_model::release::{
     BindingState, ComponentReleaseSpec, ReleaseBindingSpec, ReleaseBindingStatus,
@@ -15,8 +18,8 @@ use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec};
 use choreo_model::secret::SecretReferenceSpec;
 use choreo_model::shared::{ComponentOwner, Egress, TargetPlane};
 use choreo_model::{
-    Component, ConfigurationGroup, DataPlane, Environment, Project, ReleaseBinding,
-    RenderedRelease, SecretReference, finalizers, labels, names,
+    Component, ConfigurationGroup, DataPlane, Environment, ExternalConnection, Project,
+    ReleaseBinding, RenderedRelease, SecretReference, finalizers, labels, names,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -177,6 +180,7 @@ fn compile(context: &Context<'_>, binding: &ReleaseBinding, input: &Input<'_>) -
         data_plane: input.data_plane,
         secret_references: secret_references(context, binding, input, &groups),
         configuration_groups: groups,
+        external_connections: external_connections(context, binding, input.environment),
         lent: lent(context, input.environment, &providers),
         providers,
         resources: consumed::providers(context, binding, input.release),
@@ -204,7 +208,7 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
         }
         Ok(((there, write), mut more)) => {
             let place = (name.as_str(), write.as_ref());
-            let held = held(&compiled, there)
+            let held = held(binding, &compiled, there)
                 .or_else(|| quota::held(context, types::RELEASE_SYNCED, place));
             rolled_out = held.is_none();
             let write = write.filter(|_| held.is_none());
@@ -258,20 +262,37 @@ pub(super) fn rendered<'a>(
 /// Why the rendered release is not written: an address it is to carry is not known, or what a
 /// managed resource gives it is not. Written without it, the component would start, lack what it
 /// declared, and roll out a second time. Addresses of its own are told all the same, so components
-/// that need each other both go on.
-fn held(compiled: &Compiled, there: Option<&RenderedRelease>) -> Option<Condition> {
+/// that need each other both go on. Nor is it written while an external connection is not approved, unless it
+/// runs already: an approval that is withdrawn closes the way at once.
+fn held(
+    binding: &ReleaseBinding,
+    compiled: &Compiled,
+    there: Option<&RenderedRelease>,
+) -> Option<Condition> {
     let connections = pending(compiled);
     let resources = consumed::pending(compiled);
-    let reason = match (connections.is_empty(), resources.is_empty()) {
-        (true, true) => return None,
-        (false, _) => reasons::CONNECTIONS_PENDING,
-        (true, false) => reasons::RESOURCE_DEPENDENCIES_PENDING,
+    let runs = there.is_some()
+        && binding.status.release.as_deref() == Some(binding.spec.release_name.as_str());
+    let external = if runs {
+        Vec::new()
+    } else {
+        unapproved(compiled)
+    };
+    let reason = match (
+        external.is_empty(),
+        connections.is_empty(),
+        resources.is_empty(),
+    ) {
+        (true, true, true) => return None,
+        (false, _, _) => reasons::EXTERNAL_CONNECTIONS_NOT_APPROVED,
+        (true, false, _) => reasons::CONNECTIONS_PENDING,
+        (true, true, false) => reasons::RESOURCE_DEPENDENCIES_PENDING,
     };
     let meanwhile = match there {
         Some(_) => "what runs stays as it is until then",
         None => "nothing is deployed until then",
     };
-    let waits = some_of(&[connections, resources].concat());
+    let waits = some_of(&[external, connections, resources].concat());
     let message = format!("waiting for {waits}; {meanwhile}");
     Some(conditions::no(types::RELEASE_SYNCED, reason, message))
 }
@@ -286,8 +307,21 @@ fn pending(compiled: &Compiled) -> Vec<String> {
         .collect()
 }
 
+/// The external connections that are not allowed, and why.
+fn unapproved(compiled: &Compiled) -> Vec<String> {
+    (compiled.pending_external_connections.iter())
+        .map(|one| format!("external connection {} ({})", one.name, one.reason))
+        .collect()
+}
+
 fn connections_resolved(compiled: &Compiled) -> Condition {
     let type_ = types::CONNECTIONS_RESOLVED;
+    let unapproved = unapproved(compiled);
+    if !unapproved.is_empty() {
+        let message = format!("closed until it is approved: {}", some_of(&unapproved));
+        let reason = reasons::EXTERNAL_CONNECTIONS_NOT_APPROVED;
+        return conditions::no(type_, reason, message);
+    }
     let (resolved, waiting) = (
         compiled.resolved_connections.len(),
         compiled.pending_connections.len(),
@@ -308,6 +342,22 @@ fn connections_resolved(compiled: &Compiled) -> Condition {
             ),
         ),
     }
+}
+
+/// The external connections that the component is given, by name.
+fn external_connections<'a>(
+    context: &Context<'a>,
+    binding: &ReleaseBinding,
+    environment: &Environment,
+) -> Vec<&'a ExternalConnection> {
+    let owner = &binding.spec.owner;
+    let of = [context.namespace(), owner.project_name.as_str()];
+    let mut given = context
+        .view
+        .members::<ExternalConnectionSpec>(By::Project, &of);
+    given.retain(|one| !one.is_deleting() && external::is_given(one, owner, environment));
+    given.sort_by_key(|one| one.name());
+    given
 }
 
 /// The configuration groups that the workload or its overrides name. When one is not there, all of
@@ -492,6 +542,8 @@ fn status(
         pending_connections: compiled.pending_connections,
         resource_dependency_targets: compiled.resource_dependency_targets,
         pending_resource_dependencies: compiled.pending_resource_dependencies,
+        external_connections: compiled.external_connections,
+        pending_external_connections: compiled.pending_external_connections,
         secret_reference_names: compiled.secret_reference_names,
     }
 }
