@@ -16,6 +16,7 @@ mod manifest;
 mod pipeline;
 mod platform;
 mod promotion;
+mod refused;
 mod report;
 mod rollout;
 mod store;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{Check, Checker};
 use crate::object::{Object, Spec};
-use crate::schema;
+use crate::{host, schema};
 
 mod check;
 
@@ -258,6 +258,15 @@ impl fmt::Display for Clash {
     }
 }
 
+/// Whether a host is of a private network, which only an [`ExternalConnection`] opens.
+///
+/// # Errors
+///
+/// Why nothing outside is called so.
+pub fn is_private(host: &str) -> Result<bool, &'static str> {
+    host::read(host).map(|host| host.is_private)
+}
+
 impl ExternalDependency {
     /// Whether the gateway speaks TLS with the host.
     pub fn originates(&self) -> bool {
@@ -313,12 +322,16 @@ impl ExternalDependency {
     /// Whether what is given as `self` covers `other`: the host or all of the hosts, the port and the
     /// protocol.
     pub fn covers(&self, other: &Self) -> bool {
+        self.is_called(&other.host) && self.port == other.port && self.protocol == other.protocol
+    }
+
+    /// Whether `host` is the host, or below it where that is a wildcard.
+    pub fn is_called(&self, host: &str) -> bool {
         let below = |suffix: &str| {
-            let rest = other.host.strip_suffix(suffix);
+            let rest = host.strip_suffix(suffix);
             rest.is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
         };
-        let host = self.host == other.host || self.host.strip_prefix("*.").is_some_and(below);
-        host && self.port == other.port && self.protocol == other.protocol
+        self.host == host || self.host.strip_prefix("*.").is_some_and(below)
     }
 
     /// Why one component cannot have this connection beside `other`, if it cannot.

@@ -30,6 +30,7 @@ mod target;
 mod up;
 mod why;
 
+pub(crate) use self::render::yaml;
 use std::future::Future;
 
 use serde_json::json;

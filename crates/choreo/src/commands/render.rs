@@ -103,7 +103,7 @@ fn text(rendered: &[RenderedBinding]) -> Result<String> {
     Ok(documents?.join("---\n"))
 }
 
-pub(super) fn yaml(object: &impl Serialize) -> Result<String> {
+pub(crate) fn yaml(object: &impl Serialize) -> Result<String> {
     serde_saphyr::to_string(object).map_err(|error| {
         Failure::new(Exit::Failed, "an object cannot be written as YAML").because(error)
     })

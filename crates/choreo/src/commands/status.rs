@@ -8,7 +8,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
-    manifest, terminal,
+    manifest, refused, terminal,
     tree::{self, Snapshot},
 };
 
@@ -16,7 +16,8 @@ use crate::{
 pub(crate) async fn run(folder: &Folder, args: &Status) -> Result {
     let client = client::connect(folder).await?;
     let namespace = &args.namespace.namespace;
-    let snapshot = tree::collect(&client, namespace).await?;
+    let mut snapshot = tree::collect(&client, namespace).await?;
+    snapshot.refused = refused::collect(&client, namespace, &snapshot).await?;
     let items = match &args.name {
         None => tree::build(&snapshot, None),
         Some(name) => tree::find(&snapshot, name),
@@ -36,7 +37,11 @@ pub(crate) async fn run(folder: &Folder, args: &Status) -> Result {
             terminal::note(format!("nothing in namespace {namespace}"));
             Ok(())
         }
-        Format::Text => terminal::print(&tree::draw(&items, terminal::coloured())),
+        Format::Text => {
+            let coloured = terminal::coloured();
+            let text = tree::draw(&items, coloured) + &refused::text(&items, coloured)?;
+            terminal::print(&text)
+        }
     }
 }
 

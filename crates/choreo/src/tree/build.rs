@@ -11,6 +11,7 @@ use choreo_model::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{Item, Snapshot, State, reason, schedule};
+use crate::refused;
 
 /// The projects of a snapshot, or one of them. Those that only components speak of are shown too:
 /// otherwise nothing would say what such a component waits for.
@@ -59,6 +60,7 @@ fn of_missing_project(snapshot: &Snapshot, name: &str) -> Item {
         name: name.to_owned(),
         state: State::Failed,
         detail: format!("Project \"{name}\" not found"),
+        refused: Vec::new(),
         children: components(snapshot, name).collect(),
     }
 }
@@ -95,6 +97,7 @@ fn of_project(snapshot: &Snapshot, project: &Project) -> Item {
         name: project.name().to_owned(),
         state: worst(state, &children),
         detail,
+        refused: Vec::new(),
         children,
     }
 }
@@ -110,6 +113,7 @@ fn of_cell(binding: &ProjectReleaseBinding) -> Item {
         name: binding.spec.environment.clone(),
         state,
         detail,
+        refused: Vec::new(),
         children: Vec::new(),
     }
 }
@@ -134,6 +138,7 @@ pub(crate) fn component(snapshot: &Snapshot, component: &Component) -> Item {
         name: component.name().to_owned(),
         state,
         detail,
+        refused: Vec::new(),
         children,
     }
 }
@@ -146,6 +151,7 @@ fn track(snapshot: &Snapshot, track: &DeploymentTrack) -> Item {
         name: track.name().to_owned(),
         state: worst(state, &children),
         detail,
+        refused: Vec::new(),
         children,
     }
 }
@@ -163,11 +169,13 @@ fn of_binding(snapshot: &Snapshot, binding: &ReleaseBinding) -> Item {
         .map(|resource| of_object(snapshot, binding, resource))
         .collect();
     let (state, detail) = binding_state(snapshot, binding);
+    let refused = snapshot.refused.get(&refused::key(binding));
     Item {
         kind: "binding".to_owned(),
         name: binding.spec.environment.clone(),
         state,
         detail,
+        refused: refused.cloned().unwrap_or_default(),
         children,
     }
 }
@@ -247,6 +255,7 @@ fn of_object(snapshot: &Snapshot, binding: &ReleaseBinding, resource: &ResourceS
         name: resource.name.clone(),
         state,
         detail: resource.message.clone().unwrap_or_default(),
+        refused: Vec::new(),
         children,
     }
 }

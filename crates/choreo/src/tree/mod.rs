@@ -19,7 +19,11 @@ pub(crate) use self::{
     draw::{draw, draw_kinds, word},
     reason::state as pod_state,
 };
-use crate::{failure::Result, store};
+use crate::{
+    failure::Result,
+    refused::{ByBinding, Refused},
+    store,
+};
 
 /// Everything the tree is made of, as it was at one moment.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +44,8 @@ pub(crate) struct Snapshot {
     pub(crate) pods: Vec<Pod>,
     /// Runs of scheduled components.
     pub(crate) jobs: Vec<Job>,
+    /// What was refused their components; only where somebody asks for it.
+    pub(crate) refused: ByBinding,
 }
 
 /// How something is.
@@ -68,6 +74,9 @@ pub(crate) struct Item {
     /// What a person wants to know about it: an address, or the reason of its state.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) detail: String,
+    /// What it was refused, and what would allow that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refused: Vec<Refused>,
     /// What is below it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) children: Vec<Self>,
@@ -87,5 +96,6 @@ pub(crate) async fn collect(client: &Client, namespace: &str) -> Result<Snapshot
         rendered: store::list(client, namespace).await?,
         pods: pods.list(&live).await?.items,
         jobs: jobs.list(&live).await?.items,
+        refused: ByBinding::new(),
     })
 }

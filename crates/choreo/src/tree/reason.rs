@@ -85,6 +85,7 @@ fn item(pod: &Pod) -> Item {
         name: pod.metadata.name.clone().unwrap_or_default(),
         state,
         detail,
+        refused: Vec::new(),
         children: Vec::new(),
     }
 }

@@ -5,10 +5,16 @@ use choreo_model::{conditions::reasons, labels, names};
 use serde_json::Value;
 
 use super::{Link, text};
+use crate::refused;
 
 /// What to do about an object for which no other object is to blame; nothing where its message is all
 /// there is to say.
 pub(super) fn of(object: &Value, link: &Link) -> Option<String> {
+    if link.warnings.iter().any(|one| refused::is_told(one)) {
+        let advice =
+            "it was refused what it called: choreo status {component} shows what to declare";
+        return Some(filled(advice, object, link));
+    }
     let of_reason = ADVICES
         .iter()
         .find(|(reason, _)| *reason == link.reason)
@@ -106,6 +112,11 @@ const ADVICES: &[(&str, &str)] = &[
     (
         reasons::RESOURCE_RELEASE_NOT_SET,
         "name a release in spec.resourceRelease of {kind} {name}",
+    ),
+    (
+        reasons::EXTERNAL_CONNECTIONS_NOT_APPROVED,
+        "have the platform team make an ExternalConnection for project {project} that covers the host, port and \
+         protocol that the message names; or take the connection out of the workload",
     ),
     (
         reasons::RENDERING_FAILED,
@@ -248,6 +259,10 @@ mod tests {
     use crate::tree::State;
 
     fn advice(object: &Value, reason: &str) -> Option<String> {
+        advice_of(object, reason, &[])
+    }
+
+    fn advice_of(object: &Value, reason: &str, warnings: &[String]) -> Option<String> {
         let link = Link {
             kind: text(object, "/kind").to_owned(),
             namespace: "default".to_owned(),
@@ -256,7 +271,7 @@ mod tests {
             reason: reason.to_owned(),
             message: String::new(),
             since: None,
-            warnings: Vec::new(),
+            warnings: warnings.to_vec(),
             advice: None,
             because: Vec::new(),
         };
@@ -282,6 +297,11 @@ mod tests {
             advice(&pod, "Unheard")
                 .unwrap()
                 .starts_with("look at what it prints")
+        );
+        let denied = ["NameDenied: the name \"example.com\" is not looked up (3 times)".to_owned()];
+        assert_eq!(
+            advice_of(&pod, "CrashLoopBackOff", &denied).unwrap(),
+            "it was refused what it called: choreo status web shows what to declare"
         );
     }
 

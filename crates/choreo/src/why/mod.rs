@@ -74,6 +74,7 @@ impl Link {
             name: String::new(),
             state: State::Off,
             detail: warning.clone(),
+            refused: Vec::new(),
             children: Vec::new(),
         });
         Item {
@@ -81,6 +82,7 @@ impl Link {
             name: self.name.clone(),
             state: self.state,
             detail: told,
+            refused: Vec::new(),
             children: self
                 .because
                 .iter()
