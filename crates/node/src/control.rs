@@ -11,7 +11,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use tokio::{
-    sync::{broadcast, mpsc},
+    sync::{broadcast, mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use crate::{
         Source, claimed_by,
         worker::{Context, Handle, Worker},
     },
-    service::{address, matches_all, selects, slice},
+    service::{address, egress::Gateway, matches_all, selects, slice},
     workload::{cronjob, daemonset, deployment, job, replicaset, statefulset},
     write::{Decision, Write},
 };
@@ -254,6 +254,7 @@ pub struct Control {
     context: Arc<Context>,
     changes: mpsc::UnboundedReceiver<Change>,
     events: broadcast::Receiver<Event>,
+    gateways: watch::Receiver<Vec<Gateway>>,
     stop: CancellationToken,
     ready: BTreeSet<Work>,
     busy: BTreeSet<Work>,
@@ -274,6 +275,7 @@ impl Control {
         stop: CancellationToken,
     ) -> Self {
         Self {
+            gateways: context.network.gateways(),
             context,
             changes,
             events,
@@ -302,6 +304,9 @@ impl Control {
                 },
                 event = self.events.recv() => if self.is_lost(event) {
                     return true;
+                },
+                Ok(()) = self.gateways.changed() => if self.complete {
+                    self.ready.insert(Work::Network);
                 },
                 Some(done) = self.tasks.join_next() => self.done(done),
                 Some(ended) = self.workers.join_next() => self.ended(ended),

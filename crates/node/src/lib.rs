@@ -16,6 +16,7 @@ pub mod machine;
 pub mod network;
 pub mod node;
 pub mod notice;
+pub mod outside;
 pub mod pod;
 pub mod secret;
 pub mod service;
@@ -54,7 +55,7 @@ use self::{
     machine::Machine,
     network::Network,
     pod::{spec::Folders, worker::Context},
-    service::network::Proxies,
+    service::{egress::Egress, network::Proxies},
     watch::Feed,
     write::Executor,
 };
@@ -70,6 +71,8 @@ pub struct Settings {
     pub max_pods: u32,
     /// How policies speak of the proxies of gateways.
     pub proxies: Proxies,
+    /// What gateways tell that lead out.
+    pub egress: Egress,
 }
 
 impl Settings {
@@ -80,6 +83,7 @@ impl Settings {
             node_name: "choreo".to_owned(),
             max_pods: 1000,
             proxies: Proxies::default(),
+            egress: Egress::default(),
         }
     }
 }
@@ -135,13 +139,14 @@ impl Node {
             node_name: name,
             max_pods,
             proxies,
+            egress,
         } = settings;
         let folders = Folders { data };
         let network = Network::new(
             index.clone(),
             Arc::clone(&machine),
             executor.clone(),
-            proxies,
+            (proxies, egress.gateways()),
         );
         let (events, info) = (machine.events(), machine.info().clone());
         let (keeper, pressed) = Keeper::new(&folders, &machine, &images);
@@ -163,7 +168,8 @@ impl Node {
             changes: sender,
             stop: stop.clone(),
         };
-        let mut watches = watch_all(&feed, &context);
+        let mut watches = watch_all(&feed);
+        tell_refusals(&context, &egress, &mut watches);
         let announced = node::Announced::new(&name, info, max_pods);
         watches.spawn(node::keep(client.clone(), announced, pressed));
         watches.spawn(keeper.run());
@@ -266,19 +272,19 @@ async fn run(
 }
 
 /// Tells what the machine refuses.
-fn tell_refusals(context: &Context, tasks: &mut JoinSet<()>) {
+fn tell_refusals(context: &Context, egress: &Egress, tasks: &mut JoinSet<()>) {
     tasks.spawn(service::refused::tell(
         context.machine.events(),
+        egress.refused(),
         context.index.clone(),
         Arc::clone(&context.network),
         context.executor.clone(),
     ));
 }
 
-fn watch_all(feed: &Feed, context: &Context) -> JoinSet<()> {
+fn watch_all(feed: &Feed) -> JoinSet<()> {
     let mut set = JoinSet::new();
     let tasks = &mut set;
-    tell_refusals(context, tasks);
     feed.watch::<Namespace>(tasks);
     feed.watch::<NodeObject>(tasks);
     feed.watch::<Pod>(tasks);

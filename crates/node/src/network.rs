@@ -7,12 +7,14 @@ use std::{
 
 use k8s_openapi::api::{core::v1::Pod, networking::v1::NetworkPolicy};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::{
     index::{Key, Shared},
     machine::{self, Machine, NetworkPlan},
     service::{
         address::{self, Ledger},
+        egress::Gateway,
         network::{self, Proxies},
     },
     write::{Executor, Write},
@@ -24,26 +26,33 @@ pub struct Network {
     machine: Arc<dyn Machine>,
     executor: Executor,
     proxies: Proxies,
+    gateways: watch::Receiver<Vec<Gateway>>,
     ledger: Mutex<Ledger>,
     applied: tokio::sync::Mutex<Option<NetworkPlan>>,
 }
 
 impl Network {
-    /// The network of a machine that has none yet.
+    /// The network of a machine that has none yet, with the proxies of gateways and those that lead out.
     pub fn new(
         index: Shared,
         machine: Arc<dyn Machine>,
         executor: Executor,
-        proxies: Proxies,
+        (proxies, gateways): (Proxies, watch::Receiver<Vec<Gateway>>),
     ) -> Self {
         Self {
             index,
             machine,
             executor,
             proxies,
+            gateways,
             ledger: Mutex::default(),
             applied: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The Gateways that lead out of it, as they come and go.
+    pub fn gateways(&self) -> watch::Receiver<Vec<Gateway>> {
+        self.gateways.clone()
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -100,7 +109,8 @@ impl Network {
         let mut applied = self.applied.lock().await;
         let plan = {
             let index = self.index.read();
-            network::plan(&index, &self.ledger(), &self.proxies)
+            let gateways = self.gateways.borrow().clone();
+            network::plan(&index, &self.ledger(), &self.proxies, &gateways)
         };
         if applied.as_ref() == Some(&plan) {
             return Ok(());

@@ -13,8 +13,9 @@ use choreo_node::{
     Ended, Node, gateway,
     image::Store,
     machine::{self, LinuxMachine, Machine},
+    outside::Reach,
     pod, secret,
-    service::network::Proxies,
+    service::{egress::Egress, network::Proxies},
 };
 use kube::{Api, Client, api::DynamicObject, core::ApiResource, runtime::wait::await_condition};
 use serde_json::Value;
@@ -62,7 +63,8 @@ pub(super) fn bind(settings: &Settings) -> Result<gateway::Bound> {
         folder: settings.folder.gateway(),
         listen,
         more_ports: BTreeSet::from([settings.gateway_tls_port]),
-        loopback_backends: false,
+        reach: Reach::default(),
+        authorities: gateway::authorities_of_this_host(),
     };
     gateway::bind(wanted).map_err(|error| {
         let port = match &error {
@@ -150,17 +152,18 @@ async fn run(
     let store = Store::open(&folder.images()).map_err(|error| {
         Failure::new(Exit::Failed, "the images of this machine cannot be used").because(error)
     })?;
+    let egress = Egress::default();
     let node = Arc::new(Node::start(
         context.client.clone(),
         Arc::clone(&machine),
         Arc::new(store),
-        node_settings(folder),
+        node_settings(folder, &egress),
     ));
     context.pods.ask(Some(Arc::clone(&node)));
     told.send_modify(|parts| parts.data_plane = Part::Ready(described(&*machine)));
     let authority = authority(folder)?;
     let certified = gateway::certify(context.client.clone(), authority, external());
-    let gateways = gateway::run(context.client.clone(), Arc::clone(&machine), bound);
+    let gateways = gateway::run(context.client.clone(), Arc::clone(&machine), bound, egress);
     let ended = tokio::select! {
         () = stop.cancelled() => Ok(()),
         ended = node.ended() => lost(ended),
@@ -177,13 +180,14 @@ async fn run(
 }
 
 /// What the node is told. Its gateways are to policies what the platform's own pods are in a cluster.
-fn node_settings(folder: &Folder) -> choreo_node::Settings {
+fn node_settings(folder: &Folder, egress: &Egress) -> choreo_node::Settings {
     let label = (labels::SYSTEM_COMPONENT.to_owned(), "gateway".to_owned());
     choreo_node::Settings {
         proxies: Proxies {
             namespace: NAMESPACE.to_owned(),
             labels: BTreeMap::from([label]),
         },
+        egress: egress.clone(),
         ..choreo_node::Settings::new(folder.node())
     }
 }

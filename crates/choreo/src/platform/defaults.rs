@@ -97,19 +97,29 @@ pub(crate) async fn one(client: &Client, object: Value) -> Result {
 
 #[cfg(test)]
 mod tests {
+    use choreo_node::gateway::{CONTROLLER, EGRESS_CLASS, EGRESS_CONTROLLER};
+
     use super::*;
     use crate::folder::Folder;
 
     #[test]
     fn gateways_are_of_the_class_the_node_serves() {
         let home = read(HOME).unwrap();
-        let class = home
+        let classes = home
             .iter()
-            .find(|object| object["kind"] == "GatewayClass")
-            .unwrap();
+            .filter(|object| object["kind"] == "GatewayClass");
+        let classes: Vec<_> = classes
+            .map(|class| {
+                let controller = class["spec"]["controllerName"].as_str();
+                (
+                    class["metadata"]["name"].as_str().unwrap(),
+                    controller.unwrap(),
+                )
+            })
+            .collect();
         assert_eq!(
-            class["spec"]["controllerName"],
-            choreo_node::gateway::CONTROLLER
+            classes,
+            [("choreo", CONTROLLER), (EGRESS_CLASS, EGRESS_CONTROLLER)]
         );
     }
 

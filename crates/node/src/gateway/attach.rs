@@ -7,8 +7,9 @@ use serde_json::json;
 use super::{
     GROUP, Input,
     hostname::intersection,
-    objects::{ParentRef, Resource, Route},
-    point::{Point, is_ours},
+    objects::{Gateway, ParentRef, Resource, Route},
+    point::{Point, Side},
+    policy::Effect,
     route,
     status::{Outcome, Problem, Status, parent},
     stream,
@@ -24,14 +25,17 @@ pub(super) fn attach(
 ) -> Status {
     let mut parents = Vec::new();
     for reference in &object.spec.parent_refs {
-        let Some(mut candidates) = candidates(world.input, object, reference, points) else {
+        let found = candidates(world.input, object, reference, points);
+        let Some((side, mut candidates)) = found else {
             continue;
         };
         let namespace = reference.namespace.as_ref().unwrap_or(&object.namespace);
         let gateway = (namespace.clone(), reference.name.clone());
         world.backends.on_behalf_of(gateway);
+        world.backends.lead(None);
         let outcome = serve(kind, object, &mut candidates, world);
-        parents.push(parent(reference, object.generation, &outcome));
+        let controller = side.controller();
+        parents.push(parent(reference, object.generation, controller, &outcome));
     }
     Status {
         kind,
@@ -41,16 +45,14 @@ pub(super) fn attach(
     }
 }
 
-/// The listeners a reference names; `None` if its Gateway is not ours to answer for.
+/// The listeners a reference names, and which way they lead; `None` if its Gateway is not ours to answer for.
 pub(super) fn candidates<'p, 'a>(
     input: &Input,
     route: &Resource<Route>,
     reference: &ParentRef,
     points: &'p mut [Point<'a>],
-) -> Option<Vec<&'p mut Point<'a>>> {
-    if !is_parent(input, route, reference) {
-        return None;
-    }
+) -> Option<(Side, Vec<&'p mut Point<'a>>)> {
+    let side = parent_side(input, route, reference)?;
     let namespace = reference.namespace.as_deref().unwrap_or(&route.namespace);
     let section = reference.section_name.as_deref();
     let wanted = |point: &&mut Point<'_>| {
@@ -61,19 +63,25 @@ pub(super) fn candidates<'p, 'a>(
                 .port
                 .is_none_or(|port| point.listener.port == port)
     };
-    Some(points.iter_mut().filter(wanted).collect())
+    Some((side, points.iter_mut().filter(wanted).collect()))
 }
 
 /// Whether a reference is to a Gateway of ours.
 pub(super) fn is_parent(input: &Input, route: &Resource<Route>, reference: &ParentRef) -> bool {
+    parent_side(input, route, reference).is_some()
+}
+
+/// Which way the Gateway of a reference leads, if it is one of ours.
+fn parent_side(input: &Input, route: &Resource<Route>, reference: &ParentRef) -> Option<Side> {
     let group = reference.group.as_deref().unwrap_or(GROUP);
     let kind = reference.kind.as_deref().unwrap_or("Gateway");
     let namespace = reference.namespace.as_deref().unwrap_or(&route.namespace);
+    if group != GROUP || kind != "Gateway" {
+        return None;
+    }
     let mut gateways = input.gateways.iter();
-    group == GROUP
-        && kind == "Gateway"
-        && gateways
-            .any(|g| g.namespace == namespace && g.name == reference.name && is_ours(input, g))
+    let named = |g: &&Resource<Gateway>| g.namespace == namespace && g.name == reference.name;
+    Side::of(input, gateways.find(named)?)
 }
 
 /// Puts a route on the listeners that take it.
@@ -101,6 +109,7 @@ fn serve(
         if hosts.is_empty() {
             continue;
         }
+        world.backends.lead(point.way(&hosts));
         let outcome = if is_stream(kind) {
             stream::attach(kind, object, hosts, point, world)
         } else {
@@ -125,7 +134,7 @@ fn is_stream(kind: &str) -> bool {
 /// What is wrong with the references of a route, whoever may take it.
 fn check(kind: &'static str, object: &Resource<Route>, world: &mut World<'_>) -> Vec<Problem> {
     if is_stream(kind) {
-        stream::targets(kind, object, world).1
+        stream::targets((kind, object), None, &Effect::default(), world).1
     } else {
         route::translate(kind, object, None, world).outcome.problems
     }

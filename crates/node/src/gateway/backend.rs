@@ -12,12 +12,12 @@ use serde_json::Value;
 use super::{
     ENVOY_GROUP, Input,
     cluster::{self, Cluster, Endpoint, Settings, Upstream},
-    elsewhere,
+    elsewhere::{self, Way},
     objects::{Backend, BackendRef, Resource},
     references::{References, Referrer, Target},
     route::NO_CLUSTER,
     status::{Problem, Status},
-    upstream_tls::UpstreamTls,
+    upstream_tls::{self, Kind, Trusted, UpstreamTls},
     world::Outlets,
 };
 
@@ -64,6 +64,8 @@ pub(super) struct Backends<'a> {
     services: BTreeMap<(&'a str, &'a str), &'a Service>,
     slices: BTreeMap<(&'a str, &'a str), Vec<&'a EndpointSlice>>,
     elsewhere: &'a [Resource<Backend>],
+    system: Result<Trusted, String>,
+    way: Option<Way>,
     tls: UpstreamTls<'a>,
     clusters: BTreeMap<String, Value>,
     outlets: Outlets,
@@ -90,7 +92,9 @@ impl<'a> Backends<'a> {
             services: input.services.iter().map(|s| (key(s), s)).collect(),
             slices,
             elsewhere: &input.backends,
-            tls: UpstreamTls::new(&input.backend_tls, references),
+            system: upstream_tls::system(input),
+            way: None,
+            tls: UpstreamTls::new(input, references),
             clusters: BTreeMap::new(),
             outlets: Outlets::new(),
         }
@@ -113,6 +117,28 @@ impl<'a> Backends<'a> {
         self.tls.on_behalf_of(gateway);
     }
 
+    /// From now on clusters are asked for that lead out, or are not.
+    pub(super) fn lead(&mut self, way: Option<Way>) {
+        self.way = way;
+    }
+
+    /// The authorities that this host trusts, if it has some.
+    pub(super) fn system_authorities(&self) -> Result<Trusted, String> {
+        self.system.clone()
+    }
+
+    /// The `Backend` that a reference is to, if it is one.
+    pub(super) fn named(&self, from: Referrer<'_>, to: &BackendRef) -> Option<&'a Backend> {
+        let namespace = to.namespace.as_deref().unwrap_or(from.namespace);
+        let group = to.group.as_deref().unwrap_or_default();
+        if (group, to.kind.as_deref()) != (ENVOY_GROUP, Some("Backend")) {
+            return None;
+        }
+        let mut all = self.elsewhere.iter();
+        let found = all.find(|b| b.namespace == namespace && b.name == to.name)?;
+        Some(&found.spec)
+    }
+
     /// The name of the cluster of a backend.
     pub(super) fn cluster(
         &mut self,
@@ -128,6 +154,13 @@ impl<'a> Backends<'a> {
             name: &to.name,
         };
         match (target.group, target.kind) {
+            ("", "Service") if self.way.is_some() => {
+                let message = format!(
+                    "backend {} is a Service; a Gateway that leads out has Backends only",
+                    to.name
+                );
+                Err(Problem::refs("InvalidKind", message))
+            }
             ("", "Service") => {
                 references.check(from, target)?;
                 self.of_service(target, to.port, wish)
@@ -173,7 +206,10 @@ impl<'a> Backends<'a> {
         }
         let section = described.name.as_deref();
         let upstream = wish.upstream(is_http2(described));
-        let Ok(tls) = self.tls.of((namespace, name), section, upstream) else {
+        let Ok(tls) = self
+            .tls
+            .of((Kind::Service, namespace, name), section, upstream)
+        else {
             // Its policy tells; nothing is sent without the check that somebody asked for.
             return Ok(NO_CLUSTER.to_owned());
         };
@@ -204,17 +240,41 @@ impl<'a> Backends<'a> {
                 );
                 Problem::refs("BackendNotFound", message)
             })?;
-        let (endpoints, outlets) = elsewhere::endpoints(&found.spec)
+        let (endpoints, outlets) = elsewhere::endpoints(&found.spec, self.way.as_ref())
             .map_err(|why| Problem::refs("UnsupportedValue", why))?;
         let upstream = wish.upstream(elsewhere::is_http2(&found.spec));
+        let Ok(asked) = self.tls.of(
+            (Kind::Backend, target.namespace, target.name),
+            None,
+            upstream,
+        ) else {
+            // Its policy tells; nothing is sent without the check that somebody asked for.
+            return Ok(NO_CLUSTER.to_owned());
+        };
+        let own = elsewhere::tls(found, references, self.system.clone(), upstream)?;
         let cluster = Cluster {
-            name: format!("{}/{}/backend", target.namespace, target.name),
+            name: self.name_of(target, &found.spec, &outlets),
             upstream,
             endpoints,
-            tls: elsewhere::tls(found, references, upstream)?,
+            tls: asked.or(own),
         };
         self.outlets.extend(outlets);
         Ok(self.keep(&cluster, wish))
+    }
+
+    /// The name of a `Backend`'s cluster. One leads elsewhere for who leads out.
+    fn name_of(&self, target: Target<'_>, backend: &Backend, outlets: &Outlets) -> String {
+        let Target {
+            namespace, name, ..
+        } = target;
+        match &self.way {
+            None => format!("{namespace}/{name}/backend"),
+            Some(_) if elsewhere::is_dynamic(backend) => {
+                let hosts: String = outlets.values().map(ToString::to_string).collect();
+                format!("{namespace}/{name}/out/{hosts}")
+            }
+            Some(_) => format!("{namespace}/{name}/out"),
+        }
     }
 
     /// A cluster of an address that a policy names by itself.

@@ -13,19 +13,40 @@ use super::{
     references::{References, Referrer, TextReasons},
     status::{Problem, Status, condition},
     tls::authorities,
-    upstream_tls::{SYSTEM_AUTHORITIES, context},
+    upstream_tls::{Trusted, context},
     world::{Outlet, Outlets},
 };
+use crate::outside::Bounds;
 
 /// The folder of the sockets, relative to the gateway's.
 pub(super) const FOLDER: &str = "outlets";
 /// The most endpoints of one `Backend`.
 const MAX_ENDPOINTS: usize = 64;
 
-/// The endpoints of a `Backend`, and where they lead.
-pub(super) fn endpoints(backend: &Backend) -> Result<(BTreeSet<Endpoint>, Outlets), String> {
-    if backend.kind.as_deref().unwrap_or("Endpoints") != "Endpoints" {
-        return Err("only Backends of type Endpoints are served here".to_owned());
+/// The way out that a Gateway leads: the listener's port, and the hosts that a route leads to.
+#[derive(Debug, Clone)]
+pub(super) struct Way {
+    pub(super) port: u16,
+    pub(super) hosts: Vec<String>,
+}
+
+/// Whether a `Backend` is whatever host is asked for.
+pub(super) fn is_dynamic(backend: &Backend) -> bool {
+    backend.kind.as_deref() == Some("DynamicResolver")
+}
+
+/// The endpoints of a `Backend`, and where they lead; `way` is of the Gateway that leads out, if it is one.
+pub(super) fn endpoints(
+    backend: &Backend,
+    way: Option<&Way>,
+) -> Result<(BTreeSet<Endpoint>, Outlets), String> {
+    if is_dynamic(backend) {
+        check_dynamic(backend)?;
+        let way = way.ok_or("a Backend of type DynamicResolver is for Gateways that lead out")?;
+        return Ok(socket(named(way)?));
+    }
+    if let Some(other) = backend.kind.as_deref().filter(|kind| *kind != "Endpoints") {
+        return Err(format!("Backends of type {other} are not served here"));
     }
     if backend.endpoints.is_empty() || backend.endpoints.len() > MAX_ENDPOINTS {
         return Err(format!("a Backend has 1 to {MAX_ENDPOINTS} endpoints"));
@@ -33,15 +54,50 @@ pub(super) fn endpoints(backend: &Backend) -> Result<(BTreeSet<Endpoint>, Outlet
     let mut found = BTreeSet::new();
     let mut outlets = Outlets::new();
     for endpoint in &backend.endpoints {
-        let outlet = outlet(endpoint)?;
-        let path = path(&outlet);
-        found.insert(Endpoint::Outlet(path.clone()));
-        outlets.insert(path, outlet);
+        let (one, more) = socket(outlet(endpoint, way.is_some())?);
+        found.extend(one);
+        outlets.extend(more);
     }
     Ok((found, outlets))
 }
 
-fn outlet(endpoint: &BackendEndpoint) -> Result<Outlet, String> {
+fn check_dynamic(backend: &Backend) -> Result<(), String> {
+    if !backend.endpoints.is_empty() {
+        return Err("a Backend of type DynamicResolver has no endpoints".to_owned());
+    }
+    if backend.tls.is_some() {
+        return Err("tls of a Backend of type DynamicResolver is not served here".to_owned());
+    }
+    Ok(())
+}
+
+/// All hosts of a route.
+fn named(way: &Way) -> Result<Outlet, String> {
+    let hosts: BTreeSet<String> = way.hosts.iter().cloned().collect();
+    if hosts.is_empty() || hosts.contains("*") {
+        let message = "a route to a Backend of type DynamicResolver says its hostnames";
+        return Err(message.to_owned());
+    }
+    Ok(Outlet::Names {
+        hosts,
+        port: way.port,
+    })
+}
+
+fn socket(outlet: Outlet) -> (BTreeSet<Endpoint>, Outlets) {
+    let path = path(&outlet);
+    let endpoint = Endpoint::Outlet(path.clone());
+    (BTreeSet::from([endpoint]), Outlets::from([(path, outlet)]))
+}
+
+/// Where an endpoint leads. A name that a Gateway leads out to by itself has to be a public one: whoever
+/// declares it does not decide what it leads to.
+fn outlet(endpoint: &BackendEndpoint, out: bool) -> Result<Outlet, String> {
+    let bounds = if out && endpoint.fqdn.is_some() {
+        Bounds::Public
+    } else {
+        Bounds::Others
+    };
     let (host, port) = match (&endpoint.fqdn, &endpoint.ip) {
         (Some(fqdn), None) if is_name(&fqdn.hostname) => {
             (fqdn.hostname.to_ascii_lowercase(), fqdn.port)
@@ -52,7 +108,7 @@ fn outlet(endpoint: &BackendEndpoint) -> Result<Outlet, String> {
     if port == 0 {
         return Err(format!("the endpoint {host} has no port"));
     }
-    Ok(Outlet { host, port })
+    Ok(Outlet::Address { host, port, bounds })
 }
 
 fn is_name(name: &str) -> bool {
@@ -71,7 +127,7 @@ fn is_name(name: &str) -> bool {
 
 /// The socket of an address: the same one for everybody who names it.
 pub(super) fn path(outlet: &Outlet) -> String {
-    let digest = Sha256::digest(format!("{}:{}", outlet.host, outlet.port));
+    let digest = Sha256::digest(outlet.to_string());
     let name = digest
         .iter()
         .take(10)
@@ -94,6 +150,7 @@ pub(super) fn is_http2(backend: &Backend) -> bool {
 pub(super) fn tls(
     backend: &Resource<Backend>,
     references: &References<'_>,
+    system: Result<Trusted, String>,
     upstream: Upstream,
 ) -> Result<Option<Value>, Problem> {
     let Some(settings) = &backend.spec.tls else {
@@ -110,7 +167,7 @@ pub(super) fn tls(
     let authorities = if settings.insecure_skip_verify == Some(true) {
         None
     } else if settings.well_known_ca_certificates.as_deref() == Some("System") {
-        Some(json!({"filename": SYSTEM_AUTHORITIES}))
+        Some(system.map_err(|why| Problem::refs("BackendNotFound", why))?)
     } else {
         let reasons = TextReasons {
             kind: "InvalidKind",
@@ -124,7 +181,7 @@ pub(super) fn tls(
                 || Problem::refs("BackendNotFound", "its tls names no authority to trust");
             return Err(problems.pop().unwrap_or_else(nothing));
         };
-        Some(json!({"inline_string": trusted}))
+        Some(Trusted::These(trusted))
     };
     let names: Vec<Value> = sni
         .iter()
@@ -137,8 +194,13 @@ pub(super) fn tls(
 /// The status of a `Backend`.
 pub(super) fn status(backend: &Resource<Backend>) -> Status {
     let generation = backend.generation;
-    let accepted = match endpoints(&backend.spec) {
-        Ok(_) => condition("Accepted", generation, Ok("Accepted")),
+    let sound = if is_dynamic(&backend.spec) {
+        check_dynamic(&backend.spec)
+    } else {
+        endpoints(&backend.spec, None).map(drop)
+    };
+    let accepted = match sound {
+        Ok(()) => condition("Accepted", generation, Ok("Accepted")),
         Err(why) => condition("Accepted", generation, Err(("Invalid", &why))),
     };
     Status {

@@ -1,9 +1,11 @@
 //! Envoy's own documents: bootstrap, listeners, route configurations. All are JSON, because Envoy reads
 //! YAML 1.1, in which `no` is false.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Map, Value, json};
 
-use super::{policy::Client, relay::socket_name, route::NO_CLUSTER, tls::Terminate};
+use super::{egress, policy::Client, relay::socket_name, route::NO_CLUSTER, tls::Terminate};
 
 /// What Envoy starts with, relative to the folder.
 pub(super) const BOOTSTRAP: &str = "bootstrap.json";
@@ -26,7 +28,7 @@ const SOCKET_MODE: u32 = 0o660;
 const DISCOVERY_CLUSTER: &str = "discovery";
 
 /// How Envoy asks the platform: each question waits until there is an answer that is new.
-fn source() -> Value {
+pub(super) fn source() -> Value {
     json!({
         "resource_api_version": "V3",
         "initial_fetch_timeout": "5s",
@@ -69,13 +71,24 @@ pub(super) fn bootstrap() -> Value {
 }
 
 /// A listener. Its routes are discovered on their own, so that a change of routes touches no connection.
-pub(super) fn listener(name: &str, chains: &[Value], client: Option<&Client>) -> Value {
+///
+/// Those for pods are `inside`, at an address; the others are where the relay of the host finds them, which tells
+/// who the client is.
+pub(super) fn listener(
+    name: &str,
+    chains: &[Value],
+    inside: Option<(Ipv4Addr, u16)>,
+    client: Option<&Client>,
+) -> Value {
     let mut filters = vec![json!({
         "name": "envoy.filters.listener.proxy_protocol",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
         },
     })];
+    if inside.is_some() {
+        filters.clear();
+    }
     let secured = |chain: &Value| {
         ["transport_socket", "filter_chain_match"]
             .iter()
@@ -96,15 +109,28 @@ pub(super) fn listener(name: &str, chains: &[Value], client: Option<&Client>) ->
         "listener_filters": filters,
         "filter_chains": chains,
     });
-    if let (Some(fields), Some(client)) = (listener.as_object_mut(), client) {
-        fields.extend(client.listener.clone());
+    if let Some(fields) = listener.as_object_mut() {
+        fields.extend(client.iter().flat_map(|client| client.listener.clone()));
+        if let Some((address, port)) = inside {
+            fields.extend(egress::listener(address, port));
+        }
     }
     listener
 }
 
 /// The filter for connections that carry requests; their routes have the name `routes`.
-pub(super) fn requests(routes: &str, client: Option<&Client>) -> Value {
+///
+/// Of what goes `out` nothing is added that tells of the inside.
+pub(super) fn requests(routes: &str, out: bool, client: Option<&Client>) -> Value {
     let mut manager = connection_manager(routes);
+    if let (Some(fields), true) = (manager.as_object_mut(), out) {
+        fields.extend(egress::manager());
+        fields.remove("tracing");
+        let filters = fields.get_mut("http_filters").and_then(Value::as_array_mut);
+        if let Some(router) = filters.and_then(|all| all.last_mut()) {
+            router["typed_config"]["suppress_envoy_headers"] = json!(true);
+        }
+    }
     if let (Some(fields), Some(client)) = (manager.as_object_mut(), client) {
         for (field, value) in &client.manager {
             merge(fields, field, value);

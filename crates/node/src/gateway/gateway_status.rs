@@ -7,7 +7,7 @@ use super::{
     objects::{Class, Gateway, Resource},
     place::Place,
     point::{Point, ours, refusal},
-    status::{CONTROLLER, Status, condition, messages, state},
+    status::{CONTROLLER, EGRESS_CONTROLLER, Status, condition, messages, state},
 };
 
 /// Features of the Gateway API that its conformance suite tests and that are served here.
@@ -60,9 +60,14 @@ pub const FEATURES: &[&str] = &[
 
 /// Statuses of the classes that are ours.
 pub(super) fn classes(input: &Input) -> impl Iterator<Item = Status> {
-    let ours = |class: &&Resource<Class>| class.spec.controller_name == CONTROLLER;
+    let ours = |class: &&Resource<Class>| {
+        [CONTROLLER, EGRESS_CONTROLLER].contains(&class.spec.controller_name.as_str())
+    };
     input.classes.iter().filter(ours).map(|class| {
-        let features: Vec<Value> = FEATURES.iter().map(|name| json!({"name": name})).collect();
+        // What leads out is not what the conformance suite tests.
+        let served = class.spec.controller_name == CONTROLLER;
+        let features = FEATURES.iter().filter(|_| served);
+        let features: Vec<Value> = features.map(|name| json!({"name": name})).collect();
         Status {
             kind: "GatewayClass",
             namespace: String::new(),
@@ -106,6 +111,7 @@ fn addresses(input: &Input, place: &Place) -> Vec<Value> {
     let addresses: Vec<String> = match place {
         Place::Shared => input.address.iter().cloned().collect(),
         Place::Own(addresses) => addresses.iter().map(ToString::to_string).collect(),
+        Place::Inside(address) => vec![address.to_string()],
         Place::Unsupported(_) | Place::Unusable(_) => Vec::new(),
     };
     let address = |address| json!({"type": "IPAddress", "value": address});

@@ -13,7 +13,7 @@ pub(super) fn intersection(one: &str, other: &str) -> Option<String> {
 }
 
 /// Whether every host of `narrow` is one of `wide`.
-fn covers(wide: &str, narrow: &str) -> bool {
+pub(super) fn covers(wide: &str, narrow: &str) -> bool {
     if wide == "*" || wide == narrow {
         return true;
     }

@@ -9,17 +9,20 @@
 mod action;
 mod admin;
 mod attach;
+mod authorities;
 mod authority;
 mod backend;
 mod cluster;
 mod definitions;
 mod discovery;
+mod egress;
 mod elsewhere;
 mod envoy;
 mod filter;
 mod gateway_status;
 mod hostname;
 mod matching;
+mod named;
 pub mod objects;
 mod outlet;
 mod place;
@@ -28,6 +31,7 @@ mod policy;
 mod policy_status;
 mod publish;
 mod references;
+mod refusal;
 mod regular;
 mod relay;
 mod report;
@@ -48,9 +52,11 @@ use std::{
     io,
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
 };
 
 pub use admin::metrics;
+pub use authorities::of_this_host as authorities_of_this_host;
 pub use authority::{Authority, Certified, certify};
 pub use definitions::definitions;
 pub use gateway_status::FEATURES;
@@ -58,9 +64,11 @@ pub use references::{Found, Wanted};
 pub use relay::{Bound, bind};
 pub use run::run;
 pub use socket::Binds;
-pub use status::{CONTROLLER, Status};
+pub use status::{CONTROLLER, EGRESS_CLASS, EGRESS_CONTROLLER, Status};
 pub use translate::{Input, Translation, translate};
 pub use world::{Outlet, Outlets};
+
+use crate::outside::Reach;
 
 /// The Gateway API's group.
 const GROUP: &str = "gateway.networking.k8s.io";
@@ -79,8 +87,10 @@ pub struct Settings {
     pub listen: BTreeMap<u16, SocketAddr>,
     /// Further ports at the same address, for which the host listens once a Gateway does, if it can.
     pub more_ports: BTreeSet<u16>,
-    /// Whether a `Backend` may lead to loopback addresses of the host.
-    pub loopback_backends: bool,
+    /// Where a `Backend` may lead.
+    pub reach: Reach,
+    /// The authorities that backends are certified by where nothing else is said, in PEM.
+    pub authorities: Option<Arc<str>>,
 }
 
 /// Why the gateways cannot run.

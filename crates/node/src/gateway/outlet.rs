@@ -1,34 +1,27 @@
 //! The way out: sockets in the gateway's folder, each of which leads to one address that a `Backend` or a
-//! policy names. Envoy has no other.
+//! policy names, or to the hosts that a route names. Envoy has no other.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use tokio::{
     io::copy_bidirectional,
-    net::{TcpStream, UnixListener, UnixStream, lookup_host},
+    net::{UnixListener, UnixStream},
     sync::{Semaphore, watch},
     task::{AbortHandle, JoinSet},
 };
 
-use super::{Error, Outlet, Outlets, Result, discovery::listen, relay::Sockets};
+use super::{Error, Outlet, Outlets, Result, discovery::listen, named, relay::Sockets};
+use crate::outside::{Bounds, Reach, connect};
 
 /// Connections at once over all outlets.
 const MAX_CONNECTIONS: usize = 4096;
-/// How long looking up a name and connecting may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after the system had no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// Serves the sockets that are wanted, until it is dropped. `loopback` lets them lead to this host.
+/// Serves the sockets that are wanted, until it is dropped.
 pub(super) async fn serve(
     sockets: Arc<Sockets>,
-    loopback: bool,
+    reach: Arc<Reach>,
     mut wanted: watch::Receiver<Outlets>,
 ) -> Result<()> {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
@@ -48,8 +41,8 @@ pub(super) async fn serve(
                 continue;
             }
             let listener = listen(&sockets.path(&path))?;
-            let permits = Arc::clone(&permits);
-            let task = tasks.spawn(accept(listener, outlet, loopback, permits));
+            let (permits, reach) = (Arc::clone(&permits), Arc::clone(&reach));
+            let task = tasks.spawn(accept(listener, Arc::new(outlet), reach, permits));
             open.insert(path, task);
         }
         if wanted.changed().await.is_err() {
@@ -58,7 +51,12 @@ pub(super) async fn serve(
     }
 }
 
-async fn accept(listener: UnixListener, outlet: Outlet, loopback: bool, permits: Arc<Semaphore>) {
+async fn accept(
+    listener: UnixListener,
+    outlet: Arc<Outlet>,
+    reach: Arc<Reach>,
+    permits: Arc<Semaphore>,
+) {
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
@@ -67,74 +65,32 @@ async fn accept(listener: UnixListener, outlet: Outlet, loopback: bool, permits:
             tokio::time::sleep(BREATH).await;
             continue;
         };
-        let outlet = outlet.clone();
+        let (outlet, reach) = (Arc::clone(&outlet), Arc::clone(&reach));
         tokio::spawn(async move {
-            if let Err(error) = carry(stream, &outlet, loopback).await {
-                tracing::debug!(host = outlet.host, port = outlet.port, %error, "a way out");
+            if let Err(error) = carry(stream, &outlet, &reach).await {
+                tracing::debug!(%outlet, %error, "a way out");
             }
             drop(permit);
         });
     }
 }
 
-async fn carry(mut envoy: UnixStream, outlet: &Outlet, loopback: bool) -> io::Result<()> {
-    let mut outside = tokio::time::timeout(PATIENCE, connect(outlet, loopback)).await??;
-    outside.set_nodelay(true)?;
+async fn carry(envoy: UnixStream, outlet: &Outlet, reach: &Arc<Reach>) -> io::Result<()> {
+    match outlet {
+        Outlet::Address { host, port, bounds } => {
+            straight(envoy, (host, *port), *bounds, reach).await
+        }
+        Outlet::Names { hosts, port } => named::serve(envoy, (hosts, *port), reach).await,
+    }
+}
+
+async fn straight(
+    mut envoy: UnixStream,
+    to: (&str, u16),
+    bounds: Bounds,
+    reach: &Reach,
+) -> io::Result<()> {
+    let mut outside = connect(to, bounds, reach).await?;
     copy_bidirectional(&mut envoy, &mut outside).await?;
     Ok(())
-}
-
-async fn connect(outlet: &Outlet, loopback: bool) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::PermissionDenied, "no address may be reached");
-    let found: Vec<SocketAddr> = lookup_host((outlet.host.as_str(), outlet.port))
-        .await?
-        .collect();
-    // What a name leads to is looked at, not only what is written: names can lead anywhere.
-    for address in found.into_iter().filter(|a| may_reach(a.ip(), loopback)) {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// Whether an address is one of another machine: not this host, not the link's own, not many at once.
-fn may_reach(address: IpAddr, loopback: bool) -> bool {
-    match address.to_canonical() {
-        address if address.is_loopback() => loopback,
-        IpAddr::V4(v4) => {
-            !(v4.is_unspecified() || v4.is_link_local() || v4.is_multicast() || v4.is_broadcast())
-        }
-        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_multicast()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ways_out_do_not_lead_back() {
-        let check = |address: &str| may_reach(address.parse().unwrap(), false);
-        for good in ["192.0.2.1", "10.1.2.3", "2001:db8::1"] {
-            assert!(check(good), "{good}");
-        }
-        for bad in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "::1",
-            "::ffff:127.0.0.1",
-            "0.0.0.0",
-            "::",
-            "169.254.169.254",
-            "::ffff:169.254.169.254",
-            "fe80::1",
-            "224.0.0.1",
-            "255.255.255.255",
-        ] {
-            assert!(!check(bad), "{bad}");
-        }
-        assert!(may_reach(IpAddr::from([127, 0, 0, 1]), true));
-    }
 }

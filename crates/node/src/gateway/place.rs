@@ -11,11 +11,12 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Input,
     objects::{Gateway, Resource},
+    point::Side,
 };
+use crate::machine::GATEWAYS;
 
-/// Addresses that are given to Gateways: 127.64.0.0/10.
-const OWN: u32 = 0x7f40_0000;
-const OWN_COUNT: u32 = 1 << 22;
+/// Addresses that are given to Gateways, first and length of prefix.
+const OWN: (Ipv4Addr, u8) = (Ipv4Addr::new(127, 64, 0, 0), 10);
 
 /// Where a Gateway is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(super) enum Place {
     Shared,
     /// At addresses that no other Gateway has; the first one names it.
     Own(BTreeSet<IpAddr>),
+    /// At an address in the network of cells, for the pods of its namespace.
+    Inside(Ipv4Addr),
     /// It asks for an address of a type that there is not.
     Unsupported(String),
     /// It asks for an address that cannot be had.
@@ -38,13 +41,19 @@ impl Place {
                 Some(address) => format!("{address}_{port}"),
                 None => port.to_string(),
             },
+            Self::Inside(address) => format!("{address}_{port}"),
             Self::Shared | Self::Unsupported(_) | Self::Unusable(_) => port.to_string(),
         }
     }
 
+    /// Whether it is for pods.
+    pub(super) fn is_inside(&self) -> bool {
+        matches!(self, Self::Inside(_))
+    }
+
     /// Whether it can be served.
     pub(super) fn serves(&self) -> bool {
-        matches!(self, Self::Shared | Self::Own(_))
+        matches!(self, Self::Shared | Self::Own(_) | Self::Inside(_))
     }
 }
 
@@ -57,23 +66,39 @@ pub(super) fn places<'a>(
     // What is asked for comes before what is given.
     let asked: Vec<Option<Place>> = gateways
         .clone()
-        .map(|gateway| asked(gateway, &mut taken))
+        .map(|gateway| asked(input, gateway, &mut taken))
         .collect();
     let place = |(gateway, asked): (&Resource<Gateway>, Option<Place>)| {
         asked.unwrap_or_else(|| {
+            if leads_out(input, gateway) {
+                return Place::Inside(given(gateway, GATEWAYS, &mut taken));
+            }
             let mut ports = gateway.spec.listeners.iter().map(|l| l.port);
             if ports.all(|port| input.ports.contains(&port)) {
                 Place::Shared
             } else {
-                Place::Own(BTreeSet::from([own(gateway, &mut taken)]))
+                Place::Own(BTreeSet::from([given(gateway, OWN, &mut taken).into()]))
             }
         })
     };
     gateways.zip(asked).map(place).collect()
 }
 
+fn leads_out(input: &Input, gateway: &Resource<Gateway>) -> bool {
+    Side::of(input, gateway) == Some(Side::Out)
+}
+
 /// What a Gateway's own addresses come to; `None` if it leaves it open.
-fn asked(gateway: &Resource<Gateway>, taken: &mut BTreeSet<IpAddr>) -> Option<Place> {
+fn asked(
+    input: &Input,
+    gateway: &Resource<Gateway>,
+    taken: &mut BTreeSet<IpAddr>,
+) -> Option<Place> {
+    if leads_out(input, gateway) {
+        let asks = gateway.spec.addresses.iter().any(|a| !a.value.is_empty());
+        let message = "a Gateway that leads out has the address that it is given";
+        return asks.then(|| Place::Unsupported(message.to_owned()));
+    }
     let mut addresses = BTreeSet::new();
     let mut unusable = Vec::new();
     for address in &gateway.spec.addresses {
@@ -104,21 +129,27 @@ fn asked(gateway: &Resource<Gateway>, taken: &mut BTreeSet<IpAddr>) -> Option<Pl
 }
 
 /// An address by the Gateway's name, so that it is the same one every time; the next if it is taken.
-fn own(gateway: &Resource<Gateway>, taken: &mut BTreeSet<IpAddr>) -> IpAddr {
+fn given(
+    gateway: &Resource<Gateway>,
+    (first, prefix): (Ipv4Addr, u8),
+    taken: &mut BTreeSet<IpAddr>,
+) -> Ipv4Addr {
+    let count = u32::MAX.checked_shr(prefix.into()).unwrap_or_default();
     let name = format!("{}/{}", gateway.namespace, gateway.name);
     let digest = Sha256::digest(&name);
     let begin = digest.iter().take(4).fold(0_u32, |sum, byte| {
         sum.wrapping_mul(256).wrapping_add(u32::from(*byte))
     });
-    let mut chosen = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    for step in 0..OWN_COUNT {
-        let number = begin.wrapping_add(step) % OWN_COUNT;
-        chosen = IpAddr::V4(Ipv4Addr::from(OWN + number));
-        if !taken.contains(&chosen) {
+    let mut chosen = first;
+    for step in 0..count {
+        // The first is the name of the range.
+        let number = 1 + begin.wrapping_add(step) % count;
+        chosen = Ipv4Addr::from(first.to_bits() + number);
+        if !taken.contains(&IpAddr::V4(chosen)) {
             break;
         }
     }
-    taken.insert(chosen);
+    taken.insert(chosen.into());
     chosen
 }
 

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::{
     GROUP, Input,
+    elsewhere::Way,
     objects::{Gateway, Listener, Resource, RouteKind},
     place::Place,
     references::References,
     route::Ordered,
-    status::{CONTROLLER, Problem},
+    status::{CONTROLLER, EGRESS_CLASS, EGRESS_CONTROLLER, Problem},
     stream::Stream,
     tls::{self, Secrets, Tls},
 };
@@ -57,6 +58,14 @@ impl Point<'_> {
             namespace, name, ..
         } = self.gateway;
         format!("{namespace}/{name}/{}", self.listener.name)
+    }
+
+    /// The way out that it leads for routes under some hosts, if it leads out.
+    pub(super) fn way(&self, hosts: &[String]) -> Option<Way> {
+        self.place.is_inside().then(|| Way {
+            port: self.listener.port,
+            hosts: hosts.to_vec(),
+        })
     }
 
     /// Whether routes may attach.
@@ -106,18 +115,44 @@ fn is(asked: &RouteKind, kind: &str) -> bool {
     asked.kind == kind && asked.group.as_deref().unwrap_or(GROUP) == GROUP
 }
 
-/// Whether a Gateway is of a class of ours, or of none that is known.
-pub(super) fn is_ours(input: &Input, gateway: &Resource<Gateway>) -> bool {
-    input
-        .classes
-        .iter()
-        .find(|class| class.name == gateway.spec.class_name)
-        .is_none_or(|class| class.spec.controller_name == CONTROLLER)
+/// Which way a Gateway leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Into cells, for whoever reaches this host.
+    In,
+    /// Out of a cell, for its pods.
+    Out,
+}
+
+impl Side {
+    /// Which way a Gateway leads, if it is of a class of ours, or of none that is known.
+    pub(super) fn of(input: &Input, gateway: &Resource<Gateway>) -> Option<Self> {
+        let name = gateway.spec.class_name.as_str();
+        let class = input.classes.iter().find(|class| class.name == name);
+        match class.map(|class| class.spec.controller_name.as_str()) {
+            Some(CONTROLLER) => Some(Self::In),
+            Some(EGRESS_CONTROLLER) => Some(Self::Out),
+            Some(_) => None,
+            None if name == EGRESS_CLASS => Some(Self::Out),
+            None => Some(Self::In),
+        }
+    }
+
+    /// The controller that serves it, as statuses name it.
+    pub(super) fn controller(self) -> &'static str {
+        match self {
+            Self::In => CONTROLLER,
+            Self::Out => EGRESS_CONTROLLER,
+        }
+    }
 }
 
 /// The Gateways that are ours, those that are refused as a whole included.
 pub(super) fn ours(input: &Input) -> impl Iterator<Item = &Resource<Gateway>> + Clone {
-    input.gateways.iter().filter(|g| is_ours(input, g))
+    input
+        .gateways
+        .iter()
+        .filter(|g| Side::of(input, g).is_some())
 }
 
 /// Why a Gateway cannot be served at all.
@@ -128,7 +163,7 @@ pub(super) fn refusal(gateway: &Resource<Gateway>, place: &Place) -> Option<Prob
     }
     match place {
         Place::Unsupported(message) => Some(Problem::refused("UnsupportedAddress", message)),
-        Place::Shared | Place::Own(_) | Place::Unusable(_) => None,
+        Place::Shared | Place::Own(_) | Place::Inside(_) | Place::Unusable(_) => None,
     }
 }
 

@@ -81,6 +81,9 @@ impl Publisher {
         let mut both = self.clusters.clone();
         both.extend(wanted.clone());
         let discovery = &self.discovery;
+        for (name, secret) in &new.secrets {
+            discovery.offer(&(Kind::Secret, name.clone()), vec![secret.clone()]);
+        }
         let clusters = whole(Kind::Clusters);
         // Clusters come before the routes that use them and go after.
         discovery.offer(&clusters, both.values().cloned().collect());
@@ -88,9 +91,6 @@ impl Publisher {
         let tokens = (Kind::Extension, envoy::JWT_FILTER.to_owned());
         let both_tokens = united(&self.tokens, &new.tokens);
         discovery.offer(&tokens, vec![self.known(&tokens, &both_tokens)]);
-        for (name, secret) in &new.secrets {
-            discovery.offer(&(Kind::Secret, name.clone()), vec![secret.clone()]);
-        }
         self.settled(live, |key| matches!(key.0, Kind::Extension | Kind::Secret))
             .await;
         for (name, routes) in &new.routes {
@@ -330,9 +330,9 @@ mod tests {
         });
         let routes: Vec<Value> = routes.collect();
         let host = json!({"name": "*", "domains": ["*"], "routes": routes});
-        let chain = json!({"filters": [envoy::requests("80", None)]});
+        let chain = json!({"filters": [envoy::requests("80", false, None)]});
         Translation {
-            listeners: vec![envoy::listener("80", &[chain], None)],
+            listeners: vec![envoy::listener("80", &[chain], None, None)],
             routes: BTreeMap::from([("80".to_owned(), envoy::route_configuration("80", &[host]))]),
             tokens: super::super::translate(&super::super::Input::default()).tokens,
             ..Translation::default()

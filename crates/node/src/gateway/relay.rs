@@ -292,6 +292,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::outside::Reach;
 
     #[test]
     fn a_port_in_use_is_told_by_its_address() {
@@ -302,7 +303,8 @@ mod tests {
             folder: PathBuf::new(),
             listen: BTreeMap::from([(80, address)]),
             more_ports: BTreeSet::new(),
-            loopback_backends: false,
+            reach: Reach::default(),
+            authorities: None,
         });
         let message = refused.unwrap_err().to_string();
         assert!(message.contains(&address.to_string()), "{message}");

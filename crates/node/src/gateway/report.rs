@@ -7,7 +7,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use super::{
-    CONTROLLER, Input, Status, Translation,
+    CONTROLLER, EGRESS_CONTROLLER, Input, Status, Translation,
     discovery::Kind,
     place::places,
     point::ours,
@@ -155,7 +155,10 @@ fn with_history(mut new: Value, old: &Value, now: jiff::Timestamp) -> Value {
         let before = &old[list];
         date_all(&mut new[list], before, &[reference, "controllerName"], now);
         if let (Some(ours), Some(before)) = (new[list].as_array_mut(), before.as_array()) {
-            let foreign = before.iter().filter(|p| p["controllerName"] != CONTROLLER);
+            let foreign = before.iter().filter(|p| {
+                let whose = &p["controllerName"];
+                whose != CONTROLLER && whose != EGRESS_CONTROLLER
+            });
             ours.extend(foreign.cloned());
         }
     }

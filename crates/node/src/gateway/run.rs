@@ -13,14 +13,19 @@ use super::{
     Binds, Bound, Error, Input, Outlets, Result, Settings, Translation,
     admin::Admin,
     discovery::{self, Discovery},
+    egress::REFUSAL_SOCKET,
     envoy, outlet,
     publish::{Publisher, Refusal, prepare},
+    refusal,
     relay::{self, Sockets, Unbound},
     report::{Reporter, Told},
     translate,
     watch::Watches,
 };
-use crate::machine::{self, Event, Machine, Process};
+use crate::{
+    machine::{self, Event, Machine, Process},
+    service::egress::Egress,
+};
 
 const PROCESS: &str = "gateway";
 const ENVOY_LOG: &str = "envoy.log";
@@ -36,13 +41,21 @@ const LOG_CHECK: Duration = Duration::from_secs(20);
 const MAX_LOG: u64 = 16 << 20;
 
 /// Runs the gateways until it is dropped or the machine ends.
-pub async fn run(client: Client, machine: Arc<dyn Machine>, bound: Bound) -> Result<()> {
+///
+/// What leads out of cells is told by `egress`.
+pub async fn run(
+    client: Client,
+    machine: Arc<dyn Machine>,
+    bound: Bound,
+    egress: Egress,
+) -> Result<()> {
     let settings = bound.settings.clone();
     prepare(&settings.folder)?;
     let sockets = Arc::new(Sockets::open(&settings.folder)?);
     let admin = Admin::new(sockets.path(envoy::ADMIN_SOCKET));
     let discovery = Arc::new(Discovery::new());
     let questions = discovery::listen(&sockets.path(envoy::DISCOVERY_SOCKET))?;
+    let refused = refusal::open(&sockets.path(REFUSAL_SOCKET))?;
     let address = bound.addresses().next().map(|(_, a)| a.ip().to_string());
     let (binds, wanted_binds) = watch::channel(Binds::new());
     let (outlets, wanted_outlets) = watch::channel(Outlets::new());
@@ -55,6 +68,8 @@ pub async fn run(client: Client, machine: Arc<dyn Machine>, bound: Bound) -> Res
         publisher: Publisher::new(Arc::clone(&discovery), settings.folder.join(ENVOY_LOG)),
         ports: ports.copied().collect(),
         address,
+        authorities: settings.authorities.clone(),
+        egress: egress.clone(),
         binds,
         outlets,
         unbound,
@@ -64,7 +79,8 @@ pub async fn run(client: Client, machine: Arc<dyn Machine>, bound: Bound) -> Res
     let supervised = supervise(machine, process(&settings), &discovery, &go, &started);
     tokio::select! {
         ended = relay::serve(bound, Arc::clone(&sockets), wanted_binds, tell_unbound) => ended,
-        ended = outlet::serve(sockets, settings.loopback_backends, wanted_outlets) => ended,
+        ended = outlet::serve(sockets, Arc::new(settings.reach.clone()), wanted_outlets) => ended,
+        ended = refusal::serve(refused, egress) => ended,
         ended = discovery::serve(questions, Arc::clone(&discovery)) => ended,
         ended = control.run() => ended,
         ended = supervised => ended,
@@ -185,6 +201,8 @@ struct Control {
     publisher: Publisher,
     ports: BTreeSet<u16>,
     address: Option<String>,
+    authorities: Option<Arc<str>>,
+    egress: Egress,
     binds: watch::Sender<Binds>,
     outlets: watch::Sender<Outlets>,
     unbound: watch::Receiver<Unbound>,
@@ -258,6 +276,7 @@ impl Control {
             changed
         };
         self.outlets.send_if_modified(changed);
+        self.egress.serve(translation.egress.clone());
         self.binds.send_if_modified(|known| {
             let changed = *known != translation.binds;
             known.clone_from(&translation.binds);
@@ -271,6 +290,7 @@ impl Control {
             let input = Input {
                 ports: self.ports.clone(),
                 address: self.address.clone(),
+                authorities: self.authorities.clone(),
                 ..self.watches.input()
             };
             let translation = translate(&input);

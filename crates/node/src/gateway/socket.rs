@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Input, envoy,
+    Input, egress, envoy,
     hostname::{intersection, specificity},
     place::Place,
     point::{Class, Point},
@@ -50,9 +50,15 @@ pub(super) fn render(input: &Input, points: &[Point<'_>], policies: &Policies<'_
             continue;
         }
         let client = points.first().and_then(|p| policies.client(p));
-        rendered
-            .listeners
-            .push(envoy::listener(&name, &chains, client));
+        let inside = points.first().and_then(|point| match point.place {
+            Place::Inside(address) => Some((address, point.listener.port)),
+            Place::Shared | Place::Own(_) | Place::Unsupported(_) | Place::Unusable(_) => None,
+        });
+        let listener = envoy::listener(&name, &chains, inside, client);
+        rendered.listeners.push(listener);
+        if inside.is_some() {
+            continue;
+        }
         let binds = points.iter().flat_map(|point| {
             let addresses = addresses(input, &point.place);
             addresses.into_iter().map(|ip| (ip, point.listener.port))
@@ -69,7 +75,7 @@ fn addresses(input: &Input, place: &Place) -> BTreeSet<IpAddr> {
             let address = input.address.iter();
             address.filter_map(|address| address.parse().ok()).collect()
         }
-        Place::Unsupported(_) | Place::Unusable(_) => BTreeSet::new(),
+        Place::Inside(_) | Place::Unsupported(_) | Place::Unusable(_) => BTreeSet::new(),
     }
 }
 
@@ -91,15 +97,22 @@ fn plain(
                 .extend(routes.iter().cloned());
         }
     }
-    let hosts = hosts
+    let rendered = hosts
         .into_iter()
-        .map(|(host, routes)| virtual_host(host, routes));
-    routes.insert(
-        name.to_owned(),
-        envoy::route_configuration(name, &hosts.collect::<Vec<_>>()),
-    );
+        .map(|(host, routes)| (host, virtual_host(host, routes)));
+    let mut hosts: BTreeMap<&str, Value> = rendered.collect();
+    let out = points.iter().find(|point| point.place.is_inside());
+    if let Some(point) = out {
+        egress::refuse_others(&mut hosts, point.listener.port);
+    }
+    let hosts: Vec<Value> = hosts.into_values().collect();
+    let mut configuration = envoy::route_configuration(name, &hosts);
+    if out.is_some() {
+        configuration["request_headers_to_remove"] = json!(egress::PRIVATE_HEADERS);
+    }
+    routes.insert(name.to_owned(), configuration);
     let client = points.first().and_then(|p| policies.client(p));
-    json!({"filters": [envoy::requests(name, client)]})
+    json!({"filters": [envoy::requests(name, out.is_some(), client)]})
 }
 
 /// The routes of a listener's hosts, but for those that belong to one of the same Gateway with a closer
@@ -143,7 +156,7 @@ fn secured(
         if point.listener.protocol == "HTTPS" {
             let name = point.name();
             routes.insert(name.clone(), own_routes(&name, points, point));
-            let filter = envoy::requests(&name, client);
+            let filter = envoy::requests(&name, point.place.is_inside(), client);
             let chain = chain(&point.hostname, &filter, terminate, client, true);
             chains.entry(point.hostname.clone()).or_insert(chain);
             continue;
@@ -157,7 +170,14 @@ fn secured(
             }
         }
     }
-    chains.into_values().collect()
+    let mut all: Vec<Value> = chains.values().cloned().collect();
+    if let Some(point) = points
+        .first()
+        .filter(|_| egress::refuses_names(points, &chains))
+    {
+        all.push(egress::refused_names(point));
+    }
+    all
 }
 
 /// The routes of a listener that ends TLS. A request for a name of another listener of its port came over

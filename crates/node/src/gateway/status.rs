@@ -6,6 +6,10 @@ use super::{GROUP, objects::ParentRef};
 
 /// The name of this controller in statuses and classes.
 pub const CONTROLLER: &str = "choreo.dev/gateway";
+/// The same for classes of Gateways that lead out of cells.
+pub const EGRESS_CONTROLLER: &str = "choreo.dev/egress-gateway";
+/// The class of Gateways that lead out of cells, also while there is no such object.
+pub const EGRESS_CLASS: &str = "openchoreo-egress";
 
 /// The whole new status of one object.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,7 +113,12 @@ pub(super) struct Outcome {
 }
 
 /// The status of a route towards one parent.
-pub(super) fn parent(reference: &ParentRef, generation: i64, outcome: &Outcome) -> Value {
+pub(super) fn parent(
+    reference: &ParentRef,
+    generation: i64,
+    controller: &str,
+    outcome: &Outcome,
+) -> Value {
     let problems = &outcome.problems;
     let mut conditions = vec![
         state("Accepted", generation, problems, "Accepted"),
@@ -124,7 +133,7 @@ pub(super) fn parent(reference: &ParentRef, generation: i64, outcome: &Outcome) 
         conditions.push(partly);
     }
     json!({
-        "controllerName": CONTROLLER,
+        "controllerName": controller,
         "parentRef": parent_ref(reference),
         "conditions": conditions,
     })

@@ -1,6 +1,9 @@
 //! From Gateway API objects to Envoy's configuration and the objects' statuses: a pure function.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use serde_json::{Value, json};
@@ -15,8 +18,10 @@ use super::{
     socket::{self, Binds},
     status::Status,
     tls::Secrets,
+    upstream_tls::{SYSTEM_AUTHORITIES, system_authorities},
     world::{Outlets, World},
 };
+use crate::service::egress;
 
 /// Everything a translation depends on.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +55,8 @@ pub struct Input {
     pub client_policies: Vec<Resource<Policy>>,
     /// Addresses that are no Service's.
     pub backends: Vec<Resource<Backend>>,
+    /// The authorities that this host trusts, in PEM.
+    pub authorities: Option<Arc<str>>,
     /// Labels of namespaces.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Services.
@@ -89,6 +96,8 @@ pub struct Translation {
     pub binds: Binds,
     /// Where the platform leads connections out.
     pub outlets: Outlets,
+    /// The Gateways that lead out of cells.
+    pub egress: Vec<egress::Gateway>,
     /// What objects refer to and a translation has to see.
     pub wanted: BTreeSet<Wanted>,
     /// New statuses of all objects.
@@ -114,7 +123,15 @@ pub fn translate(input: &Input) -> Translation {
     statuses.extend(world.backends.statuses());
     let rendered = socket::render(input, &points, &world.policies);
     let tokens = world.policies.tokens();
-    let (clusters, outlets) = world.backends.into_parts();
+    let (mut clusters, outlets) = world.backends.into_parts();
+    let egress = super::egress::gateways(ours(input), &places, &points);
+    if !egress.is_empty() {
+        clusters.push(super::egress::refusal_cluster());
+    }
+    if let Some(authorities) = &input.authorities {
+        let secret = system_authorities(authorities);
+        secrets.insert(SYSTEM_AUTHORITIES.to_owned(), secret);
+    }
     Translation {
         listeners: rendered.listeners,
         routes: rendered.routes,
@@ -127,6 +144,7 @@ pub fn translate(input: &Input) -> Translation {
         }),
         binds: rendered.binds,
         outlets,
+        egress,
         wanted: world.references.into_wanted(),
         statuses,
     }

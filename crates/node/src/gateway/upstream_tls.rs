@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use serde_json::{Value, json};
 
 use super::{
-    GROUP,
+    ENVOY_GROUP, GROUP, Input,
     cluster::Upstream,
+    envoy::source,
     objects::{BackendTls, Resource},
     policy_status::{ancestor, status},
     references::{References, Referrer, TextReasons},
@@ -14,8 +15,27 @@ use super::{
     tls::authorities,
 };
 
-/// The authorities that the machine trusts.
-pub(super) const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// The name of the authorities that this host trusts, among what Envoy asks for as secrets. Those of
+/// certificates have a slash.
+pub(super) const SYSTEM_AUTHORITIES: &str = "system-authorities";
+
+/// Authorities that may certify a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trusted {
+    /// Those that this host trusts.
+    System,
+    /// These, in PEM.
+    These(String),
+}
+
+/// The authorities that this host trusts, as Envoy's secret.
+pub(super) fn system_authorities(pem: &str) -> Value {
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+        "name": SYSTEM_AUTHORITIES,
+        "validation_context": {"trusted_ca": {"inline_string": pem}},
+    })
+}
 
 /// Who is served: Gateways by namespace and name.
 type Gateways = BTreeSet<(String, String)>;
@@ -23,18 +43,43 @@ type Gateways = BTreeSet<(String, String)>;
 /// The policies, and by whom each was used.
 pub(super) struct UpstreamTls<'a> {
     policies: Vec<Known<'a>>,
-    /// The policy of a Service, or of a port of it.
-    by_target: BTreeMap<(&'a str, &'a str, Option<&'a str>), usize>,
+    /// The policy of a Service, or of a port of it, or of a Backend.
+    by_target: BTreeMap<(Kind, &'a str, &'a str, Option<&'a str>), usize>,
     gateway: Option<(String, String)>,
 }
 
 struct Known<'a> {
     policy: &'a Resource<BackendTls>,
     /// Trusted authorities and the names to find, in Envoy's words.
-    trust: Result<(Value, Vec<Value>), Vec<Problem>>,
+    trust: Result<(Trusted, Vec<Value>), Vec<Problem>>,
     /// The targets that an older policy has already.
     conflicts: Vec<&'a str>,
     used: Gateways,
+}
+
+/// The authorities that this host trusts, if it has some.
+pub(super) fn system(input: &Input) -> Result<Trusted, String> {
+    let found = input.authorities.as_ref();
+    found.map(|_| Trusted::System).ok_or_else(|| {
+        "this host trusts no authorities (SSL_CERT_FILE, or its bundle of certificates)".to_owned()
+    })
+}
+
+/// What a policy may be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Service,
+    Backend,
+}
+
+impl Kind {
+    fn of(group: &str, kind: &str) -> Option<Self> {
+        match (group, kind) {
+            ("", "Service") => Some(Self::Service),
+            (ENVOY_GROUP, "Backend") => Some(Self::Backend),
+            _ => None,
+        }
+    }
 }
 
 /// The policy of a backend cannot be obeyed.
@@ -42,19 +87,21 @@ struct Known<'a> {
 pub(super) struct Invalid;
 
 impl<'a> UpstreamTls<'a> {
-    pub(super) fn new(policies: &'a [Resource<BackendTls>], references: &References<'_>) -> Self {
-        let mut sorted: Vec<&Resource<BackendTls>> = policies.iter().collect();
+    pub(super) fn new(input: &'a Input, references: &References<'_>) -> Self {
+        let system = system(input);
+        let mut sorted: Vec<&Resource<BackendTls>> = input.backend_tls.iter().collect();
         sorted.sort_by_key(|policy| policy.seniority());
         let mut by_target = BTreeMap::new();
         let mut entries = Vec::new();
         for (number, policy) in sorted.into_iter().enumerate() {
             let mut conflicts = Vec::new();
             for target in &policy.spec.target_refs {
-                if !target.group.is_empty() || target.kind != "Service" {
+                let Some(kind) = Kind::of(&target.group, &target.kind) else {
                     continue;
-                }
+                };
                 let section = target.section_name.as_deref();
-                let key = (policy.namespace.as_str(), target.name.as_str(), section);
+                let (namespace, name) = (policy.namespace.as_str(), target.name.as_str());
+                let key = (kind, namespace, name, section);
                 match by_target.entry(key) {
                     Entry::Vacant(free) => {
                         free.insert(number);
@@ -64,7 +111,7 @@ impl<'a> UpstreamTls<'a> {
             }
             entries.push(Known {
                 policy,
-                trust: trust(policy, references),
+                trust: trust(policy, references, system.clone()),
                 conflicts,
                 used: Gateways::new(),
             });
@@ -80,15 +127,16 @@ impl<'a> UpstreamTls<'a> {
         self.gateway = Some(gateway);
     }
 
-    /// The TLS context towards a port of a Service, if a policy asks for one.
+    /// The TLS context towards a backend, or a port of it, if a policy asks for one.
     pub(super) fn of(
         &mut self,
-        (namespace, service): (&str, &str),
+        (kind, namespace, name): (Kind, &str, &str),
         port: Option<&str>,
         upstream: Upstream,
     ) -> Result<Option<Value>, Invalid> {
-        let exact = port.and_then(|port| self.by_target.get(&(namespace, service, Some(port))));
-        let number = exact.or_else(|| self.by_target.get(&(namespace, service, None)));
+        let of = |port| self.by_target.get(&(kind, namespace, name, port));
+        let exact = port.and_then(|port| of(Some(port)));
+        let number = exact.or_else(|| of(None));
         let Some(entry) = number.and_then(|number| self.policies.get_mut(*number)) else {
             return Ok(None);
         };
@@ -126,12 +174,16 @@ fn entry_status(entry: &Known<'_>) -> Status {
 fn trust(
     policy: &Resource<BackendTls>,
     references: &References<'_>,
-) -> Result<(Value, Vec<Value>), Vec<Problem>> {
+    system: Result<Trusted, String>,
+) -> Result<(Trusted, Vec<Value>), Vec<Problem>> {
     let validation = &policy.spec.validation;
     let from = Referrer::of("BackendTLSPolicy", &policy.namespace);
     let mut problems = Vec::new();
     let authorities = match validation.well_known_ca_certificates.as_deref() {
-        Some("System") => Some(json!({"filename": SYSTEM_AUTHORITIES})),
+        Some("System") => {
+            let told = |why| Problem::refused("NoValidCACertificate", why);
+            Some(system.map_err(|why| vec![told(why)])?)
+        }
         Some(other) => {
             let message = format!("there are no well-known authorities {other:?}, only System");
             return Err(vec![Problem::refused("Invalid", message)]);
@@ -142,8 +194,7 @@ fn trust(
                 missing: "InvalidCACertificateRef",
             };
             let refs = &validation.ca_certificate_refs;
-            authorities(from, refs, references, reasons, &mut problems)
-                .map(|text| json!({"inline_string": text}))
+            authorities(from, refs, references, reasons, &mut problems).map(Trusted::These)
         }
     };
     let Some(authorities) = authorities else {
@@ -168,13 +219,26 @@ fn trust(
 /// Envoy's context for TLS towards a backend; without `trust` any certificate will do.
 pub(super) fn context(
     sni: Option<&str>,
-    trust: Option<(Value, Vec<Value>)>,
+    trust: Option<(Trusted, Vec<Value>)>,
     upstream: Upstream,
 ) -> Value {
     let mut common = json!({});
     if let Some((authorities, names)) = trust {
-        common["validation_context"] =
-            json!({"trusted_ca": authorities, "match_typed_subject_alt_names": names});
+        match authorities {
+            Trusted::System => {
+                common["combined_validation_context"] = json!({
+                    "default_validation_context": {"match_typed_subject_alt_names": names},
+                    "validation_context_sds_secret_config":
+                        {"name": SYSTEM_AUTHORITIES, "sds_config": source()},
+                });
+            }
+            Trusted::These(pem) => {
+                common["validation_context"] = json!({
+                    "trusted_ca": {"inline_string": pem},
+                    "match_typed_subject_alt_names": names,
+                });
+            }
+        }
     }
     match upstream {
         Upstream::Http1 => common["alpn_protocols"] = json!(["http/1.1"]),

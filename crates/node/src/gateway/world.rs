@@ -1,6 +1,9 @@
 //! What a translation works with, together.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use super::{
     Input,
@@ -10,6 +13,7 @@ use super::{
     references::{References, Referrer},
     status::Problem,
 };
+use crate::outside::Bounds;
 
 /// Objects, and what is collected while routes are translated.
 pub(super) struct World<'a> {
@@ -45,11 +49,42 @@ impl<'a> World<'a> {
 /// Where connections of Envoy leave the machine: names of sockets, and what stands behind each.
 pub type Outlets = BTreeMap<String, Outlet>;
 
-/// An address outside, that a `Backend` names.
+/// What stands behind a socket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Outlet {
-    /// A name or an address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
+pub enum Outlet {
+    /// An address outside, that a `Backend` names.
+    Address {
+        /// A name or an address.
+        host: String,
+        /// The port.
+        port: u16,
+        /// How far it may lead.
+        bounds: Bounds,
+    },
+    /// Whatever host is asked for by name, if it is one of these.
+    Names {
+        /// Names, and `*.` before those of which all below are meant.
+        hosts: BTreeSet<String>,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// What tells outlets apart.
+impl fmt::Display for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { host, port, bounds } => {
+                write!(f, "{host}:{port}")?;
+                match bounds {
+                    Bounds::Others => Ok(()),
+                    Bounds::Public => write!(f, " (public)"),
+                }
+            }
+            Self::Names { hosts, port } => {
+                let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+                write!(f, "{}:{port}", hosts.join(","))
+            }
+        }
+    }
 }

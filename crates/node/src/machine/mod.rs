@@ -9,6 +9,7 @@ mod cgroup;
 mod container;
 mod descriptors;
 mod entry;
+mod gathered;
 mod helper;
 mod layer;
 mod linux;
@@ -27,12 +28,13 @@ use std::{
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::gathered::Gathered;
 pub use self::{
     entry::entry,
     linux::{LinuxMachine, Settings, StartError},
     plan::{
-        Attempt, Cell, CellNames, Exception, Flow, NetworkPlan, PROGRAMS, Peers, PodRules, Ports,
-        Protocol, Refused, ServiceRule,
+        Attempt, Cell, CellNames, Exception, Flow, GATEWAYS, NetworkPlan, OutsideName, PROGRAMS,
+        Peers, PodRules, Ports, Protocol, Refused, ServiceRule,
     },
     session::{Chunk, Feed, Interactive},
 };

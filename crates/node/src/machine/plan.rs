@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// namespace, and policies let them in and out like a pod.
 pub const PROGRAMS: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 2);
 
+/// Addresses of Gateways that lead out of cells, first and length of prefix: they are where [`PROGRAMS`] are.
+pub const GATEWAYS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 112, 0, 0), 12);
+
 /// The whole network the machine should have. Applying it is idempotent; what is not in it goes away.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPlan {
@@ -23,6 +26,8 @@ pub struct NetworkPlan {
     pub pods: BTreeMap<Ipv4Addr, PodRules>,
     /// What policies let through, by the names that [`PodRules`] has for them.
     pub policies: BTreeMap<String, Vec<Exception>>,
+    /// Which of [`GATEWAYS`] are there.
+    pub gateways: BTreeSet<Ipv4Addr>,
 }
 
 /// A network of one namespace: its range and its names.
@@ -47,6 +52,18 @@ pub struct CellNames {
     pub ports: BTreeMap<String, Vec<(String, u16)>>,
     /// Names that stand for others.
     pub aliases: BTreeMap<String, String>,
+    /// Hosts outside and the Gateways that lead there, and these by their own names. A name that begins with
+    /// `*.` is of everything below the rest of it.
+    pub outside: BTreeMap<String, Vec<OutsideName>>,
+}
+
+/// What a name leads to outside the cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideName {
+    /// The Gateway that leads there.
+    pub address: Ipv4Addr,
+    /// The pods that may call it: to the others the name is refused.
+    pub clients: BTreeSet<Ipv4Addr>,
 }
 
 /// Something that was refused, and how often since it was told before.
@@ -76,6 +93,13 @@ pub enum Attempt {
     Name {
         /// The name.
         name: String,
+    },
+    /// To call a host through a Gateway that does not lead there.
+    Host {
+        /// The name that was asked for; empty if there was none.
+        host: String,
+        /// The port of the Gateway.
+        port: u16,
     },
 }
 

@@ -103,6 +103,11 @@ impl Range {
         CELLS + (u32::from(self.index) << 8)
     }
 
+    /// The first and the last address.
+    pub fn bounds(self) -> (Ipv4Addr, Ipv4Addr) {
+        (self.base().into(), (self.base() | 0xff).into())
+    }
+
     /// Address of the bridge.
     pub fn gateway(self) -> Ipv4Addr {
         Ipv4Addr::from(self.base() + 1)

@@ -1,6 +1,7 @@
 //! Services and the network between pods: addresses, endpoints, names, and who may reach whom.
 
 pub mod address;
+pub mod egress;
 pub mod names;
 pub mod network;
 pub mod policy;

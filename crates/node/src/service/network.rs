@@ -7,13 +7,14 @@ use k8s_openapi::api::core::v1::{Pod, Service, ServicePort, ServiceSpec};
 use super::{
     Labels,
     address::{self, CELL_PREFIX, Ledger, Range},
+    egress::{self, Gateway, Served},
     names,
     policy::{self, Direction, Everyone, Host},
     slice,
 };
 use crate::{
     index::Index,
-    machine::{Cell, NetworkPlan, PROGRAMS, PodRules, ServiceRule},
+    machine::{Cell, Exception, NetworkPlan, PROGRAMS, PodRules, ServiceRule},
 };
 
 /// Where name servers are in a cluster, and what they are labelled with there: policies that let pods
@@ -39,8 +40,13 @@ pub struct Proxies {
     pub labels: BTreeMap<String, String>,
 }
 
-/// The network that the observed objects ask for.
-pub fn plan(index: &Index, ledger: &Ledger, proxies: &Proxies) -> NetworkPlan {
+/// The network that the observed objects ask for, with the Gateways that lead out of it.
+pub fn plan(
+    index: &Index,
+    ledger: &Ledger,
+    proxies: &Proxies,
+    gateways: &[Gateway],
+) -> NetworkPlan {
     let labels = Some(proxies.labels.clone());
     let proxy = Host {
         namespace: &proxies.namespace,
@@ -48,32 +54,22 @@ pub fn plan(index: &Index, ledger: &Ledger, proxies: &Proxies) -> NetworkPlan {
         address: PROGRAMS,
         pod: None,
     };
-    let hosts = || hosts(index, ledger);
-    let everyone: Everyone<'_> = hosts().chain([proxy]).collect();
     let cells: Vec<(&String, Range)> = ledger.cells(index).collect();
-    let policies = cells.iter().flat_map(|(namespace, range)| {
-        let server = Host {
-            namespace: NAME_SERVERS,
-            labels: &NAME_SERVER,
-            address: range.gateway(),
-            pod: None,
-        };
-        policy::exceptions(index, &everyone, namespace, Some(server))
-    });
-    let policies = policies.collect();
-    let cells = cells.iter().map(|(namespace, range)| {
-        let cell = Cell {
-            index: range.index,
-            gateway: range.gateway(),
-            prefix: CELL_PREFIX,
-            names: names::of(index, namespace, everyone.within(namespace)),
-        };
-        ((*namespace).clone(), cell)
-    });
+    let served = egress::served(gateways, &cells, &proxies.namespace);
+    let hosts = || hosts(index, ledger);
+    let leading_out = served.iter().map(Served::host);
+    let everyone: Everyone<'_> = hosts().chain([proxy]).chain(leading_out).collect();
     let mut pods: BTreeMap<_, _> = hosts()
         .map(|host| (host.address, rules_of(index, &host)))
         .collect();
     pods.insert(PROGRAMS, closed(&proxies.namespace));
+    pods.extend(served.iter().map(|one| (one.address(), one.rules())));
+    let mut policies = policies(index, &everyone, &cells);
+    policies.extend(served.iter().map(Served::clients));
+    let cells = cells.iter().map(|(namespace, range)| {
+        let own = (namespace.as_str(), everyone.within(namespace));
+        ((*namespace).clone(), cell(index, *range, own, &served))
+    });
     NetworkPlan {
         cells: cells.collect(),
         services: index
@@ -83,6 +79,42 @@ pub fn plan(index: &Index, ledger: &Ledger, proxies: &Proxies) -> NetworkPlan {
             .collect(),
         pods,
         policies,
+        gateways: served.iter().map(Served::address).collect(),
+    }
+}
+
+/// What policies of all cells let through.
+fn policies(
+    index: &Index,
+    everyone: &Everyone<'_>,
+    cells: &[(&String, Range)],
+) -> BTreeMap<String, Vec<Exception>> {
+    let policies = cells.iter().flat_map(|(namespace, range)| {
+        let server = Host {
+            namespace: NAME_SERVERS,
+            labels: &NAME_SERVER,
+            address: range.gateway(),
+            pod: None,
+        };
+        policy::exceptions(index, everyone, namespace, Some(server))
+    });
+    policies.collect()
+}
+
+/// The cell of a namespace with its pods, and the Gateways that lead out of cells.
+fn cell(index: &Index, range: Range, own: (&str, &[Host<'_>]), served: &[Served<'_>]) -> Cell {
+    let mut names = names::of(index, own.0, own.1);
+    let mut outside = egress::names(index, own, served);
+    // Services come first.
+    let known =
+        |name: &String| names.addresses.contains_key(name) || names.aliases.contains_key(name);
+    outside.retain(|name, _| !known(name));
+    names.outside = outside;
+    Cell {
+        index: range.index,
+        gateway: range.gateway(),
+        prefix: CELL_PREFIX,
+        names,
     }
 }
 
@@ -263,7 +295,7 @@ mod tests {
     #[test]
     fn without_policies_a_cell_is_open_inside_and_closed_outside() {
         let (index, ledger) = world(&[]);
-        let plan = plan(&index, &ledger, &Proxies::default());
+        let plan = plan(&index, &ledger, &Proxies::default(), &[]);
         let expected = [
             "10.128.1.2: own cell",
             "10.128.1.3: own cell",
@@ -293,7 +325,7 @@ mod tests {
                 "ports": [{"port": "http"}],
             }],
         })]);
-        let plan = plan(&index, &ledger, &Proxies::default());
+        let plan = plan(&index, &ledger, &Proxies::default(), &[]);
         let expected = [
             "10.128.1.2: own cell",
             "10.128.1.3: {10.128.2.2}[] on []{(10.128.1.3, Tcp, 8080)};",
@@ -313,7 +345,7 @@ mod tests {
     fn a_policy_without_rules_closes_and_an_empty_peer_list_opens() {
         let check = |spec: Value, expected: &str| {
             let (index, ledger) = world(&[spec]);
-            let found = ways(&plan(&index, &ledger, &Proxies::default()));
+            let found = ways(&plan(&index, &ledger, &Proxies::default(), &[]));
             assert_eq!(found[..2].join(" "), expected);
         };
         let none = json!({"podSelector": {}, "policyTypes": ["Ingress"]});
@@ -334,7 +366,7 @@ mod tests {
             "10.128.1.3: own cell",
             "10.128.2.2: own cell",
         ];
-        let plan = plan(&index, &ledger, &Proxies::default());
+        let plan = plan(&index, &ledger, &Proxies::default(), &[]);
         assert_eq!(ways(&plan), expected);
     }
 
@@ -357,7 +389,7 @@ mod tests {
             namespace: "gateways".into(),
             labels: [("proxy".to_owned(), "yes".to_owned())].into(),
         };
-        let plan = plan(&index, &ledger, &proxies);
+        let plan = plan(&index, &ledger, &proxies, &[]);
         assert_eq!(ways(&plan)[0], "10.128.1.2: {10.128.0.2}[] on any;");
         assert_eq!(plan.pods[&Ipv4Addr::new(10, 128, 1, 3)].egress, None);
         assert_eq!(
@@ -365,5 +397,57 @@ mod tests {
             "{10.128.1.1}[] on [(Udp, 53, 53)]{};{10.128.1.3}[] on []{(10.128.1.3, Tcp, 8080)};"
         );
         assert_eq!(plan.pods[&PROGRAMS].ingress, Some(Vec::new()));
+    }
+
+    #[test]
+    fn gateways_that_lead_out_are_for_those_of_their_cell_that_policies_let_out_to_them() {
+        let of = |name: &str| {
+            json!({"podSelector": {"matchLabels": {"app": name}}, "policyTypes": ["Egress"], "egress": [{
+                "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {
+                    "gateway.envoyproxy.io/owning-gateway-name": format!("egress-{name}"),
+                    "gateway.envoyproxy.io/owning-gateway-namespace": "shop"}}}],
+                "ports": [{"port": 443}]}]})
+        };
+        let (index, ledger) = world(&[of("web"), of("api")]);
+        let gateway = |namespace: &str, name: &str, last: u8| Gateway {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            address: Ipv4Addr::new(10, 112, 0, last),
+            ports: [443].into(),
+            hosts: ["api.example.com".to_owned()].into(),
+        };
+        let gateways = [
+            gateway("shop", "egress-web", 1),
+            gateway("other", "egress-x", 2),
+            gateway("nobody", "egress-y", 3),
+        ];
+        let plan = plan(&index, &ledger, &Proxies::default(), &gateways);
+        assert_eq!(plan.gateways.len(), 2, "a cell without pods has no clients");
+        let web = &plan.pods[&gateways[0].address];
+        assert_eq!(web.egress, Some(Vec::new()), "it calls nobody");
+        let [clients] = web.ingress.as_deref().unwrap() else {
+            panic!("one policy");
+        };
+        let own = "{}[(10.128.1.0, 10.128.1.255)] on [(Tcp, 443, 443)]{};";
+        assert_eq!(exceptions(&plan, clients), own);
+        let out = "{10.112.0.1}[] on [(Tcp, 443, 443)]{};";
+        assert_eq!(exceptions(&plan, "shop/p0/egress"), out);
+        let nobody = "{}[] on [(Tcp, 443, 443)]{};";
+        assert_eq!(exceptions(&plan, "shop/p1/egress"), nobody);
+        let names = |cell: &str, name: &str| {
+            let outside = &plan.cells[cell].names.outside;
+            outside[name][0]
+                .clients
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names("shop", "api.example.com"), ["10.128.1.2"]);
+        assert_eq!(
+            names("shop", "egress-web.shop.svc.cluster.local"),
+            ["10.128.1.2"]
+        );
+        assert_eq!(names("other", "api.example.com"), ["10.128.2.2"]);
+        assert_eq!(plan.cells["shop"].names.outside.len(), 2);
     }
 }

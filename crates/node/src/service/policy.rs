@@ -322,9 +322,14 @@ fn selects_namespace(
 
 /// Whether policies let one host call another, on some port: then it may know its name.
 pub fn may_call(index: &Index, from: &Host<'_>, to: &Host<'_>) -> bool {
-    let out = lets(index, from, to, Direction::Egress).unwrap_or(true);
+    let out = may_leave_to(index, from, to);
     let own = from.namespace == to.namespace;
     out && lets(index, to, from, Direction::Ingress).unwrap_or(own)
+}
+
+/// Whether policies let a host out to another, on some port, whoever that one lets in.
+pub fn may_leave_to(index: &Index, from: &Host<'_>, to: &Host<'_>) -> bool {
+    lets(index, from, to, Direction::Egress).unwrap_or(true)
 }
 
 /// Whether the policies that select a host let something through between it and another; `None` when

@@ -13,7 +13,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use super::policy;
 use crate::{
     index::{Index, Shared},
-    machine::{Attempt, Event, Flow, Refused},
+    machine::{Attempt, Event, Flow, Protocol, Refused},
     network::Network,
     notice::Notice,
     write::Executor,
@@ -31,15 +31,22 @@ const PREFIX: &str = "node.choreo.dev/";
 const MOST: usize = 64;
 
 /// Tells what the machine refuses, until it is gone.
+///
+/// What gateways that lead out refuse comes from `gateways`.
 pub async fn tell(
     mut events: Receiver<Event>,
+    mut gateways: Receiver<Vec<Refused>>,
     index: Shared,
     network: Arc<Network>,
     executor: Executor,
 ) {
     let mut told = Told::default();
     loop {
-        let refused = match events.recv().await {
+        let heard = tokio::select! {
+            event = events.recv() => event,
+            refused = gateways.recv() => refused.map(Event::Refused),
+        };
+        let refused = match heard {
             Ok(Event::Refused(refused)) => refused,
             Ok(Event::Lost) | Err(RecvError::Closed) => return,
             // What was missed is told when it happens again.
@@ -123,6 +130,23 @@ fn notices(pods: &Pods, refused: &Refused) -> Vec<Notice> {
                 vec![("source-address", source.to_string())],
             )
         }
+        Attempt::Host { host, port } => {
+            let asked = match host.as_str() {
+                "" => "a host that is not named".to_owned(),
+                host => format!("host {host:?}"),
+            };
+            let message = format!(
+                "egress to {asked} on TCP port {port} is denied: the gateway that was called leads to no \
+                 such host"
+            );
+            let details = [
+                ("direction", "egress".to_owned()),
+                ("host", host.clone()),
+                ("protocol", policy::word(Protocol::Tcp).to_owned()),
+                ("port", port.to_string()),
+            ];
+            of(FLOW, message, details.into())
+        }
         Attempt::Name { name } => {
             let message = format!(
                 "the name {name:?} is not looked up: nothing that is declared lets this pod out to it"
@@ -135,15 +159,15 @@ fn notices(pods: &Pods, refused: &Refused) -> Vec<Notice> {
 
 /// Something that a pod did not let in.
 fn ingress(pods: &Pods, refused: &Refused, flow: &Flow) -> Vec<Notice> {
-    let Some(pod) = pods.get(&refused.pod) else {
-        return Vec::new();
-    };
-    let from = peer(pods, flow.peer);
-    let port = port(flow);
-    let message =
-        format!("ingress from {from} to {port} is denied: no network policy of this pod allows it");
-    let notice = Notice::warning(&**pod, FLOW, message);
-    let own = with(notice, refused, details(pods, flow, "ingress"));
+    let own = pods.get(&refused.pod).map(|pod| {
+        let from = peer(pods, flow.peer);
+        let port = port(flow);
+        let message = format!(
+            "ingress from {from} to {port} is denied: no network policy of this pod allows it"
+        );
+        let notice = Notice::warning(&**pod, FLOW, message);
+        with(notice, refused, details(pods, flow, "ingress"))
+    });
     let caller = pods.get(&flow.peer).map(|caller| {
         let called = Flow {
             peer: refused.pod,
@@ -156,7 +180,7 @@ fn ingress(pods: &Pods, refused: &Refused, flow: &Flow) -> Vec<Notice> {
         details.push(("denied-by", "peer".to_owned()));
         with(notice, refused, details)
     });
-    [Some(own), caller].into_iter().flatten().collect()
+    [own, caller].into_iter().flatten().collect()
 }
 
 fn with(notice: Notice, refused: &Refused, details: Vec<(&str, String)>) -> Notice {
@@ -229,7 +253,6 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
     use super::*;
-    use crate::machine::Protocol;
 
     const WEB: Ipv4Addr = Ipv4Addr::new(10, 128, 1, 2);
     const API: Ipv4Addr = Ipv4Addr::new(10, 128, 2, 2);
@@ -309,6 +332,37 @@ mod tests {
         assert_eq!(told[1].annotations["node.choreo.dev/peer-pod"], "api");
         let nobody = Ipv4Addr::new(10, 128, 9, 9);
         check(nobody, Attempt::Egress(flow(outside)), &[]);
+    }
+
+    #[test]
+    fn hosts_that_a_gateway_does_not_lead_to_are_told() {
+        let host = |host: &str| Attempt::Host {
+            host: host.to_owned(),
+            port: 443,
+        };
+        let told = check(
+            WEB,
+            host("evil.test"),
+            &[
+                "web FlowDenied: egress to host \"evil.test\" on TCP port 443 is denied: the gateway that was called leads to no such host",
+            ],
+        );
+        assert_eq!(told[0].annotations["node.choreo.dev/host"], "evil.test");
+        check(
+            WEB,
+            host(""),
+            &[
+                "web FlowDenied: egress to a host that is not named on TCP port 443 is denied: the gateway that was called leads to no such host",
+            ],
+        );
+        // A port that a gateway does not have.
+        check(
+            Ipv4Addr::new(10, 112, 0, 1),
+            Attempt::Ingress(flow(WEB)),
+            &[
+                "web FlowDenied: egress to 10.112.0.1 on TCP port 5432 is denied: no network policy over there allows it",
+            ],
+        );
     }
 
     #[test]

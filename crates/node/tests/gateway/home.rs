@@ -12,7 +12,11 @@ use std::{
 
 use bytes::Bytes;
 use choreo_apiserver::{AllowAll, NoPods, Server};
-use choreo_node::gateway::{Settings, bind, run};
+use choreo_node::{
+    gateway::{Settings, bind, run},
+    outside::Reach,
+    service::egress::Egress,
+};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -70,14 +74,18 @@ impl Home {
             folder: folder.clone(),
             listen: BTreeMap::from([(19080, "127.0.0.1:0".parse().unwrap())]),
             more_ports: BTreeSet::new(),
-            loopback_backends: true,
+            reach: Reach {
+                loopback: true,
+                ..Reach::default()
+            },
+            authorities: None,
         })
         .unwrap();
         let machine = Arc::new(Children::new());
         let pid = Arc::clone(&machine.pid);
         let process = std::process::id().to_be_bytes();
         let home = Self {
-            gateway: tokio::spawn(run(client.clone(), machine, bound)),
+            gateway: tokio::spawn(run(client.clone(), machine, bound, Egress::default())),
             client,
             folder,
             net: [127, 0xc0 | number, process[3]],

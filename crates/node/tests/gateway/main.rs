@@ -26,7 +26,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use choreo_node::gateway::{Settings, bind, run};
+use choreo_node::{
+    gateway::{Settings, bind, run},
+    outside::Reach,
+    service::egress::Egress,
+};
 use futures::StreamExt as _;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
@@ -395,13 +399,17 @@ async fn requests_reach_their_backends() {
         folder: long_folder(home.path()),
         listen: BTreeMap::from([(19080, "127.0.0.1:0".parse().unwrap())]),
         more_ports: BTreeSet::new(),
-        loopback_backends: true,
+        reach: Reach {
+            loopback: true,
+            ..Reach::default()
+        },
+        authorities: None,
     })
     .unwrap();
     let address = bound.addresses().next().unwrap().1;
     let machine = Arc::new(Children::new());
     let pid = Arc::clone(&machine.pid);
-    let mut gateway = tokio::spawn(run(api.client(), machine, bound));
+    let mut gateway = tokio::spawn(run(api.client(), machine, bound, Egress::default()));
 
     let check = async {
         requests_are_matched(address).await;

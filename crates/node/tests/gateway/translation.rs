@@ -85,6 +85,7 @@ pub(crate) fn input(case: &Case) -> Input {
     }
     let mut input = Input {
         ports: BTreeSet::from([80, 81]),
+        authorities: Some(authority().into()),
         ..Input::default()
     };
     for mut value in objects.into_values() {
@@ -125,6 +126,12 @@ pub(crate) fn input(case: &Case) -> Input {
         }
     }
     input
+}
+
+/// A certificate, in PEM.
+fn authority() -> String {
+    let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+    made.cert.pem()
 }
 
 /// Makes certificates where an object stands for one.
@@ -328,7 +335,10 @@ fn objects_become_configuration_and_statuses() {
             "clusters": translation.clusters,
             "tokens": translation.tokens["typed_config"],
             "chains": chains(&translation),
-            "outlets": translation.outlets.values().map(|o| format!("{}:{}", o.host, o.port)).collect::<Vec<_>>(),
+            "egress": translation.egress.iter().map(|g| json!({
+                "name": g.name, "ports": g.ports, "hosts": g.hosts,
+            })).collect::<Vec<_>>(),
+            "outlets": translation.outlets.values().map(ToString::to_string).collect::<BTreeSet<_>>(),
         });
         for (pointer, expected) in &case.parts {
             assert_eq!(

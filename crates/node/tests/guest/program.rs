@@ -15,6 +15,7 @@ fn main() {
     match words.as_slice() {
         ["serve", port, name] => serve(port.parse().unwrap(), name),
         ["get", host, port] => get(resolve(host), port.parse().unwrap()),
+        ["fetch", host, port, bytes] => fetch(host, port.parse().unwrap(), bytes),
         ["resolve", host] => println!("{}", resolve(host)),
         ["listen", ports @ ..] => listen(ports),
         ["speak", address] => speak(address),
@@ -175,6 +176,30 @@ fn get(address: Ipv4Addr, port: u16) {
             print!("{:?}", error.kind());
             exit(1);
         }
+    }
+}
+
+/// Sends bytes, given in hexadecimal, to a host, and says what comes back, or why nothing does.
+fn fetch(host: &str, port: u16, bytes: &str) {
+    let settings = std::fs::read_to_string("/etc/resolv.conf").unwrap();
+    let mut lines = settings.lines();
+    let server = lines.find_map(|line| line.strip_prefix("nameserver ")).unwrap();
+    let found = host.parse().ok().or_else(|| ask(server, host));
+    let Some(address) = found else {
+        return println!("no address");
+    };
+    let digits = |at: usize| u8::from_str_radix(&bytes[at..at + 2], 16).unwrap();
+    let sent: Vec<u8> = (0..bytes.len()).step_by(2).map(digits).collect();
+    let mut answer = Vec::new();
+    let outcome =
+        TcpStream::connect_timeout(&(address, port).into(), PATIENCE).and_then(|mut stream| {
+            stream.set_read_timeout(Some(4 * PATIENCE))?;
+            stream.write_all(&sent)?;
+            stream.read_to_end(&mut answer)
+        });
+    match outcome {
+        Err(error) if answer.is_empty() => println!("{:?}", error.kind()),
+        _ => println!("got {}", String::from_utf8_lossy(&answer)),
     }
 }
 

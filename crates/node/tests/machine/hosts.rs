@@ -15,7 +15,7 @@ use nix::{
     sched::{CloneFlags, unshare},
 };
 
-use crate::{say, world::guest};
+use crate::{outward::ENVOY, say, world::guest};
 
 const NOBODY: &str = "65534";
 /// Ids that a plain user is granted for this test.
@@ -25,6 +25,8 @@ const GRANT: &str = "65534:200000:65536\n";
 struct Place {
     program: PathBuf,
     guest: PathBuf,
+    /// The Envoy program, if there is one.
+    envoy: Option<PathBuf>,
 }
 
 impl Place {
@@ -32,7 +34,11 @@ impl Place {
         let place = Self {
             program: scratch.join("program"),
             guest: scratch.join("guest"),
+            envoy: std::env::var_os(ENVOY).map(|_| scratch.join("envoy")),
         };
+        if let (Some(from), Some(to)) = (std::env::var_os(ENVOY), &place.envoy) {
+            fs::copy(from, to).unwrap();
+        }
         fs::copy(std::env::current_exe().unwrap(), &place.program).unwrap();
         fs::copy(guest(&scratch.join("data")), &place.guest).unwrap();
         fs::set_permissions(scratch, fs::Permissions::from_mode(0o777)).unwrap();
@@ -49,6 +55,9 @@ impl Place {
             .arg(folder)
             .env("GUEST", &self.guest)
             .current_dir("/");
+        if let Some(envoy) = &self.envoy {
+            command.env(ENVOY, envoy);
+        }
         command
     }
 }
@@ -98,8 +107,10 @@ pub(crate) fn be_granted_users(folder: &Path) {
     });
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg("run").arg(folder);
-    if let Some(guest) = std::env::var_os("GUEST") {
-        command.env("GUEST", guest);
+    for name in ["GUEST", ENVOY] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
     }
     let error = become_nobody(&command).exec();
     panic!("setpriv: {error}");

@@ -16,6 +16,7 @@ mod hosts;
 mod leftovers;
 mod matrix;
 mod network;
+mod outward;
 mod processes;
 mod security;
 mod talks;
@@ -87,6 +88,8 @@ fn run(folder: &Path) {
         say(&format!("{name}: services"));
         world.cells_are_what_is_declared().await;
         say(&format!("{name}: matrix"));
+        world.gateways_lead_out_as_declared().await;
+        say(&format!("{name}: ways out"));
         world.random_policies_hold().await;
         say(&format!("{name}: random policies"));
         world.machine.apply_network(&world::plan()).await.unwrap();

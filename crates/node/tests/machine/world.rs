@@ -6,7 +6,10 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -31,7 +34,7 @@ pub(crate) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 1);
 const PODS: [(u8, u8); 3] = [(1, 2), (1, 3), (2, 2)];
 
 pub(crate) struct World {
-    pub(crate) machine: LinuxMachine,
+    pub(crate) machine: Arc<LinuxMachine>,
     pub(crate) events: Receiver<Event>,
     pub(crate) folder: PathBuf,
     pub(crate) layer: PathBuf,
@@ -60,7 +63,7 @@ impl World {
         assert_eq!(machine.unpack(&image(folder)).await.unwrap(), layer);
         let folder = folder.to_owned();
         let world = Self {
-            machine,
+            machine: Arc::new(machine),
             events,
             folder,
             layer,

@@ -15,9 +15,10 @@ use crate::gateway::{
     matching::check_token,
     objects::{BackendRef, ObjectRef, Policy, Resource},
     references::{References, Referrer, TextReasons},
-    upstream_tls::{SYSTEM_AUTHORITIES, context},
+    upstream_tls::context,
     world::{Outlet, Outlets},
 };
+use crate::outside::Bounds;
 
 /// How long fetching keys may take.
 const FETCH_TIMEOUT: &str = "10s";
@@ -255,11 +256,8 @@ fn fetched(
     };
     let cluster = match remote.backend_refs.as_slice() {
         [] => {
-            let outlet = Outlet {
-                host: host.to_owned(),
-                port: uri.port_u16().unwrap_or(if secured { 443 } else { 80 }),
-            };
-            outside(outlet, secured, backends)
+            let port = uri.port_u16().unwrap_or(if secured { 443 } else { 80 });
+            outside((host, port), secured, backends)?
         }
         [one] => backends
             .cluster(references, from, one, &Wish::plain(Protocol::Http))
@@ -277,22 +275,28 @@ fn fetched(
 }
 
 /// A cluster of an address outside.
-fn outside(outlet: Outlet, secured: bool, backends: &mut Backends<'_>) -> String {
+fn outside(
+    (host, port): (&str, u16),
+    secured: bool,
+    backends: &mut Backends<'_>,
+) -> Result<String, String> {
+    let outlet = Outlet::Address {
+        host: host.to_owned(),
+        port,
+        bounds: Bounds::Others,
+    };
     let path = elsewhere::path(&outlet);
-    let tls = secured.then(|| {
-        let names = vec![json!({"san_type": "DNS", "matcher": {"exact": outlet.host}})];
-        let authorities = json!({"filename": SYSTEM_AUTHORITIES});
-        context(
-            Some(&outlet.host),
-            Some((authorities, names)),
-            Upstream::Http1,
-        )
-    });
+    let mut tls = None;
+    if secured {
+        let names = vec![json!({"san_type": "DNS", "matcher": {"exact": host}})];
+        let trust = (backends.system_authorities()?, names);
+        tls = Some(context(Some(host), Some(trust), Upstream::Http1));
+    }
     let cluster = Cluster {
-        name: format!("outside/{}:{}/{secured}", outlet.host, outlet.port),
+        name: format!("outside/{host}:{port}/{secured}"),
         upstream: Upstream::Http1,
         endpoints: BTreeSet::from([Endpoint::Outlet(path.clone())]),
         tls,
     };
-    backends.of_address(&cluster, Outlets::from([(path, outlet)]))
+    Ok(backends.of_address(&cluster, Outlets::from([(path, outlet)])))
 }

@@ -9,13 +9,17 @@ use std::{net::Ipv4Addr, path::Path};
 use nlink::{
     Connection, Error, Route,
     netlink::{
-        addr::Ipv4Address, link::VethLink, namespace, neigh::Neighbor, route::Ipv4Route,
-        types::route::RouteScope,
+        addr::Ipv4Address,
+        link::VethLink,
+        namespace,
+        neigh::Neighbor,
+        route::Ipv4Route,
+        types::route::{RouteScope, RouteType},
     },
 };
 
 use super::kernel::Sender;
-use crate::machine::short_digest;
+use crate::machine::{GATEWAYS, PROGRAMS, short_digest};
 
 /// The name of the link inside a pod.
 const POD_LINK: &str = "eth0";
@@ -23,6 +27,8 @@ const POD_LINK: &str = "eth0";
 const OWN_LINK: &str = "lo";
 /// The hardware address of the machine on every link.
 const MACHINE: [u8; 6] = [0x02, 0xce, 0, 0, 0, 1];
+/// The routing table of what is the machine's own.
+const LOCAL: u32 = 255;
 /// The length of a single address.
 const SINGLE: u8 = 32;
 
@@ -112,6 +118,24 @@ pub(super) async fn open(
     inside
         .add_route(Ipv4Route::default_route().gateway(gateway))
         .await
+}
+
+/// Leads to a link whatever is sent to Gateways that lead out, and takes it for the link's own there: which
+/// of them there are, and who may call them, is a matter of rules.
+pub(super) async fn add_gateways(
+    connection: &Connection<Route>,
+    sender: &Sender,
+    netns: &Path,
+) -> Result<(), Error> {
+    let (first, prefix) = GATEWAYS;
+    let there = Ipv4Route::from_addr(first, prefix).gateway(PROGRAMS);
+    connection
+        .replace_route(there.dev(sender.link.as_str()))
+        .await?;
+    let inside = Connection::<Route>::new_in(netns)?;
+    let own = Ipv4Route::from_addr(first, prefix).route_type(RouteType::Local);
+    let own = own.table(LOCAL).scope(RouteScope::Host);
+    inside.replace_route(own.dev(OWN_LINK)).await
 }
 
 /// Removes a link and its network namespace, as far as they are there.

@@ -76,6 +76,10 @@ impl Network {
             .connect(&mut state, PROGRAMS_NAME, addresses, programs)
             .await
             .map_err(failed)?;
+        let sender = links::sender(PROGRAMS_NAME, PROGRAMS);
+        links::add_gateways(&network.links, &sender, programs)
+            .await
+            .map_err(failed)?;
         drop(state);
         Ok(network)
     }
@@ -103,7 +107,10 @@ impl Network {
             return Ok(());
         }
         self.remove_cells(&mut state, &plan).await?;
+        let (old, new) = (state.plan.gateways.clone(), &plan.gateways);
+        self.let_speak(old.difference(new), false).await?;
         self.apply_rules(&mut state, &plan).await?;
+        self.let_speak(new.difference(&old), true).await?;
         self.add_cells(&mut state, &plan).await?;
         state.plan = plan;
         Ok(())
@@ -152,6 +159,22 @@ impl Network {
                 .await?;
             self.watch.remove_link(sender);
             state.senders.remove(uid);
+        }
+        Ok(())
+    }
+
+    /// Lets the programs of the platform speak with addresses of Gateways, or not any more.
+    async fn let_speak(&self, gateways: impl Iterator<Item = &Ipv4Addr>, may: bool) -> Result<()> {
+        let programs = links::sender(PROGRAMS_NAME, PROGRAMS);
+        for address in gateways {
+            let sender = Sender {
+                address: *address,
+                ..programs.clone()
+            };
+            kernel::queue_sender(self.filter.transaction(), &sender, may)
+                .commit(&self.filter)
+                .await
+                .map_err(|error| Error::failed(format!("leading to gateway {address}"), error))?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Who reaches whom, with real packets: the pods of several cells try everything there is to be
 //! reached, and the outcome has to be what the declarations say.
 
-mod declared;
+pub(crate) mod declared;
 mod names;
 mod packets;
 mod random;
@@ -15,7 +15,7 @@ use std::{
 use choreo_node::{
     index::Index,
     machine::{Machine as _, Names, PROGRAMS, PodSandbox, Process},
-    service::{address::Ledger, network},
+    service::{address::Ledger, egress::Gateway, network},
 };
 use k8s_openapi::api::core::v1::Pod;
 
@@ -27,6 +27,8 @@ pub(crate) struct Cells {
     index: Index,
     ledger: Ledger,
     pods: BTreeMap<String, Running>,
+    /// Those that lead out of them.
+    pub(crate) gateways: Vec<Gateway>,
 }
 
 struct Running {
@@ -38,7 +40,7 @@ struct Running {
 }
 
 impl Cells {
-    fn address(&self, name: &str) -> Ipv4Addr {
+    pub(crate) fn address(&self, name: &str) -> Ipv4Addr {
         self.pods[name].sandbox.address
     }
 
@@ -50,7 +52,7 @@ impl Cells {
 
 impl World {
     /// Runs what is declared.
-    async fn cells(&mut self, index: Index) -> Cells {
+    pub(crate) async fn cells(&mut self, index: Index) -> Cells {
         let mut ledger = Ledger::default();
         let pods: Vec<Pod> = index.pods.iter().map(|pod| (**pod).clone()).collect();
         for pod in &pods {
@@ -60,6 +62,7 @@ impl World {
             index,
             ledger,
             pods: BTreeMap::new(),
+            gateways: Vec::new(),
         };
         self.enforce(&mut cells).await;
         for pod in pods {
@@ -91,12 +94,17 @@ impl World {
     }
 
     /// Plans the network anew, from all pods as they are, and makes it so.
-    async fn enforce(&self, cells: &mut Cells) {
-        let plan = network::plan(&cells.index, &cells.ledger, &declared::proxies());
+    pub(crate) async fn enforce(&self, cells: &mut Cells) {
+        let plan = network::plan(
+            &cells.index,
+            &cells.ledger,
+            &declared::proxies(),
+            &cells.gateways,
+        );
         self.machine.apply_network(&plan).await.unwrap();
     }
 
-    async fn tell(&self, cells: &Cells, from: &str, argv: &[String]) -> String {
+    pub(crate) async fn tell(&self, cells: &Cells, from: &str, argv: &[String]) -> String {
         let guest = ["/bin/guest".to_owned()];
         let argv = [&guest, argv].concat();
         let container = &cells.pods[from].container;
@@ -139,6 +147,10 @@ impl World {
         self.names_are_those_that_are_reached(&cells).await;
         self.forged_packets_are_dropped(&cells).await;
         self.policies_hold_at_once(&mut cells).await;
+        self.end(cells).await;
+    }
+
+    pub(crate) async fn end(&self, cells: Cells) {
         for pod in cells.pods.values() {
             self.machine.delete_pod(&pod.sandbox.uid).await.unwrap();
         }

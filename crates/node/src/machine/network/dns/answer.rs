@@ -1,10 +1,15 @@
 //! What the name server of a cell says to a question: a pure function of the names it has.
 //!
 //! It has the last word on names of the cluster and on addresses of it: what it does not have does not
-//! exist. Anything else it refuses, for it asks nobody: a name that is looked up elsewhere is a message
+//! exist. A host outside is the Gateway that leads there, for the pods that may call that Gateway. Anything
+//! else it refuses, for it asks nobody: a name that is looked up elsewhere is a message
 //! to whoever answers it.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, str::FromStr as _};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    str::FromStr as _,
+};
 
 use hickory_proto::{
     op::{Message, OpCode, Query, ResponseCode},
@@ -58,8 +63,8 @@ pub(super) struct Answer {
     pub(super) refused: Option<String>,
 }
 
-/// The answer to a query.
-pub(super) fn answer(query: &Message, zone: &Zone) -> Answer {
+/// The answer to a query of a client.
+pub(super) fn answer(query: &Message, zone: &Zone, client: IpAddr) -> Answer {
     let id = query.metadata.id;
     let failed = |code, error| Answer {
         message: Message::error_msg(id, code, error),
@@ -77,13 +82,18 @@ pub(super) fn answer(query: &Message, zone: &Zone) -> Answer {
     message.add_query(question.clone());
     let name = question.name().to_ascii().to_ascii_lowercase();
     let name = name.trim_end_matches('.');
-    if question.query_class() != DNSClass::IN || !is_ours(name) {
+    let outside = outside(name, zone, client);
+    let known = is_ours(name) || outside.is_some();
+    if question.query_class() != DNSClass::IN || !known {
         message.metadata.response_code = ResponseCode::Refused;
         let refused = Some(name.to_owned());
         return Answer { message, refused };
     }
     message.metadata.authoritative = true;
-    let found = records(question, name, zone);
+    let found = match outside {
+        Some(gateway) => through(question, gateway),
+        None => records(question, name, zone),
+    };
     if found.exists {
         message.add_answers(found.answers);
         message.add_additionals(found.additionals);
@@ -106,6 +116,36 @@ fn is_ours(name: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
     within(DOMAIN) || within(REVERSE) || !name.contains('.')
+}
+
+/// The Gateway that leads a client to the host of a name, if one does that it may call: that of the very
+/// name, or of the closest of those that have it below them.
+fn outside(name: &str, zone: &Zone, client: IpAddr) -> Option<Ipv4Addr> {
+    let given = |known: &str| {
+        let mut all = zone.names.outside.get(known)?.iter();
+        let mine = all.find(|one| one.clients.iter().any(|of| IpAddr::V4(*of) == client))?;
+        Some(mine.address)
+    };
+    let below = name.match_indices('.').map(|(dot, _)| &name[dot..]);
+    given(name).or_else(|| {
+        let mut wide = below.map(|rest| format!("*{rest}"));
+        wide.find_map(|known| given(&known))
+    })
+}
+
+/// What is said of a host that a Gateway leads to: that it is there, and, for all that is asked of it,
+/// nothing but an address.
+fn through(question: &Query, gateway: Ipv4Addr) -> Found {
+    let addressed = matches!(question.query_type(), RecordType::A | RecordType::ANY);
+    Found {
+        exists: true,
+        answers: if addressed {
+            hosts(question.name(), &[gateway])
+        } else {
+            Vec::new()
+        },
+        additionals: Vec::new(),
+    }
 }
 
 #[derive(Default)]
@@ -218,8 +258,10 @@ fn address(name: &str) -> Option<Ipv4Addr> {
 fn authority(name: &str) -> Option<Record> {
     let zone = if name.ends_with(REVERSE) {
         REVERSE
-    } else {
+    } else if is_ours(name) {
         DOMAIN
+    } else {
+        name
     };
     let server = Name::from_str(&format!("ns.dns.{zone}.")).ok()?;
     let zone = Name::from_str(&format!("{zone}.")).ok()?;
@@ -233,6 +275,7 @@ mod tests {
     use hickory_proto::op::MessageType;
 
     use super::*;
+    use crate::machine::OutsideName;
 
     const WEB: &str = "web.shop.svc.cluster.local";
 
@@ -255,13 +298,40 @@ mod tests {
             aliases: aliases
                 .map(|(name, of)| (name.to_owned(), of.to_owned()))
                 .into(),
+            outside: [
+                (
+                    "api.example.com".to_owned(),
+                    vec![leads(1, &[2]), leads(2, &[3])],
+                ),
+                ("*.example.com".to_owned(), vec![leads(3, &[2])]),
+                (
+                    "gate.shop.svc.cluster.local".to_owned(),
+                    vec![leads(4, &[2])],
+                ),
+            ]
+            .into(),
         })
     }
 
+    /// A Gateway and the pods that may call it.
+    fn leads(gateway: u8, clients: &[u8]) -> OutsideName {
+        let clients = clients.iter().map(|last| Ipv4Addr::new(10, 128, 1, *last));
+        OutsideName {
+            address: Ipv4Addr::new(10, 112, 0, gateway),
+            clients: clients.collect(),
+        }
+    }
+
     fn check(name: &str, kind: RecordType, code: ResponseCode, expected: &[&str]) {
+        check_for(9, name, kind, code, expected);
+    }
+
+    /// What the pod with an address is told.
+    fn check_for(client: u8, name: &str, kind: RecordType, code: ResponseCode, expected: &[&str]) {
         let mut query = Message::new(7, MessageType::Query, OpCode::Query);
         query.add_query(Query::query(Name::from_str(name).unwrap(), kind));
-        let given = answer(&query, &zone());
+        let client = IpAddr::from([10, 128, 1, client]);
+        let given = answer(&query, &zone(), client);
         let found: Vec<_> = given
             .message
             .answers
@@ -308,6 +378,26 @@ mod tests {
             NoError,
             &["db.example.com."],
         );
+    }
+
+    #[test]
+    fn hosts_outside_are_the_gateways_that_lead_there_for_those_who_may_call_them() {
+        use ResponseCode::{NXDomain, NoError, Refused};
+        let (host, a) = ("API.example.com", RecordType::A);
+        check_for(2, host, a, NoError, &["10.112.0.1"]);
+        check_for(3, host, a, NoError, &["10.112.0.2"]);
+        check_for(4, host, a, Refused, &[]);
+        for kind in [RecordType::AAAA, RecordType::TXT, RecordType::MX] {
+            check_for(2, host, kind, NoError, &[]);
+        }
+        check_for(2, "a.b.example.com", a, NoError, &["10.112.0.3"]);
+        check_for(3, "a.b.example.com", a, Refused, &[]);
+        check_for(2, "example.com", a, Refused, &[]);
+        check_for(2, "api.example.com.evil.test", a, Refused, &[]);
+        check_for(2, "anexample.com", a, Refused, &[]);
+        let own = "gate.shop.svc.cluster.local";
+        check_for(2, own, a, NoError, &["10.112.0.4"]);
+        check_for(2, "none.shop.svc.cluster.local", a, NXDomain, &[]);
     }
 
     #[test]

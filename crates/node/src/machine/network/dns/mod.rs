@@ -149,7 +149,7 @@ fn reply(query: &[u8], shared: &Shared, client: SocketAddr, datagram: bool) -> O
         return None;
     }
     let zone = shared.zone.read().unwrap_or_else(PoisonError::into_inner);
-    let answer = answer::answer(&query, &zone);
+    let answer = answer::answer(&query, &zone, client.ip());
     drop(zone);
     if let (Some(name), IpAddr::V4(pod)) = (answer.refused, client.ip()) {
         let attempt = Attempt::Name { name };

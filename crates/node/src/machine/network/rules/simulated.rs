@@ -230,6 +230,7 @@ fn plan(policies: &[Vec<Exception>], pods: &[(bool, Choice, Choice)]) -> Network
             .enumerate()
             .map(|(number, policy)| (format!("policy {number}"), policy.clone()))
             .collect(),
+        gateways: BTreeSet::new(),
     }
 }
 
