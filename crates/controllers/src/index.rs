@@ -298,11 +298,11 @@ impl Index {
     }
 
     fn touch(&mut self, touched: Touched, woken: &mut BTreeSet<Key>) {
-        for group in touched
-            .left
-            .iter()
-            .filter(|group| !touched.joined.contains(group))
-        {
+        let (left, joined) = (touched.left, touched.joined);
+        // Whoever comes or goes by a status is news also to those who read no statuses.
+        let moves = |group: &Group| left.contains(group) != joined.contains(group);
+        let moved: Vec<bool> = touched.groups.iter().map(moves).collect();
+        for group in left.iter().filter(|group| !joined.contains(group)) {
             if let Some(members) = self.members.get_mut(group) {
                 members.remove(&touched.key);
                 if members.is_empty() {
@@ -310,7 +310,7 @@ impl Index {
                 }
             }
         }
-        for group in touched.joined {
+        for group in joined {
             self.members
                 .entry(group)
                 .or_default()
@@ -324,8 +324,9 @@ impl Index {
             woken.insert(key.clone());
         }
         self.wake(&Target::Object(key), touched.status_only, woken);
-        for group in touched.groups {
-            self.wake(&Target::Group(group), touched.status_only, woken);
+        for (group, moved) in touched.groups.into_iter().zip(moved) {
+            let status_only = touched.status_only && !moved;
+            self.wake(&Target::Group(group), status_only, woken);
         }
     }
 

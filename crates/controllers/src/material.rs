@@ -1,5 +1,5 @@
-//! Who names types, traits, workflows, secret references and configuration groups: the groups by which
-//! they are found, and what is said when one of those goes.
+//! Who names types, traits, workflows, secret references and configuration groups, and who has external
+//! connections: the groups by which they are found, and what is said when one of those goes.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,7 @@ use choreo_compiler::{groups::secret_keys, release};
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
+use choreo_model::external::ExternalConnectionSpec;
 use choreo_model::project::ProjectSpec;
 use choreo_model::release::ReleaseBindingSpec;
 use choreo_model::resource::ResourceSpec;
@@ -22,7 +23,7 @@ use crate::key::{By, Group, Key, place};
 use crate::tables::Tables;
 
 /// The kinds whose objects can name one of `kind` and need it there; none of any other kind than
-/// types, traits, workflows, secret references and configuration groups.
+/// types, traits, workflows, secret references, configuration groups and external connections.
 pub fn users(kind: &str) -> &'static [&'static str] {
     match kind.trim_start_matches("Cluster") {
         "ComponentType" | "Workflow" => &["Component"],
@@ -36,6 +37,7 @@ pub fn users(kind: &str) -> &'static [&'static str] {
             "ConfigurationGroup",
         ],
         "ConfigurationGroup" => &["Workload", "ReleaseBinding"],
+        "ExternalConnection" => &["ReleaseBinding"],
         _ => &[],
     }
 }
@@ -69,12 +71,16 @@ pub fn left_behind(key: &Key, users: &[Key]) -> Option<String> {
             _ => format!("{} \"{}\"", user.kind, user.name),
         })
         .collect();
+    let (kind, name, users) = (key.kind, &key.name, some_of(&users));
+    if kind == ExternalConnectionSpec::KIND {
+        let told = "the way is closed there";
+        return Some(format!(
+            "{kind} \"{name}\" is deleted although {users} had it: {told}"
+        ));
+    }
     Some(format!(
-        "{} \"{}\" is deleted although {} named it: what runs goes on, but nothing is released or \
-         rendered anew with it until it is there again",
-        key.kind,
-        key.name,
-        some_of(&users)
+        "{kind} \"{name}\" is deleted although {users} named it: what runs goes on, but nothing is released or \
+         rendered anew with it until it is there again"
     ))
 }
 
@@ -150,6 +156,10 @@ pub(crate) fn of_binding(binding: &ReleaseBinding) -> Vec<Group> {
     if let Some(container) = overrides.and_then(|all| all.container.as_ref()) {
         named.extend(sources(namespace, &container.env, &container.files));
     }
+    // What a component is given nobody names but the platform.
+    let external = binding.status.external_connections.iter();
+    let given = external.filter_map(|one| one.external_connection.as_ref());
+    named.extend(given.map(|name| place("ExternalConnection", Some(namespace), name)));
     groups::<ReleaseBindingSpec>(named)
 }
 

@@ -401,9 +401,17 @@ pub struct ExternalConnectionStatus {
     /// `Ready`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// The bindings of components that have the connection.
+    /// How many bindings of components have the connection, or need it for one that they declare.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub users: i32,
+    /// The first fifty of them, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub used_by: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+const fn is_zero(count: &i32) -> bool {
+    *count == 0
 }
 
 impl Spec for ExternalConnectionSpec {

@@ -144,7 +144,7 @@ fn odd(chosen: usize) -> Value {
 }
 
 /// What the fields of types, traits and components are called.
-const FIELDS: [&str; 28] = [
+const FIELDS: [&str; 34] = [
     "forEach",
     "var",
     "includeWhen",
@@ -173,6 +173,12 @@ const FIELDS: [&str; 28] = [
     "componentTypeEnvironmentConfigs",
     "additionalProperties",
     "egress",
+    "external",
+    "connection",
+    "host",
+    "protocol",
+    "tls",
+    "retries",
 ];
 
 /// Templates: those that can be evaluated, and some that cannot.

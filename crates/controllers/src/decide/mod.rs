@@ -7,6 +7,7 @@ mod component_binding;
 mod consumed;
 mod environment;
 mod events;
+mod external_connection;
 mod gate;
 mod gone;
 mod history;
@@ -34,6 +35,7 @@ mod track;
 use std::cell::RefCell;
 
 use choreo_model::conditions;
+use choreo_model::external::ExternalConnectionSpec;
 use choreo_model::track::DeploymentTrackSpec;
 use choreo_model::{Object, Spec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -79,6 +81,9 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         "DataPlane" | "ClusterDataPlane" => plane::data(&context),
         "WorkflowPlane" | "ClusterWorkflowPlane" => plane::workflow(&context),
         "ObservabilityPlane" | "ClusterObservabilityPlane" => plane::observability(&context),
+        ExternalConnectionSpec::KIND if index.tables.uid(key).is_some() => {
+            external_connection::decide(&context)
+        }
         kind if !material::users(kind).is_empty() && index.tables.uid(key).is_none() => {
             return gone::decide(&context);
         }

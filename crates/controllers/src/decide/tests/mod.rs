@@ -6,6 +6,7 @@ mod connections;
 mod convergence;
 mod deletion;
 mod events;
+mod external;
 mod gone;
 mod groups;
 mod history;

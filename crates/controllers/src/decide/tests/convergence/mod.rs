@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use self::world::{Fault, Outcome, World};
 
-/// Two components, one of which calls the other and uses a resource and shared configuration, and what
-/// they need.
+/// Two components, one of which calls the other and a host outside, and uses a resource and shared configuration, and
+/// what they need.
 const ESTATE: &str = "
 {apiVersion: openchoreo.dev/v1alpha1, kind: Project, metadata: {name: shop, namespace: default}, spec: {
   deploymentPipelineRef: {name: default}, type: {kind: ClusterProjectType, name: default}}}
@@ -27,6 +27,9 @@ const ESTATE: &str = "
 ---
 {apiVersion: openchoreo.dev/v1alpha1, kind: ConfigurationGroup, metadata: {name: mail, namespace: default},
  spec: {configurations: [{key: SMTP_HOST, value: mail.first}]}}
+---
+{apiVersion: openchoreo.dev/v1alpha1, kind: ExternalConnection, metadata: {name: cards, namespace: default},
+ spec: {projects: [shop], connection: {name: cards, host: '*.cards.example', port: 443, protocol: HTTPS}}}
 ---
 {apiVersion: openchoreo.dev/v1alpha1, kind: ResourceType, metadata: {name: store, namespace: default}, spec: {
   parameters: {openAPIV3Schema: {type: object, properties: {size: {type: string, default: small}}}},
@@ -52,11 +55,12 @@ const ESTATE: &str = "
   endpoints: {http: {type: HTTP, port: 8080, visibility: [external]}},
   dependencies: {endpoints: [{component: api, name: http, visibility: project,
     envBindings: {address: API_URL}}],
+    external: [{name: cards, host: pay.cards.example, port: 443, protocol: HTTPS, envBindings: {address: CARDS}}],
     resources: [{ref: store, envBindings: {host: STORE_HOST, replicas: STORE_REPLICAS}}]}}}
 ";
 
-/// What happens to it afterwards: another image, another number of replicas, another shared value,
-/// another parameter of the resource, an undeployment. What is undeployed is called by nobody: its callers would keep what they have from then on.
+/// What happens to it afterwards: another image, another number of replicas, another shared value, another host that is
+/// given, another parameter of the resource, an undeployment. What is undeployed is called by nobody: its callers would keep what they have from then on.
 const EDITS: &str = "
 {apiVersion: openchoreo.dev/v1alpha1, kind: Workload, metadata: {name: web, namespace: default}, spec: {
   owner: {projectName: shop, componentName: web},
@@ -66,6 +70,7 @@ const EDITS: &str = "
   endpoints: {http: {type: HTTP, port: 8080, visibility: [external]}},
   dependencies: {endpoints: [{component: api, name: http, visibility: project,
     envBindings: {address: API_URL}}],
+    external: [{name: cards, host: pay.cards.example, port: 443, protocol: HTTPS, envBindings: {address: CARDS}}],
     resources: [{ref: store, envBindings: {host: STORE_HOST, replicas: STORE_REPLICAS}}]}}}
 ---
 {apiVersion: openchoreo.dev/v1alpha1, kind: ReleaseBinding, metadata: {name: api-development, namespace: default},
@@ -74,6 +79,9 @@ const EDITS: &str = "
 ---
 {apiVersion: openchoreo.dev/v1alpha1, kind: ConfigurationGroup, metadata: {name: mail, namespace: default},
  spec: {configurations: [{key: SMTP_HOST, value: mail.second}]}}
+---
+{apiVersion: openchoreo.dev/v1alpha1, kind: ExternalConnection, metadata: {name: cards, namespace: default},
+ spec: {projects: [shop], connection: {name: cards, host: cards.example, port: 443, protocol: HTTPS}}}
 ---
 {apiVersion: openchoreo.dev/v1alpha1, kind: Resource, metadata: {name: store, namespace: default}, spec: {
   owner: {projectName: shop}, type: {name: store}, parameters: {size: large}}}
@@ -103,7 +111,7 @@ const BESIDE: &str = "
 ";
 
 /// What is deleted in the end, in every order that matters.
-const DELETIONS: [(&str, &str); 12] = [
+const DELETIONS: [(&str, &str); 13] = [
     ("Project", "shop"),
     ("Component", "web"),
     ("Component", "api"),
@@ -114,6 +122,7 @@ const DELETIONS: [(&str, &str); 12] = [
     ("ResourceReleaseBinding", "store-development"),
     ("ResourceType", "store"),
     ("ConfigurationGroup", "mail"),
+    ("ExternalConnection", "cards"),
     ("Promotion", "first"),
     ("PreviewEnvironment", "try"),
 ];
