@@ -227,6 +227,7 @@ async fn machine(folder: &Folder) -> Result<Arc<dyn Machine>> {
     let settings = machine::Settings {
         folder: folder.machine(),
         self_exe,
+        reach: Reach::default(),
     };
     match Box::pin(LinuxMachine::start(settings)).await {
         Ok(machine) => Ok(Arc::new(machine)),

@@ -8,8 +8,10 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::OwnedFd,
-        unix::{net::UnixStream as StdUnixStream, process::CommandExt as _},
+        fd::{AsRawFd as _, OwnedFd},
+        unix::{
+            fs::PermissionsExt as _, net::UnixStream as StdUnixStream, process::CommandExt as _,
+        },
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -24,7 +26,7 @@ use async_trait::async_trait;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
-        UnixStream,
+        UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::{broadcast, oneshot, watch},
@@ -36,6 +38,7 @@ use super::{
     NetworkPlan, PodSandbox, Probe, Process, Result,
     protocol::{Answer, Call, CommandCall, Decoder, FilesCall, Message, Refusal, Request, encode},
 };
+use crate::outside::{self, Reach};
 
 /// Argument that makes this program the machine helper.
 pub(super) const HELPER: &str = "node-machine";
@@ -54,6 +57,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// The running program, whose `main` calls [`super::entry`] first.
     pub self_exe: PathBuf,
+    /// Where what leaves the network of cells may go.
+    pub reach: Reach,
 }
 
 /// Why the machine could not be started.
@@ -108,6 +113,8 @@ pub struct LinuxMachine {
     next: AtomicU64,
     reader: JoinHandle<()>,
     ended: watch::Receiver<bool>,
+    /// Connects to what is outside, for the helper.
+    outside: JoinHandle<()>,
 }
 
 impl LinuxMachine {
@@ -115,6 +122,7 @@ impl LinuxMachine {
     pub async fn start(settings: Settings) -> std::result::Result<Self, StartError> {
         let folder = prepare_folder(&settings.folder)?;
         let log = folder.join("machine.log");
+        let outside = serve_outside(&folder, settings.reach)?;
         let (ours, theirs) = StdUnixStream::pair().map_err(|source| StartError::Spawn {
             program: settings.self_exe.clone(),
             source,
@@ -153,6 +161,7 @@ impl LinuxMachine {
             next: AtomicU64::new(1),
             reader,
             ended,
+            outside,
         })
     }
 
@@ -188,7 +197,28 @@ impl Drop for LinuxMachine {
     fn drop(&mut self) {
         // Closes our end of the socket, which the helper takes as the end.
         self.reader.abort();
+        self.outside.abort();
     }
+}
+
+/// Answers what the helper asks of the outside, at a socket that only the platform's user reaches.
+fn serve_outside(folder: &Path, reach: Reach) -> std::result::Result<JoinHandle<()>, StartError> {
+    let failed = |source| StartError::Folder {
+        folder: folder.to_owned(),
+        source,
+    };
+    // The path of a socket has to be short, that of the folder may be long.
+    let held = File::open(folder).map_err(failed)?;
+    let place = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+    let socket = place.join(outside::SOCKET);
+    match std::fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&socket).map_err(failed)?;
+    let owners = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&socket, owners).map_err(failed)?;
+    Ok(tokio::spawn(outside::serve(listener, Arc::new(reach))))
 }
 
 #[async_trait]

@@ -2,6 +2,8 @@
 //! machine's network passes here, and where it may lead is decided by what a name leads to at that
 //! moment, not by what is written.
 
+mod ask;
+mod names;
 mod reach;
 
 use std::{
@@ -15,6 +17,10 @@ use tokio::net::{TcpStream, lookup_host};
 
 pub use self::reach::Bounds;
 use self::reach::{is_own, may_reach};
+pub(crate) use self::{
+    ask::{SOCKET, request_name, request_stream, serve},
+    reach::SPECIAL,
+};
 
 /// How long looking up a name and connecting may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,6 +34,8 @@ pub struct Reach {
     pub private_names: bool,
     /// Names, or addresses, and ports that lead elsewhere than they say.
     pub instead: BTreeMap<(String, u16), SocketAddr>,
+    /// Resolvers of names, in the place of this host's.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 /// Connects to a host, by its name or its address, within some bounds.
@@ -51,9 +59,10 @@ async fn attempt(
     }
     let message = format!("{host} leads to no address that may be reached from here");
     let mut last = io::Error::new(io::ErrorKind::PermissionDenied, message);
+    let named = host.parse::<IpAddr>().is_err();
     let found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
     for address in found {
-        if !may_connect(address.ip(), bounds, reach) {
+        if !may_connect(address.ip(), (bounds, named), reach) {
             continue;
         }
         match TcpStream::connect(address).await {
@@ -64,8 +73,8 @@ async fn attempt(
     Err(last)
 }
 
-fn may_connect(address: IpAddr, bounds: Bounds, reach: &Reach) -> bool {
-    let bounds = if bounds == Bounds::Public && reach.private_names {
+fn may_connect(address: IpAddr, (bounds, named): (Bounds, bool), reach: &Reach) -> bool {
+    let bounds = if bounds == Bounds::Public && named && reach.private_names {
         Bounds::Others
     } else {
         bounds

@@ -9,7 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use choreo_node::machine::{LinuxMachine, Machine as _, Settings};
+use choreo_node::{
+    machine::{LinuxMachine, Machine as _, Settings},
+    outside::Reach,
+};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
@@ -209,6 +212,7 @@ pub(crate) fn say_whether_it_starts(folder: &Path) {
     let settings = Settings {
         folder: folder.to_owned(),
         self_exe: std::env::current_exe().unwrap(),
+        reach: Reach::default(),
     };
     match runtime.block_on(LinuxMachine::start(settings)) {
         Ok(machine) => println!("it starts: {:?}", machine.info()),

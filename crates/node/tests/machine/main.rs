@@ -10,6 +10,7 @@
     reason = "a test, though without the harness"
 )]
 
+mod away;
 mod containers;
 mod faults;
 mod hosts;
@@ -88,6 +89,8 @@ fn run(folder: &Path) {
         say(&format!("{name}: services"));
         world.cells_are_what_is_declared().await;
         say(&format!("{name}: matrix"));
+        world.pods_leave_as_declared().await;
+        say(&format!("{name}: leaving"));
         world.gateways_lead_out_as_declared().await;
         say(&format!("{name}: ways out"));
         world.random_policies_hold().await;

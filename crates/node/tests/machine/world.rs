@@ -25,7 +25,7 @@ use k8s_openapi::api::core::v1::Container;
 use sha2::{Digest, Sha256};
 use tokio::sync::broadcast::Receiver;
 
-use crate::say;
+use crate::{away, say};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 250, 0, 1);
@@ -48,6 +48,7 @@ impl World {
         let settings = Settings {
             folder: folder.to_owned(),
             self_exe,
+            reach: away::reach().await,
         };
         let machine = match LinuxMachine::start(settings).await {
             Ok(machine) => machine,

@@ -42,6 +42,11 @@ impl Layout {
         }
     }
 
+    /// The folder itself.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Unpacked layers. Which owners files can have differs, and with it the folder.
     pub(super) fn layers(&self, info: &Info) -> PathBuf {
         self.folder.join(match (info.mode, info.user_ids) {

@@ -21,7 +21,7 @@ use super::{
 use crate::machine::{
     Error, Event, Info, Interactive, NetworkPlan, PodSandbox, Probe, Result,
     cgroup::Cgroups,
-    network::{self, Network},
+    network::{self, Network, Platform},
     protocol::{Answer, Call, CommandCall, Decoder, FilesCall, Message, Request, encode},
 };
 
@@ -116,7 +116,14 @@ impl Helper {
         let teller = context.clone();
         let tell = move |refused| teller.tell(Event::Refused(refused));
         let programs = context.layout.netns(network::PROGRAMS_NAME);
-        let network = Network::new(&programs, Box::new(tell))
+        let platform = Platform::open(context.layout.folder()).map_err(|error| {
+            crate::machine::protocol::Refusal {
+                step: "opening the machine's folder".to_owned(),
+                cause: error.to_string(),
+                advice: None,
+            }
+        })?;
+        let network = Network::new(&programs, Arc::new(platform), Box::new(tell))
             .await
             .map_err(|error| crate::machine::protocol::Refusal {
                 step: "making the network".to_owned(),

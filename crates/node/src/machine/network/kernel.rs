@@ -44,6 +44,8 @@ const IFNAME: SetKeyType = SetKeyType::Other {
     type_id: 41,
     len: 16,
 };
+/// What packets are marked with that may leave the network of cells. No mark comes in from a link.
+const MARK: u32 = 1;
 /// The code of "communication administratively prohibited", and of "port unreachable".
 const PROHIBITED: u8 = 13;
 const PORT_UNREACHABLE: u8 = 3;
@@ -168,6 +170,7 @@ fn entrance(base: Base) -> BaseChain {
     let filter = |hook, priority, policy| BaseChain::filter(hook, priority).policy(policy);
     match base {
         Base::Source => filter(FilterHook::Prerouting, Priority::Raw, Policy::Drop),
+        Base::Outward => filter(FilterHook::Prerouting, Priority::Mangle, Policy::Accept),
         Base::Forward => filter(FilterHook::Forward, Priority::Filter, Policy::Drop),
         Base::Input => filter(FilterHook::Input, Priority::Filter, Policy::Drop),
         Base::Output => filter(FilterHook::Output, Priority::Filter, Policy::Accept),
@@ -183,6 +186,7 @@ fn rule(chain: &str, rule: &Rule) -> Result<NftRule, Error> {
     Ok(match &rule.action {
         Action::Accept => matching.accept(),
         Action::Drop => matching.drop(),
+        Action::Mark => mark(matching).accept(),
         Action::Prohibit => matching.reject_icmp(PROHIBITED),
         Action::Refuse(Protocol::Tcp) => matching.reject_tcp_reset(),
         Action::Refuse(Protocol::Udp | Protocol::Sctp) => matching.reject_icmp(PORT_UNREACHABLE),
@@ -222,6 +226,7 @@ fn matching(rule: NftRule, one: &Match) -> NftRule {
         Match::Open => rule.match_ct_state(CtState::ESTABLISHED),
         Match::Related => rule.match_ct_state(CtState::RELATED),
         Match::Invalid => rule.match_ct_state(CtState::INVALID),
+        Match::Marked => marked(rule),
         Match::Translated => rule.match_ct_status(CtStatus::DST_NAT),
         Match::From(first, last) => source(rule, Register::R0).expr(within(first, last)),
         Match::To(first, last) => destination(rule, Register::R0).expr(within(first, last)),
@@ -246,6 +251,29 @@ fn matching(rule: NftRule, one: &Match) -> NftRule {
         Match::OneOf(count) => one_of(rule, *count),
         Match::Seldom => seldom(rule),
     }
+}
+
+fn mark(rule: NftRule) -> NftRule {
+    let value = rule.expr(Expr::Immediate {
+        dreg: Register::R0,
+        data: MARK.to_ne_bytes().to_vec(),
+    });
+    value.expr(Expr::MetaSet {
+        key: MetaKey::Mark,
+        sreg: Register::R0,
+    })
+}
+
+fn marked(rule: NftRule) -> NftRule {
+    let mark = rule.expr(Expr::Meta {
+        dreg: Register::R0,
+        key: MetaKey::Mark,
+    });
+    mark.expr(Expr::Cmp {
+        sreg: Register::R0,
+        op: CmpOp::Eq,
+        data: MARK.to_ne_bytes().to_vec(),
+    })
 }
 
 fn one_of(rule: NftRule, count: u32) -> NftRule {

@@ -1,6 +1,7 @@
 //! The machine's network: links of pods, packet rules, routes and name servers, made to match a plan.
 //! It lives in the helper's own network namespace, which has no way out to the host's.
 
+mod carrier;
 mod change;
 mod dns;
 mod kernel;
@@ -9,16 +10,24 @@ mod refused;
 mod rules;
 mod table;
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, SocketAddrV4},
+    path::Path,
+    sync::Arc,
+};
 
 use nlink::{Connection, Nftables, Route};
 use tokio::sync::Mutex;
 
-use self::{kernel::Sender, table::Table};
+pub(super) use self::carrier::Platform;
+use self::{carrier::Carrier, kernel::Sender, table::Table};
 use super::{Cell, Error, NetworkPlan, PROGRAMS, PodSandbox, Result};
 
 /// The machine's address on the link of the platform's programs.
 const PROGRAMS_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 1);
+/// Where what leaves the network of cells is led to.
+const CARRIER: SocketAddrV4 = SocketAddrV4::new(PROGRAMS_GATEWAY, 15001);
 /// The name of that link's namespace, which is no pod's uid.
 pub(super) const PROGRAMS_NAME: &str = "programs";
 
@@ -28,6 +37,9 @@ pub(super) struct Network {
     filter: Connection<Nftables>,
     state: Mutex<State>,
     watch: refused::Watch,
+    platform: Arc<Platform>,
+    /// Ends with it.
+    _carrier: Carrier,
 }
 
 #[derive(Default)]
@@ -49,16 +61,29 @@ struct Running {
 
 impl Network {
     /// The network without cells, in which only the platform's programs can speak: everything is
-    /// refused, and told. `programs` is where their namespace is to be.
-    pub(super) async fn new(programs: &Path, tell: refused::Tell) -> Result<Self> {
+    /// refused, and told. `programs` is where their namespace is to be, and what leaves is asked of `platform`.
+    pub(super) async fn new(
+        programs: &Path,
+        platform: Arc<Platform>,
+        tell: refused::Tell,
+    ) -> Result<Self> {
         let failed = |error: nlink::Error| Error::failed("making the network", error);
+        let links = Connection::<Route>::new().map_err(failed)?;
+        // It listens while nothing can reach it yet.
+        links::start_own(&links).await.map_err(failed)?;
+        links::add_own(&links, PROGRAMS_GATEWAY)
+            .await
+            .map_err(failed)?;
+        let carrier = Carrier::start(Arc::clone(&platform)).await;
         let network = Self {
-            links: Connection::<Route>::new().map_err(failed)?,
+            links,
             filter: Connection::<Nftables>::new().map_err(failed)?,
             state: Mutex::default(),
             watch: refused::Watch::start(tell).await,
+            platform,
+            _carrier: carrier.map_err(|error| Error::failed("listening for what leaves", error))?,
         };
-        // Rules before links: nothing was ever open.
+        // Rules before links to anybody: nothing was ever open.
         let transaction = kernel::begin(network.filter.transaction());
         let mut state = network.state.lock().await;
         let empty = rules::table(&NetworkPlan::default());
@@ -67,10 +92,6 @@ impl Network {
             .await
             .map_err(failed)?;
         state.table = empty;
-        links::start_own(&network.links).await.map_err(failed)?;
-        links::add_own(&network.links, PROGRAMS_GATEWAY)
-            .await
-            .map_err(failed)?;
         let addresses = (PROGRAMS, PROGRAMS_GATEWAY);
         network
             .connect(&mut state, PROGRAMS_NAME, addresses, programs)
@@ -204,9 +225,15 @@ impl Network {
     }
 
     async fn add_cells(&self, state: &mut State, plan: &NetworkPlan) -> Result<()> {
+        let leavers: BTreeSet<Ipv4Addr> = rules::leavers(plan).into_iter().collect();
         for (index, cell) in by_index(plan) {
+            let (first, last) = rules::range(cell);
+            let zone = dns::Known {
+                names: cell.names.clone(),
+                leavers: leavers.range(first..=last).copied().collect(),
+            };
             if let Some(running) = state.cells.get_mut(&index) {
-                running.server.set(cell.names.clone());
+                running.server.set(zone);
                 continue;
             }
             let failed = |error: &dyn std::fmt::Display| {
@@ -215,9 +242,13 @@ impl Network {
             links::add_own(&self.links, cell.gateway)
                 .await
                 .map_err(|error| failed(&error))?;
-            let server = dns::Server::start(cell.gateway, cell.names.clone(), self.watch.names())
-                .await
-                .map_err(|error| failed(&error))?;
+            let server = dns::Server::start(
+                cell.gateway,
+                zone,
+                (self.watch.names(), self.platform.path()),
+            )
+            .await
+            .map_err(|error| failed(&error))?;
             state.cells.insert(
                 index,
                 Running {

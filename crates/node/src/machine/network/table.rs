@@ -66,6 +66,8 @@ pub(super) struct Chain {
 pub(super) enum Base {
     /// As they come from a link, before anything is known of them.
     Source,
+    /// As they come from a link, with where they go.
+    Outward,
     /// On their way through the machine.
     Forward,
     /// To the machine itself.
@@ -102,6 +104,8 @@ pub(super) enum Match {
     Related,
     /// It belongs to nothing that is known.
     Invalid,
+    /// It may leave the network of cells.
+    Marked,
     /// Its destination was a Service.
     Translated,
     /// Its source is among addresses.
@@ -131,6 +135,8 @@ pub(super) enum Match {
 pub(super) enum Action {
     Accept,
     Drop,
+    /// It is marked, and goes on.
+    Mark,
     /// Its sender is told that it may not go there.
     Prohibit,
     /// Its sender is told that nobody serves there.
@@ -210,6 +216,7 @@ impl Rule {
             | Match::Open
             | Match::Related
             | Match::Invalid
+            | Match::Marked
             | Match::Translated
             | Match::From(..)
             | Match::To(..)
@@ -225,6 +232,7 @@ impl Rule {
             | Action::Remember(set) => Some(set.as_str()),
             Action::Accept
             | Action::Drop
+            | Action::Mark
             | Action::Prohibit
             | Action::Refuse(_)
             | Action::Report(_)
@@ -294,6 +302,7 @@ impl fmt::Display for Match {
             Self::Open => write!(f, "open"),
             Self::Related => write!(f, "related"),
             Self::Invalid => write!(f, "invalid"),
+            Self::Marked => write!(f, "marked"),
             Self::Translated => write!(f, "translated"),
             Self::From(first, last) => write!(f, "saddr {first}-{last}"),
             Self::To(first, last) => write!(f, "daddr {first}-{last}"),
@@ -316,6 +325,7 @@ impl fmt::Display for Action {
         match self {
             Self::Accept => write!(f, "accept"),
             Self::Drop => write!(f, "drop"),
+            Self::Mark => write!(f, "mark"),
             Self::Prohibit => write!(f, "prohibit"),
             Self::Refuse(_) => write!(f, "refuse"),
             Self::Report(reason) => write!(f, "report {}", reason.word()),

@@ -44,6 +44,15 @@ impl Cells {
         self.pods[name].sandbox.address
     }
 
+    pub(crate) fn container(&self, name: &str) -> String {
+        self.pods[name].container.clone()
+    }
+
+    /// Other objects, with the same pods.
+    pub(crate) fn set(&mut self, index: Index) {
+        self.index = index;
+    }
+
     fn gateways(&self) -> BTreeSet<Ipv4Addr> {
         let ranges = self.ledger.cells(&self.index);
         ranges.map(|(_, range)| range.gateway()).collect()
@@ -113,7 +122,12 @@ impl World {
     }
 
     /// Which of the targets a pod reaches.
-    async fn reached(&self, cells: &Cells, from: &str, targets: &[String]) -> BTreeSet<String> {
+    pub(crate) async fn reached(
+        &self,
+        cells: &Cells,
+        from: &str,
+        targets: &[String],
+    ) -> BTreeSet<String> {
         let argv = [&["probe".to_owned()], targets].concat();
         let told = self.tell(cells, from, &argv).await;
         open_ones(&told, targets.len())

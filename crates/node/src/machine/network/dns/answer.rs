@@ -6,7 +6,7 @@
 //! to whoever answers it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
     str::FromStr as _,
 };
@@ -35,11 +35,21 @@ const ALIASES: usize = 8;
 pub(super) struct Zone {
     names: CellNames,
     reverse: BTreeMap<Ipv4Addr, String>,
+    leavers: BTreeSet<Ipv4Addr>,
+}
+
+/// What a server knows.
+#[derive(Debug, Clone, Default)]
+pub(in crate::machine::network) struct Known {
+    pub(in crate::machine::network) names: CellNames,
+    /// The pods that policies let out to public addresses: they may know all names outside.
+    pub(in crate::machine::network) leavers: BTreeSet<Ipv4Addr>,
 }
 
 impl Zone {
     /// The zone of these names.
-    pub(super) fn new(names: CellNames) -> Self {
+    pub(super) fn new(known: Known) -> Self {
+        let Known { names, leavers } = known;
         let pairs = names.addresses.iter().flat_map(|(name, addresses)| {
             // The longer name is that of the pod itself.
             addresses
@@ -53,7 +63,18 @@ impl Zone {
                 *known = name;
             }
         }
-        Self { names, reverse }
+        Self {
+            names,
+            reverse,
+            leavers,
+        }
+    }
+}
+
+impl Zone {
+    /// Whether a client may know all names outside.
+    fn may_ask(&self, client: IpAddr) -> bool {
+        matches!(client, IpAddr::V4(client) if self.leavers.contains(&client))
     }
 }
 
@@ -61,6 +82,8 @@ impl Zone {
 pub(super) struct Answer {
     pub(super) message: Message,
     pub(super) refused: Option<String>,
+    /// Whether others are to be asked instead, outside.
+    pub(super) asks: bool,
 }
 
 /// The answer to a query of a client.
@@ -69,6 +92,7 @@ pub(super) fn answer(query: &Message, zone: &Zone, client: IpAddr) -> Answer {
     let failed = |code, error| Answer {
         message: Message::error_msg(id, code, error),
         refused: None,
+        asks: false,
     };
     if query.metadata.op_code != OpCode::Query {
         return failed(query.metadata.op_code, ResponseCode::NotImp);
@@ -86,8 +110,12 @@ pub(super) fn answer(query: &Message, zone: &Zone, client: IpAddr) -> Answer {
     let known = is_ours(name) || outside.is_some();
     if question.query_class() != DNSClass::IN || !known {
         message.metadata.response_code = ResponseCode::Refused;
-        let refused = Some(name.to_owned());
-        return Answer { message, refused };
+        let asks = question.query_class() == DNSClass::IN && zone.may_ask(client);
+        return Answer {
+            message,
+            refused: (!asks).then(|| name.to_owned()),
+            asks,
+        };
     }
     message.metadata.authoritative = true;
     let found = match outside {
@@ -106,6 +134,7 @@ pub(super) fn answer(query: &Message, zone: &Zone, client: IpAddr) -> Answer {
     Answer {
         message,
         refused: None,
+        asks: false,
     }
 }
 
@@ -292,7 +321,8 @@ mod tests {
             ("in.shop.svc.cluster.local", WEB),
             ("loop.shop.svc.cluster.local", "loop.shop.svc.cluster.local"),
         ];
-        Zone::new(CellNames {
+        let leavers = BTreeSet::from([Ipv4Addr::new(10, 128, 1, 5)]);
+        let names = CellNames {
             addresses: addresses.map(|(name, of)| (name.to_owned(), of)).into(),
             ports: [(format!("_http._tcp.{WEB}"), vec![(WEB.to_owned(), 80)])].into(),
             aliases: aliases
@@ -310,7 +340,8 @@ mod tests {
                 ),
             ]
             .into(),
-        })
+        };
+        Zone::new(Known { names, leavers })
     }
 
     /// A Gateway and the pods that may call it.
@@ -341,7 +372,9 @@ mod tests {
         assert_eq!(given.message.metadata.response_code, code, "{name} {kind}");
         assert_eq!(found, expected, "{name} {kind}");
         let refused = code == ResponseCode::Refused;
-        assert_eq!(given.refused.is_some(), refused, "{name}");
+        let asks = refused && client == IpAddr::from([10, 128, 1, 5]);
+        assert_eq!(given.asks, asks, "{name}");
+        assert_eq!(given.refused.is_some(), refused && !asks, "{name}");
         let told = found.is_empty() && !refused;
         assert_eq!(given.message.authorities.len(), usize::from(told), "{name}");
     }
@@ -398,6 +431,17 @@ mod tests {
         let own = "gate.shop.svc.cluster.local";
         check_for(2, own, a, NoError, &["10.112.0.4"]);
         check_for(2, "none.shop.svc.cluster.local", a, NXDomain, &[]);
+    }
+
+    #[test]
+    fn who_may_leave_may_know_all_names_outside_and_no_more_of_those_inside() {
+        use ResponseCode::{NXDomain, NoError, Refused};
+        let a = RecordType::A;
+        // Refused here: others are asked.
+        check_for(5, "example.com", a, Refused, &[]);
+        check_for(5, "example.com", RecordType::TXT, Refused, &[]);
+        check_for(5, "other.shop.svc.cluster.local", a, NXDomain, &[]);
+        check_for(5, WEB, a, NoError, &["10.96.0.1"]);
     }
 
     #[test]

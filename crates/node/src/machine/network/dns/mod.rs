@@ -1,4 +1,5 @@
-//! The name server of a cell: answers for the cell's names from memory, and for nothing else.
+//! The name server of a cell: answers for the cell's names from memory. Pods that may leave the network of cells
+//! ask it for other names too, which it asks the platform for.
 
 mod answer;
 
@@ -6,21 +7,26 @@ use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
-use hickory_proto::op::{Message, MessageType};
+use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
+pub(super) use self::answer::Known;
 use self::answer::Zone;
-use crate::machine::{Attempt, CellNames, Refused};
+use crate::{
+    machine::{Attempt, Refused},
+    outside::request_name,
+};
 
 const PORT: u16 = 53;
 /// Longest answer over UDP without EDNS.
@@ -30,6 +36,8 @@ const EDNS_LIMIT: usize = 1232;
 /// TCP connections served at once, and of one client.
 const CONNECTIONS: usize = 64;
 const CONNECTIONS_OF_ONE: usize = 8;
+/// Questions of a cell that others are asked at once, over UDP.
+const ASKED: usize = 64;
 /// How long a TCP connection may be silent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,6 +49,8 @@ pub(super) type Tell = mpsc::Sender<Refused>;
 struct Shared {
     zone: Arc<RwLock<Zone>>,
     tell: Tell,
+    /// The platform's socket, where names outside are asked for.
+    platform: PathBuf,
 }
 
 /// A running name server; it ends when it is dropped.
@@ -52,13 +62,18 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts answering at an address of this machine.
-    pub(super) async fn start(address: Ipv4Addr, names: CellNames, tell: Tell) -> io::Result<Self> {
+    pub(super) async fn start(
+        address: Ipv4Addr,
+        known: Known,
+        (tell, platform): (Tell, PathBuf),
+    ) -> io::Result<Self> {
         let udp = UdpSocket::bind((address, PORT)).await?;
         let tcp = TcpListener::bind((address, PORT)).await?;
-        let zone = Arc::new(RwLock::new(Zone::new(names)));
+        let zone = Arc::new(RwLock::new(Zone::new(known)));
         let shared = Shared {
             zone: Arc::clone(&zone),
             tell,
+            platform,
         };
         let tasks = [
             tokio::spawn(serve_udp(udp, shared.clone())),
@@ -68,8 +83,8 @@ impl Server {
     }
 
     /// Answers with these names from now on.
-    pub(super) fn set(&self, names: CellNames) {
-        *self.zone.write().unwrap_or_else(PoisonError::into_inner) = Zone::new(names);
+    pub(super) fn set(&self, known: Known) {
+        *self.zone.write().unwrap_or_else(PoisonError::into_inner) = Zone::new(known);
     }
 }
 
@@ -82,6 +97,8 @@ impl Drop for Server {
 }
 
 async fn serve_udp(socket: UdpSocket, shared: Shared) {
+    let socket = Arc::new(socket);
+    let permits = Arc::new(Semaphore::new(ASKED));
     let mut buffer = vec![0; 4096];
     loop {
         // An error of one packet (an unreachable client) is not the end.
@@ -89,9 +106,24 @@ async fn serve_udp(socket: UdpSocket, shared: Shared) {
             tokio::task::yield_now().await;
             continue;
         };
-        if let Some(reply) = reply(&buffer[..length], &shared, client, true) {
-            // A client that went away asks again.
-            let _unheard = socket.send_to(&reply, client).await;
+        match reply(&buffer[..length], &shared, client, true) {
+            Reply::Nothing => {}
+            Reply::Answer(answer) => {
+                // A client that went away asks again.
+                let _unheard = socket.send_to(&answer, client).await;
+            }
+            Reply::Ask(question) => {
+                // Who asks for too much at once asks again.
+                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                    continue;
+                };
+                let (socket, platform) = (Arc::clone(&socket), shared.platform.clone());
+                tokio::spawn(async move {
+                    let answer = from_outside(&platform, &question, true).await;
+                    let _unheard = socket.send_to(&answer, client).await;
+                    drop(permit);
+                });
+            }
         }
     }
 }
@@ -133,8 +165,10 @@ async fn converse(mut stream: TcpStream, client: SocketAddr, shared: &Shared) ->
         let length = timeout(PATIENCE, stream.read_u16()).await??;
         let mut query = vec![0; length.into()];
         timeout(PATIENCE, stream.read_exact(&mut query)).await??;
-        let Some(reply) = reply(&query, shared, client, false) else {
-            return Ok(());
+        let reply = match reply(&query, shared, client, false) {
+            Reply::Nothing => return Ok(()),
+            Reply::Answer(answer) => answer,
+            Reply::Ask(question) => from_outside(&shared.platform, &question, false).await,
         };
         let length = u16::try_from(reply.len()).map_err(io::Error::other)?;
         let reply = [&length.to_be_bytes(), reply.as_slice()].concat();
@@ -142,30 +176,62 @@ async fn converse(mut stream: TcpStream, client: SocketAddr, shared: &Shared) ->
     }
 }
 
-/// The answer to a query, or nothing when it is not worth one.
-fn reply(query: &[u8], shared: &Shared, client: SocketAddr, datagram: bool) -> Option<Vec<u8>> {
-    let query = Message::from_vec(query).ok()?;
-    if query.metadata.message_type != MessageType::Query {
-        return None;
-    }
+/// What becomes of a query.
+#[derive(Debug, PartialEq)]
+enum Reply {
+    /// It is not worth an answer.
+    Nothing,
+    Answer(Vec<u8>),
+    /// Others are asked.
+    Ask(Box<Message>),
+}
+
+fn reply(query: &[u8], shared: &Shared, client: SocketAddr, datagram: bool) -> Reply {
+    let query = Message::from_vec(query).ok();
+    let asks = |query: &Message| query.metadata.message_type == MessageType::Query;
+    let Some(query) = query.filter(asks) else {
+        return Reply::Nothing;
+    };
     let zone = shared.zone.read().unwrap_or_else(PoisonError::into_inner);
     let answer = answer::answer(&query, &zone, client.ip());
     drop(zone);
+    if answer.asks {
+        return Reply::Ask(Box::new(query));
+    }
     if let (Some(name), IpAddr::V4(pod)) = (answer.refused, client.ip()) {
         let attempt = Attempt::Name { name };
         // When too much is refused, some of it is not told.
         let _full = shared.tell.try_send(Refused::once(pod, attempt));
     }
-    let bytes = answer.message.to_vec().ok()?;
+    fitted(&answer.message, &query, datagram).map_or(Reply::Nothing, Reply::Answer)
+}
+
+/// An answer as long as who asked can take it.
+fn fitted(answer: &Message, query: &Message, datagram: bool) -> Option<Vec<u8>> {
+    let bytes = answer.to_vec().ok()?;
     let offered = query.edns.as_ref().map(|_| query.max_payload());
     let limit = offered.map_or(UDP_LIMIT, |offered| {
         usize::from(offered).clamp(UDP_LIMIT, EDNS_LIMIT)
     });
     if datagram && bytes.len() > limit {
-        answer.message.truncate().to_vec().ok()
+        answer.truncate().to_vec().ok()
     } else {
         Some(bytes)
     }
+}
+
+/// What the platform hears of a name outside, or that it heard nothing.
+async fn from_outside(platform: &Path, query: &Message, datagram: bool) -> Vec<u8> {
+    let heard = async {
+        let asked = request_name(platform, &query.to_vec().ok()?).await;
+        let answer = Message::from_vec(&asked.ok()?).ok()?;
+        fitted(&answer, query, datagram)
+    };
+    let failed = || {
+        let failure = Message::error_msg(query.metadata.id, OpCode::Query, ResponseCode::ServFail);
+        failure.to_vec().unwrap_or_default()
+    };
+    heard.await.unwrap_or_else(failed)
 }
 
 #[cfg(test)]
@@ -178,7 +244,14 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let (tell, _told) = mpsc::channel(1);
         let zone = Arc::default();
-        let server = tokio::spawn(serve_tcp(listener, Shared { zone, tell }));
+        let server = tokio::spawn(serve_tcp(
+            listener,
+            Shared {
+                zone,
+                tell,
+                platform: PathBuf::new(),
+            },
+        ));
         let mut hogs = Vec::new();
         for _ in 0..2 * CONNECTIONS {
             hogs.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
@@ -199,7 +272,11 @@ mod tests {
         let (tell, _told) = mpsc::channel(1);
         let zone = Arc::default();
         let client = SocketAddr::from(([10, 1, 0, 2], 4000));
-        let shared = Shared { zone, tell };
-        assert_eq!(reply(b"nonsense", &shared, client, true), None);
+        let shared = Shared {
+            zone,
+            tell,
+            platform: PathBuf::new(),
+        };
+        assert_eq!(reply(b"nonsense", &shared, client, true), Reply::Nothing);
     }
 }

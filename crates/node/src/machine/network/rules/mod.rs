@@ -4,16 +4,19 @@
 //! link's. Then the address of a Service becomes that of a pod behind it, so that everything after
 //! speaks of pods. Last, wherever it goes, through the machine or to the machine itself, the chain of
 //! its source has to let it out, and then the chain of its destination let it in. Answers to what was
-//! let through pass; everything else is refused, told to its sender, and written about.
+//! let through pass; everything else is refused, told to its sender, and written about. Before all that, what
+//! may leave the network altogether is marked, and led to who carries it out.
 //!
 //! The rules name sets, and a plan that changes changes what is in them: chains are named after what
 //! they say, so that one that stays is not touched.
 
+mod away;
 mod policy;
 mod service;
 
 use std::net::Ipv4Addr;
 
+pub(super) use self::away::leavers;
 use super::{
     kernel::{REPORTED, SENDERS},
     table::{Action, Base, Key, Kind, Match, Reason, Rule, Set, Table},
@@ -46,6 +49,7 @@ pub(super) fn table(plan: &NetworkPlan) -> Table {
         name_server(&mut table, cell);
     }
     policy::add(&mut table, plan);
+    away::add(&mut table, plan);
     service::add(&mut table, &plan.services);
     table
 }
@@ -71,11 +75,16 @@ fn entrances(table: &mut Table) {
     ];
     table.base("source", Base::Source, forged);
     let virtual_port = Rule::always(Action::ByTarget(SERVICES.into()));
-    table.base("arriving", Base::Arriving, vec![virtual_port.clone()]);
+    table.base(
+        "arriving",
+        Base::Arriving,
+        vec![virtual_port.clone(), away::to_carrier()],
+    );
     table.base("leaving", Base::Leaving, vec![virtual_port]);
     let through = [nobody_serves().as_slice(), &decision()].concat();
     table.base("forward", Base::Forward, through);
     let mut own = vec![Rule::when([Match::Local], Action::Accept)];
+    own.extend(away::at_carrier());
     own.extend(decision());
     table.base("input", Base::Input, own);
     table.base("output", Base::Output, nobody_serves().to_vec());
@@ -160,7 +169,7 @@ fn lead(table: &mut Table, map: &str, address: Ipv4Addr, chain: &str) {
 }
 
 /// The first and the last address of a cell.
-fn range(cell: &Cell) -> (Ipv4Addr, Ipv4Addr) {
+pub(super) fn range(cell: &Cell) -> (Ipv4Addr, Ipv4Addr) {
     let hosts = u32::MAX.checked_shr(cell.prefix.into()).unwrap_or_default();
     let gateway = cell.gateway.to_bits();
     let addresses = (gateway & !hosts, gateway | hosts);

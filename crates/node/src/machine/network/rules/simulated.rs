@@ -45,6 +45,7 @@ fn walk(table: &Table, chain: &str, packet: Packet) -> Option<Action> {
             Action::ByDestination(map) => (chain_of(table, map, packet.to), false),
             end @ (Action::Accept
             | Action::Drop
+            | Action::Mark
             | Action::Prohibit
             | Action::Refuse(_)
             | Action::ByTarget(_)
@@ -86,6 +87,7 @@ fn matches(table: &Table, one: &Match, packet: Packet) -> bool {
         | Match::Open
         | Match::Related
         | Match::Invalid
+        | Match::Marked
         | Match::Translated
         | Match::OneOf(_) => false,
     }

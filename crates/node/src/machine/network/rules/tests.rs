@@ -59,7 +59,13 @@ fn nobody_is_let_out_without_a_plan() {
     ];
     assert_eq!(lines(&table, "forward")[2..], decision);
     assert_eq!(lines(&table, "input")[0], "iif lo accept");
-    assert_eq!(lines(&table, "input")[1..], decision);
+    let carried = [
+        "marked accept",
+        "daddr 10.128.0.1-10.128.0.1 tcp 15001-15001 open refuse",
+    ];
+    assert_eq!(lines(&table, "input")[1..3], carried);
+    assert_eq!(lines(&table, "input")[3..], decision);
+    assert!(table.sets["away"].elements.is_empty());
     for set in [EGRESS, INGRESS, SELVES] {
         assert!(table.sets[set].elements.is_empty(), "{set}");
     }
@@ -191,4 +197,54 @@ fn services_balance_remember_or_refuse() {
     );
     let ports: Vec<_> = table.sets[SERVICES].elements.keys().collect();
     assert_eq!(ports.len(), 2, "{ports:?}");
+}
+
+#[test]
+fn policies_that_name_blocks_let_out_of_the_network() {
+    let mut plan = shop();
+    plan.pods
+        .insert(pod(7, 2), selected(None, Some(&["out", "cell"])));
+    plan.pods.insert(pod(7, 3), selected(None, Some(&["cell"])));
+    plan.pods.insert(pod(7, 4), selected(None, None));
+    let block = (
+        Ipv4Addr::new(11, 0, 0, 0),
+        Ipv4Addr::new(171, 255, 255, 255),
+    );
+    let ports = Ports {
+        ranges: vec![(Protocol::Tcp, 443, 443), (Protocol::Udp, 443, 443)],
+        ..Ports::default()
+    };
+    let out = Exception {
+        peers: Some(Peers {
+            blocks: vec![block],
+            ..Peers::default()
+        }),
+        ports: Some(ports),
+    };
+    let anywhere = Exception::default();
+    plan.policies = [
+        ("out".to_owned(), vec![out]),
+        ("cell".to_owned(), vec![anywhere]),
+    ]
+    .into();
+    let table = table(&plan);
+    assert_eq!(
+        table.sets["away"].elements.len(),
+        1,
+        "a policy names blocks"
+    );
+    let chain = chain_of(&table, "away", pod(7, 2));
+    let asked = lines(&table, &chain);
+    let [jump] = asked.as_slice() else {
+        panic!("{asked:?}");
+    };
+    let policy = jump.strip_prefix("jump ").unwrap();
+    let marks = ["daddr 11.0.0.0-171.255.255.255 tcp 443-443 mark"];
+    assert_eq!(lines(&table, policy), marks);
+    let entrance = lines(&table, "outward");
+    assert_eq!(entrance[1], "daddr 10.0.0.0-10.255.255.255 accept");
+    assert_eq!(entrance.last().unwrap(), "tcp saddr vmap @away");
+    let arriving = lines(&table, "arriving");
+    assert_eq!(arriving[1], "marked tcp dnat 10.128.0.1:15001");
+    assert_eq!(leavers(&plan), [pod(7, 2)]);
 }
