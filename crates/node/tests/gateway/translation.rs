@@ -350,6 +350,64 @@ fn objects_become_configuration_and_statuses() {
     }
 }
 
+/// Objects of kinds that gateways read, wherever they are in what the compiler renders.
+fn rendered(value: &Value, found: &mut Vec<Value>) {
+    const KINDS: [&str; 7] = [
+        "Gateway",
+        "HTTPRoute",
+        "TLSRoute",
+        "TCPRoute",
+        "Backend",
+        "BackendTLSPolicy",
+        "BackendTrafficPolicy",
+    ];
+    let kind = value["kind"].as_str().unwrap_or_default();
+    if KINDS.contains(&kind) && value["spec"].is_object() {
+        found.push(value.clone());
+        return;
+    }
+    match value {
+        Value::Array(all) => all.iter().for_each(|one| rendered(one, found)),
+        Value::Object(all) => all.values().for_each(|one| rendered(one, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What the platform renders of external connections is served whole, with every policy on it.
+#[test]
+fn what_is_rendered_of_external_connections_leads_out() {
+    let golden = "../compiler/tests/goldens/external/expected.yaml";
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(golden)).unwrap();
+    let mut objects = Vec::new();
+    rendered(&serde_saphyr::from_str(&text).unwrap(), &mut objects);
+    let gateways = objects.iter().filter(|object| object["kind"] == "Gateway");
+    let gateways = gateways.count();
+    let translation = translate(&input_with(objects.clone()));
+    assert!(gateways > 1 && translation.egress.len() == gateways);
+    let (statuses, _) = told(&translation);
+    for object in &objects {
+        let text = |field: &Value| field.as_str().unwrap().to_owned();
+        let (kind, meta) = (text(&object["kind"]), &object["metadata"]);
+        let name = format!(
+            "{kind} {}/{}",
+            text(&meta["namespace"]),
+            text(&meta["name"])
+        );
+        assert_eq!(statuses.get(&name), Some(&vec!["ok".to_owned()]), "{name}");
+        let hostnames = object["spec"]["hostnames"].as_array();
+        for host in hostnames.into_iter().flatten() {
+            let mut leads = translation.egress.iter();
+            assert!(
+                leads.any(|one| one.hosts.contains(host.as_str().unwrap())),
+                "{host}"
+            );
+        }
+    }
+    if let Some(envoy) = crate::envoy() {
+        assert_eq!(complaint(&envoy, "rendered", &translation), None);
+    }
+}
+
 #[test]
 fn claimed_features_are_documented() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/compatibility.md");
