@@ -108,18 +108,28 @@ fn unapproved(
     snapshot: &ComponentSnapshot<'_>,
     declared: &ExternalDependency,
 ) -> PendingExternalConnection {
-    let (project, environment) = (snapshot.project.name(), snapshot.environment.name());
-    let (authority, protocol) = (declared.authority(), declared.protocol.as_str());
+    let why = not_covered(snapshot.environment, snapshot.project.name(), declared);
     PendingExternalConnection {
         name: declared.name.clone(),
         host: declared.host.clone(),
         port: declared.port,
         protocol: declared.protocol,
-        reason: format!(
-            "not approved: environment {environment:?} allows only what an ExternalConnection of the platform \
-             team covers, and none for project {project:?} covers {authority} with protocol {protocol}"
-        ),
+        reason: format!("not approved: {why}"),
     }
+}
+
+/// What is missing for a declaration in an environment where only approved ones count.
+pub(crate) fn not_covered(
+    environment: &Environment,
+    project: &str,
+    declared: &ExternalDependency,
+) -> String {
+    let (authority, protocol) = (declared.authority(), declared.protocol.as_str());
+    format!(
+        "environment {:?} allows only what an ExternalConnection of the platform team covers, and none for project \
+         {project:?} covers {authority} with protocol {protocol}",
+        environment.name()
+    )
 }
 
 impl<'a> Externals<'a> {

@@ -229,7 +229,8 @@ impl Explained<'_> {
             // Name servers, which all may ask.
             ["spec", "egress", "0", ..] => Vec::new(),
             ["spec", "egress", index, ..] => {
-                let called = self.called_gateway(&object["spec"]["egress"][*index]);
+                let rule = object["spec"]["egress"].step(index);
+                let called = rule.and_then(|rule| self.called_gateway(rule));
                 called.unwrap_or_else(|| vec![self.of_workload("/spec/dependencies")])
             }
             ["spec", ..] if object["spec"].get("egress").is_none() => {

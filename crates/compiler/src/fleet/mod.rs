@@ -3,6 +3,7 @@
 //! Used where nothing runs: to render offline, to compare two states of a platform, and in tests.
 //! Everything is found by name, so that a fleet of thousands is rendered in seconds.
 
+mod approvals;
 mod bindings;
 mod library;
 mod references;

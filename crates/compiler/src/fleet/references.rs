@@ -34,6 +34,9 @@ impl Fleet {
         for group in self.configuration_groups.iter() {
             self.group_references(group, &mut found);
         }
+        for connection in self.external_connections.iter() {
+            self.connection_references(connection, &mut found);
+        }
         for binding in self.bindings.iter() {
             self.binding_references(binding, &mut found);
         }
@@ -160,6 +163,7 @@ impl Fleet {
             }
         }
         self.resource_dependencies(workload, &object, found);
+        self.unapproved(workload, found);
         let groups = self.groups_of(namespace);
         for problem in groups::missing(&workload.spec.template, &groups) {
             let diagnostic = Diagnostic {
@@ -208,17 +212,9 @@ impl Fleet {
         let object = format!("ConfigurationGroup/{}", group.name());
         let namespace = group.namespace();
         for (field, name) in group.spec.environments() {
-            if let Err(message) = self.environments.find(Some(namespace), name) {
-                let known = self.environments.all_in(namespace);
-                let near = nearest(name, known.map(Environment::name));
-                let warning = Diagnostic::error(Code::Reference, object.as_str(), field, message);
-                let warning = warning.into_warning();
-                let warning = match near {
-                    Some(near) => warning.with_hint(format!("did you mean {near:?}?")),
-                    None => warning,
-                };
-                found.push(namespace, warning);
-            }
+            let there = self.environments.find(Some(namespace), name);
+            let known = self.environments.all_in(namespace).map(Environment::name);
+            found.doubtful((namespace, &object), field, (name, there), known);
         }
     }
 
@@ -284,14 +280,14 @@ impl Fleet {
 
 /// What was found so far, each once.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     all: Vec<(String, Diagnostic)>,
     /// Namespace, object, field and message of each.
     seen: BTreeSet<[String; 4]>,
 }
 
 impl Found {
-    fn push(&mut self, namespace: &str, diagnostic: Diagnostic) {
+    pub(super) fn push(&mut self, namespace: &str, diagnostic: Diagnostic) {
         let one = [
             namespace,
             &diagnostic.object,
@@ -311,6 +307,27 @@ impl Found {
                 Diagnostic::error(Code::Reference, object, field, message),
             );
         }
+    }
+}
+
+impl Found {
+    /// Notes what a field names and is not there, where that does no harm but is rarely meant, with the nearest of
+    /// those that are `known`.
+    pub(super) fn doubtful<'n, T>(
+        &mut self,
+        (namespace, object): (&str, &str),
+        field: String,
+        (name, there): (&str, Result<T, String>),
+        known: impl Iterator<Item = &'n str>,
+    ) {
+        let Err(message) = there else { return };
+        let warning = Diagnostic::error(Code::Reference, object, field, message);
+        let warning = warning.into_warning();
+        let warning = match nearest(name, known) {
+            Some(near) => warning.with_hint(format!("did you mean {near:?}?")),
+            None => warning,
+        };
+        self.push(namespace, warning);
     }
 }
 
