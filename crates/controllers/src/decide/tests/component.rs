@@ -44,7 +44,12 @@ fn a_component_says_what_it_lacks() {
         "web",
         &[
             "Ready False InvalidConfiguration: ClusterComponentType \"service\": traits \
-         [ClusterTrait:absent] are not in the allowed list [ClusterTrait:observability-alert-rule]",
+         [ClusterTrait:absent] are not in the allowed list [ClusterTrait:observability-alert-rule, \
+         ClusterTrait:jwt-authentication, ClusterTrait:api-key-authentication, \
+         ClusterTrait:basic-authentication, ClusterTrait:ip-filter, ClusterTrait:cors, \
+         ClusterTrait:headers, ClusterTrait:rate-limit, ClusterTrait:timeouts, \
+         ClusterTrait:retries, ClusterTrait:circuit-breaker, ClusterTrait:load-balancing, \
+         ClusterTrait:request-size]",
         ],
     );
     let mut untold = World::new(&shop().replace(
