@@ -44,6 +44,7 @@ fn gateway_objects(data: &[u8]) {
     clusters_exist(&translation);
     domains_are_unique(&translation);
     conditions_are_well_formed(&translation);
+    what_goes_out_leaves_by_sockets(&translation);
     let steady = hosts(&translation).any(|host| {
         let mut routes = host["routes"].as_array().into_iter().flatten();
         host["name"] == "steady.test" && routes.any(|r| r["match"]["path"] == "/steady")
@@ -110,6 +111,29 @@ fn domains_are_unique(translation: &Translation) {
         for domain in hosts.flat_map(|h| h["domains"].as_array().into_iter().flatten()) {
             let name = domain.as_str().unwrap_or_default().to_ascii_lowercase();
             assert!(seen.insert(name), "{domain} is there twice");
+        }
+    }
+}
+
+/// Gateways that lead out reach nothing in the network of cells.
+fn what_goes_out_leaves_by_sockets(translation: &Translation) {
+    let clusters = translation.clusters.iter();
+    let inside: BTreeSet<&str> = clusters
+        .filter(|cluster| cluster.to_string().contains("socket_address"))
+        .filter_map(|cluster| cluster["name"].as_str())
+        .collect();
+    for gateway in &translation.egress {
+        let of = format!("{}_", gateway.address);
+        let own = |name: &str| name.starts_with(&of);
+        let routes = translation.routes.iter().filter(|(name, _)| own(name));
+        let listeners = translation.listeners.iter();
+        let listeners = listeners.filter(|l| own(l["name"].as_str().unwrap_or_default()));
+        for configuration in routes.map(|(_, routes)| routes).chain(listeners) {
+            let text = configuration.to_string();
+            for cluster in &inside {
+                let named = format!("\"{cluster}\"");
+                assert!(!text.contains(&named), "{cluster} is inside");
+            }
         }
     }
 }

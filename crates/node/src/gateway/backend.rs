@@ -1,7 +1,10 @@
 //! Backends: from a reference to an Envoy cluster, over the addresses of ready pods or those that a
 //! `Backend` names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
 
 use k8s_openapi::api::{
     core::v1::{Service, ServicePort},
@@ -20,6 +23,7 @@ use super::{
     upstream_tls::{self, Kind, Trusted, UpstreamTls},
     world::Outlets,
 };
+use crate::machine::{GATEWAYS, PROGRAMS};
 
 /// What a route speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -306,15 +310,30 @@ impl<'a> Backends<'a> {
             for endpoint in slice.endpoints.iter().flatten() {
                 // Absent means ready, by the API's definition.
                 if endpoint.conditions.as_ref().and_then(|c| c.ready) != Some(false) {
-                    // Names are not looked up here, and Envoy refuses them in a list of addresses.
-                    let addresses = endpoint.addresses.iter();
-                    let addresses = addresses.filter(|a| a.parse::<std::net::IpAddr>().is_ok());
+                    let addresses = endpoint.addresses.iter().filter(|a| is_elsewhere(a));
                     found.extend(addresses.map(|a| Endpoint::Address(a.clone(), number)));
                 }
             }
         }
         found
     }
+}
+
+/// Whether an endpoint is an address, and not one that Envoy listens at itself: what comes in does not go
+/// out. Names are not looked up here, and Envoy refuses them in a list of addresses.
+fn is_elsewhere(address: &str) -> bool {
+    let address = address.parse::<IpAddr>();
+    match address.map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(v4)) => v4 != PROGRAMS && !is_gateway(v4),
+        Ok(IpAddr::V6(_)) => true,
+        Err(_) => false,
+    }
+}
+
+fn is_gateway(address: Ipv4Addr) -> bool {
+    let (first, prefix) = GATEWAYS;
+    let hosts = u32::MAX.checked_shr(prefix.into()).unwrap_or_default();
+    address.to_bits() & !hosts == first.to_bits()
 }
 
 fn is_http2(port: &ServicePort) -> bool {
