@@ -11,6 +11,8 @@ pub(crate) const PROMOTE: &str = "choreo-promote";
 pub(crate) const ROLLBACK: &str = "choreo-rollback";
 /// `choreo preview`.
 pub(crate) const PREVIEW: &str = "choreo-preview";
+/// `choreo api key`.
+pub(crate) const API_KEY: &str = "choreo-api-key";
 /// `choreo secret`.
 pub(crate) const SECRET: &str = "choreo-secret";
 
@@ -18,6 +20,7 @@ pub(crate) const SECRET: &str = "choreo-secret";
 pub(crate) fn in_words(manager: &str) -> String {
     match manager {
         FILES => "`choreo apply`".to_owned(),
+        API_KEY => "`choreo api key`".to_owned(),
         DEPLOY | PROMOTE | ROLLBACK | PREVIEW | SECRET => {
             format!("`{}`", manager.replacen('-', " ", 1))
         }

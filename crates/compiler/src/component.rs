@@ -16,14 +16,14 @@ use crate::release::embedded_reference;
 use crate::result::Compiled;
 use crate::settings::Finder;
 use crate::snapshot::{ComponentSnapshot, Provider};
-use crate::{dialect, endpoints, finish, groups, resource_dependencies, traits, validations};
+use crate::uses::Use;
+use crate::{endpoints, finish, groups, resource_dependencies, uses, validations};
 use choreo_model::application::Container;
 use choreo_model::reference::TraitRef;
 use choreo_model::release::{BindingState, FrozenComponentType};
 use choreo_model::shared::TargetPlane;
-use choreo_model::traits::TraitSpec;
 use choreo_model::{labels, names};
-use choreo_template::{Context, Members, Recorder, Silent, Tree, tree};
+use choreo_template::{Context, Members, Recorder, Silent, Tree};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -142,14 +142,6 @@ fn connect(snapshot: &ComponentSnapshot<'_>, compiled: &mut Compiled) -> Connect
     connections
 }
 
-/// A trait as a component uses it.
-struct Use<'a> {
-    object: String,
-    instance: String,
-    spec: &'a TraitSpec,
-    variables: Variables,
-}
-
 struct Pipeline<'a, L> {
     snapshot: &'a ComponentSnapshot<'a>,
     programs: &'a Programs,
@@ -193,8 +185,10 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         uses.extend(self.own());
         if sound && self.bench.diagnostics.is_empty() {
             self.base(&object, &context, &mut drafts);
-            self.apply(&mut uses, &context, &mut drafts);
-            self.validate(&object, &uses, &context, &drafts);
+            uses::apply(&mut self.bench, &mut uses, &context, &mut drafts);
+            let rules = &spec.post_render_validations;
+            validations::after(&mut self.bench, &object, rules, &context, &drafts);
+            uses::validate(&mut self.bench, &uses, &context, &drafts);
             drafts.extend(
                 self.live
                     .drain(..)
@@ -384,98 +378,22 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         let found = traits
             .iter()
             .find(|frozen| frozen.kind == reference.kind && frozen.name == reference.name);
-        let object = format!("{}/{}", reference.kind, reference.name);
         let Some(frozen) = found else {
+            let object = format!("{}/{}", reference.kind, reference.name);
             let (given, field) = &sites[0];
             let message = format!("{object} is not part of the release");
             let error = Diagnostic::error(Code::Trait, given.as_str(), field.as_str(), message);
             self.bench.note(error);
             return None;
         };
-        let mut variables = Variables::default();
-        for (name, schema_field, section, value, (given, field)) in [
-            (
-                "parameters",
-                "spec.parameters",
-                &frozen.spec.parameters,
-                parameters,
-                &sites[0],
-            ),
-            (
-                "environmentConfigs",
-                "spec.environmentConfigs",
-                &frozen.spec.environment_configs,
-                configs,
-                &sites[1],
-            ),
-        ] {
-            let section_site = Section {
-                declared: &object,
-                schema_field,
-                given,
-                field,
-            };
-            let checked =
-                parameters::checked(&mut self.bench, section.as_ref(), value, section_site);
-            variables.set(name, checked);
-        }
-        variables.set(
-            "trait",
-            tree!({"instanceName": instance, "name": &reference.name}),
-        );
-        Some(Use {
-            object,
-            instance: instance.to_owned(),
-            spec: &frozen.spec,
-            variables,
-        })
-    }
-
-    fn apply(&mut self, uses: &mut [Use<'_>], context: &Context<'_, '_>, drafts: &mut Vec<Draft>) {
-        let sees = self.bench.reads(dialect::RENDERED);
-        for used in uses {
-            if sees {
-                used.variables.set(dialect::RENDERED, rendered(drafts));
-            }
-            let mut scope = context.scope();
-            used.variables.bind(&mut scope);
-            let before = self.bench.diagnostics.len();
-            let rules = match used.spec.pre_render_validations.as_slice() {
-                [] => ("validations", used.spec.validations.as_slice()),
-                rules => ("preRenderValidations", rules),
-            };
-            validations::before(&mut self.bench, &used.object, rules, &scope);
-            if self.bench.diagnostics.len() == before {
-                self.bench.instance = Some(used.instance.clone());
-                self.bench.keep(&used.variables);
-                traits::apply(&mut self.bench, &used.object, used.spec, &scope, drafts);
-            }
-        }
-        self.bench.instance = None;
-    }
-
-    fn validate(
-        &mut self,
-        object: &str,
-        uses: &[Use<'_>],
-        context: &Context<'_, '_>,
-        drafts: &[Draft],
-    ) {
-        let rules = &self
-            .snapshot
-            .release
-            .component_type
-            .spec
-            .post_render_validations;
-        validations::after(&mut self.bench, object, rules, context, drafts);
-        let all = rendered(drafts);
-        for used in uses {
-            let mut scope = context.scope();
-            used.variables.bind(&mut scope);
-            scope.bind_tree(dialect::RENDERED, &all);
-            let rules = &used.spec.post_render_validations;
-            validations::after(&mut self.bench, &used.object, rules, &scope, drafts);
-        }
+        let values = (parameters, configs);
+        Some(Use::new(
+            &mut self.bench,
+            (reference, &frozen.spec),
+            instance,
+            values,
+            sites,
+        ))
     }
 
     fn finish(&self, mut drafts: Vec<Draft>, externals: &Externals<'_>, compiled: &mut Compiled) {
@@ -527,9 +445,4 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             object,
         }
     }
-}
-
-/// The objects of drafts, as templates see them.
-fn rendered(drafts: &[Draft]) -> Tree {
-    drafts.iter().map(|draft| draft.object.clone()).collect()
 }

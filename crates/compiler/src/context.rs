@@ -310,7 +310,7 @@ const fn says_anything(pair: &GatewayPair) -> bool {
 }
 
 /// Where the values are that secret references name, by their names and keys.
-fn secret_references(references: &[&SecretReference]) -> Tree {
+pub(crate) fn secret_references(references: &[&SecretReference]) -> Tree {
     let by_key = |reference: &&SecretReference| -> Members {
         let data = reference.spec.data.iter();
         data.map(|one| {

@@ -6,6 +6,7 @@
 //! an error there are no objects, so nothing half-rendered is ever applied.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod api;
 pub mod check;
 pub mod connections;
 pub mod diagnostic;
@@ -50,6 +51,7 @@ mod resource_outputs;
 mod result;
 mod settings;
 mod traits;
+mod uses;
 mod validations;
 
 /// A digest of `value`: what says the same has the same.
@@ -57,6 +59,7 @@ pub fn digest(value: &impl serde::Serialize) -> String {
     canonical::digest(&canonical::text(value))
 }
 
+pub use api::{ApiSnapshot, compile_api};
 pub use choreo_template::source::{self, Place};
 pub use choreo_template::{Tree, tree};
 pub use component::{compile_component, explain_component};

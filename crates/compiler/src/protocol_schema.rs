@@ -56,6 +56,40 @@ fn operations(endpoint: &WorkloadEndpoint) -> Option<Value> {
     (!operations.is_empty()).then_some(Value::Array(operations))
 }
 
+/// An operation of an OpenAPI description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Operation {
+    /// Its method, in capitals.
+    pub(crate) method: String,
+    /// Its path, with `{...}` for parameters.
+    pub(crate) path: String,
+    /// The scopes that it asks for, of the first of the ways that the description says (OpenAPI 3.1, 4.8.30).
+    pub(crate) scopes: Vec<String>,
+}
+
+/// The operations of an OpenAPI description; nothing when it is none.
+pub(crate) fn described(content: &str) -> Option<Vec<Operation>> {
+    let document: Value = serde_saphyr::from_str(content).ok()?;
+    let listed = openapi(content)?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let operations = listed.iter().map(|one| {
+        let (method, path) = (text(&one["method"]), text(&one["path"]));
+        let operation = &document["paths"][path.as_str()][method.to_lowercase().as_str()];
+        let needs = operation
+            .get("security")
+            .or_else(|| document.get("security"));
+        let first = needs.and_then(|needs| needs.get(0)?.as_object());
+        let schemes = first.into_iter().flat_map(Map::values);
+        let scopes = schemes.flat_map(|scopes| scopes.as_array().into_iter().flatten());
+        Operation {
+            scopes: scopes.map(text).filter(|scope| !scope.is_empty()).collect(),
+            method,
+            path,
+        }
+    });
+    Some(operations.collect())
+}
+
 /// The methods of every path, by path.
 fn openapi(content: &str) -> Option<Vec<Value>> {
     let document: Value = serde_saphyr::from_str(content).ok()?;

@@ -61,6 +61,8 @@ pub(crate) enum By {
     Resource,
     /// The managed resource and environment: `namespace/project/resource/environment`.
     ResourceEnvironment,
+    /// The API: `namespace/project/api`.
+    Api,
     /// The project: `namespace/project`.
     Project,
     /// The project and environment, hence the cell: `namespace/project/environment`.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use choreo_compiler::{groups::secret_keys, release};
+use choreo_model::api::ApiSpec;
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
@@ -13,7 +14,8 @@ use choreo_model::release::ReleaseBindingSpec;
 use choreo_model::resource::ResourceSpec;
 use choreo_model::shared::{EnvVar, FileVar};
 use choreo_model::{
-    Component, ComponentType, ConfigurationGroup, Project, ReleaseBinding, Resource, Spec, Workload,
+    Api, Component, ComponentType, ConfigurationGroup, Project, ReleaseBinding, Resource, Spec,
+    Workload,
 };
 
 use serde_json::Value;
@@ -27,10 +29,11 @@ use crate::tables::Tables;
 pub fn users(kind: &str) -> &'static [&'static str] {
     match kind.trim_start_matches("Cluster") {
         "ComponentType" | "Workflow" => &["Component"],
-        "Trait" => &["Component", "ComponentType", "ClusterComponentType"],
+        "Trait" => &["API", "Component", "ComponentType", "ClusterComponentType"],
         "ProjectType" => &["Project"],
         "ResourceType" => &["Resource"],
         "SecretReference" => &[
+            "API",
             "Component",
             "Workload",
             "ReleaseBinding",
@@ -112,6 +115,19 @@ pub(crate) fn of_component(component: &Component) -> Vec<Group> {
     let given = given.chain([&spec.parameters]).flatten();
     let secrets = secrets(namespace, given);
     groups::<ComponentSpec>(traits.chain(workflow).chain(secrets).chain([type_]))
+}
+
+pub(crate) fn of_api(api: &Api) -> Vec<Group> {
+    let (namespace, spec) = (api.namespace(), &api.spec);
+    let traits = spec.traits.iter().map(|one| {
+        let reference = &one.reference;
+        place(
+            reference.kind.as_str(),
+            reference.namespace(namespace),
+            &reference.name,
+        )
+    });
+    groups::<ApiSpec>(traits.chain(secrets(namespace, spec.given())))
 }
 
 pub(crate) fn of_component_type(type_: &ComponentType) -> Vec<Group> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use choreo_model::api::ApiSpec;
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
@@ -227,6 +228,13 @@ tables! {
         let of = [track.namespace(), &owner.project_name, &owner.component_name];
         vec![Group::new("DeploymentTrack", By::Tracks, &of)]
     };
+    apis: ApiSpec, |api| {
+        let of = [api.namespace(), &api.spec.owner.project_name];
+        let mut groups = material::of_api(api);
+        groups.push(Group::new("API", By::Project, &of));
+        groups.push(Group::new("API", By::Namespace, &of[..1]));
+        groups
+    };
     workloads: WorkloadSpec, |workload| {
         let mut groups = of_component("Workload", workload.namespace(), &workload.spec.owner);
         groups.extend(material::of_workload(workload));
@@ -253,6 +261,10 @@ tables! {
     };
     rendered: RenderedReleaseSpec, |rendered| {
         let owner = &rendered.spec.owner;
+        if let Some(api) = &owner.api_name {
+            let of = [rendered.namespace(), &owner.project_name, api];
+            return vec![Group::new("RenderedRelease", By::Api, &of)];
+        }
         let (by, name) = match (&owner.resource_name, owner.line_id()) {
             (Some(resource), _) => (By::ResourceEnvironment, resource.into()),
             (None, line) => (By::ComponentEnvironment, line.unwrap_or_default()),

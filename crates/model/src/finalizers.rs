@@ -2,6 +2,8 @@
 
 /// Of components.
 pub const COMPONENT: &str = "openchoreo.dev/component-cleanup";
+/// Of APIs.
+pub const API: &str = "openchoreo.dev/api-cleanup";
 /// Of deployment tracks.
 pub const DEPLOYMENT_TRACK: &str = "openchoreo.dev/deploymenttrack-cleanup";
 /// Of projects.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::api::ApiSpec;
 use crate::application::{ComponentSpec, WorkloadSpec};
 use crate::authz::{AuthzRoleBindingSpec, AuthzRoleSpec, ClusterAuthzRoleBindingSpec};
 use crate::check::{self, Violation};
@@ -244,6 +245,9 @@ const REGISTRY: &[Kind] = &[
         short ["track", "tracks"], aliases [], finalizer Some(finalizers::DEPLOYMENT_TRACK),
         columns [PROJECT, COMPONENT, column("Branch", ".spec.branch"), column("API version", ".spec.apiVersion"),
             column("Release", ".status.latestRelease.name"), READY, AGE]),
+    row!(ApiSpec, Namespaced, "API", "apis", "api",
+        short [], aliases [], finalizer Some(finalizers::API),
+        columns [PROJECT, column("Context", ".spec.context"), column("Version", ".spec.version"), READY, AGE]),
     row!(WorkloadSpec, Namespaced, "Workload", "workloads", "workload",
         short [], aliases ["wl"], finalizer None,
         columns [PROJECT, COMPONENT, AGE]),

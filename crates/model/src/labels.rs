@@ -18,6 +18,8 @@ keys! {
     TRACK = "track";
     /// The managed resource.
     RESOURCE = "resource";
+    /// The API.
+    API = "api";
     /// The environment.
     ENVIRONMENT = "environment";
     /// The environment that a preview environment was made after.

@@ -15,6 +15,7 @@ mod kind;
 mod object;
 mod schema;
 
+pub mod api;
 pub mod application;
 pub mod authz;
 pub mod brakes;
@@ -54,6 +55,7 @@ pub use json_schema::json_schema;
 pub use kind::{Column, Kind, Scope, find, registry};
 pub use object::{API_VERSION, GROUP, Object, Spec, VERSION};
 
+pub use api::Api;
 pub use application::{Component, Workload};
 pub use authz::{AuthzRole, AuthzRoleBinding, ClusterAuthzRole, ClusterAuthzRoleBinding};
 pub use component_type::{ClusterComponentType, ComponentType};

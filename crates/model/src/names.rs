@@ -104,6 +104,26 @@ pub fn resource_binding(resource: &str, environment: &str) -> String {
     format!("{resource}-{environment}")
 }
 
+/// The rendered release of an API in an environment.
+pub fn api_release(api: &str, environment: &str) -> String {
+    kubernetes_name(OBJECT_LIMIT, &[format!("a_{api}").as_str(), environment])
+}
+
+/// What the objects of an API are named by, beside those of components.
+pub fn api_stem(api: &str) -> String {
+    kubernetes_name(LABEL_LIMIT, &["api", api])
+}
+
+/// The Secret of a cell that holds the keys of an API.
+pub fn api_secret(api: &str) -> String {
+    format!("{}-keys", api_stem(api))
+}
+
+/// The entry of a store of secrets that holds the keys of an API in an environment.
+pub fn api_keys(namespace: &str, api: &str, environment: &str) -> String {
+    kubernetes_name(OBJECT_LIMIT, &["api-keys", namespace, api, environment])
+}
+
 /// The record of a deployment through a binding: names sort like deployments.
 pub fn deployment_record(binding: &str, uid: &str, sequence: i64) -> String {
     const ROOM: usize = OBJECT_LIMIT - 18;

@@ -41,7 +41,7 @@ pub struct RenderedReleaseSpec {
     pub target_plane: TargetPlane,
 }
 
-/// What a rendered release belongs to: a project, or a component or resource of it.
+/// What a rendered release belongs to: a project, or a component, resource or API of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = schema::rules(&[(
@@ -62,6 +62,9 @@ pub struct RenderedOwner {
     /// The resource, if it belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_name: Option<String>,
+    /// The API, if it belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_name: Option<String>,
 }
 
 impl From<&ComponentOwner> for RenderedOwner {
@@ -70,7 +73,7 @@ impl From<&ComponentOwner> for RenderedOwner {
             project_name: owner.project_name.clone(),
             component_name: Some(owner.component_name.clone()),
             track_name: owner.track_name.clone(),
-            resource_name: None,
+            ..Self::default()
         }
     }
 }

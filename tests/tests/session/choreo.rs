@@ -296,6 +296,11 @@ impl Choreo {
         outcome(self.kubectl_command(words), name, input)
     }
 
+    /// Runs a command with something to read.
+    pub(crate) fn tell(&self, words: &[&str], input: &str) -> Outcome {
+        self.command(words, input)
+    }
+
     fn command(&self, words: &[&str], input: &str) -> Outcome {
         let mut command = match &self.disk {
             None => Command::new(&self.program),
@@ -323,6 +328,11 @@ impl Choreo {
             self.host_of(host)
         };
         http::get(self.port, &host, path, PATIENCE)
+    }
+
+    /// Sends a request through the gateway.
+    pub(crate) fn ask(&self, request: &http::Request<'_>) -> Answer {
+        http::ask(self.port, request, PATIENCE)
     }
 
     /// Waits until a host answers a path with 200.

@@ -14,6 +14,8 @@ use serde_json::Value;
 pub(crate) struct Answer {
     /// Its status.
     pub(crate) status: u16,
+    /// Its first line and headers, in small letters.
+    pub(crate) head: String,
     /// Its body.
     pub(crate) body: String,
 }
@@ -25,15 +27,50 @@ impl Answer {
     }
 }
 
+/// A request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'r> {
+    /// Its method.
+    pub(crate) method: &'r str,
+    /// The host it names.
+    pub(crate) host: &'r str,
+    /// Its path.
+    pub(crate) path: &'r str,
+    /// Headers besides the host.
+    pub(crate) headers: &'r [(&'r str, &'r str)],
+    /// Its body.
+    pub(crate) body: &'r str,
+}
+
 /// Asks a port of this machine for a path of a host.
 pub(crate) fn get(port: u16, host: &str, path: &str, patience: Duration) -> Answer {
+    let request = Request {
+        method: "GET",
+        host,
+        path,
+        headers: &[],
+        body: "",
+    };
+    ask(port, &request, patience)
+}
+
+/// Sends a request to a port of this machine.
+pub(crate) fn ask(port: u16, request: &Request<'_>, patience: Duration) -> Answer {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(patience)).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
+    let mut text = format!(
+        "{} {} HTTP/1.1\r\nHost: {}:{port}\r\nConnection: close\r\n",
+        request.method, request.path, request.host
+    );
+    for (name, value) in request.headers {
+        text.extend([*name, ": ", value, "\r\n"]);
+    }
+    if !request.body.is_empty() {
+        let length = request.body.len().to_string();
+        text.extend(["Content-Length: ", &length, "\r\n"]);
+    }
+    text.extend(["\r\n", request.body]);
+    stream.write_all(text.as_bytes()).unwrap();
     let mut text = Vec::new();
     stream.read_to_end(&mut text).unwrap();
     let text = String::from_utf8(text).unwrap();
@@ -44,6 +81,7 @@ pub(crate) fn get(port: u16, host: &str, path: &str, patience: Duration) -> Answ
         .and_then(|status| status.parse().ok());
     Answer {
         status: status.unwrap_or_else(|| panic!("no answer: {head}")),
+        head: head.to_ascii_lowercase(),
         body: dechunk(head, body),
     }
 }

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod apis;
 mod choreo;
 mod configuration;
 mod delivery;
@@ -72,6 +73,13 @@ fn changed_configuration() {
 fn default_resource_types() {
     if let Some(choreo) = Choreo::by_launcher() {
         servers::play(&choreo);
+    }
+}
+
+#[test]
+fn protected_endpoints() {
+    if let Some(choreo) = Choreo::by_launcher() {
+        apis::play(&choreo);
     }
 }
 

@@ -304,6 +304,23 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "api",
+        &[
+            (
+                "Give a consumer a key",
+                "choreo api key create orders --consumer bakery --env development",
+            ),
+            (
+                "Give it another, the one before counting for a day more",
+                "choreo api key rotate orders --consumer bakery --env development --overlap 1d",
+            ),
+            (
+                "Let it call no more",
+                "choreo api key revoke orders --consumer bakery --env development",
+            ),
+        ],
+    ),
+    (
         "kubeconfig",
         &[(
             "Let somebody in",

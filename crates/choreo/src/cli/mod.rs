@@ -22,7 +22,7 @@ pub(crate) use self::{
     platform::{Down, Kubeconfig, Up},
     preview::{Preview, PreviewCreate, PreviewDelete, PreviewExtend, PreviewList},
     rollout::{Approve, Deploy, Promote, Reject, Rollback, Wait},
-    store::{Backup, Image, Pack, Restore, Secret},
+    store::{Api, ApiKey, Backup, Image, KeyOf, Pack, Restore, Secret},
     values::Labels,
 };
 
@@ -130,6 +130,9 @@ pub(crate) enum Command {
     /// Secret values that components refer to
     #[command(subcommand)]
     Secret(Secret),
+    /// APIs, and the keys of their consumers
+    #[command(subcommand)]
+    Api(Api),
     /// Print a kubeconfig for somebody who is known by a certificate; roles say what they may do
     Kubeconfig(Kubeconfig),
     /// Write everything the API stores to one file, also while the platform runs

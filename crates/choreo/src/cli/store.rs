@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Subcommand};
 
 use super::{
-    OutputOnly,
+    Namespace, OutputOnly,
     values::{seconds, user, variable},
 };
 
@@ -74,6 +74,57 @@ pub(crate) enum Secret {
     },
     /// Make a new key; the next start of the platform seals every stored secret with it
     RotateKey,
+}
+
+/// APIs, and the keys of their consumers.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Api {
+    /// Keys by which consumers call an API
+    #[command(subcommand)]
+    Key(ApiKey),
+}
+
+/// Keys by which consumers call an API.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ApiKey {
+    /// Make a key for a consumer, and show it: the only time
+    Create(KeyOf),
+    /// Show which keys there are, never their values
+    List {
+        /// The API
+        api: String,
+        #[command(flatten)]
+        namespace: Namespace,
+        #[command(flatten)]
+        output: OutputOnly,
+    },
+    /// Make another key for a consumer, and show it: the only time
+    Rotate {
+        #[command(flatten)]
+        of: KeyOf,
+        /// How long the key before still counts; left out, no longer
+        #[arg(long, value_parser = seconds, value_name = "TIME")]
+        overlap: Option<Duration>,
+    },
+    /// Take the keys of a consumer away: the next request with one is refused
+    Revoke(KeyOf),
+}
+
+/// A consumer of an API in an environment.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KeyOf {
+    /// The API
+    pub(crate) api: String,
+    /// The consumer, as the API's endpoints know it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) consumer: String,
+    /// The environment; needed where the API is offered in several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) env: Option<String>,
+    #[command(flatten)]
+    pub(crate) namespace: Namespace,
+    #[command(flatten)]
+    pub(crate) output: OutputOnly,
 }
 
 /// Write a backup.

@@ -1,5 +1,6 @@
 //! What each command does: parse low, act here, print through [`crate::terminal`].
 
+mod api_key;
 mod apply;
 mod approve;
 mod audit;
@@ -39,7 +40,7 @@ use serde_json::json;
 pub(crate) use self::apply::Change;
 pub(crate) use self::apply::{api, apply_all, left_out, rehearse, warnings};
 use crate::{
-    cli::{self, Audit, Cli, Command, Format, OutputOnly},
+    cli::{self, Api, Audit, Cli, Command, Format, OutputOnly},
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
@@ -77,6 +78,7 @@ pub(crate) fn run(cli: Cli) -> Result {
         Command::Schema(args) => schema::run(&args),
         Command::Image(args) => image::run(&folder()?, &args),
         Command::Secret(args) => wait_for(secret::run(&folder()?, &args)),
+        Command::Api(Api::Key(args)) => wait_for(api_key::run(&folder()?, &args)),
         Command::Kubeconfig(args) => kubeconfig::run(&folder()?, &args),
         Command::Backup(args) => backup::run(&folder()?, &args),
         Command::Restore(args) => backup::restore(&folder()?, &args),

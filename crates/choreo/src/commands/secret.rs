@@ -9,13 +9,13 @@ use std::{
     path::Path,
 };
 
-use choreo_apiserver::store;
+use choreo_apiserver::store as kept;
 use k8s_openapi::{ByteString, api::core::v1::Secret as Stored};
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::{
     cli::{Format, OutputOnly, Secret},
@@ -31,7 +31,6 @@ const NAMESPACE: &str = "openchoreo-secrets";
 
 /// Runs `choreo secret`.
 pub(crate) async fn run(folder: &Folder, command: &Secret) -> Result {
-    let api = |client: Client| Api::<Stored>::namespaced(client, NAMESPACE);
     match command {
         Secret::Set {
             name,
@@ -39,11 +38,11 @@ pub(crate) async fn run(folder: &Folder, command: &Secret) -> Result {
             from_file,
         } => {
             let value = value(from_file.as_deref(), name, key)?;
-            set(&api(client::connect(folder).await?), name, key, value).await
+            set(&store(client::connect(folder).await?), name, key, value).await
         }
-        Secret::List(args) => list(&api(client::connect(folder).await?), args).await,
+        Secret::List(args) => list(&store(client::connect(folder).await?), args).await,
         Secret::Rm { name, key } => {
-            remove(&api(client::connect(folder).await?), name, key.as_deref()).await
+            remove(&store(client::connect(folder).await?), name, key.as_deref()).await
         }
         Secret::RotateKey => rotate(folder),
     }
@@ -78,6 +77,17 @@ fn value(file: Option<&Path>, name: &str, key: &str) -> Result<ByteString> {
 }
 
 async fn set(api: &Api<Stored>, name: &str, key: &str, value: ByteString) -> Result {
+    put(api, name, key, value).await?;
+    terminal::line(format!("{name}: {key} is set"))
+}
+
+/// The store of secrets.
+pub(super) fn store(client: Client) -> Api<Stored> {
+    Api::namespaced(client, NAMESPACE)
+}
+
+/// Stores a value.
+pub(super) async fn put(api: &Api<Stored>, name: &str, key: &str, value: ByteString) -> Result {
     let data = BTreeMap::from([(key.to_owned(), value)]);
     let change = Patch::Merge(json!({"data": data}));
     let secret = Stored {
@@ -99,7 +109,19 @@ async fn set(api: &Api<Stored>, name: &str, key: &str, value: ByteString) -> Res
         }
         Err(error) => return Err(error.into()),
     }
-    terminal::line(format!("{name}: {key} is set"))
+    Ok(())
+}
+
+/// Takes values away that are stored, if they are.
+pub(super) async fn forget(api: &Api<Stored>, name: &str, keys: &[String]) -> Result {
+    if keys.is_empty() || api.get_opt(name).await?.is_none() {
+        return Ok(());
+    }
+    let keys = keys.iter();
+    let nothing: Map<String, Value> = keys.map(|key| (key.clone(), Value::Null)).collect();
+    let change = Patch::Merge(json!({"data": nothing}));
+    api.patch(name, &params(), &change).await?;
+    Ok(())
 }
 
 async fn list(api: &Api<Stored>, args: &OutputOnly) -> Result {
@@ -158,7 +180,7 @@ async fn remove(api: &Api<Stored>, name: &str, key: Option<&str>) -> Result {
 /// Earlier keys stay in the file: backups of before need them, and so does what is stored until the
 /// next start.
 fn rotate(folder: &Folder) -> Result {
-    store::renew_key(&folder.store())?;
+    kept::renew_key(&folder.store())?;
     terminal::line("a new key is made; the next start of the platform seals all secrets with it")
 }
 

@@ -82,6 +82,7 @@ pub(super) fn of(object: &Value, reason: &str) -> Vec<Ask> {
                 vec![(PROJECT, own(PROJECT)), (COMPONENT, name())],
             ),
         ],
+        "API" => vec![owned(object, API_VERSION, "RenderedRelease")],
         "DeploymentTrack" => {
             let (component, line) = (own(COMPONENT), name());
             let track = names::track_of(&component, &line).unwrap_or_default();

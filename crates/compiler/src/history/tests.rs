@@ -23,6 +23,7 @@ fn open(uid: &str, before: Option<&DeploymentRecord>) -> DeploymentRecord {
             component_name: Some("web".to_owned()),
             track_name: None,
             resource_name: None,
+            api_name: None,
         },
         environment: "production".to_owned(),
         binding: RecordedBinding {

@@ -1,5 +1,6 @@
 //! Decisions: pure functions of the index, one module per kind that holds logic.
 
+mod api;
 mod author;
 mod automatic;
 mod component;
@@ -66,6 +67,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     let mut decision = match key.kind {
         "Project" => project::decide(&context),
         "Component" => component::decide(&context),
+        "API" => api::decide(&context),
         "DeploymentTrack" => track::decide(&context),
         "ReleaseBinding" => component_binding::decide(&context),
         "ProjectReleaseBinding" => project_binding::decide(&context),

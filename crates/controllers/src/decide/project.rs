@@ -1,6 +1,7 @@
 //! Projects: frozen into releases, with a cell in every environment of their pipeline.
 
 use choreo_compiler::release;
+use choreo_model::api::ApiSpec;
 use choreo_model::application::ComponentSpec;
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::project::{
@@ -151,7 +152,7 @@ fn bind(
     )
 }
 
-/// Components go first, so that they leave their cells in order; then resources; then the cells,
+/// Components and APIs go first, so that they leave their cells in order; then resources; then the cells,
 /// then the releases. A cell stays as long as a resource retains its objects in it.
 fn finalize(context: &Context<'_>, project: &Project) -> Decision {
     let of = [context.namespace(), project.name()];
@@ -165,7 +166,10 @@ fn finalize(context: &Context<'_>, project: &Project) -> Decision {
     let mut writes = Vec::new();
     let mut waits = Vec::new();
     let promotions = context.view.members::<PromotionSpec>(By::Project, &of);
-    if !components.is_empty() || !promotions.is_empty() {
+    let apis = context.view.members::<ApiSpec>(By::Project, &of);
+    if !components.is_empty() || !promotions.is_empty() || !apis.is_empty() {
+        writes.extend(delete_all(apis.iter().copied()));
+        waits.extend(super::names(apis));
         writes.extend(delete_all(promotions.iter().copied()));
         writes.extend(delete_all(components.iter().copied()));
         waits.extend(super::names(promotions));

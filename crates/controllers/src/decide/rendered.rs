@@ -107,8 +107,12 @@ fn wanted(context: &Context<'_>, home: usize, rendered: &RenderedRelease) -> Vec
             hash: hash(&(manifest.hash, &*manifest.id, rendered.uid(), restarted)),
         })
         .collect();
-    // Namespaces first: other objects may live in them.
-    wanted.sort_by_key(|one| *one.key.kind != *"Namespace");
+    // Namespaces first: other objects may live in them. Then policies, so that nothing is open before they hold.
+    wanted.sort_by_key(|one| match &*one.key.kind {
+        "Namespace" => 0,
+        kind if kind.ends_with("Policy") => 1,
+        _ => 2,
+    });
     wanted
 }
 

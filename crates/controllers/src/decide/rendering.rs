@@ -213,6 +213,9 @@ fn wanted_metadata<T: Spec>(binding: &Object<T>, rendering: &Rendering<'_>) -> V
     if let Some(resource) = &rendering.owner.resource_name {
         labels.push((labels::RESOURCE, resource));
     }
+    if let Some(api) = &rendering.owner.api_name {
+        labels.push((labels::API, api));
+    }
     let mut metadata = metadata(binding.namespace(), rendering.name, &labels);
     metadata["ownerReferences"] = json!([{
         "apiVersion": choreo_model::API_VERSION,

@@ -166,7 +166,7 @@ async fn keys_and_passwords_are_revoked_at_once() {
     };
     home.apply(&secret("{alice: azE=, bob: azI=}")).await;
     home.apply(&policy("SecurityPolicy", "keys", "
-apiKeyAuth: {credentialRefs: [{name: keys}], extractFrom: [{headers: [x-key]}, {params: [key]}], forwardClientIDHeader: x-client, sanitize: true}")).await;
+apiKeyAuth: {credentialRefs: [{name: keys}], extractFrom: [{headers: [x-key]}, {params: [key]}], forwardClientIDHeader: X-Client, sanitize: true}")).await;
     expect(gateway, "GET http://a.test/", 401).await;
     let reply = expect(gateway, "GET http://a.test/\nx-key: k1", 200).await;
     assert!(reply.body.contains("x-client: alice"), "{reply:?}");

@@ -1,5 +1,6 @@
 //! Decisions on small worlds written as YAML, without a runtime.
 
+mod api;
 mod binding;
 mod component;
 mod connections;

@@ -92,7 +92,8 @@ pub(super) fn api_keys(
     let mut forwarding = json!({"hide_credentials": keys.sanitize.unwrap_or(false)});
     if let Some(header) = &keys.forward_client_id_header {
         check_token("header", header).map_err(why)?;
-        forwarding["header"] = json!(header);
+        // Envoy's filter takes the name as it is, and its headers are in small letters.
+        forwarding["header"] = json!(header.to_ascii_lowercase());
     }
     let fields = json!({
         "credentials": credentials, "key_sources": sources, "forwarding": forwarding,

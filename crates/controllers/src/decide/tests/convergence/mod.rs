@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use self::world::{Fault, Outcome, World};
 
-/// Two components, one of which calls the other and a host outside, and uses a resource and shared configuration, and
-/// what they need.
+/// Two components, one of which calls the other and a host outside, and uses a resource and shared configuration, an
+/// API of both, and what they need.
 const ESTATE: &str = "
 {apiVersion: openchoreo.dev/v1alpha1, kind: Project, metadata: {name: shop, namespace: default}, spec: {
   deploymentPipelineRef: {name: default}, type: {kind: ClusterProjectType, name: default}}}
@@ -42,6 +42,11 @@ const ESTATE: &str = "
 ---
 {apiVersion: openchoreo.dev/v1alpha1, kind: Resource, metadata: {name: store, namespace: default}, spec: {
   owner: {projectName: shop}, type: {name: store}}}
+---
+{apiVersion: openchoreo.dev/v1alpha1, kind: API, metadata: {name: front, namespace: default}, spec: {
+  owner: {projectName: shop}, context: front, version: v1, apiKeys: {}, endpoints: {
+    api: {component: api, endpoint: http, path: /api}, web: {component: web, endpoint: http, path: /web}},
+  traits: [{kind: ClusterTrait, name: timeouts, instanceName: soon, parameters: {request: 5s}}]}}
 ---
 {apiVersion: openchoreo.dev/v1alpha1, kind: Component, metadata: {name: web, namespace: default}, spec: {
   owner: {projectName: shop}, autoDeploy: true,
@@ -111,8 +116,9 @@ const BESIDE: &str = "
 ";
 
 /// What is deleted in the end, in every order that matters.
-const DELETIONS: [(&str, &str); 13] = [
+const DELETIONS: [(&str, &str); 14] = [
     ("Project", "shop"),
+    ("API", "front"),
     ("Component", "web"),
     ("Component", "api"),
     ("ReleaseBinding", "web-development"),

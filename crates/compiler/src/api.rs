@@ -1,0 +1,340 @@
+//! The pipeline of an API: its endpoints in one environment, under its path on the gateways.
+//!
+//! It makes a route for every endpoint and gateway, and a policy that lets gateways reach the endpoint; what is
+//! done with requests, its traits say, which see the routes as they see those of a component.
+
+mod keys;
+mod operations;
+
+use crate::bench::{Bench, Draft};
+use crate::context::{self, Variables};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::dialect;
+use crate::finish;
+use crate::programs::Programs;
+use crate::result::Compiled;
+use crate::uses::{self, Use};
+use choreo_model::api::{ApiEndpoint, ApiKey, ApiVisibility};
+use choreo_model::application::WorkloadEndpoint;
+use choreo_model::names::{OBJECT_LIMIT, kubernetes_name};
+use choreo_model::plane::GatewayEndpoint;
+use choreo_model::release::{EndpointUrl, GatewayUrls};
+use choreo_model::shared::TargetPlane;
+use choreo_model::traits::TraitSpec;
+use choreo_model::{Api, DataPlane, Environment, Object, Project, SecretReference, labels, names};
+use choreo_template::{Context, Members, Silent, Tree, tree};
+
+/// What rendering an API in an environment needs.
+#[derive(Debug, Clone)]
+pub struct ApiSnapshot<'a> {
+    /// The API.
+    pub api: &'a Api,
+    /// Its project.
+    pub project: &'a Project,
+    /// The environment.
+    pub environment: &'a Environment,
+    /// The data plane of the environment.
+    pub data_plane: &'a DataPlane,
+    /// Those of its endpoints that are deployed there, by name.
+    pub targets: Vec<Target<'a>>,
+    /// The traits that its own name, in their order; nothing for one that is not there.
+    pub traits: Vec<Option<&'a Object<TraitSpec>>>,
+    /// The secret references of the namespace; those not used do no harm.
+    pub secret_references: Vec<&'a SecretReference>,
+    /// The keys that count there now.
+    pub keys: Vec<&'a ApiKey>,
+}
+
+/// An endpoint of an API where it is deployed.
+#[derive(Debug, Clone)]
+pub struct Target<'a> {
+    /// Its name in the API.
+    pub name: &'a str,
+    /// What the API says of it.
+    pub endpoint: &'a ApiEndpoint,
+    /// What its component says of it.
+    pub workload: &'a WorkloadEndpoint,
+    /// The Service in front of it, of its cell.
+    pub service: &'a str,
+}
+
+/// Renders an API in an environment.
+pub fn compile_api(snapshot: &ApiSnapshot<'_>, programs: &Programs) -> Compiled {
+    let mut bench = Bench::<Silent>::default();
+    for found in snapshot.traits.iter().flatten() {
+        let object = format!("{}/{}", found.kind(), found.name());
+        bench.open(programs, &object, &found.spec);
+    }
+    let maker = Maker::new(snapshot);
+    let mut compiled = Compiled {
+        namespace: maker.cell.clone(),
+        ..Compiled::default()
+    };
+    let variables = maker.variables(programs);
+    let mut context = Context::within(bench.budget.clone());
+    variables.bind(&mut context);
+    let mut drafts = maker.base(&mut bench);
+    let mut uses = maker.uses(&mut bench);
+    if bench.diagnostics.is_empty() {
+        uses::apply(&mut bench, &mut uses, &context, &mut drafts);
+        operations::enforce(snapshot, &mut bench, &mut drafts);
+        uses::validate(&mut bench, &uses, &context, &drafts);
+        finish::label(&mut drafts, &maker.labels);
+        finish::check(&mut bench, &maker.object, &drafts);
+    }
+    compiled.diagnostics.append(&mut bench.diagnostics);
+    if !compiled.has_errors() {
+        finish::sort(&mut drafts);
+        finish::identify(&mut drafts);
+        finish::hand_over(drafts, &mut compiled);
+    }
+    compiled
+}
+
+/// The addresses of an API on one gateway of an environment; nothing where there is no such gateway.
+pub fn urls(
+    api: &Api,
+    environment: &Environment,
+    plane: &DataPlane,
+    visibility: ApiVisibility,
+) -> Option<GatewayUrls> {
+    let gateway = gateway(environment, plane, visibility)?;
+    let url = |scheme: &str, listener: &choreo_model::plane::Listener| EndpointUrl {
+        scheme: scheme.to_owned(),
+        host: host(api, environment, &listener.host),
+        port: Some(listener.port),
+        path: api.spec.base_path(),
+    };
+    Some(GatewayUrls {
+        http: gateway.http.as_ref().map(|http| url("http", http)),
+        https: gateway.https.as_ref().map(|https| url("https", https)),
+        tls: None,
+    })
+}
+
+fn gateway(
+    environment: &Environment,
+    plane: &DataPlane,
+    visibility: ApiVisibility,
+) -> Option<GatewayEndpoint> {
+    let ingress = context::gateway(environment, plane).into_owned().ingress?;
+    match visibility {
+        ApiVisibility::External => ingress.external,
+        ApiVisibility::Internal => ingress.internal,
+    }
+}
+
+/// The host of an environment behind that of a listener, as the default types have it.
+fn host(api: &Api, environment: &Environment, listener: &str) -> String {
+    format!("{}-{}.{listener}", environment.name(), api.namespace())
+}
+
+/// Makes what the API itself says.
+struct Maker<'a> {
+    snapshot: &'a ApiSnapshot<'a>,
+    /// The API, for messages.
+    object: String,
+    cell: String,
+    /// What its objects are named by beside those of components.
+    stem: String,
+    labels: Members,
+}
+
+impl<'a> Maker<'a> {
+    fn new(snapshot: &'a ApiSnapshot<'a>) -> Self {
+        let (api, project) = (snapshot.api, snapshot.project);
+        let (namespace, environment) = (api.namespace(), snapshot.environment);
+        let of_project = (project.name(), project.uid());
+        let mut labels = context::project_labels(namespace, of_project, environment);
+        labels.insert(labels::API, api.name());
+        Self {
+            snapshot,
+            object: format!("API/{}", api.name()),
+            cell: names::cell_namespace(namespace, project.name(), environment.name()),
+            stem: names::api_stem(api.name()),
+            labels,
+        }
+    }
+
+    /// What traits see: as much as there is of what they see of a component.
+    fn variables(&self, programs: &Programs) -> Variables {
+        let snapshot = self.snapshot;
+        let (api, plane) = (snapshot.api, snapshot.data_plane);
+        let mut variables = Variables::default();
+        let labels = &self.labels;
+        let metadata = tree!({
+            "annotations": {},
+            "componentName": &self.stem,
+            "componentNamespace": api.namespace(),
+            "componentUID": api.uid(),
+            "dataPlaneName": plane.name(),
+            "dataPlaneUID": plane.uid(),
+            "environmentName": snapshot.environment.name(),
+            "environmentUID": snapshot.environment.uid(),
+            "labels": labels.clone(),
+            "name": kubernetes_name(OBJECT_LIMIT, &[&self.stem, snapshot.environment.name()]),
+            "namespace": &self.cell,
+            "podSelectors": labels.clone(),
+            "projectName": snapshot.project.name(),
+            "projectUID": snapshot.project.uid(),
+            "trackName": "",
+        });
+        variables.set("metadata", metadata);
+        variables.set("workload", tree!({"container": {}, "endpoints": {}}));
+        let secrets = context::secret_references(&snapshot.secret_references);
+        variables.set(dialect::SECRET_REFERENCES, secrets);
+        context::set_places(&mut variables, snapshot.environment, plane, None, programs);
+        variables
+    }
+
+    /// The traits of the API with what is given for them.
+    fn uses(&self, bench: &mut Bench<Silent>) -> Vec<Use<'a>> {
+        let spec = &self.snapshot.api.spec;
+        let configs = spec
+            .trait_environment_configs
+            .get(self.snapshot.environment.name());
+        let mut uses = Vec::new();
+        for (index, (own, found)) in spec.traits.iter().zip(&self.snapshot.traits).enumerate() {
+            let Some(found) = found else {
+                let (kind, name) = (own.reference.kind, &own.reference.name);
+                let message = format!("{kind} \"{name}\" is not there");
+                let field = format!("spec.traits[{index}].name");
+                bench.note(Diagnostic::error(
+                    Code::Trait,
+                    &*self.object,
+                    field,
+                    message,
+                ));
+                continue;
+            };
+            let instance = own.instance_name.as_str();
+            let environment = self.snapshot.environment.name();
+            let sites = [
+                format!("spec.traits[{index}].parameters"),
+                format!("spec.traitEnvironmentConfigs.{environment}.{instance}"),
+            ]
+            .map(|field| (self.object.clone(), field));
+            let values = (
+                own.parameters.as_ref(),
+                configs.and_then(|configs| configs.get(instance)),
+            );
+            let trait_ = (&own.reference, &found.spec);
+            uses.push(Use::new(bench, trait_, instance, values, &sites));
+        }
+        uses
+    }
+
+    /// Routes, the policies that let gateways reach the endpoints, and what keys need.
+    fn base(&self, bench: &mut Bench<Silent>) -> Vec<Draft> {
+        let mut objects = Vec::new();
+        for target in &self.snapshot.targets {
+            objects.push(self.network_policy(target));
+            for visibility in &self.snapshot.api.spec.visibility {
+                let field = "spec.visibility";
+                let (environment, plane) = (self.snapshot.environment, self.snapshot.data_plane);
+                let Some(gateway) = gateway(environment, plane, *visibility) else {
+                    let message = format!(
+                        "neither Environment \"{}\" nor its data plane has gateway.ingress.{}",
+                        environment.name(),
+                        visibility.as_str()
+                    );
+                    bench.note(Diagnostic::error(
+                        Code::Reference,
+                        &*self.object,
+                        field,
+                        message,
+                    ));
+                    continue;
+                };
+                objects.push(self.route(target, *visibility, &gateway));
+            }
+        }
+        objects.extend(keys::objects(self, &objects));
+        objects.into_iter().map(draft).collect()
+    }
+
+    fn route(
+        &self,
+        target: &Target<'_>,
+        visibility: ApiVisibility,
+        gateway: &GatewayEndpoint,
+    ) -> Tree {
+        let (api, side) = (self.snapshot.api, visibility.as_str());
+        let mut labels = self.labels.clone();
+        labels.insert(labels::ENDPOINT_NAME, target.name);
+        labels.insert(labels::ENDPOINT_VISIBILITY, side);
+        let listeners = [&gateway.http, &gateway.https].into_iter().flatten();
+        let mut hosts: Vec<String> = listeners
+            .map(|listener| host(api, self.snapshot.environment, &listener.host))
+            .collect();
+        hosts.dedup();
+        let rewrite = target.endpoint.rewrite.as_ref();
+        let rewrite = rewrite.or(target.workload.base_path.as_ref());
+        let rewrite = rewrite.filter(|path| !path.is_empty());
+        tree!({
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": {
+                "name": kubernetes_name(OBJECT_LIMIT, &[&self.stem, target.name, side]),
+                "namespace": &self.cell,
+                "labels": labels,
+            },
+            "spec": {
+                "parentRefs": [{"name": &gateway.name, "namespace": &gateway.namespace}],
+                "hostnames": hosts,
+                "rules": [{
+                    "matches": [{
+                        "path": {"type": "PathPrefix", "value": api.spec.path_of(target.endpoint)},
+                    }],
+                    "filters": [{
+                        "type": "URLRewrite",
+                        "urlRewrite": {"path": {
+                            "type": "ReplacePrefixMatch",
+                            "replacePrefixMatch": rewrite.map_or("/", String::as_str),
+                        }},
+                    }],
+                    "backendRefs": [{"name": target.service, "port": target.workload.port}],
+                }],
+            },
+        })
+    }
+
+    /// Gateways may reach the endpoint, whoever else may.
+    fn network_policy(&self, target: &Target<'_>) -> Tree {
+        let line = names::line(&target.endpoint.component, target.endpoint.track.as_deref());
+        let mut pods = self.labels.clone();
+        pods.remove(labels::API);
+        pods.insert(labels::COMPONENT, &*line);
+        let port = target.workload.target_port.unwrap_or(target.workload.port);
+        tree!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {
+                "name": kubernetes_name(OBJECT_LIMIT, &[&self.stem, target.name, "callers"]),
+                "namespace": &self.cell,
+            },
+            "spec": {
+                "podSelector": {"matchLabels": pods},
+                "policyTypes": ["Ingress"],
+                "ingress": [{
+                    "from": [{
+                        "namespaceSelector": {},
+                        "podSelector": {"matchExpressions": [
+                            {"key": labels::SYSTEM_COMPONENT, "operator": "Exists"},
+                        ]},
+                    }],
+                    "ports": [{"port": port, "protocol": "TCP"}],
+                }],
+            },
+        })
+    }
+}
+
+fn draft(object: Tree) -> Draft {
+    Draft {
+        id: String::new(),
+        plane: TargetPlane::DataPlane,
+        object,
+        trail: None,
+    }
+}
