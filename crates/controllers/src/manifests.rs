@@ -61,7 +61,7 @@ impl Manifests {
         Self {
             edition,
             each: resources.iter().map(Manifest::of).collect(),
-            texts: texts.map(|texts| Packed::new("RenderedRelease", &texts)),
+            texts: texts.map(|texts| Packed::new("RenderedRelease/manifests", &texts)),
             usage: Usage::of(resources.iter().map(|one| &one.object)),
         }
     }

@@ -8,4 +8,4 @@ mod packed;
 mod shared;
 
 pub use packed::Packed;
-pub use shared::shared;
+pub use shared::{shared, shared_list};
