@@ -2,16 +2,19 @@
 //! watches are served from here and never touch the disk.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    ops::Bound,
+    borrow::Borrow,
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    hash::{Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    object::{Name, Stored},
+    object::{Identity, Name, Stored},
     store::{Collection, Loaded, Publish, Written},
+    uid::Uid,
 };
 
 /// Events that are always remembered, whatever their size.
@@ -60,9 +63,39 @@ pub(crate) struct Shelf {
     changed: watch::Sender<u64>,
 }
 
+/// An object, by its name.
+#[derive(Clone)]
+struct Named(Arc<Stored>);
+
+impl Borrow<Name> for Named {
+    fn borrow(&self) -> &Name {
+        self.0.name()
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+}
+
+impl Eq for Named {}
+
+impl PartialOrd for Named {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Named {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.name().cmp(other.0.name())
+    }
+}
+
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<Name, Arc<Stored>>,
+    objects: BTreeSet<Named>,
     events: VecDeque<Arc<Event>>,
     /// Everything after this version is in `events`.
     horizon: u64,
@@ -85,11 +118,10 @@ impl State {
     }
 
     fn apply(&mut self, event: Arc<Event>) {
-        let name = &event.object.name;
         if event.deleted {
-            self.objects.remove(name);
+            self.objects.remove(event.object.name());
         } else {
-            self.objects.insert(name.clone(), Arc::clone(&event.object));
+            self.objects.replace(Named(Arc::clone(&event.object)));
         }
         self.remember(event);
     }
@@ -111,15 +143,14 @@ impl State {
     }
 
     fn range(&self, namespace: &str) -> Vec<Arc<Stored>> {
-        if namespace.is_empty() {
-            return self.objects.values().cloned().collect();
-        }
-        let from = Name::new(namespace, "");
-        self.objects
-            .range((Bound::Included(from), Bound::Unbounded))
-            .take_while(|(name, _)| *name.namespace == *namespace)
-            .map(|(_, object)| Arc::clone(object))
-            .collect()
+        self.of(namespace).cloned().collect()
+    }
+
+    /// Every object of a namespace (of all, if it is empty), in the order of names.
+    fn of(&self, namespace: &str) -> impl Iterator<Item = &Arc<Stored>> {
+        let objects = self.objects.range(Name::new(namespace, "")..);
+        let objects = objects.map(|Named(object)| object);
+        objects.take_while(move |object| within(namespace, object.name()))
     }
 }
 
@@ -155,7 +186,10 @@ impl Shelf {
     }
 
     pub(crate) fn get(&self, name: &Name) -> Option<Arc<Stored>> {
-        self.read().objects.get(name).cloned()
+        self.read()
+            .objects
+            .get(name)
+            .map(|Named(object)| Arc::clone(object))
     }
 
     /// The version of the last change.
@@ -169,25 +203,16 @@ impl Shelf {
 
     /// Visits the name of every object of a namespace (of all, if it is empty).
     pub(crate) fn each_name(&self, namespace: &str, visit: &mut dyn FnMut(&str)) {
-        let state = self.read();
-        let from = Name::new(namespace, "");
-        let names = state
-            .objects
-            .range((Bound::Included(from), Bound::Unbounded));
-        for (name, _) in names.take_while(|(name, _)| within(namespace, name)) {
-            visit(&name.name);
+        for object in self.read().of(namespace) {
+            visit(&object.name().name);
         }
     }
 
     /// Whether the namespace holds an object of this kind.
     pub(crate) fn occupies(&self, namespace: &str) -> bool {
-        let from = Name::new(namespace, "");
         let state = self.read();
-        let first = state
-            .objects
-            .range((Bound::Included(from), Bound::Unbounded))
-            .next();
-        first.is_some_and(|(name, _)| *name.namespace == *namespace)
+        let first = state.objects.range(Name::new(namespace, "")..).next();
+        first.is_some_and(|Named(object)| *object.name().namespace == *namespace)
     }
 
     /// Every object of a namespace (of all, if it is empty), now. `committed`
@@ -202,24 +227,24 @@ impl Shelf {
     }
 
     /// Every object of a namespace as it was at `version`.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "objects are in the order of their names, which never change"
+    )]
     pub(crate) fn then(&self, namespace: &str, version: u64) -> Result<Snapshot, Forgotten> {
         let state = self.read();
         let position = state.position(version)?;
-        let mut objects: BTreeMap<Name, Arc<Stored>> = state
-            .range(namespace)
-            .into_iter()
-            .map(|object| (object.name.clone(), object))
-            .collect();
+        let mut objects: BTreeSet<Named> = state.of(namespace).cloned().map(Named).collect();
         let undone = state.events.range(position..).rev();
-        for event in undone.filter(|event| within(namespace, &event.object.name)) {
+        for event in undone.filter(|event| within(namespace, event.object.name())) {
             match &event.previous {
-                Some(previous) => objects.insert(previous.name.clone(), Arc::clone(previous)),
-                None => objects.remove(&event.object.name),
-            };
+                Some(previous) => drop(objects.replace(Named(Arc::clone(previous)))),
+                None => drop(objects.take(event.object.name())),
+            }
         }
         Ok(Snapshot {
             version,
-            objects: objects.into_values().collect(),
+            objects: objects.into_iter().map(|Named(object)| object).collect(),
         })
     }
 
@@ -256,25 +281,62 @@ pub(crate) type Place = (Collection, Name);
 /// Who owns whom, by UID.
 #[derive(Default)]
 struct Owners {
-    places: HashMap<Arc<str>, Place>,
-    dependents: HashMap<Arc<str>, HashSet<Place>>,
+    places: HashSet<Found>,
+    dependents: HashMap<Uid, HashSet<Place>>,
+}
+
+/// Where the object of a UID is.
+struct Found {
+    collection: Collection,
+    identity: Arc<Identity>,
+}
+
+impl Borrow<Uid> for Found {
+    fn borrow(&self) -> &Uid {
+        &self.identity.uid
+    }
+}
+
+impl PartialEq for Found {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity.uid == other.identity.uid
+    }
+}
+
+impl Eq for Found {}
+
+impl Hash for Found {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity.uid.hash(state);
+    }
+}
+
+impl Found {
+    fn new(collection: &Collection, object: &Stored) -> Self {
+        Self {
+            collection: Arc::clone(collection),
+            identity: Arc::clone(object.identity()),
+        }
+    }
+
+    fn place(&self) -> Place {
+        (Arc::clone(&self.collection), self.identity.name.clone())
+    }
 }
 
 impl Owners {
     fn add(&mut self, collection: &Collection, object: &Stored) {
-        let place = (Arc::clone(collection), object.name.clone());
-        for owner in &object.head.owners {
-            self.dependents
-                .entry(owner.clone())
-                .or_default()
-                .insert(place.clone());
+        let found = Found::new(collection, object);
+        for owner in &*object.head.owners {
+            let dependents = self.dependents.entry(owner.clone()).or_default();
+            dependents.insert(found.place());
         }
-        self.places.insert(object.head.uid.clone(), place);
+        self.places.replace(found);
     }
 
     fn remove(&mut self, collection: &Collection, object: &Stored) {
-        let place = (Arc::clone(collection), object.name.clone());
-        for owner in &object.head.owners {
+        let place = Found::new(collection, object).place();
+        for owner in &*object.head.owners {
             if let Some(dependents) = self.dependents.get_mut(owner) {
                 dependents.remove(&place);
                 if dependents.is_empty() {
@@ -282,8 +344,9 @@ impl Owners {
                 }
             }
         }
-        if self.places.get(&object.head.uid) == Some(&place) {
-            self.places.remove(&object.head.uid);
+        let found = self.places.get(object.uid());
+        if found.is_some_and(|found| found.place() == place) {
+            self.places.remove(object.uid());
         }
     }
 }
@@ -312,7 +375,7 @@ impl Cache {
         for (collection, object) in loaded.objects {
             cache.owners().add(&collection, &object);
             let shelf = cache.shelf(&collection);
-            shelf.write().objects.insert(object.name.clone(), object);
+            shelf.write().objects.insert(Named(object));
         }
         for past in loaded.history {
             let shelf = cache.shelf(&past.collection);
@@ -359,12 +422,12 @@ impl Cache {
     }
 
     /// Where the object of this UID is.
-    pub(crate) fn place(&self, uid: &str) -> Option<Place> {
-        self.owners().places.get(uid).cloned()
+    pub(crate) fn place(&self, uid: &Uid) -> Option<Place> {
+        self.owners().places.get(uid).map(Found::place)
     }
 
     /// The objects that name this UID as an owner.
-    pub(crate) fn dependents(&self, uid: &str) -> Vec<Place> {
+    pub(crate) fn dependents(&self, uid: &Uid) -> Vec<Place> {
         let owners = self.owners();
         owners
             .dependents
@@ -407,8 +470,8 @@ impl Cache {
 
 /// Whether who owns whom is as before.
 fn keeps_owners(written: &Written) -> bool {
-    let (new, old) = (&written.object.head, written.previous.as_ref());
-    let same = old.is_some_and(|old| old.head.uid == new.uid && old.head.owners == new.owners);
+    let (new, old) = (&written.object, written.previous.as_ref());
+    let same = old.is_some_and(|old| old.uid() == new.uid() && old.head.owners == new.head.owners);
     same && !written.deleted
 }
 

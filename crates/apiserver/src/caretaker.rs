@@ -23,6 +23,7 @@ use crate::{
     rest::{FOREGROUND, ORPHAN, Propagation, amend, delete_as_server},
     status::Result,
     store::Written,
+    uid::Uid,
 };
 
 /// When a look that failed is repeated.
@@ -75,12 +76,12 @@ impl Caretaker {
                 .objects
                 .into_iter()
                 .filter(|object| object.head.deleting);
-            places.extend(going.map(|object| (Arc::clone(&name), object.name.clone())));
+            places.extend(going.map(|object| (Arc::clone(&name), object.name().clone())));
         }
         let all = core.cache.shelf(&namespaces()).now("", 0).objects;
         places.extend(
             all.iter()
-                .map(|namespace| (namespaces(), namespace.name.clone())),
+                .map(|namespace| (namespaces(), namespace.name().clone())),
         );
         let mut caretaker = Self { core, places };
         caretaker.note_roles();
@@ -98,12 +99,11 @@ impl Caretaker {
         self.places.extend(furnish::concerned(written));
         let object = &written.object;
         if written.deleted {
-            self.places
-                .extend(self.core.cache.dependents(&object.head.uid));
+            self.places.extend(self.core.cache.dependents(object.uid()));
             let owners = object.head.owners.iter();
             self.places
                 .extend(owners.filter_map(|uid| self.core.cache.place(uid)));
-            let namespace = (namespaces(), Name::new("", &object.name.namespace));
+            let namespace = (namespaces(), Name::new("", &object.name().namespace));
             if self
                 .core
                 .cache
@@ -115,14 +115,16 @@ impl Caretaker {
             self.note_instance(written);
         } else if object.head.deleting || !object.head.owners.is_empty() || self.is_late(written) {
             self.places
-                .insert((Arc::clone(&written.collection), object.name.clone()));
+                .insert((Arc::clone(&written.collection), object.name().clone()));
         }
     }
 
     /// Any role may be part of others.
     fn note_roles(&mut self) {
         let all = self.core.cache.shelf(&cluster_roles()).now("", 0).objects;
-        let places = all.iter().map(|role| (cluster_roles(), role.name.clone()));
+        let places = all
+            .iter()
+            .map(|role| (cluster_roles(), role.name().clone()));
         self.places.extend(places);
     }
 
@@ -135,14 +137,14 @@ impl Caretaker {
             instances.is_some_and(|instances| catalog.stored(&instances).is_some())
         };
         let all = self.core.cache.shelf(&definitions()).now("", 0).objects;
-        let waiting = all.iter().filter(|one| !served(&one.name.name));
-        let places = waiting.map(|one| (definitions(), one.name.clone()));
+        let waiting = all.iter().filter(|one| !served(&one.name().name));
+        let places = waiting.map(|one| (definitions(), one.name().clone()));
         self.places.extend(places);
     }
 
     /// Whether an object was made in a namespace that went at the same moment.
     fn is_late(&self, written: &Written) -> bool {
-        let name = &written.object.name;
+        let name = &written.object.name();
         written.previous.is_none() && homeless(&self.core, name)
     }
 
@@ -224,7 +226,7 @@ async fn look_at_staying(
     stored: &Stored,
 ) -> Result<()> {
     if homeless(core, &place.1) {
-        let uid = Some(&*stored.head.uid);
+        let uid = Some(stored.uid());
         return delete_as_server(core, kind, place, Some(Propagation::Background), uid).await;
     }
     if place.0 == cluster_roles() {
@@ -257,16 +259,16 @@ async fn collect(core: &Core, kind: &Arc<Served>, place: &Place, stored: &Stored
         return Ok(());
     }
     let (mut there, mut leaving, mut gone) = (0, 0, 0);
-    for uid in &stored.head.owners {
+    for uid in &*stored.head.owners {
         match owner(core, place, uid) {
             Some(owner) if leaves_last(&owner) => leaving += 1,
             Some(_) => there += 1,
             None => gone += 1,
         }
     }
-    let uid = Some(&*stored.head.uid);
+    let uid = Some(stored.uid());
     if there == 0 && leaving > 0 {
-        let policy = onwards(core, &stored.head.uid);
+        let policy = onwards(core, stored.uid());
         return delete_as_server(core, kind, place, policy, uid).await;
     }
     if there == 0 {
@@ -275,18 +277,19 @@ async fn collect(core: &Core, kind: &Arc<Served>, place: &Place, stored: &Stored
     if gone + leaving == 0 {
         return Ok(());
     }
-    let keep = |uid: &str| owner(core, place, uid).is_some_and(|owner| !leaves_last(&owner));
+    let keep =
+        |uid: &str| owner(core, place, &Uid::new(uid)).is_some_and(|owner| !leaves_last(&owner));
     amend(core, kind, place, |object| retain_owners(object, keep)).await
 }
 
 /// How a dependent of a foreground deletion goes: likewise, if it has dependents of its own.
-fn onwards(core: &Core, uid: &str) -> Option<Propagation> {
+fn onwards(core: &Core, uid: &Uid) -> Option<Propagation> {
     let dependents = core.cache.dependents(uid);
     (!dependents.is_empty()).then_some(Propagation::Foreground)
 }
 
 /// The owner of this UID, if it is where an owner of `place` can be.
-fn owner(core: &Core, place: &Place, uid: &str) -> Option<Arc<Stored>> {
+fn owner(core: &Core, place: &Place, uid: &Uid) -> Option<Arc<Stored>> {
     let found = core.cache.place(uid)?;
     let near = found.1.namespace.is_empty() || found.1.namespace == place.1.namespace;
     near.then(|| core.cache.get(&found)).flatten()
@@ -331,9 +334,9 @@ fn without_finalizer(object: &mut Value, gone: &str) -> bool {
 
 async fn free_dependents(core: &Core, kind: &Served, place: &Place, stored: &Stored) -> Result<()> {
     let catalog = core.catalog();
-    for dependent in core.cache.dependents(&stored.head.uid) {
+    for dependent in core.cache.dependents(stored.uid()) {
         if let Some(kind) = catalog.stored(&dependent.0) {
-            let keep = |uid: &str| *uid != *stored.head.uid;
+            let keep = |uid: &str| *stored.uid() != *uid;
             amend(core, kind, &dependent, |object| retain_owners(object, keep)).await?;
         }
     }
@@ -345,7 +348,7 @@ async fn free_dependents(core: &Core, kind: &Served, place: &Place, stored: &Sto
 
 async fn drop_dependents(core: &Core, kind: &Served, place: &Place, stored: &Stored) -> Result<()> {
     let catalog = core.catalog();
-    for dependent in core.cache.dependents(&stored.head.uid) {
+    for dependent in core.cache.dependents(stored.uid()) {
         let going = core
             .cache
             .get(&dependent)
@@ -354,20 +357,16 @@ async fn drop_dependents(core: &Core, kind: &Served, place: &Place, stored: &Sto
             let uid = core
                 .cache
                 .get(&dependent)
-                .map(|object| object.head.uid.clone());
+                .map(|object| object.uid().clone());
             let policy = uid.and_then(|uid| onwards(core, &uid));
             delete_as_server(core, kind, &dependent, policy, None).await?;
         }
     }
-    let blocked = core
-        .cache
-        .dependents(&stored.head.uid)
-        .iter()
-        .any(|dependent| {
-            core.cache
-                .get(dependent)
-                .is_some_and(|object| blocks(&object, &stored.head.uid))
-        });
+    let blocked = core.cache.dependents(stored.uid()).iter().any(|dependent| {
+        core.cache
+            .get(dependent)
+            .is_some_and(|object| blocks(&object, stored.uid()))
+    });
     if blocked {
         return Ok(());
     }
@@ -378,7 +377,7 @@ async fn drop_dependents(core: &Core, kind: &Served, place: &Place, stored: &Sto
 }
 
 /// Whether this dependent holds up the deletion of its owner.
-fn blocks(dependent: &Stored, uid: &str) -> bool {
+fn blocks(dependent: &Stored, uid: &Uid) -> bool {
     let Ok(object) = dependent.value() else {
         return false;
     };
@@ -386,7 +385,8 @@ fn blocks(dependent: &Stored, uid: &str) -> bool {
         .get("ownerReferences")
         .and_then(Value::as_array);
     owners.into_iter().flatten().any(|owner| {
-        owner.get("uid").and_then(Value::as_str) == Some(uid)
+        let named = owner.get("uid").and_then(Value::as_str);
+        named.is_some_and(|named| *uid == *named)
             && owner.get("blockOwnerDeletion").and_then(Value::as_bool) == Some(true)
     })
 }
@@ -402,7 +402,7 @@ async fn empty_namespace(core: &Core, place: &Place) -> Result<()> {
         };
         let going = shelf.now(namespace, 0).objects;
         for object in going.iter().filter(|object| !object.head.deleting) {
-            let place = (Arc::clone(&name), object.name.clone());
+            let place = (Arc::clone(&name), object.name().clone());
             let background = Some(Propagation::Background);
             delete_as_server(core, kind, &place, background, None).await?;
         }
@@ -413,7 +413,7 @@ async fn empty_namespace(core: &Core, place: &Place) -> Result<()> {
         for object in shelf.now(namespace, 0).objects {
             let of = format!("{}.{}", kind.plural, kind.group);
             *remains.objects.entry(of).or_default() += 1;
-            for finalizer in &object.head.finalizers {
+            for finalizer in &*object.head.finalizers {
                 *remains.finalizers.entry(finalizer.to_string()).or_default() += 1;
             }
         }
@@ -458,7 +458,7 @@ async fn drop_instances(core: &Core, kind: &Served, place: &Place, stored: &Stor
             .iter()
             .filter(|object| !object.head.deleting)
         {
-            let place = (Arc::clone(&instances), object.name.clone());
+            let place = (Arc::clone(&instances), object.name().clone());
             delete_as_server(core, kind, &place, Some(Propagation::Background), None).await?;
         }
     }

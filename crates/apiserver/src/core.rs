@@ -114,10 +114,10 @@ impl Core {
         let mut next = BTreeMap::new();
         for stored in definitions {
             let known = custom
-                .remove(&stored.name)
+                .remove(stored.name())
                 .filter(|known| known.0 == stored.version);
             let known = known.unwrap_or_else(|| (stored.version, read_definition(&stored)));
-            next.insert(stored.name.clone(), known);
+            next.insert(stored.name().clone(), known);
         }
         *custom = next;
         let all = custom.values().flat_map(|(_, resources)| resources.iter());

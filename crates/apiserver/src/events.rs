@@ -52,8 +52,8 @@ async fn sweep(core: &Core, now: Timestamp) -> Result<()> {
         return Ok(());
     };
     for event in over(all, now) {
-        let place = (Arc::clone(&events), event.name.clone());
-        delete_as_server(core, kind, &place, None, Some(&event.head.uid)).await?;
+        let place = (Arc::clone(&events), event.name().clone());
+        delete_as_server(core, kind, &place, None, Some(event.uid())).await?;
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ mod tests {
         ];
         let names: Vec<_> = over(all, now)
             .iter()
-            .map(|event| event.name.name.clone())
+            .map(|event| event.name().name.clone())
             .collect();
         assert_eq!(names, ["old".into()]);
     }
@@ -128,7 +128,7 @@ mod tests {
         all.push(event("first", "2026-01-01T00:10:00Z"));
         let gone = over(all.clone(), now);
         assert_eq!(
-            (gone.len(), &*gone[0].name.name),
+            (gone.len(), &*gone[0].name().name),
             (MOST + 2 - STAY, "first")
         );
         all.truncate(MOST);

@@ -26,7 +26,7 @@ const SERVICE_ADDRESS: &str = "10.96.0.1";
 
 /// The namespace whose furniture a write was about.
 pub(crate) fn concerned(written: &Written) -> Option<Place> {
-    let (collection_name, name) = (&written.collection, &written.object.name);
+    let (collection_name, name) = (&written.collection, written.object.name());
     if *collection_name == namespaces() {
         let fresh = written.previous.is_none() && !written.deleted;
         return fresh.then(|| (Arc::clone(collection_name), name.clone()));
@@ -64,7 +64,7 @@ pub(crate) async fn announce(core: &Core, identity: &Identity) -> Result<()> {
     }
     for namespace in core.cache.shelf(&namespaces()).now("", 0).objects {
         if !namespace.head.deleting {
-            furnish(core, &namespace.name.name).await?;
+            furnish(core, &namespace.name().name).await?;
         }
     }
     Ok(())

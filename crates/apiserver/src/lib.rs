@@ -42,6 +42,7 @@ pub mod store;
 mod table;
 #[cfg(test)]
 mod tables;
+mod uid;
 mod watch;
 
 pub use access::{

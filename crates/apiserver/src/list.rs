@@ -115,7 +115,7 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
     let version = snapshot.version;
     let mut objects = snapshot.objects;
     if let Some(after) = &after {
-        objects.drain(..objects.partition_point(|object| object.name <= *after));
+        objects.drain(..objects.partition_point(|object| object.name() <= after));
     }
     if !query.selector.is_empty() {
         objects.retain(|object| query.selector.matches(object));
@@ -132,7 +132,7 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
         page.resume = page
             .objects
             .last()
-            .map(|last| Token::write(version.try_into().unwrap_or(i64::MAX), &last.name));
+            .map(|last| Token::write(version.try_into().unwrap_or(i64::MAX), last.name()));
         page.remaining = query.selector.is_empty().then_some(remaining);
     }
     Ok(page)

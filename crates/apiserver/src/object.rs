@@ -11,11 +11,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use choreo_packed::{Packed, shared};
+use choreo_packed::{Packed, shared, shared_list};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::status::{Failure, Result};
+use crate::{
+    status::{Failure, Result},
+    uid::Uid,
+};
 
 /// What comes behind the version of an object as it is serialised here.
 const END: &[u8] = b"\"}}";
@@ -36,20 +39,26 @@ impl Name {
     }
 }
 
-/// What is read of an object without parsing it whole each time.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Head {
-    pub(crate) uid: Arc<str>,
-    pub(crate) labels: Labels,
-    /// UIDs of the owners.
-    pub(crate) owners: Box<[Arc<str>]>,
-    pub(crate) deleting: bool,
-    pub(crate) finalizers: Box<[Arc<str>]>,
+/// Which object it is, whatever its version.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) name: Name,
+    pub(crate) uid: Uid,
 }
 
-/// Labels as texts `key=value`, which objects share.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Labels(Box<[Arc<str>]>);
+/// What is read of an object without parsing it whole each time.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) labels: Labels,
+    /// UIDs of the owners.
+    pub(crate) owners: Arc<[Uid]>,
+    pub(crate) deleting: bool,
+    pub(crate) finalizers: Arc<[Arc<str>]>,
+}
+
+/// Labels as texts `key=value`, which objects share, and share all together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Labels(Arc<[Arc<str>]>);
 
 impl Labels {
     /// The value of a label.
@@ -66,11 +75,11 @@ impl Labels {
 /// An object at one version.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    pub(crate) name: Name,
+    identity: Arc<Identity>,
     pub(crate) version: u64,
     pub(crate) head: Head,
     api_version: Arc<str>,
-    text: Arc<Packed>,
+    text: Packed,
     /// Whether the text ends where the version belongs.
     open: bool,
     /// The tree, of objects that are read with every request.
@@ -89,13 +98,26 @@ impl Stored {
         Ok(Self {
             version,
             api_version: shared(&whole.api_version),
-            text: Arc::new(Packed::new(&kind, open.unwrap_or(json))),
+            text: Packed::new(&kind, open.unwrap_or(json)),
             open: open.is_some(),
-            name: whole.metadata.place(),
+            identity: Arc::new(whole.metadata.identity()),
             head: whole.metadata.head(),
             tree: OnceLock::new(),
             fits: AtomicU64::new(0),
         })
+    }
+
+    /// Where it is within its kind.
+    pub(crate) fn name(&self) -> &Name {
+        &self.identity.name
+    }
+
+    pub(crate) fn uid(&self) -> &Uid {
+        &self.identity.uid
+    }
+
+    pub(crate) fn identity(&self) -> &Arc<Identity> {
+        &self.identity
     }
 
     /// The object as JSON.
@@ -115,7 +137,7 @@ impl Stored {
 
     /// How much memory it takes, about.
     pub(crate) fn weight(&self) -> usize {
-        const REST: usize = 640;
+        const REST: usize = 448;
         self.text.size() + REST
     }
 
@@ -204,29 +226,27 @@ struct Owner<'a> {
 }
 
 impl Metadata<'_> {
-    fn place(&self) -> Name {
-        Name {
-            namespace: shared(&self.namespace),
-            name: self.name.as_ref().into(),
+    fn identity(&self) -> Identity {
+        Identity {
+            name: Name {
+                namespace: shared(&self.namespace),
+                name: self.name.as_ref().into(),
+            },
+            uid: Uid::new(&self.uid),
         }
     }
 
     fn head(&self) -> Head {
         let labels = self.labels.iter().flatten();
+        let labels: Vec<String> = labels
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let owners = self.owner_references.iter();
         Head {
-            uid: shared(&self.uid),
-            labels: Labels(
-                labels
-                    .map(|(key, value)| shared(&format!("{key}={value}")))
-                    .collect(),
-            ),
-            owners: self
-                .owner_references
-                .iter()
-                .map(|owner| shared(&owner.uid))
-                .collect(),
+            labels: Labels(shared_list(labels.iter().map(String::as_str))),
+            owners: owners.map(|owner| Uid::new(&owner.uid)).collect(),
             deleting: self.deletion_timestamp.is_some(),
-            finalizers: self.finalizers.iter().map(|one| shared(one)).collect(),
+            finalizers: shared_list(self.finalizers.iter().map(AsRef::as_ref)),
         }
     }
 }
@@ -235,11 +255,11 @@ impl Metadata<'_> {
 /// that the writer thread does neither.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    name: Name,
+    identity: Arc<Identity>,
     head: Head,
     api_version: Arc<str>,
     text: Vec<u8>,
-    packed: Arc<Packed>,
+    packed: Packed,
     /// The schema it was written under; 0 if that was none.
     fits: u64,
 }
@@ -273,10 +293,10 @@ impl Draft {
         }
         text.extend_from_slice(b"\"resourceVersion\":\"");
         Ok(Self {
-            name: whole.metadata.place(),
+            identity: Arc::new(whole.metadata.identity()),
             head: whole.metadata.head(),
             api_version: shared(&whole.api_version),
-            packed: Arc::new(Packed::new(&whole.type_(), &text)),
+            packed: Packed::new(&whole.type_(), &text),
             text,
             fits: 0,
         })
@@ -291,17 +311,19 @@ impl Draft {
     }
 
     pub(crate) fn name(&self) -> &Name {
-        &self.name
+        &self.identity.name
     }
 
-    /// The object at its version.
-    pub(crate) fn seal(&self, version: u64) -> Stored {
+    /// The object at its version, which takes the place of a previous one.
+    pub(crate) fn seal(&self, version: u64, previous: Option<&Stored>) -> Stored {
+        let known = previous.map(Stored::identity);
+        let known = known.filter(|known| **known == self.identity);
         Stored {
-            name: self.name.clone(),
+            identity: Arc::clone(known.unwrap_or(&self.identity)),
             version,
             head: self.head.clone(),
             api_version: Arc::clone(&self.api_version),
-            text: Arc::clone(&self.packed),
+            text: self.packed.clone(),
             open: true,
             tree: OnceLock::new(),
             fits: AtomicU64::new(self.fits),

@@ -123,8 +123,8 @@ impl Selector {
 impl Field {
     fn plain<'a>(&self, object: &'a Stored) -> Option<&'a str> {
         match self.path.as_str() {
-            "metadata.name" => Some(&object.name.name),
-            "metadata.namespace" => Some(&object.name.namespace),
+            "metadata.name" => Some(&object.name().name),
+            "metadata.namespace" => Some(&object.name().namespace),
             _ => None,
         }
     }

@@ -229,7 +229,7 @@ impl Watcher {
     /// What an event is for those who see only what is selected.
     fn kind_of(&self, event: &Event) -> Option<Kind> {
         let inside = |object: &Stored| {
-            (self.namespace.is_empty() || object.name.namespace == self.namespace)
+            (self.namespace.is_empty() || object.name().namespace == self.namespace)
                 && self.selector.matches(object)
         };
         let before = event.previous.as_ref().is_some_and(|object| inside(object));
@@ -281,7 +281,7 @@ fn line(value: &Value) -> Bytes {
 /// An object's state under a later version: how leaving a selection is told.
 fn at_version(object: &Stored, version: u64) -> Result<Stored> {
     let tree = object.value()?;
-    Ok(crate::object::Draft::new(&tree)?.seal(version))
+    Ok(crate::object::Draft::new(&tree)?.seal(version, None))
 }
 
 #[cfg(test)]

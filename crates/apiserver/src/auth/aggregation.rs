@@ -45,7 +45,7 @@ pub(crate) async fn aggregate(core: &Core, role: &Stored) -> Result<bool> {
     };
     let wanted = json!({
         "apiVersion": format!("{}/v1", rbac::GROUP), "kind": "ClusterRole",
-        "metadata": {"name": &*role.name.name}, "rules": rules,
+        "metadata": {"name": &*role.name().name}, "rules": rules,
     });
     apply_as(core, MANAGER, wanted).await.map(|()| true)
 }
@@ -59,7 +59,7 @@ fn gathered(role: &Stored, all: &[Arc<Stored>]) -> Option<Vec<Value>> {
     for selector in selectors.as_array()?.iter().filter_map(Selector::of_labels) {
         let chosen = all
             .iter()
-            .filter(|other| other.name != role.name && selector.matches(other));
+            .filter(|other| other.name() != role.name() && selector.matches(other));
         for other in chosen {
             add(&mut rules, other);
         }

@@ -97,7 +97,7 @@ fn bound(cache: &Cache, user: &User, bindings: &str, namespace: &str) -> Vec<Gra
 fn grant(cache: &Cache, user: &User, binding: &Arc<Stored>) -> Option<Grant> {
     let tree = binding.kept().ok()?;
     let subjects = tree.get("subjects")?.as_array()?;
-    let namespace = &*binding.name.namespace;
+    let namespace = &*binding.name().namespace;
     let subject = subjects
         .iter()
         .find(|subject| names(subject, user, namespace))?;
@@ -110,7 +110,7 @@ fn grant(cache: &Cache, user: &User, binding: &Arc<Stored>) -> Option<Grant> {
     let why = format!(
         "{} \"{}{home}\" of {} {:?} to {}",
         text(tree, "kind"),
-        binding.name.name,
+        binding.name().name,
         text(reference, "kind"),
         text(reference, "name"),
         described(subject, namespace),

@@ -317,7 +317,7 @@ impl Ask<'_> {
                 self.written(&form, 200, &call, Outcome::Stored(stored))
             }
             Deleted::Gone(stored) => {
-                let status = deleted(&self.kind, &self.path.name, &stored.head.uid);
+                let status = deleted(&self.kind, &self.path.name, &stored.uid().to_string());
                 Ok(warned(answer::json(200, &status), &call))
             }
             Deleted::Waiting(outcome) => self.written(&form, 200, &call, outcome),

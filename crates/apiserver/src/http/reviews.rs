@@ -285,7 +285,7 @@ pub(crate) fn verified(core: &Core, identity: &Identity, token: &str) -> Option<
         .verify(token, Timestamp::now().as_second())?;
     let shelf = core.cache.shelf(&collection("", "serviceaccounts"));
     let account = shelf.get(&Name::new(&claims.namespace, &claims.account))?;
-    let same = *account.head.uid == *claims.uid && !account.head.deleting;
+    let same = *account.uid() == *claims.uid && !account.head.deleting;
     let user = User::account(&claims.namespace, &claims.account, &claims.uid);
     same.then_some((user, claims))
 }

@@ -17,6 +17,7 @@ use crate::{
     registry::Served,
     status::{Failure, Result},
     store::Expect,
+    uid::Uid,
 };
 
 /// Deleted when its dependents that block are gone.
@@ -109,9 +110,9 @@ async fn attempt(call: &mut Call<'_>, options: &DeleteOptions) -> Result<Deleted
 }
 
 fn check(call: &Call<'_>, stored: &Stored, options: &DeleteOptions) -> Result<()> {
-    let version = stored.version.to_string();
+    let (uid, version) = (stored.uid().to_string(), stored.version.to_string());
     for (what, wanted, found) in [
-        ("UID", &options.uid, &*stored.head.uid),
+        ("UID", &options.uid, uid.as_str()),
         ("ResourceVersion", &options.version, version.as_str()),
     ] {
         if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != found) {
@@ -232,8 +233,8 @@ pub(crate) async fn delete_collection(
             core: call.core,
             user: call.user,
             kind: call.kind,
-            namespace: &object.name.namespace,
-            name: &object.name.name,
+            namespace: &object.name().namespace,
+            name: &object.name().name,
             part: Part::Main,
             options: call.options,
             now: call.now,
@@ -286,7 +287,7 @@ pub(crate) async fn delete_as_server(
     kind: &Arc<Served>,
     place: &Place,
     propagation: Option<Propagation>,
-    uid: Option<&str>,
+    uid: Option<&Uid>,
 ) -> Result<()> {
     let options = Options {
         manager: "garbage-collector".into(),
@@ -303,7 +304,7 @@ pub(crate) async fn delete_as_server(
         now: jiff::Timestamp::now(),
         warnings: Vec::new(),
     };
-    let uid = uid.map(str::to_owned);
+    let uid = uid.map(Uid::to_string);
     let options = DeleteOptions {
         propagation,
         uid,

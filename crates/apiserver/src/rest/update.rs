@@ -252,10 +252,10 @@ fn check_versions(call: &Call<'_>, stored: &Stored, new: &Value) -> Result<()> {
         return Err(Failure::modified(call.kind, call.name));
     }
     let uid = meta_str(new, "uid");
-    if !uid.is_empty() && *uid != *stored.head.uid {
+    if !uid.is_empty() && *stored.uid() != *uid {
         let why = format!(
             "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            stored.head.uid
+            stored.uid()
         );
         return Err(Failure::conflict(call.kind, call.name, &why));
     }

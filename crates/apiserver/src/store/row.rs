@@ -25,8 +25,8 @@ impl<'a> Label<'a> {
     pub(super) fn new(collection: &'a str, object: &'a Stored) -> Self {
         Self {
             collection,
-            namespace: &object.name.namespace,
-            name: &object.name.name,
+            namespace: &object.name().namespace,
+            name: &object.name().name,
             version: object.version,
         }
     }

@@ -334,7 +334,8 @@ impl<'a> Pending<'a> {
         let (collection, name) = (&change.collection, change.draft.name());
         // A group is small, and mostly about different objects.
         let mut earlier = self.written.iter().rev();
-        let earlier = earlier.find(|one| one.object.name == *name && one.collection == *collection);
+        let earlier =
+            earlier.find(|one| one.object.name() == name && one.collection == *collection);
         let current = match earlier {
             Some(one) => (!one.deleted).then(|| Arc::clone(&one.object)),
             None => self.publish.current(collection, name),
@@ -350,7 +351,7 @@ impl<'a> Pending<'a> {
     fn next(&self, change: &Change, previous: Option<Arc<Stored>>) -> Written {
         Written {
             collection: Arc::clone(&change.collection),
-            object: Arc::new(change.draft.seal(self.version + 1)),
+            object: Arc::new(change.draft.seal(self.version + 1, previous.as_deref())),
             previous,
             deleted: change.delete,
         }
