@@ -128,7 +128,31 @@ impl Index {
 
     /// Remembers that a live object was written; returns whether anything came of it.
     pub(crate) fn wrote(&mut self, written: Written, now: Timestamp) -> bool {
+        self.adopt(&written.key);
         self.placements.note(written, now)
+    }
+
+    /// Lets a live object that a watch has brought before its write was answered go by the key that what
+    /// renders it has, so that there is one copy.
+    fn adopt(&mut self, key: &LiveKey) {
+        let Some((known, _)) = self
+            .live
+            .get_key_value(key)
+            .filter(|(known, _)| !known.is(key))
+        else {
+            return;
+        };
+        let known = known.clone();
+        if let Some(live) = self.live.remove(&known) {
+            if let Some(keys) = self.live_of.get_mut(&live.release) {
+                keys.replace(key.clone());
+            }
+            let live = Live {
+                key: key.clone(),
+                ..live
+            };
+            self.live.insert(key.clone(), live);
+        }
     }
 
     /// Remembers that writing for `key` failed.

@@ -57,6 +57,11 @@ impl LiveKey {
         }))
     }
 
+    /// Whether they are one copy.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What `object` is called on the plane `home`.
     pub fn of(home: usize, object: &Value) -> Self {
         let text = |pointer: &str| {

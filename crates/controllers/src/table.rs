@@ -13,7 +13,7 @@ use choreo_packed::Packed;
 use crate::key::Key;
 
 /// How many objects of a kind are kept unpacked.
-pub(crate) const OPEN: usize = 512;
+pub(crate) const OPEN: usize = 128;
 
 /// What an object is called.
 pub(crate) fn key_of<T: Spec>(object: &Object<T>) -> Key {
