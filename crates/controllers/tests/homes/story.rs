@@ -29,6 +29,25 @@ metadata: { name: try, namespace: default }
 spec: { projectName: shop, from: development, components: [{ name: web, image: 'web:try' }] }
 ";
 
+/// Another line of a component, beside its main line.
+const TRACK: &str = "
+apiVersion: openchoreo.dev/v1alpha1
+kind: DeploymentTrack
+metadata: { name: web--next, namespace: default }
+spec:
+  owner: { projectName: shop, componentName: web }
+  apiVersion: v2
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: Workload
+metadata: { name: web--next, namespace: default }
+spec:
+  owner: { projectName: shop, componentName: web, trackName: next }
+  container: { image: 'web:next' }
+  endpoints:
+    http: { type: HTTP, port: 8080, visibility: [external] }
+";
+
 /// Promotions, and what they bring on.
 const FIRST: (&str, &[&str]) = ("first", &["api", "web"]);
 const SECOND: (&str, &[&str]) = ("second", &["web"]);
@@ -83,6 +102,7 @@ pub(crate) fn story() -> Vec<Step> {
         run("all of it runs"),
     ];
     steps.extend(promotions());
+    steps.extend(lines());
     steps.extend(configuration());
     steps.extend(limits());
     steps.extend(mistakes());
@@ -115,6 +135,22 @@ fn promotions() -> Vec<Step> {
         apply("a preview", documents(PREVIEW)),
         run("the preview runs"),
         delete("PreviewEnvironment", "try"),
+    ]
+}
+
+/// A track goes on past the same brakes, beside the main line, and away.
+fn lines() -> Vec<Step> {
+    vec![
+        apply("a track", documents(TRACK)),
+        run("the track runs"),
+        answer("a promotion of the track is asked for", |now| {
+            of_track(now, None)
+        }),
+        answer("it is approved", |now| {
+            of_track(now, Some(("bob", "approve")))
+        }),
+        run("the track runs in staging"),
+        delete("DeploymentTrack", "web--next"),
     ]
 }
 
@@ -222,6 +258,16 @@ fn workload(component: &str, image: &str) -> Value {
     changed("Workload", component, |workload| {
         workload["spec"]["container"]["image"] = json!(image);
     })
+}
+
+/// The same of the track.
+fn of_track(now: &Objects, word: Option<(&str, &str)>) -> Vec<Value> {
+    let mut asked = promotion(now, ("third", &[]), word);
+    let spec = &mut asked[0]["spec"];
+    spec["owner"] = json!({ "projectName": "shop", "componentName": "web", "trackName": "next" });
+    let binding = &now["ReleaseBinding default/web--next-development"];
+    spec["releases"] = json!({ "web": binding["status"]["release"] });
+    asked
 }
 
 /// A promotion of what runs in development, as ann asked for it; with a word on the plan there is.
