@@ -35,6 +35,12 @@ fn a_component_says_what_it_lacks() {
              deployment workloads",
         ],
     );
+    let mut manual = World::new(&shop().replace("autoDeploy: true", "autoDeploy: false"));
+    assert!(manual.status("Component", "web")[0].starts_with("Ready True Reconciled"));
+}
+
+#[test]
+fn a_component_says_what_its_traits_lack() {
     check(
         &shop().replace(
             "autoDeploy: true",
@@ -64,8 +70,6 @@ fn a_component_says_what_it_lacks() {
         untold.status("Component", "web"),
         ["Ready False TraitNotFound: ClusterTrait \"observability-alert-rule\" not found"]
     );
-    let mut manual = World::new(&shop().replace("autoDeploy: true", "autoDeploy: false"));
-    assert!(manual.status("Component", "web")[0].starts_with("Ready True Reconciled"));
 }
 
 #[test]
