@@ -5,6 +5,7 @@ mod author;
 mod automatic;
 mod component;
 mod component_binding;
+mod component_input;
 mod consumed;
 mod environment;
 mod events;
