@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use choreo_compiler::{groups::secret_keys, release};
 use choreo_model::api::ApiSpec;
-use choreo_model::application::{ComponentSpec, WorkloadSpec};
+use choreo_model::application::{ComponentSpec, TraitInstance, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
 use choreo_model::external::ExternalConnectionSpec;
@@ -95,14 +95,7 @@ pub(crate) fn of_component(component: &Component) -> Vec<Group> {
         type_.namespace(namespace),
         type_.type_name(),
     );
-    let traits = spec.traits.iter().map(|one| {
-        let reference = &one.reference;
-        place(
-            reference.kind.as_str(),
-            reference.namespace(namespace),
-            &reference.name,
-        )
-    });
+    let traits = of_traits(namespace, &spec.traits);
     let workflow = spec.workflow.iter().map(|one| {
         let reference = &one.reference;
         place(
@@ -117,16 +110,21 @@ pub(crate) fn of_component(component: &Component) -> Vec<Group> {
     groups::<ComponentSpec>(traits.chain(workflow).chain(secrets).chain([type_]))
 }
 
-pub(crate) fn of_api(api: &Api) -> Vec<Group> {
-    let (namespace, spec) = (api.namespace(), &api.spec);
-    let traits = spec.traits.iter().map(|one| {
+/// The traits that are named by those that have them in `namespace`.
+fn of_traits(namespace: &str, traits: &[TraitInstance]) -> impl Iterator<Item = String> {
+    traits.iter().map(move |one| {
         let reference = &one.reference;
         place(
             reference.kind.as_str(),
             reference.namespace(namespace),
             &reference.name,
         )
-    });
+    })
+}
+
+pub(crate) fn of_api(api: &Api) -> Vec<Group> {
+    let (namespace, spec) = (api.namespace(), &api.spec);
+    let traits = of_traits(namespace, &spec.traits);
     groups::<ApiSpec>(traits.chain(secrets(namespace, spec.given())))
 }
 
