@@ -30,9 +30,8 @@ const PREFIX: &str = "node.choreo.dev/";
 /// Different things that are told of one pod.
 const MOST: usize = 64;
 
-/// Tells what the machine refuses, until it is gone.
-///
-/// What gateways that lead out refuse comes from `gateways`.
+/// Tells what the machine refuses, until it is gone. What gateways that lead out refuse comes from `gateways`,
+/// of which there may be none.
 pub async fn tell(
     mut events: Receiver<Event>,
     mut gateways: Receiver<Vec<Refused>>,
@@ -41,10 +40,17 @@ pub async fn tell(
     executor: Executor,
 ) {
     let mut told = Told::default();
+    let mut led = true;
     loop {
         let heard = tokio::select! {
             event = events.recv() => event,
-            refused = gateways.recv() => refused.map(Event::Refused),
+            refused = gateways.recv(), if led => match refused {
+                Err(RecvError::Closed) => {
+                    led = false;
+                    continue;
+                }
+                refused => refused.map(Event::Refused),
+            },
         };
         let refused = match heard {
             Ok(Event::Refused(refused)) => refused,
