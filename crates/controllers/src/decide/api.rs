@@ -89,7 +89,10 @@ fn offered(
         api.spec.environments.iter().map(String::as_str).collect();
     if environments.is_empty() {
         let deployed = bindings.values().flatten();
-        let deployed = deployed.filter(|binding| binding.spec.state == BindingState::Active);
+        // A binding that waits for its first release deploys nothing.
+        let deployed = deployed.filter(|binding| {
+            binding.spec.state == BindingState::Active && binding.status.release.is_some()
+        });
         environments.extend(deployed.map(|binding| binding.spec.environment.as_str()));
     }
     let place = |name| Place {

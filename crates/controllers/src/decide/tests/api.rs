@@ -106,6 +106,23 @@ fn an_api_says_what_it_lacks() {
 }
 
 #[test]
+fn an_environment_that_waits_for_its_first_release_is_none_of_an_api() {
+    let binding = "
+---
+apiVersion: openchoreo.dev/v1alpha1
+kind: ReleaseBinding
+metadata: { name: web-staging, namespace: default }
+spec: { owner: { projectName: shop, componentName: web }, environment: staging }
+";
+    let mut world = deployed(&format!("{API}{binding}"));
+    world.live(&[("API", "orders")]);
+    let status = &world.stored[&Key::new("API", "default", "orders")]["status"];
+    let environments = status["environments"].as_array().unwrap();
+    let names: Vec<&Value> = environments.iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["development"]);
+}
+
+#[test]
 fn of_two_apis_with_one_path_the_older_keeps_it() {
     let younger = API.replace("name: orders,", "name: zeroes,");
     check(
