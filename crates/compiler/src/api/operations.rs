@@ -27,29 +27,21 @@ pub(super) fn enforce(
     }
     let object = format!("API/{}", api.name());
     for target in &snapshot.targets {
-        match rules(snapshot, target) {
-            Ok(rules) => {
-                for route in routes(drafts, target.name) {
-                    if let Err(message) = restrict(drafts, &route, &rules) {
-                        let field = "spec.operations";
-                        bench.note(Diagnostic::error(
-                            Code::Validation,
-                            &*object,
-                            field,
-                            message,
-                        ));
-                    }
-                }
-            }
-            Err(message) => {
-                let field = "spec.operations";
-                bench.note(Diagnostic::error(
-                    Code::Validation,
-                    &*object,
-                    field,
-                    message,
-                ));
-            }
+        let messages = match rules(snapshot, target) {
+            Ok(rules) => routes(drafts, target.name)
+                .iter()
+                .filter_map(|route| restrict(drafts, route, &rules).err())
+                .collect(),
+            Err(message) => vec![message],
+        };
+        for message in messages {
+            let field = "spec.operations";
+            bench.note(Diagnostic::error(
+                Code::Validation,
+                &*object,
+                field,
+                message,
+            ));
         }
     }
 }
