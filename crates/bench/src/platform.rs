@@ -94,11 +94,7 @@ fn up(settings: &Settings) -> Result<Vec<Figure>, Trouble> {
             megabytes(with_sample.platform.anonymous),
             "MB",
         ),
-        Figure::new(
-            "memory-of-a-container-anonymous",
-            megabytes(with_sample.holder),
-            "MB",
-        ),
+        Figure::new("memory-of-a-container", megabytes(with_sample.holder), "MB"),
         Figure::new("size-of-program", megabytes(size), "MB"),
     ])
 }
@@ -167,13 +163,14 @@ impl Bench {
         let platform = Platform::new(&self.launcher, &folder.path().join("data"))?;
         let pid = Platform::ready(platform.start(&[&self.sample])?)?;
         thread::sleep(SETTLE);
-        let holders = process::with_arguments("node-container", folder.path())
+        let holders = process::named("node-container", folder.path())
             .map_err(Trouble::io("looking for processes"))?;
         let memory = WithSample {
             platform: process::memory(pid).map_err(Trouble::io("reading memory"))?,
             holder: holders
                 .into_iter()
-                .filter_map(|pid| Some(process::memory(pid).ok()?.anonymous))
+                .filter_map(|pid| process::memory(pid).ok())
+                .map(|memory| memory.proportional + memory.tables)
                 .max()
                 .unwrap_or_default(),
         };

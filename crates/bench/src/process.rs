@@ -15,22 +15,32 @@ const TICK: Duration = Duration::from_millis(10);
 pub(crate) struct Memory {
     /// Everything resident, pages of the program's file included.
     pub(crate) resident: u64,
-    /// What no other process shares and no file backs.
+    /// What no file backs, whoever shares it.
     pub(crate) anonymous: u64,
+    /// Everything resident, where a page that several processes share counts to each of them by its
+    /// part.
+    pub(crate) proportional: u64,
+    /// What the kernel keeps to find the pages.
+    pub(crate) tables: u64,
 }
 
 /// The memory of a process.
 pub(crate) fn memory(pid: u32) -> io::Result<Memory> {
-    let path = format!("/proc/{pid}/smaps_rollup");
-    let text = fs::read_to_string(&path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))?;
+    let read = |name: &str| {
+        let path = format!("/proc/{pid}/{name}");
+        fs::read_to_string(&path)
+            .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+    };
+    let (pages, status) = (read("smaps_rollup")?, read("status")?);
     Ok(Memory {
-        resident: field(&text, "Rss"),
-        anonymous: field(&text, "Anonymous"),
+        resident: field(&pages, "Rss"),
+        anonymous: field(&pages, "Anonymous"),
+        proportional: field(&pages, "Pss"),
+        tables: field(&status, "VmPTE"),
     })
 }
 
-/// A field of `smaps_rollup`, which counts in units of 1024 bytes.
+/// A field of a file that counts in units of 1024 bytes.
 fn field(text: &str, name: &str) -> u64 {
     text.lines()
         .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -55,19 +65,20 @@ fn ticks(text: &str) -> u32 {
     fields.filter_map(|field| field.parse::<u32>().ok()).sum()
 }
 
-/// The processes whose arguments contain a word and name something in a folder.
-pub(crate) fn with_arguments(word: &str, folder: &Path) -> io::Result<Vec<u32>> {
+/// The processes of a name (`comm`) whose arguments name something in a folder.
+pub(crate) fn named(name: &str, folder: &Path) -> io::Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let path = entry?.path();
         if let Some(pid) = pid_of(&path) {
             // A process may end while it is looked at.
+            let is_named =
+                fs::read_to_string(path.join("comm")).is_ok_and(|its| its.trim() == name);
             let arguments = fs::read(path.join("cmdline")).unwrap_or_default();
             let mut arguments = arguments.split(|byte| *byte == 0);
-            let is_word = arguments.any(|one| one == word.as_bytes());
             let names_folder =
                 arguments.any(|one| one.starts_with(folder.as_os_str().as_encoded_bytes()));
-            if is_word && names_folder {
+            if is_named && names_folder {
                 found.push(pid);
             }
         }
@@ -134,5 +145,7 @@ mod tests {
     fn this_process_has_memory() {
         let memory = memory(std::process::id()).unwrap();
         assert!(memory.resident > memory.anonymous && memory.anonymous > 0);
+        assert!(memory.resident >= memory.proportional && memory.proportional > 0);
+        assert!(memory.tables > 0);
     }
 }

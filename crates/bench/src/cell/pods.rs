@@ -65,12 +65,7 @@ pub(super) async fn at_once(home: &Home, count: usize) -> Result<Vec<Figure>, Tr
     .await?;
     let started = began.elapsed();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let holders = process::with_arguments("node-container", home.folder.path())
-        .map_err(Trouble::io("looking for processes"))?;
-    let each = holders
-        .into_iter()
-        .filter_map(|pid| Some(megabytes(process::memory(pid).ok()?.anonymous)));
-    let each = median(each.collect()).unwrap_or_default();
+    let each = memory_of_holders(home)?;
     let began = Instant::now();
     delete(&deployments, name).await?;
     wait(&deployments, name, is_gone).await?;
@@ -87,6 +82,23 @@ pub(super) async fn at_once(home: &Home, count: usize) -> Result<Vec<Figure>, Tr
         ),
         Figure::new("memory-per-pod", each, "MB").at_most(1.5),
     ])
+}
+
+/// What the process takes that holds a container, the median of all.
+fn memory_of_holders(home: &Home) -> Result<f64, Trouble> {
+    let holders = process::named("node-container", home.folder.path())
+        .map_err(Trouble::io("looking for processes"))?;
+    // One may end while it is looked at.
+    let each = holders.into_iter().filter_map(|pid| {
+        let memory = process::memory(pid).ok()?;
+        Some(megabytes(memory.proportional + memory.tables))
+    });
+    median(each.collect()).ok_or_else(|| {
+        Trouble::Output(
+            "the machine".to_owned(),
+            "no process holds a container".to_owned(),
+        )
+    })
 }
 
 async fn none_left(pods: &Api<Pod>, app: &str) -> Result<bool, Trouble> {

@@ -11,16 +11,16 @@ use nix::{
 };
 
 /// The most descriptors that come with one message.
-const MOST: usize = 2;
+const MOST: usize = 3;
 
-/// Sends one byte, and descriptors with it.
-pub(super) fn send(socket: impl AsFd, byte: u8, with: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Sends bytes, as few as are taken at once, and descriptors with them.
+pub(super) fn send(socket: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::Result<()> {
     let numbers: Vec<RawFd> = with.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&numbers)];
-    let payload = [byte];
-    let payload = [IoSlice::new(&payload)];
+    let rights = if with.is_empty() { &[][..] } else { &rights };
+    let payload = [IoSlice::new(bytes)];
     let flags = MsgFlags::MSG_NOSIGNAL;
-    sendmsg::<()>(socket.as_fd().as_raw_fd(), &payload, &rights, flags, None)?;
+    sendmsg::<()>(socket.as_fd().as_raw_fd(), &payload, rights, flags, None)?;
     Ok(())
 }
 
@@ -64,7 +64,7 @@ mod tests {
         let (mut ours, theirs) = UnixStream::pair().unwrap();
         let (mut reader, writer) = io::pipe().unwrap();
         ours.write_all(b"T").unwrap();
-        send(&ours, b'A', &[writer.as_fd()]).unwrap();
+        send(&ours, b"A", &[writer.as_fd()]).unwrap();
         drop((ours, writer));
         let next = || {
             let mut byte = [0];

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{container, helper, linux};
+use super::{helper, linux};
 
 /// Runs one of the machine's hidden subcommands and ends the process, if the arguments name one.
 ///
@@ -17,8 +17,7 @@ pub fn entry() {
     let code = match name.to_str() {
         Some(linux::HELPER) => helper::run(&path),
         Some(helper::PROGRAM) => helper::run_program(&path),
-        Some(container::CONTAINER) => container::run_container(&path),
-        Some(container::EXEC) => container::run_exec(&path),
+        Some(helper::FORK_SERVER) => helper::run_fork_server(),
         _ => return,
     };
     #[expect(clippy::exit, reason = "a re-executed helper is a process of its own")]

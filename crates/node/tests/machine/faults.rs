@@ -1,6 +1,9 @@
 //! Containers that misbehave, and holders that are killed: nobody else notices.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use choreo_node::machine::{ContainerSpec, Machine as _};
 
@@ -29,6 +32,7 @@ impl World {
             self.forks_end_somewhere(&calm).await;
         }
         self.a_killed_holder_takes_its_container_along(&calm).await;
+        self.without_a_fork_server_there_is_another(&calm).await;
         self.machine.remove_container(&calm.id).await.unwrap();
     }
 
@@ -53,7 +57,7 @@ impl World {
 
     async fn a_killed_holder_takes_its_container_along(&mut self, calm: &ContainerSpec) {
         let victim = self.serve(&pod(1, 2), "victim").await;
-        let holder = holder(&victim.id);
+        let holder = holder("victim");
         nix::sys::signal::kill(holder, nix::sys::signal::Signal::SIGKILL).unwrap();
         let exit = self.exit_of(&victim.id).await;
         assert_eq!(exit.code, 137);
@@ -65,15 +69,47 @@ impl World {
         self.machine.remove_container(&again.id).await.unwrap();
         self.answers(calm).await;
     }
+
+    async fn without_a_fork_server_there_is_another(&mut self, calm: &ContainerSpec) {
+        let before = fork_server(&self.folder);
+        nix::sys::signal::kill(before, nix::sys::signal::Signal::SIGKILL).unwrap();
+        // Those that it forked are nobody's but the helper's, and go on.
+        self.answers(calm).await;
+        assert_ne!(fork_server(&self.folder), before);
+        let next = self.serve(&pod(1, 2), "next").await;
+        self.machine.remove_container(&next.id).await.unwrap();
+    }
 }
 
-/// The process that holds a container, by its arguments.
-fn holder(id: &str) -> nix::unistd::Pid {
+/// The process that holds a container which serves a name: the parent of what runs in it.
+fn holder(name: &str) -> nix::unistd::Pid {
     let all = std::fs::read_dir("/proc").unwrap().flatten();
-    let mut numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let found = numbers.find(|number| {
-        let line = std::fs::read_to_string(format!("/proc/{number}/cmdline")).unwrap_or_default();
-        line.contains("node-container") && line.contains(id)
+    let mut processes = all.map(|entry| entry.path());
+    let serves = |line: &str| line.starts_with("/bin/guest\0serve\0") && line.contains(name);
+    let found = processes.find(|process| {
+        serves(&std::fs::read_to_string(process.join("cmdline")).unwrap_or_default())
     });
-    nix::unistd::Pid::from_raw(found.unwrap())
+    let status = std::fs::read_to_string(found.unwrap().join("status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    nix::unistd::Pid::from_raw(parent.unwrap().trim().parse().unwrap())
+}
+
+/// The process that holders are forked from.
+fn fork_server(folder: &Path) -> nix::unistd::Pid {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let found = all.map(|entry| entry.path()).find(|process| {
+        let line = std::fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+        let name = std::fs::read_to_string(process.join("comm")).unwrap_or_default();
+        line.contains("\0node-forks\0")
+            && line.contains(folder.to_str().unwrap())
+            && !name.starts_with("node-container")
+    });
+    let number = found
+        .unwrap()
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .parse();
+    nix::unistd::Pid::from_raw(number.unwrap())
 }

@@ -95,7 +95,7 @@ fn start_on_terminal(command: &Command, job: &Path) -> Result<Pid, String> {
     let user = describe(command).map_err(plain)?.user().uid();
     let pid = launch(command, job, builder)?;
     let terminal = console.terminal(user).map_err(plain)?;
-    descriptors::send(io::stdin(), HANDED_OVER, &[terminal.as_fd()]).map_err(plain)?;
+    descriptors::send(io::stdin(), &[HANDED_OVER], &[terminal.as_fd()]).map_err(plain)?;
     Ok(pid)
 }
 

@@ -1,7 +1,7 @@
-//! The processes that hold containers: one per container, with a single thread, re-executed from this
-//! program, because the container runtime may not share a process with anything else.
+//! The processes that hold containers: one per container, with a single thread, because the container
+//! runtime may not share a process with anything else.
 //!
-//! The helper writes a job to a file and starts the holder with its path. The holder tells the helper
+//! The helper writes a job to a file and has the holder forked with its path. The holder tells the helper
 //! on its standard output, one JSON line each, that the container runs and how it ended; the helper
 //! tells the holder on its standard input, a socket, how to end it and who listens to it, and gets
 //! the container's input there.
@@ -19,6 +19,7 @@ mod supervise;
 mod terminal;
 
 use std::{
+    ffi::CStr,
     fs, io,
     os::fd::AsFd,
     path::{Path, PathBuf},
@@ -28,16 +29,10 @@ use std::{
 use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 
-pub(super) use exec::run as run_exec;
 pub(super) use rootfs::rehearse;
-pub(super) use run::run as run_container;
 
 use super::{ContainerSpec, Exit, Mount, cgroup::Cgroups};
 
-/// Argument that makes this program hold a container.
-pub(super) const CONTAINER: &str = "node-container";
-/// Argument that makes this program run a command in a container.
-pub(super) const EXEC: &str = "node-exec";
 /// Byte on standard input: ask the container to end.
 pub(super) const TERMINATE: u8 = b'T';
 /// Byte on standard input: end the container.
@@ -74,6 +69,48 @@ pub(super) enum Report {
     Running { pid: i32 },
     /// It ended, or could not start.
     Ended(Exit),
+}
+
+/// What a process does that is started for a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Holds a container, that of the [`Job`] in its file.
+    Hold,
+    /// Runs a command in a container, that of the [`Command`] in its file.
+    Exec,
+}
+
+impl Task {
+    const ALL: [Self; 2] = [Self::Hold, Self::Exec];
+
+    /// The letter that stands for it in requests.
+    pub(super) fn letter(self) -> u8 {
+        match self {
+            Self::Hold => b'H',
+            Self::Exec => b'E',
+        }
+    }
+
+    /// The task that a letter stands for.
+    pub(super) fn of(letter: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.letter() == letter)
+    }
+
+    /// What lists of processes call whoever does it, at most 15 bytes.
+    pub(super) fn name(self) -> &'static CStr {
+        match self {
+            Self::Hold => c"node-container",
+            Self::Exec => c"node-exec",
+        }
+    }
+
+    /// Does what is written in a file; returns the exit code of this process, which it is all about.
+    pub(super) fn run(self, job: &Path) -> i32 {
+        match self {
+            Self::Hold => run::run(job),
+            Self::Exec => exec::run(job),
+        }
+    }
 }
 
 /// Everything needed to run a command in a container.

@@ -54,7 +54,7 @@ fn hold(job: &Job) -> Result<Exit, String> {
         start_on_pipes(job)?
     };
     if let Some(input) = streams.input {
-        descriptors::send(io::stdin(), HANDED_OVER, &[input.as_fd()]).map_err(plain)?;
+        descriptors::send(io::stdin(), &[HANDED_OVER], &[input.as_fd()]).map_err(plain)?;
     }
     tell(&Report::Running { pid: pid.as_raw() }).map_err(plain)?;
     let stop = Signal::try_from(job.spec.stop_signal).unwrap_or(Signal::SIGTERM);

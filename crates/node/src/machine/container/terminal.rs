@@ -92,7 +92,7 @@ mod tests {
         std::os::unix::fs::symlink(console.path(), &short).unwrap();
         let socket = UnixStream::connect(&short).unwrap();
         let (reader, _writer) = io::pipe().unwrap();
-        descriptors::send(&socket, b'/', &[reader.as_fd()]).unwrap();
+        descriptors::send(&socket, b"/", &[reader.as_fd()]).unwrap();
         console.receive().unwrap();
         assert!(!deep.join("console").exists());
     }

@@ -1,20 +1,25 @@
 //! Commands in containers: run to their end, or talked to; and talking to what a container runs.
 
-use std::{fs, io, path::PathBuf, process::Stdio, sync::atomic::Ordering, time::Duration};
+use std::{
+    fs, io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::PathBuf,
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::{
-    containers::{Containers, holder, receiver, write_job},
-    reaper::pid_of,
+    containers::{Containers, receiver, write_job},
     serve::Context,
     sessions::Sessions,
-    streams::{Handover, Streams},
+    streams::{Handover, Streams, nothing},
 };
 use crate::machine::{
     Error, ExecOutcome, Result,
-    container::{Command, EXEC, Manner, Outcome},
+    container::{Command, Manner, Outcome, Task},
 };
 
 /// How much longer than its command a command's process may take.
@@ -96,21 +101,19 @@ impl Containers {
     async fn spawn_command(&self, command: &Command, stdin: bool) -> io::Result<u64> {
         self.sessions.check()?;
         let file = self.written(command)?;
-        let mut process = holder(EXEC, &file);
-        let mut spawn = |[stdin, stdout, stderr]: [Stdio; 3]| {
-            process.stdin(stdin).stdout(stdout).stderr(stderr);
-            self.context.reaper.spawn(&mut process)
+        // Takes their ends: only without our copies of them their end is seen.
+        let spawn = |theirs: [OwnedFd; 3]| {
+            let streams = theirs.each_ref().map(OwnedFd::as_fd);
+            self.fork_server.spawn(Task::Exec, &file, streams)
         };
         if command.manner == Manner::Terminal {
             let (handover, theirs) = Handover::new()?;
-            let (_child, ended) = spawn(theirs)?;
-            // Only without our copies of its ends is its end seen.
-            drop(process);
+            let (_, ended) = spawn(theirs)?;
             let streams = handover.streams(stdin).await?;
             return Ok(self.sessions.open(streams, Some(ended)));
         }
         let (streams, theirs) = Streams::pipes(stdin)?;
-        let (_child, ended) = spawn(theirs)?;
+        let (_, ended) = spawn(theirs)?;
         Ok(self.sessions.open(streams, Some(ended)))
     }
 
@@ -135,14 +138,13 @@ impl Containers {
     async fn run_command(&self, command: &Command) -> io::Result<Outcome> {
         let file = self.written(command)?;
         let (answers, writer) = io::pipe()?;
-        let mut process = holder(EXEC, &file);
-        process.stdin(Stdio::null()).stdout(writer);
-        let spawned = self.context.reaper.spawn(&mut process);
-        drop(process);
-        let (child, ended) = spawned?;
+        let (nothing, errors) = (nothing()?, io::stderr());
+        let streams = [nothing.as_fd(), writer.as_fd(), errors.as_fd()];
+        let (pid, ended) = self.fork_server.spawn(Task::Exec, &file, streams)?;
+        drop(writer);
         let guard = KillOnDrop {
             context: &self.context,
-            pid: pid_of(&child),
+            pid,
         };
         let mut answer = Vec::new();
         receiver(answers)?

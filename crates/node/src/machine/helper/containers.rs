@@ -4,12 +4,8 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write as _},
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::AsFd as _, unix::net::UnixStream},
     path::{Path, PathBuf},
-    process::Command as ProcessCommand,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
@@ -27,8 +23,8 @@ use tokio::{
 };
 
 use super::{
+    fork_server::ForkServer,
     pods::check_name,
-    reaper::pid_of,
     serve::Context,
     sessions::Sessions,
     streams::{End, Input, Streams, end},
@@ -36,12 +32,10 @@ use super::{
 };
 use crate::machine::{
     ContainerSpec, Error, Event, Exit, PodSandbox, Result, Stdin,
-    container::{ATTACH, CONTAINER, Job, KILL, Report, TERMINATE},
+    container::{ATTACH, Job, KILL, Report, TERMINATE, Task},
     descriptors,
 };
 
-/// The running program, whatever became of its file.
-const SELF: &str = "/proc/self/exe";
 /// How long a killed container may take to be gone.
 const KILLED: Duration = Duration::from_secs(10);
 
@@ -68,11 +62,13 @@ pub(super) struct Containers {
     /// Numbers the files that describe commands.
     pub(super) commands: AtomicU64,
     pub(super) sessions: Sessions,
+    pub(super) fork_server: ForkServer,
 }
 
 impl Containers {
     pub(super) fn new(context: Context) -> Self {
         Self {
+            fork_server: ForkServer::new(context.reaper.clone(), context.layout.folder()),
             context,
             known: Mutex::default(),
             commands: AtomicU64::new(0),
@@ -193,10 +189,10 @@ impl Containers {
         let (reports, writer) = io::pipe()?;
         let (orders, theirs) = UnixStream::pair()?;
         orders.set_nonblocking(true)?;
-        let mut command = holder(CONTAINER, &file);
-        command.stdin(OwnedFd::from(theirs)).stdout(writer);
-        let (child, ended) = self.context.reaper.spawn(&mut command)?;
-        drop(command);
+        let errors = io::stderr();
+        let streams = [theirs.as_fd(), writer.as_fd(), errors.as_fd()];
+        let (holder, ended) = self.fork_server.spawn(Task::Hold, &file, streams)?;
+        drop((theirs, writer));
         let (exit, when_exited) = watch::channel(None);
         let running = Arc::new(Running {
             pod_uid: job.spec.pod_uid.clone(),
@@ -212,7 +208,7 @@ impl Containers {
         let attendant = Attendant {
             context: self.context.clone(),
             id: job.spec.id.clone(),
-            holder: pid_of(&child),
+            holder,
             running,
             started: Some(started),
             exit,
@@ -270,7 +266,7 @@ impl Running {
         let (out, their_out) = io::pipe()?;
         let (err, their_err) = io::pipe()?;
         let theirs = [their_out.as_fd(), their_err.as_fd()];
-        descriptors::send(&self.orders, ATTACH, &theirs)?;
+        descriptors::send(&self.orders, &[ATTACH], &theirs)?;
         Ok(Streams {
             input: if stdin { self.input() } else { Input::Closed },
             out: Some(end(out.into())?),
@@ -370,13 +366,6 @@ impl Attendant {
 
 pub(super) fn receiver(pipe: io::PipeReader) -> io::Result<pipe::Receiver> {
     pipe::Receiver::from_owned_fd(pipe.into())
-}
-
-/// This program again, as a process of its own with something to do.
-pub(super) fn holder(kind: &str, job: &Path) -> ProcessCommand {
-    let mut command = ProcessCommand::new(SELF);
-    command.arg(kind).arg(job).env_clear();
-    command
 }
 
 /// Writes down what such a process is to do.

@@ -7,6 +7,7 @@ mod advice;
 mod bootstrap;
 mod commands;
 mod containers;
+mod fork_server;
 mod health;
 mod identity;
 mod layers;
@@ -27,7 +28,11 @@ use std::path::{Path, PathBuf};
 use super::{Info, Mode};
 
 pub(super) use bootstrap::run;
+pub(super) use fork_server::{FORK_SERVER, run as run_fork_server};
 pub(super) use program::{PROGRAM, run as run_program};
+
+/// The running program, whatever became of its file.
+const SELF: &str = "/proc/self/exe";
 
 /// Where things are inside the data folder.
 #[derive(Debug, Clone)]

@@ -13,11 +13,7 @@ use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    containers::{holder, write_job},
-    pods::check_name,
-    program,
-    reaper::pid_of,
-    serve::Context,
+    SELF, containers::write_job, pods::check_name, program, reaper::pid_of, serve::Context,
 };
 use crate::machine::{Error, Event, Process, Result, network::PROGRAMS_NAME};
 
@@ -125,8 +121,11 @@ fn command(context: &Context, process: &Process) -> io::Result<Command> {
         .create(true)
         .append(true)
         .open(&process.log)?;
-    let mut command = holder(program::PROGRAM, &file);
+    let mut command = Command::new(SELF);
     command
+        .arg(program::PROGRAM)
+        .arg(file)
+        .env_clear()
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log);

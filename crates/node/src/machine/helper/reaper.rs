@@ -38,10 +38,26 @@ impl Reaper {
         &self,
         command: &mut Command,
     ) -> io::Result<(Child, oneshot::Receiver<i32>)> {
+        self.adopt_as(|| command.spawn(), pid_of)
+    }
+
+    /// [`Self::spawn`] for a child that something else starts.
+    pub(super) fn adopt(
+        &self,
+        start: impl FnOnce() -> io::Result<Pid>,
+    ) -> io::Result<(Pid, oneshot::Receiver<i32>)> {
+        self.adopt_as(start, |pid| *pid)
+    }
+
+    fn adopt_as<T>(
+        &self,
+        start: impl FnOnce() -> io::Result<T>,
+        pid_of: impl FnOnce(&T) -> Pid,
+    ) -> io::Result<(T, oneshot::Receiver<i32>)> {
         let (ended, when_ended) = oneshot::channel();
         // Locked over the start, so that the end cannot be seen before it is waited for.
         let mut waiting = self.lock();
-        let child = command.spawn()?;
+        let child = start()?;
         waiting.insert(pid_of(&child).as_raw(), ended);
         Ok((child, when_ended))
     }

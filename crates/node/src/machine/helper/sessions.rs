@@ -350,7 +350,7 @@ mod tests {
         let none = handover.streams(true).await.unwrap();
         assert!(none.terminal.is_none() && none.out.is_some());
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        descriptors::send(&theirs, b'H', &[pair.master.as_fd()]).unwrap();
+        descriptors::send(&theirs, b"H", &[pair.master.as_fd()]).unwrap();
         let (_, mut received) = descriptors::receive(&ours, &mut [0]).unwrap();
         let terminal = end(received.remove(0)).unwrap();
         let streams = Streams {

@@ -1,6 +1,7 @@
 //! Our ends of the streams of what is talked to: pipes, terminals and connections.
 
 use std::{
+    fs::File,
     io,
     net::Ipv4Addr,
     os::{
@@ -8,7 +9,6 @@ use std::{
         unix::net::UnixStream,
     },
     path::PathBuf,
-    process::Stdio,
     sync::Arc,
     time::Duration,
 };
@@ -68,14 +68,14 @@ pub(super) struct Streams {
 
 impl Streams {
     /// Pipes; beside them what the other process gets: input, output, errors.
-    pub(super) fn pipes(stdin: bool) -> io::Result<(Self, [Stdio; 3])> {
+    pub(super) fn pipes(stdin: bool) -> io::Result<(Self, [OwnedFd; 3])> {
         let (out, their_out) = io::pipe()?;
         let (err, their_err) = io::pipe()?;
         let (input, their_input) = if stdin {
             let (theirs, ours) = io::pipe()?;
-            (Input::Pipe(end(ours.into())?), Stdio::from(theirs))
+            (Input::Pipe(end(ours.into())?), theirs.into())
         } else {
-            (Input::Closed, Stdio::null())
+            (Input::Closed, nothing()?)
         };
         let ours = Self {
             input,
@@ -113,15 +113,14 @@ pub(super) struct Handover {
 
 impl Handover {
     /// With what the other process gets: input, output, errors.
-    pub(super) fn new() -> io::Result<(Self, [Stdio; 3])> {
+    pub(super) fn new() -> io::Result<(Self, [OwnedFd; 3])> {
         let (socket, theirs) = UnixStream::pair()?;
         let (err, their_err) = io::pipe()?;
         let ours = Self {
             socket: end(socket.into())?,
             err: end(err.into())?,
         };
-        let theirs = Stdio::from(OwnedFd::from(theirs));
-        Ok((ours, [theirs, Stdio::null(), their_err.into()]))
+        Ok((ours, [theirs.into(), nothing()?, their_err.into()]))
     }
 
     /// The terminal, or why there is none as the only output.
@@ -152,6 +151,12 @@ impl Handover {
             terminal: Some(terminal),
         })
     }
+}
+
+/// What can be read and written without anything coming of it.
+pub(super) fn nothing() -> io::Result<OwnedFd> {
+    let file = File::options().read(true).write(true).open("/dev/null")?;
+    Ok(file.into())
 }
 
 /// Makes a stream of a descriptor.
