@@ -127,10 +127,12 @@ fn not_text(file: &str, error: &FromUtf8Error) -> Failure {
 /// cannot trap the walk; hidden entries are left alone.
 fn walk(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> Result {
     let doing = || failure::io(format!("reading {}", path.display()));
-    if fs::metadata(path).map_err(doing())?.is_file() {
-        if named || is_manifest(path) {
-            files.push(path.to_owned());
-        }
+    let kind = fs::metadata(path).map_err(doing())?.file_type();
+    // What is named is read whatever it is, such as the pipe behind `/dev/stdin`.
+    if named && !kind.is_dir() || kind.is_file() && is_manifest(path) {
+        files.push(path.to_owned());
+    }
+    if !kind.is_dir() {
         return Ok(());
     }
     let mut entries = Vec::new();
@@ -157,6 +159,8 @@ pub(super) fn is_manifest(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Write, os::fd::AsRawFd};
+
     use super::*;
 
     fn problems(text: &str) -> Vec<String> {
@@ -205,6 +209,16 @@ mod tests {
             .map(|document| document.name().to_owned())
             .collect();
         assert_eq!(names, ["first", "second"]);
+    }
+
+    #[test]
+    fn a_pipe_that_is_named_is_read() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let text = b"{apiVersion: v1, kind: ConfigMap, metadata: {name: piped}}";
+        writer.write_all(text).unwrap();
+        drop(writer);
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        assert_eq!(read(&[path.into()]).unwrap()[0].name(), "piped");
     }
 
     #[test]
