@@ -54,9 +54,12 @@ pub(crate) fn label(drafts: &mut [Draft], labels: &Members) {
     }
 }
 
+/// Groups whose objects tell gateways what to do with requests on their way to pods. Pods never see them.
+const GATEWAY_GROUPS: [&str; 2] = ["gateway.networking.k8s.io", "gateway.envoyproxy.io"];
+
 /// Puts a hash of all other data plane objects on the pods of the workload, if it keeps pods
-/// running, so that a change of their configuration replaces them; that of objects called `live` does
-/// not.
+/// running, so that a change of their configuration replaces them; that of objects called `live`, and of
+/// what only gateways read, does not.
 pub(crate) fn hash_pods(drafts: &mut [Draft], workload: WorkloadType, live: &BTreeSet<String>) {
     let kind = match workload {
         WorkloadType::Deployment | WorkloadType::StatefulSet => workload.object_kind(),
@@ -66,7 +69,8 @@ pub(crate) fn hash_pods(drafts: &mut [Draft], workload: WorkloadType, live: &BTr
     let others = drafts
         .iter()
         .filter(|draft| text(&draft.object, &["kind"]) != kind)
-        .filter(|draft| !live.contains(text(&draft.object, &["metadata", "name"])));
+        .filter(|draft| !live.contains(text(&draft.object, &["metadata", "name"])))
+        .filter(|draft| !is_for_gateways(text(&draft.object, &["apiVersion"])));
     let contents: Lines = others.filter_map(content).collect();
     if contents.is_empty() {
         return;
@@ -88,6 +92,11 @@ pub(crate) fn hash_pods(drafts: &mut [Draft], workload: WorkloadType, live: &BTr
             },
         );
     }
+}
+
+fn is_for_gateways(api_version: &str) -> bool {
+    let group = api_version.split_once('/').map(|(group, _)| group);
+    group.is_some_and(|group| GATEWAY_GROUPS.contains(&group))
 }
 
 /// An object without its metadata.
@@ -182,4 +191,49 @@ fn map_field<'v>(object: &'v mut Members, name: &'static str) -> Option<&'v mut 
         *value = empty();
     }
     value.as_object_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use choreo_template::tree;
+
+    /// The hash that pods get beside an object.
+    fn hash_beside(object: Tree) -> String {
+        let draft = |object| Draft {
+            id: String::new(),
+            plane: TargetPlane::DataPlane,
+            object,
+            trail: None,
+        };
+        let workload = tree!({"apiVersion": "apps/v1", "kind": "Deployment"});
+        let service = tree!({"apiVersion": "v1", "kind": "Service", "spec": {"type": "ClusterIP"}});
+        let mut drafts = [workload, service, object].map(draft);
+        hash_pods(&mut drafts, WorkloadType::Deployment, &BTreeSet::new());
+        let path = [
+            "spec",
+            "template",
+            "metadata",
+            "annotations",
+            labels::RESOURCE_HASH,
+        ];
+        text(&drafts[0].object, &path).to_owned()
+    }
+
+    #[test]
+    fn pods_are_replaced_by_what_they_see_and_not_by_what_gateways_do() {
+        let given =
+            |value: &str| tree!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": value}});
+        assert_ne!(hash_beside(given("1")), hash_beside(given("2")));
+        let guarded = |version: &str, limit: i64| tree!({"apiVersion": version, "kind": "BackendTrafficPolicy", "spec": {"limit": limit}});
+        for version in [
+            "gateway.envoyproxy.io/v1alpha1",
+            "gateway.networking.k8s.io/v1",
+        ] {
+            assert_eq!(
+                hash_beside(guarded(version, 1)),
+                hash_beside(guarded(version, 2))
+            );
+        }
+    }
 }
