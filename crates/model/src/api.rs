@@ -224,9 +224,18 @@ pub struct ApiEnvironment {
     pub internal_urls: Option<GatewayUrls>,
 }
 
-/// The client that each of the keys of an environment makes, and the key. A client has one key, so of a consumer
-/// with several the others, which expire, are clients of their own.
-pub fn clients<'k>(keys: &[&'k ApiKey]) -> BTreeMap<String, &'k str> {
+/// A client of a gateway: one key of a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiClient<'k> {
+    /// Whose key it is.
+    pub consumer: &'k str,
+    /// The property of the store's entry that holds the key.
+    pub key: &'k str,
+}
+
+/// The clients that the keys of an environment make, by name. A client has one key, so of a consumer with several the
+/// others, which expire, are clients of their own.
+pub fn clients<'k>(keys: &[&'k ApiKey]) -> BTreeMap<String, ApiClient<'k>> {
     let mut keys = keys.to_vec();
     // What never expires first, then what does last.
     keys.sort_by_key(|key| {
@@ -235,16 +244,18 @@ pub fn clients<'k>(keys: &[&'k ApiKey]) -> BTreeMap<String, &'k str> {
     });
     let mut clients = BTreeMap::new();
     for key in keys {
-        let mut client = key.consumer.clone();
+        let consumer = key.consumer.as_str();
+        let mut client = consumer.to_owned();
         let mut number = 1;
         while clients.contains_key(&client) {
             client = match number {
-                1 => format!("{}.previous", key.consumer),
-                number => format!("{}.previous{number}", key.consumer),
+                1 => format!("{consumer}.previous"),
+                number => format!("{consumer}.previous{number}"),
             };
             number += 1;
         }
-        clients.insert(client, key.name.as_str());
+        let key = key.name.as_str();
+        clients.insert(client, ApiClient { consumer, key });
     }
     clients
 }

@@ -265,7 +265,7 @@ spec:
         .fails(7);
     let second = key(choreo, &["rotate", "--overlap", "1h"]);
     called(choreo, &second, 200).has("consumer=bakery ");
-    called(choreo, &made, 200).has("consumer=bakery.previous ");
+    called(choreo, &made, 200).has("consumer=bakery ");
     // What files say does not touch the keys.
     choreo.apply(api).ok();
     let third = key(choreo, &["rotate"]);

@@ -5,6 +5,12 @@ use crate::finish::text;
 use choreo_model::api::clients;
 use choreo_model::names;
 use choreo_template::{Members, Tree, tree};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// What consumers are called, of whose keys one replaces another; gateways that do not know it call them by the names
+/// of clients.
+const CLIENT_NAMES: &str = "node.choreo.dev/client-names";
 
 /// What asks for keys on every route among `made`, if the API does.
 pub(super) fn objects(maker: &Maker<'_>, made: &[Tree]) -> Vec<Tree> {
@@ -50,12 +56,26 @@ fn kept(maker: &Maker<'_>, secret: &str) -> Tree {
     }
     let (api, environment) = (snapshot.api, snapshot.environment.name());
     let entry = names::api_keys(api.namespace(), api.name(), environment);
-    let data: Tree = clients(&snapshot.keys)
-        .into_iter()
-        .map(|(client, property)| {
-            tree!({"secretKey": client, "remoteRef": {"key": &entry, "property": property}})
+    let clients = clients(&snapshot.keys);
+    let data: Tree = clients
+        .iter()
+        .map(|(client, of)| {
+            tree!({"secretKey": &**client, "remoteRef": {"key": &entry, "property": of.key}})
         })
         .collect();
+    let mut target = tree!({"name": secret, "creationPolicy": "Owner"});
+    let others: BTreeMap<&str, &str> = clients
+        .iter()
+        .filter(|(client, of)| *client != of.consumer)
+        .map(|(client, of)| (client.as_str(), of.consumer))
+        .collect();
+    if !others.is_empty()
+        && let Some(target) = target.as_object_mut()
+    {
+        let names = json!(others).to_string();
+        let template = tree!({"metadata": {"annotations": {CLIENT_NAMES: names}}});
+        target.insert("template", template);
+    }
     let store = snapshot.data_plane.spec.secret_store_ref.as_ref();
     tree!({
         "apiVersion": "external-secrets.io/v1",
@@ -67,7 +87,7 @@ fn kept(maker: &Maker<'_>, secret: &str) -> Tree {
                 "kind": "ClusterSecretStore",
                 "name": store.map_or("default", |store| store.name.as_str()),
             },
-            "target": {"name": secret, "creationPolicy": "Owner"},
+            "target": target,
             "data": data,
         },
     })

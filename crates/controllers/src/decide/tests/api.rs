@@ -175,6 +175,10 @@ fn keys_count_until_they_expire() {
         })
         .collect();
     assert_eq!(clients, [["a", "a-1"], ["a.previous", "a-0"]]);
+    // Whoever shows either key is called the same.
+    let target = &one(&objects, "ExternalSecret")["spec"]["target"];
+    let names = &target["template"]["metadata"]["annotations"]["node.choreo.dev/client-names"];
+    assert_eq!(names, r#"{"a.previous":"a"}"#);
     let secret = &one(&objects, "ExternalSecret")["metadata"]["name"];
     let asked = &one(&objects, "SecurityPolicy")["spec"]["apiKeyAuth"];
     assert_eq!(asked["credentialRefs"][0]["name"], *secret);

@@ -13,6 +13,9 @@ use crate::gateway::{
     references::{References, Referrer, value},
 };
 
+/// The annotation of a Secret of keys that says what clients are called by what is behind the gateway, as JSON: so
+/// that one who has two keys for a while is known by one name. Elsewhere they are known by their own.
+const NAMES: &str = "node.choreo.dev/client-names";
 /// The field of a Secret that holds users and the hashes of their passwords.
 const USERS: &str = ".htpasswd";
 
@@ -49,24 +52,34 @@ pub(super) fn api_keys(
     from: Referrer<'_>,
     references: &References<'_>,
 ) -> Result<Value, String> {
-    let mut clients: BTreeMap<String, String> = BTreeMap::new();
-    let mut known = BTreeSet::new();
+    let mut credentials = Vec::new();
+    let (mut known, mut keys_of) = (BTreeSet::new(), BTreeSet::new());
     for reference in &keys.credential_refs {
         let secret = references
             .secret(from, reference, "InvalidSecret")
             .map_err(why)?;
+        let names = names(
+            secret
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|all| all.get(NAMES)),
+        )
+        .map_err(|why| format!("Secret {}: annotation {NAMES} {why}", reference.name))?;
         for client in secret.data.iter().flat_map(BTreeMap::keys) {
             let key = value(secret, client).map(|key| key.trim().to_owned());
             let key = key.filter(|key| !key.is_empty()).ok_or_else(|| {
                 format!("Secret {}: the key of {client} is no text", reference.name)
             })?;
-            // Envoy refuses a key that two clients have, and a client that has two.
-            if !known.insert(key.clone()) || clients.insert(client.clone(), key).is_some() {
+            // Envoy refuses a key that two clients have; Envoy Gateway drops the second of a client.
+            if !keys_of.insert(client) || !known.insert(key.clone()) {
                 return Err(format!(
                     "Secret {}: client {client} or its key is there twice",
                     reference.name
                 ));
             }
+            let name = names.get(client).unwrap_or(client);
+            credentials.push(json!({"key": key, "client": name}));
         }
     }
     let mut sources = Vec::new();
@@ -85,10 +98,6 @@ pub(super) fn api_keys(
     if sources.is_empty() {
         return Err("apiKeyAuth.extractFrom names no header, parameter or cookie".to_owned());
     }
-    let credentials: Vec<Value> = clients
-        .iter()
-        .map(|(client, key)| json!({"key": key, "client": client}))
-        .collect();
     let mut forwarding = json!({"hide_credentials": keys.sanitize.unwrap_or(false)});
     if let Some(header) = &keys.forward_client_id_header {
         check_token("header", header).map_err(why)?;
@@ -99,6 +108,19 @@ pub(super) fn api_keys(
         "credentials": credentials, "key_sources": sources, "forwarding": forwarding,
     });
     Ok(typed("api_key_auth.v3.ApiKeyAuthPerRoute", fields))
+}
+
+/// What clients are called.
+fn names(said: Option<&String>) -> Result<BTreeMap<String, String>, String> {
+    let Some(said) = said else {
+        return Ok(BTreeMap::new());
+    };
+    let names: BTreeMap<String, String> =
+        serde_json::from_str(said).map_err(|_| "is no JSON object of texts".to_owned())?;
+    for name in names.values() {
+        check_token("name of a client", name).map_err(why)?;
+    }
+    Ok(names)
 }
 
 /// What Envoy's filter for passwords is told.
@@ -147,6 +169,17 @@ fn checked(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_are_called_as_it_is_said() {
+        assert_eq!(names(None), Ok(BTreeMap::new()));
+        let said = |text: &str| names(Some(&text.to_owned()));
+        let wanted = [("a.previous".to_owned(), "a".to_owned())];
+        assert_eq!(said(r#"{"a.previous": "a"}"#), Ok(wanted.into()));
+        for bad in ["a", "[]", r#"{"a": 1}"#, r#"{"a": "b\nc"}"#, r#"{"a": ""}"#] {
+            assert!(said(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn users_are_what_envoy_reads() {
