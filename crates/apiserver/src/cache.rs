@@ -1,5 +1,5 @@
-//! Every object in memory, with the recent past of each kind: lists and
-//! watches are served from here and never touch the disk.
+//! Which objects there are, with the recent past of each kind. Lists and watches are served from here; texts
+//! that were not written lately are read from the disk.
 
 use std::{
     borrow::Borrow,
@@ -13,16 +13,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     object::{Identity, Name, Stored},
+    recent::Recent,
     store::{Collection, Loaded, Publish, Written},
     uid::Uid,
 };
-
-/// Events that are always remembered, whatever their size.
-const EVENTS_MIN: usize = 256;
-/// Events that are never exceeded.
-const EVENTS_MAX: usize = 8_192;
-/// Bytes of objects that only the past refers to.
-const EVENT_BYTES: usize = 1 << 20;
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,20 +93,11 @@ struct State {
     events: VecDeque<Arc<Event>>,
     /// Everything after this version is in `events`.
     horizon: u64,
-    bytes: usize,
 }
 
 impl State {
-    fn remember(&mut self, event: Arc<Event>) {
-        self.bytes += weight(&event);
-        self.events.push_back(event);
-        while self.events.len() > EVENTS_MAX
-            || (self.bytes > EVENT_BYTES && self.events.len() > EVENTS_MIN)
-        {
-            let Some(event) = self.events.pop_front() else {
-                break;
-            };
-            self.bytes = self.bytes.saturating_sub(weight(&event));
+    fn forget(&mut self, horizon: u64) {
+        while let Some(event) = self.events.pop_front_if(|event| event.version() <= horizon) {
             self.horizon = event.version();
         }
     }
@@ -123,7 +108,7 @@ impl State {
         } else {
             self.objects.replace(Named(Arc::clone(&event.object)));
         }
-        self.remember(event);
+        self.events.push_back(event);
     }
 
     fn newest(&self) -> u64 {
@@ -152,17 +137,6 @@ impl State {
         let objects = objects.map(|Named(object)| object);
         objects.take_while(move |object| within(namespace, object.name()))
     }
-}
-
-/// What an event keeps in memory that would otherwise be gone.
-fn weight(event: &Event) -> usize {
-    let past = event.previous.as_ref().map_or(0, |object| object.weight());
-    let last = if event.deleted {
-        event.object.weight()
-    } else {
-        0
-    };
-    past + last + 128
 }
 
 impl Shelf {
@@ -360,6 +334,7 @@ pub(crate) struct Cache {
     horizon: u64,
     /// Everything that happens, for the server's own controllers.
     feed: mpsc::UnboundedSender<Written>,
+    recent: Mutex<Recent>,
 }
 
 impl Cache {
@@ -371,6 +346,7 @@ impl Cache {
             committed: watch::Sender::new(loaded.version),
             horizon: loaded.horizon,
             feed,
+            recent: Mutex::new(Recent::new(loaded.texts)),
         };
         for (collection, object) in loaded.objects {
             cache.owners().add(&collection, &object);
@@ -384,13 +360,17 @@ impl Cache {
                 object: past.object,
                 previous: past.previous,
             };
-            shelf.write().remember(Arc::new(event));
+            shelf.write().events.push_back(Arc::new(event));
         }
         cache
     }
 
     fn owners(&self) -> MutexGuard<'_, Owners> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest version that is visible.
@@ -480,6 +460,12 @@ impl Publish for Cache {
         self.shelf(collection).get(name)
     }
 
+    fn forget(&self, horizon: u64) {
+        for (_, shelf) in self.collections() {
+            shelf.write().forget(horizon);
+        }
+    }
+
     fn publish(&self, written: Vec<Written>) {
         let Some(version) = written.last().map(|last| last.object.version) else {
             return;
@@ -487,6 +473,7 @@ impl Publish for Cache {
         for one in &written {
             self.take(one);
         }
+        self.recent().note(&written);
         self.committed.send_replace(version);
         for one in &written {
             self.shelf(&one.collection)

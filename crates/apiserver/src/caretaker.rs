@@ -379,7 +379,8 @@ async fn drop_dependents(core: &Core, kind: &Served, place: &Place, stored: &Sto
 /// Whether this dependent holds up the deletion of its owner.
 fn blocks(dependent: &Stored, uid: &Uid) -> bool {
     let Ok(object) = dependent.value() else {
-        return false;
+        // What cannot be read now may say so.
+        return true;
     };
     let owners = metadata(&object)
         .get("ownerReferences")

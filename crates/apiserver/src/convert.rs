@@ -50,7 +50,7 @@ fn fit(kind: &Served, stored: &Stored, object: &mut Value) {
 /// The bytes of an object in the version of `kind`; shared when nothing is to be done.
 pub(crate) fn bytes_in_version(kind: &Served, version: &str, stored: &Stored) -> Result<Bytes> {
     if stored.speaks(version) && is_current(kind, stored)? {
-        return Ok(stored.json());
+        return stored.json();
     }
     let object = in_version(kind, stored)?;
     serde_json::to_vec(&object)

@@ -65,7 +65,8 @@ fn over(all: Vec<Arc<Stored>>, now: Timestamp) -> Vec<Arc<Stored>> {
         .into_iter()
         .map(|event| {
             (
-                event.value().map_or(Timestamp::MIN, |tree| last(&tree)),
+                // What cannot be read now is looked at the next time.
+                event.value().map_or(now, |tree| last(&tree)),
                 event,
             )
         })
@@ -103,7 +104,7 @@ mod tests {
     fn event(name: &str, last: &str) -> Arc<Stored> {
         let event = json!({"metadata": {"name": name, "namespace": "n", "uid": name,
             "creationTimestamp": "2026-01-01T00:00:00Z"}, "lastTimestamp": last});
-        Arc::new(Stored::parse(1, event.to_string().as_bytes()).unwrap())
+        Arc::new(Stored::parse(1, event.to_string().into()).unwrap())
     }
 
     #[test]

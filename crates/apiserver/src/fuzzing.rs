@@ -127,12 +127,12 @@ fn selector(data: &[u8]) {
     let Some(kind) = kind(&object) else {
         return;
     };
-    let Ok(stored) = Stored::parse(1, object.to_string().as_bytes()) else {
+    let Ok(stored) = Stored::parse(1, object.to_string().into()) else {
         return;
     };
     let selects = |labels: &str, fields: &str| {
         let selector = Selector::parse(kind, labels, fields).ok()?;
-        Some(selector.matches(&stored))
+        selector.matches(&stored).ok()
     };
     let (both, by_label) = (selects(labels, fields), selects(labels, ""));
     let by_field = selects("", fields);

@@ -31,6 +31,7 @@ mod openapi;
 mod patch;
 mod protobuf;
 mod reader;
+mod recent;
 mod registry;
 mod resource;
 mod rest;

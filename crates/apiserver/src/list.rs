@@ -118,7 +118,7 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
         objects.drain(..objects.partition_point(|object| object.name() <= after));
     }
     if !query.selector.is_empty() {
-        objects.retain(|object| query.selector.matches(object));
+        objects = selected(objects, &query.selector)?;
     }
     let mut page = Page {
         version,
@@ -136,6 +136,14 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
         page.remaining = query.selector.is_empty().then_some(remaining);
     }
     Ok(page)
+}
+
+fn selected(objects: Vec<Arc<Stored>>, selector: &Selector) -> Result<Vec<Arc<Stored>>> {
+    let matched = objects.into_iter().map(|object| {
+        let matches = selector.matches(&object)?;
+        Ok(matches.then_some(object))
+    });
+    matched.filter_map(Result::transpose).collect()
 }
 
 fn snapshot(

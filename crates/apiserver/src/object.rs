@@ -1,22 +1,23 @@
-//! Objects as they are kept: serialised once and packed, with the few fields that lists,
-//! watches and the garbage collector ask for beside the bytes.
+//! Objects as they are kept: the few fields that lists, watches and the garbage collector ask for, and
+//! the text, which is in memory for a while after it was written and on the disk ever after.
 
 use std::{
     borrow::Cow,
     collections::BTreeMap,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use bytes::Bytes;
-use choreo_packed::{Packed, shared, shared_list};
+use choreo_packed::{shared, shared_list};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     status::{Failure, Result},
+    store::{Texts, Unread},
     uid::Uid,
 };
 
@@ -72,6 +73,13 @@ impl Labels {
     }
 }
 
+/// Where the text of an object is.
+#[derive(Clone, Debug)]
+enum Text {
+    Here(Bytes),
+    Away(Arc<Texts>),
+}
+
 /// An object at one version.
 #[derive(Debug)]
 pub(crate) struct Stored {
@@ -79,9 +87,7 @@ pub(crate) struct Stored {
     pub(crate) version: u64,
     pub(crate) head: Head,
     api_version: Arc<str>,
-    text: Packed,
-    /// Whether the text ends where the version belongs.
-    open: bool,
+    text: Mutex<Text>,
     /// The tree, of objects that are read with every request.
     tree: OnceLock<Box<Value>>,
     /// The schema that would leave it as it is; 0 if none is known.
@@ -90,21 +96,21 @@ pub(crate) struct Stored {
 
 impl Stored {
     /// Reads an object as the store keeps it.
-    pub(crate) fn parse(version: u64, json: &[u8]) -> serde_json::Result<Self> {
-        let whole: Whole<'_> = serde_json::from_slice(json)?;
-        let kind = whole.type_();
-        let end = [version.to_string().as_bytes(), END].concat();
-        let open = json.strip_suffix(end.as_slice());
+    pub(crate) fn parse(version: u64, json: Bytes) -> serde_json::Result<Self> {
+        let whole: Whole<'_> = serde_json::from_slice(&json)?;
         Ok(Self {
             version,
             api_version: shared(&whole.api_version),
-            text: Packed::new(&kind, open.unwrap_or(json)),
-            open: open.is_some(),
             identity: Arc::new(whole.metadata.identity()),
             head: whole.metadata.head(),
             tree: OnceLock::new(),
             fits: AtomicU64::new(0),
+            text: Mutex::new(Text::Here(json)),
         })
+    }
+
+    fn text(&self) -> MutexGuard<'_, Text> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it is within its kind.
@@ -121,24 +127,30 @@ impl Stored {
     }
 
     /// The object as JSON.
-    pub(crate) fn json(&self) -> Bytes {
-        let version = if self.open {
-            self.version.to_string()
-        } else {
-            String::new()
-        };
-        let mut text = self.text.text(version.len() + END.len());
-        if self.open {
-            text.extend_from_slice(version.as_bytes());
-            text.extend_from_slice(END);
+    pub(crate) fn json(&self) -> Result<Bytes> {
+        let text = self.text().clone();
+        match text {
+            Text::Here(json) => Ok(json),
+            Text::Away(texts) => texts.read(self.version).map_err(|error| match error {
+                Unread::Forgotten(version) => Failure::version_expired(version, version + 1),
+                Unread::Damaged { .. } | Unread::Closed | Unread::Database { .. } => {
+                    Failure::internal(error)
+                }
+            }),
         }
-        Bytes::from(text)
     }
 
-    /// How much memory it takes, about.
-    pub(crate) fn weight(&self) -> usize {
-        const REST: usize = 448;
-        self.text.size() + REST
+    /// Leaves the text to the disk, which has it already.
+    pub(crate) fn leave_to(&self, texts: &Arc<Texts>) {
+        *self.text() = Text::Away(Arc::clone(texts));
+    }
+
+    /// How much memory the text takes.
+    pub(crate) fn length(&self) -> usize {
+        match &*self.text() {
+            Text::Here(json) => json.len(),
+            Text::Away(_) => 0,
+        }
     }
 
     /// Whether the schema with this mark is known to leave the object as it is.
@@ -167,7 +179,7 @@ impl Stored {
 
     /// The object as a tree.
     pub(crate) fn value(&self) -> Result<Value> {
-        serde_json::from_slice(&self.json()).map_err(Failure::internal)
+        serde_json::from_slice(&self.json()?).map_err(Failure::internal)
     }
 }
 
@@ -187,17 +199,8 @@ pub(crate) fn metadata_text(object: &[u8]) -> serde_json::Result<&str> {
 struct Whole<'a> {
     #[serde(default, borrow)]
     api_version: Cow<'a, str>,
-    #[serde(default, borrow)]
-    kind: Cow<'a, str>,
     #[serde(borrow)]
     metadata: Metadata<'a>,
-}
-
-impl Whole<'_> {
-    /// What objects that say the same have in common.
-    fn type_(&self) -> String {
-        format!("{}/{}", self.api_version, self.kind)
-    }
 }
 
 #[derive(Deserialize)]
@@ -251,15 +254,14 @@ impl Metadata<'_> {
     }
 }
 
-/// An object on its way to the store: serialised up to the place of its resource version, and packed, so
-/// that the writer thread does neither.
+/// An object on its way to the store: serialised up to the place of its resource version, so that the
+/// writer thread has little to do.
 #[derive(Debug)]
 pub(crate) struct Draft {
     identity: Arc<Identity>,
     head: Head,
     api_version: Arc<str>,
     text: Vec<u8>,
-    packed: Packed,
     /// The schema it was written under; 0 if that was none.
     fits: u64,
 }
@@ -296,7 +298,6 @@ impl Draft {
             identity: Arc::new(whole.metadata.identity()),
             head: whole.metadata.head(),
             api_version: shared(&whole.api_version),
-            packed: Packed::new(&whole.type_(), &text),
             text,
             fits: 0,
         })
@@ -323,17 +324,16 @@ impl Draft {
             version,
             head: self.head.clone(),
             api_version: Arc::clone(&self.api_version),
-            text: self.packed.clone(),
-            open: true,
+            text: Mutex::new(Text::Here(self.json(version))),
             tree: OnceLock::new(),
             fits: AtomicU64::new(self.fits),
         }
     }
 
     /// The object at its version, as JSON.
-    pub(crate) fn json(&self, version: u64) -> Vec<u8> {
+    fn json(&self, version: u64) -> Bytes {
         let number = version.to_string();
-        [&self.text, number.as_bytes(), END].concat()
+        Bytes::from([&self.text, number.as_bytes(), END].concat())
     }
 }
 

@@ -94,11 +94,19 @@ impl Selector {
     }
 
     /// Whether the object matches.
-    pub(crate) fn matches(&self, object: &Stored) -> bool {
-        self.labels.iter().all(|label| label.matches(object)) && self.fields_match(object)
+    pub(crate) fn matches(&self, object: &Stored) -> Result<bool> {
+        if !self.labels_match(object) {
+            return Ok(false);
+        }
+        self.fields_match(object)
     }
 
-    fn fields_match(&self, object: &Stored) -> bool {
+    /// Whether the labels of an object are those asked for.
+    pub(crate) fn labels_match(&self, object: &Stored) -> bool {
+        self.labels.iter().all(|label| label.matches(object))
+    }
+
+    fn fields_match(&self, object: &Stored) -> Result<bool> {
         let (deep, plain): (Vec<_>, Vec<_>) = self
             .fields
             .iter()
@@ -109,14 +117,12 @@ impl Selector {
                 .is_some_and(|found| (found == field.value) == field.equal)
         });
         if !plain_match || deep.is_empty() {
-            return plain_match;
+            return Ok(plain_match);
         }
         // Only these need the tree.
-        let Ok(tree) = object.value() else {
-            return false;
-        };
-        deep.iter()
-            .all(|field| (text_at(&tree, &field.path) == field.value) == field.equal)
+        let tree = object.value()?;
+        let mut deep = deep.iter();
+        Ok(deep.all(|field| (text_at(&tree, &field.path) == field.value) == field.equal))
     }
 }
 

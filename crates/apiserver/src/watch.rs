@@ -139,10 +139,12 @@ impl Watcher {
         self.position = snapshot.version;
         let mut frames = Vec::new();
         for object in &snapshot.objects {
-            if !self.selector.matches(object) {
-                continue;
-            }
-            if let Err(failure) = self.send(&mut frames, "ADDED", object) {
+            let sent = match self.selector.matches(object) {
+                Ok(true) => self.send(&mut frames, "ADDED", object),
+                Ok(false) => Ok(()),
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = sent {
                 return self.fail(&failure);
             }
         }
@@ -211,7 +213,7 @@ impl Watcher {
     }
 
     fn send_event(&mut self, frames: &mut Vec<Bytes>, event: &Event) -> Result<()> {
-        let Some(kind) = self.kind_of(event) else {
+        let Some(kind) = self.kind_of(event)? else {
             return Ok(());
         };
         match kind {
@@ -227,19 +229,23 @@ impl Watcher {
     }
 
     /// What an event is for those who see only what is selected.
-    fn kind_of(&self, event: &Event) -> Option<Kind> {
+    fn kind_of(&self, event: &Event) -> Result<Option<Kind>> {
         let inside = |object: &Stored| {
-            (self.namespace.is_empty() || object.name().namespace == self.namespace)
-                && self.selector.matches(object)
+            let elsewhere = !self.namespace.is_empty() && object.name().namespace != self.namespace;
+            if elsewhere {
+                return Ok(false);
+            }
+            self.selector.matches(object)
         };
-        let before = event.previous.as_ref().is_some_and(|object| inside(object));
-        let after = !event.deleted && inside(&event.object);
-        match (before, after) {
+        let previous = event.previous.as_ref();
+        let before = previous.map_or(Ok(false), |object| inside(object))?;
+        let after = !event.deleted && inside(&event.object)?;
+        Ok(match (before, after) {
             (true, true) => Some(Kind::Modified),
             (false, true) => Some(Kind::Added),
             (true, false) => Some(Kind::Deleted),
             (false, false) => None,
-        }
+        })
     }
 
     fn send(&mut self, frames: &mut Vec<Bytes>, kind: &'static str, object: &Stored) -> Result<()> {

@@ -109,7 +109,7 @@ async fn names(api: &Api<ConfigMap>) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_writes_and_nothing_else() {
-    let mount = format!("mount -t tmpfs -o size=8m disk \"${DISK}\"");
+    let mount = format!("mount -t tmpfs -o size=16m disk \"${DISK}\"");
     let Some(disk) = inside("a_full_disk_refuses_writes_and_nothing_else", &mount) else {
         return;
     };
@@ -175,8 +175,11 @@ async fn a_disk_that_became_read_only_refuses_writes_and_nothing_else() {
     let data = disk.join("data");
     let server = open(&data);
     let api: Api<ConfigMap> = Api::default_namespaced(server.client());
-    for name in ["a", "b"] {
-        api.create(&PostParams::default(), &map(name, 100))
+    // More than is kept in memory.
+    let mut all: Vec<String> = (0..300).map(|number| format!("a{number}")).collect();
+    all.sort();
+    for name in &all {
+        api.create(&PostParams::default(), &map(name, 20_000))
             .await
             .unwrap();
     }
@@ -192,9 +195,9 @@ async fn a_disk_that_became_read_only_refuses_writes_and_nothing_else() {
         written.is_empty(),
         "{written:?} were acknowledged by a disk that takes nothing"
     );
-    assert_eq!(names(&api).await, ["a", "b"], "reads go on");
+    assert_eq!(names(&api).await, all, "reads go on");
     assert_eq!(
-        refused(api.delete("a", &DeleteParams::default()).await).0,
+        refused(api.delete("a0", &DeleteParams::default()).await).0,
         500
     );
     server.close().await;
@@ -209,7 +212,7 @@ async fn a_disk_that_became_read_only_refuses_writes_and_nothing_else() {
     }
     let server = open(copy.path());
     let api: Api<ConfigMap> = Api::default_namespaced(server.client());
-    assert_eq!(names(&api).await, ["a", "b"]);
+    assert_eq!(names(&api).await, all);
 }
 
 /// Lets the kernel believe that the disk under a folder failed.

@@ -15,6 +15,7 @@ use std::{
 };
 
 use common::{open, refusal};
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt as _,
@@ -81,6 +82,81 @@ async fn acknowledged_writes_survive_a_kill() {
     for number in 0..200 {
         api.get(&format!("n{number}")).await.unwrap();
     }
+}
+
+/// What a map of 20 kB says.
+fn said(number: usize, round: usize) -> String {
+    format!("{number} {round} ").repeat(2_500)
+}
+
+/// Maps that say what `said` gives, with their versions; they are more than is kept in memory.
+async fn write_many(api: &Api<ConfigMap>, round: usize) -> Vec<String> {
+    let mut versions = Vec::new();
+    for number in 0..400 {
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("n{number:03}")},
+            "data": {"v": said(number, round)},
+        });
+        let params = PatchParams::apply("test");
+        let name = map["metadata"]["name"].as_str().unwrap();
+        let written = api.patch(name, &params, &Patch::Apply(&map)).await.unwrap();
+        versions.push(written.resource_version().unwrap());
+    }
+    versions
+}
+
+async fn what_is_said(api: &Api<ConfigMap>, params: &ListParams) -> Vec<String> {
+    let list = api.list(params).await.unwrap();
+    let said = list.into_iter().filter_map(|map| map.data?.remove("v"));
+    said.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_are_read_from_the_disk_now_and_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = open(folder.path());
+    let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+    let first = write_many(&api, 1).await;
+    let second = write_many(&api, 2).await;
+    let of = |round: usize| (0..400).map(move |number| said(number, round));
+    for _ in 0..2 {
+        let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+        let now: Vec<String> = of(2).collect();
+        assert_eq!(what_is_said(&api, &ListParams::default()).await, now);
+        let then = ListParams::default().at(first.last().unwrap());
+        let then = then.matching(kube::api::VersionMatch::Exact);
+        assert_eq!(what_is_said(&api, &then).await, of(1).collect::<Vec<_>>());
+        let params = WatchParams::default().timeout(1);
+        let events = api.watch(&params, first.last().unwrap()).await.unwrap();
+        let events = events.filter_map(async |event| {
+            let WatchEvent::Modified(map) = event.unwrap() else {
+                panic!("nothing else happened");
+            };
+            map.data?.remove("v")
+        });
+        assert_eq!(events.collect::<Vec<_>>().await, now);
+        let one = api.get("n000").await.unwrap();
+        assert_eq!(one.resource_version(), second.first().cloned());
+        server.close().await;
+        server = open(folder.path());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_was_changed_on_the_disk_is_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open(folder.path());
+    let api: Api<ConfigMap> = Api::default_namespaced(server.client());
+    write_many(&api, 1).await;
+    let database = rusqlite::Connection::open(folder.path().join("objects.sqlite")).unwrap();
+    let changed = database.execute(
+        "UPDATE versions SET data = CAST(replace(data, '0 1 0 1', '0 1 1 1') AS BLOB) WHERE name = 'n000'",
+        [],
+    );
+    assert_eq!(changed.unwrap(), 1);
+    let error = api.get("n000").await.unwrap_err().to_string();
+    assert!(error.contains("checksum is wrong"), "{error}");
+    assert!(api.get("n001").await.is_ok());
 }
 
 #[tokio::test]

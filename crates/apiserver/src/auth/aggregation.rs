@@ -59,7 +59,7 @@ fn gathered(role: &Stored, all: &[Arc<Stored>]) -> Option<Vec<Value>> {
     for selector in selectors.as_array()?.iter().filter_map(Selector::of_labels) {
         let chosen = all
             .iter()
-            .filter(|other| other.name() != role.name() && selector.matches(other));
+            .filter(|other| other.name() != role.name() && selector.labels_match(other));
         for other in chosen {
             add(&mut rules, other);
         }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     fn stored(role: &Value) -> Arc<Stored> {
-        Arc::new(Stored::parse(1, role.to_string().as_bytes()).unwrap())
+        Arc::new(Stored::parse(1, role.to_string().into()).unwrap())
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Form {
 
 /// The metadata alone, which are the same in every version of a kind.
 fn of_metadata(object: &Stored) -> Result<Bytes> {
-    let text = object.json();
+    let text = object.json()?;
     let metadata = metadata_text(&text).map_err(Failure::internal)?;
     let text = [
         r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#,

@@ -22,6 +22,7 @@ use super::{
     keys::Keyring,
     place::{remove_if_there, sync_folder, with_suffix},
     row::SEALED,
+    texts::Texts,
     versions,
 };
 
@@ -210,7 +211,7 @@ fn prepare(path: &Path, keys: &Keyring, newest: u64, now: Timestamp) -> Result<u
         });
     }
     format::migrate(&mut connection, path, keys)?;
-    let last = versions::read(&connection, path, keys)?.version;
+    let last = versions::read(&connection, &Texts::new(path, keys))?.version;
     let second = u64::try_from(now.as_second()).unwrap_or_default();
     let version = (last.max(newest) + 1).max(second * VERSIONS_PER_SECOND);
     let transaction = connection.transaction().map_err(failed)?;
@@ -244,7 +245,7 @@ fn newest(path: &Path) -> u64 {
 fn look(path: &Path, keys: &Keyring) -> Result<Copied, Error> {
     check::begin(path)?.end(PATIENCE)?;
     let connection = read_only(path)?;
-    let loaded = versions::read(&connection, path, keys)?;
+    let loaded = versions::read(&connection, &Texts::new(path, keys))?;
     let is_secret = |collection: &str| SEALED.contains(&collection);
     let secrets = loaded.objects.iter().filter(|(one, _)| is_secret(one));
     Ok(Copied {

@@ -4,7 +4,8 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,6 +16,7 @@ use super::{
     checkpoint::Checkpoints,
     format,
     keys::Keyring,
+    texts::Texts,
     versions::{self, Loaded},
 };
 
@@ -23,8 +25,7 @@ const BUDGET: Duration = Duration::from_millis(500);
 
 pub(super) struct Database {
     pub(super) connection: Connection,
-    pub(super) keys: Keyring,
-    path: PathBuf,
+    pub(super) texts: Arc<Texts>,
     /// Held until the database is dropped: two processes on one folder would
     /// each serve from their own memory.
     _lock: File,
@@ -45,8 +46,7 @@ impl Database {
         tidy(&connection);
         Ok(Self {
             connection,
-            keys,
-            path,
+            texts: Texts::new(&path, &keys),
             _lock: lock,
         })
     }
@@ -54,11 +54,11 @@ impl Database {
     /// Reads everything, and seals anew what an earlier key sealed. Nothing is served of a file that
     /// has one bad row.
     pub(super) fn load(&mut self) -> Result<Loaded, Error> {
-        let check = check::begin(&self.path)?;
-        let loaded = versions::read(&self.connection, &self.path, &self.keys)?;
+        let check = check::begin(&self.texts.path)?;
+        let loaded = versions::read(&self.connection, &self.texts)?;
         check.end(BUDGET)?;
         if loaded.stale {
-            format::reseal(&mut self.connection, &self.path, &self.keys)?;
+            format::reseal(&mut self.connection, &self.texts.path, &self.texts.keys)?;
             tidy(&self.connection);
         }
         Ok(loaded)
@@ -66,7 +66,7 @@ impl Database {
 
     /// Begins to take the write-ahead file over beside whoever writes.
     pub(super) fn checkpoints(&mut self) -> Result<Checkpoints, Error> {
-        Checkpoints::begin(&mut self.connection, &self.path)
+        Checkpoints::begin(&mut self.connection, &self.texts.path)
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) fn create_private(path: &Path) -> Result<(), Error> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // Everything is served from memory, so a large page cache would be waste.
+    // This connection only writes, so a large page cache would be waste.
     connection.pragma_update(None, "cache_size", -2000)?;
     connection.pragma_update(None, "journal_size_limit", 8 << 20)?;
     connection.set_prepared_statement_cache_capacity(16);

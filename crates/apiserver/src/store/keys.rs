@@ -27,6 +27,7 @@ const LENGTH: usize = 32;
 pub(super) type KeyId = [u8; 4];
 
 /// What seals and opens. It never shows what it holds.
+#[derive(Clone)]
 pub(super) struct Key {
     pub(super) id: KeyId,
     secret: [u8; LENGTH],
@@ -94,7 +95,7 @@ impl Key {
 }
 
 /// The keys of a file, the one that seals first.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Keyring {
     pub(super) path: PathBuf,
     keys: Vec<Key>,

@@ -8,16 +8,19 @@
 //! the write-ahead file into the database.
 //!
 //! Every row carries a sum, and secrets are sealed by a key of a file of its own: a row that is not as
-//! it was written is found when the file is opened, and nothing is served of such a file.
+//! it was written is found when the file is opened, and nothing is served of such a file. It is looked at
+//! again whenever the text is read back.
 
 mod check;
 mod checkpoint;
 mod copy;
 mod database;
 mod format;
+mod history;
 mod keys;
 mod place;
 mod row;
+mod texts;
 mod versions;
 mod writer;
 
@@ -27,6 +30,7 @@ pub use copy::{Copied, backup, inspect, restore, stage};
 pub use keys::renew_key;
 pub use place::Place;
 
+pub(crate) use texts::{Texts, Unread};
 pub(crate) use versions::Loaded;
 pub(crate) use writer::{Change, Expect, Publish, Refusal, Store, Written};
 

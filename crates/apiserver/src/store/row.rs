@@ -68,7 +68,21 @@ impl<'a> Label<'a> {
         Some(sealed)
     }
 
-    /// The text of a row.
+    /// The text of a row, if the row is as it was written.
+    pub(super) fn text(
+        &self,
+        keys: &Keyring,
+        sum: u32,
+        data: &[u8],
+        link: Option<&Link>,
+    ) -> Result<Vec<u8>, Trouble> {
+        if self.sum(data, link) != sum {
+            return Err(Trouble::Bad("its checksum is wrong".to_owned()));
+        }
+        self.unwrap(keys, data)
+    }
+
+    /// The text of a row, whatever its sum.
     pub(super) fn unwrap(&self, keys: &Keyring, data: &[u8]) -> Result<Vec<u8>, Trouble> {
         let Some((id, sealed)) = sealed(data) else {
             return Ok(data.to_vec());
@@ -97,13 +111,16 @@ impl std::fmt::Display for Label<'_> {
 }
 
 /// Why a row cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Trouble {
     /// Nobody has the key.
+    #[error("nobody has the key {id:08x}", id = u32::from_be_bytes(*.0))]
     Locked(KeyId),
     /// It is not as it was written.
+    #[error("{0}")]
     Bad(String),
     /// It is not there.
+    #[error("it is missing")]
     Missing,
 }
 

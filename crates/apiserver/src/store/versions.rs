@@ -7,7 +7,6 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    path::Path,
     sync::Arc,
 };
 
@@ -18,6 +17,7 @@ use super::{
     database::classify,
     keys::Keyring,
     row::{Label, Link, Trouble, Troubles, is_current},
+    texts::Texts,
 };
 use crate::object::Stored;
 
@@ -42,6 +42,10 @@ pub(crate) struct Loaded {
     pub(crate) objects: Vec<(Collection, Arc<Stored>)>,
     /// In order of versions.
     pub(crate) history: Vec<Past>,
+    /// How long the texts of those are, in bytes.
+    pub(super) sizes: Vec<usize>,
+    /// Where the texts of objects are read.
+    pub(crate) texts: Arc<Texts>,
     /// Whether a secret is there that the present key did not seal.
     pub(super) stale: bool,
 }
@@ -54,36 +58,39 @@ pub(crate) struct Past {
     pub(crate) previous: Option<Arc<Stored>>,
 }
 
-/// Everything a file holds, if all of it is as it was written.
-pub(super) fn read(connection: &Connection, path: &Path, keys: &Keyring) -> Result<Loaded, Error> {
-    let failed = |source| classify(path, source);
+/// Everything a file holds, if all of it is as it was written. Texts are left to where `texts` reads them.
+pub(super) fn read(connection: &Connection, texts: &Arc<Texts>) -> Result<Loaded, Error> {
+    let failed = |source| classify(&texts.path, source);
     let horizon = connection
         .query_row("SELECT version FROM horizon", [], |row| version(row, 0))
         .map_err(failed)?;
     let mut reading = Reading {
-        keys,
+        texts,
         horizon,
         newest: horizon,
         names: BTreeSet::new(),
         present: BTreeMap::new(),
         history: Vec::new(),
         stale: false,
+        sizes: Vec::new(),
         troubles: Troubles::default(),
     };
     reading.all(connection).map_err(failed)?;
-    reading.troubles.verdict(path, keys)?;
+    reading.troubles.verdict(&texts.path, &texts.keys)?;
     Ok(Loaded {
+        texts: Arc::clone(texts),
         version: reading.newest,
         horizon,
         objects: reading.present.into_values().collect(),
         history: reading.history,
+        sizes: reading.sizes,
         stale: reading.stale,
     })
 }
 
 /// What is known of a file after some of its rows.
 struct Reading<'a> {
-    keys: &'a Keyring,
+    texts: &'a Arc<Texts>,
     horizon: u64,
     newest: u64,
     /// One collection name is one allocation, however many objects it has.
@@ -91,6 +98,7 @@ struct Reading<'a> {
     /// The objects that are there, by version.
     present: BTreeMap<u64, (Collection, Arc<Stored>)>,
     history: Vec<Past>,
+    sizes: Vec<usize>,
     stale: bool,
     troubles: Troubles,
 }
@@ -102,6 +110,7 @@ impl Reading<'_> {
              FROM versions ORDER BY version",
         )?;
         let mut rows = statement.query([])?;
+        let keys = &self.texts.keys;
         while let Some(row) = rows.next()? {
             let label = label(row, 0)?;
             let link = Link {
@@ -109,9 +118,15 @@ impl Reading<'_> {
                 deleted: row.get(7)?,
             };
             let data = blob(row.get_ref(5))?;
-            self.stale |= label.is_secret() && !is_current(self.keys, data);
-            match decode(self.keys, &label, row.get(4)?, data, Some(&link)) {
-                Ok(object) => self.one(&label, link, object),
+            self.stale |= label.is_secret() && !is_current(keys, data);
+            match decode(keys, &label, row.get(4)?, data, Some(&link)) {
+                Ok(object) => {
+                    object.leave_to(self.texts);
+                    if label.version > self.horizon {
+                        self.sizes.push(data.len());
+                    }
+                    self.one(&label, link, object);
+                }
                 Err(trouble) => self.troubles.add(label, trouble),
             }
         }
@@ -165,11 +180,8 @@ pub(super) fn decode(
     data: &[u8],
     link: Option<&Link>,
 ) -> Result<Stored, Trouble> {
-    if label.sum(data, link) != sum {
-        return Err(Trouble::Bad("its checksum is wrong".to_owned()));
-    }
-    let json = label.unwrap(keys, data)?;
-    Stored::parse(label.version, &json).map_err(|error| Trouble::Bad(error.to_string()))
+    let json = label.text(keys, sum, data, link)?;
+    Stored::parse(label.version, json.into()).map_err(|error| Trouble::Bad(error.to_string()))
 }
 
 /// What is written of an object: its text, sealed if it is a secret.
@@ -225,8 +237,7 @@ pub(super) fn append(
 /// Forgets the past from one horizon to a later one: what was replaced or deleted on the way.
 pub(super) fn forget(
     transaction: &Transaction<'_>,
-    from: u64,
-    horizon: u64,
+    (from, horizon): (u64, u64),
 ) -> rusqlite::Result<()> {
     let span = [from.cast_signed(), horizon.cast_signed()];
     for sql in [

@@ -13,6 +13,8 @@ use super::{
     Collection, Error, Place,
     checkpoint::Checkpoints,
     database::Database,
+    history::History,
+    texts::Texts,
     versions::{self, Loaded},
 };
 use crate::object::{Draft, Name, Stored};
@@ -26,10 +28,6 @@ const PATIENCE: Duration = Duration::from_millis(2);
 /// How often it looks whether any came, and after how many looks in vain it goes ahead.
 const PAUSE: Duration = Duration::from_micros(50);
 const LULL: usize = 4;
-/// How many versions of history are kept at least.
-const KEPT: u64 = 10_000;
-/// Versions that are forgotten at one time: few, since whoever writes then waits for it.
-const BITE: u64 = 256;
 
 /// What a write expects to find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +81,8 @@ pub(crate) struct Written {
 pub(crate) trait Publish: Send + Sync + 'static {
     /// The object as of the last published write.
     fn current(&self, collection: &Collection, name: &Name) -> Option<Arc<Stored>>;
+    /// Forgets the past up to this version.
+    fn forget(&self, horizon: u64);
     /// Makes writes visible, in order.
     fn publish(&self, written: Vec<Written>);
 }
@@ -104,18 +104,18 @@ pub(crate) struct Store {
 pub(crate) struct Opened {
     database: Database,
     version: u64,
-    horizon: u64,
+    history: History,
 }
 
 impl Store {
     /// Locks and reads a folder.
     pub(crate) fn open(place: &Place) -> Result<(Opened, Loaded), Error> {
         let mut database = Database::open(place)?;
-        let loaded = database.load()?;
+        let mut loaded = database.load()?;
         let opened = Opened {
             database,
             version: loaded.version,
-            horizon: loaded.horizon,
+            history: History::new(std::mem::take(&mut loaded.sizes)),
         };
         Ok((opened, loaded))
     }
@@ -155,11 +155,12 @@ impl Opened {
     pub(crate) fn start(mut self, publish: Arc<dyn Publish>) -> Result<Store, Error> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let writer = Writer {
+            _texts: Closing(Arc::clone(&self.database.texts)),
             checkpoints: self.database.checkpoints()?,
             database: self.database,
             publish,
             version: self.version,
-            horizon: self.horizon,
+            history: self.history,
             crowd: Crowd::default(),
         };
         let thread = thread::Builder::new()
@@ -174,15 +175,24 @@ impl Opened {
 }
 
 struct Writer {
-    /// Ends before the database, which is closed by its last connection.
+    /// Closed before the database, and so are the checkpoints: its last connection tidies up.
+    _texts: Closing,
     checkpoints: Checkpoints,
     database: Database,
     publish: Arc<dyn Publish>,
     /// Newest version given.
     version: u64,
-    /// History begins behind this version.
-    horizon: u64,
+    history: History,
     crowd: Crowd,
+}
+
+/// Closes the way to texts when there is no writer any more.
+struct Closing(Arc<Texts>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Writer {
@@ -202,12 +212,12 @@ impl Writer {
             .into_iter()
             .map(|job| (job.change, job.answer))
             .unzip();
-        let horizon = horizon(self.horizon, self.version);
-        let outcomes = match self.commit(&changes, horizon) {
+        let surplus = self.history.surplus();
+        let outcomes = match self.commit(&changes, surplus) {
             Ok(outcomes) => outcomes,
             // One bad write must not take its neighbours with it, nor forgetting any: a disk may have
             // room for a write and not for more.
-            Err(_) if changes.len() > 1 || horizon > self.horizon => {
+            Err(_) if changes.len() > 1 || surplus > 0 => {
                 changes.chunks(1).flat_map(|one| self.alone(one)).collect()
             }
             Err(refusal) => vec![Err(refusal)],
@@ -219,14 +229,15 @@ impl Writer {
     }
 
     fn alone(&mut self, change: &[Change]) -> Vec<Answer> {
-        self.commit(change, self.horizon)
+        self.commit(change, 0)
             .unwrap_or_else(|refusal| vec![Err(refusal)])
     }
 
-    /// Writes all changes in one transaction, which forgets history up to a horizon, and publishes them.
-    fn commit(&mut self, changes: &[Change], horizon: u64) -> Result<Vec<Answer>, Refusal> {
+    /// Writes all changes in one transaction, which forgets so many of the oldest versions, and publishes
+    /// them.
+    fn commit(&mut self, changes: &[Change], surplus: usize) -> Result<Vec<Answer>, Refusal> {
         let Database {
-            connection, keys, ..
+            connection, texts, ..
         } = &mut self.database;
         let transaction = connection.transaction().map_err(|error| refuse(&error))?;
         let mut pending = Pending::new(self.publish.as_ref(), self.version);
@@ -234,8 +245,9 @@ impl Writer {
         for change in changes {
             let outcome = pending.check(change).and_then(|previous| {
                 let written = pending.next(change, previous);
-                let json = change.draft.json(written.object.version);
-                versions::write(&transaction, keys, (&written, &json))
+                let json = written.object.json();
+                let json = json.map_err(|failure| Refusal::Failed(failure.message))?;
+                versions::write(&transaction, &texts.keys, (&written, &json))
                     .map_err(|error| refuse(&error))?;
                 Ok(pending.accept(written))
             });
@@ -244,24 +256,22 @@ impl Writer {
             }
             outcomes.push(outcome);
         }
-        if horizon > self.horizon {
-            versions::forget(&transaction, self.horizon, horizon)
-                .map_err(|error| refuse(&error))?;
+        if surplus > 0 {
+            let span = self.history.span(self.version, surplus);
+            // First in memory: what is told of the past is still there to be read.
+            self.publish.forget(span.1);
+            versions::forget(&transaction, span).map_err(|error| refuse(&error))?;
         }
         transaction.commit().map_err(|error| refuse(&error))?;
-        self.horizon = horizon;
+        self.history.forget(surplus);
         let (version, written) = (pending.version, pending.written);
         self.version = version;
+        for one in &written {
+            self.history.note(one.object.length());
+        }
         self.publish.publish(written);
         Ok(outcomes)
     }
-}
-
-/// Where history, which begins behind `now`, may begin when `version` is written. What is forgotten
-/// goes with what is written next, which costs no commit of its own.
-fn horizon(now: u64, version: u64) -> u64 {
-    let next = now + BITE;
-    if version >= next + KEPT { next } else { now }
 }
 
 /// Who writes at the same time.
@@ -422,16 +432,6 @@ mod tests {
         check(&[GROUP, GROUP], SLOW, GROUP, Duration::ZERO);
         check(&[1, 7], SLOW, 1, SLOW / 2);
         check(&[7, 1, 1], SLOW, 1, Duration::ZERO);
-    }
-
-    #[test]
-    fn history_is_forgotten_in_bites() {
-        let last = KEPT + BITE;
-        assert_eq!(
-            [last - 1, last, 9 * last].map(|version| horizon(0, version)),
-            [0, BITE, BITE]
-        );
-        assert_eq!(horizon(7 * BITE, 7 * BITE + KEPT), 7 * BITE);
     }
 
     #[test]

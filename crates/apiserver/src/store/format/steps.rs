@@ -133,7 +133,7 @@ fn old(
 ) -> Result<Stored, Error> {
     let failed = |error| classify(way.path, error);
     let version = version.map_err(failed)?.cast_unsigned();
-    Stored::parse(version, &data.map_err(failed)?).map_err(|error| Error::Damaged {
+    Stored::parse(version, data.map_err(failed)?.into()).map_err(|error| Error::Damaged {
         path: way.path.into(),
         why: format!("the object of version {version}: {error}"),
     })
@@ -141,7 +141,11 @@ fn old(
 
 fn data(way: &Way<'_>, collection: &str, object: &Stored) -> Result<Vec<u8>, Error> {
     let label = Label::new(collection, object);
-    versions::encode(way.keys, &label, &object.json())
+    let json = object.json().map_err(|failure| Error::Damaged {
+        path: way.path.into(),
+        why: failure.message,
+    })?;
+    versions::encode(way.keys, &label, &json)
         .map(std::borrow::Cow::into_owned)
         .map_err(|error| classify(way.path, error))
 }
