@@ -37,6 +37,7 @@ use super::{
     Chunk, ContainerSpec, Error, Event, ExecOutcome, Feed, Info, Interactive, LayerSource, Machine,
     NetworkPlan, PodSandbox, Probe, Process, Result,
     protocol::{Answer, Call, CommandCall, Decoder, FilesCall, Message, Refusal, Request, encode},
+    turns::Turns,
 };
 use crate::outside::{self, Reach};
 
@@ -113,6 +114,7 @@ pub struct LinuxMachine {
     next: AtomicU64,
     reader: JoinHandle<()>,
     ended: watch::Receiver<bool>,
+    turns: Turns,
     /// Connects to what is outside, for the helper.
     outside: JoinHandle<()>,
 }
@@ -161,6 +163,7 @@ impl LinuxMachine {
             next: AtomicU64::new(1),
             reader,
             ended,
+            turns: Turns::of_this_machine(),
             outside,
         })
     }
@@ -236,6 +239,7 @@ impl Machine for LinuxMachine {
     }
 
     async fn create_pod(&self, pod: &PodSandbox) -> Result<()> {
+        let _turn = self.turns.pod().await?;
         self.done(Call::CreatePod(pod.clone())).await
     }
 
@@ -247,6 +251,7 @@ impl Machine for LinuxMachine {
     }
 
     async fn start_container(&self, container: &ContainerSpec) -> Result<()> {
+        let _turn = self.turns.container().await?;
         self.done(Call::StartContainer(Box::new(container.clone())))
             .await
     }

@@ -17,6 +17,7 @@ mod network;
 mod plan;
 mod protocol;
 mod session;
+mod turns;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
