@@ -66,13 +66,14 @@ pub(super) fn until_exit(
             while let Ok(Some(_)) = signals.read_signal() {}
             holder.reap()?;
         }
-        let order = holder.orders && ready.next().is_some_and(|flags| !flags.is_empty());
+        if holder.orders && ready.next().is_some_and(|flags| !flags.is_empty()) {
+            // Before anything that is said: it may be the answer to somebody who has attached just now.
+            holder.obey()?;
+            continue;
+        }
         let mut busy = child;
         for outlet in &mut holder.outlets {
             busy |= outlet.serve(&mut ready, log)?;
-        }
-        if order {
-            holder.obey()?;
         }
         if holder.exit.is_none() || busy {
             continue;
