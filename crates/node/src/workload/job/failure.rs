@@ -52,6 +52,13 @@ impl<'a> Failures<'a> {
             .map(|failure| failure.pod)
     }
 
+    /// Whether a rule says that this pod does not count.
+    pub(super) fn are_ignored(&self, pod: &Pod) -> bool {
+        let mut all = self.all.iter();
+        let found = all.find(|failure| failure.pod.metadata.uid == pod.metadata.uid);
+        found.is_some_and(|failure| failure.action == Action::Ignore)
+    }
+
     /// How many count against the limit.
     pub(super) fn counted(&self) -> i32 {
         count(self.that_count().count())

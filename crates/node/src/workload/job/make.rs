@@ -10,6 +10,7 @@ use super::{
     failure::FAILURES,
     index_of,
     indexes::{INDEX, Indexed},
+    tracking::{FINALIZER, give_up},
 };
 use crate::{
     notice::Notice,
@@ -51,9 +52,7 @@ impl World<'_> {
         let all = self.active.iter();
         let gone = ranked.iter().take(surplus);
         let gone = gone.chain(all.filter(|pod| doubles.contains(&pod.metadata.uid)));
-        decision
-            .writes
-            .extend(gone.map(|pod| Write::delete(&***pod)));
+        give_up(gone, decision);
     }
 
     /// How many pods should run, of which so many do.
@@ -143,6 +142,10 @@ impl World<'_> {
         if let Some((index, failures)) = number {
             let failures = self.spec.backoff_limit_per_index.map(|_| failures);
             give_number(&mut pod, index, failures, base);
+        }
+        if self.tracking.active {
+            let finalizers = pod.metadata.finalizers.get_or_insert_default();
+            finalizers.push(FINALIZER.to_owned());
         }
         decision.writes.push(Write::create(&pod));
         let notice = Notice::normal(self.job, "SuccessfulCreate", message);

@@ -3,6 +3,7 @@
 mod failure;
 mod indexes;
 mod make;
+mod tracking;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -18,6 +19,7 @@ use k8s_openapi::{
 use self::{
     failure::Failures,
     indexes::{Indexed, Indexes, index_of},
+    tracking::Tracking,
 };
 use super::{after, count, created, has_succeeded, is_active, ready_since};
 use crate::{
@@ -64,13 +66,19 @@ struct World<'a> {
     failures: Failures<'a>,
     /// Which index each pod is for, where that is told apart.
     indexed: Option<Indexed>,
+    tracking: Tracking<'a>,
     now: Timestamp,
 }
 
 /// What to do about a job.
 pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
-    let Some(job) = index.jobs.get(key) else {
+    let found = index.jobs.get(key);
+    let counts =
+        found.filter(|job| job.metadata.deletion_timestamp.is_none() && finished(job).is_none());
+    let uid = counts.and_then(|job| job.metadata.uid.as_deref());
+    decision.writes.extend(tracking::orphans(index, key, uid));
+    let Some(job) = found else {
         return decision;
     };
     let Some(spec) = &job.spec else {
@@ -96,6 +104,7 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
         };
         decision.writes.push(Write::status(&changed));
     }
+    decision.writes.extend(world.tracking.let_go());
     decision
 }
 
@@ -174,9 +183,20 @@ impl<'a> World<'a> {
         let known = job.status.as_ref();
         let failures = Failures::of(spec, &pods);
         let indexed = Indexed::of(job, spec, &pods, &failures);
+        let tracking = Tracking::of(job, &pods, &failures);
+        let (succeeded, failed) = if tracking.active {
+            (tracking.succeeded(), tracking.failed())
+        } else {
+            let succeeded = count(pods.iter().filter(|pod| has_succeeded(pod)).count());
+            let most = |number: Option<i32>, seen: i32| seen.max(number.unwrap_or_default());
+            (
+                most(known.and_then(|s| s.succeeded), succeeded),
+                most(known.and_then(|s| s.failed), failures.counted()),
+            )
+        };
         let succeeded = match &indexed {
             Some(indexed) => indexed.completed.len(),
-            None => count(pods.iter().filter(|pod| has_succeeded(pod)).count()),
+            None => succeeded,
         };
         let active: Vec<_> = pods.iter().filter(|pod| is_active(pod)).copied().collect();
         let leaving = pods
@@ -187,10 +207,9 @@ impl<'a> World<'a> {
             job,
             spec,
             leaving,
-            succeeded: succeeded.max(known.and_then(|s| s.succeeded).unwrap_or_default()),
-            failed: failures
-                .counted()
-                .max(known.and_then(|s| s.failed).unwrap_or_default()),
+            succeeded,
+            failed,
+            tracking,
             restarts: active.iter().map(|pod| restarts(pod)).sum(),
             active,
             failures,
@@ -291,9 +310,7 @@ impl<'a> World<'a> {
 
     /// Ends what still runs; when nothing does, the job has ended.
     fn end(&self, verdict: &Verdict, decision: &mut Decision) -> JobStatus {
-        decision
-            .writes
-            .extend(self.active.iter().map(|pod| Write::delete(&***pod)));
+        tracking::give_up(&self.active, decision);
         let Verdict {
             well,
             reason,
@@ -302,7 +319,8 @@ impl<'a> World<'a> {
         let (announced, kind) = verdict.conditions();
         let mut conditions = vec![self.condition(announced, reason, message)];
         let mut status = self.counts();
-        if self.active.is_empty() && self.leaving == 0 {
+        let settled = !self.tracking.active || self.tracking.is_settled();
+        if self.active.is_empty() && self.leaving == 0 && settled {
             conditions.push(self.condition(kind, reason, message));
             let notice = if *well {
                 status.completion_time = Some(Time(self.now));
@@ -317,9 +335,7 @@ impl<'a> World<'a> {
     }
 
     fn suspend(&self, decision: &mut Decision) -> JobStatus {
-        decision
-            .writes
-            .extend(self.active.iter().map(|pod| Write::delete(&***pod)));
+        tracking::give_up(&self.active, decision);
         let mut status = self.counts();
         status.start_time = None;
         status.conditions = Some(vec![self.condition(
@@ -372,7 +388,7 @@ impl<'a> World<'a> {
             .filter(|pod| ready_since(pod).is_some())
             .count();
         let known = self.job.status.as_ref();
-        JobStatus {
+        let mut status = JobStatus {
             active: Some(count(self.active.len())),
             ready: Some(count(ready)),
             succeeded: (self.succeeded > 0).then_some(self.succeeded),
@@ -384,7 +400,12 @@ impl<'a> World<'a> {
                 .then(|| self.indexed.as_ref().map(|all| all.failed.to_string()))
                 .flatten(),
             ..JobStatus::default()
+        };
+        self.tracking.tell(&mut status);
+        if let Some(indexed) = &self.indexed {
+            status.succeeded = Some(indexed.completed.len()).filter(|number| *number > 0);
         }
+        status
     }
 
     /// A condition that is true, since when it first was.
