@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::core::v1::{Node, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo},
+    api::core::v1::{
+        Node, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo, Pod, PodCondition,
+    },
     apimachinery::pkg::{
         api::resource::Quantity,
         apis::meta::v1::{ObjectMeta, Time},
@@ -68,13 +70,43 @@ pub fn place(index: &Index, key: &Key, node: &str) -> Decision {
         .as_ref()
         .is_some_and(|spec| spec.node_name.is_none());
     if unplaced && pod.metadata.deletion_timestamp.is_none() {
-        decision
-            .writes
-            .push(Write::merge(&**pod, json!({"spec": {"nodeName": node}})));
+        let write = match gated(pod) {
+            Some(held) => {
+                (pod.status.as_ref() != held.status.as_ref()).then(|| Write::status(&held))
+            }
+            None => Some(Write::merge(&**pod, json!({"spec": {"nodeName": node}}))),
+        };
+        decision.writes.extend(write);
     } else if unplaced {
         decision.writes.push(Write::remove(&**pod));
     }
     decision
+}
+
+/// A pod that is not to be placed yet, because somebody keeps a gate of it closed, with a status that says
+/// so.
+fn gated(pod: &Pod) -> Option<Pod> {
+    let gates = pod.spec.as_ref()?.scheduling_gates.as_ref()?;
+    let names: Vec<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let mut held = pod.clone();
+    let status = held.status.get_or_insert_default();
+    status.phase.get_or_insert_with(|| "Pending".to_owned());
+    let conditions = status.conditions.get_or_insert_default();
+    conditions.retain(|one| one.type_ != "PodScheduled");
+    conditions.push(PodCondition {
+        type_: "PodScheduled".to_owned(),
+        status: "False".to_owned(),
+        reason: Some("SchedulingGated".to_owned()),
+        message: Some(format!(
+            "Scheduling is blocked due to non-empty scheduling gates: {}",
+            names.join(", ")
+        )),
+        ..PodCondition::default()
+    });
+    Some(held)
 }
 
 /// What a node says of itself.

@@ -183,6 +183,8 @@ pub struct ContainerSpec {
     pub memory: Option<u64>,
     /// CPU limit in thousandths of a core.
     pub cpu_millis: Option<u64>,
+    /// What it gets of the processors beside others that want them too, in thousandths of a core.
+    pub cpu_weight: Option<u64>,
     /// Process limit.
     pub pids: Option<u64>,
     /// Number of the signal that asks it to end.

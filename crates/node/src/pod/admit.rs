@@ -1,6 +1,6 @@
 //! What this machine refuses to run, told in one sentence instead of run differently.
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SeccompProfile};
+use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod, PodSpec, SeccompProfile, Volume};
 
 use super::security;
 use crate::index::Index;
@@ -8,20 +8,26 @@ use crate::index::Index;
 /// The label by which a namespace says how much its pods may ask for.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
+/// What a container may ask for an amount of.
+const RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
 /// Why a pod cannot run here: reason and message.
 pub fn refuse(index: &Index, pod: &Pod) -> Option<(String, String)> {
     let spec = pod.spec.as_ref()?;
-    let problem = frame(spec)
-        .or_else(|| unfiltered(index, pod, spec))
-        .or_else(|| spec.volumes.iter().flatten().find_map(volume))
-        .or_else(|| {
-            spec.init_containers
-                .iter()
-                .flatten()
-                .chain(&spec.containers)
-                .find_map(container)
-        })?;
+    let problem = never(spec).or_else(|| unfiltered(index, pod, spec))?;
     Some(("NotSupported".to_owned(), problem))
+}
+
+/// Why no pod like this can run here, whatever else there is.
+pub fn never(spec: &PodSpec) -> Option<String> {
+    let mut containers = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers);
+    frame(spec)
+        .or_else(|| spec.volumes.iter().flatten().find_map(volume))
+        .or_else(|| containers.find_map(container))
 }
 
 fn frame(spec: &PodSpec) -> Option<String> {
@@ -41,12 +47,40 @@ fn frame(spec: &PodSpec) -> Option<String> {
                 .to_owned(),
         );
     }
+    if let Some(problem) = frame_of_others(spec) {
+        return Some(problem.to_owned());
+    }
     let context = spec.security_context.as_ref()?;
     if context.sysctls.as_ref().is_some_and(|all| !all.is_empty()) {
         return Some("spec.securityContext.sysctls: this node sets none for pods".to_owned());
     }
     let problem = seccomp(context.seccomp_profile.as_ref()?)?;
-    Some(format!("spec.securityContext.seccompProfile: {problem}"))
+    Some(format!(
+        "spec.securityContext.seccompProfile.type: {problem}"
+    ))
+}
+
+/// What only other nodes have.
+fn frame_of_others(spec: &PodSpec) -> Option<&'static str> {
+    if spec.host_users == Some(false) {
+        Some("spec.hostUsers: the pods of this node share their users; none has a range of its own")
+    } else if spec
+        .runtime_class_name
+        .as_deref()
+        .is_some_and(|name| !name.is_empty())
+    {
+        Some("spec.runtimeClassName: this node has one way to run containers, without a name")
+    } else if spec
+        .resource_claims
+        .as_ref()
+        .is_some_and(|all| !all.is_empty())
+    {
+        Some("spec.resourceClaims: this node gives out no devices")
+    } else if spec.os.as_ref().is_some_and(|os| os.name != "linux") {
+        Some("spec.os: this node runs Linux")
+    } else {
+        None
+    }
 }
 
 /// System calls are filtered unless whoever keeps the namespace allows that they are not.
@@ -69,11 +103,32 @@ fn unfiltered(index: &Index, pod: &Pod, spec: &PodSpec) -> Option<String> {
     })
 }
 
-fn volume(volume: &k8s_openapi::api::core::v1::Volume) -> Option<String> {
+fn volume(volume: &Volume) -> Option<String> {
     let name = &volume.name;
     if volume.host_path.is_some() {
         return Some(format!(
             "volume {name:?}: hostPath would open the host's files to the pod"
+        ));
+    }
+    let sources = volume
+        .projected
+        .iter()
+        .flat_map(|all| all.sources.iter().flatten());
+    for source in sources {
+        let table = [
+            (source.cluster_trust_bundle.is_some(), "clusterTrustBundle"),
+            (source.pod_certificate.is_some(), "podCertificate"),
+            (
+                source.service_account_token.is_some(),
+                "serviceAccountToken",
+            ),
+        ];
+        let Some((_, field)) = table.into_iter().find(|(wanted, _)| *wanted) else {
+            continue;
+        };
+        return Some(format!(
+            "volume {name:?}: projected.sources.{field}: this node has none; configMap, secret and \
+             downwardAPI are sources"
         ));
     }
     let known = volume.empty_dir.is_some()
@@ -83,14 +138,19 @@ fn volume(volume: &k8s_openapi::api::core::v1::Volume) -> Option<String> {
         || volume.downward_api.is_some()
         || volume.persistent_volume_claim.is_some();
     (!known).then(|| {
+        let kind = kind_of(volume);
         format!(
-            "volume {name:?}: this node has emptyDir, configMap, secret, projected, downwardAPI and \
+            "volume {name:?}: {kind}: this node has emptyDir, configMap, secret, projected, downwardAPI and \
              persistentVolumeClaim volumes only"
         )
     })
 }
 
 fn container(container: &Container) -> Option<String> {
+    let problem = of_others(container);
+    if let Some(problem) = problem {
+        return Some(format!("container {:?}: {problem}", container.name));
+    }
     let context = container.security_context.as_ref()?;
     let name = &container.name;
     if context.privileged == Some(true) {
@@ -106,7 +166,7 @@ fn container(container: &Container) -> Option<String> {
     }
     if let Some(problem) = context.seccomp_profile.as_ref().and_then(seccomp) {
         return Some(format!(
-            "container {name:?}: securityContext.seccompProfile: {problem}"
+            "container {name:?}: securityContext.seccompProfile.type: {problem}"
         ));
     }
     let refused = security::refused_capability(container)?;
@@ -114,6 +174,64 @@ fn container(container: &Container) -> Option<String> {
         "container {name:?}: securityContext.capabilities.add: {refused} leads out of the container \
          and is never given here"
     ))
+}
+
+/// The field that says what a volume is.
+fn kind_of(volume: &Volume) -> String {
+    let fields = serde_json::to_value(volume).unwrap_or_default();
+    let fields = fields.as_object().into_iter().flatten();
+    let mut kinds = fields.filter(|(field, _)| *field != "name");
+    kinds
+        .next()
+        .map(|(field, _)| field.clone())
+        .unwrap_or_default()
+}
+
+/// What a container asks for that only other nodes have.
+fn of_others(container: &Container) -> Option<String> {
+    let devices = container.volume_devices.as_ref();
+    if devices.is_some_and(|devices| !devices.is_empty()) {
+        return Some("volumeDevices: volumes of this node are folders, not devices".to_owned());
+    }
+    let mut mounts = container.volume_mounts.iter().flatten();
+    let shared = |mode: Option<&str>| mode == Some("Bidirectional");
+    if mounts.any(|mount| shared(mount.mount_propagation.as_deref())) {
+        let why = "volumeMounts.mountPropagation: no mount of a container leaves it on this node";
+        return Some(why.to_owned());
+    }
+    let mut variables = container.env.iter().flatten();
+    let of_file = |source: &EnvVarSource| source.file_key_ref.is_some();
+    if variables.any(|one| one.value_from.as_ref().is_some_and(of_file)) {
+        let why = "env.valueFrom.fileKeyRef: this node reads no files of volumes for variables";
+        return Some(why.to_owned());
+    }
+    let hooks = container.lifecycle.iter();
+    let mut hooks = hooks
+        .flat_map(|all| [&all.post_start, &all.pre_stop])
+        .flatten();
+    if hooks.any(|hook| hook.tcp_socket.is_some()) {
+        return Some("lifecycle: a hook cannot be tcpSocket: use httpGet".to_owned());
+    }
+    let mut rules = container.restart_policy_rules.iter().flatten();
+    if let Some(rule) = rules.find(|rule| rule.action != "Restart") {
+        let action = &rule.action;
+        return Some(format!(
+            "restartPolicyRules.action: {action}: this node knows Restart only"
+        ));
+    }
+    let resources = container.resources.as_ref()?;
+    if resources.claims.as_ref().is_some_and(|all| !all.is_empty()) {
+        return Some("resources.claims: this node gives out no devices".to_owned());
+    }
+    let amounts = [
+        ("limits", &resources.limits),
+        ("requests", &resources.requests),
+    ];
+    amounts.into_iter().find_map(|(field, amounts)| {
+        let mut names = amounts.iter().flatten().map(|(name, _)| name.as_str());
+        let name = names.find(|name| !RESOURCES.contains(name))?;
+        Some(format!("resources.{field}: this node has no {name}"))
+    })
 }
 
 /// There are no files of profiles on this node.

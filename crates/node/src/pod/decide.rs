@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container as Spec, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container as Spec, ContainerRestartRule, Pod, PodSpec};
 
 use super::{
     probe::{Verdict, Which},
@@ -77,16 +77,27 @@ pub fn grace(pod: &Pod) -> i64 {
         .unwrap_or(30)
 }
 
-/// Whether an ended container runs again.
+/// Whether an ended container runs again: as a rule of its own says, its own policy, or that of its pod.
 pub fn restarts(spec: &PodSpec, container: &Spec, initial: bool, code: i32) -> bool {
-    if container.restart_policy.as_deref() == Some("Always") {
+    let mut rules = container.restart_policy_rules.iter().flatten();
+    if rules.any(|rule| is_about(rule, code)) {
         return true;
     }
-    match spec.restart_policy.as_deref().unwrap_or("Always") {
+    let own = container.restart_policy.as_deref();
+    match own.or(spec.restart_policy.as_deref()).unwrap_or("Always") {
         "Never" => false,
+        "Always" if own.is_some() => true,
         "OnFailure" => code != 0,
         _ => !initial || code != 0,
     }
+}
+
+/// Whether a rule restarts what ended with this code.
+fn is_about(rule: &ContainerRestartRule, code: i32) -> bool {
+    rule.exit_codes.as_ref().is_some_and(|codes| {
+        let listed = codes.values.iter().flatten().any(|one| *one == code);
+        listed == (codes.operator == "In")
+    })
 }
 
 /// Whether an initial container runs beside the others.
@@ -167,7 +178,16 @@ fn end(inputs: &Inputs<'_>, runtime: &Runtime, deleting: bool, plan: &mut Plan) 
         Step::Idle => plan.actions.push(Action::TearDown),
         Step::Failed { retry, .. } if *retry <= inputs.now => plan.actions.push(Action::TearDown),
         Step::Failed { retry, .. } => plan.look_again(*retry),
-        Step::Done if deleting => plan.actions.push(Action::Remove),
+        Step::Done if deleting => remove(inputs, runtime, plan),
+        Step::Busy | Step::Done => {}
+    }
+}
+
+/// Gives up the object of a pod that is gone: once, since finalizers may hold it for long.
+fn remove(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) {
+    match &runtime.removal {
+        Step::Failed { retry, .. } if *retry > inputs.now => plan.look_again(*retry),
+        Step::Idle | Step::Failed { .. } => plan.actions.push(Action::Remove),
         Step::Busy | Step::Done => {}
     }
 }
@@ -380,7 +400,7 @@ pub fn begin(runtime: &mut Runtime, pod: &Pod, action: &Action) -> Option<String
             runtime.container(name).checks.get_mut(*which).busy = true;
         }
         Action::Discard(id) => runtime.remains.retain(|one| one != id),
-        Action::Remove => {}
+        Action::Remove => runtime.removal = Step::Busy,
     }
     None
 }

@@ -71,11 +71,11 @@ impl Effect {
     /// ran to its end kept its logs until now.
     async fn remove(&self) -> Report {
         self.context.clean(&self.pod).await;
-        if let Err(error) = self.context.executor.run(&Write::remove(&*self.pod)).await {
+        let removed = self.context.executor.run(&Write::remove(&*self.pod)).await;
+        Report::Removed(removed.map_err(|error| {
             tracing::warn!(%error, "the pod's object cannot be removed yet");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        Report::Nothing
+            error.to_string()
+        }))
     }
 
     fn tell(&self, notice: &Notice) {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{
     Container, EnvFromSource, EnvVarSource, ObjectFieldSelector, Pod, ResourceFieldSelector,
 };
 
+use super::links;
 use crate::{index::Index, node::Capacity};
 
 /// What a pod is told about itself that its object does not say.
@@ -24,7 +25,7 @@ type Env = BTreeMap<String, String>;
 
 /// The environment of a container, or the first thing that is missing.
 pub fn resolve(index: &Index, pod: &Pod, container: &Container, own: &Told) -> Result<Env, String> {
-    let mut env = Env::new();
+    let mut env = links::of(index, pod);
     for source in container.env_from.iter().flatten() {
         include(index, pod, source, &mut env)?;
     }

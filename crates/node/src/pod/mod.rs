@@ -5,6 +5,7 @@ pub mod decide;
 pub mod env;
 pub mod exec;
 pub mod images;
+pub mod links;
 pub mod logs;
 pub mod names;
 pub mod probe;
@@ -15,6 +16,7 @@ pub mod security;
 pub mod spec;
 pub mod state;
 pub mod status;
+pub mod unheeded;
 pub mod volume;
 pub mod worker;
 

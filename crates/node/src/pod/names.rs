@@ -10,6 +10,9 @@ const LONGEST: usize = 63;
 /// The name a pod has for itself.
 pub fn hostname(pod: &Pod) -> String {
     let spec = pod.spec.as_ref();
+    if let Some(name) = spec.and_then(|spec| spec.hostname_override.clone()) {
+        return name;
+    }
     let whole = spec.and_then(|spec| spec.set_hostname_as_fqdn) == Some(true);
     if let Some(domain) = domain(pod).filter(|_| whole) {
         return domain;
@@ -80,6 +83,10 @@ mod tests {
             (json!({}), "web-0"),
             (json!({"hostname": "db"}), "db"),
             (json!({"hostname": "db", "subdomain": "dbs"}), "db"),
+            (
+                json!({"hostname": "db", "hostnameOverride": "other.example"}),
+                "other.example",
+            ),
             (
                 json!({"subdomain": "dbs", "setHostnameAsFQDN": true}),
                 "web-0.dbs.shop.svc.cluster.local",

@@ -197,7 +197,7 @@ pub fn question(
     }
     if let Some(tcp) = &spec.tcp_socket {
         return Ok(Probe::Tcp {
-            address,
+            address: host("tcpSocket", tcp.host.as_deref(), address)?,
             port: port(&tcp.port, container)?,
         });
     }
@@ -235,14 +235,8 @@ pub fn http_question(
         .iter()
         .flatten()
         .map(|h| (h.name.clone(), h.value.clone()));
-    let address = match http.host.as_deref().filter(|host| !host.is_empty()) {
-        Some(host) => host
-            .parse()
-            .map_err(|_| format!("httpGet.host {host:?} is no IPv4 address"))?,
-        None => address,
-    };
     Ok(Probe::Http {
-        address,
+        address: host("httpGet", http.host.as_deref(), address)?,
         tls: http.scheme.as_deref() == Some("HTTPS"),
         port: port(&http.port, container)?,
         path: if path.starts_with('/') {
@@ -252,6 +246,16 @@ pub fn http_question(
         },
         headers: headers.collect(),
     })
+}
+
+/// The host that a probe names, or else that of its pod.
+fn host(kind: &str, named: Option<&str>, pod: Ipv4Addr) -> Result<Ipv4Addr, String> {
+    match named.filter(|host| !host.is_empty()) {
+        Some(host) => host
+            .parse()
+            .map_err(|_| format!("{kind}.host {host:?} is no IPv4 address")),
+        None => Ok(pod),
+    }
 }
 
 fn port(port: &IntOrString, container: &Container) -> Result<u16, String> {

@@ -7,8 +7,9 @@ use std::{
 };
 
 use choreo_model::quantity;
-use k8s_openapi::api::core::v1::{
-    Container, PersistentVolumeClaim, Pod, ResourceRequirements, VolumeMount,
+use k8s_openapi::{
+    api::core::v1::{Container, PersistentVolumeClaim, Pod, ResourceRequirements, VolumeMount},
+    apimachinery::pkg::api::resource::Quantity,
 };
 
 use nix::sys::signal::Signal;
@@ -20,7 +21,7 @@ use super::{
     volume,
 };
 use crate::{
-    image::resolve_user,
+    image::{Config, resolve_user},
     index::Index,
     machine::{ContainerSpec, Mount, Stdin},
     node::Capacity,
@@ -146,16 +147,7 @@ pub fn build(
     };
     let given = env::resolve(index, pod, container, &own)?;
     let config = &start.image.image.config;
-    let hostname = names::hostname(pod);
-    let mut env: BTreeMap<String, String> = BTreeMap::from([
-        (
-            "PATH".into(),
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into(),
-        ),
-        ("HOSTNAME".into(), hostname),
-    ]);
-    let own_env = config.env.iter().filter_map(|line| line.split_once('='));
-    env.extend(own_env.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let mut env = environment(pod, config);
     let argv = argv(container, start.image, &given)?;
     let mounts = container.volume_mounts.iter().flatten();
     let mounts: Result<Vec<Mount>, String> = mounts
@@ -173,6 +165,8 @@ pub fn build(
     let cwd = cwd.or_else(|| Some(config.working_dir.clone()).filter(|cwd| !cwd.is_empty()));
     let limits = limits(container.resources.as_ref());
     let context = container.security_context.as_ref();
+    let lifecycle = container.lifecycle.as_ref();
+    let stop = lifecycle.and_then(|lifecycle| lifecycle.stop_signal.as_deref());
     Ok(ContainerSpec {
         id: start.id.clone(),
         pod_uid: pod.metadata.uid.clone().unwrap_or_default(),
@@ -188,8 +182,9 @@ pub fn build(
         mounts,
         memory: limits.0,
         cpu_millis: limits.1,
+        cpu_weight: weight(container.resources.as_ref()),
         pids: Some(PROCESSES),
-        stop_signal: stop_signal(&config.stop_signal) as i32,
+        stop_signal: stop_signal(stop.unwrap_or(&config.stop_signal)) as i32,
         stdin: match (container.stdin, container.stdin_once) {
             (Some(true), Some(true)) => Stdin::Once,
             (Some(true), _) => Stdin::Open,
@@ -198,6 +193,20 @@ pub fn build(
         tty: container.tty == Some(true),
         log: log(&start.folders.logs(pod), &container.name, start.restart),
     })
+}
+
+/// The environment that a container has without its pod saying anything.
+fn environment(pod: &Pod, config: &Config) -> BTreeMap<String, String> {
+    let usual = [
+        (
+            "PATH".to_owned(),
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        ),
+        ("HOSTNAME".to_owned(), names::hostname(pod)),
+    ];
+    let own = config.env.iter().filter_map(|line| line.split_once('='));
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    usual.into_iter().chain(own).collect()
 }
 
 /// The file of one run of a container.
@@ -234,7 +243,16 @@ fn argv(
     Ok(argv)
 }
 
-/// The signal that an image wants its program to be asked by to end, as `SIGINT`, `int` or `2`;
+/// What a container gets of the processors where they do not suffice for all, in thousandths of one: what
+/// it requests, or else its limit.
+fn weight(resources: Option<&ResourceRequirements>) -> Option<u64> {
+    let amount =
+        |from: &Option<BTreeMap<String, Quantity>>| quantity::milli(&from.as_ref()?.get("cpu")?.0);
+    let resources = resources?;
+    amount(&resources.requests).or_else(|| amount(&resources.limits))
+}
+
+/// The signal that a pod or an image wants its program to be asked by to end, as `SIGINT`, `int` or `2`;
 /// `SIGTERM` when it says nothing, or names none that programs are asked by.
 fn stop_signal(named: &str) -> Signal {
     let named = named.to_ascii_uppercase();
@@ -268,12 +286,14 @@ fn bind(
         || volume.secret.is_some()
         || volume.projected.is_some()
         || volume.downward_api.is_some();
+    let claim = volume.persistent_volume_claim.as_ref();
+    let sealed = claim.is_some_and(|claim| claim.read_only == Some(true));
     Ok(Mount {
         source: folders.volume(pod, &mount.name),
         sub_path: volume::part(&sub_path)?,
         made: !fixed,
         target: PathBuf::from(&mount.mount_path),
-        read_only: fixed || mount.read_only == Some(true),
+        read_only: fixed || sealed || mount.read_only == Some(true),
     })
 }
 
@@ -335,6 +355,18 @@ mod tests {
         ] {
             assert_eq!(stop_signal(named), signal, "{named:?}");
         }
+    }
+
+    #[test]
+    fn processors_are_shared_by_what_is_requested() {
+        let check = |resources: serde_json::Value, expected| {
+            let resources = serde_json::from_value(resources).unwrap();
+            assert_eq!(weight(Some(&resources)), expected);
+        };
+        check(json!({}), None);
+        check(json!({"limits": {"cpu": "2"}}), Some(2000));
+        let both = json!({"limits": {"cpu": "2"}, "requests": {"cpu": "100m"}});
+        check(both, Some(100));
     }
 
     #[test]

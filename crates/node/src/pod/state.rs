@@ -49,6 +49,8 @@ pub struct Runtime {
     pub sandbox: Step,
     /// The end of its frame.
     pub teardown: Step,
+    /// The end of its object, which others may hold up by finalizers.
+    pub removal: Step,
     /// Its files.
     pub volumes: Step,
     /// What its files hold.
@@ -172,6 +174,8 @@ pub enum Report {
     Probed(String, String, super::probe::Which, Result<(), String>),
     /// The frame is gone, or not.
     TornDown(Result<(), String>),
+    /// The object was given up, or not.
+    Removed(Result<(), String>),
     /// Nothing to note.
     Nothing,
 }
@@ -280,6 +284,8 @@ impl Runtime {
             }
             Report::TornDown(Ok(())) => self.teardown = Step::Done,
             Report::TornDown(Err(message)) => self.teardown = failed(message),
+            Report::Removed(Ok(())) => self.removal = Step::Done,
+            Report::Removed(Err(message)) => self.removal = failed(message),
             Report::Nothing => {}
         }
     }

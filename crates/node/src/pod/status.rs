@@ -72,6 +72,7 @@ impl View<'_> {
         match outcome(self.spec, self.runtime) {
             Some(true) => "Succeeded",
             Some(false) => "Failed",
+            None if self.is_torn_down() => "Failed",
             None => {
                 let begun = main.iter().all(|container| {
                     let state = container.state.as_ref();
@@ -86,6 +87,14 @@ impl View<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a pod that is deleted has come to its end without having done what it was there for, and
+    /// somebody wants to know.
+    fn is_torn_down(&self) -> bool {
+        let meta = &self.inputs.pod.metadata;
+        let awaited = meta.finalizers.as_ref().is_some_and(|all| !all.is_empty());
+        meta.deletion_timestamp.is_some() && awaited && self.runtime.teardown == Step::Done
     }
 
     fn is_initialized(&self) -> bool {
@@ -138,13 +147,50 @@ impl View<'_> {
             let message = format!("containers with incomplete status: {}", list(names));
             ("False", Some(("ContainersNotInitialized", message)))
         };
-        vec![
+        let (whole, because) = match self.closed_gates() {
+            Some(closed) if is_ready == "True" => {
+                ("False", Some(("ReadinessGatesNotReady", closed)))
+            }
+            _ => (is_ready, why.clone()),
+        };
+        let own = [
             self.condition("PodScheduled", "True", None),
             self.condition("PodReadyToStartContainers", sandbox.0, sandbox.1),
             self.condition("Initialized", init.0, init.1),
-            self.condition("ContainersReady", is_ready, why.clone()),
-            self.condition("Ready", is_ready, why),
-        ]
+            self.condition("ContainersReady", is_ready, why),
+            self.condition("Ready", whole, because),
+        ];
+        // What others say of the pod stays as they said it.
+        let others = self.known_conditions();
+        let others = others.filter(|known| own.iter().all(|one| one.type_ != known.type_));
+        let others: Vec<_> = others.cloned().collect();
+        own.into_iter().chain(others).collect()
+    }
+
+    fn known_conditions(&self) -> impl Iterator<Item = &PodCondition> {
+        let status = self.inputs.pod.status.iter();
+        status.flat_map(|status| status.conditions.iter().flatten())
+    }
+
+    /// What the pod's readiness waits for that others have to say, if anything.
+    fn closed_gates(&self) -> Option<String> {
+        let gates = self.spec.readiness_gates.iter().flatten();
+        let closed: Vec<String> = gates
+            .filter_map(|gate| {
+                let kind = &gate.condition_type;
+                match self.known_conditions().find(|one| one.type_ == *kind) {
+                    Some(one) if one.status == "True" => None,
+                    Some(one) => Some(format!(
+                        "the status of pod readiness gate {kind:?} is not \"True\", but {}",
+                        one.status
+                    )),
+                    None => Some(format!(
+                        "corresponding condition of pod readiness gate {kind:?} does not exist."
+                    )),
+                }
+            })
+            .collect();
+        (!closed.is_empty()).then(|| closed.join(", "))
     }
 
     fn unready(&self) -> String {
@@ -159,14 +205,8 @@ impl View<'_> {
     }
 
     fn condition(&self, kind: &str, status: &str, why: Option<(&str, String)>) -> PodCondition {
-        let known = self
-            .inputs
-            .pod
-            .status
-            .iter()
-            .flat_map(|s| s.conditions.iter().flatten());
-        let same = known
-            .into_iter()
+        let same = self
+            .known_conditions()
             .find(|known| known.type_ == kind && known.status == status);
         let (reason, message) = why.unzip();
         PodCondition {

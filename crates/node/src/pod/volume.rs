@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 
 use super::env::{self, Told};
-use crate::{index::Index, machine::InMemory};
+use crate::{claim, index::Index, machine::InMemory};
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,13 +103,15 @@ fn files(index: &Index, pod: &Pod, volume: &Volume, own: &Told) -> Result<Option
         }
         return Ok(Some(all));
     }
-    if let Some(claim) = &volume.persistent_volume_claim
-        && index.claims.find(namespace, &claim.claim_name).is_none()
-    {
-        return Err(format!(
-            "persistentvolumeclaim {:?} not found",
-            claim.claim_name
-        ));
+    if let Some(claim) = &volume.persistent_volume_claim {
+        let name = &claim.claim_name;
+        let found = index.claims.find(namespace, name);
+        let found = found.ok_or_else(|| format!("persistentvolumeclaim {name:?} not found"))?;
+        if let Some(why) = claim::refused(found) {
+            return Err(format!(
+                "persistentvolumeclaim {name:?} is not bound: {why}"
+            ));
+        }
     }
     Ok(None)
 }

@@ -20,7 +20,7 @@ use super::{
     spec::Folders,
     spec_of,
     state::{Report, Runtime},
-    status, volume,
+    status, unheeded, volume,
 };
 use crate::{
     disk::Held,
@@ -234,6 +234,11 @@ impl Worker {
                 ),
             };
             self.context.executor.notice(&notice);
+            let unheeded = unheeded::of(pod);
+            if !unheeded.is_empty() {
+                let notice = Notice::warning(pod, "Unheeded", unheeded.join("; "));
+                self.context.executor.notice(&notice);
+            }
         }
         let deadline = pod
             .spec

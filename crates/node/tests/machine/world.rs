@@ -98,6 +98,7 @@ impl World {
             mounts: Vec::new(),
             memory: None,
             cpu_millis: None,
+            cpu_weight: None,
             pids: None,
             stop_signal: 15,
             stdin: Stdin::Closed,

@@ -7,6 +7,7 @@
 )]
 
 mod fake;
+mod fields;
 mod network;
 mod pods;
 mod stateful;

@@ -1,10 +1,15 @@
 //! The lives of pods on the real API: hooks, order of the end, last words.
 
-use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::DeleteParams;
+use std::time::Duration;
+
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Event, Pod},
+};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::{World, has};
+use crate::{World, has, job};
 
 fn pod(spec: &Value) -> Value {
     json!({"metadata": {"name": "p"}, "spec": spec})
@@ -115,4 +120,70 @@ async fn a_volume_that_outgrows_its_limit_ends_its_pod() {
         .settled("ended", |machine| machine.containers().is_empty())
         .await;
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gates_hold_a_pod_until_others_open_them() {
+    let world = World::start().await;
+    let listed = "example.com/listed";
+    let spec = json!({
+        "schedulerName": "mine",
+        "schedulingGates": [{"name": "example.com/quota"}],
+        "readinessGates": [{"conditionType": listed}],
+        "containers": [{"name": "main", "image": "run"}],
+    });
+    world.create::<Pod>(pod(&spec)).await;
+    let held = |all: &[Value]| {
+        has(&all[0], "PodScheduled", "False") && all[0]["spec"]["nodeName"].is_null()
+    };
+    world.until::<Pod>("held", held).await;
+    let (api, params) = (world.api::<Pod>(), PatchParams::default());
+    let open = Patch::Merge(json!({"spec": {"schedulingGates": []}}));
+    api.patch("p", &params, &open).await.unwrap();
+    let runs = |all: &[Value]| has(&all[0], "ContainersReady", "True");
+    let all = world.until::<Pod>("runs", runs).await;
+    assert!(has(&all[0], "Ready", "False"), "{all:?}");
+    let says = json!({"status": {"conditions": [{"type": listed, "status": "True"}]}});
+    api.patch_status("p", &params, &Patch::Strategic(says))
+        .await
+        .unwrap();
+    let all = world.until::<Pod>("ready", ready).await;
+    assert!(
+        has(&all[0], listed, "True"),
+        "what others say stays: {all:?}"
+    );
+    let unheeded = |event: &Value| {
+        let message = event["message"].as_str().unwrap_or_default();
+        event["reason"] == "Unheeded" && message.contains("spec.schedulerName")
+    };
+    world
+        .until::<Event>("told", |all| all.iter().any(unheeded))
+        .await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_counts_pods_that_somebody_deletes() {
+    let world = World::start().await;
+    let mut task = job("ok", "Never", 6);
+    task["spec"]["completions"] = json!(3);
+    world.create::<Job>(task).await;
+    let (pods, jobs) = (world.api::<Pod>(), world.api::<Job>());
+    for _ in 0..400 {
+        for pod in pods.list(&ListParams::default()).await.unwrap() {
+            let status = pod.status.unwrap_or_default();
+            if status.phase.as_deref() == Some("Succeeded") {
+                // It may be going already.
+                let name = pod.metadata.name.unwrap();
+                let _gone = pods.delete(&name, &DeleteParams::default()).await;
+            }
+        }
+        let job = serde_json::to_value(jobs.get("task").await.unwrap()).unwrap();
+        if has(&job, "Complete", "True") {
+            assert_eq!(job["status"]["succeeded"], 3, "{job}");
+            return world.end().await;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the job is never complete");
 }

@@ -3,6 +3,7 @@
 
 mod authorship;
 mod in_use;
+mod pods;
 mod promotions;
 mod quotas;
 mod records;
@@ -22,7 +23,10 @@ pub(super) struct Rules {
 impl Admission for Rules {
     fn admit(&self, mut request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
         if request.resource.group != choreo_model::GROUP {
-            return Ok(Admitted::plain(request.object));
+            return Ok(Admitted {
+                warnings: pods::warnings(&request),
+                ..Admitted::plain(request.object)
+            });
         }
         let write = Write::of(&request);
         promotions::check(&write, &mut request)?;

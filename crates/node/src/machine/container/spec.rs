@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -38,6 +39,8 @@ const SEARCHED: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 const CPU_PERIOD: u64 = 100_000;
 /// Least CPU time per period that the kernel takes.
 const CPU_LEAST: u64 = 1_000;
+/// Least and most shares of the processors that the kernel takes.
+const SHARES: RangeInclusive<u64> = 2..=262_144;
 
 /// What the description needs to know about this process and its machine.
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +125,9 @@ fn resources(spec: &ContainerSpec) -> Value {
         let quota = (millis.saturating_mul(CPU_PERIOD) / 1000).max(CPU_LEAST);
         resources["cpu"] = json!({ "quota": quota, "period": CPU_PERIOD });
     }
+    // What says nothing has the least, as in Kubernetes.
+    let shares = spec.cpu_weight.unwrap_or_default().saturating_mul(1024) / 1000;
+    resources["cpu"]["shares"] = json!(shares.clamp(*SHARES.start(), *SHARES.end()));
     if let Some(pids) = spec.pids {
         resources["pids"] = json!({ "limit": pids });
     }
@@ -263,6 +269,7 @@ mod tests {
                     .into(),
                 memory: Some(1 << 20),
                 cpu_millis: Some(250),
+                cpu_weight: Some(100),
                 pids: Some(7),
                 stop_signal: 15,
                 stdin: Stdin::Closed,
@@ -315,6 +322,7 @@ mod tests {
         let limited = described(false);
         assert_eq!(limited["linux"]["cgroupsPath"], "/choreo-x/a-web-0");
         assert_eq!(limited["linux"]["resources"]["cpu"]["quota"], 25_000);
+        assert_eq!(limited["linux"]["resources"]["cpu"]["shares"], 102);
         assert_eq!(limited["linux"]["resources"]["memory"]["limit"], 1 << 20);
         assert!(described(true)["linux"].get("cgroupsPath").is_none());
     }

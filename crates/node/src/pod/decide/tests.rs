@@ -181,6 +181,60 @@ fn restarts_follow_the_policy() {
 }
 
 #[test]
+fn containers_may_have_a_policy_and_rules_of_their_own() {
+    let never: PodSpec = from_value(json!({"containers": [], "restartPolicy": "Never"})).unwrap();
+    let always = PodSpec::default();
+    let check = |container: Value, pod: &PodSpec, code, expected| {
+        let container: Spec = from_value(container).unwrap();
+        assert_eq!(restarts(pod, &container, false, code), expected, "{code}");
+    };
+    check(
+        json!({"name": "c", "restartPolicy": "Always"}),
+        &never,
+        0,
+        true,
+    );
+    check(
+        json!({"name": "c", "restartPolicy": "Never"}),
+        &always,
+        1,
+        false,
+    );
+    check(
+        json!({"name": "c", "restartPolicy": "OnFailure"}),
+        &always,
+        0,
+        false,
+    );
+    for (operator, code, expected) in [("In", 42, true), ("In", 1, false), ("NotIn", 1, true)] {
+        let rule = json!({
+            "action": "Restart", "exitCodes": {"operator": operator, "values": [42, 43]},
+        });
+        let container =
+            json!({"name": "c", "restartPolicy": "Never", "restartPolicyRules": [rule]});
+        check(container, &always, code, expected);
+    }
+}
+
+#[test]
+fn an_object_that_others_hold_is_given_up_once() {
+    let mut pod = pod(&json!({"containers": [{"name": "main"}]}));
+    pod.metadata.deletion_timestamp = Some(Time(now()));
+    let mut runtime = Runtime {
+        teardown: Step::Done,
+        ..Runtime::default()
+    };
+    assert_eq!(plan(&pod, &runtime).actions, [Action::Remove]);
+    begin(&mut runtime, &pod, &Action::Remove);
+    assert_eq!(plan(&pod, &runtime).actions, []);
+    for (outcome, expected) in [(Err("full".to_owned()), true), (Ok(()), false)] {
+        runtime.apply(crate::pod::state::Report::Removed(outcome), &pod, now());
+        let plan = plan(&pod, &runtime);
+        assert_eq!((plan.actions.len(), plan.again.is_some()), (0, expected));
+    }
+}
+
+#[test]
 fn what_has_stopped_is_not_asked_again_before_its_exit_is_told() {
     let mut pod = pod(&json!({"containers": [{"name": "main"}]}));
     pod.metadata.deletion_timestamp = Some(Time(now()));
