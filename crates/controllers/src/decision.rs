@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use crate::aspects::Aspects;
 use crate::calls::Request;
 use crate::key::{Key, Target};
 use crate::live::LiveKey;
@@ -128,5 +129,5 @@ pub struct Decision {
     /// When to decide again although nothing changed.
     pub look_again: Option<Timestamp>,
     /// What was read, and whether its status was.
-    pub(crate) reads: BTreeMap<Target, bool>,
+    pub(crate) reads: BTreeMap<Target, Aspects>,
 }

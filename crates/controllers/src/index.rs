@@ -13,13 +13,14 @@ use crate::act::Written;
 use crate::calls::Answer;
 use crate::decision::{Home, Write};
 use crate::health;
+use crate::keep::Touched;
 use crate::key::{Group, Key, Target};
 use crate::live::{Live, LiveKey, PodOwner};
 use crate::manifests::Manifests;
 use crate::material;
 use crate::placements::{Placements, Standing};
-use crate::readers::Readers;
-use crate::tables::{Kept as _, Tables, Touched};
+use crate::readers::{Readers, Seen};
+use crate::tables::{Kept as _, Tables};
 use crate::usage::{Ledger, Usage};
 
 /// Something that was observed.
@@ -270,7 +271,7 @@ impl Index {
             RenderedReleaseSpec::KIND
                 if self.ledger.is_open() && book(&self.tables, &mut self.ledger, key) =>
             {
-                self.wake(&Target::Usage(key.namespace.clone()), false, woken);
+                self.wake(&Target::Usage(key.namespace.clone()), Seen::Content, woken);
             }
             _ => {}
         }
@@ -340,23 +341,23 @@ impl Index {
                 .or_default()
                 .insert(Arc::clone(&touched.key));
         }
-        if touched.nothing {
-            return;
-        }
         let key = Key::clone(&touched.key);
-        if !touched.status_only {
+        if touched.own {
             woken.insert(key.clone());
         }
-        self.wake(&Target::Object(key), touched.status_only, woken);
+        let Some(seen) = touched.seen else {
+            return;
+        };
+        self.wake(&Target::Object(key), seen, woken);
         for (group, moved) in touched.groups.into_iter().zip(moved) {
-            let status_only = touched.status_only && !moved;
-            self.wake(&Target::Group(group), status_only, woken);
+            let seen = if moved { Seen::Content } else { seen };
+            self.wake(&Target::Group(group), seen, woken);
         }
     }
 
-    /// Adds everyone who read `target`; after a change of a status only those who read it.
-    fn wake(&self, target: &Target, status_only: bool, woken: &mut BTreeSet<Key>) {
-        woken.extend(self.readers.of(target, status_only).cloned());
+    /// Adds everyone whom a change of `target` concerns.
+    fn wake(&self, target: &Target, seen: Seen, woken: &mut BTreeSet<Key>) {
+        woken.extend(self.readers.of(target, seen).cloned());
     }
 
     fn keep_live(&mut self, home: usize, object: &Value, woken: &mut BTreeSet<Key>) {
@@ -384,7 +385,11 @@ impl Index {
         {
             let present = new.as_ref().is_some_and(|new| new.release == release);
             self.file_live(&release, &key, present);
-            self.wake(&Target::Live(release.as_ref().to_owned()), false, woken);
+            self.wake(
+                &Target::Live(release.as_ref().to_owned()),
+                Seen::Content,
+                woken,
+            );
         }
     }
 
@@ -398,7 +403,11 @@ impl Index {
         self.placements.forget(key);
         if let Some(old) = self.live.remove(key) {
             self.file_live(&old.release, key, false);
-            self.wake(&Target::Live(old.release.as_ref().to_owned()), false, woken);
+            self.wake(
+                &Target::Live(old.release.as_ref().to_owned()),
+                Seen::Content,
+                woken,
+            );
         }
     }
 
@@ -438,14 +447,14 @@ impl Index {
                 pods.remove(key);
             }
             self.failing_pods.retain(|_, pods| !pods.is_empty());
-            self.wake(&Target::Pods(owner), false, woken);
+            self.wake(&Target::Pods(owner), Seen::Content, woken);
         }
         if let Some((owner, why)) = why {
             self.failing_pods
                 .entry(owner.clone())
                 .or_default()
                 .insert(key.clone(), why);
-            self.wake(&Target::Pods(owner), false, woken);
+            self.wake(&Target::Pods(owner), Seen::Content, woken);
         }
     }
 
@@ -459,7 +468,7 @@ impl Index {
         if old != new {
             self.wake(
                 &Target::Namespace(key.home, key.name.as_ref().to_owned()),
-                false,
+                Seen::Content,
                 woken,
             );
         }
@@ -490,7 +499,7 @@ impl Index {
         }
         let type_ = format!("{api_version}/{kind}");
         if self.watched.insert((home, type_.clone())) {
-            self.wake(&Target::Watched(home, type_), false, woken);
+            self.wake(&Target::Watched(home, type_), Seen::Content, woken);
         }
     }
 }

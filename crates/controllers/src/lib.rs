@@ -8,11 +8,13 @@
 
 mod act;
 mod aside;
+mod aspects;
 mod calls;
 mod decide;
 mod decision;
 mod health;
 mod index;
+mod keep;
 mod key;
 mod live;
 mod manifests;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use crate::aspects::Aspects;
 use crate::key::{Key, Target};
 
 /// Reads, by reader and by what was read.
@@ -18,21 +19,34 @@ pub(crate) struct Readers {
     by: BTreeSet<(Mark, u32)>,
 }
 
-/// Something that was read: a hash of it, but for the last bit, which says whether its status was.
+/// What others see of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// More than the status: it concerns everyone who has read anything of it.
+    Content,
+    /// These parts of the status.
+    Status(Aspects),
+}
+
+/// Something that was read: a hash of it, but for the last bits, which say what of its status was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Mark(u64);
 
 impl Mark {
-    fn new(target: &Target, status: bool) -> Self {
+    fn new(target: &Target, status: Aspects) -> Self {
         let mut hasher = DefaultHasher::new();
         target.hash(&mut hasher);
-        Self(hasher.finish() & !1 | u64::from(status))
+        Self(hasher.finish() & !Aspects::ALL.bits() | status.bits())
+    }
+
+    fn status(self) -> Aspects {
+        Aspects::of_bits(self.0)
     }
 }
 
 impl Readers {
     /// Takes down everything that a reader has read last.
-    pub(crate) fn note(&mut self, key: &Arc<Key>, reads: &BTreeMap<Target, bool>) {
+    pub(crate) fn note(&mut self, key: &Arc<Key>, reads: &BTreeMap<Target, Aspects>) {
         let reader = self.keys.take(key);
         let mut new: Vec<Mark> = reads
             .iter()
@@ -64,12 +78,16 @@ impl Readers {
         self.keys.free(reader);
     }
 
-    /// Everyone who has read a target; after a change of nothing but a status, who has read that.
-    pub(crate) fn of(&self, target: &Target, status_only: bool) -> impl Iterator<Item = &Key> {
-        let first = Mark::new(target, status_only);
-        let last = Mark::new(target, true);
+    /// Everyone whom a change of a target concerns.
+    pub(crate) fn of(&self, target: &Target, change: Seen) -> impl Iterator<Item = &Key> {
+        let first = Mark::new(target, Aspects::NONE);
+        let last = Mark::new(target, Aspects::ALL);
         let readers = self.by.range((first, 0)..=(last, u32::MAX));
-        readers.filter_map(|(_, reader)| self.keys.of(*reader))
+        let concerned = readers.filter(move |(mark, _)| match change {
+            Seen::Content => true,
+            Seen::Status(differing) => mark.status().meets(differing),
+        });
+        concerned.filter_map(|(_, reader)| self.keys.of(*reader))
     }
 }
 
@@ -124,29 +142,48 @@ mod tests {
         Target::Live(name.to_owned())
     }
 
-    fn note(readers: &mut Readers, reader: &str, reads: &[(&str, bool)]) {
+    fn note(readers: &mut Readers, reader: &str, reads: &[(&str, Aspects)]) {
         let reads = reads.iter().map(|(name, status)| (target(name), *status));
         readers.note(&Arc::new(key(reader)), &reads.collect());
     }
 
-    fn of(readers: &Readers, name: &str, status_only: bool) -> Vec<String> {
+    fn of(readers: &Readers, name: &str, change: Seen) -> Vec<String> {
         let target = target(name);
-        let found = readers.of(&target, status_only);
+        let found = readers.of(&target, change);
         found.map(|key| key.name.clone()).collect()
     }
 
+    const NOTHING: [&str; 0] = [];
+
     #[test]
     fn readers_are_those_of_the_last_time() {
+        let (none, all) = (Aspects::NONE, Aspects::ALL);
         let mut readers = Readers::default();
-        note(&mut readers, "a", &[("x", false), ("y", true)]);
-        note(&mut readers, "b", &[("x", true)]);
-        assert_eq!(of(&readers, "x", false), ["a", "b"]);
-        assert_eq!(of(&readers, "x", true), ["b"]);
-        note(&mut readers, "a", &[("y", false)]);
-        assert_eq!(of(&readers, "x", false), ["b"]);
-        assert_eq!(of(&readers, "y", true), [""; 0]);
+        note(&mut readers, "a", &[("x", none), ("y", all)]);
+        note(&mut readers, "b", &[("x", all)]);
+        assert_eq!(of(&readers, "x", Seen::Content), ["a", "b"]);
+        assert_eq!(of(&readers, "x", Seen::Status(all)), ["b"]);
+        note(&mut readers, "a", &[("y", none)]);
+        assert_eq!(of(&readers, "x", Seen::Content), ["b"]);
+        assert_eq!(of(&readers, "y", Seen::Status(all)), NOTHING);
         readers.forget(&key("b"));
-        assert_eq!(of(&readers, "x", false), [""; 0]);
+        assert_eq!(of(&readers, "x", Seen::Content), NOTHING);
+    }
+
+    #[test]
+    fn a_change_concerns_who_has_read_what_differs() {
+        let mut readers = Readers::default();
+        note(&mut readers, "caller", &[("x", Aspects::ENDPOINTS)]);
+        note(&mut readers, "record", &[("x", Aspects::HISTORY)]);
+        note(
+            &mut readers,
+            "both",
+            &[("x", Aspects::ENDPOINTS.and(Aspects::HISTORY))],
+        );
+        let of = |change| of(&readers, "x", change);
+        assert_eq!(of(Seen::Status(Aspects::HISTORY)), ["record", "both"]);
+        assert_eq!(of(Seen::Status(Aspects::ENDPOINTS)), ["caller", "both"]);
+        assert_eq!(of(Seen::Content).len(), 3);
     }
 
     #[test]
@@ -154,7 +191,11 @@ mod tests {
         let mut readers = Readers::default();
         for round in 0..100 {
             let (reader, read) = (format!("r{round}"), format!("t{round}"));
-            note(&mut readers, &reader, &[(&read, false), ("all", false)]);
+            note(
+                &mut readers,
+                &reader,
+                &[(&read, Aspects::NONE), ("all", Aspects::NONE)],
+            );
             readers.forget(&key(&reader));
         }
         assert_eq!(readers.keys.keys.len(), 1);

@@ -28,10 +28,11 @@ use choreo_model::track::DeploymentTrackSpec;
 use choreo_model::traits::TraitSpec;
 use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
 use choreo_model::{Object, Spec, labels};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::Value;
 
 use crate::aside::Aside;
+use crate::aspects::Aspects;
+use crate::keep::{Touched, forget, keep};
 use crate::key::{By, Group, Key, groups, place};
 use crate::material;
 use crate::table::{Apart, Row, Table};
@@ -46,23 +47,20 @@ pub(crate) trait Kept: Row {
         Vec::new()
     }
 
+    /// In which parts two statuses differ.
+    fn differing(old: &Self::Status, new: &Self::Status) -> Aspects {
+        Aspects::of(old, new)
+    }
+
+    /// Whether an object is about to tell how it is: until then nobody else looks at it.
+    fn is_untold(_object: &Object<Self>) -> bool {
+        false
+    }
+
     /// Takes out of an object what is kept elsewhere; returns whether that differs from before.
     fn put_aside(_object: &mut Object<Self>, _aside: &mut Aside) -> bool {
         false
     }
-}
-
-/// What a change of an object touched.
-pub(crate) struct Touched {
-    pub(crate) key: Arc<Key>,
-    pub(crate) groups: Vec<Group>,
-    /// Nothing but the status is different.
-    pub(crate) status_only: bool,
-    /// Nothing at all is different.
-    pub(crate) nothing: bool,
-    /// The groups the object has left and joined.
-    pub(crate) left: Vec<Group>,
-    pub(crate) joined: Vec<Group>,
 }
 
 /// Why an object could not be kept.
@@ -85,7 +83,7 @@ pub(crate) fn kind_in<T: Spec>(namespace: &str) -> &'static str {
 }
 
 macro_rules! tables {
-    ($($field:ident: $Spec:ty $(, $groups:expr)? $(=> $aside:expr $(, $set:expr, $put:expr)?)?;)*) => {
+    ($($field:ident: $Spec:ty $([$differing:expr])? $({$untold:expr})? $(, $groups:expr)? $(=> $aside:expr $(, $set:expr, $put:expr)?)?;)*) => {
         /// One table per specification, and what is kept beside the objects.
         #[derive(Default)]
         pub(crate) struct Tables {
@@ -116,6 +114,19 @@ macro_rules! tables {
                 fn table_mut(tables: &mut Tables) -> &mut Table<Self> {
                     &mut tables.$field
                 }
+
+                $(
+                    fn differing(old: &Self::Status, new: &Self::Status) -> Aspects {
+                        $differing(old, new)
+                    }
+                )?
+
+                $(
+                    fn is_untold(object: &Object<Self>) -> bool {
+                        let is_untold: fn(&Object<Self>) -> bool = $untold;
+                        is_untold(object)
+                    }
+                )?
 
                 $(
                     fn groups(object: &Object<Self>) -> Vec<Group> {
@@ -246,7 +257,7 @@ tables! {
         aside.share(release);
         false
     }, Apart::of_release, Apart::into_release;
-    bindings: ReleaseBindingSpec, |binding| {
+    bindings: ReleaseBindingSpec [Aspects::of_binding], |binding| {
         let (namespace, environment) = (binding.namespace(), binding.spec.environment.as_str());
         let owner = &binding.spec.owner;
         let mut groups = of_component("ReleaseBinding", namespace, owner);
@@ -259,7 +270,7 @@ tables! {
         groups.extend(material::of_binding(binding));
         groups
     };
-    rendered: RenderedReleaseSpec, |rendered| {
+    rendered: RenderedReleaseSpec {|rendered| !rendered.is_deleting() && !rendered.is_told()}, |rendered| {
         let owner = &rendered.spec.owner;
         if let Some(api) = &owner.api_name {
             let of = [rendered.namespace(), &owner.project_name, api];
@@ -434,78 +445,6 @@ fn of_component(kind: &'static str, namespace: &str, owner: &ComponentOwner) -> 
     groups
 }
 
-fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {
-    // Who wrote which field is no concern of a decision, and takes more room than the fields.
-    object.metadata.managed_fields = last_writer(&object);
-    let joined = T::groups(&object);
-    let differs = T::put_aside(&mut object, &mut tables.aside);
-    let (key, old) = T::table_mut(tables).put(object);
-    let left = old.as_deref().map(T::groups).unwrap_or_default();
-    let (mut same, mut nothing) = (false, false);
-    if let Some((old, new)) = old.as_deref().zip(T::table(tables).get(&key)) {
-        same = !differs && same_but_for_status(old, new);
-        nothing = same && old.status == new.status;
-    }
-    // A first list may bring many before anything is decided.
-    T::table_mut(tables).tidy();
-    let mut groups = left.clone();
-    groups.extend(joined.iter().filter(|group| !left.contains(group)).cloned());
-    Touched {
-        key,
-        groups,
-        status_only: same,
-        nothing,
-        left,
-        joined,
-    }
-}
-
-/// Of what a component is made of, the manager of the last change: where the API does not note who made
-/// it, nothing else tells.
-fn last_writer<T: Spec>(object: &Object<T>) -> Option<Vec<ManagedFieldsEntry>> {
-    let is_wanted = [ComponentSpec::KIND, WorkloadSpec::KIND].contains(&T::KIND);
-    if !is_wanted || object.annotation(labels::CHANGED_BY).is_some() {
-        return None;
-    }
-    let wrote = |entry: &&ManagedFieldsEntry| {
-        let fields = entry.fields_v1.as_ref();
-        entry.subresource.is_none() && fields.is_some_and(|all| all.0.get("f:spec").is_some())
-    };
-    let entries = object.metadata.managed_fields.iter().flatten();
-    let last = entries
-        .filter(wrote)
-        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
-    Some(vec![ManagedFieldsEntry {
-        manager: last.manager.clone(),
-        ..ManagedFieldsEntry::default()
-    }])
-}
-
-fn forget<T: Kept>(tables: &mut Tables, key: &Key) -> Option<Touched> {
-    let (key, old) = T::table_mut(tables).take(key)?;
-    tables.aside.forget(&key);
-    let left = T::groups(&old);
-    Some(Touched {
-        key,
-        groups: left.clone(),
-        status_only: false,
-        nothing: false,
-        left,
-        joined: Vec::new(),
-    })
-}
-
-fn same_but_for_status<T: Spec>(old: &Object<T>, new: &Object<T>) -> bool {
-    let (old_metadata, new_metadata) = (&old.metadata, &new.metadata);
-    old.spec == new.spec
-        && old_metadata.uid == new_metadata.uid
-        && old_metadata.labels == new_metadata.labels
-        && old_metadata.annotations == new_metadata.annotations
-        && old_metadata.finalizers == new_metadata.finalizers
-        && old_metadata.owner_references == new_metadata.owner_references
-        && old_metadata.deletion_timestamp == new_metadata.deletion_timestamp
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -523,7 +462,7 @@ mod tests {
                     "deploymentPipelineRef": { "name": "default" }, "type": { "name": "default" },
                 },
             });
-            assert!(!tables.keep("Project", project).unwrap().nothing);
+            assert!(tables.keep("Project", project).unwrap().own);
         }
         assert_eq!(tables.projects.opened(), OPEN);
         assert_eq!(tables.keys("Project").len(), 2 * OPEN + 1);

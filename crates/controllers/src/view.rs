@@ -9,6 +9,7 @@ use choreo_model::{Object, Organization, RenderedRelease, Spec as _};
 use k8s_openapi::jiff::Timestamp;
 use serde::Serialize;
 
+use crate::aspects::Aspects;
 use crate::calls::Answer;
 use crate::index::{Failure, Index};
 use crate::key::{By, Group, Key, Target};
@@ -21,7 +22,7 @@ use crate::usage::Ledger;
 /// The index, read on behalf of one object.
 pub(crate) struct View<'a> {
     index: &'a Index,
-    reads: RefCell<BTreeMap<Target, bool>>,
+    reads: RefCell<BTreeMap<Target, Aspects>>,
 }
 
 impl<'a> View<'a> {
@@ -33,7 +34,7 @@ impl<'a> View<'a> {
     }
 
     /// Everything that was read.
-    pub(crate) fn into_reads(self) -> BTreeMap<Target, bool> {
+    pub(crate) fn into_reads(self) -> BTreeMap<Target, Aspects> {
         self.reads.into_inner()
     }
 
@@ -49,7 +50,7 @@ impl<'a> View<'a> {
 
     /// An object, without its status.
     pub(crate) fn get<T: Kept>(&self, namespace: &str, name: &str) -> Option<&'a Object<T>> {
-        self.read::<T>(namespace, name, false)
+        self.read::<T>(namespace, name, Aspects::NONE)
     }
 
     /// An object and its status.
@@ -58,17 +59,37 @@ impl<'a> View<'a> {
         namespace: &str,
         name: &str,
     ) -> Option<&'a Object<T>> {
-        self.read::<T>(namespace, name, true)
+        self.get_with(namespace, name, Aspects::ALL)
+    }
+
+    /// An object and these parts of its status: no others may be looked at.
+    pub(crate) fn get_with<T: Kept>(
+        &self,
+        namespace: &str,
+        name: &str,
+        parts: Aspects,
+    ) -> Option<&'a Object<T>> {
+        self.read::<T>(namespace, name, parts)
     }
 
     /// The members of a group, without their statuses.
     pub(crate) fn members<T: Kept>(&self, by: By, of: &[&str]) -> Vec<&'a Object<T>> {
-        self.group(by, of, false)
+        self.group(by, of, Aspects::NONE)
     }
 
     /// The members of a group and their statuses.
     pub(crate) fn members_with_status<T: Kept>(&self, by: By, of: &[&str]) -> Vec<&'a Object<T>> {
-        self.group(by, of, true)
+        self.members_with(by, of, Aspects::ALL)
+    }
+
+    /// The members of a group and these parts of their statuses: no others may be looked at.
+    pub(crate) fn members_with<T: Kept>(
+        &self,
+        by: By,
+        of: &[&str],
+        parts: Aspects,
+    ) -> Vec<&'a Object<T>> {
+        self.group(by, of, parts)
     }
 
     /// The objects of a rendered release that was read.
@@ -95,7 +116,7 @@ impl<'a> View<'a> {
 
     /// The members of a group whose deletion was not asked for.
     pub(crate) fn staying(&self, group: &Group) -> Vec<Key> {
-        self.record(Target::Group(group.clone()), false);
+        self.record(Target::Group(group.clone()), Aspects::NONE);
         let members = self.index.members(group);
         members
             .filter(|key| !self.index.tables.is_deleting(key))
@@ -105,7 +126,7 @@ impl<'a> View<'a> {
 
     /// The live objects of a rendered release.
     pub(crate) fn live_of(&self, release: &str) -> Vec<&'a Live> {
-        self.record(Target::Live(release.to_owned()), false);
+        self.record(Target::Live(release.to_owned()), Aspects::NONE);
         self.index.live_of(release).collect()
     }
 
@@ -118,19 +139,19 @@ impl<'a> View<'a> {
     pub(crate) fn failing_pod(&self, owner: &PodOwner<'_>) -> Option<&'a str> {
         let owner = owner.to_string();
         let why = self.index.failing_pod(&owner);
-        self.record(Target::Pods(owner), false);
+        self.record(Target::Pods(owner), Aspects::NONE);
         why
     }
 
     /// Whether a namespace of a plane is there, and if so, whether it is being deleted.
     pub(crate) fn namespace(&self, home: usize, name: &str) -> Option<bool> {
-        self.record(Target::Namespace(home, name.to_owned()), false);
+        self.record(Target::Namespace(home, name.to_owned()), Aspects::NONE);
         self.index.namespace(home, name)
     }
 
     /// What everything rendered in a control-plane namespace uses.
     pub(crate) fn usage(&self, namespace: &str) -> &'a Ledger {
-        self.record(Target::Usage(namespace.to_owned()), false);
+        self.record(Target::Usage(namespace.to_owned()), Aspects::NONE);
         &self.index.ledger
     }
 
@@ -150,13 +171,13 @@ impl<'a> View<'a> {
     pub(crate) fn count<T: Kept>(&self, by: By, of: &[&str]) -> usize {
         let group = Group::new(T::KIND, by, of);
         let count = self.index.members(&group).count();
-        self.record(Target::Group(group), false);
+        self.record(Target::Group(group), Aspects::NONE);
         count
     }
 
     /// Whether live objects of a type are all known.
     pub(crate) fn is_watched(&self, home: usize, type_: &str) -> bool {
-        self.record(Target::Watched(home, type_.to_owned()), false);
+        self.record(Target::Watched(home, type_.to_owned()), Aspects::NONE);
         self.index.is_watched(home, type_)
     }
 
@@ -175,14 +196,14 @@ impl<'a> View<'a> {
         self.index.answer(key, id)
     }
 
-    fn read<T: Kept>(&self, namespace: &str, name: &str, status: bool) -> Option<&'a Object<T>> {
+    fn read<T: Kept>(&self, namespace: &str, name: &str, status: Aspects) -> Option<&'a Object<T>> {
         let key = Key::new(kind_in::<T>(namespace), namespace, name);
         let object = self.own::<T>(&key);
         self.record(Target::Object(key), status);
         object
     }
 
-    fn group<T: Kept>(&self, by: By, of: &[&str], status: bool) -> Vec<&'a Object<T>> {
+    fn group<T: Kept>(&self, by: By, of: &[&str], status: Aspects) -> Vec<&'a Object<T>> {
         let group = Group::new(T::KIND, by, of);
         let members = self
             .index
@@ -193,7 +214,9 @@ impl<'a> View<'a> {
         members
     }
 
-    fn record(&self, target: Target, status: bool) {
-        *self.reads.borrow_mut().entry(target).or_default() |= status;
+    fn record(&self, target: Target, status: Aspects) {
+        let mut reads = self.reads.borrow_mut();
+        let known = reads.entry(target).or_default();
+        *known = known.and(status);
     }
 }

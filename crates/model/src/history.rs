@@ -211,6 +211,10 @@ pub struct HistoryHead {
     /// The generation of the rendered release that it is about; 0 when there is none.
     #[serde(default, skip_serializing_if = "schema::is_zero")]
     pub rendered: i64,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(extend("format" = "date-time"))]
+    pub started_at: String,
     /// How it ended; unset while it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,

@@ -120,6 +120,14 @@ pub struct RenderedReleaseStatus {
     pub conditions: Vec<Condition>,
 }
 
+impl Object<RenderedReleaseSpec> {
+    /// Whether the status is about what is wanted now.
+    pub fn is_told(&self) -> bool {
+        let about = self.status.observed_generation;
+        about != 0 && about >= self.generation()
+    }
+}
+
 /// What was observed of one object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -21,6 +21,7 @@ use choreo_model::{
 
 use super::rendering::{self, Pin};
 use super::{Context, Obstacle, consumed, observability};
+use crate::aspects::Aspects;
 use crate::key::By;
 
 /// The objects a binding brings together.
@@ -175,9 +176,11 @@ fn providers<'a>(
         .into_iter()
         .flat_map(|(project, line, environment)| {
             let of = [context.namespace(), project, &line, environment];
-            context
-                .view
-                .members_with_status::<ReleaseBindingSpec>(By::ComponentEnvironment, &of)
+            context.view.members_with::<ReleaseBindingSpec>(
+                By::ComponentEnvironment,
+                &of,
+                Aspects::ENDPOINTS,
+            )
         })
         .collect()
 }

@@ -197,8 +197,6 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
     }
 
     fn under_way(&self, open: &HistoryHead, conditions: &[Condition]) -> Step {
-        // Whatever comes of the record wakes the binding, so it is read first.
-        let record = self.unfinished(open.sequence);
         if open.generation != self.binding.generation() || self.is_news() {
             // How it was is known only now. The next record is opened when this one has its outcome.
             return Step::at(Some(self.replaced(open)));
@@ -208,8 +206,7 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
         if matches!(self.effect, Effect::Nothing) || ready.is_some_and(|one| one.status == "True") {
             return Step::at(Some(self.ended(open, Outcome::Succeeded, "")));
         }
-        let started = record.and_then(|record| record.spec.started_at.parse::<Timestamp>().ok());
-        let Some(due) = started.map(|started| started + DEADLINE) else {
+        let Some(due) = self.started(open).map(|started| started + DEADLINE) else {
             return Step::at(Some(open.clone()));
         };
         if self.context.now.0 < due {
@@ -220,6 +217,15 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
         }
         let why = ready.map_or("", |ready| ready.message.as_str());
         Step::at(Some(self.ended(open, Outcome::Failed, why)))
+    }
+
+    /// When the deployment that is under way began. Bindings of before do not tell.
+    fn started(&self, open: &HistoryHead) -> Option<Timestamp> {
+        if let Ok(told) = open.started_at.parse() {
+            return Some(told);
+        }
+        let record = self.unfinished(open.sequence)?;
+        record.spec.started_at.parse().ok()
     }
 
     /// How the deployment ends that something else takes the place of.
@@ -285,6 +291,7 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
             earlier: self.earlier(&spec.release),
             generation: if same { self.binding.generation() } else { 0 },
             rendered: self.effect.generation().unwrap_or_default(),
+            started_at: spec.started_at.clone(),
             pruned: spec.pruned.clone(),
             next_checkpoint: self.next_checkpoint(spec.pruned.as_ref()),
             ..HistoryHead::default()
@@ -346,6 +353,7 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
             earlier: self.earlier(&spec.release),
             generation: self.binding.generation(),
             rendered: self.effect.generation().unwrap_or_default(),
+            started_at: spec.started_at.clone(),
             pruned: spec.pruned.clone(),
             next_checkpoint: self.next_checkpoint(spec.pruned.as_ref()),
             ..HistoryHead::default()

@@ -11,11 +11,10 @@ use super::Obstacle;
 
 /// What keeps a rendered release from having anything to say yet, as a condition of `type_`.
 pub(super) fn not_applied(type_: &str, rendered: &RenderedRelease) -> Option<Condition> {
-    let status = &rendered.status;
-    if status.observed_generation < rendered.generation() || status.observed_generation == 0 {
+    if !rendered.is_told() {
         return Some(not_yet(type_, rendered));
     }
-    let applied = conditions::find(&status.conditions, types::RESOURCES_APPLIED)?;
+    let applied = conditions::find(&rendered.status.conditions, types::RESOURCES_APPLIED)?;
     match (applied.status.as_str(), applied.reason.as_str()) {
         ("True", _) => None,
         (_, reasons::APPLY_PENDING) => Some(conditions::no(

@@ -11,6 +11,7 @@ use choreo_model::resource::ResourceReleaseBindingSpec;
 use super::super::{Context, changed};
 use super::recorded::Recorded;
 use super::{MANAGER, status_of, text};
+use crate::aspects::Aspects;
 use crate::decision::Decision;
 
 /// The decision about a record that has no outcome: it gets that of which its binding tells.
@@ -46,7 +47,7 @@ fn told_by<T: Recorded>(
 ) -> Option<DeploymentRecordStatus> {
     let (spec, known) = (&record.spec, &record.spec.binding);
     let namespace = record.namespace();
-    let binding = context.view.get_with_status::<T>(namespace, &known.name);
+    let binding = (context.view).get_with::<T>(namespace, &known.name, Aspects::HISTORY);
     let Some(binding) = binding.filter(|binding| binding.uid() == known.uid) else {
         let why = format!("{} was deleted", known.kind);
         let now = text(&context.now);
