@@ -27,6 +27,9 @@ struct Subject {
     promotion: &'static str,
     shop: fn(&str) -> Stage,
     rendered: fn() -> String,
+    /// Another line of the component, with the release that somebody names there. Nobody asks for its
+    /// promotion, so it stays as it is.
+    neighbour: Option<(&'static str, &'static str)>,
 }
 
 const COMPONENT: &Subject = &Subject {
@@ -38,6 +41,18 @@ const COMPONENT: &Subject = &Subject {
     promotion: PROMOTION_WEB,
     shop: shop_with,
     rendered: || "web-production".to_owned(),
+    neighbour: None,
+};
+const TRACK: &Subject = &Subject {
+    kind: "ReleaseBinding",
+    binding: "web--v2-production",
+    fields: ["releaseName", "componentTypeEnvironmentConfigs"],
+    releases: ["web--v2-1", "web--v2-2"],
+    image: "web-v2:2",
+    promotion: track::PROMOTION,
+    shop: track::shop_with_track,
+    rendered: || "web--v2-production".to_owned(),
+    neighbour: Some(("web-production", "web-2")),
 };
 const RESOURCE: &Subject = &Subject {
     kind: "ResourceReleaseBinding",
@@ -48,6 +63,7 @@ const RESOURCE: &Subject = &Subject {
     promotion: resources::PROMOTION,
     shop: resources::with_database,
     rendered: resources::rendered,
+    neighbour: None,
 };
 
 /// What the people of a story may do.
@@ -97,6 +113,13 @@ impl Moment {
 
     fn binding(&self) -> &Value {
         self.stage.get(self.subject.kind, self.subject.binding)
+    }
+
+    /// What the neighbour is asked to run, and what it runs.
+    fn neighbour(&self) -> Option<(&Value, Option<&str>)> {
+        let (binding, _) = self.subject.neighbour?;
+        let spec = &self.stage.get("ReleaseBinding", binding)["spec"];
+        Some((&spec["releaseName"], self.stage.image(binding)))
     }
 
     fn plan(&self) -> Option<String> {
@@ -160,6 +183,7 @@ impl Moment {
                     self.stage.image(&name)
                 ),
                 (&self.approved, self.broken, self.hour),
+                self.neighbour(),
             )
         );
         let hours = TIMES.iter().enumerate();
@@ -249,7 +273,11 @@ impl Story {
     fn next(&self, moment: &Moment, mirror: &mut Mirror) -> Vec<(String, Moment)> {
         let mut all = self.people(moment);
         let subject = self.subject;
-        for (kind, name) in [("Promotion", "web"), (subject.kind, subject.binding)] {
+        let neighbour = subject
+            .neighbour
+            .map(|(binding, _)| ("ReleaseBinding", binding));
+        let own = [("Promotion", "web"), (subject.kind, subject.binding)];
+        for (kind, name) in own.into_iter().chain(neighbour) {
             let key = Stage::key(kind, name);
             let decision = mirror.decide(&moment.stage, &key);
             let parts = (1..=decision.writes.len()).map(Reach::Writes);
@@ -308,6 +336,19 @@ impl Story {
             }));
             all.push(("somebody binds".to_owned(), next));
         }
+        if let Some((binding, release)) = subject.neighbour.filter(|_| self.bound)
+            && moment
+                .neighbour()
+                .is_some_and(|(named, _)| named != release)
+        {
+            let mut next = moment.clone();
+            next.stage.apply(&json!({
+                "kind": "ReleaseBinding",
+                "metadata": { "name": binding },
+                "spec": { "releaseName": release },
+            }));
+            all.push(("somebody binds the other line".to_owned(), next));
+        }
         all
     }
 }
@@ -334,6 +375,16 @@ fn holds(plans: &[String; 2], before: &Moment, happening: &str, after: &Moment) 
         assert!(entitled, "{happening} rolls out what nobody approved");
         assert!(free, "{happening} rolls out in a freeze");
     }
+    let beside = |moment: &Moment| {
+        moment
+            .neighbour()
+            .map(|(_, image)| image.map(str::to_owned))
+    };
+    assert_eq!(
+        beside(before),
+        beside(after),
+        "{happening} lets the other line through"
+    );
     let bound = |moment: &Moment| moment.binding()["spec"][subject.fields[0]].clone();
     let by_promotion = happening.starts_with("Promotion");
     if by_promotion && bound(before) != bound(after) {
@@ -408,6 +459,28 @@ fn the_glass_is_broken_only_by_who_may() {
     };
     let phases = ["AwaitingApproval", "Deploying", "Succeeded"];
     story.explore().reached(&phases, 300);
+}
+
+#[test]
+fn tracks_go_no_other_way() {
+    let story = Story {
+        approvers: &["bob", "cid"],
+        configured: true,
+        bound: true,
+        ..Story::of(TRACK)
+    };
+    story
+        .explore()
+        .reached(&["AwaitingApproval", "Deploying"], 600);
+    let story = Story {
+        approvers: &["bob", "cid"],
+        breakers: &["eve"],
+        bound: true,
+        hours: 2,
+        ..Story::of(TRACK)
+    };
+    let phases = ["AwaitingApproval", "Frozen", "Deploying", "Succeeded"];
+    story.explore().reached(&phases, 600);
 }
 
 #[test]

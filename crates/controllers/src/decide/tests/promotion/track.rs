@@ -21,7 +21,20 @@ fn of_track(yaml: &str) -> String {
         .replace("metadata: { name: web,", "metadata: { name: web--v2,")
 }
 
-fn shop_with_track(brakes: &str) -> Stage {
+/// The promotion of the second release of the track.
+pub(super) const PROMOTION: &str = r"
+apiVersion: openchoreo.dev/v1alpha1
+kind: Promotion
+metadata: { name: web, finalizers: [openchoreo.dev/promotion-cleanup] }
+spec:
+  owner: { projectName: shop, componentName: web, trackName: v2 }
+  sourceEnvironment: staging
+  targetEnvironment: production
+  releases: { web: web--v2-2 }
+  requestedBy: ann
+";
+
+pub(super) fn shop_with_track(brakes: &str) -> Stage {
     let mut stage = shop_with(brakes);
     stage.add(&track());
     stage.step("ReleaseBinding", "web--v2-production");
