@@ -92,6 +92,8 @@ fn home(context: &Context<'_>, rendered: &RenderedRelease) -> Result<usize, Obst
 
 /// An object as it is to be on the plane.
 struct Wanted {
+    /// Its place among the objects of the rendered release.
+    index: usize,
     id: Arc<str>,
     key: LiveKey,
     hash: u64,
@@ -99,14 +101,20 @@ struct Wanted {
 
 fn wanted(context: &Context<'_>, home: usize, rendered: &RenderedRelease) -> Vec<Wanted> {
     let restarted = rendered.annotation(labels::RESTARTED_AT);
-    let mut wanted: Vec<Wanted> = (context.view.manifests(rendered).iter())
-        .map(|manifest| Wanted {
+    let mut wanted: Vec<Wanted> = (context.view.manifests(rendered).iter().enumerate())
+        .map(|(index, manifest)| Wanted {
+            index,
             id: Arc::clone(&manifest.id),
             key: manifest.key(home),
             // All that the object says is what is rendered, and what `labelled` adds.
             hash: hash(&(manifest.hash, &*manifest.id, rendered.uid(), restarted)),
         })
         .collect();
+    // Of what is rendered twice under one name the last counts, as if all were applied in their order.
+    let last: BTreeMap<LiveKey, usize> = (wanted.iter())
+        .map(|one| (one.key.clone(), one.index))
+        .collect();
+    wanted.retain(|one| last.get(&one.key) == Some(&one.index));
     // Namespaces first: other objects may live in them. Then policies, so that nothing is open before they hold.
     wanted.sort_by_key(|one| match &*one.key.kind {
         "Namespace" => 0,
@@ -253,12 +261,11 @@ fn placed(context: &Context<'_>, rendered: &RenderedRelease, due: &[&Wanted]) ->
         return Vec::new();
     }
     let objects = context.view.objects(rendered);
-    let of = |one: &&Wanted| objects.iter().find(|resource| *resource.id == *one.id);
     due.iter()
         .filter_map(|one| {
             Some(Write::Place {
                 key: one.key.clone(),
-                object: labelled(rendered, of(one)?),
+                object: labelled(rendered, objects.get(one.index)?),
                 hash: one.hash,
             })
         })

@@ -151,3 +151,39 @@ fn a_cleanup_that_fails_says_why() {
         ["Finalizing True CleanupFailed: the plane does not answer"]
     );
 }
+
+#[test]
+fn of_two_of_one_name_the_last_counts() {
+    let twice = format!(
+        "{RENDERED}
+    - id: rights
+      object:
+        apiVersion: rbac.authorization.k8s.io/v1
+        kind: ClusterRole
+        metadata: {{ name: rights, annotations: {{ which: second }} }}
+"
+    );
+    let mut world = World::new(&twice);
+    let mut writes = world.decide("RenderedRelease", "one").writes;
+    let Some(Write::Place { key, object, hash }) = writes.pop() else {
+        panic!("nothing is placed");
+    };
+    assert_eq!(object["metadata"]["annotations"]["which"], "second");
+    let placed = writes
+        .iter()
+        .any(|write| matches!(write, Write::Place { .. }));
+    assert!(!placed, "it is placed once");
+    let edition = Edition::Generation(1);
+    let mut seen = object;
+    seen["metadata"]["generation"] = json!(1);
+    world.put(seen);
+    world
+        .index
+        .wrote(Written { key, hash, edition }, Timestamp::UNIX_EPOCH);
+    let decision = world.decide("RenderedRelease", "one");
+    let placed = decision
+        .writes
+        .iter()
+        .any(|write| matches!(write, Write::Place { .. }));
+    assert!(!placed && decision.status.is_some(), "and told");
+}
