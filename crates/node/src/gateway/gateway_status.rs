@@ -33,6 +33,7 @@ pub const FEATURES: &[&str] = &[
     "HTTPRouteBackendProtocolWebSocket",
     "HTTPRouteBackendRequestHeaderModification",
     "HTTPRouteBackendTimeout",
+    "HTTPRouteCORS",
     "HTTPRouteDestinationPortMatching",
     "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",
@@ -149,7 +150,16 @@ fn conditions(gateway: &Resource<Gateway>, place: &Place, own: &[&Point<'_>]) ->
     } else {
         condition("Programmed", generation, Err(("Invalid", &message)))
     };
-    vec![accepted, programmed]
+    let mut conditions = vec![accepted, programmed];
+    if gateway.spec.tls.frontend.falls_back() {
+        let reason = "ConfigurationChanged";
+        conditions.push(condition(
+            "InsecureFrontendValidationMode",
+            generation,
+            Ok(reason),
+        ));
+    }
+    conditions
 }
 
 fn listener(point: &Point<'_>) -> Value {

@@ -78,7 +78,7 @@ pub(super) fn read(
     let on_port = frontend.per_port.iter().find(|p| p.port == listener.port);
     let asked = on_port.map_or(&frontend.default, |p| &p.tls);
     if let Some(validation) = &asked.validation {
-        terminate.required = validation.mode.as_deref() != Some("AllowInsecureFallback");
+        terminate.required = !validation.falls_back();
         terminate.validation = clients(from, validation, references, problems);
     }
     Some(Tls::Terminate(terminate))
@@ -156,7 +156,7 @@ fn clients(
         return None;
     };
     let mut context = json!({"trusted_ca": {"inline_string": trusted}});
-    if validation.mode.as_deref() == Some("AllowInsecureFallback") {
+    if validation.falls_back() {
         context["trust_chain_verification"] = json!("ACCEPT_UNTRUSTED");
     }
     Some(context)

@@ -52,8 +52,8 @@ struct Known<'a> {
     policy: &'a Resource<BackendTls>,
     /// Trusted authorities and the names to find, in Envoy's words.
     trust: Result<(Trusted, Vec<Value>), Vec<Problem>>,
-    /// The targets that an older policy has already.
-    conflicts: Vec<&'a str>,
+    /// The targets that older policies have already, and which have them.
+    conflicts: Vec<(&'a str, usize)>,
     used: Gateways,
 }
 
@@ -106,7 +106,9 @@ impl<'a> UpstreamTls<'a> {
                     Entry::Vacant(free) => {
                         free.insert(number);
                     }
-                    Entry::Occupied(_) => conflicts.push(target.name.as_str()),
+                    Entry::Occupied(older) => {
+                        conflicts.push((target.name.as_str(), *older.get()));
+                    }
                 }
             }
             entries.push(Known {
@@ -148,26 +150,43 @@ impl<'a> UpstreamTls<'a> {
 
     /// What became of each policy.
     pub(super) fn statuses(&self) -> Vec<Status> {
-        self.policies.iter().map(entry_status).collect()
+        self.policies
+            .iter()
+            .map(|entry| self.status_of(entry))
+            .collect()
+    }
+
+    /// What became of a policy at the Gateways that use it, or would if no older one were in its way.
+    fn status_of(&self, entry: &Known<'_>) -> Status {
+        let mut problems = match &entry.trust {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.clone(),
+        };
+        let mut used: BTreeSet<&(String, String)> = entry.used.iter().collect();
+        for (_, older) in &entry.conflicts {
+            used.extend(self.policies.get(*older).iter().flat_map(|p| &p.used));
+        }
+        if !entry.conflicts.is_empty() {
+            let names: Vec<&str> = entry.conflicts.iter().map(|(name, _)| *name).collect();
+            let message = format!("an older policy is about {}", names.join(", "));
+            problems.insert(0, Problem::refused("Conflicted", message));
+        }
+        entry_status(entry.policy, &used, &problems)
     }
 }
 
-fn entry_status(entry: &Known<'_>) -> Status {
-    let mut problems = match &entry.trust {
-        Ok(_) => Vec::new(),
-        Err(problems) => problems.clone(),
-    };
-    if !entry.conflicts.is_empty() {
-        let message = format!("an older policy is about {}", entry.conflicts.join(", "));
-        problems.insert(0, Problem::refused("Conflicted", message));
-    }
-    let ancestors = entry.used.iter().map(|(namespace, name)| {
+fn entry_status(
+    policy: &Resource<BackendTls>,
+    used: &BTreeSet<&(String, String)>,
+    problems: &[Problem],
+) -> Status {
+    let ancestors = used.iter().map(|(namespace, name)| {
         let gateway =
             json!({"group": GROUP, "kind": "Gateway", "namespace": namespace, "name": name});
         let types = ["Accepted", "ResolvedRefs"];
-        ancestor(&gateway, entry.policy.generation, &types, &problems)
+        ancestor(&gateway, policy.generation, &types, problems)
     });
-    status("BackendTLSPolicy", entry.policy, ancestors.collect())
+    status("BackendTLSPolicy", policy, ancestors.collect())
 }
 
 /// Whom a policy trusts: authorities, and the names of which a certificate must have one.

@@ -69,6 +69,9 @@ const CHANGES: &str = "
   backendRefs: [*one, {name: gone, port: 80}]
 - matches: [{path: {value: /cors}, method: GET}]
   filters: [{type: CORS, cors: {allowOrigins: ['https://*.shop.test'], allowMethods: [GET], maxAge: 9}}]
+  backendRefs: [*one]
+- matches: [{path: {value: /any}}]
+  filters: [{type: CORS, cors: {allowOrigins: ['*'], allowMethods: ['*'], allowHeaders: ['*'], allowCredentials: true}}]
   backendRefs: [*one]";
 
 /// A gateway with routes to two backends.
@@ -197,6 +200,17 @@ async fn requests_are_led_elsewhere() {
         "https://www.shop.test"
     );
     assert_eq!(reply.header("access-control-max-age"), "9");
+    // With credentials a browser takes no star.
+    let preflight = "OPTIONS http://b.test/any\norigin: https://www.shop.test\naccess-control-request-method: PUT\naccess-control-request-headers: x-a";
+    let reply = expect(gateway, preflight, 200).await;
+    for (name, value) in [
+        ("access-control-allow-origin", "https://www.shop.test"),
+        ("access-control-allow-methods", "PUT"),
+        ("access-control-allow-headers", "x-a"),
+        ("access-control-allow-credentials", "true"),
+    ] {
+        assert_eq!(reply.header(name), value, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -259,7 +259,12 @@ fn faults(conditions: &Value) -> String {
         .unwrap()
         .iter()
         .filter(|c| {
-            let bad = ["Conflicted", "PartiallyInvalid", "Overridden"];
+            let bad = [
+                "Conflicted",
+                "PartiallyInvalid",
+                "Overridden",
+                "InsecureFrontendValidationMode",
+            ];
             (c["status"] == "True") == bad.iter().any(|kind| c["type"] == *kind)
         })
         .map(|c| {

@@ -36,4 +36,13 @@ mod tests {
         }
         assert_eq!(names.len(), 16);
     }
+
+    #[test]
+    fn kinds_of_the_gateway_api_tell_their_release() {
+        for definition in definitions() {
+            let annotations = &definition["metadata"]["annotations"];
+            let told = annotations["gateway.networking.k8s.io/bundle-version"].is_string();
+            assert_eq!(told, definition["spec"]["group"] == crate::gateway::GROUP);
+        }
+    }
 }

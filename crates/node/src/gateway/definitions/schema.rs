@@ -2,6 +2,14 @@
 
 use serde_json::{Value, json};
 
+use crate::gateway::GROUP;
+
+/// The release of the Gateway API whose kinds and fields are served: where others look for it, its conformance
+/// suite among them.
+const VERSION: &str = "v1.6.3";
+/// Fields that are in its experimental channel only are served too.
+const CHANNEL: &str = "experimental";
+
 /// The parts in which the definitions differ.
 pub(super) struct Definition {
     pub(super) group: &'static str,
@@ -47,7 +55,7 @@ impl Definition {
         json!({
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{}.{}", self.plural, self.group)},
+            "metadata": self.metadata(),
             "spec": {
                 "group": self.group,
                 "scope": self.scope,
@@ -61,6 +69,19 @@ impl Definition {
                 "versions": versions,
             },
         })
+    }
+}
+
+impl Definition {
+    fn metadata(&self) -> Value {
+        let mut metadata = json!({"name": format!("{}.{}", self.plural, self.group)});
+        if self.group == GROUP {
+            metadata["annotations"] = json!({
+                "gateway.networking.k8s.io/bundle-version": VERSION,
+                "gateway.networking.k8s.io/channel": CHANNEL,
+            });
+        }
+        metadata
     }
 }
 

@@ -66,6 +66,15 @@ pub struct Frontend {
     pub per_port: Vec<FrontendPort>,
 }
 
+impl Frontend {
+    /// Whether some clients need not show what they are asked for.
+    pub fn falls_back(&self) -> bool {
+        let ports = self.per_port.iter().map(|port| &port.tls);
+        let mut all = std::iter::once(&self.default).chain(ports);
+        all.any(|tls| tls.validation.iter().any(FrontendValidation::falls_back))
+    }
+}
+
 /// What is asked of clients on one port.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -92,6 +101,13 @@ pub struct FrontendValidation {
     pub ca_certificate_refs: Vec<ObjectRef>,
     /// `AllowValidOnly` (when absent) or `AllowInsecureFallback`.
     pub mode: Option<String>,
+}
+
+impl FrontendValidation {
+    /// Whether a client is let in without a certificate, or with one of another authority.
+    pub fn falls_back(&self) -> bool {
+        self.mode.as_deref() == Some("AllowInsecureFallback")
+    }
 }
 
 /// A reference to an object, such as a certificate's Secret.

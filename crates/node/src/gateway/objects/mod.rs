@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use kube::api::DynamicObject;
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 pub use self::{gateway::*, policy::*, route::*};
 
@@ -40,7 +41,8 @@ impl<S: DeserializeOwned> Resource<S> {
     /// Reads an object; `None` (and a line in the log) if its specification has another shape.
     pub fn read(object: &DynamicObject) -> Option<Self> {
         let meta = &object.metadata;
-        let spec = object.data.get("spec").cloned().unwrap_or_default();
+        let mut spec = object.data.get("spec").cloned().unwrap_or_default();
+        drop_nulls(&mut spec);
         let name = meta.name.clone().unwrap_or_default();
         match serde_json::from_value(spec) {
             Ok(spec) => Some(Self {
@@ -56,6 +58,19 @@ impl<S: DeserializeOwned> Resource<S> {
                 None
             }
         }
+    }
+}
+
+/// Takes out fields that are null: a field that is said to be nothing is one that is not said. Clients in Go
+/// write empty lists so, and the API takes it out only where its schema names the field.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
