@@ -67,10 +67,12 @@ fn add(input: &mut Input, object: Value) {
     };
     match kind.as_str() {
         "Gateway" => input.gateways.extend(Resource::read(&object)),
+        "ListenerSet" => input.listener_sets.extend(Resource::read(&object)),
         "HTTPRoute" => input.http_routes.extend(Resource::read(&object)),
         "GRPCRoute" => input.grpc_routes.extend(grpc(&object)),
         "TLSRoute" => input.tls_routes.extend(Resource::read(&object)),
         "TCPRoute" => input.tcp_routes.extend(Resource::read(&object)),
+        "UDPRoute" => input.udp_routes.extend(Resource::read(&object)),
         "ReferenceGrant" => input.grants.extend(Resource::read(&object)),
         "BackendTLSPolicy" => input.backend_tls.extend(Resource::read(&object)),
         "SecurityPolicy" => input.security_policies.extend(Resource::read(&object)),

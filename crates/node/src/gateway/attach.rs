@@ -7,7 +7,8 @@ use serde_json::json;
 use super::{
     GROUP, Input,
     hostname::intersection,
-    objects::{Gateway, ParentRef, Resource, Route},
+    listener_set,
+    objects::{Gateway, ListenerSet, ParentRef, Resource, Route},
     point::{Point, Side},
     policy::Effect,
     route,
@@ -26,11 +27,10 @@ pub(super) fn attach(
     let mut parents = Vec::new();
     for reference in &object.spec.parent_refs {
         let found = candidates(world.input, object, reference, points);
-        let Some((side, mut candidates)) = found else {
+        let Some((gateway, side, mut candidates)) = found else {
             continue;
         };
-        let namespace = reference.namespace.as_ref().unwrap_or(&object.namespace);
-        let gateway = (namespace.clone(), reference.name.clone());
+        let gateway = (gateway.namespace.clone(), gateway.name.clone());
         world.backends.on_behalf_of(gateway);
         world.backends.lead(None);
         let outcome = serve(kind, object, &mut candidates, world);
@@ -45,43 +45,60 @@ pub(super) fn attach(
     }
 }
 
-/// The listeners a reference names, and which way they lead; `None` if its Gateway is not ours to answer for.
-pub(super) fn candidates<'p, 'a>(
-    input: &Input,
+/// The Gateway of a reference, which way it leads, and the listeners that the reference names; `None` if the
+/// Gateway is not ours to answer for.
+fn candidates<'p, 'a, 'i>(
+    input: &'i Input,
     route: &Resource<Route>,
     reference: &ParentRef,
     points: &'p mut [Point<'a>],
-) -> Option<(Side, Vec<&'p mut Point<'a>>)> {
-    let side = parent_side(input, route, reference)?;
-    let namespace = reference.namespace.as_deref().unwrap_or(&route.namespace);
+) -> Option<(&'i Resource<Gateway>, Side, Vec<&'p mut Point<'a>>)> {
+    let (set, gateway) = parent_of(input, route, reference)?;
+    let side = Side::of(input, gateway)?;
+    let set = set.map(std::ptr::from_ref);
     let section = reference.section_name.as_deref();
     let wanted = |point: &&mut Point<'_>| {
-        point.gateway.namespace == namespace
-            && point.gateway.name == reference.name
+        std::ptr::eq(point.gateway, gateway)
+            && point.set.map(std::ptr::from_ref) == set
             && section.is_none_or(|name| point.listener.name == name)
             && reference
                 .port
                 .is_none_or(|port| point.listener.port == port)
     };
-    Some((side, points.iter_mut().filter(wanted).collect()))
+    Some((gateway, side, points.iter_mut().filter(wanted).collect()))
 }
 
-/// Whether a reference is to a Gateway of ours.
-pub(super) fn is_parent(input: &Input, route: &Resource<Route>, reference: &ParentRef) -> bool {
-    parent_side(input, route, reference).is_some()
+/// The Gateway of ours that a reference leads to.
+pub(super) fn gateway_of<'a>(
+    input: &'a Input,
+    route: &Resource<Route>,
+    reference: &ParentRef,
+) -> Option<&'a Resource<Gateway>> {
+    let (_, gateway) = parent_of(input, route, reference)?;
+    Side::of(input, gateway).map(|_| gateway)
 }
 
-/// Which way the Gateway of a reference leads, if it is one of ours.
-fn parent_side(input: &Input, route: &Resource<Route>, reference: &ParentRef) -> Option<Side> {
+/// The Gateway that a reference leads to, by itself or by way of a set.
+fn parent_of<'a>(
+    input: &'a Input,
+    route: &Resource<Route>,
+    reference: &ParentRef,
+) -> Option<(Option<&'a Resource<ListenerSet>>, &'a Resource<Gateway>)> {
     let group = reference.group.as_deref().unwrap_or(GROUP);
     let kind = reference.kind.as_deref().unwrap_or("Gateway");
-    let namespace = reference.namespace.as_deref().unwrap_or(&route.namespace);
-    if group != GROUP || kind != "Gateway" {
-        return None;
+    match (group, kind) {
+        (GROUP, "Gateway") => {
+            let namespace = reference.namespace.as_deref().unwrap_or(&route.namespace);
+            let named =
+                |g: &&Resource<Gateway>| g.namespace == namespace && g.name == reference.name;
+            Some((None, input.gateways.iter().find(named)?))
+        }
+        (GROUP, "ListenerSet") => {
+            let set = listener_set::named(input, &route.namespace, reference)?;
+            Some((Some(set), listener_set::gateway_of(input, set)?))
+        }
+        _ => None,
     }
-    let mut gateways = input.gateways.iter();
-    let named = |g: &&Resource<Gateway>| g.namespace == namespace && g.name == reference.name;
-    Side::of(input, gateways.find(named)?)
 }
 
 /// Puts a route on the listeners that take it.
@@ -128,7 +145,7 @@ fn serve(
 }
 
 fn is_stream(kind: &str) -> bool {
-    matches!(kind, "TLSRoute" | "TCPRoute")
+    matches!(kind, "TLSRoute" | "TCPRoute" | "UDPRoute")
 }
 
 /// What is wrong with the references of a route, whoever may take it.
@@ -148,13 +165,13 @@ fn admit(
     candidates: &mut Vec<&mut Point<'_>>,
 ) -> Result<Vec<Vec<String>>, Problem> {
     if candidates.is_empty() {
-        let message = "the Gateway has no such listener";
+        let message = "there is no such listener";
         return Err(Problem::refused("NoMatchingParent", message));
     }
     candidates.retain(|point| allows(input, kind, route, point));
     if candidates.is_empty() {
         let message = format!(
-            "no listener of the Gateway takes a {kind} of namespace {}",
+            "no listener takes a {kind} of namespace {}",
             route.namespace
         );
         return Err(Problem::refused("NotAllowedByListeners", message));
@@ -165,7 +182,7 @@ fn admit(
         .map(|point| hosts(point, kind, &route.spec.hostnames))
         .collect();
     if candidates.is_empty() {
-        let message = "the listener cannot serve: see the Gateway's status";
+        let message = "the listener cannot serve: see the status of who declares it";
         Err(Problem::refused("NoMatchingParent", message))
     } else if hosts.iter().all(Vec::is_empty) {
         let message = "no hostname of the route is one of the listener's";
@@ -181,7 +198,7 @@ fn allows(input: &Input, kind: &str, route: &Resource<Route>, point: &Point<'_>)
     let namespaces = &point.listener.allowed_routes.namespaces;
     let from = match namespaces.from.as_deref().unwrap_or("Same") {
         "All" => true,
-        "Same" => route.namespace == point.gateway.namespace,
+        "Same" => route.namespace == point.namespace(),
         "Selector" => namespaces.selector.matches(labels),
         _ => false,
     };
@@ -189,7 +206,7 @@ fn allows(input: &Input, kind: &str, route: &Resource<Route>, point: &Point<'_>)
 }
 
 fn hosts(point: &Point<'_>, kind: &str, hostnames: &[String]) -> Vec<String> {
-    if hostnames.is_empty() || kind == "TCPRoute" {
+    if hostnames.is_empty() || matches!(kind, "TCPRoute" | "UDPRoute") {
         return vec![point.hostname.clone()];
     }
     let mut found: Vec<String> = hostnames

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::{
     ENVOY_GROUP, Input,
+    client_certificate::Shown,
     cluster::{self, Cluster, Endpoint, Settings, Upstream},
     elsewhere::{self, Way},
     objects::{Backend, BackendRef, Resource},
@@ -32,8 +33,20 @@ pub(super) enum Protocol {
     Http,
     /// HTTP/2 always.
     Grpc,
-    /// Anything.
+    /// Anything over TCP.
     Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Protocol {
+    /// What carries it, as ports of Services say.
+    fn transport(self) -> &'static str {
+        match self {
+            Self::Http | Self::Grpc | Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
 }
 
 /// How a backend is to be spoken to.
@@ -59,6 +72,7 @@ impl Wish<'_> {
             Protocol::Http if http2 => Upstream::Http2,
             Protocol::Http => Upstream::Http1,
             Protocol::Tcp => Upstream::Tcp,
+            Protocol::Udp => Upstream::Udp,
         }
     }
 }
@@ -76,7 +90,7 @@ pub(super) struct Backends<'a> {
 }
 
 impl<'a> Backends<'a> {
-    pub(super) fn new(input: &'a Input, references: &References<'a>) -> Self {
+    pub(super) fn new(input: &'a Input, references: &References<'a>, shown: &'a Shown) -> Self {
         let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for slice in &input.slices {
             let labels = slice.metadata.labels.as_ref();
@@ -98,7 +112,7 @@ impl<'a> Backends<'a> {
             elsewhere: &input.backends,
             system: upstream_tls::system(input),
             way: None,
-            tls: UpstreamTls::new(input, references),
+            tls: UpstreamTls::new(input, references, shown),
             clusters: BTreeMap::new(),
             outlets: Outlets::new(),
         }
@@ -171,6 +185,10 @@ impl<'a> Backends<'a> {
             }
             (ENVOY_GROUP, "Backend") => {
                 references.check(from, target)?;
+                if wish.protocol == Protocol::Udp {
+                    let message = format!("Backend {} is not reached over UDP", to.name);
+                    return Err(Problem::refs("UnsupportedProtocol", message));
+                }
                 self.of_backend(references, target, wish)
             }
             (_, kind) => {
@@ -204,22 +222,23 @@ impl<'a> Backends<'a> {
             .flat_map(|s| s.ports.iter().flatten())
             .find(|p| p.port == i32::from(port))
             .ok_or_else(|| missing(&format!(" has no port {port}")))?;
-        if described.protocol.as_deref().is_some_and(|p| p != "TCP") {
-            let message = format!("port {port} of Service {namespace}/{name} is not TCP");
+        let wanted = wish.protocol.transport();
+        if described.protocol.as_deref().unwrap_or("TCP") != wanted {
+            let message = format!("port {port} of Service {namespace}/{name} is not {wanted}");
             return Err(Problem::refs("UnsupportedProtocol", message));
         }
         let section = described.name.as_deref();
         let upstream = wish.upstream(is_http2(described));
-        let Ok(tls) = self
+        let tls = self
             .tls
-            .of((Kind::Service, namespace, name), section, upstream)
-        else {
-            // Its policy tells; nothing is sent without the check that somebody asked for.
+            .of((Kind::Service, namespace, name), section, upstream);
+        let Ok((tls, shown)) = tls.and_then(|tls| self.tls.show(tls)) else {
+            // Its policy or the Gateway tells; nothing is sent without the check that somebody asked for.
             return Ok(NO_CLUSTER.to_owned());
         };
         let endpoints = self.endpoints(namespace, name, described);
         let cluster = Cluster {
-            name: format!("{namespace}/{name}/{port}"),
+            name: format!("{namespace}/{name}/{port}{shown}"),
             upstream,
             endpoints,
             tls,
@@ -256,11 +275,15 @@ impl<'a> Backends<'a> {
             return Ok(NO_CLUSTER.to_owned());
         };
         let own = elsewhere::tls(found, references, self.system.clone(), upstream)?;
+        let Ok((tls, shown)) = self.tls.show(asked.or(own)) else {
+            // The Gateway tells.
+            return Ok(NO_CLUSTER.to_owned());
+        };
         let cluster = Cluster {
-            name: self.name_of(target, &found.spec, &outlets),
+            name: self.name_of(target, &found.spec, &outlets) + &shown,
             upstream,
             endpoints,
-            tls: asked.or(own),
+            tls,
         };
         self.outlets.extend(outlets);
         Ok(self.keep(&cluster, wish))

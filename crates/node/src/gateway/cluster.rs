@@ -10,6 +10,7 @@ pub(super) enum Upstream {
     Http1,
     Http2,
     Tcp,
+    Udp,
 }
 
 impl Upstream {
@@ -18,6 +19,7 @@ impl Upstream {
             Self::Http1 => "http",
             Self::Http2 => "h2",
             Self::Tcp => "tcp",
+            Self::Udp => "udp",
         }
     }
 }
@@ -113,7 +115,7 @@ fn protocol(upstream: Upstream, settings: Option<&Settings>) -> Option<Value> {
     let explicit = match upstream {
         Upstream::Http1 => json!({"http_protocol_options": {}}),
         Upstream::Http2 => json!({"http2_protocol_options": {}}),
-        Upstream::Tcp => return None,
+        Upstream::Tcp | Upstream::Udp => return None,
     };
     let mut options = json!({
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",

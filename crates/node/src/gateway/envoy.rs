@@ -70,6 +70,9 @@ pub(super) fn bootstrap() -> Value {
     })
 }
 
+/// How long a client that sends datagrams may rest before it is forgotten.
+const DATAGRAMS_IDLE: &str = "60s";
+
 /// A listener. Its routes are discovered on their own, so that a change of routes touches no connection.
 ///
 /// Those for pods are `inside`, at an address; the others are where the relay of the host finds them, which tells
@@ -255,6 +258,40 @@ pub(super) fn connections(name: &str, target: &Value) -> Value {
         proxy.extend(target.clone());
     }
     json!({"name": "envoy.filters.network.tcp_proxy", "typed_config": proxy})
+}
+
+/// The filter for connections that carry the datagrams of one client each, in the words of RFC 9298: the relay of
+/// the host asks for a tunnel, and Envoy takes the datagrams out.
+pub(super) fn datagrams(name: &str, target: &Value) -> Value {
+    const UPGRADE: &str = "CONNECT-UDP";
+    let mut action = target.clone();
+    action["timeout"] = json!("0s");
+    action["upgrade_configs"] = json!([{"upgrade_type": UPGRADE, "connect_config": {}}]);
+    let route = json!({"match": {"connect_matcher": {}}, "route": action});
+    let mut routes = route_configuration(
+        name,
+        &[json!({"name": "*", "domains": ["*"], "routes": [route]})],
+    );
+    if let Some(fields) = routes.as_object_mut() {
+        fields.remove("@type");
+    }
+    json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": name,
+            "use_remote_address": true,
+            "stream_idle_timeout": DATAGRAMS_IDLE,
+            "http2_protocol_options": {"allow_connect": true, "max_concurrent_streams": 1},
+            "upgrade_configs": [{"upgrade_type": UPGRADE}],
+            "access_log": [access_log(&connection_log())],
+            "http_filters": [{
+                "name": "envoy.filters.http.router",
+                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+            }],
+            "route_config": routes,
+        },
+    })
 }
 
 /// How a chain ends TLS. Certificates are discovered on their own, so that a new one touches no

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::{
     Input,
+    client_certificate::{self, Shown},
+    listener_set::{self, Member},
     objects::{Class, Gateway, Resource},
     place::Place,
     point::{Point, ours, refusal},
@@ -19,6 +21,7 @@ pub const FEATURES: &[&str] = &[
     "GRPCRouteRequestHeaderModifier",
     "Gateway",
     "GatewayAddressEmpty",
+    "GatewayBackendClientCertificate",
     "GatewayFrontendClientCertificateValidation",
     "GatewayFrontendClientCertificateValidationInsecureFallback",
     "GatewayHTTPListenerIsolation",
@@ -52,11 +55,13 @@ pub const FEATURES: &[&str] = &[
     "HTTPRouteRetryBackendTimeout",
     "HTTPRouteRetryConnectionError",
     "HTTPRouteSchemeRedirect",
+    "ListenerSet",
     "ReferenceGrant",
     "TCPRoute",
     "TLSRoute",
     "TLSRouteModeMixed",
     "TLSRouteModeTerminate",
+    "UDPRoute",
 ];
 
 /// Statuses of the classes that are ours.
@@ -81,31 +86,45 @@ pub(super) fn classes(input: &Input) -> impl Iterator<Item = Status> {
     })
 }
 
-/// Statuses of the Gateways that are ours.
-pub(super) fn gateways<'a>(
-    input: &'a Input,
-    places: &'a [Place],
-    points: &'a [Point<'_>],
-) -> impl Iterator<Item = Status> + 'a {
-    ours(input).zip(places).map(|(gateway, place)| {
-        let own: Vec<&Point<'_>> = points
-            .iter()
-            .filter(|p| std::ptr::eq(p.gateway, gateway))
-            .collect();
+/// What statuses of Gateways tell of.
+#[derive(Clone, Copy)]
+pub(super) struct Observed<'a> {
+    /// Of each Gateway of ours, in their order.
+    pub(super) places: &'a [Place],
+    pub(super) points: &'a [Point<'a>],
+    pub(super) sets: &'a [Member<'a>],
+    pub(super) shown: &'a Shown,
+}
+
+impl<'a> Observed<'a> {
+    /// Statuses of the Gateways that are ours.
+    pub(super) fn statuses(self, input: &'a Input) -> impl Iterator<Item = Status> + 'a {
+        ours(input)
+            .zip(self.places)
+            .map(move |(gateway, place)| self.status(input, gateway, place))
+    }
+
+    fn status(self, input: &Input, gateway: &Resource<Gateway>, place: &Place) -> Status {
+        let own = |p: &&Point<'_>| std::ptr::eq(p.gateway, gateway) && p.set.is_none();
+        let own: Vec<&Point<'_>> = self.points.iter().filter(own).collect();
         let listeners: Vec<Value> = own.iter().map(|p| listener(p)).collect();
+        let mut conditions = conditions(gateway, place, &own);
+        conditions.extend(client_certificate::told(gateway, self.shown));
         let mut value = json!({
-            "conditions": conditions(gateway, place, &own),
+            "conditions": conditions,
             "listeners": listeners,
+            "addresses": addresses(input, place),
         });
-        let addresses = addresses(input, place);
-        value["addresses"] = json!(addresses);
+        if let Some(sets) = listener_set::attached(gateway, self.sets, self.points) {
+            value["attachedListenerSets"] = json!(sets);
+        }
         Status {
             kind: "Gateway",
             namespace: gateway.namespace.clone(),
             name: gateway.name.clone(),
             value,
         }
-    })
+    }
 }
 
 fn addresses(input: &Input, place: &Place) -> Vec<Value> {
@@ -128,27 +147,14 @@ fn conditions(gateway: &Resource<Gateway>, place: &Place, own: &[&Point<'_>]) ->
             condition("Programmed", generation, Err(("Invalid", &problem.message))),
         ];
     }
-    let bad: Vec<String> = own
-        .iter()
-        .filter(|p| !p.accepts())
-        .map(|p| format!("{}: {}", p.listener.name, messages(p.problems.iter())))
-        .collect();
-    let message = bad.join("; ");
-    let accepted = if bad.is_empty() {
-        condition("Accepted", generation, Ok("Accepted"))
-    } else {
-        let mut accepted = condition("Accepted", generation, Err(("ListenersNotValid", &message)));
-        if bad.len() < own.len() {
-            accepted["status"] = json!("True");
-        }
-        accepted
-    };
+    let accepted = accepted(generation, own, Point::accepts);
     let programmed = if let Place::Unusable(why) = place {
         condition("Programmed", generation, Err(("AddressNotUsable", why)))
     } else if own.is_empty() || own.iter().any(|p| p.accepts()) {
         condition("Programmed", generation, Ok("Programmed"))
     } else {
-        condition("Programmed", generation, Err(("Invalid", &message)))
+        let message = accepted["message"].as_str().unwrap_or_default();
+        condition("Programmed", generation, Err(("Invalid", message)))
     };
     let mut conditions = vec![accepted, programmed];
     if gateway.spec.tls.frontend.falls_back() {
@@ -162,8 +168,30 @@ fn conditions(gateway: &Resource<Gateway>, place: &Place, own: &[&Point<'_>]) ->
     conditions
 }
 
-fn listener(point: &Point<'_>) -> Value {
-    let generation = point.gateway.generation;
+/// Whether what listens is accepted: as long as any of it is good.
+pub(super) fn accepted<'a>(
+    generation: i64,
+    own: &[&Point<'a>],
+    good: impl Fn(&Point<'a>) -> bool,
+) -> Value {
+    let bad = own.iter().filter(|point| !good(point));
+    let bad: Vec<String> = bad
+        .map(|p| format!("{}: {}", p.listener.name, messages(p.problems.iter())))
+        .collect();
+    if bad.is_empty() {
+        return condition("Accepted", generation, Ok("Accepted"));
+    }
+    let message = bad.join("; ");
+    let mut accepted = condition("Accepted", generation, Err(("ListenersNotValid", &message)));
+    if bad.len() < own.len() {
+        accepted["status"] = json!("True");
+    }
+    accepted
+}
+
+/// The status of a listener.
+pub(super) fn listener(point: &Point<'_>) -> Value {
+    let generation = point.generation();
     let mut accepted = state("Accepted", generation, &point.problems, "Accepted");
     let mut conflicted = state("Conflicted", generation, &point.problems, "NoConflicts");
     // True is what the others call false.
@@ -179,7 +207,11 @@ fn listener(point: &Point<'_>) -> Value {
         condition("Programmed", generation, Ok("Programmed"))
     } else {
         let message = messages(point.problems.iter());
-        condition("Programmed", generation, Err(("Invalid", &message)))
+        let conflict = point.problems.iter().find(|p| p.condition == "Conflicted");
+        // Of a listener of a set the Gateway API says more.
+        let reason = conflict.filter(|_| point.set.is_some());
+        let reason = reason.map_or("Invalid", |conflict| conflict.reason);
+        condition("Programmed", generation, Err((reason, &message)))
     };
     json!({
         "name": point.listener.name,

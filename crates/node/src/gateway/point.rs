@@ -1,16 +1,18 @@
 //! Listeners as points that routes attach to: which of them serve, and what keeps the others from it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde_json::{Value, json};
 
 use super::{
     GROUP, Input,
     elsewhere::Way,
-    objects::{Gateway, Listener, Resource, RouteKind},
+    listener_set::Member,
+    objects::{Gateway, Listener, ListenerSet, Resource, RouteKind},
     place::Place,
-    references::References,
+    references::{References, Referrer},
     route::Ordered,
+    socket::Transport,
     status::{CONTROLLER, EGRESS_CLASS, EGRESS_CONTROLLER, Problem},
     stream::Stream,
     tls::{self, Secrets, Tls},
@@ -25,12 +27,36 @@ pub(super) enum Class {
     Tls,
     /// TCP, not told apart.
     Tcp,
+    /// UDP, not told apart.
+    Udp,
+}
+
+impl Class {
+    fn of(protocol: &str) -> Option<Self> {
+        match protocol {
+            "HTTP" => Some(Self::Http),
+            "HTTPS" | "TLS" => Some(Self::Tls),
+            "TCP" => Some(Self::Tcp),
+            "UDP" => Some(Self::Udp),
+            _ => None,
+        }
+    }
+
+    /// What carries it.
+    pub(super) fn transport(self) -> Transport {
+        match self {
+            Self::Http | Self::Tls | Self::Tcp => Transport::Tcp,
+            Self::Udp => Transport::Udp,
+        }
+    }
 }
 
 /// A listener that routes may attach to, and those that did.
 #[derive(Debug)]
 pub(super) struct Point<'a> {
     pub(super) gateway: &'a Resource<Gateway>,
+    /// The set that adds it to the Gateway, if one does.
+    pub(super) set: Option<&'a Resource<ListenerSet>>,
     pub(super) listener: &'a Listener,
     pub(super) place: Place,
     /// In lower case: Envoy refuses hosts that differ in case alone.
@@ -49,15 +75,38 @@ pub(super) struct Point<'a> {
 impl Point<'_> {
     /// The name of the socket it listens on, which others may share.
     pub(super) fn socket(&self) -> String {
-        self.place.socket(self.listener.port)
+        socket(&self.place, self.listener)
     }
 
     /// Its own name among all listeners of all Gateways.
     pub(super) fn name(&self) -> String {
-        let Resource {
-            namespace, name, ..
-        } = self.gateway;
-        format!("{namespace}/{name}/{}", self.listener.name)
+        name(self.gateway, self.set, self.listener)
+    }
+
+    /// The namespace of who declares it.
+    pub(super) fn namespace(&self) -> &str {
+        self.set
+            .map_or(&self.gateway.namespace, |set| &set.namespace)
+    }
+
+    /// The generation of who declares it.
+    pub(super) fn generation(&self) -> i64 {
+        self.set
+            .map_or(self.gateway.generation, |set| set.generation)
+    }
+
+    /// The section of the Gateway that it is, for policies; of a set's there is none.
+    pub(super) fn section(&self) -> String {
+        match self.set {
+            None => self.listener.name.clone(),
+            Some(_) => self.name(),
+        }
+    }
+
+    /// Whether one object declares both.
+    fn is_beside(&self, other: &Self) -> bool {
+        let set = |point: &Self| point.set.map(std::ptr::from_ref);
+        std::ptr::eq(self.gateway, other.gateway) && set(self) == set(other)
     }
 
     /// The way out that it leads for routes under some hosts, if it leads out.
@@ -74,13 +123,18 @@ impl Point<'_> {
         !self.problems.iter().any(|p| against(&p))
     }
 
-    /// Whether requests may come in.
-    pub(super) fn serves(&self) -> bool {
+    /// Whether it has all that it needs, wherever it is.
+    pub(super) fn is_sound(&self) -> bool {
         let certified = match &self.tls {
             Some(Tls::Terminate(terminate)) => !terminate.certificates.is_empty(),
             Some(Tls::Passthrough) | None => true,
         };
-        self.accepts() && certified && self.place.serves()
+        self.accepts() && certified
+    }
+
+    /// Whether requests may come in.
+    pub(super) fn serves(&self) -> bool {
+        self.is_sound() && self.place.serves()
     }
 
     /// The kinds of routes its protocol can carry.
@@ -90,6 +144,7 @@ impl Point<'_> {
             ("TLS", Some(Tls::Terminate(_))) => &["TLSRoute", "TCPRoute"],
             ("TLS", _) => &["TLSRoute"],
             ("TCP", _) => &["TCPRoute"],
+            ("UDP", _) => &["UDPRoute"],
             _ => &[],
         }
     }
@@ -109,6 +164,31 @@ impl Point<'_> {
             .map(|kind| json!({"group": GROUP, "kind": kind}))
             .collect()
     }
+}
+
+/// The name of the socket of a listener. A port of UDP is another than that of TCP.
+pub(super) fn socket(place: &Place, listener: &Listener) -> String {
+    let name = place.socket(listener.port);
+    match Class::of(&listener.protocol).map(Class::transport) {
+        Some(Transport::Udp) => format!("{name}_udp"),
+        Some(Transport::Tcp) | None => name,
+    }
+}
+
+/// The name of a listener among all.
+pub(super) fn name(
+    gateway: &Resource<Gateway>,
+    set: Option<&Resource<ListenerSet>>,
+    listener: &Listener,
+) -> String {
+    let set = set.map(|set| format!("{}/{}/", set.namespace, set.name));
+    format!(
+        "{}/{}/{}{}",
+        gateway.namespace,
+        gateway.name,
+        set.unwrap_or_default(),
+        listener.name
+    )
 }
 
 fn is(asked: &RouteKind, kind: &str) -> bool {
@@ -167,10 +247,10 @@ pub(super) fn refusal(gateway: &Resource<Gateway>, place: &Place) -> Option<Prob
     }
 }
 
-/// All points of our Gateways, in the order of these.
+/// All points of our Gateways, in the order of these: of each, its own before those of sets.
 pub(super) fn points<'a>(
     input: &'a Input,
-    places: &[Place],
+    (places, sets): (&[Place], &[Member<'a>]),
     references: &References<'_>,
     secrets: &mut Secrets,
 ) -> Vec<Point<'a>> {
@@ -179,8 +259,21 @@ pub(super) fn points<'a>(
         if refusal(gateway, place).is_some() {
             continue;
         }
-        let own = gateway.spec.listeners.iter();
-        points.extend(own.map(|listener| point(gateway, listener, place, references, secrets)));
+        let own = gateway
+            .spec
+            .listeners
+            .iter()
+            .map(|listener| (None, listener));
+        let sets = sets
+            .iter()
+            .filter(|member| std::ptr::eq(member.gateway, gateway) && member.is_let());
+        let added = sets.flat_map(|member| {
+            let listeners = member.set.spec.listeners.iter();
+            listeners.map(move |listener| (Some(member.set), listener))
+        });
+        for declared in own.chain(added) {
+            points.push(point(gateway, declared, place, references, secrets));
+        }
     }
     mark_conflicts(&mut points);
     points
@@ -188,32 +281,36 @@ pub(super) fn points<'a>(
 
 fn point<'a>(
     gateway: &'a Resource<Gateway>,
-    listener: &'a Listener,
+    (set, listener): (Option<&'a Resource<ListenerSet>>, &'a Listener),
     place: &Place,
     references: &References<'_>,
     secrets: &mut Secrets,
 ) -> Point<'a> {
     let mut problems = Vec::new();
-    let class = match listener.protocol.as_str() {
-        "HTTP" => Class::Http,
-        "HTTPS" | "TLS" => Class::Tls,
-        other => {
-            if other != "TCP" {
-                let message =
-                    format!("protocol {other} is not served here, only HTTP, HTTPS, TLS and TCP");
-                problems.push(Problem::refused("UnsupportedProtocol", message));
-            }
-            Class::Tcp
-        }
-    };
+    let class = Class::of(&listener.protocol);
+    if class.is_none() || (class == Some(Class::Udp) && place.is_inside()) {
+        let message = format!("protocol {} is not served here", listener.protocol);
+        problems.push(Problem::refused("UnsupportedProtocol", message));
+    }
     let hostname = listener.hostname.as_deref().filter(|name| !name.is_empty());
+    let from = match set {
+        None => Referrer::of("Gateway", &gateway.namespace),
+        Some(set) => Referrer::of("ListenerSet", &set.namespace),
+    };
     let mut point = Point {
         gateway,
+        set,
         listener,
         place: place.clone(),
         hostname: hostname.map_or_else(|| "*".to_owned(), str::to_ascii_lowercase),
-        class,
-        tls: tls::read(gateway, listener, references, secrets, &mut problems),
+        class: class.unwrap_or(Class::Tcp),
+        tls: tls::read(
+            gateway,
+            (from, listener),
+            references,
+            secrets,
+            &mut problems,
+        ),
         problems,
         attached: 0,
         hosts: BTreeMap::new(),
@@ -236,29 +333,47 @@ fn point<'a>(
     point
 }
 
-/// Refuses listeners that cannot be told apart. Of one Gateway all of them are; of two that share a
-/// port the older Gateway's goes on, so that nobody can take away what serves.
+/// Refuses listeners that cannot be told apart. What comes first goes on, so that nobody can take away what serves;
+/// of what one Gateway or set declares and nobody else is in the way of, none does.
 fn mark_conflicts(points: &mut [Point<'_>]) {
-    let mut found = Vec::new();
-    for (position, point) in points.iter().enumerate() {
-        let rivals = points.iter().enumerate().filter(|(other, rival)| {
-            let same = std::ptr::eq(point.gateway, rival.gateway);
-            *other != position && (same || *other < position) && rival.accepts()
-        });
-        let mut conflicts = rivals.filter_map(|(other, rival)| {
-            let lost: bool = found.iter().any(|(lost, _)| *lost == other);
-            let same = std::ptr::eq(point.gateway, rival.gateway);
-            (same || !lost).then(|| conflict(point, rival)).flatten()
-        });
-        if let (true, Some(problem)) = (point.accepts(), conflicts.next()) {
-            found.push((position, problem));
+    let mut lost = BTreeMap::new();
+    let mut start = 0;
+    for own in points.chunk_by(Point::is_beside) {
+        let end = start + own.len();
+        for rivals in [0..start, start..end] {
+            let found = conflicts(points, start..end, &rivals, &lost);
+            lost.extend(found);
         }
+        start = end;
     }
-    for (position, problem) in found {
+    for (position, problem) in lost {
         if let Some(point) = points.get_mut(position) {
             point.problems.push(problem);
         }
     }
+}
+
+/// The points of a range that cannot be told apart from one of `rivals`; who is `lost` is in nobody's way.
+fn conflicts(
+    points: &[Point<'_>],
+    own: Range<usize>,
+    rivals: &Range<usize>,
+    lost: &BTreeMap<usize, Problem>,
+) -> BTreeMap<usize, Problem> {
+    let good = |range: Range<usize>| {
+        let within = points
+            .iter()
+            .enumerate()
+            .skip(range.start)
+            .take(range.len());
+        within.filter(|(position, point)| !lost.contains_key(position) && point.accepts())
+    };
+    let conflicting = good(own).filter_map(|(position, point)| {
+        let mut others = good(rivals.clone()).filter(|(other, _)| *other != position);
+        let problem = others.find_map(|(_, rival)| conflict(point, rival))?;
+        Some((position, problem))
+    });
+    conflicting.collect()
 }
 
 fn conflict(point: &Point<'_>, rival: &Point<'_>) -> Option<Problem> {
@@ -271,7 +386,7 @@ fn conflict(point: &Point<'_>, rival: &Point<'_>) -> Option<Problem> {
     } else {
         rival.name()
     };
-    if point.class != rival.class || point.class == Class::Tcp {
+    if point.class != rival.class || matches!(point.class, Class::Tcp | Class::Udp) {
         let message = format!(
             "listener {name} has the same port with protocol {}",
             rival.listener.protocol

@@ -14,14 +14,14 @@ use std::{
 
 use tokio::{
     io::{AsyncWriteExt as _, copy_bidirectional},
-    net::{TcpListener, TcpStream, UnixStream},
+    net::{TcpListener, TcpStream, UdpSocket, UnixStream},
     sync::{Semaphore, watch},
     task::{AbortHandle, JoinSet},
 };
 
-use super::{Binds, Error, Result, Settings};
+use super::{Bind, Binds, Error, Result, Settings, Transport, datagrams};
 
-/// Connections at once over all ports; more wait in the kernel's queue.
+/// Connections, and clients that send datagrams, at once over all ports; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 8192;
 /// How long a connection waits for an Envoy that is starting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -95,8 +95,8 @@ impl Sockets {
     }
 }
 
-/// Addresses at which the host could not listen, and why.
-pub(super) type Unbound = BTreeMap<(IpAddr, u16), String>;
+/// Where the host could not listen, and why.
+pub(super) type Unbound = BTreeMap<Bind, String>;
 
 /// The relay: what was bound at the start, and what Gateways ask for since.
 pub(super) struct Relay {
@@ -105,7 +105,7 @@ pub(super) struct Relay {
     ports: JoinSet<()>,
     /// Names of the sockets that were bound at the start.
     fixed: BTreeSet<String>,
-    open: BTreeMap<(IpAddr, u16), (String, AbortHandle)>,
+    open: BTreeMap<Bind, (String, AbortHandle)>,
 }
 
 /// Serves the ports until it is dropped: those bound at the start, and those that are wanted, as far as
@@ -155,31 +155,48 @@ impl Relay {
     async fn follow(&mut self, binds: &Binds) -> Unbound {
         let mut all = BTreeMap::new();
         for (name, addresses) in binds.iter().filter(|(name, _)| !self.fixed.contains(*name)) {
-            all.extend(addresses.iter().map(|address| (*address, name.clone())));
+            all.extend(addresses.iter().map(|bind| (*bind, name.clone())));
         }
-        self.open.retain(|address, (name, task)| {
-            let stays = all.get(address) == Some(name);
+        self.open.retain(|bind, (name, task)| {
+            let stays = all.get(bind) == Some(name);
             if !stays {
                 task.abort();
             }
             stays
         });
         let mut failed = Unbound::new();
-        for (address, name) in all {
-            if self.open.contains_key(&address) {
+        for (bind, name) in all {
+            if self.open.contains_key(&bind) {
                 continue;
             }
-            match TcpListener::bind(SocketAddr::from(address)).await {
-                Ok(listener) => {
-                    let task = self.accept(&name, listener, b"");
-                    self.open.insert(address, (name, task));
+            match self.listen(bind, &name).await {
+                Ok(task) => {
+                    self.open.insert(bind, (name, task));
                 }
                 Err(error) => {
-                    failed.insert(address, error.to_string());
+                    failed.insert(bind, error.to_string());
                 }
             }
         }
         failed
+    }
+
+    async fn listen(&mut self, bind: Bind, name: &str) -> io::Result<AbortHandle> {
+        match bind.transport {
+            Transport::Tcp => {
+                let listener = TcpListener::bind(bind.address).await?;
+                Ok(self.accept(name, listener, b""))
+            }
+            Transport::Udp => {
+                let socket = UdpSocket::bind(bind.address).await?;
+                let envoy = Arc::from(self.sockets.path(&socket_name(name)));
+                let (permits, sockets) = (Arc::clone(&self.permits), Arc::clone(&self.sockets));
+                Ok(self.ports.spawn(async move {
+                    datagrams::serve(socket, envoy, permits).await;
+                    drop(sockets);
+                }))
+            }
+        }
     }
 
     fn accept(&mut self, name: &str, listener: TcpListener, apology: &'static [u8]) -> AbortHandle {
@@ -241,7 +258,8 @@ async fn carry(
 const STARTING: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
     content-length: 28\r\nretry-after: 1\r\nconnection: close\r\n\r\nthe gateway is not ready yet";
 
-async fn connect(socket: &Path) -> Option<UnixStream> {
+/// A connection to Envoy, once it listens.
+pub(super) async fn connect(socket: &Path) -> Option<UnixStream> {
     let attempts = async {
         loop {
             if let Ok(stream) = UnixStream::connect(socket).await {
@@ -254,7 +272,7 @@ async fn connect(socket: &Path) -> Option<UnixStream> {
 }
 
 /// The PROXY protocol's second version: who connected to what.
-fn proxy_header(client: SocketAddr, here: SocketAddr) -> Vec<u8> {
+pub(super) fn proxy_header(client: SocketAddr, here: SocketAddr) -> Vec<u8> {
     const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
     const VERSION_2_PROXY: u8 = 0x21;
     const TCP_4: u8 = 0x11;

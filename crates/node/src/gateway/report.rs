@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use super::{
     CONTROLLER, EGRESS_CONTROLLER, Input, Status, Translation,
     discovery::Kind,
+    listener_set,
+    objects::{Gateway, ListenerSet, Resource},
     place::places,
-    point::ours,
+    point::{self, ours},
     publish::Refusal,
     relay::Unbound,
     watch::{Watches, resource},
@@ -39,9 +41,7 @@ impl Reporter {
     pub(super) async fn report(&self, watches: &Watches, told: Told<'_>) {
         for status in &told.translation.statuses {
             let mut value = status.value.clone();
-            if status.kind == "Gateway" {
-                add_refusals(&mut value, status, told);
-            }
+            add_refusals(&mut value, status, told);
             refuse(&mut value, status, told.refusals);
             let old = watches
                 .status(status.kind, &status.namespace, &status.name)
@@ -78,13 +78,35 @@ impl Reporter {
     }
 }
 
-/// Tells in a Gateway's status what Envoy refused of it, and where the host cannot listen for it.
+/// Who declares the listeners that a status tells of: a Gateway, or a set that adds to one.
+fn declared<'a>(
+    input: &'a Input,
+    status: &Status,
+) -> Option<(&'a Resource<Gateway>, Option<&'a Resource<ListenerSet>>)> {
+    fn named<'a, S>(all: &'a [Resource<S>], status: &Status) -> Option<&'a Resource<S>> {
+        let mut all = all.iter();
+        all.find(|one| one.namespace == status.namespace && one.name == status.name)
+    }
+    match status.kind {
+        "Gateway" => Some((named(&input.gateways, status)?, None)),
+        "ListenerSet" => {
+            let set = named(&input.listener_sets, status)?;
+            Some((listener_set::gateway_of(input, set)?, Some(set)))
+        }
+        _ => None,
+    }
+}
+
+/// Tells in the status of a Gateway or a set what Envoy refused of it, and where the host cannot listen for it.
 fn add_refusals(value: &mut Value, status: &Status, told: Told<'_>) {
-    let mut gateways = ours(told.input).zip(places(told.input, ours(told.input)));
-    let found = gateways.find(|(g, _)| g.namespace == status.namespace && g.name == status.name);
-    let Some((gateway, place)) = found else {
+    let Some((gateway, set)) = declared(told.input, status) else {
         return;
     };
+    let mut places = ours(told.input).zip(places(told.input, ours(told.input)));
+    let Some((_, place)) = places.find(|(one, _)| std::ptr::eq(*one, gateway)) else {
+        return;
+    };
+    let declared = set.map_or(&gateway.spec.listeners, |set| &set.spec.listeners);
     let concerns = |refusal: &&Refusal, socket: &str, listener: &str| match refusal.key.0 {
         _ if !refusal.objects.is_empty() => false,
         Kind::Clusters | Kind::Extension | Kind::Listeners => true,
@@ -92,13 +114,14 @@ fn add_refusals(value: &mut Value, status: &Status, told: Told<'_>) {
         Kind::Secret => false,
     };
     let mut whole = Vec::new();
-    for listener in &gateway.spec.listeners {
-        let socket = place.socket(listener.port);
-        let name = format!("{}/{}/{}", gateway.namespace, gateway.name, listener.name);
+    for listener in declared {
+        let socket = point::socket(&place, listener);
+        let name = point::name(gateway, set, listener);
         let refused = told.refusals.iter().find(|r| concerns(r, &socket, &name));
         let binds = told.translation.binds.get(&socket).into_iter().flatten();
-        let mut unbound = binds.filter_map(|(ip, port)| {
-            let why = told.unbound.get(&(*ip, *port))?;
+        let mut unbound = binds.filter_map(|bind| {
+            let why = told.unbound.get(bind)?;
+            let (ip, port) = (bind.address.ip(), bind.address.port());
             Some(format!(
                 "the host cannot listen at {ip}, port {port}: {why}"
             ))
@@ -115,7 +138,7 @@ fn add_refusals(value: &mut Value, status: &Status, told: Told<'_>) {
             whole.push(why);
         }
     }
-    if let (Some(why), true) = (whole.first(), whole.len() == gateway.spec.listeners.len()) {
+    if let (Some(why), true) = (whole.first(), whole.len() == declared.len()) {
         not_programmed(value, why);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use serde_json::{Value, json};
@@ -26,8 +26,26 @@ pub(super) struct Rendered {
     pub(super) binds: Binds,
 }
 
-/// Names of Envoy's listeners, and the addresses at which the host listens for each.
-pub type Binds = BTreeMap<String, BTreeSet<(IpAddr, u16)>>;
+/// Names of Envoy's listeners, and where the host listens for each.
+pub type Binds = BTreeMap<String, BTreeSet<Bind>>;
+
+/// Where the host listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bind {
+    /// For what.
+    pub transport: Transport,
+    /// At which address and port.
+    pub address: SocketAddr,
+}
+
+/// What carries bytes to a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
 
 /// Renders all ports. Those of the platform's own address answer 404 even if no Gateway uses them, so that
 /// the first route there is one change and no more.
@@ -44,7 +62,8 @@ pub(super) fn render(input: &Input, points: &[Point<'_>], policies: &Policies<'_
         let chains = match points.first().map_or(Class::Http, |p| p.class) {
             Class::Http => vec![plain(&name, &points, policies, &mut rendered.routes)],
             Class::Tls => secured(&points, policies, &mut rendered.routes),
-            Class::Tcp => connections(&points),
+            Class::Tcp => connections(&points, envoy::connections),
+            Class::Udp => connections(&points, envoy::datagrams),
         };
         if chains.is_empty() {
             continue;
@@ -61,7 +80,11 @@ pub(super) fn render(input: &Input, points: &[Point<'_>], policies: &Policies<'_
         }
         let binds = points.iter().flat_map(|point| {
             let addresses = addresses(input, &point.place);
-            addresses.into_iter().map(|ip| (ip, point.listener.port))
+            let bind = |ip| Bind {
+                transport: point.class.transport(),
+                address: (ip, point.listener.port).into(),
+            };
+            addresses.into_iter().map(bind)
         });
         rendered.binds.insert(name, binds.collect());
     }
@@ -214,11 +237,11 @@ fn chain(
     chain
 }
 
-/// The chain of a port of TCP: the oldest route has it.
-fn connections(points: &[&Point<'_>]) -> Vec<Value> {
+/// The chain of a port of TCP or UDP: the oldest route has it.
+fn connections(points: &[&Point<'_>], filter: impl Fn(&str, &Value) -> Value) -> Vec<Value> {
     let mut found = points.iter().filter_map(|point| {
         let stream = by_age(&point.streams).into_iter().next()?;
-        let filter = envoy::connections(&point.name(), &stream.target);
+        let filter = filter(&point.name(), &stream.target);
         Some(json!({"filters": [filter]}))
     });
     found.next().into_iter().collect()

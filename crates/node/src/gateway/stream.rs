@@ -1,4 +1,4 @@
-//! Routes of connections: `TLSRoute` and `TCPRoute`.
+//! Routes of connections: `TLSRoute` and `TCPRoute`, and of datagrams: `UDPRoute`.
 
 use std::collections::BTreeSet;
 
@@ -91,7 +91,11 @@ pub(super) fn targets(
         .flat_map(|r| &r.backend_refs)
     {
         let wish = Wish {
-            protocol: Protocol::Tcp,
+            protocol: if kind == "UDPRoute" {
+                Protocol::Udp
+            } else {
+                Protocol::Tcp
+            },
             settings: effect.cluster(),
         };
         let backend = world.backends.named(from, reference);

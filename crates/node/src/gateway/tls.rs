@@ -40,10 +40,11 @@ pub(super) struct Terminate {
 /// Certificates that are used, as Envoy's secrets by name.
 pub(super) type Secrets = BTreeMap<String, Value>;
 
-/// What a listener says of TLS; what is wrong with it is added to its problems.
+/// What a listener, of a Gateway itself or of a set (`from`), says of TLS; what is wrong with it is added to
+/// its problems.
 pub(super) fn read(
     gateway: &Resource<Gateway>,
-    listener: &Listener,
+    (from, listener): (Referrer<'_>, &Listener),
     references: &References<'_>,
     secrets: &mut Secrets,
     problems: &mut Vec<Problem>,
@@ -59,14 +60,13 @@ pub(super) fn read(
         }
         return Some(Tls::Passthrough);
     }
-    let from = Referrer::of("Gateway", &gateway.namespace);
     let mut terminate = Terminate::default();
     if said.certificate_refs.is_empty() {
         let message = "the listener names no certificate";
         problems.push(Problem::refs("InvalidCertificateRef", message));
     }
     for reference in &said.certificate_refs {
-        match certificate(from, reference, references) {
+        match certificate(from, reference, references, "InvalidCertificateRef") {
             Ok((name, secret)) => {
                 secrets.insert(name.clone(), secret);
                 terminate.certificates.push(name);
@@ -79,24 +79,25 @@ pub(super) fn read(
     let asked = on_port.map_or(&frontend.default, |p| &p.tls);
     if let Some(validation) = &asked.validation {
         terminate.required = !validation.falls_back();
+        let from = Referrer::of("Gateway", &gateway.namespace);
         terminate.validation = clients(from, validation, references, problems);
     }
     Some(Tls::Terminate(terminate))
 }
 
-/// The certificate of a Secret, as Envoy's secret and by its name.
-fn certificate(
+/// The certificate of a Secret, as Envoy's secret and by its name; `reason` is that of one that cannot be used.
+pub(super) fn certificate(
     from: Referrer<'_>,
     reference: &ObjectRef,
     references: &References<'_>,
+    reason: &'static str,
 ) -> Result<(String, Value), Problem> {
-    const REASON: &str = "InvalidCertificateRef";
-    let secret = references.secret(from, reference, REASON)?;
+    let secret = references.secret(from, reference, reason)?;
     let namespace = reference.namespace.as_deref().unwrap_or(from.namespace);
     let name = format!("{namespace}/{}", reference.name);
     let (chain, key) = pair(secret).map_err(|why| {
         let message = format!("Secret {name} holds no certificate that can be used: {why}");
-        Problem::refs(REASON, message)
+        Problem::refs(reason, message)
     })?;
     let envoy = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",

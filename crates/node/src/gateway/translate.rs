@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::{
     attach::attach,
-    envoy, gateway_status,
-    objects::{Backend, BackendTls, Class, Gateway, Grant, Policy, Resource, Route},
+    client_certificate, envoy, gateway_status, listener_set,
+    objects::{Backend, BackendTls, Class, Gateway, Grant, ListenerSet, Policy, Resource, Route},
     place::places,
     point::{ours, points},
     references::{Found, References, Wanted},
@@ -35,6 +35,8 @@ pub struct Input {
     pub classes: Vec<Resource<Class>>,
     /// Gateways.
     pub gateways: Vec<Resource<Gateway>>,
+    /// Listeners that are added to them.
+    pub listener_sets: Vec<Resource<ListenerSet>>,
     /// HTTP routes.
     pub http_routes: Vec<Resource<Route>>,
     /// gRPC routes, as [`super::objects::grpc`] reads them.
@@ -43,6 +45,8 @@ pub struct Input {
     pub tls_routes: Vec<Resource<Route>>,
     /// Routes of TCP connections.
     pub tcp_routes: Vec<Resource<Route>>,
+    /// Routes of datagrams.
+    pub udp_routes: Vec<Resource<Route>>,
     /// Grants for references over namespaces.
     pub grants: Vec<Resource<Grant>>,
     /// How Services are spoken to over TLS.
@@ -69,12 +73,13 @@ pub struct Input {
 
 impl Input {
     /// The routes by their kinds.
-    pub(super) fn routes(&self) -> [(&'static str, &Vec<Resource<Route>>); 4] {
+    pub(super) fn routes(&self) -> [(&'static str, &Vec<Resource<Route>>); 5] {
         [
             ("HTTPRoute", &self.http_routes),
             ("GRPCRoute", &self.grpc_routes),
             ("TLSRoute", &self.tls_routes),
             ("TCPRoute", &self.tcp_routes),
+            ("UDPRoute", &self.udp_routes),
         ]
     }
 }
@@ -109,8 +114,10 @@ pub fn translate(input: &Input) -> Translation {
     let references = References::new(&input.grants, &input.found);
     let places = places(input, ours(input));
     let mut secrets = Secrets::new();
-    let mut points = points(input, &places, &references, &mut secrets);
-    let mut world = World::new(input, references);
+    let sets = listener_set::members(input, ours(input), &places);
+    let mut points = points(input, (&places, &sets), &references, &mut secrets);
+    let shown = client_certificate::shown(input, &references, &mut secrets);
+    let mut world = World::new(input, references, &shown);
     let mut statuses: Vec<Status> = Vec::new();
     for (kind, routes) in input.routes() {
         for route in routes {
@@ -118,7 +125,14 @@ pub fn translate(input: &Input) -> Translation {
         }
     }
     statuses.extend(gateway_status::classes(input));
-    statuses.extend(gateway_status::gateways(input, &places, &points));
+    let gateways = gateway_status::Observed {
+        places: &places,
+        points: &points,
+        sets: &sets,
+        shown: &shown,
+    };
+    statuses.extend(gateways.statuses(input));
+    statuses.extend(listener_set::statuses(&sets, &points));
     statuses.extend(world.policies.statuses(input));
     statuses.extend(world.backends.statuses());
     let rendered = socket::render(input, &points, &world.policies);

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     ENVOY_GROUP, GROUP, Input,
+    client_certificate::{self, Shown},
     cluster::Upstream,
     envoy::source,
     objects::{BackendTls, Resource},
@@ -46,6 +47,8 @@ pub(super) struct UpstreamTls<'a> {
     /// The policy of a Service, or of a port of it, or of a Backend.
     by_target: BTreeMap<(Kind, &'a str, &'a str, Option<&'a str>), usize>,
     gateway: Option<(String, String)>,
+    /// What Gateways show to backends.
+    shown: &'a Shown,
 }
 
 struct Known<'a> {
@@ -82,12 +85,12 @@ impl Kind {
     }
 }
 
-/// The policy of a backend cannot be obeyed.
+/// The policy of a backend cannot be obeyed, or the certificate not be had that the Gateway is to show.
 #[derive(Debug)]
 pub(super) struct Invalid;
 
 impl<'a> UpstreamTls<'a> {
-    pub(super) fn new(input: &'a Input, references: &References<'_>) -> Self {
+    pub(super) fn new(input: &'a Input, references: &References<'_>, shown: &'a Shown) -> Self {
         let system = system(input);
         let mut sorted: Vec<&Resource<BackendTls>> = input.backend_tls.iter().collect();
         sorted.sort_by_key(|policy| policy.seniority());
@@ -122,6 +125,7 @@ impl<'a> UpstreamTls<'a> {
             policies: entries,
             by_target,
             gateway: None,
+            shown,
         }
     }
 
@@ -146,6 +150,20 @@ impl<'a> UpstreamTls<'a> {
         let trust = entry.trust.as_ref().map_err(|_| Invalid)?;
         let sni = Some(entry.policy.spec.validation.hostname.as_str());
         Ok(Some(context(sni, Some(trust.clone()), upstream)))
+    }
+
+    /// TLS towards a backend with the certificate that the Gateway shows, and what this adds to the name of the
+    /// cluster.
+    pub(super) fn show(&self, tls: Option<Value>) -> Result<(Option<Value>, String), Invalid> {
+        let shown = self.gateway.as_ref().and_then(|g| self.shown.get(g));
+        match (tls, shown) {
+            (Some(context), Some(Ok(name))) => {
+                let context = client_certificate::with(context, name);
+                Ok((Some(context), format!("/as/{name}")))
+            }
+            (Some(_), Some(Err(_))) => Err(Invalid),
+            (tls, _) => Ok((tls, String::new())),
+        }
     }
 
     /// What became of each policy.
@@ -262,7 +280,7 @@ pub(super) fn context(
     match upstream {
         Upstream::Http1 => common["alpn_protocols"] = json!(["http/1.1"]),
         Upstream::Http2 => common["alpn_protocols"] = json!(["h2"]),
-        Upstream::Tcp => {}
+        Upstream::Tcp | Upstream::Udp => {}
     }
     let mut context = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",

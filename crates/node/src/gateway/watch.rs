@@ -27,13 +27,15 @@ use super::{
 use crate::watch;
 
 /// The kinds that are watched, with group, version and plural.
-const KINDS: [(&str, &str, &str, &str); 12] = [
+const KINDS: [(&str, &str, &str, &str); 14] = [
     ("GatewayClass", GROUP, "v1", "gatewayclasses"),
     ("Gateway", GROUP, "v1", "gateways"),
     ("HTTPRoute", GROUP, "v1", "httproutes"),
     ("GRPCRoute", GROUP, "v1", "grpcroutes"),
     ("TLSRoute", GROUP, "v1", "tlsroutes"),
     ("TCPRoute", GROUP, "v1", "tcproutes"),
+    ("UDPRoute", GROUP, "v1", "udproutes"),
+    ("ListenerSet", GROUP, "v1", "listenersets"),
     ("ReferenceGrant", GROUP, "v1", "referencegrants"),
     ("BackendTLSPolicy", GROUP, "v1", "backendtlspolicies"),
     (
@@ -176,10 +178,12 @@ impl Watches {
         Input {
             classes: self.read("GatewayClass", Resource::read),
             gateways: self.read("Gateway", Resource::read),
+            listener_sets: self.read("ListenerSet", Resource::read),
             http_routes: self.read("HTTPRoute", Resource::read),
             grpc_routes: self.read("GRPCRoute", objects::grpc),
             tls_routes: self.read("TLSRoute", Resource::read),
             tcp_routes: self.read("TCPRoute", Resource::read),
+            udp_routes: self.read("UDPRoute", Resource::read),
             grants: self.read("ReferenceGrant", Resource::read),
             backend_tls: self.read("BackendTLSPolicy", Resource::read),
             security_policies: self.read("SecurityPolicy", Resource::read),

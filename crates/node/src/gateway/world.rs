@@ -8,6 +8,7 @@ use std::{
 use super::{
     Input,
     backend::{Backends, Wish},
+    client_certificate::Shown,
     objects::BackendRef,
     policy::Policies,
     references::{References, Referrer},
@@ -24,8 +25,8 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(input: &'a Input, references: References<'a>) -> Self {
-        let mut backends = Backends::new(input, &references);
+    pub(super) fn new(input: &'a Input, references: References<'a>, shown: &'a Shown) -> Self {
+        let mut backends = Backends::new(input, &references, shown);
         let policies = Policies::new(input, &references, &mut backends);
         Self {
             input,

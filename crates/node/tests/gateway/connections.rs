@@ -8,6 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{PrivateKeyDer, ServerName, pem::PemObject as _},
+    server::WebPkiClientVerifier,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -122,15 +123,27 @@ async fn secured_until(
         .unwrap_or_else(|_| panic!("{request} for {name} was never answered with {status}"))
 }
 
-/// A backend that ends TLS itself and answers with a word.
-async fn secured_backend(certificate: (String, String), word: &'static str) -> SocketAddr {
+/// A backend that ends TLS itself and answers with a word; whoever asks must show a certificate of an authority,
+/// if there is one.
+async fn secured_backend(
+    certificate: (String, String),
+    word: &'static str,
+    clients: Option<&Authority>,
+) -> SocketAddr {
     let (chain, key) = parsed(&certificate.0, &certificate.1);
-    let config = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
         .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.0.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let config = builder.with_single_cert(chain, key).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -211,7 +224,7 @@ async fn names_have_certificates_that_change_without_a_restart() {
     };
     let authority = Authority::new();
     home.backend("one").await;
-    let pass = secured_backend(authority.issue("pass.test"), "passed").await;
+    let pass = secured_backend(authority.issue("pass.test"), "passed", None).await;
     home.service("secured", pass).await;
     for (secret, name) in [
         ("any", "any.test"),
@@ -268,17 +281,28 @@ metadata: {namespace: plane, name: g}
 spec:
   gatewayClassName: choreo
   addresses: [{value: NET.1}]
-  tls: {frontend: {default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: authority}]}}}}
+  tls:
+    frontend: {default: {validation: {caCertificateRefs: [{group: '', kind: ConfigMap, name: authority}]}}}
+    backend: {clientCertificateRef: {name: shown}}
   listeners:
     - {name: any, port: 8443, protocol: HTTPS, tls: {certificateRefs: [{name: any}]}, allowedRoutes: &all {namespaces: {from: All}}}
     - {name: http, port: 8080, protocol: HTTP, allowedRoutes: *all}
 ---
 apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {namespace: plane, name: bare}
+spec:
+  gatewayClassName: choreo
+  addresses: [{value: NET.2}]
+  listeners: [{name: http, port: 8080, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {namespace: cell, name: web}
 spec:
-  parentRefs: [{name: g, namespace: plane}]
+  parentRefs: [{name: g, namespace: plane}, {name: bare, namespace: plane}]
   rules:
+    - {matches: [{path: {value: /strict}}], backendRefs: [{name: strict, port: 80}]}
     - {matches: [{path: {value: /good}}], backendRefs: [{name: good, port: 80}]}
     - {matches: [{path: {value: /bad}}], backendRefs: [{name: bad, port: 80}]}
     - {backendRefs: [{name: one, port: 80}]}
@@ -287,7 +311,7 @@ apiVersion: gateway.networking.k8s.io/v1
 kind: BackendTLSPolicy
 metadata: {namespace: cell, name: checked}
 spec:
-  targetRefs: [{group: '', kind: Service, name: good}, {group: '', kind: Service, name: bad}]
+  targetRefs: [{group: '', kind: Service, name: good}, {group: '', kind: Service, name: bad}, {group: '', kind: Service, name: strict}]
   validation: {hostname: good.test, caCertificateRefs: [{group: '', kind: ConfigMap, name: authority}]}
 ";
 
@@ -299,11 +323,14 @@ async fn clients_show_certificates_and_backends_are_checked() {
     let authority = Authority::new();
     let stranger = Authority::new();
     home.backend("one").await;
-    let good = secured_backend(authority.issue("good.test"), "good").await;
+    let good = secured_backend(authority.issue("good.test"), "good", None).await;
     home.service("good", good).await;
-    let bad = secured_backend(stranger.issue("good.test"), "bad").await;
+    let bad = secured_backend(stranger.issue("good.test"), "bad", None).await;
     home.service("bad", bad).await;
+    let strict = secured_backend(authority.issue("good.test"), "strict", Some(&authority)).await;
+    home.service("strict", strict).await;
     home.apply(&authority.secret("any", "any.test")).await;
+    home.apply(&authority.secret("shown", "gateway")).await;
     let pem = authority.0.pem().replace('\n', "\n    ");
     for namespace in ["plane", "cell"] {
         home.apply(&format!(
@@ -326,4 +353,10 @@ async fn clients_show_certificates_and_backends_are_checked() {
     let reply = expect(plain, "GET http://any.test/good", 200).await;
     assert_eq!(reply.body, "good");
     expect(plain, "GET http://any.test/bad", 503).await;
+    // One Gateway shows who it is, the other has nothing to show.
+    let reply = expect(plain, "GET http://any.test/strict", 200).await;
+    assert_eq!(reply.body, "strict");
+    let bare = home.at(2, 8080);
+    expect(bare, "GET http://any.test/good", 200).await;
+    expect(bare, "GET http://any.test/strict", 503).await;
 }

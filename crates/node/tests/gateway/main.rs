@@ -9,9 +9,11 @@
 )]
 
 mod connections;
+mod datagrams;
 mod guarded;
 mod home;
 mod hostile;
+mod listener_sets;
 mod machine;
 mod random;
 mod scenarios;

@@ -98,10 +98,12 @@ pub(crate) fn input(case: &Case) -> Input {
         match value["kind"].as_str().unwrap() {
             "GatewayClass" => input.classes.extend(Resource::read(&read())),
             "Gateway" => input.gateways.extend(Resource::read(&read())),
+            "ListenerSet" => input.listener_sets.extend(Resource::read(&read())),
             "HTTPRoute" => input.http_routes.extend(Resource::read(&read())),
             "GRPCRoute" => input.grpc_routes.extend(grpc(&read())),
             "TLSRoute" => input.tls_routes.extend(Resource::read(&read())),
             "TCPRoute" => input.tcp_routes.extend(Resource::read(&read())),
+            "UDPRoute" => input.udp_routes.extend(Resource::read(&read())),
             "BackendTLSPolicy" => input.backend_tls.extend(Resource::read(&read())),
             "SecurityPolicy" => input.security_policies.extend(Resource::read(&read())),
             "BackendTrafficPolicy" => input.traffic_policies.extend(Resource::read(&read())),

@@ -11,10 +11,12 @@ pub(super) fn definitions() -> Vec<Value> {
     vec![
         gateway_class(),
         gateway(),
+        listener_set(),
         route("HTTPRoute", "httproute", &["v1", "v1beta1"]),
         route("GRPCRoute", "grpcroute", &["v1"]),
         route("TLSRoute", "tlsroute", &["v1", "v1alpha3", "v1alpha2"]),
         route("TCPRoute", "tcproute", &["v1", "v1alpha2"]),
+        route("UDPRoute", "udproute", &["v1", "v1alpha2"]),
         backend_tls_policy(),
         reference_grant(),
     ]
@@ -46,7 +48,8 @@ fn gateway_class() -> Value {
     .render()
 }
 
-fn gateway() -> Value {
+/// Listeners as a Gateway and a set have them.
+fn listeners() -> Value {
     let namespaces = open(json!({"from": choice(&["All", "Selector", "Same"])}));
     let listener = open(json!({
         "name": string(),
@@ -60,6 +63,37 @@ fn gateway() -> Value {
     listeners["x-kubernetes-list-map-keys"] = json!(["name"]);
     listeners["minItems"] = json!(1);
     listeners["maxItems"] = json!(64);
+    listeners
+}
+
+fn listener_set() -> Value {
+    let parent = open(json!({
+        "group": string(), "kind": string(), "namespace": string(), "name": string(),
+    }));
+    let state = |kind: &str| {
+        let path = format!(".status.conditions[?(@.type==\"{kind}\")].status");
+        column(kind, "string", &path)
+    };
+    Definition {
+        group: GROUP,
+        versions: &["v1"],
+        kind: "ListenerSet",
+        singular: "listenerset",
+        plural: "listenersets".into(),
+        short: &["lset"],
+        scope: "Namespaced",
+        columns: json!([state("Accepted"), state("Programmed"), age()]),
+        spec: required(
+            open(json!({"parentRef": required(parent, &["name"]), "listeners": listeners()})),
+            &["parentRef", "listeners"],
+        ),
+    }
+    .render()
+}
+
+fn gateway() -> Value {
+    let namespaces = open(json!({"from": choice(&["All", "Selector", "Same", "None"])}));
+    let allowed = open(json!({"namespaces": namespaces}));
     Definition {
         group: GROUP,
         versions: &["v1", "v1beta1"],
@@ -79,7 +113,11 @@ fn gateway() -> Value {
             age(),
         ]),
         spec: required(
-            open(json!({"gatewayClassName": string(), "listeners": listeners})),
+            open(json!({
+                "gatewayClassName": string(),
+                "listeners": listeners(),
+                "allowedListeners": allowed,
+            })),
             &["gatewayClassName", "listeners"],
         ),
     }

@@ -34,7 +34,7 @@ mod tests {
             assert_eq!(read.spec.versions.iter().filter(|v| v.storage).count(), 1);
             assert!(names.insert(expected));
         }
-        assert_eq!(names.len(), 16);
+        assert_eq!(names.len(), 18);
     }
 
     #[test]

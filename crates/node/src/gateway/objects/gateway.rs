@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Selector;
+use super::{ParentRef, Selector};
 
 /// A `GatewayClass`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -27,6 +27,26 @@ pub struct Gateway {
     pub infrastructure: Infrastructure,
     /// Certificates beyond those of listeners.
     pub tls: GatewayTls,
+    /// Who may add listeners.
+    pub allowed_listeners: AllowedListeners,
+}
+
+/// Which `ListenerSet`s a Gateway lets add listeners.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct AllowedListeners {
+    /// From which namespaces; none when absent.
+    pub namespaces: Namespaces,
+}
+
+/// A `ListenerSet`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerSet {
+    /// The Gateway it adds to.
+    pub parent_ref: ParentRef,
+    /// What it adds.
+    pub listeners: Vec<Listener>,
 }
 
 /// An address that a Gateway asks for.
@@ -54,6 +74,16 @@ pub struct Infrastructure {
 pub struct GatewayTls {
     /// Of clients' certificates.
     pub frontend: Frontend,
+    /// Of what is shown to backends.
+    pub backend: GatewayBackendTls,
+}
+
+/// What a Gateway shows to backends.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GatewayBackendTls {
+    /// The Secret with its certificate.
+    pub client_certificate_ref: Option<ObjectRef>,
 }
 
 /// Whether clients must show certificates.
@@ -164,16 +194,16 @@ impl ListenerTls {
 #[serde(default)]
 pub struct AllowedRoutes {
     /// From which namespaces.
-    pub namespaces: RouteNamespaces,
+    pub namespaces: Namespaces,
     /// Of which kinds; empty: those of its protocol.
     pub kinds: Vec<RouteKind>,
 }
 
-/// Namespaces whose routes a listener takes.
+/// Namespaces whose routes or listeners are taken.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct RouteNamespaces {
-    /// `All`, `Selector`, `Same` (when absent).
+pub struct Namespaces {
+    /// `All`, `Selector`, `Same`, `None`; when absent, `Same` for routes and `None` for listeners.
     pub from: Option<String>,
     /// The labels that `Selector` asks for.
     pub selector: Selector,

@@ -57,7 +57,7 @@ impl Scope {
             route: (object.namespace.clone(), object.name.clone()),
             rule: rule.map(str::to_owned),
             gateway: (point.gateway.namespace.clone(), point.gateway.name.clone()),
-            listener: point.listener.name.clone(),
+            listener: point.section(),
         }
     }
 }
@@ -120,7 +120,7 @@ impl<'a> Policies<'a> {
         let gateway = &point.gateway;
         let found = self
             .client
-            .of_gateway((&gateway.namespace, &gateway.name), &point.listener.name);
+            .of_gateway((&gateway.namespace, &gateway.name), &point.section());
         found.and_then(Result::ok).map(Arc::as_ref)
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Scope;
 use crate::gateway::{
     GROUP, Input,
-    attach::is_parent,
+    attach::gateway_of,
     objects::{Policy, Resource, Route},
     point::ours,
     policy_status::{ancestor, status},
@@ -70,12 +70,9 @@ impl<'a> Catalog<'a> {
 /// The Gateways that a route names and that are ours.
 fn gateways(input: &Input, route: &Resource<Route>) -> BTreeSet<Target> {
     let parents = route.spec.parent_refs.iter();
-    let ours = parents.filter(|parent| is_parent(input, route, parent));
-    ours.map(|parent| {
-        let namespace = parent.namespace.as_deref().unwrap_or(&route.namespace);
-        Target::new("Gateway", (namespace, &parent.name), None)
-    })
-    .collect()
+    let ours = parents.filter_map(|parent| gateway_of(input, route, parent));
+    ours.map(|gateway| Target::new("Gateway", (&gateway.namespace, &gateway.name), None))
+        .collect()
 }
 
 /// The policies of one kind.
