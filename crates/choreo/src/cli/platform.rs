@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::{Format, values::seconds};
+use super::{
+    Format,
+    values::{StandIn, seconds, stand_in},
+};
 
 /// Start the platform.
 #[derive(Debug, Clone, Args)]
@@ -37,6 +40,9 @@ pub(crate) struct Up {
         value_name = "FILE"
     )]
     pub(crate) envoy: Option<PathBuf>,
+    /// Lead a host outside elsewhere, as to a program on this machine; may be given several times
+    #[arg(long = "stand-in", value_parser = stand_in, value_name = "HOST:PORT=ADDRESS:PORT")]
+    pub(crate) stand_ins: Vec<StandIn>,
     /// How long to wait until everything is ready
     #[arg(long, default_value = "2m", value_parser = seconds, value_name = "TIME")]
     pub(crate) timeout: Duration,

@@ -1,9 +1,43 @@
 //! Values of arguments, read from text.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 /// Labels that objects must have.
 pub(crate) type Labels = BTreeMap<String, String>;
+
+/// A host outside, and what stands in for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StandIn {
+    /// The host, as it is declared.
+    pub(crate) host: String,
+    /// Its port.
+    pub(crate) port: u16,
+    /// Where connections to it lead.
+    pub(crate) address: SocketAddr,
+}
+
+impl fmt::Display for StandIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}={}", self.host, self.port, self.address)
+    }
+}
+
+/// Reads `HOST:PORT=ADDRESS:PORT`.
+pub(super) fn stand_in(text: &str) -> Result<StandIn, String> {
+    let read = || {
+        let (of, address) = text.split_once('=')?;
+        let (host, port) = of.rsplit_once(':')?;
+        Some(StandIn {
+            host: Some(host.trim_matches(['[', ']']).to_ascii_lowercase())
+                .filter(|host| !host.is_empty())?,
+            port: port.parse().ok()?,
+            address: address.parse().ok()?,
+        })
+    };
+    read().ok_or_else(|| {
+        "write HOST:PORT=ADDRESS:PORT, as api.cards.example:443=127.0.0.1:8443".to_owned()
+    })
+}
 
 /// Reads a span of time: `90`, `90s`, `5m`, `2h`, `1d`.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
@@ -86,5 +120,22 @@ mod tests {
         assert!(seconds("soon").is_err());
         assert!(seconds("5 fortnights").is_err());
         assert!(seconds("99999999999999999999d").is_err());
+    }
+
+    #[test]
+    fn stand_ins_are_read() {
+        let good = "api.cards.example:443=127.0.0.1:8443";
+        assert_eq!(stand_in(good).unwrap().to_string(), good);
+        for bad in [
+            "",
+            "a",
+            "a=127.0.0.1:1",
+            "a:1",
+            ":1=127.0.0.1:1",
+            "a:1=b:1",
+            "a:x=127.0.0.1:1",
+        ] {
+            assert!(stand_in(bad).is_err(), "{bad}");
+        }
     }
 }

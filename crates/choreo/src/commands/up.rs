@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use choreo_node::outside::Reach;
 use kube::Client;
 use nix::unistd::setsid;
 use serde_json::json;
@@ -124,12 +125,19 @@ fn settings(folder: &Folder, args: &Up) -> Result<Settings> {
             ));
         }
     }
+    let stand_ins = args.stand_ins.iter();
     Ok(Settings {
         folder: folder.clone(),
         listen: args.listen,
         gateway_port: args.gateway_port,
         gateway_tls_port: args.gateway_tls_port,
         internal_gateway_port: args.internal_gateway_port,
+        reach: Reach {
+            instead: stand_ins
+                .map(|one| ((one.host.clone(), one.port), one.address))
+                .collect(),
+            ..Reach::default()
+        },
         // The process in the background is elsewhere.
         envoy: std::path::absolute(&envoy).map_err(failure::io("finding Envoy"))?,
     })
@@ -431,6 +439,9 @@ fn background(
     ]);
     command.args(["--listen", &args.listen.to_string()]);
     command.arg("--envoy").arg(envoy);
+    for one in &args.stand_ins {
+        command.args(["--stand-in", &one.to_string()]);
+    }
     if verbose > 0 {
         command.arg(format!("-{}", "v".repeat(verbose.into())));
     }

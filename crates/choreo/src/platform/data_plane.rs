@@ -63,7 +63,7 @@ pub(super) fn bind(settings: &Settings) -> Result<gateway::Bound> {
         folder: settings.folder.gateway(),
         listen,
         more_ports: BTreeSet::from([settings.gateway_tls_port]),
-        reach: Reach::default(),
+        reach: settings.reach.clone(),
         authorities: gateway::authorities_of_this_host(),
     };
     gateway::bind(wanted).map_err(|error| {
@@ -145,7 +145,7 @@ async fn run(
     })?;
     let (engine, machine) = tokio::join!(
         engine::check(&context.settings.envoy),
-        Box::pin(machine(folder))
+        Box::pin(machine(folder, &context.settings.reach))
     );
     let machine = machine?;
     engine?;
@@ -220,14 +220,14 @@ async fn end(node: Arc<Node>, machine: &dyn Machine) {
     }
 }
 
-async fn machine(folder: &Folder) -> Result<Arc<dyn Machine>> {
+async fn machine(folder: &Folder, reach: &Reach) -> Result<Arc<dyn Machine>> {
     let self_exe = std::env::current_exe().map_err(|error| {
         Failure::new(Exit::Failed, "this program cannot find itself").because(error)
     })?;
     let settings = machine::Settings {
         folder: folder.machine(),
         self_exe,
-        reach: Reach::default(),
+        reach: reach.clone(),
     };
     match Box::pin(LinuxMachine::start(settings)).await {
         Ok(machine) => Ok(Arc::new(machine)),

@@ -132,6 +132,7 @@ mod tests {
             gateway_tls_port: 3,
             internal_gateway_port: 2,
             envoy: "/envoy".into(),
+            reach: choreo_node::outside::Reach::default(),
         };
         let mut ports = Vec::new();
         let texts =

@@ -14,6 +14,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use choreo_apiserver::{Credentials, PodAccess, Server};
 use choreo_controllers::{Controllers, Planes};
+use choreo_node::outside::Reach;
 use kube::Client;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) internal_gateway_port: u16,
     /// The Envoy program.
     pub(crate) envoy: PathBuf,
+    /// Where what leaves the machine may lead.
+    pub(crate) reach: Reach,
 }
 
 /// How a part of the platform is.
