@@ -6,26 +6,28 @@
 mod keys;
 mod operations;
 
-use crate::bench::{Bench, Draft};
+use crate::bench::{Bench, Draft, Ledger};
 use crate::context::{self, Variables};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::dialect;
 use crate::finish;
+use crate::origin::{Cause, Origin, Trail};
 use crate::programs::Programs;
+use crate::protocol_schema;
 use crate::result::Compiled;
 use crate::uses::{self, Use};
-use choreo_model::api::{ApiEndpoint, ApiKey, ApiVisibility};
-use choreo_model::application::WorkloadEndpoint;
+use choreo_model::api::{ApiEndpoint, ApiKey, ApiSpec, ApiVisibility, Operations};
+use choreo_model::application::{EndpointSchema, EndpointType, WorkloadEndpoint};
 use choreo_model::names::{OBJECT_LIMIT, kubernetes_name};
 use choreo_model::plane::GatewayEndpoint;
 use choreo_model::release::{EndpointUrl, GatewayUrls};
 use choreo_model::shared::TargetPlane;
 use choreo_model::traits::TraitSpec;
 use choreo_model::{Api, DataPlane, Environment, Object, Project, SecretReference, labels, names};
-use choreo_template::{Context, Members, Silent, Tree, tree};
+use choreo_template::{Context, Members, Recorder, Silent, Tree, tree};
 
 /// What rendering an API in an environment needs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ApiSnapshot<'a> {
     /// The API.
     pub api: &'a Api,
@@ -37,6 +39,8 @@ pub struct ApiSnapshot<'a> {
     pub data_plane: &'a DataPlane,
     /// Those of its endpoints that are deployed there, by name.
     pub targets: Vec<Target<'a>>,
+    /// Those that are not offered there yet, and why.
+    pub pending: Vec<(&'a str, String)>,
     /// The traits that its own name, in their order; nothing for one that is not there.
     pub traits: Vec<Option<&'a Object<TraitSpec>>>,
     /// The secret references of the namespace; those not used do no harm.
@@ -46,21 +50,119 @@ pub struct ApiSnapshot<'a> {
 }
 
 /// An endpoint of an API where it is deployed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Target<'a> {
     /// Its name in the API.
     pub name: &'a str,
     /// What the API says of it.
     pub endpoint: &'a ApiEndpoint,
-    /// What its component says of it.
-    pub workload: &'a WorkloadEndpoint,
-    /// The Service in front of it, of its cell.
-    pub service: &'a str,
+    /// Where its requests go.
+    pub front: Front<'a>,
+}
+
+/// Where requests for an endpoint go.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Front<'a> {
+    /// To a Service of the cell.
+    Service {
+        /// Its name.
+        name: &'a str,
+        /// What the component says of the endpoint.
+        workload: &'a WorkloadEndpoint,
+    },
+    /// To a Service of the cell that speaks gRPC.
+    Grpc {
+        /// Its name.
+        name: &'a str,
+        /// What the component says of the endpoint.
+        workload: &'a WorkloadEndpoint,
+        /// The names of services in full, each with a method unless it is all of them.
+        methods: Vec<(String, Option<String>)>,
+    },
+    /// Where the route of a component that runs nothing leads.
+    Route(Tree),
+}
+
+impl<'a> Front<'a> {
+    /// The Service `name` in front of an endpoint, or why the API cannot offer it.
+    pub fn of_service(
+        api: &ApiSpec,
+        endpoint: &ApiEndpoint,
+        (name, workload): (&'a str, &'a WorkloadEndpoint),
+    ) -> Result<Self, String> {
+        let (wanted, type_) = (&endpoint.endpoint, workload.type_.as_str());
+        match workload.type_ {
+            EndpointType::Http | EndpointType::GraphQL | EndpointType::Websocket => {
+                Ok(Self::Service { name, workload })
+            }
+            EndpointType::Tcp | EndpointType::Udp => Err(format!(
+                "{wanted} is of type {type_}, which no gateway knows the requests of"
+            )),
+            EndpointType::Grpc if endpoint.rewrite.is_some() => Err(format!(
+                "{wanted} is of type {type_}, whose paths are names of services: take rewrite out"
+            )),
+            EndpointType::Grpc => {
+                let methods = methods(api, workload);
+                if methods.is_empty() {
+                    return Err(format!(
+                        "{wanted} is of type {type_}, and neither schema nor the endpoint has a protobuf description: \
+                         it says which services are offered"
+                    ));
+                }
+                Ok(Self::Grpc {
+                    name,
+                    workload,
+                    methods,
+                })
+            }
+        }
+    }
+
+    /// What the component says of the endpoint, if it runs.
+    fn workload(&self) -> Option<&'a WorkloadEndpoint> {
+        match self {
+            Self::Service { workload, .. } | Self::Grpc { workload, .. } => Some(workload),
+            Self::Route(_) => None,
+        }
+    }
+}
+
+/// The services of a gRPC endpoint by its description, or that of the API; with their methods where only those
+/// that are described pass.
+fn methods(api: &ApiSpec, workload: &WorkloadEndpoint) -> Vec<(String, Option<String>)> {
+    let own = workload.schema.as_ref().or(api.schema.as_ref());
+    let content = own.and_then(|schema| schema.content.as_deref());
+    let found = content.map(protocol_schema::remote_procedures);
+    let found = found.unwrap_or_default().into_iter();
+    let mut methods: Vec<_> = found
+        .map(|(service, method)| match api.operations {
+            Operations::All => (service, None),
+            Operations::FromSchema => (service, Some(method)),
+        })
+        .collect();
+    methods.dedup();
+    methods
+}
+
+impl Target<'_> {
+    /// The description of the endpoint, as its component has it.
+    fn schema(&self) -> Option<&EndpointSchema> {
+        self.front.workload()?.schema.as_ref()
+    }
 }
 
 /// Renders an API in an environment.
 pub fn compile_api(snapshot: &ApiSnapshot<'_>, programs: &Programs) -> Compiled {
-    let mut bench = Bench::<Silent>::default();
+    compile::<Silent>(snapshot, programs)
+}
+
+/// The same, with where every field came from.
+pub fn explain_api(snapshot: &ApiSnapshot<'_>, programs: &Programs) -> Compiled {
+    compile::<Recorder>(snapshot, programs)
+}
+
+fn compile<L: Ledger>(snapshot: &ApiSnapshot<'_>, programs: &Programs) -> Compiled {
+    let mut bench = Bench::<L>::default();
     for found in snapshot.traits.iter().flatten() {
         let object = format!("{}/{}", found.kind(), found.name());
         bench.open(programs, &object, &found.spec);
@@ -70,7 +172,15 @@ pub fn compile_api(snapshot: &ApiSnapshot<'_>, programs: &Programs) -> Compiled 
         namespace: maker.cell.clone(),
         ..Compiled::default()
     };
+    let waits = snapshot.pending.iter().map(|(name, why)| {
+        let field = format!("spec.endpoints.{name}");
+        let environment = snapshot.environment.name();
+        let message = format!("is not offered in {environment} yet: {why}");
+        Diagnostic::error(Code::Connection, &*maker.object, field, message).into_warning()
+    });
+    compiled.diagnostics.extend(waits);
     let variables = maker.variables(programs);
+    bench.keep(&variables);
     let mut context = Context::within(bench.budget.clone());
     variables.bind(&mut context);
     let mut drafts = maker.base(&mut bench);
@@ -84,6 +194,7 @@ pub fn compile_api(snapshot: &ApiSnapshot<'_>, programs: &Programs) -> Compiled 
     }
     compiled.diagnostics.append(&mut bench.diagnostics);
     if !compiled.has_errors() {
+        compiled.provenance.seen = std::mem::take(&mut bench.seen);
         finish::sort(&mut drafts);
         finish::identify(&mut drafts);
         finish::hand_over(drafts, &mut compiled);
@@ -110,6 +221,13 @@ pub fn urls(
         https: gateway.https.as_ref().map(|https| url("https", https)),
         tls: None,
     })
+}
+
+/// Whether an object is the route of an endpoint.
+pub fn is_route_of(object: &Tree, endpoint: &str) -> bool {
+    let labels = object.pointer("/metadata/labels");
+    let name = labels.and_then(|labels| labels.get(labels::ENDPOINT_NAME)?.as_str());
+    object.get("kind").and_then(Tree::as_str) == Some("HTTPRoute") && name == Some(endpoint)
 }
 
 fn gateway(
@@ -188,7 +306,7 @@ impl<'a> Maker<'a> {
     }
 
     /// The traits of the API with what is given for them.
-    fn uses(&self, bench: &mut Bench<Silent>) -> Vec<Use<'a>> {
+    fn uses<L: Ledger>(&self, bench: &mut Bench<L>) -> Vec<Use<'a>> {
         let spec = &self.snapshot.api.spec;
         let configs = spec
             .trait_environment_configs
@@ -225,10 +343,10 @@ impl<'a> Maker<'a> {
     }
 
     /// Routes, the policies that let gateways reach the endpoints, and what keys need.
-    fn base(&self, bench: &mut Bench<Silent>) -> Vec<Draft> {
+    fn base<L: Ledger>(&self, bench: &mut Bench<L>) -> Vec<Draft> {
         let mut objects = Vec::new();
         for target in &self.snapshot.targets {
-            objects.push(self.network_policy(target));
+            objects.extend(self.network_policy(target));
             for visibility in &self.snapshot.api.spec.visibility {
                 let field = "spec.visibility";
                 let (environment, plane) = (self.snapshot.environment, self.snapshot.data_plane);
@@ -250,7 +368,7 @@ impl<'a> Maker<'a> {
             }
         }
         objects.extend(keys::objects(self, &objects));
-        objects.into_iter().map(draft).collect()
+        objects.into_iter().map(draft::<L>).collect()
     }
 
     fn route(
@@ -268,45 +386,61 @@ impl<'a> Maker<'a> {
             .map(|listener| host(api, self.snapshot.environment, &listener.host))
             .collect();
         hosts.dedup();
-        let rewrite = target.endpoint.rewrite.as_ref();
-        let rewrite = rewrite.or(target.workload.base_path.as_ref());
-        let rewrite = rewrite.filter(|path| !path.is_empty());
+        let metadata = tree!({
+            "name": kubernetes_name(OBJECT_LIMIT, &[&self.stem, target.name, side]),
+            "namespace": &self.cell,
+            "labels": labels,
+        });
+        let parents = tree!([{"name": &gateway.name, "namespace": &gateway.namespace}]);
+        if let Front::Grpc { methods, .. } = &target.front {
+            let (backends, ..) = target.front.leads();
+            return tree!({
+                "apiVersion": "gateway.networking.k8s.io/v1",
+                "kind": "GRPCRoute",
+                "metadata": metadata,
+                "spec": {
+                    "parentRefs": parents,
+                    "hostnames": hosts,
+                    "rules": [{"matches": matches(methods), "backendRefs": backends}],
+                },
+            });
+        }
+        let (backends, host, base) = target.front.leads();
+        let rewrite = target.endpoint.rewrite.as_deref().or(base);
+        let rewrite = rewrite.filter(|path| !path.is_empty()).unwrap_or("/");
+        let mut change = Members::default();
+        if let Some(host) = host {
+            change.insert("hostname", host);
+        }
+        let path = tree!({"type": "ReplacePrefixMatch", "replacePrefixMatch": rewrite});
+        change.insert("path", path);
         tree!({
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
-            "metadata": {
-                "name": kubernetes_name(OBJECT_LIMIT, &[&self.stem, target.name, side]),
-                "namespace": &self.cell,
-                "labels": labels,
-            },
+            "metadata": metadata,
             "spec": {
-                "parentRefs": [{"name": &gateway.name, "namespace": &gateway.namespace}],
+                "parentRefs": parents,
                 "hostnames": hosts,
                 "rules": [{
                     "matches": [{
                         "path": {"type": "PathPrefix", "value": api.spec.path_of(target.endpoint)},
                     }],
-                    "filters": [{
-                        "type": "URLRewrite",
-                        "urlRewrite": {"path": {
-                            "type": "ReplacePrefixMatch",
-                            "replacePrefixMatch": rewrite.map_or("/", String::as_str),
-                        }},
-                    }],
-                    "backendRefs": [{"name": target.service, "port": target.workload.port}],
+                    "filters": [{"type": "URLRewrite", "urlRewrite": change}],
+                    "backendRefs": backends,
                 }],
             },
         })
     }
 
-    /// Gateways may reach the endpoint, whoever else may.
-    fn network_policy(&self, target: &Target<'_>) -> Tree {
+    /// Gateways may reach the endpoint, whoever else may. What runs nothing they reach anyway.
+    fn network_policy(&self, target: &Target<'_>) -> Option<Tree> {
+        let workload = target.front.workload()?;
         let line = names::line(&target.endpoint.component, target.endpoint.track.as_deref());
         let mut pods = self.labels.clone();
         pods.remove(labels::API);
         pods.insert(labels::COMPONENT, &*line);
-        let port = target.workload.target_port.unwrap_or(target.workload.port);
-        tree!({
+        let port = workload.target_port.unwrap_or(workload.port);
+        Some(tree!({
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
             "metadata": {
@@ -326,15 +460,52 @@ impl<'a> Maker<'a> {
                     "ports": [{"port": port, "protocol": "TCP"}],
                 }],
             },
-        })
+        }))
     }
 }
 
-fn draft(object: Tree) -> Draft {
+/// What a route for methods of gRPC matches.
+fn matches(methods: &[(String, Option<String>)]) -> Tree {
+    let methods = methods.iter().map(|(service, method)| {
+        let mut wanted = Members::default();
+        wanted.insert("type", "Exact");
+        wanted.insert("service", service);
+        if let Some(method) = method {
+            wanted.insert("method", method);
+        }
+        tree!({"method": wanted})
+    });
+    methods.collect()
+}
+
+impl Front<'_> {
+    /// The backends of a route that leads there, the host that requests are to name, if it is another than their
+    /// own, and the path that they have there.
+    fn leads(&self) -> (Tree, Option<&str>, Option<&str>) {
+        match self {
+            Self::Service { name, workload } | Self::Grpc { name, workload, .. } => {
+                let backends = tree!([{"name": *name, "port": workload.port}]);
+                (backends, None, workload.base_path.as_deref())
+            }
+            Self::Route(route) => {
+                let rule = route.pointer("/spec/rules/0");
+                let backends = rule.and_then(|rule| rule.get("backendRefs")).cloned();
+                let filters = rule.and_then(|rule| rule.get("filters")?.as_array());
+                let mut filters = filters.into_iter().flat_map(|filters| filters.iter());
+                let rewrite = filters.find_map(|filter| filter.get("urlRewrite"));
+                let said = |path: &str| rewrite.and_then(|one| one.pointer(path)?.as_str());
+                let path = said("/path/replacePrefixMatch");
+                (backends.unwrap_or_default(), said("/hostname"), path)
+            }
+        }
+    }
+}
+
+fn draft<L: Ledger>(object: Tree) -> Draft {
     Draft {
         id: String::new(),
         plane: TargetPlane::DataPlane,
+        trail: L::ENABLED.then(|| Trail::whole(&object, Origin::platform(Cause::Api))),
         object,
-        trail: None,
     }
 }

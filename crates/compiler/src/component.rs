@@ -17,8 +17,8 @@ use crate::result::Compiled;
 use crate::settings::Finder;
 use crate::snapshot::{ComponentSnapshot, Provider};
 use crate::uses::Use;
-use crate::{endpoints, finish, groups, resource_dependencies, uses, validations};
-use choreo_model::application::Container;
+use crate::{endpoints, finish, groups, resource_dependencies, upstream, uses, validations};
+use choreo_model::application::{Container, WorkloadTemplate};
 use choreo_model::reference::TraitRef;
 use choreo_model::release::{BindingState, FrozenComponentType};
 use choreo_model::shared::TargetPlane;
@@ -92,6 +92,10 @@ fn type_object(frozen: &FrozenComponentType) -> String {
 
 /// What the component calls outside.
 fn leave<'a>(snapshot: &ComponentSnapshot<'a>, compiled: &mut Compiled) -> Externals<'a> {
+    if !snapshot.release.component_type.spec.workload_type.runs() {
+        // Nothing calls from there.
+        return Externals::default();
+    }
     let mut externals = external::resolve(snapshot);
     compiled.diagnostics.append(&mut externals.diagnostics);
     compiled.external_connections = externals.bound();
@@ -196,12 +200,23 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             );
             finish::label(&mut drafts, &self.labels);
             finish::check(&mut self.bench, &object, &drafts);
+            if !spec.workload_type.runs() {
+                self.hold(&mut drafts, compiled);
+            }
         }
         compiled.diagnostics.append(&mut self.bench.diagnostics);
         if !compiled.has_errors() {
             compiled.provenance.seen = std::mem::take(&mut self.bench.seen);
             self.finish(drafts, externals, compiled);
         }
+    }
+
+    /// Lets a component that runs nothing lead where it may.
+    fn hold(&mut self, drafts: &mut Vec<Draft>, compiled: &mut Compiled) {
+        let mut upstreams = upstream::hold(self.snapshot, drafts);
+        self.bench.diagnostics.append(&mut upstreams.diagnostics);
+        compiled.external_connections = upstreams.bound;
+        compiled.pending_external_connections = upstreams.pending;
     }
 
     fn type_object(&self) -> String {
@@ -404,9 +419,9 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
         finish::sort(&mut drafts);
         compiled.endpoints = endpoints::endpoints(
             &workload.endpoints,
+            workload_type,
             &drafts,
-            snapshot.environment,
-            snapshot.data_plane,
+            (snapshot.environment, snapshot.data_plane),
         );
         let line = snapshot.binding.spec.owner.line();
         let way = WayOut {
@@ -415,6 +430,8 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
             labels: &self.labels,
             externals,
         };
+        // Without a Workload there are no pods to keep apart.
+        let has_workload = **workload != WorkloadTemplate::default();
         let policies = network_policy::policies(&Subject {
             line: &line,
             cell: &compiled.namespace,
@@ -428,7 +445,7 @@ impl<'a, L: Ledger> Pipeline<'a, L> {
                 .data_plane
                 .annotation(labels::NETWORK_POLICY_PROVIDER),
         });
-        let policies = policies.into_iter();
+        let policies = policies.into_iter().filter(|_| has_workload);
         drafts.extend(policies.map(|policy| Self::own_draft(policy, Cause::Policy)));
         let ways = egress_gateway::objects(&way).into_iter();
         drafts.extend(ways.map(|object| Self::own_draft(object, Cause::Egress)));

@@ -6,6 +6,7 @@
 
 use crate::external::{External, Externals, Source, gateway_name};
 use choreo_model::external::{ExternalDependency, ExternalProtocol, Layer};
+use choreo_model::labels;
 use choreo_model::names::{OBJECT_LIMIT, kubernetes_name_with};
 use choreo_template::{Members, Tree, tree};
 use std::collections::BTreeSet;
@@ -111,7 +112,7 @@ impl WayOut<'_> {
     fn objects_of(&self, external: &External<'_>) -> Vec<Tree> {
         let declared = external.declared;
         let name = self.name_of(external);
-        let mut objects = vec![self.backend(declared, &name), self.route(declared, &name)];
+        let mut objects = vec![self.backend(external, &name), self.route(declared, &name)];
         if declared.originates() {
             objects.push(self.backend_tls(declared, &name));
         }
@@ -133,7 +134,8 @@ impl WayOut<'_> {
         kubernetes_name_with(OBJECT_LIMIT, &["egress", self.line, name], &extra)
     }
 
-    fn backend(&self, declared: &ExternalDependency, name: &str) -> Tree {
+    fn backend(&self, external: &External<'_>, name: &str) -> Tree {
+        let declared = external.declared;
         let port = declared.port;
         let spec = if declared.is_wildcard() {
             tree!({"type": "DynamicResolver"})
@@ -144,7 +146,11 @@ impl WayOut<'_> {
             };
             tree!({"endpoints": [endpoint]})
         };
-        self.object(ENVOY_V1, "Backend", name, spec)
+        let mut backend = self.object(ENVOY_V1, "Backend", name, spec);
+        if external.is_given && !declared.is_wildcard() {
+            reach_anything(&mut backend);
+        }
+        backend
     }
 
     fn route(&self, declared: &ExternalDependency, name: &str) -> Tree {
@@ -196,6 +202,16 @@ impl WayOut<'_> {
             "metadata": {"name": name, "namespace": self.cell, "labels": self.labels.clone()},
             "spec": spec,
         })
+    }
+}
+
+/// Lets a `Backend` lead to private networks: its host is one that the platform team gives.
+fn reach_anything(backend: &mut Tree) {
+    let labels = ["metadata", "labels"]
+        .iter()
+        .try_fold(backend, |value, name| value.as_object_mut()?.get_mut(name));
+    if let Some(labels) = labels.and_then(Tree::as_object_mut) {
+        labels.insert(labels::ADDRESSES, "any");
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::bench::Draft;
 use crate::context;
 use crate::finish::text;
-use choreo_model::application::{EndpointType, WorkloadEndpoint};
+use choreo_model::application::{EndpointType, Visibility, WorkloadEndpoint};
+use choreo_model::component_type::WorkloadType;
 use choreo_model::plane::{GatewayEndpoint, GatewayPair, Listener};
 use choreo_model::release::{EndpointStatus, EndpointUrl, GatewayUrls};
 use choreo_model::shared::TargetPlane;
@@ -15,15 +16,22 @@ use std::collections::BTreeMap;
 /// each by name.
 pub(crate) fn endpoints(
     endpoints: &BTreeMap<String, WorkloadEndpoint>,
+    workload_type: WorkloadType,
     drafts: &[Draft],
-    environment: &Environment,
-    plane: &DataPlane,
+    (environment, plane): (&Environment, &DataPlane),
 ) -> Vec<EndpointStatus> {
+    let offered;
+    let endpoints = if endpoints.is_empty() && !workload_type.runs() {
+        offered = routed(drafts);
+        &offered
+    } else {
+        endpoints
+    };
     let gateway = context::gateway(environment, plane);
     let none = GatewayPair::default();
     let ingress = gateway.ingress.as_ref().unwrap_or(&none);
     let service = service(endpoints, drafts);
-    let mut routed = Vec::with_capacity(endpoints.len());
+    let mut with_route = Vec::with_capacity(endpoints.len());
     let mut others = Vec::new();
     for (name, endpoint) in endpoints {
         let type_ = endpoint.type_;
@@ -32,7 +40,7 @@ pub(crate) fn endpoints(
         let list = match (internal, external, &service_url) {
             (None, None, None) => continue,
             (None, None, Some(_)) => &mut others,
-            _ => &mut routed,
+            _ => &mut with_route,
         };
         let urls = |route: Option<&Tree>, gateway: &Option<GatewayEndpoint>| {
             route_urls(route?, type_, gateway.as_ref()?)
@@ -46,8 +54,47 @@ pub(crate) fn endpoints(
             visibility: endpoint.visibility.clone(),
         });
     }
-    routed.append(&mut others);
-    routed
+    with_route.append(&mut others);
+    with_route
+}
+
+/// The endpoints of a component that runs nothing and declares none: what its routes say. Nothing listens on a
+/// port of theirs.
+fn routed(drafts: &[Draft]) -> BTreeMap<String, WorkloadEndpoint> {
+    let mut endpoints = BTreeMap::new();
+    for route in deployed(drafts) {
+        let type_ = match text(route, &["kind"]) {
+            "HTTPRoute" => EndpointType::Http,
+            "GRPCRoute" => EndpointType::Grpc,
+            "TLSRoute" => EndpointType::Tcp,
+            _ => continue,
+        };
+        let name = text(route, &["metadata", "labels", labels::ENDPOINT_NAME]);
+        if name.is_empty() || !carries(route, type_) {
+            continue;
+        }
+        let endpoint = endpoints
+            .entry(name.to_owned())
+            .or_insert_with(|| WorkloadEndpoint {
+                type_,
+                port: 0,
+                target_port: None,
+                visibility: Vec::new(),
+                display_name: None,
+                base_path: None,
+                schema: None,
+            });
+        let side = text(route, &["metadata", "labels", labels::ENDPOINT_VISIBILITY]);
+        let side = if side == "external" {
+            Visibility::External
+        } else {
+            Visibility::Internal
+        };
+        if !endpoint.visibility.contains(&side) {
+            endpoint.visibility.push(side);
+        }
+    }
+    endpoints
 }
 
 /// The objects of the data plane.

@@ -1,6 +1,7 @@
 //! Why a field of a rendered object is what it is: the way from the field back to what somebody
 //! wrote, in steps and in a sentence.
 
+mod api;
 mod configured;
 mod connected;
 mod external;
@@ -58,6 +59,8 @@ pub enum Role {
     Egress,
     /// The files of configuration groups that the platform keeps.
     Configuration,
+    /// What the platform makes of an API.
+    Api,
 }
 
 /// One step of the way, the nearest to the field first.
@@ -158,6 +161,7 @@ impl Explained<'_> {
             Cause::Policy => Role::Policy,
             Cause::Egress => Role::Egress,
             Cause::Configuration => Role::Configuration,
+            Cause::Api => Role::Api,
         };
         let sources: Vec<&str> = origin
             .expressions
@@ -174,6 +178,7 @@ impl Explained<'_> {
             Cause::Policy => steps.extend(self.policy(object, pointer)),
             Cause::Egress => steps.extend(self.way_out(object, pointer)),
             Cause::Configuration => steps.extend(self.live_files(pointer)),
+            Cause::Api => steps.extend(self.offered(object, pointer)),
             Cause::Label => steps.extend(self.names(labelled(pointer))),
             Cause::Template | Cause::Patch | Cause::Hash => {
                 for one in &origin.expressions {
@@ -261,6 +266,7 @@ impl fmt::Display for Step {
             Role::Configuration => f.write_str(
                 "part of the object in which the platform keeps files of configuration groups",
             ),
+            Role::Api => f.write_str("part of what the platform makes of the API"),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct External<'a> {
     pub(crate) source: Source<'a>,
     /// What allows it, where it needs that.
     covered_by: Option<&'a ExternalConnection>,
+    /// Whether the platform team gives it, so that it may lead to a private network.
+    pub(crate) is_given: bool,
     /// Whether the gateway goes by it. Of two with one host and port it goes by the first, and by none that is
     /// not allowed; variables are given all the same.
     pub(crate) is_routed: bool,
@@ -89,16 +91,19 @@ pub(crate) fn resolve<'a>(snapshot: &ComponentSnapshot<'a>) -> Externals<'a> {
                 declared,
                 source: Source::Workload(index),
                 covered_by: None,
+                is_given: false,
                 is_routed: false,
             });
             continue;
         }
+        let is_given = covered_by.is_some();
         let covered_by = covered_by.filter(|_| must_be_covered);
-        found.add(snapshot, declared, Source::Workload(index), covered_by);
+        let source = Source::Workload(index);
+        found.add(snapshot, declared, source, (covered_by, is_given));
     }
     for one in given {
         let declared = &one.spec.connection;
-        found.add(snapshot, declared, Source::Given(one), Some(one));
+        found.add(snapshot, declared, Source::Given(one), (Some(one), true));
     }
     found
 }
@@ -138,7 +143,7 @@ impl<'a> Externals<'a> {
         snapshot: &ComponentSnapshot<'_>,
         declared: &'a ExternalDependency,
         source: Source<'a>,
-        covered_by: Option<&'a ExternalConnection>,
+        (covered_by, is_given): (Option<&'a ExternalConnection>, bool),
     ) {
         let mut is_routed = true;
         for other in self.all.iter().filter(|other| other.is_routed) {
@@ -156,6 +161,7 @@ impl<'a> Externals<'a> {
             declared,
             source,
             covered_by,
+            is_given,
             is_routed,
         });
     }

@@ -51,6 +51,7 @@ mod resource_outputs;
 mod result;
 mod settings;
 mod traits;
+mod upstream;
 mod uses;
 mod validations;
 

@@ -28,6 +28,8 @@ pub enum Cause {
     Egress,
     /// The files of configuration groups, which the platform keeps apart from the others.
     Configuration,
+    /// What an API says itself: routes, who may reach what is behind them, keys and operations.
+    Api,
 }
 
 /// What made a field, and where that is written.

@@ -90,6 +90,15 @@ pub(crate) fn described(content: &str) -> Option<Vec<Operation>> {
     Some(operations.collect())
 }
 
+/// The methods of a protobuf description, each with the name of its service in full.
+pub(crate) fn remote_procedures(content: &str) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let found = protobuf(content).into_iter();
+    found
+        .map(|one| (text(&one["service"]), text(&one["method"])))
+        .collect()
+}
+
 /// The methods of every path, by path.
 fn openapi(content: &str) -> Option<Vec<Value>> {
     let document: Value = serde_saphyr::from_str(content).ok()?;

@@ -5,6 +5,7 @@
 
 use crate::canonical;
 use crate::freezer::Freezer;
+use choreo_model::application::WorkloadSpec;
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::names::release_hash;
 use choreo_model::project::{FrozenProjectType, ProjectReleaseSpec};
@@ -88,6 +89,15 @@ pub(crate) fn embedded_reference(reference: &TraitRef, cluster: bool) -> TraitRe
         reference.kind = TraitKind::ClusterTrait;
     }
     reference
+}
+
+/// What stands for the Workload of the line `owner`, of a type that runs nothing.
+pub fn no_workload(component: &Component, owner: &ComponentOwner) -> Workload {
+    let spec = WorkloadSpec {
+        owner: owner.clone(),
+        template: Arc::default(),
+    };
+    Object::new(Some(component.namespace()), &owner.line(), spec)
 }
 
 /// Freezes the line of a component that `workload` is of. `traits` must hold the objects of

@@ -113,10 +113,12 @@ pub struct ApiEndpoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub track: Option<String>,
-    /// The endpoint of the component, of whatever visibility; of type HTTP, GraphQL or Websocket.
+    /// The endpoint of the component, of whatever visibility; not of type TCP or UDP. One of type gRPC has a
+    /// protobuf description, its own or that of the API.
     #[schemars(length(min = 1))]
     pub endpoint: String,
-    /// The path under that of the API.
+    /// The path under that of the API. With gRPC, whose paths are names of services, nothing but what tells it from
+    /// other endpoints.
     #[serde(default = "root")]
     #[schemars(regex(pattern = PATH))]
     pub path: String,

@@ -141,6 +141,7 @@ impl Check for ComponentSpec {
 /// What a component runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("required" = ["container", "owner"]))]
 pub struct WorkloadSpec {
     /// The component the workload belongs to.
     #[schemars(extend("x-kubernetes-validations" = schema::immutable()))]
@@ -152,9 +153,10 @@ pub struct WorkloadSpec {
 }
 
 /// The part of a workload that a release keeps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkloadTemplate {
-    /// The container.
+    /// The container. Releases of proxies have none.
+    #[serde(default, skip_serializing_if = "Container::is_none")]
     pub container: Container,
     /// What it listens on, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -191,6 +193,13 @@ pub struct Container {
     /// folder the last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files_from: Vec<FilesFrom>,
+}
+
+impl Container {
+    /// Whether there is no container.
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A group of which every key becomes an environment variable.

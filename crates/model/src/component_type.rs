@@ -93,6 +93,11 @@ impl WorkloadType {
         }
     }
 
+    /// Whether it runs anything. What does not needs no Workload.
+    pub const fn runs(self) -> bool {
+        !matches!(self, Self::Proxy)
+    }
+
     /// The Kubernetes kind that carries the workload; a proxy has none.
     pub const fn object_kind(self) -> Option<&'static str> {
         match self {

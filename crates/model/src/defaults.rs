@@ -29,12 +29,13 @@ macro_rules! documents {
     };
 }
 
-const DEFAULTS: [Default; 23] = documents![
+const DEFAULTS: [Default; 24] = documents![
     "project type": "project-type",
     "service": "service",
     "web application": "web-application",
     "worker": "worker",
     "scheduled task": "scheduled-task",
+    "proxy": "proxy",
     "alert rule": "observability-alert-rule",
     "JWT authentication": "jwt-authentication",
     "API keys": "api-key-authentication",
@@ -97,6 +98,7 @@ mod tests {
         assert_eq!(
             names,
             [
+                "ClusterComponentType/proxy",
                 "ClusterComponentType/scheduled-task",
                 "ClusterComponentType/service",
                 "ClusterComponentType/web-application",

@@ -99,6 +99,9 @@ keys! {
     NETWORK_POLICY_PROVIDER = "networkpolicyprovider";
 }
 
+/// How far a `Backend` may lead on the embedded home: `public`, to public addresses whatever its names lead to, or
+/// `any`, to those of private networks too.
+pub const ADDRESSES: &str = "node.choreo.dev/addresses";
 /// Annotation of a write: why it is made. [`CHANGE_REASON`] keeps it.
 pub const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 

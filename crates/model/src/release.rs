@@ -113,7 +113,9 @@ impl Check for ComponentReleaseSpec {
             );
             out.unchanged("workload", &self.workload, &old.workload);
         }
-        out.filled("workload.container.image", &self.workload.container.image);
+        if self.component_type.spec.workload_type.runs() {
+            out.filled("workload.container.image", &self.workload.container.image);
+        }
         out.at_most("traits", self.traits.len(), 100);
         let frozen = self
             .traits

@@ -83,17 +83,20 @@ async fn deploy(client: &Client, args: &Deploy, told: &mut Told) -> Result {
 /// made is left as it is.
 async fn freeze(client: &Client, line: &Line, image: Option<&str>, told: &Told) -> Result<Release> {
     let (namespace, called) = (line.namespace(), line.name());
-    let workload = workload_of(client, line).await?;
     let mut index = index(client, namespace).await?;
     let kind = match line.owner.track_name {
         Some(_) => "DeploymentTrack",
         None => "Component",
     };
     let key = Key::new(kind, namespace, &called);
-    let old = &workload.spec.template.container.image;
-    let Some(image) = image.filter(|image| image != old) else {
+    let Some(image) = image else {
         return choreo_controllers::release(&index, &key).map_err(refused);
     };
+    let workload = workload_of(client, line).await?;
+    let old = &workload.spec.template.container.image;
+    if image == old {
+        return choreo_controllers::release(&index, &key).map_err(refused);
+    }
     let mut wanted = workload.clone();
     let template = Arc::make_mut(&mut wanted.spec.template);
     image.clone_into(&mut template.container.image);

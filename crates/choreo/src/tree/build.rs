@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use choreo_model::{
-    Component, DeploymentTrack, Object, Project, ProjectReleaseBinding, ReleaseBinding, Spec,
+    Api, Component, DeploymentTrack, Object, Project, ProjectReleaseBinding, ReleaseBinding, Spec,
+    api::ApiEnvironment,
     conditions::reasons,
-    release::{BindingState, EndpointStatus, EndpointUrl},
+    release::{BindingState, EndpointStatus, EndpointUrl, GatewayUrls},
     rendered::{Health, ResourceStatus},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -91,6 +92,9 @@ fn of_project(snapshot: &Snapshot, project: &Project) -> Item {
         .map(of_cell)
         .collect();
     children.extend(components(snapshot, project.name()));
+    let apis = snapshot.apis.iter();
+    let apis = apis.filter(|api| api.spec.owner.project_name == project.name());
+    children.extend(apis.map(|api| of_api(snapshot, api)));
     let (state, detail) = own_state(project, &project.status.conditions);
     Item {
         kind: "project".to_owned(),
@@ -115,6 +119,60 @@ fn of_cell(binding: &ProjectReleaseBinding) -> Item {
         detail,
         refused: Vec::new(),
         children: Vec::new(),
+    }
+}
+
+/// An API with the environments it is offered in, or is to be.
+fn of_api(snapshot: &Snapshot, api: &Api) -> Item {
+    let (state, detail) = own_state(api, &api.status.conditions);
+    let places = api.status.environments.iter();
+    let children = places.map(|place| of_place(snapshot, api, place));
+    let children: Vec<Item> = children.collect();
+    Item {
+        kind: "API".to_owned(),
+        name: api.name().to_owned(),
+        // What it waits for is told where it waits.
+        detail: if children.iter().any(|place| place.state != State::Ready) {
+            String::new()
+        } else {
+            detail
+        },
+        state: worst(state, &children),
+        refused: Vec::new(),
+        children,
+    }
+}
+
+/// An API in an environment: its addresses, or what is in the way.
+fn of_place(snapshot: &Snapshot, api: &Api, place: &ApiEnvironment) -> Item {
+    let objects = snapshot.rendered.iter().filter(|rendered| {
+        let owner = &rendered.spec.owner;
+        rendered.spec.environment_name == place.name
+            && owner.project_name == api.spec.owner.project_name
+            && owner.api_name.as_deref() == Some(api.name())
+    });
+    let objects = objects.flat_map(|rendered| &rendered.status.resources);
+    let (state, detail) = match &place.reason {
+        None if place.ready => {
+            let gateways = [&place.external_urls, &place.internal_urls];
+            let urls = gateways.into_iter().flatten().filter_map(first_url);
+            (State::Ready, urls.collect::<Vec<_>>().join(" "))
+        }
+        reason => {
+            let reason = reason.as_deref().unwrap_or_default();
+            let message = place.message.as_deref().unwrap_or_default();
+            let waits = is_progress(reason) || reason == reasons::NOT_DEPLOYED;
+            let state = if waits { State::Waiting } else { State::Failed };
+            (state, format!("{reason}: {message}"))
+        }
+    };
+    Item {
+        kind: "binding".to_owned(),
+        name: place.name.clone(),
+        state,
+        detail,
+        refused: Vec::new(),
+        children: objects.map(plain).collect(),
     }
 }
 
@@ -208,16 +266,12 @@ fn achieved(snapshot: &Snapshot, binding: &ReleaseBinding) -> String {
 /// The address a person can use: outside before inside.
 fn url(endpoint: &EndpointStatus) -> Option<String> {
     let gateways = [&endpoint.external_urls, &endpoint.internal_urls];
-    gateways
-        .into_iter()
-        .flatten()
-        .find_map(|urls| {
-            urls.http
-                .as_ref()
-                .or(urls.https.as_ref())
-                .or(urls.tls.as_ref())
-        })
-        .map(text)
+    gateways.into_iter().flatten().find_map(first_url)
+}
+
+fn first_url(urls: &GatewayUrls) -> Option<String> {
+    let urls = [&urls.http, &urls.https, &urls.tls];
+    urls.into_iter().flatten().next().map(text)
 }
 
 fn text(url: &EndpointUrl) -> String {
@@ -230,25 +284,13 @@ fn text(url: &EndpointUrl) -> String {
     format!("{}://{}{port}{path}", url.scheme, url.host)
 }
 
-fn of_object(snapshot: &Snapshot, binding: &ReleaseBinding, resource: &ResourceStatus) -> Item {
+/// An object without what it runs.
+fn plain(resource: &ResourceStatus) -> Item {
     let state = match resource.health_status {
         Health::Healthy => State::Ready,
         Health::Suspended => State::Off,
         Health::Progressing | Health::Unknown => State::Waiting,
         Health::Degraded => State::Failed,
-    };
-    let runs_pods = matches!(
-        resource.kind.as_str(),
-        "Deployment" | "StatefulSet" | "Job" | "CronJob"
-    );
-    let children = if runs_pods && matches!(state, State::Waiting | State::Failed) {
-        reason::pods(
-            &snapshot.pods,
-            &binding.spec.owner.line(),
-            &binding.spec.environment,
-        )
-    } else {
-        Vec::new()
     };
     Item {
         kind: resource.kind.clone(),
@@ -256,8 +298,24 @@ fn of_object(snapshot: &Snapshot, binding: &ReleaseBinding, resource: &ResourceS
         state,
         detail: resource.message.clone().unwrap_or_default(),
         refused: Vec::new(),
-        children,
+        children: Vec::new(),
     }
+}
+
+fn of_object(snapshot: &Snapshot, binding: &ReleaseBinding, resource: &ResourceStatus) -> Item {
+    let mut item = plain(resource);
+    let runs_pods = matches!(
+        resource.kind.as_str(),
+        "Deployment" | "StatefulSet" | "Job" | "CronJob"
+    );
+    if runs_pods && matches!(item.state, State::Waiting | State::Failed) {
+        item.children = reason::pods(
+            &snapshot.pods,
+            &binding.spec.owner.line(),
+            &binding.spec.environment,
+        );
+    }
+    item
 }
 
 /// The state an object's own conditions tell, and the reason of it.

@@ -137,6 +137,35 @@ mod tests {
     }
 
     #[test]
+    fn apis_are_shown_with_their_addresses_and_what_is_in_the_way() {
+        let url = json!({"scheme": "http", "host": "development-default.openchoreo.localhost",
+                         "port": 19080, "path": "/orders/v1"});
+        let mut snapshot = snapshot();
+        snapshot.bindings.clear();
+        snapshot.apis = objects(json!([{"metadata": {"name": "orders"}, "spec": {
+            "owner": {"projectName": "shop"}, "context": "orders", "version": "v1",
+            "endpoints": {"orders": {"component": "catalog", "endpoint": "http"}}},
+            "status": {
+                "conditions": condition("False", "EndpointsPending", "staging: endpoint orders: later"),
+                "environments": [
+                    {"name": "development", "ready": true, "externalURLs": {"http": url}},
+                    {"name": "staging", "ready": false, "reason": "EndpointsPending",
+                     "message": "endpoint orders: later"}]}}]));
+        let text = draw(&build(&snapshot, Some("shop")), false);
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        assert_eq!(
+            lines,
+            [
+                "shop               Waiting",
+                "├─ catalog         -        not deployed anywhere yet",
+                "└─ API orders      Waiting",
+                "   ├─ development  Ready    http://development-default.openchoreo.localhost:19080/orders/v1/",
+                "   └─ staging      Waiting  EndpointsPending: endpoint orders: later",
+            ]
+        );
+    }
+
+    #[test]
     fn tree_shows_the_deepest_cause() {
         let text = draw(&build(&snapshot(), Some("shop")), false);
         let expected = "\

@@ -7,8 +7,8 @@ mod reason;
 mod schedule;
 
 use choreo_model::{
-    Component, DeploymentTrack, Project, ProjectReleaseBinding, ReleaseBinding, RenderedRelease,
-    labels,
+    Api as ApiObject, Component, DeploymentTrack, Project, ProjectReleaseBinding, ReleaseBinding,
+    RenderedRelease, labels,
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{Api, Client, api::ListParams};
@@ -36,6 +36,8 @@ pub(crate) struct Snapshot {
     pub(crate) components: Vec<Component>,
     /// Tracks of components.
     pub(crate) tracks: Vec<DeploymentTrack>,
+    /// APIs of projects.
+    pub(crate) apis: Vec<ApiObject>,
     /// Components in environments.
     pub(crate) bindings: Vec<ReleaseBinding>,
     /// Their objects.
@@ -65,7 +67,7 @@ pub(crate) enum State {
 /// One line of the tree and what is below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Item {
-    /// Project, component, binding, or the kind of an object.
+    /// Project, component, API, binding, or the kind of an object.
     pub(crate) kind: String,
     /// Its name.
     pub(crate) name: String,
@@ -92,6 +94,7 @@ pub(crate) async fn collect(client: &Client, namespace: &str) -> Result<Snapshot
         project_bindings: store::list(client, namespace).await?,
         components: store::list(client, namespace).await?,
         tracks: store::list(client, namespace).await?,
+        apis: store::list(client, namespace).await?,
         bindings: store::list(client, namespace).await?,
         rendered: store::list(client, namespace).await?,
         pods: pods.list(&live).await?.items,

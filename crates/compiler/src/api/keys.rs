@@ -36,7 +36,7 @@ pub(super) fn objects(maker: &Maker<'_>, made: &[Tree]) -> Vec<Tree> {
     }
     let routes = made
         .iter()
-        .filter(|one| text(one, &["kind"]) == "HTTPRoute");
+        .filter(|one| matches!(text(one, &["kind"]), "HTTPRoute" | "GRPCRoute"));
     let policies = routes.map(|route| policy(maker, route, (&secret, &from)));
     std::iter::once(kept(maker, &secret))
         .chain(policies)
@@ -105,7 +105,9 @@ fn policy(maker: &Maker<'_>, route: &Tree, (secret, from): (&str, &Members)) -> 
             "labels": route["metadata"]["labels"].clone(),
         },
         "spec": {
-            "targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": name}],
+            "targetRefs": [{
+                "group": "gateway.networking.k8s.io", "kind": text(route, &["kind"]), "name": name,
+            }],
             "apiKeyAuth": {
                 "credentialRefs": [{"name": secret}],
                 "extractFrom": [from.clone()],

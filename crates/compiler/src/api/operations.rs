@@ -1,13 +1,14 @@
 //! Operations: only those pass that the OpenAPI description names, with the scopes that it asks for.
 
-use super::{ApiSnapshot, Target, draft};
-use crate::bench::{Bench, Draft};
+use super::{ApiSnapshot, Front, Target, draft};
+use crate::bench::{Bench, Draft, Ledger};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::finish::text;
+use crate::origin::{Cause, Origin};
 use crate::protocol_schema::{self, Operation};
 use choreo_model::api::Operations;
 use choreo_model::labels;
-use choreo_template::{Members, Silent, Tree, tree};
+use choreo_template::{Members, Tree, tree};
 
 /// All addresses.
 const ANYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
@@ -16,9 +17,9 @@ const DENIED: &str = "denied-addresses";
 const ALLOWED: &str = "allowed-addresses";
 
 /// Lets only operations of the description pass, on every route, if the API says so.
-pub(super) fn enforce(
+pub(super) fn enforce<L: Ledger>(
     snapshot: &ApiSnapshot<'_>,
-    bench: &mut Bench<Silent>,
+    bench: &mut Bench<L>,
     drafts: &mut Vec<Draft>,
 ) {
     let api = snapshot.api;
@@ -26,11 +27,13 @@ pub(super) fn enforce(
         return;
     }
     let object = format!("API/{}", api.name());
-    for target in &snapshot.targets {
+    // Routes of gRPC lead to described methods only.
+    let targets = snapshot.targets.iter();
+    for target in targets.filter(|target| !matches!(target.front, Front::Grpc { .. })) {
         let messages = match rules(snapshot, target) {
             Ok(rules) => routes(drafts, target.name)
                 .iter()
-                .filter_map(|route| restrict(drafts, route, &rules).err())
+                .filter_map(|route| restrict::<L>(drafts, route, &rules).err())
                 .collect(),
             Err(message) => vec![message],
         };
@@ -58,10 +61,7 @@ fn rules(snapshot: &ApiSnapshot<'_>, target: &Target<'_>) -> Result<Vec<Rule>, S
     let spec = &snapshot.api.spec;
     let (schema, base) = match &spec.schema {
         Some(own) => (Some(own), spec.base_path()),
-        None => (
-            target.workload.schema.as_ref(),
-            spec.path_of(target.endpoint),
-        ),
+        None => (target.schema(), spec.path_of(target.endpoint)),
     };
     let content = schema.and_then(|schema| schema.content.as_deref());
     let mut operations: Vec<Operation> = content
@@ -123,7 +123,7 @@ fn routes(drafts: &[Draft], endpoint: &str) -> Vec<String> {
 }
 
 /// Puts rules into the policy of a route, which is made when there is none.
-fn restrict(drafts: &mut Vec<Draft>, route: &str, rules: &[Rule]) -> Result<(), String> {
+fn restrict<L: Ledger>(drafts: &mut Vec<Draft>, route: &str, rules: &[Rule]) -> Result<(), String> {
     let is_about = |draft: &Draft| {
         text(&draft.object, &["kind"]) == "SecurityPolicy"
             && text(&draft.object, &["spec", "targetRefs", "0", "name"]) == route
@@ -132,7 +132,7 @@ fn restrict(drafts: &mut Vec<Draft>, route: &str, rules: &[Rule]) -> Result<(), 
         let of_route = |draft: &&Draft| text(&draft.object, &["metadata", "name"]) == route;
         let metadata = drafts.iter().find(of_route);
         let metadata = metadata.map(|draft| draft.object["metadata"].clone());
-        drafts.push(draft(tree!({
+        drafts.push(draft::<L>(tree!({
             "apiVersion": "gateway.envoyproxy.io/v1alpha1",
             "kind": "SecurityPolicy",
             "metadata": metadata.unwrap_or_default(),
@@ -146,14 +146,19 @@ fn restrict(drafts: &mut Vec<Draft>, route: &str, rules: &[Rule]) -> Result<(), 
         return Ok(());
     };
     let authorization = authorization(&policy.object["spec"], rules)?;
-    if let Some(spec) = policy
-        .object
-        .as_object_mut()
-        .and_then(|one| one.get_mut("spec"))
-        && let Some(spec) = spec.as_object_mut()
-    {
-        spec.insert("authorization", authorization);
-    }
+    policy.change(
+        || Origin::platform(Cause::Api),
+        None,
+        |object| {
+            let spec = object
+                .as_object_mut()
+                .and_then(|one| one.get_mut("spec"))
+                .and_then(Tree::as_object_mut);
+            if let Some(spec) = spec {
+                spec.insert("authorization", authorization);
+            }
+        },
+    );
     Ok(())
 }
 

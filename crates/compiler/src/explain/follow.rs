@@ -242,7 +242,17 @@ impl Explained<'_> {
 
     /// Where a trait's instance is declared, or the part at `path` of what it is told of itself.
     fn instance(&self, path: &[String], instance: Option<&str>) -> Vec<Step> {
-        let (Snapshot::Component(snapshot), Some(instance)) = (&self.snapshot, instance) else {
+        let Some(instance) = instance else {
+            return Vec::new();
+        };
+        if let Snapshot::Api(snapshot) = &self.snapshot {
+            let mut traits = snapshot.api.spec.traits.iter();
+            let index = traits.position(|one| one.instance_name == instance);
+            let pointer = index.map(|index| format!("/spec/traits/{index}"));
+            let steps = pointer.map(|root| path.iter().fold(root, |at, part| join(&at, part)));
+            return steps.iter().map(|at| given(snapshot.api, at)).collect();
+        }
+        let Snapshot::Component(snapshot) = &self.snapshot else {
             return Vec::new();
         };
         let embedded = &snapshot.release.component_type.spec.traits;

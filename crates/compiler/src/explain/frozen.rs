@@ -49,7 +49,7 @@ impl Explained<'_> {
                     of_type_or_owner(step, (&type_, "resourceType"), &resource)?,
                 )
             }
-            Snapshot::Run(_) => return None,
+            Snapshot::Run(_) | Snapshot::Api(_) => return None,
         };
         Some(Frozen {
             object: format!("{kind}/{release}"),

@@ -1,6 +1,7 @@
 //! Where the values of `parameters` and `environmentConfigs` are given.
 
 use super::{Explained, Role, Step};
+use crate::api::ApiSnapshot;
 use crate::diagnostic::dotted;
 use crate::fleet::Snapshot;
 use crate::origin::join;
@@ -61,6 +62,7 @@ impl Explained<'_> {
             }
             (Snapshot::Resource(snapshot), _) => Some(of_resource(snapshot, name)),
             (Snapshot::Run(snapshot), _) => Some(of_run(snapshot, name)),
+            (Snapshot::Api(snapshot), instance) => of_api(snapshot, name, instance?),
         }
     }
 }
@@ -85,6 +87,38 @@ fn of_resource<'a>(snapshot: &ResourceSnapshot<'a>, name: &'a str) -> Section<'a
         name,
         is_template: false,
     }
+}
+
+/// What an API gives to a trait that it chose.
+fn of_api<'a>(snapshot: &ApiSnapshot<'a>, name: &'a str, instance: &str) -> Option<Section<'a>> {
+    let spec = &snapshot.api.spec;
+    let index = spec
+        .traits
+        .iter()
+        .position(|one| one.instance_name == instance)?;
+    let one = &spec.traits[index];
+    let declared = &snapshot.traits.get(index).copied().flatten()?.spec;
+    let (value, schema, field) = if name == "parameters" {
+        let field = format!("/spec/traits/{index}/parameters");
+        (one.parameters.as_ref(), &declared.parameters, field)
+    } else {
+        let environment = snapshot.environment.name();
+        let configs = spec.trait_environment_configs.get(environment);
+        let field = join("/spec/traitEnvironmentConfigs", environment);
+        (
+            configs.and_then(|configs| configs.get(instance)),
+            &declared.environment_configs,
+            join(&field, instance),
+        )
+    };
+    Some(Section {
+        value,
+        given: (format!("API/{}", snapshot.api.name()), field),
+        schema: schema.as_ref(),
+        declared: format!("{}/{}", one.reference.kind, one.reference.name),
+        name,
+        is_template: false,
+    })
 }
 
 /// A run has parameters only.

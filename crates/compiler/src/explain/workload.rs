@@ -16,7 +16,9 @@ impl<'a> Explained<'a> {
     pub(super) const fn component(&self) -> Option<&ComponentSnapshot<'a>> {
         match &self.snapshot {
             Snapshot::Component(snapshot) => Some(snapshot),
-            Snapshot::Project(_) | Snapshot::Resource(_) | Snapshot::Run(_) => None,
+            Snapshot::Project(_) | Snapshot::Resource(_) | Snapshot::Run(_) | Snapshot::Api(_) => {
+                None
+            }
         }
     }
 

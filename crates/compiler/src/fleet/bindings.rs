@@ -1,6 +1,7 @@
 //! Bindings of every kind by their names: what each needs, what it renders to, where it is.
 
-use super::{Fleet, ObjectName, RenderedBinding, Specs};
+use super::{Fleet, ObjectName, RenderedBinding, Specs, apis};
+use crate::api::{ApiSnapshot, compile_api, explain_api};
 use crate::component::{compile_component, explain_component};
 use crate::programs::Programs;
 use crate::project::{compile_project, explain_project};
@@ -24,6 +25,8 @@ pub(crate) enum Bound {
     Resource,
     /// Nothing: what a run does is its own.
     Run,
+    /// Nothing: an API is offered where its components are.
+    Api,
 }
 
 /// The name of a binding.
@@ -45,6 +48,7 @@ pub(crate) enum Snapshot<'a> {
     Project(ProjectSnapshot<'a>),
     Resource(ResourceSnapshot<'a>),
     Run(WorkflowSnapshot<'a>),
+    Api(ApiSnapshot<'a>),
 }
 
 /// The release that a binding names, if it does, and where.
@@ -65,6 +69,7 @@ impl Bound {
             Self::Resource => "Resource",
             Self::Component => "Component",
             Self::Run => "WorkflowRun",
+            Self::Api => "API",
         }
     }
 
@@ -75,6 +80,7 @@ impl Bound {
             Self::Resource => "ResourceReleaseBinding",
             Self::Component => "ReleaseBinding",
             Self::Run => "WorkflowRun",
+            Self::Api => "API",
         }
     }
 }
@@ -102,6 +108,7 @@ impl RenderedBinding {
             (Some(_), _, _) => Bound::Component,
             (None, Some(_), _) => Bound::Resource,
             (None, None, Some(_)) => Bound::Run,
+            (None, None, None) if self.api.is_some() => Bound::Api,
             (None, None, None) => Bound::Project,
         };
         Name {
@@ -126,6 +133,7 @@ impl Fleet {
             .chain(resources)
             .chain(components)
             .chain(runs)
+            .chain(self.offers())
             .collect()
     }
 
@@ -149,6 +157,10 @@ impl Fleet {
                 let run = self.runs.run(namespace, name)?;
                 self.run_snapshot(run).map(Snapshot::Run)
             }
+            Bound::Api => {
+                let (api, environment) = self.offered(namespace, name)?;
+                self.api_snapshot(api, environment).map(Snapshot::Api)
+            }
         })
     }
 
@@ -160,6 +172,7 @@ impl Fleet {
             Bound::Resource => self.resources.binding(namespace, binding).is_some(),
             Bound::Component => self.bindings.get(namespace, binding).is_some(),
             Bound::Run => self.runs.run(namespace, binding).is_some(),
+            Bound::Api => self.offered(namespace, binding).is_some(),
         }
     }
 
@@ -182,6 +195,23 @@ impl Fleet {
                 (&owner.project_name, &spec.environment, subject)
             }),
             Bound::Run => None,
+            Bound::Api => {
+                let offered = self.offered(namespace, binding);
+                return offered.map_or_else(Vec::new, |(api, environment)| {
+                    let project = &api.spec.owner.project_name;
+                    let around = [
+                        (Bound::Project.kind(), project.as_str()),
+                        (EnvironmentSpec::KIND, environment),
+                        (Bound::Api.kind(), api.name()),
+                    ];
+                    let around = around.map(|(kind, name)| ObjectName {
+                        kind: kind.to_owned(),
+                        namespace: namespace.clone(),
+                        name: name.to_owned(),
+                    });
+                    around.into()
+                });
+            }
         };
         let Some((project, environment, subject)) = found else {
             return Vec::new();
@@ -214,6 +244,7 @@ impl Fleet {
             "Project" => self.projects.get(namespace, name).is_some(),
             "Environment" => self.environments.get(namespace, name).is_some(),
             "Resource" => self.resources.has(namespace, name),
+            "API" => self.apis.get(namespace, name).is_some(),
             _ => self.components.get(namespace, name).is_some(),
         }
     }
@@ -269,6 +300,7 @@ impl<'a> Snapshot<'a> {
             Self::Project(snapshot) => compile_project(snapshot, programs),
             Self::Resource(snapshot) => compile_resource(snapshot, programs).compiled,
             Self::Run(snapshot) => compile_workflow(snapshot, programs).compiled,
+            Self::Api(snapshot) => compile_api(snapshot, programs),
         }
     }
 
@@ -279,6 +311,7 @@ impl<'a> Snapshot<'a> {
             Self::Project(snapshot) => explain_project(snapshot, programs),
             Self::Resource(snapshot) => explain_resource(snapshot, programs).compiled,
             Self::Run(snapshot) => explain_workflow(snapshot, programs).compiled,
+            Self::Api(snapshot) => explain_api(snapshot, programs),
         }
     }
 
@@ -288,6 +321,7 @@ impl<'a> Snapshot<'a> {
             Self::Component(one) => (one.project, one.environment, one.data_plane),
             Self::Project(one) => (one.project, one.environment, one.data_plane),
             Self::Resource(one) => (one.project, one.environment, one.data_plane),
+            Self::Api(one) => (one.project, one.environment, one.data_plane),
             Self::Run(_) => return None,
         })
     }
@@ -302,6 +336,7 @@ impl<'a> Snapshot<'a> {
             Self::Project(one) => (Bound::Project, one.project.name(), one.project.uid()),
             Self::Resource(one) => (Bound::Resource, one.resource.name(), one.resource.uid()),
             Self::Run(one) => (Bound::Run, one.run.name(), one.run.uid()),
+            Self::Api(one) => (Bound::Api, one.api.name(), one.api.uid()),
         }
     }
 
@@ -309,7 +344,7 @@ impl<'a> Snapshot<'a> {
     pub(crate) fn track(&self) -> Option<&'a str> {
         match self {
             Self::Component(one) => one.binding.spec.owner.track_name.as_deref(),
-            Self::Project(_) | Self::Resource(_) | Self::Run(_) => None,
+            Self::Project(_) | Self::Resource(_) | Self::Run(_) | Self::Api(_) => None,
         }
     }
 
@@ -325,12 +360,13 @@ impl<'a> Snapshot<'a> {
             Bound::Resource => names::resource_name(name, environment),
             Bound::Component => names::component_binding(&names::line(name, track), environment),
             Bound::Run => String::new(),
+            Bound::Api => names::api_release(name, environment),
         };
         let (namespace, binding) = self.binding();
         let named = |wanted: Bound| (bound == wanted).then(|| name.to_owned());
         RenderedBinding {
             namespace: namespace.to_owned(),
-            name: binding.to_owned(),
+            name: binding.into_owned(),
             release,
             environment: environment.to_owned(),
             project: project.to_owned(),
@@ -338,17 +374,23 @@ impl<'a> Snapshot<'a> {
             track: track.map(str::to_owned),
             resource: named(Bound::Resource),
             run: named(Bound::Run),
+            api: named(Bound::Api),
             compiled,
         }
     }
 
     /// Namespace and name of the binding.
-    pub(crate) fn binding(&self) -> (&'a str, &'a str) {
-        match self {
+    pub(crate) fn binding(&self) -> (&'a str, Cow<'a, str>) {
+        let (namespace, name) = match self {
             Self::Component(one) => (one.binding.namespace(), one.binding.name()),
             Self::Project(one) => (one.binding.namespace(), one.binding.name()),
             Self::Resource(one) => (one.binding.namespace(), one.binding.name()),
             Self::Run(one) => (one.run.namespace(), one.run.name()),
-        }
+            Self::Api(one) => {
+                let name = apis::offer(one.api.name(), one.environment.name());
+                return (one.api.namespace(), name.into());
+            }
+        };
+        (namespace, name.into())
     }
 }

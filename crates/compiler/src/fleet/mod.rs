@@ -3,6 +3,7 @@
 //! Used where nothing runs: to render offline, to compare two states of a platform, and in tests.
 //! Everything is found by name, so that a fleet of thousands is rendered in seconds.
 
+mod apis;
 mod approvals;
 mod bindings;
 mod library;
@@ -30,6 +31,7 @@ use crate::parallel;
 use crate::programs::Programs;
 use crate::result::Compiled;
 use crate::snapshot::{ComponentSnapshot, Lent, ProjectSnapshot, ReleaseBinding};
+use choreo_model::api::ApiSpec;
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::configuration::ConfigurationGroupSpec;
@@ -78,6 +80,7 @@ pub struct Fleet {
     secret_references: Table<SecretReferenceSpec>,
     configuration_groups: Table<ConfigurationGroupSpec>,
     external_connections: Table<ExternalConnectionSpec>,
+    apis: Table<ApiSpec>,
     resources: Resources,
     runs: Runs,
     /// The names of the bindings of a line of a component to an environment.
@@ -117,7 +120,7 @@ impl From<&ConnectionTarget> for Place {
     }
 }
 
-/// One rendered binding, or run of a workflow.
+/// One rendered binding, run of a workflow, or API in an environment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RenderedBinding {
     /// The namespace of the binding.
@@ -138,6 +141,8 @@ pub struct RenderedBinding {
     pub resource: Option<String>,
     /// The run, when it is one.
     pub run: Option<String>,
+    /// The API, when it is one in an environment.
+    pub api: Option<String>,
     /// What was rendered.
     pub compiled: Compiled,
 }
@@ -189,6 +194,7 @@ impl Fleet {
             "SecretReference" => put(&mut self.secret_references, manifest),
             "ConfigurationGroup" => put(&mut self.configuration_groups, manifest),
             "ExternalConnection" => put(&mut self.external_connections, manifest),
+            "API" => put(&mut self.apis, manifest),
             "ComponentRelease" => read(manifest).map(|release| self.add_release(release)),
             "ProjectRelease" => keep(&mut self.project_releases, manifest),
             "Workflow"

@@ -37,6 +37,9 @@ impl Fleet {
         for connection in self.external_connections.iter() {
             self.connection_references(connection, &mut found);
         }
+        for api in self.apis.iter() {
+            self.api_references(api, &mut found);
+        }
         for binding in self.bindings.iter() {
             self.binding_references(binding, &mut found);
         }
@@ -112,34 +115,49 @@ impl Fleet {
         }
         found.note((namespace, &object), "spec.componentType.name", type_);
         let line = ComponentOwner::new(owner, component.name(), None);
-        self.one_workload((namespace, &object), &line, found);
+        let needs = self.workloads_needed(component);
+        self.one_workload((namespace, &object), (&line, needs), found);
     }
 
     fn track_references(&self, track: &DeploymentTrack, found: &mut Found) {
         let object = format!("{}/{}", track.kind(), track.name());
         let (namespace, name) = (track.namespace(), &track.spec.owner.component_name);
         let component = self.components.find(Some(namespace), name);
-        let is_there = component.is_ok();
+        let needs = component.as_ref().ok().copied();
+        let needs = needs.map(|component| self.workloads_needed(component));
         found.note((namespace, &object), "spec.owner.componentName", component);
         match track.spec.named(track.name()) {
             Err(message) => found.push(
                 namespace,
                 Diagnostic::error(Code::Reference, object, "metadata.name", message),
             ),
-            Ok(line) if is_there => self.one_workload((namespace, &object), &line, found),
-            Ok(_) => {}
+            Ok(line) => {
+                if let Some(needs) = needs {
+                    self.one_workload((namespace, &object), (&line, needs), found);
+                }
+            }
         }
     }
 
-    /// Says when there is not exactly one workload of a line, which `object` declares.
+    /// How many workloads a line of a component has to have.
+    fn workloads_needed(&self, component: &Component) -> usize {
+        let reference = &component.spec.component_type;
+        let namespace = reference.namespace(component.namespace());
+        let type_ = self.component_types.find(namespace, reference.type_name());
+        let runs = type_.map_or(true, |type_| type_.spec.workload_type.runs());
+        usize::from(runs)
+    }
+
+    /// Says when there is not exactly one workload of a line, which `object` declares; what runs nothing `needs`
+    /// none.
     fn one_workload(
         &self,
         (namespace, object): (&str, &str),
-        line: &ComponentOwner,
+        (line, needs): (&ComponentOwner, usize),
         found: &mut Found,
     ) {
         let workloads = self.workloads_of(namespace, line).len();
-        if workloads != 1 {
+        if !(needs..=1).contains(&workloads) {
             let of = of_line(line);
             let message = format!("there must be one Workload for {of}, found {workloads}");
             found.push(
@@ -299,7 +317,7 @@ impl Found {
         }
     }
 
-    fn note<T>(&mut self, place: (&str, &str), field: &str, there: Result<T, String>) {
+    pub(super) fn note<T>(&mut self, place: (&str, &str), field: &str, there: Result<T, String>) {
         let (namespace, object) = place;
         if let Err(message) = there {
             self.push(

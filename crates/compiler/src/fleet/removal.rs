@@ -113,6 +113,7 @@ impl Fleet {
             "SecretReference" => self.secret_references.remove(namespace, name),
             "ConfigurationGroup" => self.configuration_groups.remove(namespace, name),
             "ExternalConnection" => self.external_connections.remove(namespace, name),
+            "API" => self.apis.remove(namespace, name),
             "ComponentRelease" => forget(&mut self.releases, namespace, name),
             "ProjectRelease" => forget(&mut self.project_releases, namespace, name),
             kind => {
@@ -289,6 +290,7 @@ impl Fleet {
             self.data_planes.names(),
             self.secret_references.names(),
             self.configuration_groups.names(),
+            self.apis.names(),
             self.resources.names(),
             self.runs.names(),
             names(ComponentReleaseSpec::KIND, &self.releases),

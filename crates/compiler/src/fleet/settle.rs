@@ -259,12 +259,20 @@ impl Fleet {
             .find(reference.namespace(namespace), reference.type_name())?;
         self.check_workflow(component, type_)?;
         let workloads = self.workloads_of(namespace, &line.owner);
-        let [workload] = workloads.as_slice() else {
-            let found = workloads.len();
-            return Err(format!(
-                "there must be one Workload for {}, found {found}",
-                of_line(&line.owner)
-            ));
+        let none;
+        let workload = match workloads.as_slice() {
+            [workload] => *workload,
+            [] if !type_.spec.workload_type.runs() => {
+                none = release::no_workload(component, &line.owner);
+                &none
+            }
+            found => {
+                return Err(format!(
+                    "there must be one Workload for {}, found {}",
+                    of_line(&line.owner),
+                    found.len()
+                ));
+            }
         };
         let references = release::trait_references(component, type_);
         let traits: Vec<_> = references
@@ -335,6 +343,10 @@ impl Fleet {
                     wanted.insert((namespace, provider.name().to_owned()));
                 }
             }
+        }
+        for provider in self.providers_of_apis() {
+            let namespace = provider.namespace().to_owned();
+            wanted.insert((namespace, provider.name().to_owned()));
         }
         for _ in 0..ROUNDS {
             let providers: Vec<&ReleaseBinding> = wanted

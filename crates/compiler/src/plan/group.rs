@@ -32,12 +32,12 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Binding {
-    /// `ReleaseBinding`, `ProjectReleaseBinding`, `ResourceReleaseBinding`, or `WorkflowRun`,
+    /// `ReleaseBinding`, `ProjectReleaseBinding`, `ResourceReleaseBinding`, `API`, or `WorkflowRun`,
     /// which is in no project and no environment.
     pub kind: &'static str,
     /// Its namespace.
     pub namespace: String,
-    /// Its name.
+    /// Its name; of an API, with that of the environment behind a `/`.
     pub name: String,
     /// The project.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -51,6 +51,9 @@ pub struct Binding {
     /// The managed resource, for the binding of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
+    /// The API, when it is one in an environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
     /// The environment.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub environment: String,
@@ -115,6 +118,7 @@ fn binding((before, after): (&Fleet, &Fleet), name: &Name) -> (Binding, Vec<Stri
         component: None,
         track: None,
         resource: None,
+        api: None,
         environment: String::new(),
     };
     let Some(found) = found else {
@@ -130,6 +134,7 @@ fn binding((before, after): (&Fleet, &Fleet), name: &Name) -> (Binding, Vec<Stri
     binding.component = (bound == Bound::Component).then(|| subject.to_owned());
     binding.track = found.track().map(str::to_owned);
     binding.resource = (bound == Bound::Resource).then(|| subject.to_owned());
+    binding.api = (bound == Bound::Api).then(|| subject.to_owned());
     (binding, identifiers)
 }
 
@@ -176,6 +181,10 @@ fn blanks(
     blanks.extend(identifiers.map(|(index, uid)| (uid, format!("{{uid{index}}}"))));
     if let Some(resource) = &binding.resource {
         blanks.push((resource.clone(), "{resource}".to_owned()));
+    }
+    if let Some(api) = &binding.api {
+        blanks.push((names::api_stem(api), "{stem}".to_owned()));
+        blanks.push((api.clone(), "{api}".to_owned()));
     }
     for (index, one) in objects.iter().enumerate() {
         blanks.push((one.name.clone(), format!("{{{}{index}}}", one.kind)));

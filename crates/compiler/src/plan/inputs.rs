@@ -1,6 +1,7 @@
 //! What differs between what one binding is made of in two fleets.
 
 use super::difference::differences;
+use crate::api::ApiSnapshot;
 use crate::diagnostic::dotted;
 use crate::explain::type_object;
 use crate::fleet::{Fleet, Name, Snapshot};
@@ -10,7 +11,8 @@ use crate::snapshot::{
 };
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::release::FrozenTrait;
-use choreo_model::{ConfigurationGroup, Object, Spec};
+use choreo_model::traits::TraitSpec;
+use choreo_model::{ConfigurationGroup, Object, Spec, names};
 use choreo_template::Tree;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -61,6 +63,9 @@ pub(super) fn changes(
         }
         (Some(Ok(Snapshot::Run(old))), Some(Ok(Snapshot::Run(new)))) => {
             run(&old, &new, &mut found);
+        }
+        (Some(Ok(Snapshot::Api(old))), Some(Ok(Snapshot::Api(new)))) => {
+            api(&old, &new, &mut found);
         }
         _ => match rerouted(name, fleets) {
             Some(pipeline) => found.note(pipeline, "/spec/promotionPaths"),
@@ -369,6 +374,31 @@ fn resource(old: &ResourceSnapshot<'_>, new: &ResourceSnapshot<'_>, found: &mut 
     found.compare(&binding, "/spec", &said(old), &said(new));
     found.objects(old.environment, new.environment);
     found.objects(old.data_plane, new.data_plane);
+}
+
+fn api(old: &ApiSnapshot<'_>, new: &ApiSnapshot<'_>, found: &mut Found) {
+    found.objects(old.api, new.api);
+    found.objects(old.environment, new.environment);
+    found.objects(old.data_plane, new.data_plane);
+    found.named(&traits_of(old), &traits_of(new));
+    found.named(&old.secret_references, &new.secret_references);
+    if old.project.uid() != new.project.uid() {
+        found.note(format!("Project/{}", new.project.name()), "/metadata/uid");
+    }
+    // What is behind an endpoint is its component's doing.
+    for target in &new.targets {
+        let mut before = old.targets.iter();
+        let before = before.find(|one| one.name == target.name);
+        if before.is_none_or(|one| one.front != target.front) {
+            let line = names::line(&target.endpoint.component, target.endpoint.track.as_deref());
+            found.note(format!("Component/{line}"), "");
+        }
+    }
+}
+
+/// The traits of an API that are there.
+fn traits_of<'a>(snapshot: &ApiSnapshot<'a>) -> Vec<&'a Object<TraitSpec>> {
+    snapshot.traits.iter().flatten().copied().collect()
 }
 
 fn run(old: &WorkflowSnapshot<'_>, new: &WorkflowSnapshot<'_>, found: &mut Found) {

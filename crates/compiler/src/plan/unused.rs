@@ -54,6 +54,10 @@ fn made_of(fleet: &Fleet, name: &Name) -> Vec<ObjectName> {
             let type_ = &one.release.resource_type;
             found.push(named(&type_.kind.to_string(), namespace, &type_.name));
         }
+        Snapshot::Api(one) => {
+            found.extend(one.traits.iter().flatten().map(|one| of(*one)));
+            found.extend(one.secret_references.iter().map(|one| of(*one)));
+        }
         Snapshot::Run(one) => {
             found.extend([of(one.workflow), of(one.plane)]);
             found.extend(one.secret_references.iter().map(|one| of(*one)));

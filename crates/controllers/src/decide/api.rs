@@ -3,11 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use choreo_compiler::api::{Target, urls};
+use choreo_compiler::api::{Front, Target, is_route_of, urls};
 use choreo_compiler::groups::secret_keys;
-use choreo_compiler::{ApiSnapshot, compile_api};
+use choreo_compiler::{ApiSnapshot, Tree, compile_api};
 use choreo_model::api::{ApiEndpoint, ApiEnvironment, ApiKey, ApiSpec, ApiStatus, ApiVisibility};
-use choreo_model::application::EndpointType;
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::project::ProjectSpec;
 use choreo_model::release::{BindingState, ComponentReleaseSpec, ReleaseBindingSpec};
@@ -23,7 +22,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::rendering::{self, Rendering};
 use super::{
-    Context, Finalizing, Obstacle, changed, delete_all, hold, no_later, readiness, some_of,
+    Context, Finalizing, Obstacle, changed, component_binding, delete_all, hold, no_later,
+    readiness, some_of,
 };
 use crate::decision::{Decision, Write};
 use crate::key::By;
@@ -176,28 +176,35 @@ impl<'a> Place<'_, 'a> {
             let binding = there.find(|binding| binding.spec.environment == self.name);
             match self.target(name, endpoint, binding) {
                 Ok(target) => targets.push(target),
-                Err(why) => pending.push(format!("endpoint {name}: {why}")),
+                Err(why) => pending.push((name.as_str(), why)),
             }
         }
         let mut found = ApiEnvironment {
             name: self.name.to_owned(),
             ..ApiEnvironment::default()
         };
+        let told = |pending: &[(&str, String)]| {
+            let told = pending.iter();
+            let told = told.map(|(name, why)| format!("endpoint {name}: {why}"));
+            some_of(&told.collect::<Vec<_>>())
+        };
         if targets.is_empty() {
             let rendered = rendered(self.context, self.api).into_iter();
             writes.extend(delete_all(
                 rendered.filter(|one| one.spec.environment_name == self.name),
             ));
-            return obstructed(found, reasons::NOT_DEPLOYED, some_of(&pending));
+            return obstructed(found, reasons::NOT_DEPLOYED, told(&pending));
         }
-        let standing = self.render(targets, &mut found).and_then(|(there, write)| {
-            writes.extend(write);
-            self.standing(there)
-        });
+        let standing = self
+            .render((targets, &pending), &mut found)
+            .and_then(|(there, write)| {
+                writes.extend(write);
+                self.standing(there)
+            });
         match standing {
             Err(obstacle) => obstructed(found, obstacle.reason, obstacle.message),
             Ok(()) if !pending.is_empty() => {
-                obstructed(found, reasons::ENDPOINTS_PENDING, some_of(&pending))
+                obstructed(found, reasons::ENDPOINTS_PENDING, told(&pending))
             }
             Ok(()) => ApiEnvironment {
                 ready: true,
@@ -231,35 +238,49 @@ impl<'a> Place<'_, 'a> {
             })
             .ok_or_else(|| format!("nothing of {line} is rendered yet"))?;
         let wanted = &endpoint.endpoint;
+        if !release.spec.component_type.spec.workload_type.runs() {
+            let front = Front::Route(self.route(wanted, binding)?);
+            return Ok(Target {
+                name,
+                endpoint,
+                front,
+            });
+        }
         let workload = release.spec.workload.endpoints.get(wanted);
         let workload = workload.ok_or_else(|| format!("{line} has no endpoint {wanted}"))?;
-        match workload.type_ {
-            EndpointType::Http | EndpointType::GraphQL | EndpointType::Websocket => {}
-            other @ (EndpointType::Grpc | EndpointType::Tcp | EndpointType::Udp) => {
-                let type_ = other.as_str();
-                return Err(format!(
-                    "{wanted} of {line} is of type {type_}, which cannot be under a path"
-                ));
-            }
-        }
         let mut addresses = binding.status.endpoints.iter();
         let address = addresses.find(|one| one.name == *wanted);
         let service = address.and_then(|address| {
             let host = &address.service_url.as_ref()?.host;
             host.split_once('.').map(|(service, _)| service)
         });
+        let service = service.ok_or_else(|| format!("{line} has no Service for {wanted}"))?;
         Ok(Target {
             name,
             endpoint,
-            workload,
-            service: service.ok_or_else(|| format!("{line} has no Service for {wanted}"))?,
+            front: Front::of_service(&self.api.spec, endpoint, (service, workload))?,
         })
+    }
+
+    /// The route of an endpoint of a component that runs nothing, as it is rendered for the release that is
+    /// deployed.
+    fn route(&self, wanted: &str, binding: &ReleaseBinding) -> Result<Tree, String> {
+        let line = binding.spec.owner.line();
+        let mut deployed = binding.clone();
+        if let Some(release) = &binding.status.release {
+            deployed.spec.release_name.clone_from(release);
+        }
+        let compiled = component_binding::preview(self.context, &deployed)
+            .map_err(|obstacle| format!("{line} cannot be rendered: {}", obstacle.message))?;
+        let mut objects = compiled.objects.into_iter().map(|one| one.object);
+        let route = objects.find(|object| is_route_of(object, wanted));
+        route.ok_or_else(|| format!("{line} has no endpoint {wanted} with a route"))
     }
 
     /// The rendered release there, and the write that makes it as wanted.
     fn render(
         &self,
-        targets: Vec<Target<'_>>,
+        (targets, pending): (Vec<Target<'_>>, &[(&str, String)]),
         found: &mut ApiEnvironment,
     ) -> Result<(Option<&'a RenderedRelease>, Option<Write>), Obstacle> {
         let (context, api) = (self.context, self.api);
@@ -271,6 +292,7 @@ impl<'a> Place<'_, 'a> {
             environment,
             data_plane,
             targets,
+            pending: pending.to_vec(),
             traits: self.traits(),
             secret_references: self.secret_references(),
             keys: self.keys(),

@@ -116,7 +116,7 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
     });
     let workload = input.release.component_type.spec.workload_type;
     let mut rolled_out = false;
-    let (mut conditions, writes, effect) = match synced {
+    let (mut conditions, mut writes, effect) = match synced {
         Err(obstacle) => {
             let conditions = Outcome::obstructed(&obstacle).conditions;
             (conditions, Vec::new(), Effect::Pending)
@@ -144,6 +144,9 @@ fn deploy<'a>(context: &Context<'a>, binding: &ReleaseBinding, input: &Input<'_>
             (all, write.into_iter().chain(more).collect(), effect)
         }
     };
+    if !rolled_out {
+        writes.extend(meanwhile(context, binding, main));
+    }
     conditions.insert(1, connections_resolved(&compiled));
     conditions.insert(2, consumed::ready(&compiled));
     Outcome {
@@ -210,6 +213,27 @@ fn held(
     let waits = some_of(&[external, connections, resources].concat());
     let message = format!("waiting for {waits}; {meanwhile}");
     Some(conditions::no(types::RELEASE_SYNCED, reason, message))
+}
+
+/// What keeps the release that runs, while another is held back, as it has to be now: what it is not given any
+/// more is closed at once, and it goes on with what its configuration has become.
+fn meanwhile(
+    context: &Context<'_>,
+    binding: &ReleaseBinding,
+    place: (&str, TargetPlane),
+) -> Option<Write> {
+    let runs = binding.status.release.as_ref()?;
+    if *runs == binding.spec.release_name {
+        return None;
+    }
+    let mut running = binding.clone();
+    running.spec.release_name.clone_from(runs);
+    let compiled = compile(context, &running, &gather(context, &running).ok()?);
+    if !pending(&compiled).is_empty() || !consumed::pending(&compiled).is_empty() {
+        return None;
+    }
+    let (there, write) = rendered(context, &running, place, &compiled).ok()?;
+    there.and(write)
 }
 
 /// The connections whose address is not known, and why.

@@ -1,6 +1,7 @@
 //! Lines of components: the main line, and the tracks beside it. Each is frozen into releases and, with
 //! autoDeploy, bound to the first environment.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use choreo_compiler::release::{self, Refusal};
@@ -214,8 +215,8 @@ pub(super) fn release(context: &Context<'_>, line: &Line<'_>) -> Result<Release,
     let component = line.component;
     let type_ = component_type(context, component)?;
     check_workflow(context, component, type_)?;
-    let workload = workload(context, line)?;
-    let (name, spec) = freeze(context, component, type_, workload)?;
+    let workload = workload(context, line, type_)?;
+    let (name, spec) = freeze(context, component, type_, &workload)?;
     let metadata = metadata(context.namespace(), &name, &line.labels());
     let object = json!({
         "apiVersion": choreo_model::API_VERSION,
@@ -260,12 +261,20 @@ fn check_workflow(
     Ok(())
 }
 
-fn workload<'a>(context: &Context<'a>, line: &Line<'_>) -> Result<&'a Workload, Obstacle> {
+fn workload<'a>(
+    context: &Context<'a>,
+    line: &Line<'_>,
+    type_: &ComponentType,
+) -> Result<Cow<'a, Workload>, Obstacle> {
     let id = line.owner.line_id();
     let of = line.place(context, &id);
     let found = context.view.members::<WorkloadSpec>(By::Component, &of);
     match found.as_slice() {
-        [workload] => Ok(workload),
+        [workload] => Ok(Cow::Borrowed(workload)),
+        [] if !type_.spec.workload_type.runs() => {
+            let none = release::no_workload(line.component, &line.owner);
+            Ok(Cow::Owned(none))
+        }
         [] => Err(Obstacle::new(
             reasons::WORKLOAD_NOT_FOUND,
             format!(

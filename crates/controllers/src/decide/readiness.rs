@@ -45,8 +45,17 @@ pub(super) fn of_component(rendered: &RenderedRelease, workload: WorkloadType) -
     let primary = workload
         .object_kind()
         .and_then(|kind| status.resources.iter().find(|one| one.kind == kind));
-    let (Some(primary), true) = (primary, workload != WorkloadType::Proxy) else {
-        return of_all(status);
+    let Some(primary) = primary else {
+        // Its routes are all there is.
+        let unseen = status.resources.iter().find(|one| is_unseen(one));
+        let all = of_all(status);
+        return match unseen.filter(|_| all.status == "True" && !workload.runs()) {
+            None => all,
+            Some(route) => {
+                let message = format!("no gateway serves {} \"{}\" yet", route.kind, route.name);
+                no(reasons::RESOURCES_PROGRESSING, message)
+            }
+        };
     };
     if let Some(broken) = status
         .resources
@@ -62,6 +71,16 @@ pub(super) fn of_component(rendered: &RenderedRelease, workload: WorkloadType) -
             running(primary, status)
         }
     }
+}
+
+/// Whether an object is a route that no gateway has said anything of.
+fn is_unseen(one: &ResourceStatus) -> bool {
+    let is_route = matches!(one.kind.as_str(), "HTTPRoute" | "GRPCRoute" | "TLSRoute");
+    let parents = one
+        .status
+        .as_ref()
+        .and_then(|status| status.get("parents")?.as_array());
+    is_route && parents.is_none_or(Vec::is_empty)
 }
 
 /// `ResourcesReady` of a managed resource whose objects are `known` to be so, by what its type says.

@@ -263,7 +263,7 @@ impl<'a> Backends<'a> {
                 );
                 Problem::refs("BackendNotFound", message)
             })?;
-        let (endpoints, outlets) = elsewhere::endpoints(&found.spec, self.way.as_ref())
+        let (endpoints, outlets) = elsewhere::endpoints(found, self.way.as_ref())
             .map_err(|why| Problem::refs("UnsupportedValue", why))?;
         let upstream = wish.upstream(elsewhere::is_http2(&found.spec));
         let Ok(asked) = self.tls.of(

@@ -20,6 +20,8 @@ use crate::outside::Bounds;
 
 /// The folder of the sockets, relative to the gateway's.
 pub(super) const FOLDER: &str = "outlets";
+/// The label of a `Backend` that says how far it may lead: `public`, or `any`, which is to private networks too.
+const ADDRESSES: &str = "node.choreo.dev/addresses";
 /// The most endpoints of one `Backend`.
 const MAX_ENDPOINTS: usize = 64;
 
@@ -37,9 +39,11 @@ pub(super) fn is_dynamic(backend: &Backend) -> bool {
 
 /// The endpoints of a `Backend`, and where they lead; `way` is of the Gateway that leads out, if it is one.
 pub(super) fn endpoints(
-    backend: &Backend,
+    resource: &Resource<Backend>,
     way: Option<&Way>,
 ) -> Result<(BTreeSet<Endpoint>, Outlets), String> {
+    let backend = &resource.spec;
+    let reach = reach(resource)?;
     if is_dynamic(backend) {
         check_dynamic(backend)?;
         let way = way.ok_or("a Backend of type DynamicResolver is for Gateways that lead out")?;
@@ -54,7 +58,7 @@ pub(super) fn endpoints(
     let mut found = BTreeSet::new();
     let mut outlets = Outlets::new();
     for endpoint in &backend.endpoints {
-        let (one, more) = socket(outlet(endpoint, way.is_some())?);
+        let (one, more) = socket(outlet(endpoint, (reach, way.is_some()))?);
         found.extend(one);
         outlets.extend(more);
     }
@@ -90,13 +94,26 @@ fn socket(outlet: Outlet) -> (BTreeSet<Endpoint>, Outlets) {
     (BTreeSet::from([endpoint]), Outlets::from([(path, outlet)]))
 }
 
-/// Where an endpoint leads. A name that a Gateway leads out to by itself has to be a public one: whoever
-/// declares it does not decide what it leads to.
-fn outlet(endpoint: &BackendEndpoint, out: bool) -> Result<Outlet, String> {
-    let bounds = if out && endpoint.fqdn.is_some() {
-        Bounds::Public
-    } else {
-        Bounds::Others
+/// How far a `Backend` may lead, if it says so.
+fn reach(backend: &Resource<Backend>) -> Result<Option<Bounds>, String> {
+    match backend.labels.get(ADDRESSES).map(String::as_str) {
+        None => Ok(None),
+        Some("public") => Ok(Some(Bounds::Public)),
+        Some("any") => Ok(Some(Bounds::Others)),
+        Some(_) => Err(format!("its label {ADDRESSES} is neither public nor any")),
+    }
+}
+
+/// Where an endpoint leads. A name that a Gateway leads out to by itself has to be a public one, unless the
+/// `Backend` says otherwise: whoever declares it does not decide what it leads to.
+fn outlet(
+    endpoint: &BackendEndpoint,
+    (reach, out): (Option<Bounds>, bool),
+) -> Result<Outlet, String> {
+    let bounds = match reach {
+        Some(bounds) => bounds,
+        None if out && endpoint.fqdn.is_some() => Bounds::Public,
+        None => Bounds::Others,
     };
     let (host, port) = match (&endpoint.fqdn, &endpoint.ip) {
         (Some(fqdn), None) if is_name(&fqdn.hostname) => {
@@ -197,7 +214,7 @@ pub(super) fn status(backend: &Resource<Backend>) -> Status {
     let sound = if is_dynamic(&backend.spec) {
         check_dynamic(&backend.spec)
     } else {
-        endpoints(&backend.spec, None).map(drop)
+        endpoints(backend, None).map(drop)
     };
     let accepted = match sound {
         Ok(()) => condition("Accepted", generation, Ok("Accepted")),

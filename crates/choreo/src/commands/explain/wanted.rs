@@ -199,7 +199,7 @@ fn all(rendered: &[RenderedBinding]) -> impl Iterator<Item = Found<'_>> {
 
 /// What a binding binds: a line of a component, a resource, or the project of a cell.
 fn subject(binding: &RenderedBinding) -> Cow<'_, str> {
-    let others = [&binding.resource, &binding.run];
+    let others = [&binding.resource, &binding.run, &binding.api];
     let other = others.into_iter().flatten().next();
     let other = other.unwrap_or(&binding.project);
     binding.line().unwrap_or(Cow::Borrowed(other))
@@ -210,6 +210,7 @@ const fn what(binding: &RenderedBinding) -> &'static str {
     match (&binding.component, &binding.resource) {
         (Some(_), _) => "component",
         (None, Some(_)) => "resource",
+        (None, None) if binding.api.is_some() => "API",
         (None, None) => "project",
     }
 }

@@ -104,7 +104,8 @@ fn name(binding: &Binding) -> String {
     let (component, track) = (binding.component.as_deref(), binding.track.as_deref());
     let line = component.map(|component| names::line(component, track));
     let resource = binding.resource.as_deref().map(Cow::Borrowed);
-    match line.or(resource) {
+    let api = binding.api.as_ref().map(|api| format!("API {api}").into());
+    match line.or(resource).or(api) {
         Some(subject) => format!("{subject} in {}", binding.environment),
         None if binding.environment.is_empty() => format!("the run {}", binding.name),
         None => format!("the cell of {} in {}", binding.project, binding.environment),

@@ -27,7 +27,7 @@ pub(in crate::commands) struct Placed<'a, T> {
     pub(in crate::commands) environment: &'a str,
     /// The project.
     pub(in crate::commands) project: &'a str,
-    /// The component or resource; an object of neither is of the project's cell.
+    /// The component, resource or API; an object of none is of the project's cell.
     pub(in crate::commands) subject: Option<Cow<'a, str>>,
     /// The object.
     pub(in crate::commands) object: &'a T,
@@ -39,7 +39,8 @@ pub(super) fn placed(rendered: &[RenderedBinding]) -> impl Iterator<Item = Place
     bindings.flat_map(|one| {
         let subject = one
             .line()
-            .or_else(|| one.resource.as_deref().map(Cow::Borrowed));
+            .or_else(|| one.resource.as_deref().map(Cow::Borrowed))
+            .or_else(|| one.api.as_deref().map(Cow::Borrowed));
         objects(one).map(move |object| Placed {
             environment: &one.environment,
             project: &one.project,

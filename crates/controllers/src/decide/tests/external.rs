@@ -182,3 +182,39 @@ fn it_says_whom_it_is_given_to_and_who_loses_it() {
         ]
     );
 }
+
+#[test]
+fn a_withdrawn_approval_closes_the_way_of_what_runs_while_another_release_is_held() {
+    let mut world = calling(APPROVED);
+    world.put(connection("*.cards.example"));
+    world.live(&ALL);
+    assert_eq!(
+        hosts(&world).unwrap(),
+        ["api.cards.example", "*.cards.example"]
+    );
+    let runs = image(&world);
+    // Another release wants more, which nobody allows.
+    let more = "- { name: rates, host: rates.example, port: 443, protocol: HTTPS }";
+    let workload = WORKLOAD.trim_end().replace(&runs, "web:held");
+    world.add(&format!("{workload}{CALLER}      {more}\n"));
+    world.live(&ALL);
+    assert!(synced(&world).contains("rates"), "{}", synced(&world));
+    assert_eq!(
+        hosts(&world).unwrap(),
+        ["api.cards.example", "*.cards.example"]
+    );
+    delete(&mut world);
+    world.live(&ALL);
+    assert_eq!(hosts(&world).unwrap(), [""; 0]);
+    assert_eq!(image(&world), runs);
+}
+
+/// The image that is rendered.
+fn image(world: &World) -> String {
+    let key = Key::new("RenderedRelease", "default", BINDING);
+    let resources = world.stored[&key]["spec"]["resources"].as_array().unwrap();
+    let mut found = resources.iter().map(|one| &one["object"]);
+    let found = found.find(|one| one["kind"] == "Deployment").unwrap();
+    let image = &found["spec"]["template"]["spec"]["containers"][0]["image"];
+    image.as_str().unwrap().to_owned()
+}

@@ -13,6 +13,7 @@ fn rendered(objects: &[(&str, &str)]) -> RenderedRelease {
         .map(|(kind, health)| {
             json!({
                 "id": kind, "version": "v1", "kind": kind, "name": "web", "healthStatus": health,
+                "status": { "parents": [{}] },
             })
         })
         .collect();
@@ -90,6 +91,14 @@ fn a_proxy_is_as_ready_as_the_worst_of_its_objects() {
         let objects = [("HTTPRoute", first), ("Backend", second)];
         check(WorkloadType::Proxy, &objects, expected);
     }
+    // Nobody has looked at its route yet.
+    let mut unseen = rendered(&[("HTTPRoute", "Healthy")]);
+    unseen.status.resources[0].status = None;
+    let found = readiness::of_component(&unseen, WorkloadType::Proxy);
+    assert_eq!(
+        (&*found.status, &*found.reason),
+        ("False", "ResourcesProgressing")
+    );
 }
 
 #[test]
