@@ -256,10 +256,11 @@ pub(crate) type Place = (Collection, Name);
 #[derive(Default)]
 struct Owners {
     places: HashSet<Found>,
-    dependents: HashMap<Uid, HashSet<Place>>,
+    dependents: HashMap<Uid, HashSet<Found>>,
 }
 
 /// Where the object of a UID is.
+#[derive(Clone)]
 struct Found {
     collection: Collection,
     identity: Arc<Identity>,
@@ -303,21 +304,21 @@ impl Owners {
         let found = Found::new(collection, object);
         for owner in &*object.head.owners {
             let dependents = self.dependents.entry(owner.clone()).or_default();
-            dependents.insert(found.place());
+            dependents.replace(found.clone());
         }
         self.places.replace(found);
     }
 
     fn remove(&mut self, collection: &Collection, object: &Stored) {
-        let place = Found::new(collection, object).place();
         for owner in &*object.head.owners {
             if let Some(dependents) = self.dependents.get_mut(owner) {
-                dependents.remove(&place);
+                dependents.remove(object.uid());
                 if dependents.is_empty() {
                     self.dependents.remove(owner);
                 }
             }
         }
+        let place = Found::new(collection, object).place();
         let found = self.places.get(object.uid());
         if found.is_some_and(|found| found.place() == place) {
             self.places.remove(object.uid());
@@ -414,15 +415,15 @@ impl Cache {
             .get(uid)
             .into_iter()
             .flatten()
-            .cloned()
+            .map(Found::place)
             .collect()
     }
 
     /// Every object that has an owner.
     pub(crate) fn owned(&self) -> Vec<Place> {
         let owners = self.owners();
-        let all: HashSet<&Place> = owners.dependents.values().flatten().collect();
-        all.into_iter().cloned().collect()
+        let all: HashSet<&Found> = owners.dependents.values().flatten().collect();
+        all.into_iter().map(Found::place).collect()
     }
 
     pub(crate) fn get(&self, place: &Place) -> Option<Arc<Stored>> {

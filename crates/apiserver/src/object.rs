@@ -76,7 +76,8 @@ impl Labels {
 /// Where the text of an object is.
 #[derive(Clone, Debug)]
 enum Text {
-    Here(Bytes),
+    // In a box, since most are away, and there are many.
+    Here(Box<Bytes>),
     Away(Arc<Texts>),
 }
 
@@ -105,7 +106,7 @@ impl Stored {
             head: whole.metadata.head(),
             tree: OnceLock::new(),
             fits: AtomicU64::new(0),
-            text: Mutex::new(Text::Here(json)),
+            text: Mutex::new(Text::Here(Box::new(json))),
         })
     }
 
@@ -130,7 +131,7 @@ impl Stored {
     pub(crate) fn json(&self) -> Result<Bytes> {
         let text = self.text().clone();
         match text {
-            Text::Here(json) => Ok(json),
+            Text::Here(json) => Ok(*json),
             Text::Away(texts) => texts.read(self.version).map_err(|error| match error {
                 Unread::Forgotten(version) => Failure::version_expired(version, version + 1),
                 Unread::Damaged { .. } | Unread::Closed | Unread::Database { .. } => {
@@ -324,7 +325,7 @@ impl Draft {
             version,
             head: self.head.clone(),
             api_version: Arc::clone(&self.api_version),
-            text: Mutex::new(Text::Here(self.json(version))),
+            text: Mutex::new(Text::Here(Box::new(self.json(version)))),
             tree: OnceLock::new(),
             fits: AtomicU64::new(self.fits),
         }

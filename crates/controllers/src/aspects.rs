@@ -27,12 +27,12 @@ impl Aspects {
     }
 
     /// As the last bits of a number; the others are zero.
-    pub(crate) fn bits(self) -> u64 {
-        u64::from(self.0)
+    pub(crate) fn bits(self) -> u32 {
+        u32::from(self.0)
     }
 
     /// Of the last bits of a number.
-    pub(crate) fn of_bits(number: u64) -> Self {
+    pub(crate) fn of_bits(number: u32) -> Self {
         let [first, ..] = number.to_le_bytes();
         Self(first & Self::ALL.0)
     }

@@ -30,13 +30,15 @@ pub(crate) enum Seen {
 
 /// Something that was read: a hash of it, but for the last bits, which say what of its status was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Mark(u64);
+struct Mark(u32);
 
 impl Mark {
     fn new(target: &Target, status: Aspects) -> Self {
         let mut hasher = DefaultHasher::new();
         target.hash(&mut hasher);
-        Self(hasher.finish() & !Aspects::ALL.bits() | status.bits())
+        // Of a good hash any part is one.
+        let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+        Self(u32::from_le_bytes([a, b, c, d]) & !Aspects::ALL.bits() | status.bits())
     }
 
     fn status(self) -> Aspects {
