@@ -198,7 +198,9 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
 
     fn under_way(&self, open: &HistoryHead, conditions: &[Condition]) -> Step {
         if open.generation != self.binding.generation() || self.is_news() {
-            // How it was is known only now. The next record is opened when this one has its outcome.
+            // How it was is known only now. The next record is opened when this one has its outcome, which
+            // wakes whoever has looked for it.
+            let _under_way = self.unfinished(open.sequence);
             return Step::at(Some(self.replaced(open)));
         }
         let ready = conditions::find(conditions, types::READY);
