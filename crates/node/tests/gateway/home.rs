@@ -108,10 +108,11 @@ impl Home {
         (IpAddr::from([a, b, c, last]), port).into()
     }
 
-    /// Applies objects in YAML; `NET` stands for the first three numbers of addresses.
+    /// Applies objects in YAML; `NET.` stands for the first three numbers of addresses: no key or certificate
+    /// says that by chance.
     pub(crate) async fn apply(&self, text: &str) {
         let net = self.net.map(|n| n.to_string()).join(".");
-        let text = text.replace("NET", &net);
+        let text = text.replace("NET.", &format!("{net}."));
         let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
         for mut object in objects {
             let version = object["apiVersion"].as_str().unwrap().to_owned();
