@@ -147,7 +147,7 @@ fn volume(volume: &Volume) -> Option<String> {
 }
 
 fn container(container: &Container) -> Option<String> {
-    let problem = of_others(container);
+    let problem = of_others(container).or_else(|| elsewhere(container));
     if let Some(problem) = problem {
         return Some(format!("container {:?}: {problem}", container.name));
     }
@@ -232,6 +232,39 @@ fn of_others(container: &Container) -> Option<String> {
         let name = names.find(|name| !RESOURCES.contains(name))?;
         Some(format!("resources.{field}: this node has no {name}"))
     })
+}
+
+/// A probe or a hook that asks another host. The machine reaches what no pod may, so it asks for nobody.
+fn elsewhere(container: &Container) -> Option<String> {
+    let probes = [
+        ("livenessProbe", &container.liveness_probe),
+        ("readinessProbe", &container.readiness_probe),
+        ("startupProbe", &container.startup_probe),
+    ];
+    let probes = probes.into_iter().filter_map(|(field, probe)| {
+        let probe = probe.as_ref()?;
+        Some((field, &probe.http_get, probe.tcp_socket.as_ref()))
+    });
+    let hooks = container.lifecycle.iter().flat_map(|hooks| {
+        let both = [
+            ("lifecycle.postStart", &hooks.post_start),
+            ("lifecycle.preStop", &hooks.pre_stop),
+        ];
+        both.into_iter()
+            .filter_map(|(field, hook)| Some((field, &hook.as_ref()?.http_get, None)))
+    });
+    let names_host = |host: &Option<String>| host.as_ref().is_some_and(|host| !host.is_empty());
+    let found = probes.chain(hooks).find_map(|(field, http, tcp)| {
+        let http = http.as_ref().map(|http| ("httpGet", &http.host));
+        let tcp = tcp.map(|tcp| ("tcpSocket", &tcp.host));
+        let mut actions = http.into_iter().chain(tcp);
+        let (action, _) = actions.find(|(_, host)| names_host(host))?;
+        Some((field, action))
+    });
+    let (field, action) = found?;
+    Some(format!(
+        "{field}.{action}.host: this node asks the pod itself only; leave it out"
+    ))
 }
 
 /// There are no files of profiles on this node.

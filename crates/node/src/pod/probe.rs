@@ -197,7 +197,7 @@ pub fn question(
     }
     if let Some(tcp) = &spec.tcp_socket {
         return Ok(Probe::Tcp {
-            address: host("tcpSocket", tcp.host.as_deref(), address)?,
+            address,
             port: port(&tcp.port, container)?,
         });
     }
@@ -219,7 +219,7 @@ pub fn question(
     Err("the probe names nothing to ask".to_owned())
 }
 
-/// A request to a container, or to the host that it names.
+/// A request to a container.
 pub fn http_question(
     http: &HTTPGetAction,
     container: &Container,
@@ -236,7 +236,7 @@ pub fn http_question(
         .flatten()
         .map(|h| (h.name.clone(), h.value.clone()));
     Ok(Probe::Http {
-        address: host("httpGet", http.host.as_deref(), address)?,
+        address,
         tls: http.scheme.as_deref() == Some("HTTPS"),
         port: port(&http.port, container)?,
         path: if path.starts_with('/') {
@@ -246,16 +246,6 @@ pub fn http_question(
         },
         headers: headers.collect(),
     })
-}
-
-/// The host that a probe names, or else that of its pod.
-fn host(kind: &str, named: Option<&str>, pod: Ipv4Addr) -> Result<Ipv4Addr, String> {
-    match named.filter(|host| !host.is_empty()) {
-        Some(host) => host
-            .parse()
-            .map_err(|_| format!("{kind}.host {host:?} is no IPv4 address")),
-        None => Ok(pod),
-    }
 }
 
 fn port(port: &IntOrString, container: &Container) -> Result<u16, String> {

@@ -19,7 +19,7 @@ use serde_json::{Value, from_value, json};
 const TABLE: &str = include_str!("fields.txt");
 
 /// Where an object of a type is in the specification of a pod, and what it has to say besides.
-const PLACES: [(&str, &str, &str); 14] = [
+const PLACES: [(&str, &str, &str); 16] = [
     ("PodSpec", "@", r#"{"containers": [{"name": "main"}]}"#),
     ("Container", r#"{"containers": [@]}"#, r#"{"name": "main"}"#),
     (
@@ -66,6 +66,16 @@ const PLACES: [(&str, &str, &str); 14] = [
         "LifecycleHandler",
         r#"{"containers": [{"name": "main", "lifecycle": {"preStop": @}}]}"#,
         "{}",
+    ),
+    (
+        "HTTPGetAction",
+        r#"{"containers": [{"name": "main", "readinessProbe": {"httpGet": @}}]}"#,
+        r#"{"port": 80}"#,
+    ),
+    (
+        "TCPSocketAction",
+        r#"{"containers": [{"name": "main", "livenessProbe": {"tcpSocket": @}}]}"#,
+        r#"{"port": 80}"#,
     ),
     (
         "EnvVarSource",
