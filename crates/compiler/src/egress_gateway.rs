@@ -127,7 +127,7 @@ impl WayOut<'_> {
     /// them apart.
     pub(crate) fn name_of(&self, external: &External<'_>) -> String {
         let (name, from) = match external.source {
-            Source::Workload(_) => (external.declared.name.as_str(), "workload"),
+            Source::Declared(_) => (external.declared.name.as_str(), "workload"),
             Source::Given(object) => (object.name(), "given"),
         };
         let extra = format!("{}/{from}/{name}", self.line);

@@ -8,17 +8,31 @@ use crate::snapshot::ComponentSnapshot;
 use choreo_model::application::WorkloadTemplate;
 use choreo_model::external::{Clash, ExternalDependency};
 use choreo_model::names::{LABEL_LIMIT, kubernetes_name};
-use choreo_model::release::{BoundExternalConnection, PendingExternalConnection};
+use choreo_model::release::{
+    BoundExternalConnection, PendingExternalConnection, WorkloadOverrides,
+};
 use choreo_model::shared::{ComponentOwner, Egress};
 use choreo_model::{Environment, ExternalConnection, labels};
 use choreo_template::{Tree, tree};
 use std::collections::BTreeSet;
 
-/// Where a connection is written.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Source<'a> {
+/// Where the connections of a binding are written.
+pub(crate) const OVERRIDES: &str = "spec.workloadOverrides.dependencies.external";
+
+/// Where a connection is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
     /// In the workload, at this index.
     Workload(usize),
+    /// In the overrides of the binding, at this index.
+    Binding(usize),
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Source<'a> {
+    /// It is declared.
+    Declared(Written),
     /// In an object that gives it.
     Given(&'a ExternalConnection),
 }
@@ -46,12 +60,25 @@ pub(crate) struct Externals<'a> {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// The connections that a workload declares.
-fn declared(workload: &WorkloadTemplate) -> &[ExternalDependency] {
+/// The connections that a workload declares, as a binding overrides them, each with where it is written.
+pub(crate) fn declared<'a>(
+    workload: &'a WorkloadTemplate,
+    overrides: Option<&'a WorkloadOverrides>,
+) -> Vec<(&'a ExternalDependency, Written)> {
     let dependencies = workload.dependencies.as_ref();
-    dependencies
-        .map(|dependencies| dependencies.external.as_slice())
-        .unwrap_or_default()
+    let own = dependencies.map_or(&[][..], |dependencies| dependencies.external.as_slice());
+    let over = overrides.map_or(&[][..], WorkloadOverrides::external);
+    let kept = own.iter().enumerate().map(|(index, one)| {
+        let mut others = over.iter().enumerate();
+        match others.find(|(_, other)| other.name == one.name) {
+            Some((at, other)) => (other, Written::Binding(at)),
+            None => (one, Written::Workload(index)),
+        }
+    });
+    let is_new = |one: &ExternalDependency| !own.iter().any(|known| known.name == one.name);
+    let more = over.iter().enumerate().filter(|(_, one)| is_new(one));
+    kept.chain(more.map(|(at, one)| (one, Written::Binding(at))))
+        .collect()
 }
 
 /// What leaves a component besides its connections to other components.
@@ -76,20 +103,22 @@ pub fn is_given(
 /// The connections of the component of `snapshot`.
 pub(crate) fn resolve<'a>(snapshot: &ComponentSnapshot<'a>) -> Externals<'a> {
     let given = &snapshot.external_connections;
-    let own = declared(&snapshot.release.workload);
+    let overrides = snapshot.binding.spec.workload_overrides.as_ref();
+    let own = declared(&snapshot.release.workload, overrides);
     if given.is_empty() && own.is_empty() {
         return Externals::default();
     }
     let mut found = Externals::default();
     let must_be_covered = egress(snapshot) == Egress::Approved;
-    for (index, declared) in own.iter().enumerate() {
+    for (declared, written) in own {
+        let source = Source::Declared(written);
         let mut covering = given.iter().copied();
         let covered_by = covering.find(|one| one.spec.connection.covers(declared));
         if must_be_covered && covered_by.is_none() {
             found.pending.push(unapproved(snapshot, declared));
             found.all.push(External {
                 declared,
-                source: Source::Workload(index),
+                source,
                 covered_by: None,
                 is_given: false,
                 is_routed: false,
@@ -98,7 +127,6 @@ pub(crate) fn resolve<'a>(snapshot: &ComponentSnapshot<'a>) -> Externals<'a> {
         }
         let is_given = covered_by.is_some();
         let covered_by = covered_by.filter(|_| must_be_covered);
-        let source = Source::Workload(index);
         found.add(snapshot, declared, source, (covered_by, is_given));
     }
     for one in given {
@@ -281,9 +309,13 @@ fn clashing(
 /// The object and the field where a connection is written.
 fn place(snapshot: &ComponentSnapshot<'_>, source: Source<'_>) -> (String, String) {
     match source {
-        Source::Workload(index) => (
+        Source::Declared(Written::Workload(index)) => (
             format!("Component/{}", snapshot.component.name()),
             format!("workload.dependencies.external[{index}]"),
+        ),
+        Source::Declared(Written::Binding(index)) => (
+            format!("ReleaseBinding/{}", snapshot.binding.name()),
+            format!("{OVERRIDES}[{index}]"),
         ),
         Source::Given(one) => (
             format!("ExternalConnection/{}", one.name()),

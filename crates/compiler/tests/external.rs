@@ -101,6 +101,54 @@ fn what_is_not_approved_is_told_of_files() {
     assert_eq!(problems(&fleet("closed", &[])), [""; 0]);
 }
 
+/// A binding that calls another host, and one more.
+fn overridden() -> Value {
+    json!({
+        "apiVersion": "openchoreo.dev/v1alpha1", "kind": "ReleaseBinding",
+        "metadata": {"name": "web-development", "namespace": "default"},
+        "spec": {
+            "owner": {"projectName": "shop", "componentName": "web"}, "environment": "development",
+            "workloadOverrides": {"dependencies": {"external": [
+                {"name": "traces", "host": "traces.example", "port": 80, "protocol": "HTTP"},
+                {"name": "rates", "host": "sandbox.example", "port": 443, "protocol": "HTTPS"},
+            ]}},
+        },
+    })
+}
+
+#[test]
+fn what_a_binding_declares_is_to_be_approved_instead() {
+    let told = problems(&fleet("approved", &[overridden(), rates("rates.example")]));
+    let places: Vec<&str> = told
+        .iter()
+        .filter_map(|one| one.split_once(": ").map(|(place, _)| place))
+        .collect();
+    let field = "ReleaseBinding/web-development spec.workloadOverrides.dependencies.external";
+    assert_eq!(places, [format!("{field}[1]"), format!("{field}[0]")]);
+    assert!(told[0].contains("sandbox.example:443"), "{told:?}");
+}
+
+#[test]
+fn fields_lead_to_the_binding_that_overrides_them() {
+    let fleet = fleet("closed", &[overridden()]);
+    let bindings = fleet.render();
+    let web = bindings.iter().find(|one| one.name == "web-development");
+    let explained = fleet.explain(web.expect("a binding")).expect("a binding");
+    let objects = explained.objects().iter().enumerate();
+    let routes = objects.filter(|(_, one)| one.object["kind"] == "TLSRoute");
+    let ends: Vec<String> = routes
+        .flat_map(|(index, _)| explained.leaves(index, "/spec/hostnames"))
+        .filter_map(|leaf| {
+            leaf.steps
+                .last()
+                .map(|end| format!("{} {}", end.object, end.field))
+        })
+        .collect();
+    let place =
+        "ReleaseBinding/web-development spec.workloadOverrides.dependencies.external[1].host";
+    assert_eq!(ends, [place]);
+}
+
 #[test]
 fn what_a_connection_names_and_is_not_there_is_told() {
     let connection = json!({"name": "x", "host": "x.example", "port": 443, "protocol": "HTTPS"});

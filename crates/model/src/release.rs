@@ -15,7 +15,7 @@ use crate::application::{
 use crate::check::{Check, Checker};
 use crate::component_type::ComponentTypeSpec;
 use crate::counted;
-use crate::external::ExternalProtocol;
+use crate::external::{self, ExternalDependency, ExternalProtocol};
 use crate::history::HistoryHead;
 use crate::object::{Object, Spec};
 use crate::reference::{ComponentTypeKind, TraitKind};
@@ -168,7 +168,7 @@ pub struct ReleaseBindingSpec {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::map_of_free_form")]
     pub trait_environment_configs: BTreeMap<String, Value>,
-    /// Variables and files that differ here.
+    /// Variables, files and external connections that differ here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_overrides: Option<WorkloadOverrides>,
     /// Whether the component runs here.
@@ -193,6 +193,26 @@ pub struct WorkloadOverrides {
     /// What differs in the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerOverrides>,
+    /// What differs in what it needs from others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dependencies: Option<DependencyOverrides>,
+}
+
+impl WorkloadOverrides {
+    /// The external connections that are set or replaced.
+    pub fn external(&self) -> &[ExternalDependency] {
+        let dependencies = self.dependencies.as_ref();
+        dependencies.map_or(&[], |dependencies| dependencies.external.as_slice())
+    }
+}
+
+/// What differs from the dependencies of the release.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DependencyOverrides {
+    /// External connections to set or replace, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external: Vec<ExternalDependency>,
 }
 
 /// What differs from the container of the release.
@@ -262,6 +282,10 @@ impl Check for ReleaseBindingSpec {
                 &container.files,
                 out,
             );
+        }
+        if let Some(overrides) = &self.workload_overrides {
+            let field = "workloadOverrides.dependencies.external";
+            external::check(field, overrides.external(), out);
         }
     }
 }

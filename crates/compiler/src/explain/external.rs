@@ -3,9 +3,10 @@
 use super::follow::step;
 use super::{Explained, Role, Step, labelled};
 use crate::egress_gateway::{self, WayOut};
-use crate::external::{self, External, Externals, Source};
+use crate::external::{self, External, Externals, Source, Written};
 use choreo_model::names;
 use choreo_template::{Members, Tree};
+use serde::Serialize;
 
 /// Fields of the objects and the fields of a declaration that say what they are; the longest first.
 const FIELDS: [(&str, &str); 15] = [
@@ -103,7 +104,7 @@ impl<'a> Explained<'a> {
         if pointer == "/metadata/name" {
             let mut steps = self.names("componentName");
             steps.push(match external.source {
-                Source::Workload(_) => self.declared(external, "/name"),
+                Source::Declared(_) => self.declared(external, "/name"),
                 Source::Given(object) => Step {
                     role: Role::Name,
                     object: format!("ExternalConnection/{}", object.name()),
@@ -130,22 +131,29 @@ impl<'a> Explained<'a> {
     /// The field at `below` of where a connection is written.
     fn declared(&self, external: &External<'_>, below: &str) -> Step {
         match external.source {
-            Source::Workload(index) => {
+            Source::Declared(Written::Workload(index)) => {
                 self.of_workload(&format!("/spec/dependencies/external/{index}{below}"))
             }
-            Source::Given(object) => {
-                let pointer = format!("/spec/connection{below}");
-                let written = serde_json::json!({"spec": object.spec});
-                let role = match written.pointer(&pointer) {
-                    Some(_) => Role::Given,
-                    None => Role::Unset,
-                };
-                step(
-                    role,
-                    format!("ExternalConnection/{}", object.name()),
-                    &pointer,
+            Source::Declared(Written::Binding(index)) => {
+                let field = external::OVERRIDES.replace('.', "/");
+                let pointer = format!("/{field}/{index}{below}");
+                let binding = self.component().map(|one| one.binding);
+                binding.map_or_else(
+                    || step(Role::Given, String::new(), &pointer),
+                    |one| {
+                        of_spec(
+                            &format!("ReleaseBinding/{}", one.name()),
+                            &one.spec,
+                            &pointer,
+                        )
+                    },
                 )
             }
+            Source::Given(object) => of_spec(
+                &format!("ExternalConnection/{}", object.name()),
+                &object.spec,
+                &format!("/spec/connection{below}"),
+            ),
         }
     }
 
@@ -175,4 +183,14 @@ fn listener_field(field: &str, external: &External<'_>) -> &'static str {
         "protocol" | "tls" => "/protocol",
         _ => "",
     }
+}
+
+/// The field at `pointer` of an object with this specification.
+fn of_spec(object: &str, spec: &impl Serialize, pointer: &str) -> Step {
+    let written = serde_json::json!({"spec": spec});
+    let role = match written.pointer(pointer) {
+        Some(_) => Role::Given,
+        None => Role::Unset,
+    };
+    step(role, object.to_owned(), pointer)
 }

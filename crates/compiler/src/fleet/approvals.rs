@@ -1,9 +1,9 @@
 //! External connections in files: those that are for nobody, and those that are declared where nobody approves them.
 
-use super::Fleet;
 use super::references::Found;
+use super::{Fleet, Place};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::external;
+use crate::external::{self, Written};
 use choreo_model::shared::Egress;
 use choreo_model::{Component, Environment, ExternalConnection, Project, Workload};
 
@@ -47,17 +47,13 @@ impl Fleet {
         }
     }
 
-    /// The connections that a workload declares and that are not approved where the pipeline of its project leads.
+    /// The connections that a workload declares, or a binding in its stead, and that are not approved where the
+    /// pipeline of its project leads.
     pub(super) fn unapproved(&self, workload: &Workload, found: &mut Found) {
         let (namespace, owner) = (workload.namespace(), &workload.spec.owner);
-        let dependencies = workload.spec.template.dependencies.iter();
-        let declared: Vec<_> = dependencies.flat_map(|all| &all.external).collect();
         let Ok(project) = self.projects.find(Some(namespace), &owner.project_name) else {
             return;
         };
-        if declared.is_empty() {
-            return;
-        }
         let type_ = &project.spec.type_;
         let type_ = self
             .project_types
@@ -69,13 +65,24 @@ impl Fleet {
         let approving =
             environments.filter(|one| one.spec.egress.or(usual) == Some(Egress::Approved));
         for environment in approving {
+            let place = Place::new(namespace, owner, environment.name());
+            let binding = self.bound(&place).into_iter().next();
+            let overrides = binding.and_then(|one| one.spec.workload_overrides.as_ref());
             let given = self.external_connections_of(owner, environment);
-            for (index, one) in declared.iter().enumerate() {
+            for (one, written) in external::declared(&workload.spec.template, overrides) {
                 if given.iter().any(|given| given.spec.connection.covers(one)) {
                     continue;
                 }
-                let object = format!("Workload/{}", workload.name());
-                let field = format!("spec.dependencies.external[{index}]");
+                let (object, field) = match written {
+                    Written::Workload(index) => (
+                        format!("Workload/{}", workload.name()),
+                        format!("spec.dependencies.external[{index}]"),
+                    ),
+                    Written::Binding(index) => (
+                        format!("ReleaseBinding/{}", binding.map_or("", |one| one.name())),
+                        format!("{}[{index}]", external::OVERRIDES),
+                    ),
+                };
                 let message = external::not_covered(environment, project.name(), one);
                 let warning = Diagnostic::error(Code::Connection, object, field, message);
                 found.push(namespace, warning.into_warning());
