@@ -115,6 +115,17 @@ pub(crate) fn platform(word: &str) -> Option<Resource> {
     choreo_model::find(word).map(from_row)
 }
 
+/// Gateways of the Gateway API.
+pub(crate) fn gateways() -> ApiResource {
+    ApiResource {
+        group: "gateway.networking.k8s.io".to_owned(),
+        version: "v1".to_owned(),
+        api_version: "gateway.networking.k8s.io/v1".to_owned(),
+        kind: "Gateway".to_owned(),
+        plural: "gateways".to_owned(),
+    }
+}
+
 fn from_row(row: &choreo_model::Kind) -> Resource {
     Resource {
         api: ApiResource {

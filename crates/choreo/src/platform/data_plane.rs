@@ -17,7 +17,7 @@ use choreo_node::{
     pod, secret,
     service::{egress::Egress, network::Proxies},
 };
-use kube::{Api, Client, api::DynamicObject, core::ApiResource, runtime::wait::await_condition};
+use kube::{Api, Client, api::DynamicObject, runtime::wait::await_condition};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use crate::{
     exit::Exit,
     failure::{Failure, Result},
     folder::Folder,
+    kinds,
 };
 
 /// The namespace of the gateways.
@@ -264,13 +265,7 @@ async fn programmed(context: &Context, told: &watch::Sender<Parts>) -> std::conv
     let gateways = Api::<DynamicObject>::namespaced_with(
         context.client.clone(),
         NAMESPACE,
-        &ApiResource {
-            group: "gateway.networking.k8s.io".to_owned(),
-            version: "v1".to_owned(),
-            api_version: "gateway.networking.k8s.io/v1".to_owned(),
-            kind: "Gateway".to_owned(),
-            plural: "gateways".to_owned(),
-        },
+        &kinds::gateways(),
     );
     let serves = |gateway: Option<&DynamicObject>| gateway.is_some_and(is_programmed);
     while await_condition(gateways.clone(), "gateway-default", serves)

@@ -4,17 +4,25 @@
 mod draw;
 mod suggest;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use choreo_model::{Environment, ReleaseBinding, Workload, labels};
+use choreo_node::gateway::EGRESS_CLASS;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::{Api, Client, api::ListParams};
+use kube::{
+    Api, Client,
+    api::{DynamicObject, ListParams},
+};
 use serde::Serialize;
+use serde_json::Value;
 
 use self::suggest::{Attempt, Caller, World};
 pub(crate) use self::{draw::text, suggest::Suggestion};
-use crate::{failure::Result, store, tree::Snapshot};
+use crate::{failure::Result, kinds, store, tree::Snapshot};
 
 /// The reasons of the events, as the node writes them.
 const REASONS: [&str; 2] = ["FlowDenied", "NameDenied"];
@@ -77,12 +85,29 @@ pub(crate) async fn collect(
     }
     let workloads: Vec<Workload> = store::list(client, namespace).await?;
     let environments: Vec<Environment> = store::list(client, namespace).await?;
+    let gateways = Api::<DynamicObject>::all_with(client.clone(), &kinds::gateways());
+    let gateways = ways_out(&gateways.list(&ListParams::default()).await?.items);
     let world = World {
         pods: &snapshot.pods,
+        gateways: &gateways,
         workloads: &workloads,
         environments: &environments,
     };
     Ok(sorted(&events, &world))
+}
+
+/// The addresses of the Gateways that lead out of cells.
+fn ways_out(gateways: &[DynamicObject]) -> BTreeSet<IpAddr> {
+    let leading = gateways
+        .iter()
+        .map(|one| &one.data)
+        .filter(|data| data["spec"]["gatewayClassName"] == EGRESS_CLASS);
+    let addresses = leading.filter_map(|data| data["status"]["addresses"].as_array());
+    let addresses = addresses.flatten().map(|address| &address["value"]);
+    addresses
+        .filter_map(Value::as_str)
+        .filter_map(|address| address.parse().ok())
+        .collect()
 }
 
 /// What events tell of the pods that are there: what pods are told that are gone was another deployment's.

@@ -1,7 +1,7 @@
 //! What a component would have to declare to be let through to what it tried. Plain functions of what is
 //! there.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use choreo_model::{
     Environment, Workload,
@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct World<'a> {
     pub(super) pods: &'a [Pod],
+    /// The addresses of the Gateways that lead out of cells.
+    pub(super) gateways: &'a BTreeSet<IpAddr>,
     pub(super) workloads: &'a [Workload],
     pub(super) environments: &'a [Environment],
 }
@@ -84,6 +86,7 @@ pub(super) fn target(world: &World<'_>, attempt: &Attempt<'_>) -> String {
             let who = match callee {
                 Some(Callee::Component(one)) => format!("{}/{}", one.project, one.line),
                 Some(Callee::Resource { project, resource }) => format!("{project}/{resource}"),
+                None if world.gateways.contains(address) => "the way out".to_owned(),
                 None => address.to_string(),
             };
             match port {
@@ -111,6 +114,13 @@ pub(super) fn suggest(world: &World<'_>, caller: &Caller<'_>, attempt: &Attempt<
         Attempt::Flow { address, port, pod } => match (pod.and_then(|pod| world.callee(pod)), port)
         {
             (Some(callee), port) => world.inside(caller, callee, port.map(|(_, port)| port)),
+            (None, Some(("TCP", port))) if world.gateways.contains(&address) => {
+                Suggestion::none(format!(
+                    "no host is declared with port {port}: of those that the workload of {} declares, only the \
+                     ports that it names are reached",
+                    caller.line
+                ))
+            }
             (None, Some(("TCP", port))) => {
                 let host = address.to_string();
                 world.outside(caller, &host, port, ExternalProtocol::Tcp)

@@ -113,8 +113,16 @@ fn event(pod: &str, details: &[(&str, &str)]) -> Event {
 
 fn found(events: &[Event]) -> ByBinding {
     let (pods, workloads, environments) = (pods(), workloads(), environments());
+    let gateways = ways_out(&objects(json!([
+        {"metadata": {"name": "out"}, "spec": {"gatewayClassName": "openchoreo-egress"},
+         "status": {"addresses": [{"type": "IPAddress", "value": "10.112.0.1"}]}},
+        {"metadata": {"name": "in"}, "spec": {"gatewayClassName": "choreo"},
+         "status": {"addresses": [{"value": "10.20.0.9"}]}},
+        {"metadata": {"name": "soon"}, "spec": {"gatewayClassName": "openchoreo-egress"}},
+    ])));
     let world = World {
         pods: &pods,
+        gateways: &gateways,
         workloads: &workloads,
         environments: &environments,
     };
@@ -253,6 +261,18 @@ fn private_networks_are_for_the_platform_team_and_the_machine_for_nobody() {
         ],
         "203.0.113.9 on UDP port 53",
         "only TCP leaves the cells: nothing can be declared for this",
+        &Value::Null,
+    );
+}
+
+#[test]
+fn a_port_that_the_way_out_does_not_have_is_told() {
+    check(
+        "web-1",
+        &flow("10.112.0.1", "8443"),
+        "the way out on TCP port 8443",
+        "no host is declared with port 8443: of those that the workload of web declares, only the ports that it \
+         names are reached",
         &Value::Null,
     );
 }
