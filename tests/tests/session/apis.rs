@@ -4,7 +4,7 @@
 use std::thread;
 
 use crate::{
-    choreo::{Choreo, Outcome, skipped, waits},
+    choreo::{Choreo, Outcome, waits},
     http::{Answer, Request},
 };
 
@@ -33,23 +33,6 @@ spec:
   - {secretKey: bakery, remoteRef: {key: partners, property: bakery}}
   - {secretKey: users, remoteRef: {key: partners, property: users}}
 ";
-
-/// Says what it got; `/slow` takes its time, and `/flaky` fails every other time.
-const PROGRAM: &str = r#"
-mkdir -p /tmp/www/cgi-bin
-cat > /tmp/www/cgi-bin/echo <<'END'
-#!/bin/sh
-case "$PATH_INFO" in
-/slow) sleep 3 ;;
-/flaky) if mkdir /tmp/failed 2>/dev/null; then echo 'Status: 503 not now'; else rmdir /tmp/failed; fi ;;
-esac
-echo 'Content-Type: text/plain'
-echo
-echo "path=$PATH_INFO consumer=$HTTP_X_CONSUMER_ID subject=$HTTP_X_TOKEN_SUBJECT shop=$HTTP_X_SHOP key=$HTTP_X_API_KEY"
-END
-chmod 755 /tmp/www/cgi-bin/echo
-exec /bin/busybox httpd -f -p 8080 -h /tmp/www
-"#;
 
 /// Keys of an issuer, and tokens that were signed with them: they expire in 2100, or did in 2000.
 const JWKS: &str = r#"{"keys":[{"kty":"oct","kid":"a","alg":"HS256","k":"YSBrZXkgb2YgdGhpcnR5LXR3byBieXRlcywgb3Igc28"}]}"#;
@@ -109,14 +92,10 @@ fn alone() -> Vec<(&'static str, &'static str, String)> {
 
 /// Plays all of it.
 pub(crate) fn play(choreo: &Choreo) {
-    if choreo
-        .pack_tools(&["--add=/bin/busybox:/bin/busybox".to_owned()])
-        .is_none()
-        || choreo.up_bare_or_skip().is_none()
-    {
-        skipped("the endpoints are served by busybox");
+    if choreo.up_bare_or_skip().is_none() {
         return;
     }
+    choreo.pack_answers();
     choreo.apply(ESTATE).ok();
     store(choreo, "bakery", "first-key");
     store(choreo, "users", "ann:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=");
@@ -125,7 +104,7 @@ pub(crate) fn play(choreo: &Choreo) {
     choreo
         .apply(&component(
             "hidden",
-            "{http: {type: HTTP, port: 8080, basePath: /cgi-bin/echo}}",
+            "{http: {type: HTTP, port: 8080, basePath: /base}}",
             "",
         ))
         .ok();
@@ -392,7 +371,7 @@ fn each_alone() -> String {
     let endpoints = all.iter().map(|(endpoint, ..)| *endpoint).chain(["plain"]);
     let endpoints: Vec<String> = endpoints
         .map(|name| {
-            format!("{name}: {{type: HTTP, port: 8080, basePath: /cgi-bin/echo, visibility: [external]}}")
+            format!("{name}: {{type: HTTP, port: 8080, basePath: /base, visibility: [external]}}")
         })
         .collect();
     let traits: Vec<String> = all
@@ -432,17 +411,11 @@ fn together() -> String {
          parameters: {requests: 3, unit: Hour, per: Consumer}}"
             .to_owned(),
     );
-    let endpoint =
-        "{http: {type: HTTP, port: 8080, basePath: /cgi-bin/echo, visibility: [external]}}";
+    let endpoint = "{http: {type: HTTP, port: 8080, basePath: /base, visibility: [external]}}";
     component("all", endpoint, &traits.join(", "))
 }
 
 fn component(name: &str, endpoints: &str, traits: &str) -> String {
-    let lines: Vec<String> = PROGRAM
-        .lines()
-        .map(|line| format!("      {line}"))
-        .collect();
-    let program = lines.join("\n");
     format!(
         "
 apiVersion: openchoreo.dev/v1alpha1
@@ -460,11 +433,7 @@ metadata: {{name: {name}, namespace: default}}
 spec:
   owner: {{projectName: shop, componentName: {name}}}
   endpoints: {endpoints}
-  container:
-    image: tools:1
-    command: [/bin/sh, -c]
-    args:
-    - |
-{program}"
+  container: {{image: 'answers:1'}}
+"
     )
 }

@@ -224,11 +224,16 @@ impl Choreo {
         self.start_with(&[])
     }
 
+    /// Starts the platform without applying anything, where Envoy can be had, with more words to the command.
+    pub(crate) fn up_with_or_skip(&self, words: &[&str]) -> Option<()> {
+        Self::or_skip(self.start_with(words)).map(drop)
+    }
+
     fn start(&self) -> Outcome {
         self.start_with(&[&self.sample()])
     }
 
-    fn start_with(&self, paths: &[&str]) -> Outcome {
+    fn start_with(&self, more: &[&str]) -> Outcome {
         let (port, internal) = (self.port.to_string(), self.internal_port.to_string());
         let mut words = vec![
             "up",
@@ -239,7 +244,7 @@ impl Choreo {
             &port,
         ];
         words.extend(["--internal-gateway-port", &internal]);
-        words.extend(paths);
+        words.extend(more);
         self.run(&words)
     }
 
@@ -271,6 +276,34 @@ impl Choreo {
             return None;
         }
         Some(())
+    }
+
+    /// Packs the image `answers:1`: the program that says which request it got, with the libraries it needs and
+    /// whom the platform trusts.
+    pub(crate) fn pack_answers(&self) {
+        let program = self.home.path().join("answers");
+        fs::copy(env!("CARGO_BIN_EXE_answers"), &program).unwrap();
+        let mut files: Vec<String> = libraries(&program)
+            .iter()
+            .map(|library| format!("--add={library}:{library}"))
+            .collect();
+        if self.authority().exists() {
+            let authority = self.authority().display().to_string();
+            files.push(format!("--add={authority}:/authority.pem"));
+        }
+        let program = program.display().to_string();
+        let mut words = vec!["image", "pack", "answers:1", "--program", &program];
+        words.extend(files.iter().map(String::as_str));
+        self.run(&words).ok();
+    }
+
+    /// Lets the platform trust an authority, given in PEM, and no others.
+    pub(crate) fn trusts(&self, authority: &str) {
+        fs::write(self.authority(), authority).unwrap();
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.home.path().join("authority.pem")
     }
 
     /// Applies a text.
@@ -314,6 +347,9 @@ impl Choreo {
         if let Some(envoy) = &self.envoy {
             command.env("CHOREO_ENVOY", envoy);
         }
+        if self.authority().exists() {
+            command.env("SSL_CERT_FILE", self.authority());
+        }
         if let Some(user) = self.user {
             command.uid(user).gid(user).env("HOME", self.home.path());
         }
@@ -328,6 +364,11 @@ impl Choreo {
             self.host_of(host)
         };
         http::get(self.port, &host, path, PATIENCE)
+    }
+
+    /// The port of the gateway.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Sends a request through the gateway.
@@ -404,6 +445,16 @@ fn outcome(mut command: Command, name: String, input: &str) -> Outcome {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// The shared libraries of a program, and what loads them.
+fn libraries(program: &Path) -> Vec<String> {
+    let told = Command::new("ldd").arg(program).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let words = told
+        .lines()
+        .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    words.map(str::to_owned).collect()
 }
 
 /// Says why a test does nothing.

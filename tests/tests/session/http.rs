@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 
 /// An answer.
@@ -104,4 +107,46 @@ fn dechunk(head: &str, body: &str) -> String {
         rest = after[size..].trim_start_matches("\r\n");
     }
     whole
+}
+
+/// The answer to a call by gRPC.
+#[derive(Debug)]
+pub(crate) struct CallAnswer {
+    /// Its status, by number: <https://grpc.io/docs/guides/status-codes>.
+    pub(crate) status: Option<u32>,
+    /// The message, as text.
+    pub(crate) message: String,
+}
+
+/// Calls a method of a host, at a port of this machine, with an empty message.
+pub(crate) fn grpc(port: u16, host: &str, path: &str, headers: &[(&str, &str)]) -> CallAnswer {
+    let uri = format!("http://{host}:{port}{path}");
+    let mut request = hyper::Request::post(uri).header("content-type", "application/grpc");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request
+        .body(Full::new(Bytes::from_static(&[0; 5])))
+        .unwrap();
+    let calling = async {
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        let handshake =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await?;
+        tokio::spawn(connection);
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?;
+        // Without a message the status is in the head.
+        let trailers = body.trailers().and_then(|all| all.get("grpc-status"));
+        let status = trailers
+            .or_else(|| head.headers.get("grpc-status"))
+            .cloned();
+        Ok::<_, Box<dyn std::error::Error>>((status, body.to_bytes()))
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (status, message) = runtime.block_on(calling).unwrap();
+    CallAnswer {
+        status: status.and_then(|status| status.to_str().ok()?.parse().ok()),
+        message: String::from_utf8_lossy(message.get(5..).unwrap_or_default()).into_owned(),
+    }
 }

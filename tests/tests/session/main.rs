@@ -17,6 +17,7 @@ mod delivery;
 mod disk;
 mod http;
 mod machine;
+mod outside;
 mod resources;
 mod servers;
 mod talks;
@@ -80,6 +81,20 @@ fn default_resource_types() {
 fn protected_endpoints() {
     if let Some(choreo) = Choreo::by_launcher() {
         apis::play(&choreo);
+    }
+}
+
+#[test]
+fn hosts_outside() {
+    if let Some(choreo) = Choreo::by_launcher() {
+        outside::play(&choreo);
+    }
+}
+
+#[test]
+fn hosts_outside_without_rights() {
+    if let Some(choreo) = Choreo::without_rights() {
+        outside::play(&choreo);
     }
 }
 
