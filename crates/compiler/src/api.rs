@@ -20,10 +20,12 @@ use choreo_model::api::{ApiEndpoint, ApiKey, ApiSpec, ApiVisibility, Operations}
 use choreo_model::application::{EndpointSchema, EndpointType, WorkloadEndpoint};
 use choreo_model::names::{OBJECT_LIMIT, kubernetes_name};
 use choreo_model::plane::GatewayEndpoint;
-use choreo_model::release::{EndpointUrl, GatewayUrls};
+use choreo_model::release::{ComponentReleaseSpec, EndpointUrl, GatewayUrls};
 use choreo_model::shared::TargetPlane;
 use choreo_model::traits::TraitSpec;
-use choreo_model::{Api, DataPlane, Environment, Object, Project, SecretReference, labels, names};
+use choreo_model::{
+    Api, DataPlane, Environment, Object, Project, ReleaseBinding, SecretReference, labels, names,
+};
 use choreo_template::{Context, Members, Recorder, Silent, Tree, tree};
 
 /// What rendering an API in an environment needs.
@@ -84,8 +86,29 @@ pub enum Front<'a> {
 }
 
 impl<'a> Front<'a> {
+    /// The Service in front of an endpoint of a component that runs: `release` is what `binding` has
+    /// deployed. Otherwise why the API cannot offer it.
+    pub fn of_binding(
+        api: &ApiSpec,
+        endpoint: &ApiEndpoint,
+        (binding, release): (&'a ReleaseBinding, &'a ComponentReleaseSpec),
+    ) -> Result<Self, String> {
+        let line = names::line(&endpoint.component, endpoint.track.as_deref());
+        let wanted = &endpoint.endpoint;
+        let workload = release.workload.endpoints.get(wanted);
+        let workload = workload.ok_or_else(|| format!("{line} has no endpoint {wanted}"))?;
+        let mut addresses = binding.status.endpoints.iter();
+        let address = addresses.find(|one| one.name == *wanted);
+        let service = address.and_then(|address| {
+            let host = &address.service_url.as_ref()?.host;
+            host.split_once('.').map(|(service, _)| service)
+        });
+        let service = service.ok_or_else(|| format!("{line} has no Service for {wanted}"))?;
+        Self::of_service(api, endpoint, (service, workload))
+    }
+
     /// The Service `name` in front of an endpoint, or why the API cannot offer it.
-    pub fn of_service(
+    fn of_service(
         api: &ApiSpec,
         endpoint: &ApiEndpoint,
         (name, workload): (&'a str, &'a WorkloadEndpoint),

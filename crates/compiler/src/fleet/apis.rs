@@ -144,16 +144,7 @@ impl Fleet {
             let none = || format!("{line} has no endpoint {wanted} with a route");
             return route.map(Front::Route).ok_or_else(none);
         }
-        let workload = release.workload.endpoints.get(wanted);
-        let workload = workload.ok_or_else(|| format!("{line} has no endpoint {wanted}"))?;
-        let mut addresses = binding.status.endpoints.iter();
-        let address = addresses.find(|one| one.name == *wanted);
-        let service = address.and_then(|address| {
-            let host = &address.service_url.as_ref()?.host;
-            host.split_once('.').map(|(service, _)| service)
-        });
-        let service = service.ok_or_else(|| format!("{line} has no Service for {wanted}"))?;
-        Front::of_service(&api.spec, endpoint, (service, workload))
+        Front::of_binding(&api.spec, endpoint, (binding, release))
     }
 
     /// The route of an endpoint of a component that runs nothing.

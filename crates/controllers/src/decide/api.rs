@@ -237,28 +237,15 @@ impl<'a> Place<'_, 'a> {
                     .get::<ComponentReleaseSpec>(namespace, name)
             })
             .ok_or_else(|| format!("nothing of {line} is rendered yet"))?;
-        let wanted = &endpoint.endpoint;
-        if !release.spec.component_type.spec.workload_type.runs() {
-            let front = Front::Route(self.route(wanted, binding)?);
-            return Ok(Target {
-                name,
-                endpoint,
-                front,
-            });
-        }
-        let workload = release.spec.workload.endpoints.get(wanted);
-        let workload = workload.ok_or_else(|| format!("{line} has no endpoint {wanted}"))?;
-        let mut addresses = binding.status.endpoints.iter();
-        let address = addresses.find(|one| one.name == *wanted);
-        let service = address.and_then(|address| {
-            let host = &address.service_url.as_ref()?.host;
-            host.split_once('.').map(|(service, _)| service)
-        });
-        let service = service.ok_or_else(|| format!("{line} has no Service for {wanted}"))?;
+        let front = if release.spec.component_type.spec.workload_type.runs() {
+            Front::of_binding(&self.api.spec, endpoint, (binding, &release.spec))?
+        } else {
+            Front::Route(self.route(&endpoint.endpoint, binding)?)
+        };
         Ok(Target {
             name,
             endpoint,
-            front: Front::of_service(&self.api.spec, endpoint, (service, workload))?,
+            front,
         })
     }
 
