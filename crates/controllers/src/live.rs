@@ -149,7 +149,7 @@ impl LiveStatus {
 
     /// What it says.
     pub(crate) fn value(&self) -> Option<Value> {
-        serde_json::from_slice(&self.text.text(0)).ok()
+        serde_json::from_slice(&self.text.text()).ok()
     }
 }
 

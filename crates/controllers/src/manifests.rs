@@ -96,7 +96,7 @@ impl Manifests {
 
     /// The whole objects.
     pub(crate) fn objects(&self) -> Vec<RenderedResource> {
-        let texts = self.texts.as_ref().map(|texts| texts.text(0));
+        let texts = self.texts.as_ref().map(|texts| texts.text());
         let read = texts.map(|texts| serde_json::from_slice(&texts));
         read.and_then(Result::ok).unwrap_or_default()
     }

@@ -187,7 +187,7 @@ impl<T: Row> Entry<T> {
 
     fn unpack(&self, key: &Key) -> Option<Box<Object<T>>> {
         let packed = self.packed.as_ref()?;
-        match serde_json::from_slice::<Object<T>>(&packed.text.text(0)) {
+        match serde_json::from_slice::<Object<T>>(&packed.text.text()) {
             Ok(mut object) => {
                 T::put_back(&mut object, &packed.apart);
                 Some(Box::new(object))

@@ -162,19 +162,14 @@ impl Packed {
         });
     }
 
-    /// How much room it takes.
-    pub fn size(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// How long the text is.
     fn length(&self) -> usize {
         (self.with.as_ref()).map_or(self.bytes.len(), |(length, _)| *length as usize)
     }
 
-    /// The text, with room for `more` bytes behind it.
-    pub fn text(&self, more: usize) -> Vec<u8> {
-        let mut text = Vec::with_capacity(self.length() + more);
+    /// The text.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.length());
         match &self.with {
             None => text.extend_from_slice(&self.bytes),
             Some((length, dictionary)) => {
@@ -204,7 +199,7 @@ fn pack(text: &[u8], dictionary: Option<&CDict<'_>>) -> Option<Vec<u8>> {
 
 /// Makes a dictionary of what texts have in common.
 fn learn(samples: &[Packed]) -> Option<Prepared> {
-    let texts: Vec<Vec<u8>> = samples.iter().map(|sample| sample.text(0)).collect();
+    let texts: Vec<Vec<u8>> = samples.iter().map(Packed::text).collect();
     let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
     let mut text = Vec::with_capacity(LONGEST);
     train_from_buffer(&mut text, &texts.concat(), &lengths).ok()?;
@@ -236,7 +231,7 @@ mod tests {
         for length in [0, 1, 127, 128, 129, 5_000, 200_000] {
             for text in [vec![b'x'; length], text(length, length / 50)] {
                 let packed = Packed::new("test/every", &text);
-                assert_eq!(packed.text(3), text);
+                assert_eq!(packed.text(), text);
             }
         }
     }
@@ -280,7 +275,7 @@ mod tests {
                 .is_some_and(|(_, with)| with.0.is_some())
         );
         for packed in &all {
-            assert!(texts.contains(&packed.text(0)));
+            assert!(texts.contains(&packed.text()));
         }
     }
 
@@ -319,7 +314,7 @@ mod tests {
         .take(4096)
         .collect();
         let packed = Packed::new("test/noise", &noise);
-        assert!(packed.size() <= noise.len());
-        assert_eq!(packed.text(0), noise);
+        assert!(packed.bytes.len() <= noise.len());
+        assert_eq!(packed.text(), noise);
     }
 }
