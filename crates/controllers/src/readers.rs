@@ -83,7 +83,7 @@ impl Readers {
     /// Everyone whom a change of a target concerns.
     pub(crate) fn of(&self, target: &Target, change: Seen) -> impl Iterator<Item = &Key> {
         let first = Mark::new(target, Aspects::NONE);
-        let last = Mark::new(target, Aspects::ALL);
+        let last = Mark(first.0 | Aspects::ALL.bits());
         let readers = self.by.range((first, 0)..=(last, u32::MAX));
         let concerned = readers.filter(move |(mark, _)| match change {
             Seen::Content => true,
