@@ -461,46 +461,34 @@ fn the_glass_is_broken_only_by_who_may() {
     story.explore().reached(&phases, 300);
 }
 
-#[test]
-fn tracks_go_no_other_way() {
+/// The stories of approvals and of a freeze, told of a subject.
+fn goes_no_other_way(subject: &'static Subject, moments: usize) {
     let story = Story {
         approvers: &["bob", "cid"],
         configured: true,
         bound: true,
-        ..Story::of(TRACK)
+        ..Story::of(subject)
     };
     story
         .explore()
-        .reached(&["AwaitingApproval", "Deploying"], 600);
+        .reached(&["AwaitingApproval", "Deploying"], moments);
     let story = Story {
         approvers: &["bob", "cid"],
         breakers: &["eve"],
         bound: true,
         hours: 2,
-        ..Story::of(TRACK)
+        ..Story::of(subject)
     };
     let phases = ["AwaitingApproval", "Frozen", "Deploying", "Succeeded"];
-    story.explore().reached(&phases, 600);
+    story.explore().reached(&phases, moments);
+}
+
+#[test]
+fn tracks_go_no_other_way() {
+    goes_no_other_way(TRACK, 600);
 }
 
 #[test]
 fn managed_resources_go_no_other_way() {
-    let story = Story {
-        approvers: &["bob", "cid"],
-        configured: true,
-        bound: true,
-        ..Story::of(RESOURCE)
-    };
-    story
-        .explore()
-        .reached(&["AwaitingApproval", "Deploying"], 300);
-    let story = Story {
-        approvers: &["bob", "cid"],
-        breakers: &["eve"],
-        bound: true,
-        hours: 2,
-        ..Story::of(RESOURCE)
-    };
-    let phases = ["AwaitingApproval", "Frozen", "Deploying", "Succeeded"];
-    story.explore().reached(&phases, 300);
+    goes_no_other_way(RESOURCE, 300);
 }
