@@ -241,27 +241,26 @@ fn elsewhere(container: &Container) -> Option<String> {
         ("readinessProbe", &container.readiness_probe),
         ("startupProbe", &container.startup_probe),
     ];
-    let probes = probes.into_iter().filter_map(|(field, probe)| {
-        let probe = probe.as_ref()?;
-        Some((field, &probe.http_get, probe.tcp_socket.as_ref()))
-    });
-    let hooks = container.lifecycle.iter().flat_map(|hooks| {
-        let both = [
+    let hooks = container.lifecycle.as_ref().map(|hooks| {
+        [
             ("lifecycle.postStart", &hooks.post_start),
             ("lifecycle.preStop", &hooks.pre_stop),
-        ];
-        both.into_iter()
-            .filter_map(|(field, hook)| Some((field, &hook.as_ref()?.http_get, None)))
+        ]
     });
-    let names_host = |host: &Option<String>| host.as_ref().is_some_and(|host| !host.is_empty());
-    let found = probes.chain(hooks).find_map(|(field, http, tcp)| {
-        let http = http.as_ref().map(|http| ("httpGet", &http.host));
-        let tcp = tcp.map(|tcp| ("tcpSocket", &tcp.host));
-        let mut actions = http.into_iter().chain(tcp);
-        let (action, _) = actions.find(|(_, host)| names_host(host))?;
-        Some((field, action))
-    });
-    let (field, action) = found?;
+    let mut asked: Vec<(&str, &str, Option<&String>)> = Vec::new();
+    for (field, probe) in probes {
+        let Some(probe) = probe else { continue };
+        let http = probe.http_get.as_ref().and_then(|http| http.host.as_ref());
+        let tcp = probe.tcp_socket.as_ref().and_then(|tcp| tcp.host.as_ref());
+        asked.extend([(field, "httpGet", http), (field, "tcpSocket", tcp)]);
+    }
+    for (field, hook) in hooks.into_iter().flatten() {
+        let http = hook.as_ref().and_then(|hook| hook.http_get.as_ref());
+        asked.push((field, "httpGet", http.and_then(|http| http.host.as_ref())));
+    }
+    let (field, action, _) = asked
+        .into_iter()
+        .find(|(_, _, host)| host.is_some_and(|host| !host.is_empty()))?;
     Some(format!(
         "{field}.{action}.host: this node asks the pod itself only; leave it out"
     ))
