@@ -9,13 +9,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
+use choreo_packed::Uid;
 use tokio::sync::{mpsc, watch};
 
 use crate::{
     object::{Identity, Name, Stored},
     recent::Recent,
     store::{Collection, Loaded, Publish, Written},
-    uid::Uid,
 };
 
 /// What happened to an object.

@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use choreo_packed::Uid;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,6 @@ use crate::{
     rest::{FOREGROUND, ORPHAN, Propagation, amend, delete_as_server},
     status::Result,
     store::Written,
-    uid::Uid,
 };
 
 /// When a look that failed is repeated.
@@ -202,13 +202,7 @@ async fn look_at(core: &Core, place: &Place, stored: &Stored) -> Result<()> {
     if place.0 == definitions() {
         drop_instances(core, kind, place, stored).await?;
     }
-    let has = |wanted: &str| {
-        stored
-            .head
-            .finalizers
-            .iter()
-            .any(|found| **found == *wanted)
-    };
+    let has = |wanted: &str| stored.head.has_finalizer(wanted);
     if has(ORPHAN) {
         free_dependents(core, kind, place, stored).await?;
     }
@@ -297,12 +291,7 @@ fn owner(core: &Core, place: &Place, uid: &Uid) -> Option<Arc<Stored>> {
 
 /// Whether an owner only waits for its dependents to go.
 fn leaves_last(owner: &Stored) -> bool {
-    owner.head.deleting
-        && owner
-            .head
-            .finalizers
-            .iter()
-            .any(|found| **found == *FOREGROUND)
+    owner.head.deleting && owner.head.has_finalizer(FOREGROUND)
 }
 
 fn retain_owners(object: &mut Value, keep: impl Fn(&str) -> bool) -> bool {
@@ -414,8 +403,8 @@ async fn empty_namespace(core: &Core, place: &Place) -> Result<()> {
         for object in shelf.now(namespace, 0).objects {
             let of = format!("{}.{}", kind.plural, kind.group);
             *remains.objects.entry(of).or_default() += 1;
-            for finalizer in &*object.head.finalizers {
-                *remains.finalizers.entry(finalizer.to_string()).or_default() += 1;
+            for finalizer in object.head.finalizers() {
+                *remains.finalizers.entry(finalizer.clone()).or_default() += 1;
             }
         }
     }

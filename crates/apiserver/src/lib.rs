@@ -22,6 +22,7 @@ mod events;
 mod furnish;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod head;
 mod http;
 mod list;
 mod listener;
@@ -43,7 +44,6 @@ pub mod store;
 mod table;
 #[cfg(test)]
 mod tables;
-mod uid;
 mod watch;
 
 pub use access::{

@@ -3,7 +3,6 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,14 +10,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use choreo_packed::{shared, shared_list};
+use choreo_packed::{Uid, shared};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
+    head::{Head, Metadata},
     status::{Failure, Result},
     store::{Texts, Unread},
-    uid::Uid,
 };
 
 /// What comes behind the version of an object as it is serialised here.
@@ -47,32 +46,6 @@ pub(crate) struct Identity {
     pub(crate) uid: Uid,
 }
 
-/// What is read of an object without parsing it whole each time.
-#[derive(Clone, Debug)]
-pub(crate) struct Head {
-    pub(crate) labels: Labels,
-    /// UIDs of the owners.
-    pub(crate) owners: Arc<[Uid]>,
-    pub(crate) deleting: bool,
-    pub(crate) finalizers: Arc<[Arc<str>]>,
-}
-
-/// Labels as texts `key=value`, which objects share, and share all together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Labels(Arc<[Arc<str>]>);
-
-impl Labels {
-    /// The value of a label.
-    pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        let value = |label: &'_ Arc<str>| -> Option<usize> {
-            let rest = label.strip_prefix(key)?.strip_prefix('=')?;
-            Some(label.len() - rest.len())
-        };
-        let found = self.0.iter().find_map(|label| Some((label, value(label)?)));
-        found.map(|(label, at)| &label[at..])
-    }
-}
-
 /// Where the text of an object is.
 #[derive(Clone, Debug)]
 enum Text {
@@ -87,7 +60,6 @@ pub(crate) struct Stored {
     identity: Arc<Identity>,
     pub(crate) version: u64,
     pub(crate) head: Head,
-    api_version: Arc<str>,
     text: Mutex<Text>,
     /// The tree, of objects that are read with every request.
     tree: OnceLock<Box<Value>>,
@@ -101,9 +73,8 @@ impl Stored {
         let whole: Whole<'_> = serde_json::from_slice(&json)?;
         Ok(Self {
             version,
-            api_version: shared(&whole.api_version),
-            identity: Arc::new(whole.metadata.identity()),
-            head: whole.metadata.head(),
+            identity: Arc::new(identity(&whole.metadata)),
+            head: Head::new(&whole.api_version, &whole.metadata),
             tree: OnceLock::new(),
             fits: AtomicU64::new(0),
             text: Mutex::new(Text::Here(Box::new(json))),
@@ -166,7 +137,7 @@ impl Stored {
 
     /// Whether the object was written in this version of its kind.
     pub(crate) fn speaks(&self, api_version: &str) -> bool {
-        *self.api_version == *api_version
+        self.head.api_version() == api_version
     }
 
     /// The object as a tree that is kept as long as the object: for what is read with every request.
@@ -204,54 +175,13 @@ struct Whole<'a> {
     metadata: Metadata<'a>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(default, borrow)]
-    namespace: Cow<'a, str>,
-    #[serde(default, borrow)]
-    uid: Cow<'a, str>,
-    #[serde(default, borrow)]
-    labels: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
-    #[serde(default, borrow)]
-    owner_references: Vec<Owner<'a>>,
-    #[serde(default)]
-    deletion_timestamp: Option<serde::de::IgnoredAny>,
-    #[serde(default, borrow)]
-    finalizers: Vec<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Owner<'a> {
-    #[serde(borrow)]
-    uid: Cow<'a, str>,
-}
-
-impl Metadata<'_> {
-    fn identity(&self) -> Identity {
-        Identity {
-            name: Name {
-                namespace: shared(&self.namespace),
-                name: self.name.as_ref().into(),
-            },
-            uid: Uid::new(&self.uid),
-        }
-    }
-
-    fn head(&self) -> Head {
-        let labels = self.labels.iter().flatten();
-        let labels: Vec<String> = labels
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        let owners = self.owner_references.iter();
-        Head {
-            labels: Labels(shared_list(labels.iter().map(String::as_str))),
-            owners: owners.map(|owner| Uid::new(&owner.uid)).collect(),
-            deleting: self.deletion_timestamp.is_some(),
-            finalizers: shared_list(self.finalizers.iter().map(AsRef::as_ref)),
-        }
+fn identity(metadata: &Metadata<'_>) -> Identity {
+    Identity {
+        name: Name {
+            namespace: shared(&metadata.namespace),
+            name: metadata.name.as_ref().into(),
+        },
+        uid: Uid::new(&metadata.uid),
     }
 }
 
@@ -261,7 +191,6 @@ impl Metadata<'_> {
 pub(crate) struct Draft {
     identity: Arc<Identity>,
     head: Head,
-    api_version: Arc<str>,
     text: Vec<u8>,
     /// The schema it was written under; 0 if that was none.
     fits: u64,
@@ -296,9 +225,8 @@ impl Draft {
         }
         text.extend_from_slice(b"\"resourceVersion\":\"");
         Ok(Self {
-            identity: Arc::new(whole.metadata.identity()),
-            head: whole.metadata.head(),
-            api_version: shared(&whole.api_version),
+            identity: Arc::new(identity(&whole.metadata)),
+            head: Head::new(&whole.api_version, &whole.metadata),
             text,
             fits: 0,
         })
@@ -324,7 +252,6 @@ impl Draft {
             identity: Arc::clone(known.unwrap_or(&self.identity)),
             version,
             head: self.head.clone(),
-            api_version: Arc::clone(&self.api_version),
             text: Mutex::new(Text::Here(Box::new(self.json(version)))),
             tree: OnceLock::new(),
             fits: AtomicU64::new(self.fits),

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::{
-    object::{Stored, at},
+    head::LabelValue,
+    object::{Stored, at, metadata},
     resource::Resource,
     status::{Failure, Result},
 };
@@ -95,15 +96,17 @@ impl Selector {
 
     /// Whether the object matches.
     pub(crate) fn matches(&self, object: &Stored) -> Result<bool> {
-        if !self.labels_match(object) {
-            return Ok(false);
-        }
-        self.fields_match(object)
+        Ok(self.labels_match(object)? && self.fields_match(object)?)
     }
 
     /// Whether the labels of an object are those asked for.
-    pub(crate) fn labels_match(&self, object: &Stored) -> bool {
-        self.labels.iter().all(|label| label.matches(object))
+    pub(crate) fn labels_match(&self, object: &Stored) -> Result<bool> {
+        for label in &self.labels {
+            if !label.matches(object)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn fields_match(&self, object: &Stored) -> Result<bool> {
@@ -159,25 +162,34 @@ fn text_at(tree: &Value, path: &str) -> String {
 }
 
 impl Label {
-    fn matches(&self, object: &Stored) -> bool {
-        let get = |key: &str| object.head.labels.get(key);
-        match self {
+    fn matches(&self, object: &Stored) -> Result<bool> {
+        let get = |key: &str| object.head.label(key);
+        let is = |found: LabelValue, value: &String| found == LabelValue::new(value);
+        Ok(match self {
             Self::In(key, values) => {
-                get(key).is_some_and(|found| values.iter().any(|value| value == found))
+                get(key).is_some_and(|found| values.iter().any(|value| is(found, value)))
             }
             Self::NotIn(key, values) => {
-                get(key).is_none_or(|found| values.iter().all(|value| value != found))
+                get(key).is_none_or(|found| !values.iter().any(|value| is(found, value)))
             }
             Self::Exists(key) => get(key).is_some(),
             Self::Absent(key) => get(key).is_none(),
-            Self::Greater(key, bound) => number(get(key)).is_some_and(|found| found > *bound),
-            Self::Less(key, bound) => number(get(key)).is_some_and(|found| found < *bound),
-        }
+            Self::Greater(key, bound) => number(object, key)?.is_some_and(|found| found > *bound),
+            Self::Less(key, bound) => number(object, key)?.is_some_and(|found| found < *bound),
+        })
     }
 }
 
-fn number(text: Option<&str>) -> Option<i64> {
-    text?.parse().ok()
+/// The value of a label as a number, for which the text is read.
+fn number(object: &Stored, key: &str) -> Result<Option<i64>> {
+    if object.head.label(key).is_none() {
+        return Ok(None);
+    }
+    let tree = object.value()?;
+    let value = metadata(&tree)
+        .get("labels")
+        .and_then(|all| all.get(key)?.as_str());
+    Ok(value.and_then(|value| value.parse().ok()))
 }
 
 /// A selector as text, whether it is kept as text, as labels or as a label selector.
@@ -310,4 +322,50 @@ fn unescape(value: &str) -> String {
             keep
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn labels_are_selected_by_key_and_value() {
+        let labels = json!({"app": "web", "tier": "front", "weight": "7"});
+        let object = json!({"apiVersion": "v1", "metadata": {"name": "a", "labels": labels}});
+        let object = Stored::parse(1, object.to_string().into()).unwrap();
+        let chosen = |text: &str| {
+            let selector = Selector::of_labels(&json!(text)).unwrap();
+            selector.labels_match(&object).unwrap()
+        };
+        let matching = [
+            "app=web",
+            "app==web,tier",
+            "app!=api",
+            "app in (api, web)",
+            "app notin (api)",
+            "other notin (web)",
+            "other!=web",
+            "!other",
+            "weight>6",
+            "weight<8",
+            "",
+        ];
+        let different = [
+            "app=api",
+            "app=web,!tier",
+            "app!=web",
+            "app in (api)",
+            "app notin (api, web)",
+            "other",
+            "other=web",
+            "weight>7",
+            "weight<7",
+            "app>1",
+            "other<1",
+        ];
+        assert_eq!(matching.into_iter().find(|text| !chosen(text)), None);
+        assert_eq!(different.into_iter().find(|text| chosen(text)), None);
+    }
 }

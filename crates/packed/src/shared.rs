@@ -1,5 +1,4 @@
-//! Texts that many objects have in common (labels, namespaces, identifiers), each in memory once; and lists
-//! of such texts likewise.
+//! What many objects have in common (namespaces, identifiers, keys of labels), each in memory once.
 
 use std::{
     borrow::Borrow,
@@ -14,25 +13,20 @@ const SHELVES: usize = 16;
 const FIRST: usize = 256;
 
 static TEXTS: LazyLock<Pool<str>> = LazyLock::new(Pool::default);
-static LISTS: LazyLock<Pool<[Arc<str>]>> = LazyLock::new(Pool::default);
 
 /// The one copy of `text`.
 pub fn shared(text: &str) -> Arc<str> {
     TEXTS.get(text)
 }
 
-/// The one copy of a list of texts, of each of which there is one copy.
-pub fn shared_list<'a>(texts: impl IntoIterator<Item = &'a str>) -> Arc<[Arc<str>]> {
-    let texts: Vec<Arc<str>> = texts.into_iter().map(shared).collect();
-    LISTS.get(texts.as_slice())
-}
-
 /// What is in memory once.
-struct Pool<T: ?Sized> {
+#[derive(Debug)]
+pub struct Pool<T: ?Sized> {
     hasher: RandomState,
     shelves: [Mutex<Shelf<T>>; SHELVES],
 }
 
+#[derive(Debug)]
 struct Shelf<T: ?Sized> {
     all: HashSet<Arc<T>>,
     /// How many were left when it was last looked through.
@@ -54,16 +48,14 @@ impl<T: ?Sized> Default for Pool<T> {
     }
 }
 
-impl<T: Hash + Eq + ?Sized> Pool<T>
-where
-    Arc<T>: Borrow<T> + for<'a> From<&'a T>,
-{
-    fn get(&self, wanted: &T) -> Arc<T> {
-        let hash = self.hasher.hash_one(wanted);
+impl<T: Hash + Eq + ?Sized> Pool<T> {
+    /// The one copy of what is wanted.
+    pub fn get<W: Borrow<T> + Into<Arc<T>>>(&self, wanted: W) -> Arc<T> {
+        let hash = self.hasher.hash_one(wanted.borrow());
         #[expect(clippy::cast_possible_truncation, reason = "any bits do")]
         let shelf = &self.shelves[hash as usize % SHELVES];
         let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = shelf.all.get(wanted) {
+        if let Some(known) = shelf.all.get(wanted.borrow()) {
             return Arc::clone(known);
         }
         shelf.forget();
@@ -96,24 +88,26 @@ mod tests {
     }
 
     #[test]
-    fn equal_lists_are_one() {
-        let list = shared_list(["a", "b"]);
-        assert!(Arc::ptr_eq(&list, &shared_list(["a", "b"])));
-        assert!(!Arc::ptr_eq(&list, &shared_list(["b", "a"])));
-        assert!(Arc::ptr_eq(&list[1], &shared("b")));
+    fn equal_values_are_one() {
+        let lists = Pool::<Vec<u8>>::default();
+        assert!(Arc::ptr_eq(&lists.get(vec![1, 2]), &lists.get(vec![1, 2])));
+        assert!(!Arc::ptr_eq(&lists.get(vec![1, 2]), &lists.get(vec![2, 1])));
     }
 
     #[test]
     fn what_nobody_has_is_forgotten() {
         let texts = Pool::<str>::default();
-        let kept: Vec<Arc<str>> = (0..100).map(|n| texts.get(&format!("kept-{n}"))).collect();
+        let kept: Vec<Arc<str>> = (0..100).map(|n| texts.get(&*format!("kept-{n}"))).collect();
         for n in 0..50_000 {
-            texts.get(&format!("passing-{n}"));
+            texts.get(&*format!("passing-{n}"));
         }
         let count: usize = (texts.shelves.iter())
             .map(|shelf| shelf.lock().unwrap().all.len())
             .sum();
         assert!(count <= SHELVES * FIRST + 2 * kept.len(), "{count}");
-        assert!(kept.iter().all(|text| Arc::ptr_eq(text, &texts.get(text))));
+        assert!(
+            kept.iter()
+                .all(|text| Arc::ptr_eq(text, &texts.get(&**text)))
+        );
     }
 }

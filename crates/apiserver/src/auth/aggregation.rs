@@ -57,9 +57,9 @@ fn gathered(role: &Stored, all: &[Arc<Stored>]) -> Option<Vec<Value>> {
     let selectors = tree.pointer("/aggregationRule/clusterRoleSelectors")?;
     let mut rules = Vec::new();
     for selector in selectors.as_array()?.iter().filter_map(Selector::of_labels) {
-        let chosen = all
-            .iter()
-            .filter(|other| other.name() != role.name() && selector.labels_match(other));
+        let chosen = all.iter().filter(|other| {
+            other.name() != role.name() && selector.labels_match(other).is_ok_and(|matches| matches)
+        });
         for other in chosen {
             add(&mut rules, other);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use choreo_packed::Uid;
 use serde_json::{Value, json};
 
 use super::{Call, Options, Outcome, Part, seconds};
@@ -17,7 +18,6 @@ use crate::{
     registry::Served,
     status::{Failure, Result},
     store::Expect,
-    uid::Uid,
 };
 
 /// Deleted when its dependents that block are gone.

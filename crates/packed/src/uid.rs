@@ -2,13 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use choreo_packed::shared;
 use uuid::Uuid;
 
-/// A UID. Those that are given here are kept as the number they are; whatever else a client has brought
+use crate::shared;
+
+/// A UID. Those that an API server gives are kept as the number they are; whatever else a client has brought
 /// (in the reference to an owner, say) as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Uid {
+pub enum Uid {
     /// Written in lower case with hyphens (RFC 9562, section 4).
     Number(Uuid),
     /// Written otherwise.
@@ -16,7 +17,8 @@ pub(crate) enum Uid {
 }
 
 impl Uid {
-    pub(crate) fn new(text: &str) -> Self {
+    /// The identifier that is written so.
+    pub fn new(text: &str) -> Self {
         let number = Uuid::try_parse(text).ok();
         let mut buffer = Uuid::encode_buffer();
         number
