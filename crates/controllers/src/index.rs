@@ -18,6 +18,7 @@ use crate::key::{Group, Key, Target};
 use crate::live::{Live, LiveKey};
 use crate::manifests::Manifests;
 use crate::material;
+use crate::members::Members;
 use crate::placements::{Placements, Standing};
 use crate::readers::{Readers, Seen};
 use crate::tables::{Kept as _, Tables};
@@ -60,7 +61,7 @@ pub(crate) struct Failure {
 #[derive(Default)]
 pub struct Index {
     pub(crate) tables: Tables,
-    members: BTreeMap<Group, BTreeSet<Arc<Key>>>,
+    members: BTreeMap<Group, Members>,
     live: BTreeMap<LiveKey, Live>,
     live_of: BTreeMap<Arc<str>, BTreeSet<LiveKey>>,
     /// Namespaces of planes, and whether they are being deleted.
@@ -172,8 +173,8 @@ impl Index {
     }
 
     pub(crate) fn members(&self, group: &Group) -> impl Iterator<Item = &Key> {
-        let members = self.members.get(group).into_iter().flatten();
-        members.map(AsRef::as_ref)
+        let members = self.members.get(group).into_iter();
+        members.flat_map(Members::iter).map(AsRef::as_ref)
     }
 
     pub(crate) fn live_of(&self, release: &str) -> impl Iterator<Item = &Live> {
@@ -299,18 +300,16 @@ impl Index {
         let moves = |group: &Group| left.contains(group) != joined.contains(group);
         let moved: Vec<bool> = touched.groups.iter().map(moves).collect();
         for group in left.iter().filter(|group| !joined.contains(group)) {
-            if let Some(members) = self.members.get_mut(group) {
-                members.remove(&touched.key);
-                if members.is_empty() {
-                    self.members.remove(group);
-                }
-            }
+            let rest = self.members.remove_entry(group);
+            let rest = rest.and_then(|(group, all)| Some((group, all.without(&touched.key)?)));
+            self.members.extend(rest);
         }
         for group in joined {
+            let key = || Arc::clone(&touched.key);
             self.members
                 .entry(group)
-                .or_default()
-                .insert(Arc::clone(&touched.key));
+                .and_modify(|members| members.insert(key()))
+                .or_insert_with(|| Members::One(key()));
         }
         let key = Key::clone(&touched.key);
         if touched.own {

@@ -19,6 +19,7 @@ mod key;
 mod live;
 mod manifests;
 mod material;
+mod members;
 mod placements;
 mod planes;
 mod queue;
