@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use choreo_model::component_type::ComponentTypeSpec;
 use choreo_model::traits::TraitSpec;
 use choreo_model::{ComponentRelease, RenderedRelease};
+use choreo_packed::Uid;
 
 use crate::key::Key;
 use crate::manifests::Manifests;
@@ -31,7 +32,7 @@ impl Aside {
         let resources = std::mem::take(&mut rendered.spec.resources);
         let place = (rendered.namespace().to_owned(), rendered.name().to_owned());
         // What is wanted of an object changes with its generation only.
-        let edition = (rendered.uid().to_owned(), rendered.generation());
+        let edition = (Uid::new(rendered.uid()), rendered.generation());
         if let Some(known) = self.manifests.get(&place)
             && *known.edition() == edition
         {

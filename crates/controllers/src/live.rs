@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use choreo_model::labels;
 use choreo_model::rendered::Health;
-use choreo_packed::{Packed, shared};
+use choreo_packed::{Packed, Uid, shared};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -114,7 +114,7 @@ pub struct Live {
     /// What it is called.
     pub key: LiveKey,
     /// Its identifier.
-    pub uid: Box<str>,
+    pub(crate) uid: Uid,
     /// Changes whenever what is wanted of it changes.
     pub(crate) edition: Edition,
     /// Whether its deletion was asked for.
@@ -172,7 +172,7 @@ impl Live {
         let (health, message) = health::of(object);
         Some(Self {
             key,
-            uid: object.pointer("/metadata/uid")?.as_str()?.into(),
+            uid: Uid::new(object.pointer("/metadata/uid")?.as_str()?),
             edition: Edition::deserialize(object.get("metadata")?).ok()?,
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
             release: shared(label(owner)?),

@@ -1,22 +1,23 @@
 //! The objects of rendered releases, as the index keeps them. They are most of what there is, and seldom
 //! looked into: what is kept is how they are called and a hash of each, and their texts packed.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::sync::Arc;
 
+use choreo_model::names::manifest_id;
 use choreo_model::rendered::RenderedResource;
-use choreo_packed::{Packed, shared};
+use choreo_packed::{Packed, Uid};
 use serde::Serialize;
 
 use crate::live::LiveKey;
 use crate::usage::Usage;
 
 /// The objects of a rendered release.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Manifests {
     /// The identifier and the generation of the release.
-    edition: (String, i64),
+    edition: (Uid, i64),
     each: Box<[Manifest]>,
     texts: Option<Packed>,
     /// What their replicas use.
@@ -26,7 +27,8 @@ pub(crate) struct Manifests {
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
-    pub(crate) id: Arc<str>,
+    /// Its identifier, if it is not the one that its kind and name give it.
+    id: Option<Box<str>>,
     /// What the object is called on the first plane.
     key: LiveKey,
     /// What changes when anything of it changes.
@@ -35,11 +37,19 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     fn of(resource: &RenderedResource) -> Self {
+        let key = LiveKey::of(0, &resource.object);
+        let is_usual = resource.id == manifest_id(&key.kind, &key.name);
         Self {
-            id: shared(&resource.id),
-            key: LiveKey::of(0, &resource.object),
+            id: (!is_usual).then(|| resource.id.as_str().into()),
+            key,
             hash: hash(&resource.object),
         }
+    }
+
+    /// Its identifier within the release.
+    pub(crate) fn id(&self) -> Cow<'_, str> {
+        let usual = || Cow::Owned(manifest_id(&self.key.kind, &self.key.name));
+        self.id.as_deref().map_or_else(usual, Cow::Borrowed)
     }
 
     /// What the object is called on a plane.
@@ -55,7 +65,7 @@ impl Manifest {
 
 impl Manifests {
     /// Packs the objects of a release, whose identifier and generation are `edition`.
-    pub(crate) fn new(edition: (String, i64), resources: &[RenderedResource]) -> Self {
+    pub(crate) fn new(edition: (Uid, i64), resources: &[RenderedResource]) -> Self {
         // What was read as JSON can be written as JSON.
         let texts = serde_json::to_vec(resources).ok();
         Self {
@@ -72,7 +82,7 @@ impl Manifests {
     }
 
     /// The identifier and the generation of the release.
-    pub(crate) fn edition(&self) -> &(String, i64) {
+    pub(crate) fn edition(&self) -> &(Uid, i64) {
         &self.edition
     }
 
@@ -89,14 +99,14 @@ impl Manifests {
         let mut resources = resources.into_iter();
         let same = |one: &Manifest| {
             let next = resources.next();
-            next.is_some_and(|(id, object)| *one.id == *id && one.hash == hash(object))
+            next.is_some_and(|(id, object)| one.id() == id && one.hash == hash(object))
         };
         self.each.iter().all(same) && resources.next().is_none()
     }
 
     /// The whole objects.
     pub(crate) fn objects(&self) -> Vec<RenderedResource> {
-        let texts = self.texts.as_ref().map(|texts| texts.text());
+        let texts = self.texts.as_ref().map(Packed::text);
         let read = texts.map(|texts| serde_json::from_slice(&texts));
         read.and_then(Result::ok).unwrap_or_default()
     }
@@ -147,8 +157,8 @@ mod tests {
         vec![resource("Deployment"), resource("StatefulSet")]
     }
 
-    fn edition() -> (String, i64) {
-        ("u".to_owned(), 1)
+    fn edition() -> (Uid, i64) {
+        (Uid::new("u"), 1)
     }
 
     #[test]
@@ -164,11 +174,24 @@ mod tests {
         assert!(!are(&[resources("a:1"), resources("a:1")].concat()));
         let key = LiveKey::of(3, &resources("a:1")[1].object);
         assert_eq!(packed.each()[1].key(3), key);
+        assert_eq!(packed.each()[1].id(), "StatefulSet");
+    }
+
+    #[test]
+    fn an_identifier_that_kind_and_name_give_comes_back() {
+        let mut usual = resources("a:1");
+        usual[0].id = "deployment-web".to_owned();
+        let packed = Manifests::new(edition(), &usual);
+        assert_eq!(
+            (packed.each()[0].id.as_deref(), &*packed.each()[0].id()),
+            (None, "deployment-web")
+        );
+        assert!(packed.are(usual.iter().map(|one| (one.id.as_str(), &one.object))));
     }
 
     #[test]
     fn nothing_is_nothing() {
-        assert_eq!(Manifests::default().objects(), []);
+        assert_eq!(Manifests::new(edition(), &[]).objects(), []);
         let nothing: [(&str, &Value); 0] = [];
         assert!(Manifests::new(edition(), &[]).are(nothing));
     }

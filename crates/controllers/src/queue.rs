@@ -6,6 +6,9 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::key::Key;
 
+/// For how many objects there is room while nobody waits.
+const USUAL: usize = 1_024;
+
 /// Objects to decide about.
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -39,7 +42,11 @@ impl Queue {
                 self.push(key);
             }
         }
-        let key = self.order.pop_front()?;
+        let Some(key) = self.order.pop_front() else {
+            // What was needed when much was to be decided about.
+            self.order.shrink_to(USUAL);
+            return None;
+        };
         self.queued.remove(&key);
         self.running.insert(key.clone());
         Some(key)

@@ -1,7 +1,6 @@
 //! Rendered releases: their objects put on a plane, kept as wanted, watched, taken away.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use choreo_model::conditions::{self, reasons, types};
 use choreo_model::rendered::{
@@ -94,7 +93,7 @@ fn home(context: &Context<'_>, rendered: &RenderedRelease) -> Result<usize, Obst
 struct Wanted {
     /// Its place among the objects of the rendered release.
     index: usize,
-    id: Arc<str>,
+    id: String,
     key: LiveKey,
     hash: u64,
 }
@@ -104,10 +103,10 @@ fn wanted(context: &Context<'_>, home: usize, rendered: &RenderedRelease) -> Vec
     let mut wanted: Vec<Wanted> = (context.view.manifests(rendered).iter().enumerate())
         .map(|(index, manifest)| Wanted {
             index,
-            id: Arc::clone(&manifest.id),
+            id: manifest.id().into_owned(),
             key: manifest.key(home),
             // All that the object says is what is rendered, and what `labelled` adds.
-            hash: hash(&(manifest.hash, &*manifest.id, rendered.uid(), restarted)),
+            hash: hash(&(manifest.hash, manifest.id(), rendered.uid(), restarted)),
         })
         .collect();
     // Of what is rendered twice under one name the last counts, as if all were applied in their order.
@@ -312,7 +311,7 @@ pub(super) fn remove<'a>(live: impl Iterator<Item = &'a Live>) -> impl Iterator<
         Write::Delete {
             home: Home::Plane(live.key.home),
             object,
-            uid: live.uid.as_ref().to_owned(),
+            uid: live.uid.to_string(),
         }
     })
 }
@@ -333,7 +332,7 @@ fn resources(
                 .status
                 .resources
                 .iter()
-                .find(|old| *old.id == *one.id);
+                .find(|old| old.id == one.id);
             timed(seen, old, context)
         })
         .collect()
@@ -347,7 +346,7 @@ fn observed(one: &Wanted, live: Option<&Live>) -> ResourceStatus {
         Some(live) => live.health,
     };
     ResourceStatus {
-        id: one.id.as_ref().to_owned(),
+        id: one.id.clone(),
         group: group.to_owned(),
         version: version.to_owned(),
         kind: one.key.kind.as_ref().to_owned(),
