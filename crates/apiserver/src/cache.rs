@@ -200,6 +200,21 @@ impl Shelf {
         }
     }
 
+    /// The first objects of a namespace (of all, if it is empty), now, and how many there are.
+    pub(crate) fn first(&self, namespace: &str, count: usize, committed: u64) -> (Snapshot, usize) {
+        let state = self.read();
+        let all = if namespace.is_empty() {
+            state.objects.len()
+        } else {
+            state.of(namespace).count()
+        };
+        let snapshot = Snapshot {
+            version: committed.max(state.newest()),
+            objects: state.of(namespace).take(count).cloned().collect(),
+        };
+        (snapshot, all)
+    }
+
     /// Every object of a namespace as it was at `version`.
     #[expect(
         clippy::mutable_key_type,

@@ -168,6 +168,13 @@ impl Core {
             .await
     }
 
+    /// Removes an object that nobody holds, as it is: for what goes by itself, in great numbers.
+    pub(crate) async fn drop(&self, kind: &Served, stored: &Stored) -> Result<()> {
+        let draft = Draft::again(stored)?;
+        let expect = Expect::Version(stored.version);
+        self.submit(kind, draft, expect, true).await.map(drop)
+    }
+
     async fn write(
         &self,
         kind: &Served,
@@ -180,9 +187,18 @@ impl Core {
             How::Whole => draft.fitting(kind.schema.mark()),
             How::Amended | How::Removed => draft,
         };
-        let name = draft.name().name.clone();
+        self.submit(kind, draft, expect, how == How::Removed).await
+    }
+
+    async fn submit(
+        &self,
+        kind: &Served,
+        draft: Draft,
+        expect: Expect,
+        delete: bool,
+    ) -> Result<Arc<Stored>> {
+        let Name { namespace, name } = draft.name().clone();
         let collection = Arc::clone(&kind.collection);
-        let delete = how == How::Removed;
         let written = self
             .store
             .write(Change {
@@ -194,7 +210,7 @@ impl Core {
             .await;
         let written = written.map_err(|refusal| match refusal {
             Refusal::Exists => Failure::already_exists(kind, &name),
-            Refusal::Changed if delete || self.get_again(kind, object) => {
+            Refusal::Changed if delete || self.get(kind, &namespace, &name).is_ok() => {
                 Failure::modified(kind, &name)
             }
             Refusal::Changed => Failure::not_found(kind, &name),
@@ -203,12 +219,6 @@ impl Core {
             Refusal::Failed(why) => Failure::internal(format!("the object was not stored: {why}")),
         })?;
         Ok(written)
-    }
-
-    fn get_again(&self, kind: &Served, object: &Value) -> bool {
-        let name = crate::object::meta_str(object, "name");
-        self.get(kind, crate::object::meta_str(object, "namespace"), name)
-            .is_ok()
     }
 
     /// Finishes what is queued and refuses more.

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     core::Core,
     object::{Stored, meta_str},
-    registry::collection,
+    registry::{Served, collection},
     rest::delete_as_server,
     status::Result,
 };
@@ -22,6 +23,8 @@ const LIFE: SignedDuration = SignedDuration::from_hours(1);
 const MOST: usize = 10_000;
 /// Events that stay when there are too many: some more may come before anything is to be done again.
 const STAY: usize = 9_000;
+/// How many are deleted at the same time.
+const AT_ONCE: usize = 64;
 /// Time between two looks at how many there are.
 const COUNT: Duration = Duration::from_secs(1);
 /// Time between two looks at how old they are.
@@ -32,52 +35,59 @@ pub(crate) async fn keep(core: Arc<Core>, stop: CancellationToken) {
     let mut counts = tokio::time::interval(COUNT);
     let mut due = Instant::now();
     while let Some(now) = stop.run_until_cancelled(counts.tick()).await {
-        let many = core.cache.shelf(&collection("", "events")).len() > MOST;
-        if !many && now < due {
-            continue;
+        let shelf = core.cache.shelf(&collection("", "events"));
+        let mut gone = Vec::new();
+        if shelf.len() > MOST {
+            gone = surplus(shelf.now("", 0).objects);
+        } else if due <= now {
+            due = now + LOOK;
+            gone = old(shelf.now("", 0).objects, Timestamp::now());
         }
-        due = now + LOOK;
-        if let Err(failure) = sweep(&core, Timestamp::now()).await {
+        if let Err(failure) = delete(&core, gone).await {
             tracing::debug!(why = failure.message, "old events are deleted later");
         }
     }
 }
 
-/// Deletes the events whose time is over.
-async fn sweep(core: &Core, now: Timestamp) -> Result<()> {
-    let events = collection("", "events");
-    let all = core.cache.shelf(&events).now("", 0).objects;
+/// Deletes events, several at a time.
+async fn delete(core: &Core, gone: Vec<Arc<Stored>>) -> Result<()> {
     let catalog = core.catalog();
-    let Some(kind) = catalog.stored(&events) else {
+    let Some(kind) = catalog.stored(&collection("", "events")) else {
         return Ok(());
     };
-    for event in over(all, now) {
-        let place = (Arc::clone(&events), event.name().clone());
-        delete_as_server(core, kind, &place, None, Some(event.uid())).await?;
+    let each = gone.into_iter().map(|event| forget(core, kind, event));
+    let some = stream::iter(each).buffer_unordered(AT_ONCE);
+    some.try_collect().await
+}
+
+/// Deletes an event; one that somebody holds is only marked.
+async fn forget(core: &Core, kind: &Arc<Served>, event: Arc<Stored>) -> Result<()> {
+    if !event.head.finalizers().is_empty() {
+        let place = (Arc::clone(&kind.collection), event.name().clone());
+        return delete_as_server(core, kind, &place, None, Some(event.uid())).await;
     }
-    Ok(())
+    match core.drop(kind, &event).await {
+        // It has happened again, or somebody has deleted it.
+        Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// The events that were written longest ago, so many that few enough stay.
+fn surplus(mut all: Vec<Arc<Stored>>) -> Vec<Arc<Stored>> {
+    all.sort_unstable_by_key(|event| event.version);
+    all.truncate(all.len().saturating_sub(STAY));
+    all
 }
 
 /// The events whose time is over.
-fn over(all: Vec<Arc<Stored>>, now: Timestamp) -> Vec<Arc<Stored>> {
-    let many = all.len();
-    let mut dated: Vec<(Timestamp, Arc<Stored>)> = all
-        .into_iter()
-        .map(|event| {
-            (
-                // What cannot be read now is looked at the next time.
-                event.value().map_or(now, |tree| last(&tree)),
-                event,
-            )
-        })
-        .collect();
-    dated.sort_by_key(|(last, _)| *last);
-    let surplus = if many > MOST { many - STAY } else { 0 };
-    let old = |(place, (last, _)): &(usize, (Timestamp, _))| {
-        *place < surplus || now.duration_since(*last) > LIFE
-    };
-    let gone = dated.into_iter().enumerate().filter(old);
-    gone.map(|(_, (_, event))| event).collect()
+fn old(mut all: Vec<Arc<Stored>>, now: Timestamp) -> Vec<Arc<Stored>> {
+    all.retain(|event| {
+        // What cannot be read now is looked at the next time.
+        let last = event.value().map_or(now, |tree| last(&tree));
+        now.duration_since(last) > LIFE
+    });
+    all
 }
 
 /// When an event happened last.
@@ -101,38 +111,32 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn event(name: &str, last: &str) -> Arc<Stored> {
-        let event = json!({"metadata": {"name": name, "namespace": "n", "uid": name,
+    fn event(version: usize, last: &str) -> Arc<Stored> {
+        let event = json!({"metadata": {"name": version.to_string(), "namespace": "n", "uid": "u",
             "creationTimestamp": "2026-01-01T00:00:00Z"}, "lastTimestamp": last});
-        Arc::new(Stored::parse(1, event.to_string().into()).unwrap())
+        let version = u64::try_from(version).unwrap();
+        Arc::new(Stored::parse(version, event.to_string().into()).unwrap())
+    }
+
+    fn versions(events: &[Arc<Stored>]) -> Vec<u64> {
+        events.iter().map(|event| event.version).collect()
     }
 
     #[test]
     fn events_go_after_an_hour() {
         let now = "2026-01-01T02:00:00Z".parse().unwrap();
         let all = vec![
-            event("old", "2026-01-01T00:59:59Z"),
-            event("young", "2026-01-01T01:00:00Z"),
+            event(1, "2026-01-01T00:59:59Z"),
+            event(2, "2026-01-01T01:00:00Z"),
         ];
-        let names: Vec<_> = over(all, now)
-            .iter()
-            .map(|event| event.name().name.clone())
-            .collect();
-        assert_eq!(names, ["old".into()]);
+        assert_eq!(versions(&old(all, now)), [1]);
     }
 
     #[test]
     fn the_oldest_go_first() {
-        let now = "2026-01-01T00:30:00Z".parse().unwrap();
-        let all = (0..=MOST).map(|number| event(&number.to_string(), "2026-01-01T00:20:00Z"));
-        let mut all: Vec<_> = all.collect();
-        all.push(event("first", "2026-01-01T00:10:00Z"));
-        let gone = over(all.clone(), now);
-        assert_eq!(
-            (gone.len(), &*gone[0].name().name),
-            (MOST + 2 - STAY, "first")
-        );
-        all.truncate(MOST);
-        assert_eq!(over(all, now).len(), 0);
+        let all = [3, 1].into_iter().chain(4..STAY + 2).chain([2]);
+        let all: Vec<_> = all.map(|version| event(version, "")).collect();
+        assert_eq!(versions(&surplus(all)), [1]);
+        assert!(surplus(vec![event(1, "")]).is_empty());
     }
 }

@@ -110,6 +110,10 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
         "" => None,
         text => Some(Token::read(text)?),
     };
+    let is_first = token.is_none() && query.selector.is_empty() && query.limit > 0;
+    if is_first && query.matching != Some(Match::Exact) {
+        return first_page(core, kind, namespace, query);
+    }
     let snapshot = snapshot(core, kind, namespace, query, token.as_ref())?;
     let after = token.as_ref().map(Token::last);
     let version = snapshot.version;
@@ -120,22 +124,47 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
     if !query.selector.is_empty() {
         objects = selected(objects, &query.selector)?;
     }
-    let mut page = Page {
-        version,
-        objects,
-        resume: None,
-        remaining: None,
-    };
-    if query.limit > 0 && page.objects.len() > query.limit {
-        let remaining = page.objects.len() - query.limit;
-        page.objects.truncate(query.limit);
-        page.resume = page
-            .objects
-            .last()
-            .map(|last| Token::write(version.try_into().unwrap_or(i64::MAX), last.name()));
-        page.remaining = query.selector.is_empty().then_some(remaining);
+    let mut remaining = 0;
+    if query.limit > 0 {
+        remaining = objects.len().saturating_sub(query.limit);
+        objects.truncate(query.limit);
     }
-    Ok(page)
+    let page = Page::new(version, objects, remaining);
+    let remaining = page.remaining.filter(|_| query.selector.is_empty());
+    Ok(Page { remaining, ..page })
+}
+
+/// The first page of everything there is now. Clients that ask for little are many: this touches no
+/// more than they get.
+fn first_page(core: &Core, kind: &Served, namespace: &str, query: &Query) -> Result<Page> {
+    let committed = reached(core, query)?;
+    let shelf = core.shelf(kind);
+    let (snapshot, all) = shelf.first(namespace, query.limit, committed);
+    let remaining = all - snapshot.objects.len();
+    Ok(Page::new(snapshot.version, snapshot.objects, remaining))
+}
+
+/// The newest version, if it is not older than the one asked for.
+fn reached(core: &Core, query: &Query) -> Result<u64> {
+    let (committed, wanted) = (core.cache.version(), parse_version(&query.version)?);
+    if wanted > committed {
+        return Err(Failure::version_too_large(wanted, committed));
+    }
+    Ok(committed)
+}
+
+impl Page {
+    /// Objects behind which so many remain.
+    fn new(version: u64, objects: Vec<Arc<Stored>>, remaining: usize) -> Self {
+        let last = objects.last().filter(|_| remaining > 0);
+        Self {
+            version,
+            resume: last
+                .map(|last| Token::write(version.try_into().unwrap_or(i64::MAX), last.name())),
+            remaining: (remaining > 0).then_some(remaining),
+            objects,
+        }
+    }
 }
 
 fn selected(objects: Vec<Arc<Stored>>, selector: &Selector) -> Result<Vec<Arc<Stored>>> {
@@ -168,9 +197,7 @@ fn snapshot(
             .then(namespace, version)
             .map_err(|Forgotten(_)| Failure::list_expired(Token::write(-1, &token.last())));
     }
-    if wanted > committed {
-        return Err(Failure::version_too_large(wanted, committed));
-    }
+    let committed = reached(core, query)?;
     if query.matching == Some(Match::Exact) {
         return shelf
             .then(namespace, wanted)

@@ -232,6 +232,22 @@ impl Draft {
         })
     }
 
+    /// An object as it is stored, to be written again as it is.
+    pub(crate) fn again(stored: &Stored) -> Result<Self> {
+        let json = stored.json()?;
+        let end = json.strip_suffix(END);
+        let Some(place) = end.and_then(|text| text.iter().rposition(|byte| *byte == b'"')) else {
+            // It was not serialised here.
+            return Self::new(&stored.value()?);
+        };
+        Ok(Self {
+            identity: Arc::clone(&stored.identity),
+            head: stored.head.clone(),
+            text: json[..=place].to_vec(),
+            fits: stored.fits.load(Ordering::Relaxed),
+        })
+    }
+
     /// The same object, known to be as this schema leaves it.
     pub(crate) fn fitting(self, schema: u64) -> Self {
         Self {
@@ -324,4 +340,28 @@ pub(crate) fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
     path.trim_start_matches('.')
         .split('.')
         .try_fold(object, |value, key| value.get(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_again_says_the_same() {
+        let object = json!({"apiVersion": "v1", "kind": "Event", "reason": "\"",
+            "metadata": {"name": "a", "uid": "u", "labels": {"b": "c"}, "resourceVersion": "1"}});
+        let stored = Draft::new(&object).unwrap().seal(7, None);
+        for stored in [
+            &stored,
+            &Stored::parse(7, object.to_string().into()).unwrap(),
+        ] {
+            let again = Draft::again(stored).unwrap().seal(8, None);
+            let mut wanted = object.clone();
+            wanted["metadata"]["resourceVersion"] = json!("8");
+            assert_eq!(again.value().unwrap(), wanted);
+            assert_eq!(again.identity(), stored.identity());
+        }
+    }
 }
