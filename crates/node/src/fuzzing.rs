@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::gateway::{
-    Input, Translation,
+    CookieKey, Input, Issuer, Translation,
     objects::{Resource, grpc},
     translate,
 };
@@ -30,8 +31,20 @@ fn gateway_objects(data: &[u8]) {
     let mut input = Input {
         ports: BTreeSet::from([80, 443]),
         address: Some("127.0.0.1".to_owned()),
+        authorities: Some("authorities".into()),
+        cookies: Some(CookieKey::from([7; 32])),
         ..Input::default()
     };
+    let told = Issuer {
+        name: "https://id.test".to_owned(),
+        authorization_endpoint: "https://id.test/authorize".to_owned(),
+        token_endpoint: "https://id.test/token".to_owned(),
+        end_session_endpoint: None,
+    };
+    input
+        .found
+        .issuers
+        .insert("https://id.test".to_owned(), Ok(told));
     for object in base.into_iter().chain(objects) {
         add(&mut input, object);
     }
@@ -60,6 +73,17 @@ fn add(input: &mut Input, object: Value) {
     }
     if let ("EndpointSlice", Ok(slice)) = (kind.as_str(), serde_json::from_value(object.clone())) {
         input.slices.push(slice);
+        return;
+    }
+    if let ("Secret", Ok(secret)) = (
+        kind.as_str(),
+        serde_json::from_value::<Secret>(object.clone()),
+    ) {
+        let meta = &secret.metadata;
+        let key = (meta.namespace.clone(), meta.name.clone());
+        if let (Some(namespace), Some(name)) = key {
+            input.found.secrets.insert((namespace, name), secret);
+        }
         return;
     }
     let Ok(object) = serde_json::from_value::<DynamicObject>(object) else {
@@ -99,6 +123,25 @@ fn clusters_exist(translation: &Translation) {
             let there = name.is_null() || *name == "-" || known.contains(&name.as_str());
             assert!(there, "{name} is nowhere");
         }
+        asked(&route["typed_per_filter_config"], &mut |name| {
+            assert!(known.contains(&Some(name)), "{name} is asked and nowhere");
+        });
+    }
+}
+
+/// The clusters that filters ask: Envoy refuses all routes for one that is not there.
+fn asked(settings: &Value, tell: &mut impl FnMut(&str)) {
+    match settings {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                match (field.as_str(), value) {
+                    ("cluster" | "cluster_name", Value::String(name)) => tell(name),
+                    _ => asked(value, tell),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| asked(item, tell)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -234,7 +234,8 @@ fn span(parameters: &mut CertificateParams, now: Timestamp, days: i64) {
     parameters.not_after = day(days);
 }
 
-fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+/// Writes a file that only those may read whom `mode` says.
+pub(super) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     use io::Write as _;
     let mut options = fs::OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(mode);

@@ -207,8 +207,8 @@ fn tracing() -> Value {
     }})
 }
 
-/// All filters that any route may want, in the order in which a request meets them: who refuses comes
-/// before who counts. Most do nothing but for routes that say what.
+/// All filters that any route may want, in the order in which a request meets them, which is Envoy Gateway's: who
+/// refuses comes before who counts. Most do nothing but for routes that say what.
 fn http_filters() -> Value {
     let filter = |name: &str, kind: &str| {
         let kind = format!("type.googleapis.com/envoy.extensions.filters.http.{kind}");
@@ -230,8 +230,10 @@ fn http_filters() -> Value {
     limit["typed_config"]["max_dynamic_descriptors"] = json!(10_000);
     json!([
         filter("cors", "cors.v3.Cors"),
+        off("ext_authz", "filter_chain.v3.FilterChainConfig"),
         off("api_key_auth", "api_key_auth.v3.ApiKeyAuth"),
         basic,
+        off("oauth2", "oauth2.v3.OAuth2"),
         {
             "name": JWT_FILTER,
             "config_discovery": {

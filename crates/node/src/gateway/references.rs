@@ -8,18 +8,20 @@ use std::{
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 use super::{
-    GROUP,
+    GROUP, Issuer, Issuers,
     objects::{Grant, ObjectRef, Resource},
     status::Problem,
 };
 
-/// An object that is only looked at because something refers to it.
+/// Something that is only looked at because an object refers to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wanted {
     /// A Secret, by namespace and name.
     Secret(String, String),
     /// A `ConfigMap`, by namespace and name.
     ConfigMap(String, String),
+    /// What an issuer says of itself.
+    Issuer(String),
 }
 
 /// What was found of [`Wanted`] objects.
@@ -29,6 +31,8 @@ pub struct Found {
     pub secrets: BTreeMap<(String, String), Secret>,
     /// `ConfigMap`s, by namespace and name.
     pub config_maps: BTreeMap<(String, String), ConfigMap>,
+    /// What issuers say of themselves, of those that were asked.
+    pub issuers: Issuers,
 }
 
 /// Who refers to something.
@@ -155,6 +159,25 @@ impl<'a> References<'a> {
             let message = format!("{kind} {} has no {field}", target.name);
             Problem::refs(reasons.missing, message)
         })
+    }
+
+    /// What an issuer says of itself.
+    pub(super) fn issuer(&self, name: &str) -> Result<&'a Issuer, String> {
+        if name.is_empty() {
+            return Err("the provider has neither endpoints nor an issuer".to_owned());
+        }
+        self.wanted
+            .borrow_mut()
+            .insert(Wanted::Issuer(name.to_owned()));
+        match self.found.issuers.get(name) {
+            Some(Ok(issuer)) => Ok(issuer),
+            Some(Err(why)) => Err(format!(
+                "issuer {name} does not say where its endpoints are: {why}"
+            )),
+            None => Err(format!(
+                "issuer {name} is being asked where its endpoints are"
+            )),
+        }
     }
 
     fn config_map(

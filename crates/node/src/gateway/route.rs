@@ -107,7 +107,7 @@ impl Rules<'_> {
         let Some(rule) = self.object.spec.rules.get(number) else {
             return;
         };
-        let effect = self.effect(rule, world);
+        let effect = self.effect(rule, world, out);
         let action = self.action(rule, &effect, world, out);
         let any = [Match::default()];
         let matches = if rule.matches.is_empty() {
@@ -136,10 +136,19 @@ impl Rules<'_> {
         }
     }
 
-    fn effect(self, rule: &Rule, world: &World<'_>) -> Effect {
-        let scope = |point| Scope::new(self.kind, self.object, rule.name.as_deref(), point);
-        let scope = self.point.map(scope);
-        scope.map_or_else(Effect::default, |scope| world.policies.effect(&scope))
+    /// What policies do to a rule. What leads out of a cell reaches nothing inside, so nobody is asked there.
+    fn effect(self, rule: &Rule, world: &World<'_>, out: &mut Translated) -> Effect {
+        let Some(point) = self.point else {
+            return Effect::default();
+        };
+        let scope = Scope::new(self.kind, self.object, rule.name.as_deref(), point);
+        let effect = world.policies.effect(&scope);
+        if point.place.is_inside() && effect.asks() {
+            let message = "a SecurityPolicy with extAuth or oidc is not for routes that lead out";
+            out.outcome.problems.push(Problem::unsupported(message));
+            return Effect::refused();
+        }
+        effect
     }
 
     fn action(

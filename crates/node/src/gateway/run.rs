@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    Binds, Bound, Error, Input, Outlets, Result, Settings, Translation,
+    Binds, Bound, CookieKey, Error, Input, Outlets, Result, Settings, Translation,
     admin::Admin,
     discovery::{self, Discovery},
     egress::REFUSAL_SOCKET,
@@ -64,7 +64,12 @@ pub async fn run(
     let ports = settings.listen.keys().chain(&settings.more_ports);
     let control = Control {
         reporter: Reporter::new(client.clone()),
-        watches: Watches::start(&client),
+        watches: Watches::start(
+            &client,
+            settings.reach.clone(),
+            settings.authorities.as_deref(),
+        ),
+        cookies: CookieKey::open(&settings.folder)?,
         publisher: Publisher::new(Arc::clone(&discovery), settings.folder.join(ENVOY_LOG)),
         ports: ports.copied().collect(),
         address,
@@ -202,6 +207,7 @@ struct Control {
     ports: BTreeSet<u16>,
     address: Option<String>,
     authorities: Option<Arc<str>>,
+    cookies: CookieKey,
     egress: Egress,
     binds: watch::Sender<Binds>,
     outlets: watch::Sender<Outlets>,
@@ -291,6 +297,7 @@ impl Control {
                 ports: self.ports.clone(),
                 address: self.address.clone(),
                 authorities: self.authorities.clone(),
+                cookies: Some(self.cookies.clone()),
                 ..self.watches.input()
             };
             let translation = translate(&input);

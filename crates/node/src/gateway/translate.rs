@@ -9,6 +9,7 @@ use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use serde_json::{Value, json};
 
 use super::{
+    CookieKey,
     attach::attach,
     client_certificate, envoy, gateway_status, listener_set,
     objects::{Backend, BackendTls, Class, Gateway, Grant, ListenerSet, Policy, Resource, Route},
@@ -61,6 +62,8 @@ pub struct Input {
     pub backends: Vec<Resource<Backend>>,
     /// The authorities that this host trusts, in PEM.
     pub authorities: Option<Arc<str>>,
+    /// What cookies of those who signed in are signed with.
+    pub cookies: Option<CookieKey>,
     /// Labels of namespaces.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Services.
@@ -93,7 +96,7 @@ pub struct Translation {
     pub routes: BTreeMap<String, Value>,
     /// Envoy clusters.
     pub clusters: Vec<Value>,
-    /// Certificates, by name.
+    /// Certificates, and what filters must not show, by name.
     pub secrets: BTreeMap<String, Value>,
     /// The configuration of Envoy's filter for tokens.
     pub tokens: Value,
@@ -137,6 +140,7 @@ pub fn translate(input: &Input) -> Translation {
     statuses.extend(world.backends.statuses());
     let rendered = socket::render(input, &points, &world.policies);
     let tokens = world.policies.tokens();
+    secrets.extend(world.policies.secrets());
     let (mut clusters, outlets) = world.backends.into_parts();
     let egress = super::egress::gateways(ours(input), &places, &points);
     if !egress.is_empty() {

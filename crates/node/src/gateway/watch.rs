@@ -22,9 +22,10 @@ use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
     ENVOY_GROUP, Found, GROUP, Input, Wanted,
+    issuer::Asker,
     objects::{self, Resource},
 };
-use crate::watch;
+use crate::{outside::Reach, watch};
 
 /// The kinds that are watched, with group, version and plural.
 const KINDS: [(&str, &str, &str, &str); 14] = [
@@ -68,6 +69,7 @@ pub(super) struct Watches {
     slices: Store<EndpointSlice>,
     secrets: Singles<Secret>,
     config_maps: Singles<ConfigMap>,
+    issuers: Asker,
     changed: Arc<Notify>,
     tasks: JoinSet<()>,
 }
@@ -89,8 +91,9 @@ pub(super) fn resource(kind: &str) -> ApiResource {
 }
 
 impl Watches {
-    /// Starts all watches; they end when this is dropped.
-    pub(super) fn start(client: &Client) -> Self {
+    /// Starts all watches; they end when this is dropped. Issuers are reached within `reach`, and certified by
+    /// `authorities`.
+    pub(super) fn start(client: &Client, reach: Reach, authorities: Option<&str>) -> Self {
         let mut tasks = JoinSet::new();
         let changed = Arc::new(Notify::new());
         let mut objects = BTreeMap::new();
@@ -111,6 +114,7 @@ impl Watches {
             slices: watch::store(slices, (), &changed, &mut tasks),
             secrets: Singles::new(),
             config_maps: Singles::new(),
+            issuers: Asker::new(reach, authorities, Arc::clone(&changed)),
             changed,
             tasks,
         }
@@ -140,12 +144,16 @@ impl Watches {
         wanted: &BTreeSet<Wanted>,
     ) -> Result<bool, WriterDropped> {
         let (mut secrets, mut maps) = (BTreeSet::new(), BTreeSet::new());
+        let mut issuers = BTreeSet::new();
         for wanted in wanted {
             match wanted {
                 Wanted::Secret(namespace, name) => secrets.insert((namespace, name)),
                 Wanted::ConfigMap(namespace, name) => maps.insert((namespace, name)),
+                Wanted::Issuer(issuer) => issuers.insert(issuer),
             };
         }
+        // Nobody waits for what they say.
+        self.issuers.follow(&issuers);
         let (client, changed) = (&self.client, &self.changed);
         let secrets = follow(&mut self.secrets, &secrets, client, changed).await?;
         let maps = follow(&mut self.config_maps, &maps, client, changed).await?;
@@ -196,6 +204,7 @@ impl Watches {
             found: Found {
                 secrets: present(&self.secrets),
                 config_maps: present(&self.config_maps),
+                issuers: self.issuers.known(),
             },
             ..Input::default()
         }

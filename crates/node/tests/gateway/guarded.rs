@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::home::{Home, expect, send};
 
-const GATEWAY: &str = "
+pub(crate) const GATEWAY: &str = "
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {namespace: plane, name: g}
@@ -27,7 +27,7 @@ spec:
 ";
 
 /// A policy about the route, with this specification.
-fn policy(kind: &str, name: &str, spec: &str) -> String {
+pub(crate) fn policy(kind: &str, name: &str, spec: &str) -> String {
     let spec = spec.replace('\n', "\n  ");
     format!(
         "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: {kind}\nmetadata: {{namespace: cell, name: \

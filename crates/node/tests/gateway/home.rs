@@ -58,6 +58,11 @@ impl Drop for Home {
 impl Home {
     /// Starts one; `None` where there is no Envoy. `number` is the test's own.
     pub(crate) async fn start(number: u8) -> Option<Self> {
+        Self::start_with(number, |_| {}).await
+    }
+
+    /// Starts one with other settings.
+    pub(crate) async fn start_with(number: u8, change: impl FnOnce(&mut Settings)) -> Option<Self> {
         let envoy = envoy()?;
         let home = tempfile::tempdir().unwrap();
         let server = Server::open(
@@ -69,7 +74,7 @@ impl Home {
         .unwrap();
         let client = server.client();
         let folder = home.path().join("gateway");
-        let bound = bind(Settings {
+        let mut settings = Settings {
             envoy,
             folder: folder.clone(),
             listen: BTreeMap::from([(19080, "127.0.0.1:0".parse().unwrap())]),
@@ -79,8 +84,9 @@ impl Home {
                 ..Reach::default()
             },
             authorities: None,
-        })
-        .unwrap();
+        };
+        change(&mut settings);
+        let bound = bind(settings).unwrap();
         let machine = Arc::new(Children::new());
         let pid = Arc::clone(&machine.pid);
         let process = std::process::id().to_be_bytes();

@@ -8,6 +8,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod asked;
 mod connections;
 mod datagrams;
 mod guarded;
@@ -15,8 +16,10 @@ mod home;
 mod hostile;
 mod listener_sets;
 mod machine;
+mod provider;
 mod random;
 mod scenarios;
+mod sign_in;
 mod translation;
 
 use std::{

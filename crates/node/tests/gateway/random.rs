@@ -115,6 +115,13 @@ const SECURITY: &[&str] = &[
     "{authorization: {rules: [{action: Deny, principal: {clientCIDRs: [10.0.0.0/8, '::/0']}}, {name: '', action: Allow, operation: {methods: [GET, PUT], path: {type: PathPrefix, value: '/a(', invert: true}}, principal: {headers: [{name: a, values: [b, c]}]}}]}}",
     "{jwt: {optional: true, providers: [{name: a.b, localJWKS: {inline: '{\"keys\": [{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}]}'}}, {name: c, remoteJWKS: {uri: 'http://192.0.2.1:8080/k', cacheDuration: 1ms}, extractFrom: {headers: [{name: a}], params: [b], cookies: [c]}}]}, authorization: {rules: [{action: Allow, principal: {jwt: {provider: a.b, claims: [{name: a.b.c, values: [d]}], scopes: [e, f]}}}]}}",
     "{jwt: {providers: [{name: a, localJWKS: {inline: '{\"keys\": [1]}'}}]}}",
+    "{oidc: {provider: {issuer: a, authorizationEndpoint: 'https://a.test/x', tokenEndpoint: 'https://a.test/y'}, clientID: a, clientSecret: {name: client}}, jwt: {providers: [{name: a, localJWKS: {inline: '{\"keys\": [{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}]}'}}]}}",
+    "{oidc: {provider: {issuer: a, authorizationEndpoint: 'http://a.test/x', tokenEndpoint: 'http://a.test/y', endSessionEndpoint: 'https://a.test/z', backendRefs: [{name: web, port: 80}]}, clientIDRef: {name: client}, clientSecret: {name: client}, cookieNames: {idToken: a}, cookieConfig: {sameSite: Strict}, cookieDomain: a.test, scopes: [b], resources: ['https://a.test/r'], redirectURL: 'https://%REQ(:authority)%/b', denyRedirect: {headers: [{name: a, value: b}, {name: c, type: Prefix, value: d}, {name: e, type: RegularExpression, value: 'f|g'}]}, logoutPath: /x, forwardAccessToken: true, defaultTokenTTL: 1h, refreshToken: false, defaultRefreshTokenTTL: 24h, passThroughAuthHeader: true}, jwt: {providers: [{name: a, localJWKS: {inline: '{\"keys\": [{\"kty\": \"oct\", \"k\": \"c2VjcmV0\"}]}'}}]}}",
+    "{oidc: {provider: {issuer: 'https://nobody.test'}, clientID: a, clientSecret: {name: client}}}",
+    "{extAuth: {http: {backendRefs: [{name: web, port: 80}], path: /check, headersToBackend: [x-a]}, headersToExtAuth: [a, B], bodyToExtAuth: {maxRequestBytes: 1}, failOpen: true, recomputeRoute: true}}",
+    "{extAuth: {grpc: {backendRef: {name: web, port: 80}}}, cors: {allowOrigins: ['*']}}",
+    "{extAuth: {grpc: {backendRefs: [{name: api, group: gateway.envoyproxy.io, kind: Backend}]}}}",
+    "{extAuth: {http: {backendRefs: [{name: gone, port: 80}]}}}",
     "{apiKeyAuth: {credentialRefs: [], extractFrom: [{headers: [a], params: [b], cookies: [c]}], sanitize: true}}",
 ];
 
@@ -163,6 +170,12 @@ fn input(dice: &mut Dice) -> Input {
             "{endpoints: [{ip: {address: '::1', port: 1}}, {fqdn: {hostname: b.test, port: 1}}], tls: {insecureSkipVerify: true}}",
         ]),
     }))));
+    let client = json!({
+        "metadata": {"namespace": "cell", "name": "client"},
+        "data": {"client-id": "YQ==", "client-secret": "Yg=="},
+    });
+    let key = ("cell".to_owned(), "client".to_owned());
+    input.found.secrets.insert(key, object(&client));
     for number in 0..=dice.below(MOST) {
         let is_grpc = dice.below(4) == 0;
         let rules: Vec<Value> = (0..=dice.below(3)).map(|_| rule(dice, is_grpc)).collect();

@@ -17,7 +17,7 @@ use std::{
 };
 
 use choreo_node::gateway::{
-    Input, Translation,
+    CookieKey, Input, Translation,
     objects::{Resource, grpc},
     translate,
 };
@@ -86,6 +86,7 @@ pub(crate) fn input(case: &Case) -> Input {
     let mut input = Input {
         ports: BTreeSet::from([80, 81]),
         authorities: Some(authority().into()),
+        cookies: Some(CookieKey::from([7; 32])),
         ..Input::default()
     };
     for mut value in objects.into_values() {

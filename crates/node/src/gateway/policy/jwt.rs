@@ -5,20 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use super::{seconds, why};
+use super::{Means, digest, remote::Remote, seconds, why};
 use crate::gateway::{
-    backend::{Backends, Protocol, Wish},
-    cluster::{Cluster, Endpoint, Upstream},
-    elsewhere,
     matching::check_token,
     objects::{BackendRef, ObjectRef, Policy, Resource},
-    references::{References, Referrer, TextReasons},
-    upstream_tls::context,
-    world::{Outlet, Outlets},
+    references::TextReasons,
 };
-use crate::outside::Bounds;
 
 /// How long fetching keys may take.
 const FETCH_TIMEOUT: &str = "10s";
@@ -41,7 +34,7 @@ pub(super) struct Provider {
     issuer: String,
     audiences: Vec<String>,
     #[serde(rename = "remoteJWKS")]
-    remote: Option<Remote>,
+    remote: Option<Fetched>,
     #[serde(rename = "localJWKS")]
     local: Option<Local>,
     claim_to_headers: Vec<ClaimToHeader>,
@@ -52,7 +45,7 @@ pub(super) struct Provider {
 /// Keys that are fetched.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-struct Remote {
+struct Fetched {
     uri: String,
     backend_refs: Vec<BackendRef>,
     cache_duration: Option<String>,
@@ -103,9 +96,7 @@ pub(super) struct Requirement {
 pub(super) fn requirement(
     jwt: &Jwt,
     policy: &Resource<Policy>,
-    from: Referrer<'_>,
-    references: &References<'_>,
-    backends: &mut Backends<'_>,
+    means: &mut Means<'_, '_>,
 ) -> Result<Requirement, String> {
     if !(1..=MAX_PROVIDERS).contains(&jwt.providers.len()) {
         return Err(format!("jwt.providers are 1 to {MAX_PROVIDERS}"));
@@ -118,13 +109,13 @@ pub(super) fn requirement(
         if provider.name.is_empty() || !seen.insert(&provider.name) {
             return Err("jwt.providers have names, each its own".to_owned());
         }
-        let rendered = render(provider, from, references, backends)
-            .map_err(|why| format!("provider {}: {why}", provider.name))?;
-        let name = format!("{of}/{}/{}", provider.name, digest(&rendered));
+        let rendered =
+            render(provider, means).map_err(|why| format!("provider {}: {why}", provider.name))?;
+        let name = format!("{of}/{}/{}", provider.name, digest(&rendered.to_string()));
         any.push(json!({"provider_name": name}));
         providers.insert(name, rendered);
     }
-    if jwt.optional == Some(true) {
+    if jwt.is_optional() {
         any.push(json!({"allow_missing": {}}));
     }
     let requirement = match any.as_slice() {
@@ -132,28 +123,41 @@ pub(super) fn requirement(
         _ => json!({"requires_any": {"requirements": any}}),
     };
     Ok(Requirement {
-        name: format!("{of}/{}", digest(&requirement)),
+        name: format!("{of}/{}", digest(&requirement.to_string())),
         needs: requirement,
         providers,
     })
 }
 
-fn digest(value: &Value) -> String {
-    let digest = Sha256::digest(value.to_string());
-    digest.iter().take(8).fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        // Writing to a string does not fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
+impl Jwt {
+    /// Whether requests without a token pass.
+    pub(super) fn is_optional(&self) -> bool {
+        self.optional == Some(true)
+    }
+
+    /// The headers in which tokens come, each with what stands before the token.
+    pub(super) fn headers(&self) -> Vec<(&str, &str)> {
+        self.providers.iter().flat_map(Provider::headers).collect()
+    }
 }
 
-fn render(
-    provider: &Provider,
-    from: Referrer<'_>,
-    references: &References<'_>,
-    backends: &mut Backends<'_>,
-) -> Result<Value, String> {
+impl Provider {
+    fn headers(&self) -> Vec<(&str, &str)> {
+        match &self.extract_from {
+            None => vec![("authorization", "Bearer ")],
+            Some(from) => from.headers.iter().map(FromHeader::named).collect(),
+        }
+    }
+}
+
+impl FromHeader {
+    fn named(&self) -> (&str, &str) {
+        let prefix = self.value_prefix.as_deref();
+        (self.name.as_str(), prefix.unwrap_or_default())
+    }
+}
+
+fn render(provider: &Provider, means: &mut Means<'_, '_>) -> Result<Value, String> {
     let headers: Result<Vec<Value>, String> = provider
         .claim_to_headers
         .iter()
@@ -178,8 +182,8 @@ fn render(
         rendered["issuer"] = json!(provider.issuer);
     }
     let (field, keys) = match (&provider.local, &provider.remote) {
-        (Some(local), None) => ("local_jwks", given(local, from, references)?),
-        (None, Some(remote)) => ("remote_jwks", fetched(remote, from, references, backends)?),
+        (Some(local), None) => ("local_jwks", given(local, means)?),
+        (None, Some(remote)) => ("remote_jwks", fetched(remote, means)?),
         _ => return Err("either localJWKS or remoteJWKS says where keys are".to_owned()),
     };
     rendered[field] = keys;
@@ -198,7 +202,7 @@ fn render(
     Ok(rendered)
 }
 
-fn given(local: &Local, from: Referrer<'_>, references: &References<'_>) -> Result<Value, String> {
+fn given(local: &Local, means: &Means<'_, '_>) -> Result<Value, String> {
     let text = match (local.kind.as_deref(), &local.inline, &local.value_ref) {
         (Some("Inline") | None, Some(inline), _) => inline.clone(),
         (Some("ValueRef") | None, _, Some(reference)) => {
@@ -206,8 +210,9 @@ fn given(local: &Local, from: Referrer<'_>, references: &References<'_>) -> Resu
                 kind: "Invalid",
                 missing: "Invalid",
             };
-            references
-                .text(from, reference, "jwks", reasons)
+            means
+                .references
+                .text(means.from, reference, "jwks", reasons)
                 .map_err(why)?
         }
         _ => return Err("localJWKS holds no keys".to_owned()),
@@ -238,32 +243,10 @@ fn is_key(key: &Value) -> bool {
     }
 }
 
-fn fetched(
-    remote: &Remote,
-    from: Referrer<'_>,
-    references: &References<'_>,
-    backends: &mut Backends<'_>,
-) -> Result<Value, String> {
-    let uri: http::Uri = remote
-        .uri
-        .parse()
-        .map_err(|_| format!("{:?} is no URI", remote.uri))?;
-    let host = uri.host().unwrap_or_default();
-    let secured = match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") => false,
-        _ => return Err(format!("{uri} is neither http nor https")),
-    };
-    let cluster = match remote.backend_refs.as_slice() {
-        [] => {
-            let port = uri.port_u16().unwrap_or(if secured { 443 } else { 80 });
-            outside((host, port), secured, backends)?
-        }
-        [one] => backends
-            .cluster(references, from, one, &Wish::plain(Protocol::Http))
-            .map_err(why)?,
-        _ => return Err("remoteJWKS.backendRefs has one entry at most".to_owned()),
-    };
+fn fetched(remote: &Fetched, means: &mut Means<'_, '_>) -> Result<Value, String> {
+    let cluster = Remote::read(&remote.uri)?
+        .cluster(&remote.backend_refs, means)
+        .map_err(|why| format!("remoteJWKS: {why}"))?;
     let mut keys = json!({
         "http_uri": {"uri": remote.uri, "cluster": cluster, "timeout": FETCH_TIMEOUT},
         "async_fetch": {"fast_listener": true},
@@ -272,31 +255,4 @@ fn fetched(
         keys["cache_duration"] = json!(seconds(duration)?);
     }
     Ok(keys)
-}
-
-/// A cluster of an address outside.
-fn outside(
-    (host, port): (&str, u16),
-    secured: bool,
-    backends: &mut Backends<'_>,
-) -> Result<String, String> {
-    let outlet = Outlet::Address {
-        host: host.to_owned(),
-        port,
-        bounds: Bounds::Others,
-    };
-    let path = elsewhere::path(&outlet);
-    let mut tls = None;
-    if secured {
-        let names = vec![json!({"san_type": "DNS", "matcher": {"exact": host}})];
-        let trust = (backends.system_authorities()?, names);
-        tls = Some(context(Some(host), Some(trust), Upstream::Http1));
-    }
-    let cluster = Cluster {
-        name: format!("outside/{host}:{port}/{secured}"),
-        upstream: Upstream::Http1,
-        endpoints: BTreeSet::from([Endpoint::Outlet(path.clone())]),
-        tls,
-    };
-    Ok(backends.of_address(&cluster, Outlets::from([(path, outlet)])))
 }

@@ -8,16 +8,20 @@ mod authorization;
 mod balance;
 mod client;
 mod credentials;
+mod external;
 mod jwt;
 mod rate_limit;
+mod remote;
 mod security;
 mod set;
+mod sign_in;
 mod traffic;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 pub(super) use self::client::Client;
 use self::{
@@ -26,14 +30,25 @@ use self::{
     traffic::Traffic,
 };
 use super::{
-    Input,
+    CookieKey, Input,
     backend::Backends,
     cluster::Settings,
     objects::{Policy, Resource, Route},
     point::Point,
-    references::References,
+    references::{References, Referrer},
     status::{Problem, Status},
+    tls::Secrets,
 };
+
+/// What a policy about requests is prepared with.
+struct Means<'m, 'a> {
+    /// The policy, for what it refers to.
+    from: Referrer<'m>,
+    references: &'m References<'a>,
+    backends: &'m mut Backends<'a>,
+    /// What cookies are signed with.
+    cookies: Option<&'m CookieKey>,
+}
 
 /// What a policy may be about: a rule of a route at one listener.
 #[derive(Debug, Clone)]
@@ -72,8 +87,8 @@ pub(super) struct Policies<'a> {
 impl<'a> Policies<'a> {
     pub(super) fn new(
         input: &'a Input,
-        references: &References<'_>,
-        backends: &mut Backends<'_>,
+        references: &References<'a>,
+        backends: &mut Backends<'a>,
     ) -> Self {
         let catalog = Catalog::new(input);
         let routes = ["HTTPRoute", "GRPCRoute", "TCPRoute", "TLSRoute", "Gateway"];
@@ -82,7 +97,15 @@ impl<'a> Policies<'a> {
                 "SecurityPolicy",
                 (&input.security_policies, &routes),
                 &catalog,
-                |policy| security::prepare(policy, references, backends),
+                |policy| {
+                    let means = Means {
+                        from: security::referrer(policy),
+                        references,
+                        backends,
+                        cookies: input.cookies.as_ref(),
+                    };
+                    security::prepare(policy, means)
+                },
             ),
             traffic: Set::new(
                 "BackendTrafficPolicy",
@@ -140,6 +163,12 @@ impl<'a> Policies<'a> {
         })
     }
 
+    /// What filters read that their configuration does not show.
+    pub(super) fn secrets(&self) -> Secrets {
+        let all = self.security.prepared();
+        all.flat_map(|security| security.secrets.clone()).collect()
+    }
+
     /// What became of each policy.
     pub(super) fn statuses(&self, input: &Input) -> Vec<Status> {
         let catalog = Catalog::new(input);
@@ -162,6 +191,21 @@ impl Effect {
     /// Whether a policy on the rule cannot be obeyed.
     pub(super) fn refuses(&self) -> bool {
         self.refuses
+    }
+
+    /// Whether a policy has others asked before a request passes.
+    pub(super) fn asks(&self) -> bool {
+        let filters = self.security.iter().flat_map(|s| s.filters.keys());
+        let mut names = filters.map(String::as_str);
+        names.any(|name| [external::FILTER, sign_in::FILTER].contains(&name))
+    }
+
+    /// Of a policy that cannot be obeyed where the rule is served.
+    pub(super) fn refused() -> Self {
+        Self {
+            refuses: true,
+            ..Self::default()
+        }
     }
 
     /// Adds what Envoy's filters are told of the rule.
@@ -195,6 +239,17 @@ fn read<S: DeserializeOwned>(policy: &Resource<Policy>, known: &[&str]) -> Resul
     }
     serde_json::from_value(Value::Object(settings.clone()))
         .map_err(|error| format!("spec: {error}"))
+}
+
+/// A short text that tells one from another.
+fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().take(8).fold(String::new(), |mut text, byte| {
+        use std::fmt::Write as _;
+        // Writing to a string does not fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// What a filter is told of a route, with the type it goes by.

@@ -4,21 +4,33 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    Means,
     authorization::{self, Authorization},
     credentials::{self, ApiKeys, BasicAuth},
+    external::{self, ExternalAuth},
     jwt::{self, Jwt, Requirement},
-    read, typed,
+    read,
+    sign_in::{self, Oidc},
+    typed,
 };
 use crate::gateway::{
     ENVOY_GROUP,
-    backend::Backends,
     filter::{CORS_FILTER, origins},
     matching::check_token,
     objects::{Policy, Resource},
-    references::{References, Referrer},
+    references::Referrer,
+    tls::Secrets,
 };
 
-const KNOWN: [&str; 5] = ["apiKeyAuth", "authorization", "basicAuth", "cors", "jwt"];
+const KNOWN: [&str; 7] = [
+    "apiKeyAuth",
+    "authorization",
+    "basicAuth",
+    "cors",
+    "extAuth",
+    "jwt",
+    "oidc",
+];
 
 /// What a policy says, in Envoy's words.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -27,6 +39,8 @@ pub(super) struct Security {
     pub(super) filters: Map<String, Value>,
     /// Which tokens are asked for.
     pub(super) jwt: Option<Requirement>,
+    /// What filters read that their configuration does not show.
+    pub(super) secrets: Secrets,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -36,7 +50,9 @@ struct Spec {
     authorization: Option<Authorization>,
     basic_auth: Option<BasicAuth>,
     cors: Option<Cors>,
+    ext_auth: Option<ExternalAuth>,
     jwt: Option<Jwt>,
+    oidc: Option<Oidc>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -50,18 +66,21 @@ struct Cors {
     allow_credentials: Option<bool>,
 }
 
-/// Reads a policy and follows its references.
-pub(super) fn prepare(
-    policy: &Resource<Policy>,
-    references: &References<'_>,
-    backends: &mut Backends<'_>,
-) -> Result<Security, String> {
-    let spec: Spec = read(policy, &KNOWN)?;
-    let from = Referrer {
+/// A policy, for what it refers to.
+pub(super) fn referrer(policy: &Resource<Policy>) -> Referrer<'_> {
+    Referrer {
         group: ENVOY_GROUP,
         kind: "SecurityPolicy",
         namespace: &policy.namespace,
-    };
+    }
+}
+
+/// Reads a policy and follows its references.
+pub(super) fn prepare(
+    policy: &Resource<Policy>,
+    mut means: Means<'_, '_>,
+) -> Result<Security, String> {
+    let spec: Spec = read(policy, &KNOWN)?;
     let mut security = Security::default();
     let mut add = |name: &str, filter: Value| {
         security.filters.insert(name.to_owned(), filter);
@@ -69,13 +88,21 @@ pub(super) fn prepare(
     if let Some(cors) = &spec.cors {
         add(CORS_FILTER, cross_origin(cors)?);
     }
+    if let Some(auth) = &spec.ext_auth {
+        add(external::FILTER, external::filter(auth, &mut means)?);
+    }
     if let Some(keys) = &spec.api_key_auth {
-        let filter = credentials::api_keys(keys, from, references)?;
+        let filter = credentials::api_keys(keys, means.from, means.references)?;
         add("envoy.filters.http.api_key_auth", filter);
     }
     if let Some(basic) = &spec.basic_auth {
-        let filter = credentials::basic_auth(basic, from, references)?;
+        let filter = credentials::basic_auth(basic, means.from, means.references)?;
         add("envoy.filters.http.basic_auth", filter);
+    }
+    if let Some(oidc) = &spec.oidc {
+        let sign_in = sign_in::prepare(oidc, policy, spec.jwt.as_ref(), &mut means)?;
+        add(sign_in::FILTER, sign_in.filter);
+        security.secrets = sign_in.secrets;
     }
     let names: Vec<&str> = spec
         .jwt
@@ -87,7 +114,7 @@ pub(super) fn prepare(
         add("envoy.filters.http.rbac", filter);
     }
     if let Some(jwt) = &spec.jwt {
-        let requirement = jwt::requirement(jwt, policy, from, references, backends)?;
+        let requirement = jwt::requirement(jwt, policy, &mut means)?;
         let fields = json!({"requirement_name": requirement.name});
         add(
             crate::gateway::envoy::JWT_FILTER,
