@@ -29,7 +29,7 @@ macro_rules! documents {
     };
 }
 
-const DEFAULTS: [Default; 24] = documents![
+const DEFAULTS: [Default; 26] = documents![
     "project type": "project-type",
     "service": "service",
     "web application": "web-application",
@@ -40,6 +40,8 @@ const DEFAULTS: [Default; 24] = documents![
     "JWT authentication": "jwt-authentication",
     "API keys": "api-key-authentication",
     "basic authentication": "basic-authentication",
+    "sign-in": "sign-in",
+    "external authorization": "external-authorization",
     "IP filter": "ip-filter",
     "CORS": "cors",
     "headers": "headers",
@@ -112,6 +114,7 @@ mod tests {
                 "ClusterTrait/basic-authentication",
                 "ClusterTrait/circuit-breaker",
                 "ClusterTrait/cors",
+                "ClusterTrait/external-authorization",
                 "ClusterTrait/headers",
                 "ClusterTrait/ip-filter",
                 "ClusterTrait/jwt-authentication",
@@ -120,6 +123,7 @@ mod tests {
                 "ClusterTrait/rate-limit",
                 "ClusterTrait/request-size",
                 "ClusterTrait/retries",
+                "ClusterTrait/sign-in",
                 "ClusterTrait/timeouts",
                 "DeploymentPipeline/default",
                 "Environment/development",

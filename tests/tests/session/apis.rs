@@ -62,6 +62,18 @@ fn alone() -> Vec<(&'static str, &'static str, String)> {
             "basic-authentication",
             "users: {secretKeyRef: {name: partners, key: users}}",
         ),
+        trait_(
+            "asked",
+            "external-authorization",
+            "component: guard, port: 8080, path: /guard, requestHeaders: [X-User], answerHeaders: [X-Consumer-Id]",
+        ),
+        trait_(
+            "people",
+            "sign-in",
+            "issuer: 'https://id.test', clientId: shop, clientSecret: {secretKeyRef: {name: partners, key: bakery}}, \
+             authorizationEndpoint: 'https://id.test/authorize', tokenEndpoint: 'https://id.test/token', \
+             programs: [{header: X-Program, value: 'yes'}]",
+        ),
         trait_("addresses", "ip-filter", "deny: [127.0.0.0/8]"),
         trait_("origins", "cors", "allowOrigins: ['https://shop.test']"),
         trait_(
@@ -108,8 +120,13 @@ pub(crate) fn play(choreo: &Choreo) {
             "",
         ))
         .ok();
+    // Who is asked has an endpoint for its project only.
+    choreo
+        .apply(&component("guard", "{http: {type: HTTP, port: 8080}}", ""))
+        .ok();
     comes(choreo, "/web-plain/x", &[], 200);
     asks_for_credentials(choreo);
+    asks_others(choreo);
     looks_at_requests(choreo);
     says_how_the_component_is_called(choreo);
     holds_together(choreo);
@@ -145,6 +162,29 @@ fn asks_for_credentials(choreo: &Choreo) {
         choreo,
         "/web-passwords/x",
         &token("Basic YW5uOndyb25n"),
+        401,
+    );
+}
+
+/// A component of the project, and a provider where people sign in.
+fn asks_others(choreo: &Choreo) {
+    let ann = ("X-User", "ann");
+    comes(choreo, "/web-asked/x", &[ann], 200).has("path=/x consumer=ann ");
+    is(choreo, "/web-asked/x", &[], 403).has("not you");
+    is(choreo, "/web-asked/x", &[("X-Consumer-Id", "ann")], 403);
+    let sent = comes(choreo, "/web-people/x", &[], 302);
+    for part in [
+        "location: https://id.test/authorize?client_id=shop&",
+        "%2fweb-people%2foauth2%2fcallback&",
+        "samesite=lax",
+    ] {
+        assert!(sent.head.contains(part), "{part}: {sent:?}");
+    }
+    is(choreo, "/web-people/x", &[("X-Program", "yes")], 401);
+    is(
+        choreo,
+        "/web-people/oauth2/callback?code=a&state=b",
+        &[],
         401,
     );
 }

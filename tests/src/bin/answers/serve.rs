@@ -25,6 +25,8 @@ use crate::{Result, call};
 
 /// The path that every request may start with.
 const BASE: &str = "/base";
+/// The path in front of those of requests that it is asked about.
+const GUARD: &str = "/guard/";
 /// The type of gRPC's requests and answers.
 const GRPC: &str = "application/grpc";
 /// How long `/slow` takes.
@@ -88,6 +90,7 @@ async fn answer(request: Request<Incoming>, over: &str) -> Response<BoxBody<Byte
         "/flaky" if !FAILED.fetch_xor(true, Ordering::SeqCst) => {
             text(StatusCode::SERVICE_UNAVAILABLE, "not now\n".to_owned())
         }
+        path if path.starts_with(GUARD) => guard(&parts.headers),
         "/call" => {
             let called = call::call(header(&parts.headers, "x-call")).await;
             text(
@@ -97,6 +100,17 @@ async fn answer(request: Request<Incoming>, over: &str) -> Response<BoxBody<Byte
         }
         _ => text(StatusCode::OK, told),
     }
+}
+
+/// Lets Ann pass, and says who she is.
+fn guard(headers: &HeaderMap) -> Response<BoxBody<Bytes, Infallible>> {
+    if header(headers, "x-user") != "ann" {
+        return text(StatusCode::FORBIDDEN, "not you\n".to_owned());
+    }
+    let mut response = text(StatusCode::OK, String::new());
+    let known = HeaderValue::from_static("ann");
+    response.headers_mut().insert("x-consumer-id", known);
+    response
 }
 
 fn text(status: StatusCode, body: String) -> Response<BoxBody<Bytes, Infallible>> {

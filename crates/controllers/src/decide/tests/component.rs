@@ -52,7 +52,8 @@ fn a_component_says_what_its_traits_lack() {
             "Ready False InvalidConfiguration: ClusterComponentType \"service\": traits \
          [ClusterTrait:absent] are not in the allowed list [ClusterTrait:observability-alert-rule, \
          ClusterTrait:jwt-authentication, ClusterTrait:api-key-authentication, \
-         ClusterTrait:basic-authentication, ClusterTrait:ip-filter, ClusterTrait:cors, \
+         ClusterTrait:basic-authentication, ClusterTrait:sign-in, \
+         ClusterTrait:external-authorization, ClusterTrait:ip-filter, ClusterTrait:cors, \
          ClusterTrait:headers, ClusterTrait:rate-limit, ClusterTrait:timeouts, \
          ClusterTrait:retries, ClusterTrait:circuit-breaker, ClusterTrait:load-balancing, \
          ClusterTrait:request-size]",
