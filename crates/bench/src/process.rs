@@ -7,6 +7,11 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
+
 /// The unit in which Linux tells programs how long something ran: the same on every machine.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -38,6 +43,12 @@ pub(crate) fn memory(pid: u32) -> io::Result<Memory> {
         proportional: field(&pages, "Pss"),
         tables: field(&status, "VmPTE"),
     })
+}
+
+/// Ends a process that is not asked.
+pub(crate) fn kill(pid: u32) -> io::Result<()> {
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    Ok(signal::kill(Pid::from_raw(pid), Signal::SIGKILL)?)
 }
 
 /// A field of a file that counts in units of 1024 bytes.

@@ -14,6 +14,7 @@ use tokio::{runtime::Runtime, time::timeout};
 
 use crate::{
     platform::{Bench, folder},
+    process,
     run::{Platform, Trouble},
 };
 
@@ -29,7 +30,7 @@ pub(super) const PATH: &str = "/items";
 pub(super) const SERVER: &str = "server";
 pub(super) const HOST: &str = "bench.openchoreo.localhost";
 /// How long anything may take before the measurement is given up.
-const PATIENCE: Duration = Duration::from_mins(5);
+pub(super) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A platform that runs.
 pub(super) struct Home {
@@ -54,10 +55,21 @@ impl Home {
             client,
             folder,
         };
-        let namespace = json!({ "metadata": { "name": NAMESPACE } });
-        let all: Api<Namespace> = Api::all(home.client.clone());
-        runtime.block_on(create(&all, namespace))?;
+        runtime.block_on(home.make_namespace(NAMESPACE))?;
         Ok(home)
+    }
+
+    /// Makes a namespace.
+    pub(super) async fn make_namespace(&self, name: &str) -> Result<(), Trouble> {
+        let all: Api<Namespace> = Api::all(self.client.clone());
+        create(&all, json!({ "metadata": { "name": name } })).await
+    }
+
+    /// Kills the platform, and starts it again on what is left.
+    pub(super) fn kill_and_start(&mut self) -> Result<(), Trouble> {
+        process::kill(self.pid).map_err(Trouble::io("killing the platform"))?;
+        self.pid = Platform::ready(self.platform.start(&[])?)?;
+        Ok(())
     }
 
     /// Stops it.
@@ -76,7 +88,16 @@ impl Home {
         T: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
         T::DynamicType: Default,
     {
-        Api::namespaced(self.client.clone(), NAMESPACE)
+        self.of(NAMESPACE)
+    }
+
+    /// The same of a namespace.
+    pub(super) fn of<T>(&self, namespace: &str) -> Api<T>
+    where
+        T: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
+        T::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), namespace)
     }
 
     /// Routes.

@@ -48,12 +48,12 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>, Trouble> {
         .enable_all()
         .build()
         .map_err(Trouble::io("starting a runtime"))?;
-    let home = Home::start(&runtime)?;
+    let mut home = Home::start(&runtime)?;
     let wanted = |part| settings.only.is_none_or(|only| only == part);
     let mut figures = Vec::new();
     if wanted(Part::Pods) {
         figures.extend(runtime.block_on(pods::one_by_one(&home, settings.changes))?);
-        figures.extend(runtime.block_on(pods::at_once(&home, settings.pods))?);
+        figures.extend(runtime.block_on(pods::at_once(&mut home, settings.pods))?);
     }
     if wanted(Part::Gates) || wanted(Part::Load) {
         let server = runtime.block_on(home.serve())?;

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use kube::Api;
-use serde_json::json;
+use kube::{Api, api::ListParams};
+use serde_json::{Value, json};
 
-use super::home::{Home, create, delete, pod, wait};
+use super::home::{Home, NAMESPACE, PATIENCE, create, delete, pod, wait};
 use crate::{
     api::load::Times,
     figure::{Figure, median},
@@ -39,49 +39,133 @@ pub(super) async fn one_by_one(home: &Home, changes: usize) -> Result<Vec<Figure
     ])
 }
 
-/// How soon many pods are ready, and what each takes.
-pub(super) async fn at_once(home: &Home, count: usize) -> Result<Vec<Figure>, Trouble> {
-    let name = "many";
-    let deployments: Api<Deployment> = home.api();
-    let mut template = pod(name);
-    if let Some(metadata) = template["metadata"].as_object_mut() {
-        metadata.remove("name");
+/// Between two looks at all pods.
+const LOOK: Duration = Duration::from_millis(50);
+/// The most pods of one namespace: fewer than a cell has addresses for.
+const OF_ONE: usize = 200;
+/// What the pods are called that are many.
+const MANY: &str = "many";
+
+/// How soon many pods are ready, what each takes, and how soon they are there again after the platform was
+/// killed.
+pub(super) async fn at_once(home: &mut Home, count: usize) -> Result<Vec<Figure>, Trouble> {
+    let many = Many::of(count);
+    for (namespace, _) in &many.0 {
+        home.make_namespace(namespace).await?;
     }
-    let deployment = json!({
-        "metadata": { "name": name },
-        "spec": {
-            "replicas": count,
-            "selector": { "matchLabels": { "app": name } },
-            "template": template,
-        },
-    });
     let began = Instant::now();
-    create(&deployments, deployment).await?;
-    let all = i32::try_from(count).unwrap_or(i32::MAX);
-    wait(&deployments, name, move |found: Option<&Deployment>| {
-        let status = found.and_then(|found| found.status.as_ref());
-        status.is_some_and(|status| status.ready_replicas == Some(all))
-    })
-    .await?;
+    many.start(home).await?;
     let started = began.elapsed();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let each = memory_of_holders(home)?;
     let began = Instant::now();
-    delete(&deployments, name).await?;
-    wait(&deployments, name, is_gone).await?;
-    let pods: Api<Pod> = home.api();
-    while !none_left(&pods, name).await? {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    home.kill_and_start()?;
+    many.restarted(home, count).await?;
+    let back = began.elapsed();
+    let began = Instant::now();
+    many.end(home).await?;
+    let gone = began.elapsed();
+    let took = |what: &str, time: Duration| {
+        Figure::new(format!("{count}-pods-{what}"), time.as_secs_f64(), "s")
+    };
     Ok(vec![
-        Figure::new(format!("{count}-pods-ready"), started.as_secs_f64(), "s"),
-        Figure::new(
-            format!("{count}-pods-gone"),
-            began.elapsed().as_secs_f64(),
-            "s",
-        ),
+        took("ready", started),
+        took("running-after-kill", back),
+        took("gone", gone),
         Figure::new("memory-per-pod", each, "MB").at_most(1.5),
     ])
+}
+
+/// Many pods: namespaces, and how many each has.
+struct Many(Vec<(String, usize)>);
+
+impl Many {
+    fn of(count: usize) -> Self {
+        let sizes = (0..count)
+            .step_by(OF_ONE)
+            .map(|from| OF_ONE.min(count - from));
+        let named = |(part, size)| (format!("{NAMESPACE}-{part}"), size);
+        Self(sizes.enumerate().map(named).collect())
+    }
+
+    /// Starts all, and waits until they are ready.
+    async fn start(&self, home: &Home) -> Result<(), Trouble> {
+        for (namespace, size) in &self.0 {
+            create(&home.of::<Deployment>(namespace), deployment(*size)).await?;
+        }
+        for (namespace, size) in &self.0 {
+            let deployments: Api<Deployment> = home.of(namespace);
+            wait(&deployments, MANY, has_ready(*size)).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all were started again and are ready.
+    async fn restarted(&self, home: &Home, count: usize) -> Result<(), Trouble> {
+        let late = Instant::now() + PATIENCE;
+        while Instant::now() < late {
+            let mut running = 0;
+            for (namespace, _) in &self.0 {
+                let pods = pods_of(&home.of(namespace)).await?;
+                running += pods.iter().filter(|pod| is_restarted(pod)).count();
+            }
+            if running == count {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let why = format!("fewer than {count} pods run again after {PATIENCE:?}");
+        Err(Trouble::Output("the platform".to_owned(), why))
+    }
+
+    /// Deletes all, and waits until they are gone.
+    async fn end(&self, home: &Home) -> Result<(), Trouble> {
+        for (namespace, _) in &self.0 {
+            delete(&home.of::<Deployment>(namespace), MANY).await?;
+        }
+        for (namespace, _) in &self.0 {
+            while !pods_of(&home.of(namespace)).await?.is_empty() {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn deployment(replicas: usize) -> Value {
+    let mut template = pod(MANY);
+    if let Some(metadata) = template["metadata"].as_object_mut() {
+        metadata.remove("name");
+    }
+    json!({
+        "metadata": { "name": MANY },
+        "spec": {
+            "replicas": replicas,
+            "selector": { "matchLabels": { "app": MANY } },
+            "template": template,
+        },
+    })
+}
+
+fn has_ready(count: usize) -> impl Fn(Option<&Deployment>) -> bool {
+    let all = i32::try_from(count).unwrap_or(i32::MAX);
+    move |found| {
+        let status = found.and_then(|found| found.status.as_ref());
+        status.is_some_and(|status| status.ready_replicas == Some(all))
+    }
+}
+
+async fn pods_of(pods: &Api<Pod>) -> Result<Vec<Pod>, Trouble> {
+    let of_many = ListParams::default().labels(&format!("app={MANY}"));
+    let found = pods.list(&of_many).await;
+    Ok(found.map_err(Trouble::api("listing pods"))?.items)
+}
+
+fn is_restarted(pod: &Pod) -> bool {
+    let statuses = pod.status.as_ref();
+    let statuses = statuses.and_then(|status| status.container_statuses.as_ref());
+    let mut containers = statuses.into_iter().flatten();
+    containers.any(|one| one.restart_count > 0 && one.ready)
 }
 
 /// What the process takes that holds a container, the median of all.
@@ -99,13 +183,6 @@ fn memory_of_holders(home: &Home) -> Result<f64, Trouble> {
             "no process holds a container".to_owned(),
         )
     })
-}
-
-async fn none_left(pods: &Api<Pod>, app: &str) -> Result<bool, Trouble> {
-    let of_app = kube::api::ListParams::default().labels(&format!("app={app}"));
-    let left = pods.list_metadata(&of_app).await;
-    let left = left.map_err(Trouble::api("listing pods"))?;
-    Ok(left.items.is_empty())
 }
 
 fn is_ready(pod: Option<&Pod>) -> bool {
