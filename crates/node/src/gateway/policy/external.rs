@@ -12,6 +12,9 @@ pub(super) const FILTER: &str = "envoy.filters.http.ext_authz";
 /// How long an answer may take, as in Envoy Gateway.
 const TIMEOUT: &str = "10s";
 
+/// The most of a request that an authorizer is shown, in bytes.
+const LARGEST_BODY: u32 = 4 << 20;
+
 /// `extAuth`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -82,8 +85,10 @@ pub(super) fn filter(auth: &ExternalAuth, means: &mut Means<'_, '_>) -> Result<V
         settings.insert("allowed_headers".to_owned(), headers);
     }
     if let Some(body) = &auth.body_to_ext_auth {
-        if body.max_request_bytes == 0 {
-            return Err("extAuth.bodyToExtAuth.maxRequestBytes is at least 1".to_owned());
+        if !(1..=LARGEST_BODY).contains(&body.max_request_bytes) {
+            return Err(format!(
+                "extAuth.bodyToExtAuth.maxRequestBytes is from 1 to {LARGEST_BODY}: Envoy keeps so much of each request"
+            ));
         }
         let body = json!({"max_request_bytes": body.max_request_bytes});
         settings.insert("with_request_body".to_owned(), body);
