@@ -202,11 +202,10 @@ async fn look_at(core: &Core, place: &Place, stored: &Stored) -> Result<()> {
     if place.0 == definitions() {
         drop_instances(core, kind, place, stored).await?;
     }
-    let has = |wanted: &str| stored.head.has_finalizer(wanted);
-    if has(ORPHAN) {
+    if stored.head.has_finalizer(ORPHAN) {
         free_dependents(core, kind, place, stored).await?;
     }
-    if has(FOREGROUND) {
+    if stored.head.has_finalizer(FOREGROUND) {
         drop_dependents(core, kind, place, stored).await?;
     }
     Ok(())

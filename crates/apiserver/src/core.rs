@@ -169,7 +169,7 @@ impl Core {
     }
 
     /// Removes an object that nobody holds, as it is: for what goes by itself, in great numbers.
-    pub(crate) async fn drop(&self, kind: &Served, stored: &Stored) -> Result<()> {
+    pub(crate) async fn forget(&self, kind: &Served, stored: &Stored) -> Result<()> {
         let draft = Draft::again(stored)?;
         let expect = Expect::Version(stored.version);
         self.submit(kind, draft, expect, true).await.map(drop)

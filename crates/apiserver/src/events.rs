@@ -66,7 +66,7 @@ async fn forget(core: &Core, kind: &Arc<Served>, event: Arc<Stored>) -> Result<(
         let place = (Arc::clone(&kind.collection), event.name().clone());
         return delete_as_server(core, kind, &place, None, Some(event.uid())).await;
     }
-    match core.drop(kind, &event).await {
+    match core.forget(kind, &event).await {
         // It has happened again, or somebody has deleted it.
         Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),
         outcome => outcome,

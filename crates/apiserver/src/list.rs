@@ -134,7 +134,7 @@ pub(crate) fn list(core: &Core, kind: &Served, namespace: &str, query: &Query) -
     Ok(Page { remaining, ..page })
 }
 
-/// The first page of everything there is now. Clients that ask for little are many: this touches no
+/// The first page of everything there is now. Clients that ask for little are many: this copies no
 /// more than they get.
 fn first_page(core: &Core, kind: &Served, namespace: &str, query: &Query) -> Result<Page> {
     let committed = reached(core, query)?;

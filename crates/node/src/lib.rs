@@ -6,6 +6,7 @@
 
 pub mod claim;
 pub mod control;
+mod digest;
 pub mod disk;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -5,25 +5,14 @@ use std::thread;
 
 use crate::{
     choreo::{Choreo, Outcome, waits},
+    estate::project,
     http::{Answer, Request},
 };
 
 const HOST: &str = "development-default.openchoreo.localhost";
 
-const ESTATE: &str = "
-apiVersion: openchoreo.dev/v1alpha1
-kind: DeploymentPipeline
-metadata: {name: alone, namespace: default}
-spec:
-  promotionPaths: [{sourceEnvironmentRef: {name: development}, targetEnvironmentRefs: []}]
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Project
-metadata: {name: shop, namespace: default}
-spec:
-  deploymentPipelineRef: {name: alone}
-  type: {kind: ClusterProjectType, name: default}
----
+/// What keys and passwords are read from.
+const SECRETS: &str = "
 apiVersion: openchoreo.dev/v1alpha1
 kind: SecretReference
 metadata: {name: partners, namespace: default}
@@ -108,7 +97,8 @@ pub(crate) fn play(choreo: &Choreo) {
         return;
     }
     choreo.pack_answers();
-    choreo.apply(ESTATE).ok();
+    choreo.apply(&project("shop")).ok();
+    choreo.apply(SECRETS).ok();
     store(choreo, "bakery", "first-key");
     store(choreo, "users", "ann:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=");
     choreo.apply(&each_alone()).ok();

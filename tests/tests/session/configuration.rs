@@ -3,25 +3,12 @@
 
 use serde_json::{Value, json};
 
-use crate::choreo::{Choreo, waits};
+use crate::{
+    choreo::{Choreo, waits},
+    estate::project,
+};
 
-/// Three components with the same group: as files, as variables, and as variables that replace pods.
-const ESTATE: &str = "
-apiVersion: openchoreo.dev/v1alpha1
-kind: DeploymentPipeline
-metadata: {name: alone, namespace: default}
-spec:
-  promotionPaths: [{sourceEnvironmentRef: {name: development}, targetEnvironmentRefs: []}]
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Project
-metadata: {name: mails, namespace: default}
-spec:
-  deploymentPipelineRef: {name: alone}
-  type: {kind: ClusterProjectType, name: default}
-";
-
-/// The components, and what of the group each takes.
+/// Three components, and what of the group each takes: files, variables, and variables that replace pods.
 const COMPONENTS: [(&str, &str); 3] = [
     (
         "files",
@@ -39,7 +26,7 @@ pub(crate) fn play(choreo: &Choreo) {
     if choreo.pack_tools(&[]).is_none() || choreo.up_bare_or_skip().is_none() {
         return;
     }
-    choreo.apply(ESTATE).ok();
+    choreo.apply(&project("mails")).ok();
     choreo.apply(&group("mail.first", "mail.elsewhere")).ok();
     for (name, takes) in COMPONENTS {
         choreo.apply(&component(name, takes)).ok();

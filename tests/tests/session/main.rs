@@ -15,6 +15,7 @@ mod choreo;
 mod configuration;
 mod delivery;
 mod disk;
+mod estate;
 mod http;
 mod machine;
 mod outside;

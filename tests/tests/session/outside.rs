@@ -7,25 +7,11 @@ mod host;
 use self::host::Host;
 use crate::{
     choreo::{Choreo, waits},
+    estate::project,
     http::{Answer, Request, grpc},
 };
 
 const HOST: &str = "development-default.openchoreo.localhost";
-
-const ESTATE: &str = "
-apiVersion: openchoreo.dev/v1alpha1
-kind: DeploymentPipeline
-metadata: {name: alone, namespace: default}
-spec:
-  promotionPaths: [{sourceEnvironmentRef: {name: development}, targetEnvironmentRefs: []}]
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Project
-metadata: {name: shop, namespace: default}
-spec:
-  deploymentPipelineRef: {name: alone}
-  type: {kind: ClusterProjectType, name: default}
-";
 
 /// An API of a partner that is on two hosts.
 const PARTNER: &str = "
@@ -132,7 +118,7 @@ pub(crate) fn play(choreo: &Choreo) {
         return;
     }
     choreo.pack_answers();
-    choreo.apply(ESTATE).ok();
+    choreo.apply(&project("shop")).ok();
     offers_what_runs_elsewhere(choreo);
     offers_calls(choreo);
     opens_what_is_given(choreo);

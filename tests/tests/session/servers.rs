@@ -12,24 +12,12 @@ use serde_json::Value;
 
 use crate::{
     choreo::{Choreo, Outcome, skipped, waits},
+    estate::project,
     machine,
 };
 
-/// A project with one resource of each type.
-const ESTATE: &str = "
-apiVersion: openchoreo.dev/v1alpha1
-kind: DeploymentPipeline
-metadata: {name: alone, namespace: default}
-spec:
-  promotionPaths: [{sourceEnvironmentRef: {name: development}, targetEnvironmentRefs: []}]
----
-apiVersion: openchoreo.dev/v1alpha1
-kind: Project
-metadata: {name: bakery, namespace: default}
-spec:
-  deploymentPipelineRef: {name: alone}
-  type: {kind: ClusterProjectType, name: default}
----
+/// One resource of each type.
+const RESOURCES: &str = "
 apiVersion: openchoreo.dev/v1alpha1
 kind: Resource
 metadata: {name: orders, namespace: default}
@@ -74,7 +62,8 @@ pub(crate) fn play(choreo: &Choreo) {
     if load(choreo).is_none() || choreo.up_bare_or_skip().is_none() {
         return;
     }
-    choreo.apply(ESTATE).ok();
+    choreo.apply(&project("bakery")).ok();
+    choreo.apply(RESOURCES).ok();
     for (name, uses) in COMPONENTS {
         choreo.apply(&component(name, uses)).ok();
     }

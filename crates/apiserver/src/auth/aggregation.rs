@@ -58,7 +58,7 @@ fn gathered(role: &Stored, all: &[Arc<Stored>]) -> Option<Vec<Value>> {
     let mut rules = Vec::new();
     for selector in selectors.as_array()?.iter().filter_map(Selector::of_labels) {
         let chosen = all.iter().filter(|other| {
-            other.name() != role.name() && selector.labels_match(other).is_ok_and(|matches| matches)
+            other.name() != role.name() && matches!(selector.labels_match(other), Ok(true))
         });
         for other in chosen {
             add(&mut rules, other);

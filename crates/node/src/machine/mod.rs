@@ -364,15 +364,7 @@ impl Error {
 
 /// The first 12 digits of a digest: short names for long ones.
 fn short_digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    use sha2::{Digest as _, Sha256};
-    let digest = Sha256::digest(bytes);
-    digest.iter().take(6).fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
+    crate::digest::digits(bytes, 6)
 }
 
 /// Result of an effect.

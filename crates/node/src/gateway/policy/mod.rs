@@ -21,7 +21,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 pub(super) use self::client::Client;
 use self::{
@@ -243,13 +242,7 @@ fn read<S: DeserializeOwned>(policy: &Resource<Policy>, known: &[&str]) -> Resul
 
 /// A short text that tells one from another.
 fn digest(text: &str) -> String {
-    let digest = Sha256::digest(text);
-    digest.iter().take(8).fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        // Writing to a string does not fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
+    crate::digest::digits(text.as_bytes(), 8)
 }
 
 /// What a filter is told of a route, with the type it goes by.
