@@ -125,6 +125,16 @@ pub(super) fn suggest(world: &World<'_>, caller: &Caller<'_>, attempt: &Attempt<
                 let host = address.to_string();
                 world.outside(caller, &host, port, ExternalProtocol::Tcp)
             }
+            (None, Some(("UDP", _)))
+                if !world.gateways.contains(&address)
+                    && external::is_private(&address.to_string()) == Ok(false) =>
+            {
+                Suggestion::none(format!(
+                    "what is declared leaves the cells by TCP only: UDP does where the platform team sets `egress: \
+                     open`, of Environment {} or of the type of the project",
+                    caller.environment
+                ))
+            }
             (None, _) => {
                 Suggestion::none("only TCP leaves the cells: nothing can be declared for this")
             }

@@ -251,18 +251,34 @@ fn private_networks_are_for_the_platform_team_and_the_machine_for_nobody() {
         "169.254.169.254 is an address of the machine, its link or no host at all, which is never reached",
         &Value::Null,
     );
-    check(
-        "web-1",
-        &[
-            ("direction", "egress"),
-            ("peer-address", "203.0.113.9"),
-            ("protocol", "UDP"),
-            ("port", "53"),
-        ],
-        "203.0.113.9 on UDP port 53",
-        "only TCP leaves the cells: nothing can be declared for this",
-        &Value::Null,
-    );
+}
+
+#[test]
+fn datagrams_are_for_the_platform_team() {
+    for (address, said) in [
+        (
+            "203.0.113.9",
+            "what is declared leaves the cells by TCP only: UDP does where the platform team sets `egress: open`, of \
+             Environment development or of the type of the project",
+        ),
+        (
+            "10.20.0.9",
+            "only TCP leaves the cells: nothing can be declared for this",
+        ),
+    ] {
+        check(
+            "web-1",
+            &[
+                ("direction", "egress"),
+                ("peer-address", address),
+                ("protocol", "UDP"),
+                ("port", "53"),
+            ],
+            &format!("{address} on UDP port 53"),
+            said,
+            &Value::Null,
+        );
+    }
 }
 
 #[test]

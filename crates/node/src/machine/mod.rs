@@ -35,7 +35,7 @@ pub use self::{
     linux::{LinuxMachine, Settings, StartError},
     plan::{
         Attempt, Cell, CellNames, Exception, Flow, GATEWAYS, NetworkPlan, OutsideName, PROGRAMS,
-        Peers, PodRules, Ports, Protocol, Refused, ServiceRule,
+        Peers, PodRules, Ports, Protocol, Refused, ServiceRule, Uncarried,
     },
     session::{Chunk, Feed, Interactive},
 };

@@ -101,6 +101,21 @@ pub enum Attempt {
         /// The port of the Gateway.
         port: u16,
     },
+    /// To send a datagram outside, which policies let out.
+    Uncarried(Uncarried),
+}
+
+/// Why a datagram to an address outside was lost.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Uncarried {
+    /// The pod speaks with as many others as one may.
+    Flows,
+    /// All pods together do.
+    AllFlows,
+    /// It came faster than it was carried.
+    Waiting,
+    /// The platform does not reach the address, or it is one of this host.
+    Unreached(Flow),
 }
 
 /// The other end of a flow, and what is called.

@@ -3,12 +3,13 @@
 //! moment, not by what is written.
 
 mod ask;
+mod datagrams;
 mod names;
 mod reach;
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -18,8 +19,10 @@ use tokio::net::{TcpStream, lookup_host};
 pub use self::reach::Bounds;
 use self::reach::{is_own, may_reach};
 pub(crate) use self::{
-    ask::{SOCKET, request_name, request_stream, serve},
-    reach::SPECIAL,
+    ask::{
+        SOCKET, read_message, request_datagrams, request_name, request_stream, serve, write_message,
+    },
+    reach::{SPECIAL, is_public},
 };
 
 /// How long looking up a name and connecting may take.
@@ -57,8 +60,7 @@ async fn attempt(
     if let Some(address) = reach.instead.get(&(host.to_owned(), port)) {
         return TcpStream::connect(address).await;
     }
-    let message = format!("{host} leads to no address that may be reached from here");
-    let mut last = io::Error::new(io::ErrorKind::PermissionDenied, message);
+    let mut last = not_reached(host);
     let named = host.parse::<IpAddr>().is_err();
     let found: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
     for address in found {
@@ -71,6 +73,11 @@ async fn attempt(
         }
     }
     Err(last)
+}
+
+fn not_reached(host: impl fmt::Display) -> io::Error {
+    let message = format!("{host} leads to no address that may be reached from here");
+    io::Error::new(io::ErrorKind::PermissionDenied, message)
 }
 
 fn may_connect(address: IpAddr, (bounds, named): (Bounds, bool), reach: &Reach) -> bool {

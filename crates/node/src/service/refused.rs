@@ -13,7 +13,7 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 use super::policy;
 use crate::{
     index::{Index, Shared},
-    machine::{Attempt, Event, Flow, Protocol, Refused},
+    machine::{Attempt, Event, Flow, Protocol, Refused, Uncarried},
     network::Network,
     notice::Notice,
     write::Executor,
@@ -25,6 +25,8 @@ pub const FLOW: &str = "FlowDenied";
 pub const NAME: &str = "NameDenied";
 /// The reason of packets with somebody else's address.
 pub const FORGED: &str = "ForgedSource";
+/// The reason of datagrams that policies let out, and that are lost all the same.
+pub const UNCARRIED: &str = "DatagramsLost";
 /// What begins the names of annotations.
 const PREFIX: &str = "node.choreo.dev/";
 /// Different things that are told of one pod.
@@ -159,6 +161,10 @@ fn notices(pods: &Pods, refused: &Refused) -> Vec<Notice> {
             );
             of(NAME, message, vec![("name", name.clone())])
         }
+        Attempt::Uncarried(why) => {
+            let message = format!("datagrams to addresses outside are lost: {}", cause(why));
+            of(UNCARRIED, message, Vec::new())
+        }
     };
     notice.into_iter().collect()
 }
@@ -187,6 +193,21 @@ fn ingress(pods: &Pods, refused: &Refused, flow: &Flow) -> Vec<Notice> {
         with(notice, refused, details)
     });
     [own, caller].into_iter().flatten().collect()
+}
+
+fn cause(why: &Uncarried) -> String {
+    match why {
+        Uncarried::Flows => "this pod speaks with as many others at once as one may".to_owned(),
+        Uncarried::AllFlows => {
+            "the pods of this machine speak with as many others at once as they may".to_owned()
+        }
+        Uncarried::Waiting => "they are sent faster than they are carried".to_owned(),
+        Uncarried::Unreached(flow) => format!(
+            "{} on {} is not reached from this host, or is one of its own addresses",
+            flow.peer,
+            port(flow)
+        ),
+    }
 }
 
 fn with(notice: Notice, refused: &Refused, details: Vec<(&str, String)>) -> Notice {
@@ -388,6 +409,29 @@ mod tests {
                 "web ForgedSource: packets from 10.128.2.2, which is not the address of this pod, are dropped",
             ],
         );
+    }
+
+    #[test]
+    fn datagrams_that_are_lost_are_told() {
+        let host = Flow {
+            protocol: Some(Protocol::Udp),
+            port: 53,
+            ..flow(Ipv4Addr::new(8, 8, 8, 8))
+        };
+        for (why, expected) in [
+            (
+                Uncarried::Flows,
+                "this pod speaks with as many others at once as one may",
+            ),
+            (
+                Uncarried::Unreached(host),
+                "8.8.8.8 on UDP port 53 is not reached from this host, or is one of its own addresses",
+            ),
+        ] {
+            let expected =
+                format!("web DatagramsLost: datagrams to addresses outside are lost: {expected}");
+            check(WEB, Attempt::Uncarried(why), &[&expected]);
+        }
     }
 
     #[test]

@@ -20,6 +20,10 @@ fn main() {
         ["listen", ports @ ..] => listen(ports),
         ["speak", address] => speak(address),
         ["probe", targets @ ..] => probe(targets),
+        ["talk", word, length, targets @ ..] => talk(word, length.parse().unwrap(), targets),
+        ["burst", target] => burst(target),
+        ["stream", target] => stream(target),
+        ["many", count, rounds, target] => many(count.parse().unwrap(), rounds.parse().unwrap(), target),
         ["names", names @ ..] => look_up(names),
         ["raw"] => println!("{}", raw_socket().is_ok()),
         ["send", what @ ..] => send(what),
@@ -390,6 +394,94 @@ fn look_up(names: &[&str]) {
         };
         println!("{name} {said}");
     }
+}
+
+/// Sends a datagram that begins with a word to each target, all from one port, and says what comes back, from
+/// where, whether it is what was sent.
+fn talk(word: &str, length: usize, targets: &[&str]) {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let mut payload: Vec<u8> = (0..length).map(|at| at as u8).collect();
+    payload[..word.len()].copy_from_slice(word.as_bytes());
+    for target in targets {
+        if let Err(error) = socket.send_to(&payload, target) {
+            println!("{target} {:?}", error.kind());
+        }
+    }
+    let mut heard = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+        let same = buffer[..length] == payload;
+        heard.push(format!("{from} {length} {}", if same { "same" } else { "other" }));
+        if heard.len() >= targets.len() {
+            // Whoever was not asked may still speak.
+            socket.set_read_timeout(Some(PATIENCE / 5)).unwrap();
+        }
+    }
+    heard.sort();
+    println!("{}", heard.join("\n"));
+}
+
+unsafe extern "C" {
+    fn setsockopt(socket: i32, level: i32, name: i32, value: *const i32, length: u32) -> i32;
+}
+
+/// Sends many datagrams by one call, as programs that speak QUIC do, and says how many answers of which length come.
+fn burst(target: &str) {
+    use std::os::fd::AsRawFd as _;
+    const SOL_UDP: i32 = 17;
+    const UDP_SEGMENT: i32 = 103;
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    // SAFETY: the value is a number, as long as it is said to be.
+    let set = unsafe { setsockopt(socket.as_raw_fd(), SOL_UDP, UDP_SEGMENT, &1000, 4) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    socket.send_to(&[7; 10_000], target).unwrap();
+    let mut answers = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    while answers.len() < 10 {
+        let Ok((length, _)) = socket.recv_from(&mut buffer) else { break };
+        answers.push(length);
+    }
+    println!("{answers:?}");
+}
+
+/// Asks for datagrams without an end, and says when there are no more.
+fn stream(target: &str) {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send_to(b"stream", target).unwrap();
+    let mut heard = 0;
+    while heard < 400 && socket.recv_from(&mut [0; 100]).is_ok() {
+        heard += 1;
+        if heard == 1 {
+            println!("begins");
+        }
+    }
+    println!("{}", if heard < 400 { "ends" } else { "goes on" });
+}
+
+/// Speaks from many ports at once, so many times with a pause between, and says how many were answered at last.
+fn many(count: usize, rounds: usize, target: &str) {
+    let sockets = (0..count).map(|_| UdpSocket::bind("0.0.0.0:0").unwrap());
+    let sockets: Vec<_> = sockets.collect();
+    let mut answered = 0;
+    for round in 0..rounds {
+        if round > 0 {
+            // Until they are conversations.
+            std::thread::sleep(Duration::from_millis(2500));
+        }
+        answered = 0;
+        for socket in &sockets {
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket.send_to(b"one", target).unwrap();
+            answered += usize::from(socket.recv(&mut [0; 100]).is_ok());
+        }
+    }
+    let more = UdpSocket::bind("0.0.0.0:0").unwrap();
+    more.set_read_timeout(Some(PATIENCE)).unwrap();
+    more.send_to(b"more", target).unwrap();
+    println!("{answered} and {}", usize::from(more.recv(&mut [0; 100]).is_ok()));
 }
 
 unsafe extern "C" {

@@ -12,8 +12,10 @@
 
 mod away;
 mod containers;
+mod datagrams;
 mod faults;
 mod hosts;
+mod internet;
 mod leftovers;
 mod matrix;
 mod network;
@@ -56,6 +58,9 @@ fn say(text: &str) {
 }
 
 fn run_all() {
+    if nix::unistd::geteuid().is_root() {
+        internet::make();
+    }
     let scratch = tempfile::tempdir().unwrap();
     run(&scratch.path().join("data"));
     if nix::unistd::geteuid().is_root() {
@@ -90,6 +95,7 @@ fn run(folder: &Path) {
         world.cells_are_what_is_declared().await;
         say(&format!("{name}: matrix"));
         world.pods_leave_as_declared().await;
+        world.datagrams_leave_as_declared().await;
         say(&format!("{name}: leaving"));
         world.gateways_lead_out_as_declared().await;
         say(&format!("{name}: ways out"));

@@ -21,7 +21,7 @@ use super::{
 use crate::machine::{
     Error, Event, Info, Interactive, NetworkPlan, PodSandbox, Probe, Result,
     cgroup::Cgroups,
-    network::{self, Network, Platform},
+    network::{self, Network, Platform, Spaces},
     protocol::{Answer, Call, CommandCall, Decoder, FilesCall, Message, Request, encode},
 };
 
@@ -77,7 +77,7 @@ async fn serve(footing: Footing, socket: StdUnixStream) -> io::Result<()> {
         Err(refusal) => return announce(write, &Message::Refused(refusal)).await,
     };
     let mut info = context.info.clone();
-    info.notes.extend(helper.network.note());
+    info.notes.extend(helper.network.notes());
     let _unheard = context.out.send(Message::Ready(info));
     let writing = tokio::spawn(send(write, messages));
     let outcome = helper.clone().listen(read).await;
@@ -115,7 +115,10 @@ impl Helper {
     async fn new(context: Context) -> std::result::Result<Self, crate::machine::protocol::Refusal> {
         let teller = context.clone();
         let tell = move |refused| teller.tell(Event::Refused(refused));
-        let programs = context.layout.netns(network::PROGRAMS_NAME);
+        let spaces = Spaces {
+            programs: context.layout.netns(network::PROGRAMS_NAME),
+            beyond: context.layout.netns(network::BEYOND_NAME),
+        };
         let platform = Platform::open(context.layout.folder()).map_err(|error| {
             crate::machine::protocol::Refusal {
                 step: "opening the machine's folder".to_owned(),
@@ -123,7 +126,7 @@ impl Helper {
                 advice: None,
             }
         })?;
-        let network = Network::new(&programs, Arc::new(platform), Box::new(tell))
+        let network = Network::new(&spaces, Arc::new(platform), Box::new(tell))
             .await
             .map_err(|error| crate::machine::protocol::Refusal {
                 step: "making the network".to_owned(),

@@ -27,7 +27,7 @@ use crate::outside::{self, SOCKET};
 const CONNECTIONS: usize = 4096;
 const CONNECTIONS_OF_ONE: usize = 1024;
 /// Pause after the system had no file descriptor left.
-const BREATH: Duration = Duration::from_millis(100);
+pub(super) const BREATH: Duration = Duration::from_millis(100);
 
 /// The platform's socket: the folder is held open, so that its path is short wherever it is.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use nlink::{
 
 use super::{
     change::Step,
+    links::WAY_OUT,
     table::{Action, Base, Key, Kind, Match, Rule},
 };
 use crate::machine::Protocol;
@@ -218,6 +219,8 @@ fn matching(rule: NftRule, one: &Match) -> NftRule {
     let in_set = |set: &str, register| Expr::Lookup(LookupExpr::new(set, register));
     match one {
         Match::Local => rule.match_iif("lo"),
+        Match::Outer => rule.match_iif(WAY_OUT),
+        Match::Outbound => rule.match_oif(WAY_OUT),
         Match::Sender => sender(rule).expr(in_set(SENDERS, Register::Reg32_00)),
         Match::Reply => {
             let known = rule.match_ct_state(CtState::ESTABLISHED);

@@ -9,8 +9,9 @@ use std::{net::Ipv4Addr, path::Path};
 use nlink::{
     Connection, Error, Route,
     netlink::{
+        MessageBuilder,
         addr::Ipv4Address,
-        link::VethLink,
+        link::{LinkConfig, VethLink},
         namespace,
         neigh::Neighbor,
         route::Ipv4Route,
@@ -25,10 +26,21 @@ use crate::machine::{GATEWAYS, PROGRAMS, short_digest};
 const POD_LINK: &str = "eth0";
 /// The machine's own link, which has its addresses.
 const OWN_LINK: &str = "lo";
+/// The link that leads out of the network, and its far end.
+pub(super) const WAY_OUT: &str = "out";
+pub(super) const FAR_END: &str = "far";
+/// Who would be at the far end: nobody, since nothing there is for whoever is there.
+const NOBODY: [u8; 6] = [0x02, 0xce, 0, 0, 0, 2];
+/// How wide it is: as long as packets get.
+const WIDEST: u32 = 65_535;
+/// The attribute of a link that says how many packets may go over it as one (`IFLA_GSO_MAX_SEGS`).
+const MOST_SEGMENTS: u16 = 40;
 /// The hardware address of the machine on every link.
-const MACHINE: [u8; 6] = [0x02, 0xce, 0, 0, 0, 1];
+pub(super) const MACHINE: [u8; 6] = [0x02, 0xce, 0, 0, 0, 1];
 /// The routing table of what is the machine's own.
 const LOCAL: u32 = 255;
+/// The addresses of the network of cells, Services and Gateways.
+const CELLS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 0, 0), 8);
 /// The length of a single address.
 const SINGLE: u8 = 32;
 
@@ -49,6 +61,60 @@ pub(super) async fn start_own(connection: &Connection<Route>) -> Result<(), Erro
     connection.set_link_up(OWN_LINK).await?;
     let nowhere = Ipv4Route::default_route().dev(OWN_LINK);
     connection.add_route(nowhere).await
+}
+
+/// Makes the link that leads out, and leads to it what is for no address of the network of cells; a network namespace
+/// has its far end.
+pub(super) async fn add_way_out(
+    connection: &Connection<Route>,
+    beyond: Ipv4Addr,
+    netns: &Path,
+) -> Result<(), Error> {
+    namespace::create_path(netns)?;
+    namespace::set_sysctls_path(netns, &POD_SYSCTLS)?;
+    let link = VethLink::new(WAY_OUT, FAR_END).mtu(WIDEST).address(MACHINE);
+    let link = link.peer_netns_fd(namespace::open_path(netns)?);
+    connection.add_link(PacketByPacket(link)).await?;
+    connection.set_link_up(WAY_OUT).await?;
+    let inside = Connection::<Route>::new_in(netns)?;
+    inside.set_link_up(FAR_END).await?;
+    let neighbor = Neighbor::new_v4(WAY_OUT, beyond).lladdr(NOBODY);
+    connection.replace_neighbor(neighbor.permanent()).await?;
+    let there = Ipv4Route::from_addr(beyond, SINGLE).dev(WAY_OUT);
+    connection.add_route(there.scope(RouteScope::Link)).await?;
+    let (first, prefix) = CELLS;
+    let nowhere = Ipv4Route::from_addr(first, prefix).dev(OWN_LINK);
+    connection.add_route(nowhere).await?;
+    let elsewhere = Ipv4Route::default_route().gateway(beyond);
+    connection.replace_route(elsewhere.dev(WAY_OUT)).await
+}
+
+/// A link that takes one packet at a time: what a program has sent as many at once (`UDP_SEGMENT`) goes through the
+/// machine as one, and is cut here.
+#[derive(Debug)]
+struct PacketByPacket(VethLink);
+
+impl LinkConfig for PacketByPacket {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn kind(&self) -> &str {
+        self.0.kind()
+    }
+
+    fn peer_name(&self) -> Option<&str> {
+        self.0.peer_name()
+    }
+
+    fn creation_error(&self) -> Option<&str> {
+        self.0.creation_error()
+    }
+
+    fn write_to(&self, builder: &mut MessageBuilder, parent: Option<u32>) {
+        self.0.write_to(builder, parent);
+        builder.append_attr_u32(MOST_SEGMENTS, 1);
+    }
 }
 
 /// Gives the machine an address.

@@ -3,6 +3,7 @@
 
 mod carrier;
 mod change;
+mod datagrams;
 mod dns;
 mod kernel;
 mod links;
@@ -12,8 +13,9 @@ mod table;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     net::{Ipv4Addr, SocketAddrV4},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -21,8 +23,8 @@ use nlink::{Connection, Nftables, Route};
 use tokio::sync::Mutex;
 
 pub(super) use self::carrier::Platform;
-use self::{carrier::Carrier, kernel::Sender, table::Table};
-use super::{Cell, Error, NetworkPlan, PROGRAMS, PodSandbox, Result};
+use self::{carrier::Carrier, datagrams::Datagrams, kernel::Sender, rules::Ways, table::Table};
+use super::{Cell, Error, NetworkPlan, PROGRAMS, PodSandbox, Protocol, Result};
 
 /// The machine's address on the link of the platform's programs.
 const PROGRAMS_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 1);
@@ -30,6 +32,10 @@ const PROGRAMS_GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 1);
 const CARRIER: SocketAddrV4 = SocketAddrV4::new(PROGRAMS_GATEWAY, 15001);
 /// The name of that link's namespace, which is no pod's uid.
 pub(super) const PROGRAMS_NAME: &str = "programs";
+/// Where datagrams that leave are led to, over a link of their own: nobody has this address.
+const BEYOND: Ipv4Addr = Ipv4Addr::new(10, 128, 0, 3);
+/// The name of the namespace of that link's far end, which is no pod's uid.
+pub(super) const BEYOND_NAME: &str = "beyond";
 
 /// The network as it is.
 pub(super) struct Network {
@@ -40,6 +46,14 @@ pub(super) struct Network {
     platform: Arc<Platform>,
     /// Ends with it.
     _carrier: Carrier,
+    /// What carries datagrams, or why nothing does.
+    datagrams: io::Result<Datagrams>,
+}
+
+/// Where the machine's own network namespaces are to be.
+pub(super) struct Spaces {
+    pub(super) programs: PathBuf,
+    pub(super) beyond: PathBuf,
 }
 
 #[derive(Default)]
@@ -61,9 +75,9 @@ struct Running {
 
 impl Network {
     /// The network without cells, in which only the platform's programs can speak: everything is
-    /// refused, and told. `programs` is where their namespace is to be, and what leaves is asked of `platform`.
+    /// refused, and told. What leaves is asked of `platform`.
     pub(super) async fn new(
-        programs: &Path,
+        spaces: &Spaces,
         platform: Arc<Platform>,
         tell: refused::Tell,
     ) -> Result<Self> {
@@ -75,18 +89,23 @@ impl Network {
             .await
             .map_err(failed)?;
         let carrier = Carrier::start(Arc::clone(&platform)).await;
+        let watch = refused::Watch::start(tell).await;
+        links::add_way_out(&links, BEYOND, &spaces.beyond)
+            .await
+            .map_err(failed)?;
         let network = Self {
             links,
             filter: Connection::<Nftables>::new().map_err(failed)?,
             state: Mutex::default(),
-            watch: refused::Watch::start(tell).await,
+            datagrams: Datagrams::start(&spaces.beyond, &platform, watch.names()).await,
+            watch,
             platform,
             _carrier: carrier.map_err(|error| Error::failed("listening for what leaves", error))?,
         };
         // Rules before links to anybody: nothing was ever open.
         let transaction = kernel::begin(network.filter.transaction());
         let mut state = network.state.lock().await;
-        let empty = rules::table(&NetworkPlan::default());
+        let empty = rules::table(&NetworkPlan::default(), network.carried());
         network
             .replace(&state.table, &empty, transaction)
             .await
@@ -94,24 +113,40 @@ impl Network {
         state.table = empty;
         let addresses = (PROGRAMS, PROGRAMS_GATEWAY);
         network
-            .connect(&mut state, PROGRAMS_NAME, addresses, programs)
+            .connect(&mut state, PROGRAMS_NAME, addresses, &spaces.programs)
             .await
             .map_err(failed)?;
         let sender = links::sender(PROGRAMS_NAME, PROGRAMS);
-        links::add_gateways(&network.links, &sender, programs)
+        links::add_gateways(&network.links, &sender, &spaces.programs)
             .await
             .map_err(failed)?;
         drop(state);
         Ok(network)
     }
 
-    /// What it cannot do, in a sentence.
-    pub(super) fn note(&self) -> Option<String> {
-        let error = self.watch.silent()?;
-        Some(format!(
-            "what is refused to pods is not told, since the kernel does not log to programs: {error}; it \
-             needs nfnetlink_log"
-        ))
+    /// What it cannot do, in sentences.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let silent = self.watch.silent().map(|error| {
+            format!(
+                "what is refused to pods is not told, since the kernel does not log to programs: {error}; \
+                 it needs nfnetlink_log"
+            )
+        });
+        let datagrams = self.datagrams.as_ref().err().map(|error| {
+            format!(
+                "UDP does not leave cells, whatever policies say, since the kernel gives no packet \
+                 sockets: {error}; it needs af_packet"
+            )
+        });
+        [silent, datagrams].into_iter().flatten().collect()
+    }
+
+    /// What is carried out of the network.
+    const fn carried(&self) -> &'static [Protocol] {
+        match self.datagrams {
+            Ok(_) => &[Protocol::Tcp, Protocol::Udp],
+            Err(_) => &[Protocol::Tcp],
+        }
     }
 
     /// The cell of a namespace.
@@ -179,6 +214,9 @@ impl Network {
                 .commit(&self.filter)
                 .await?;
             self.watch.remove_link(sender);
+            if let Ok(datagrams) = &self.datagrams {
+                datagrams.end_of(sender.address);
+            }
             state.senders.remove(uid);
         }
         Ok(())
@@ -261,12 +299,16 @@ impl Network {
     }
 
     async fn apply_rules(&self, state: &mut State, plan: &NetworkPlan) -> Result<()> {
-        let table = rules::table(plan);
+        let table = rules::table(plan, self.carried());
         let failed = |error: nlink::Error| Error::failed("setting packet rules", error);
         self.replace(&state.table, &table, self.filter.transaction())
             .await
             .map_err(failed)?;
         state.table = table;
+        // What is marked no more may have been read already.
+        if let Ok(datagrams) = &self.datagrams {
+            datagrams.set(Ways::of(plan));
+        }
         Ok(())
     }
 

@@ -94,6 +94,10 @@ pub(super) struct Rule {
 pub(super) enum Match {
     /// It came from the machine itself.
     Local,
+    /// It came over the link that leads out of the network.
+    Outer,
+    /// It would go out over that link.
+    Outbound,
     /// It came from the link, with the hardware address and the address that belong together.
     Sender,
     /// It answers what was let through.
@@ -211,6 +215,8 @@ impl Rule {
                 Some(set.as_str())
             }
             Match::Local
+            | Match::Outer
+            | Match::Outbound
             | Match::Sender
             | Match::Reply
             | Match::Open
@@ -297,6 +303,8 @@ impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local => write!(f, "iif lo"),
+            Self::Outer => write!(f, "outer"),
+            Self::Outbound => write!(f, "outbound"),
             Self::Sender => write!(f, "iif . ether saddr . ip saddr @senders"),
             Self::Reply => write!(f, "reply"),
             Self::Open => write!(f, "open"),

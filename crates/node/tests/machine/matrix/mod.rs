@@ -48,6 +48,10 @@ impl Cells {
         self.pods[name].container.clone()
     }
 
+    pub(crate) fn sandbox(&self, name: &str) -> &PodSandbox {
+        &self.pods[name].sandbox
+    }
+
     /// Other objects, with the same pods.
     pub(crate) fn set(&mut self, index: Index) {
         self.index = index;

@@ -1,20 +1,24 @@
-//! What leaves the network of cells by itself: TCP to public addresses, of pods that policies let out to
-//! blocks of addresses. It is marked, packet for packet, while it still says where it goes, led to the
-//! machine's own carrier, and let in there for its mark alone.
+//! What leaves the network of cells by itself: TCP and UDP to public addresses, of pods that policies let out to
+//! blocks of addresses. It is marked, packet for packet, while it still says where it goes. TCP is led to the
+//! machine's own carrier, and let in there for its mark alone; UDP passes for it to the link that leads out.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use super::{Action, Base, Key, Kind, Match, Protocol, Rule, Set, Table};
 use crate::{
-    machine::{Exception, NetworkPlan, PodRules, network::CARRIER, short_digest},
-    outside::SPECIAL,
+    machine::{
+        Exception, NetworkPlan, PodRules,
+        network::{CARRIER, datagrams::Flow},
+        short_digest,
+    },
+    outside::{SPECIAL, is_public},
 };
 
 /// Chains by the source of packets: who lets them out of the network.
 const AWAY: &str = "away";
 
-/// Adds what leads to the carrier.
-pub(super) fn add(table: &mut Table, plan: &NetworkPlan) {
+/// Adds what marks what may leave, of the protocols that are carried.
+pub(super) fn add(table: &mut Table, plan: &NetworkPlan, carried: &[Protocol]) {
     table
         .sets
         .insert(AWAY.to_owned(), Set::new(Kind::AddressChains));
@@ -23,17 +27,35 @@ pub(super) fn add(table: &mut Table, plan: &NetworkPlan) {
         let last = Ipv4Addr::from(first.to_bits() | hosts);
         Rule::when([Match::To(*first, last)], Action::Accept)
     });
-    let away = Action::BySource(AWAY.to_owned());
-    let away = Rule::when([Match::Protocol(Protocol::Tcp)], away);
-    table.base("outward", Base::Outward, special.chain([away]).collect());
+    let away = carried.iter().map(|protocol| {
+        let away = Action::BySource(AWAY.to_owned());
+        Rule::when([Match::Protocol(*protocol)], away)
+    });
+    table.base("outward", Base::Outward, special.chain(away).collect());
     for (address, pod) in &plan.pods {
-        let Some(chain) = ask(table, plan, pod) else {
+        let Some(chain) = ask(table, plan, pod, carried) else {
             continue;
         };
         if let Some(map) = table.sets.get_mut(AWAY) {
             map.lead(Key::Address(*address), chain);
         }
     }
+}
+
+/// The rule that lets pass what is marked and not led elsewhere.
+pub(super) fn past_carrier() -> Rule {
+    Rule::when(
+        [Match::Marked, Match::Protocol(Protocol::Udp)],
+        Action::Accept,
+    )
+}
+
+/// Of what comes from outside only answers pass.
+pub(super) fn answers() -> [Rule; 2] {
+    [
+        Rule::when([Match::Outer, Match::Reply], Action::Accept),
+        Rule::when([Match::Outer], Action::Drop),
+    ]
 }
 
 /// The rule that leads what is marked to the carrier.
@@ -67,7 +89,8 @@ pub(in crate::machine::network) fn leavers(plan: &NetworkPlan) -> Vec<Ipv4Addr> 
     pods.map(|(address, _)| *address).collect()
 }
 
-/// The blocks of addresses that an exception names: what names none says nothing of the outside.
+/// The blocks of addresses that an exception names: what names none says nothing of the outside. Of its ports,
+/// named ones are those of pods, and there are none outside.
 fn blocks(exception: &Exception) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> {
     let peers = exception.peers.iter();
     peers.flat_map(|peers| peers.blocks.iter().copied())
@@ -93,7 +116,12 @@ fn is_partly_public((first, last): (Ipv4Addr, Ipv4Addr)) -> bool {
 }
 
 /// The chain that asks the policies of a pod that lead out of the network.
-fn ask(table: &mut Table, plan: &NetworkPlan, pod: &PodRules) -> Option<String> {
+fn ask(
+    table: &mut Table,
+    plan: &NetworkPlan,
+    pod: &PodRules,
+    carried: &[Protocol],
+) -> Option<String> {
     let names = pod.egress.iter().flatten();
     let leading = names.filter_map(|name| {
         let policy = plan.policies.get(name)?;
@@ -113,7 +141,7 @@ fn ask(table: &mut Table, plan: &NetworkPlan, pod: &PodRules) -> Option<String> 
     for (name, policy) in leading {
         let own = format!("away-{}", short_digest(name.as_bytes()));
         if !table.chains.contains_key(&own) {
-            let marks = policy.iter().flat_map(marks).collect();
+            let marks = policy.iter().flat_map(|one| marks(one, carried)).collect();
             table.chain(own.as_str(), marks);
         }
         rules.push(Rule::always(Action::Jump(own)));
@@ -122,22 +150,76 @@ fn ask(table: &mut Table, plan: &NetworkPlan, pod: &PodRules) -> Option<String> 
     Some(chain)
 }
 
-/// What an exception lets out. Named ports are those of pods, and there are none outside.
-fn marks(exception: &Exception) -> Vec<Rule> {
-    let ports = match &exception.ports {
+/// What an exception lets out.
+fn marks(exception: &Exception, carried: &[Protocol]) -> Vec<Rule> {
+    let ports: Vec<_> = match &exception.ports {
         None => vec![None],
         Some(ports) => {
-            let tcp = ports.ranges.iter().filter(|(of, ..)| *of == Protocol::Tcp);
-            tcp.map(|(_, first, last)| Some((*first, *last))).collect()
+            let ranges = ports.ranges.iter();
+            let ranges = ranges.filter(|(of, ..)| carried.contains(of));
+            ranges.copied().map(Some).collect()
         }
     };
-    let rule = |(first, last), port: Option<(u16, u16)>| {
-        let port = port.map(|(first, last)| Match::Ports(Protocol::Tcp, first, last));
+    let rule = |(first, last), port: Option<(Protocol, u16, u16)>| {
+        let port = port.map(|(of, first, last)| Match::Ports(of, first, last));
         let matches = [Match::To(first, last)].into_iter().chain(port);
         Rule::when(matches.collect::<Vec<_>>(), Action::Mark)
     };
     let each = |block| ports.iter().map(move |port| rule(block, *port));
     blocks(exception).flat_map(each).collect()
+}
+
+/// Where pods may send datagrams outside: what the rules mark, for what has passed them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::machine::network) struct Ways(BTreeMap<Ipv4Addr, Vec<Way>>);
+
+/// A block of addresses, and ports there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Way {
+    addresses: (Ipv4Addr, Ipv4Addr),
+    ports: (u16, u16),
+}
+
+impl Ways {
+    /// What a plan lets out.
+    pub(in crate::machine::network) fn of(plan: &NetworkPlan) -> Self {
+        let of_pod = |pod: &PodRules| {
+            let names = pod.egress.iter().flatten();
+            let policies = names.filter_map(|name| plan.policies.get(name));
+            policies.flatten().flat_map(ways).collect::<Vec<_>>()
+        };
+        let all = plan.pods.iter();
+        let all = all.map(|(address, pod)| (*address, of_pod(pod)));
+        Self(all.filter(|(_, ways)| !ways.is_empty()).collect())
+    }
+
+    /// Whether a flow is let out.
+    pub(in crate::machine::network) fn lead(&self, flow: Flow) -> bool {
+        let within = |way: &Way| {
+            let ((first, last), (low, high)) = (way.addresses, way.ports);
+            (first..=last).contains(flow.to.ip()) && (low..=high).contains(&flow.to.port())
+        };
+        let ways = self.0.get(flow.from.ip());
+        is_public((*flow.to.ip()).into()) && ways.is_some_and(|ways| ways.iter().any(within))
+    }
+}
+
+/// What an exception lets out, of datagrams.
+fn ways(exception: &Exception) -> Vec<Way> {
+    let ports: Vec<_> = match &exception.ports {
+        None => vec![(0, u16::MAX)],
+        Some(ports) => {
+            let udp = ports.ranges.iter().filter(|(of, ..)| *of == Protocol::Udp);
+            udp.map(|(_, first, last)| (*first, *last)).collect()
+        }
+    };
+    let way = |addresses| {
+        ports.iter().map(move |ports| Way {
+            addresses,
+            ports: *ports,
+        })
+    };
+    blocks(exception).flat_map(way).collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod service;
 
 use std::net::Ipv4Addr;
 
-pub(super) use self::away::leavers;
+pub(super) use self::away::{Ways, leavers};
 use super::{
     kernel::{REPORTED, SENDERS},
     table::{Action, Base, Key, Kind, Match, Reason, Rule, Set, Table},
@@ -40,8 +40,8 @@ const NOT_LET_IN: &str = "not-let-in";
 /// Port of name servers.
 const DNS: u16 = 53;
 
-/// The table that a plan asks for.
-pub(super) fn table(plan: &NetworkPlan) -> Table {
+/// The table that a plan asks for, where these protocols are carried out of the network.
+pub(super) fn table(plan: &NetworkPlan, carried: &[Protocol]) -> Table {
     let mut table = Table::default();
     entrances(&mut table);
     refusals(&mut table);
@@ -49,7 +49,7 @@ pub(super) fn table(plan: &NetworkPlan) -> Table {
         name_server(&mut table, cell);
     }
     policy::add(&mut table, plan);
-    away::add(&mut table, plan);
+    away::add(&mut table, plan, carried);
     service::add(&mut table, &plan.services);
     table
 }
@@ -71,6 +71,7 @@ fn entrances(table: &mut Table) {
     let forged = vec![
         Rule::when([Match::Local], Action::Accept),
         Rule::when([Match::Sender], Action::Accept),
+        Rule::when([Match::Outer], Action::Accept),
         Rule::when([Match::Seldom], Action::Report(Reason::Source)),
     ];
     table.base("source", Base::Source, forged);
@@ -81,13 +82,19 @@ fn entrances(table: &mut Table) {
         vec![virtual_port.clone(), away::to_carrier()],
     );
     table.base("leaving", Base::Leaving, vec![virtual_port]);
-    let through = [nobody_serves().as_slice(), &decision()].concat();
+    let mut through = nobody_serves().to_vec();
+    through.extend(away::answers());
+    through.extend(decision(away::past_carrier().into()));
     table.base("forward", Base::Forward, through);
     let mut own = vec![Rule::when([Match::Local], Action::Accept)];
+    own.push(Rule::when([Match::Outer], Action::Drop));
     own.extend(away::at_carrier());
-    own.extend(decision());
+    own.extend(decision(None));
     table.base("input", Base::Input, own);
-    table.base("output", Base::Output, nobody_serves().to_vec());
+    let mut sent = nobody_serves().to_vec();
+    // The machine itself has nothing to say outside.
+    sent.push(Rule::when([Match::Outbound], Action::Prohibit));
+    table.base("output", Base::Output, sent);
     // A pod that is behind its own Service has to answer through the machine.
     let itself = [Match::Translated, Match::PairIn(SELVES.into())];
     table.base(
@@ -101,15 +108,19 @@ fn entrances(table: &mut Table) {
 ///
 /// What belongs to a known connection passes only on its way back: on its way there it is looked at
 /// like the first one, so that a policy holds from its first moment for connections that are there.
-fn decision() -> Vec<Rule> {
-    vec![
+fn decision(more: Option<Rule>) -> Vec<Rule> {
+    let mut rules = vec![
         Rule::when([Match::Invalid], Action::Drop),
         Rule::when([Match::Reply], Action::Accept),
         Rule::when([Match::Related], Action::Accept),
         Rule::when([Match::PairIn(SELVES.into())], Action::Accept),
+    ];
+    rules.extend(more);
+    rules.extend([
         Rule::always(Action::BySource(EGRESS.into())),
         Rule::always(Action::Goto(NOT_LET_OUT.into())),
-    ]
+    ]);
+    rules
 }
 
 /// What still goes to the address of a Service goes to a port that nobody serves.

@@ -1,15 +1,17 @@
 //! Packets that go through a table in memory: random policies, changed again and again, have to let
-//! through what they say by the letter.
+//! through what they say by the letter, from pod to pod and out of the network.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::SocketAddrV4};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{tests::table, *};
 use crate::machine::{
     CellNames, Exception, Peers, Ports,
     network::{
+        CARRIER,
         change::{self, Step},
+        datagrams::Flow,
         table::Chain,
     },
 };
@@ -21,6 +23,56 @@ struct Packet {
     to: Ipv4Addr,
     protocol: Protocol,
     port: u16,
+    marked: bool,
+}
+
+impl Packet {
+    const fn new(from: Ipv4Addr, to: Ipv4Addr, protocol: Protocol, port: u16) -> Self {
+        Self {
+            from,
+            to,
+            protocol,
+            port,
+            marked: false,
+        }
+    }
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Refused,
+    /// It arrives at the address that it is for.
+    Arrives,
+    /// It goes to the carrier of streams.
+    Carried,
+    /// It goes to the link that leads out.
+    Out,
+}
+
+/// The way of a packet that comes from a pod's link.
+fn fate(table: &Table, mut packet: Packet) -> Fate {
+    packet.marked = match walk(table, "outward", packet) {
+        Some(Action::Mark) => true,
+        Some(Action::Accept) | None => false,
+        other => panic!("{packet:?}: {other:?}"),
+    };
+    match walk(table, "arriving", packet) {
+        None => {}
+        Some(Action::Redirect(address, port)) => (packet.to, packet.port) = (address, port),
+        other => panic!("{packet:?}: {other:?}"),
+    }
+    let is_carried = packet.to == *CARRIER.ip();
+    if !passes(table, if is_carried { "input" } else { "forward" }, packet) {
+        Fate::Refused
+    } else if is_carried {
+        assert_eq!(packet.port, CARRIER.port());
+        Fate::Carried
+    } else if NETWORK.contains(&packet.to) {
+        Fate::Arrives
+    } else {
+        Fate::Out
+    }
 }
 
 /// Whether a packet on its way through the machine, or to it, is let through.
@@ -32,6 +84,7 @@ fn passes(table: &Table, base: &str, packet: Packet) -> bool {
     }
 }
 
+/// What decides about a packet in a chain, if anything does.
 fn walk(table: &Table, chain: &str, packet: Packet) -> Option<Action> {
     for rule in &table.chains[chain].rules {
         if !rule.matches.iter().all(|one| matches(table, one, packet)) {
@@ -43,12 +96,15 @@ fn walk(table: &Table, chain: &str, packet: Packet) -> Option<Action> {
             Action::Goto(chain) => (Some(chain.clone()), false),
             Action::BySource(map) => (chain_of(table, map, packet.from), false),
             Action::ByDestination(map) => (chain_of(table, map, packet.to), false),
+            Action::ByTarget(map) => {
+                assert!(table.sets[map].elements.is_empty(), "there are no Services");
+                continue;
+            }
             end @ (Action::Accept
             | Action::Drop
             | Action::Mark
             | Action::Prohibit
             | Action::Refuse(_)
-            | Action::ByTarget(_)
             | Action::Remember(_)
             | Action::Redirect(..)
             | Action::Hide) => return Some(end.clone()),
@@ -81,13 +137,15 @@ fn matches(table: &Table, one: &Match, packet: Packet) -> bool {
             packet.protocol == *protocol && (*first..=*last).contains(&packet.port)
         }
         Match::Seldom => true,
+        Match::Marked => packet.marked,
         Match::Local
+        | Match::Outer
+        | Match::Outbound
         | Match::Sender
         | Match::Reply
         | Match::Open
         | Match::Related
         | Match::Invalid
-        | Match::Marked
         | Match::Translated
         | Match::OneOf(_) => false,
     }
@@ -145,6 +203,19 @@ fn after(mut table: Table, steps: &[Step<'_>]) -> Table {
 const CELLS: u8 = 3;
 const PODS: u8 = 3;
 
+/// Addresses that are in no cell, first those that are everybody's.
+const ELSEWHERE: [Ipv4Addr; 5] = [
+    Ipv4Addr::new(8, 8, 8, 8),
+    Ipv4Addr::new(11, 22, 33, 44),
+    Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::new(172, 16, 0, 1),
+    Ipv4Addr::new(192, 168, 1, 1),
+];
+const PUBLIC: usize = 2;
+/// The addresses of cells.
+const NETWORK: std::ops::RangeInclusive<Ipv4Addr> =
+    Ipv4Addr::new(10, 0, 0, 0)..=Ipv4Addr::new(10, 255, 255, 255);
+
 fn address(cell: u8, host: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, cell, 0, host)
 }
@@ -168,9 +239,14 @@ fn someone() -> impl Strategy<Value = Ipv4Addr> {
     prop::sample::select(addresses()).prop_map(|(_, address)| address)
 }
 
+/// A pod, or somebody elsewhere.
+fn anyone() -> impl Strategy<Value = Ipv4Addr> {
+    prop_oneof![someone(), prop::sample::select(ELSEWHERE.to_vec())]
+}
+
 fn exceptions() -> impl Strategy<Value = Exception> {
     let pods = prop::collection::btree_set(someone(), 0..3);
-    let block = (someone(), someone()).prop_map(|(one, other)| (one.min(other), one.max(other)));
+    let block = (anyone(), anyone()).prop_map(|(one, other)| (one.min(other), one.max(other)));
     let peers = (any::<bool>(), pods, prop::collection::vec(block, 0..2));
     let peers = peers.prop_map(|(selects, pods, blocks)| Peers {
         selects,
@@ -257,6 +333,23 @@ fn may(plan: &NetworkPlan, packet: Packet) -> bool {
     packet.from == packet.to || out && into
 }
 
+/// What a plan says of a packet to an address that is everybody's: a block has to be named that it is in.
+fn may_leave(plan: &NetworkPlan, packet: Packet) -> bool {
+    let pod = plan.pods.get(&packet.from);
+    let names = pod.into_iter().flat_map(|pod| pod.egress.iter().flatten());
+    let mut exceptions = names.flat_map(|name| &plan.policies[name]);
+    exceptions.any(|one| {
+        let blocks = Exception {
+            peers: one.peers.as_ref().map(|peers| Peers {
+                blocks: peers.blocks.clone(),
+                ..Peers::default()
+            }),
+            ports: one.ports.clone(),
+        };
+        one.peers.is_some() && excepts(&blocks, packet.to, packet)
+    })
+}
+
 fn excepts(one: &Exception, peer: Ipv4Addr, packet: Packet) -> bool {
     let is_peer = one.peers.as_ref().is_none_or(|peers| {
         let mut blocks = peers.blocks.iter();
@@ -287,9 +380,42 @@ proptest! {
                 for (_, to) in addresses() {
                     for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
                         for port in 0..4 {
-                            let packet = Packet { from, to, protocol, port };
-                            let passes = passes(&in_force, "forward", packet);
-                            prop_assert_eq!(passes, may(plan, packet), "{:?}", packet);
+                            let packet = Packet::new(from, to, protocol, port);
+                            let expected = if may(plan, packet) { Fate::Arrives } else { Fate::Refused };
+                            prop_assert_eq!(fate(&in_force, packet), expected, "{:?}", packet);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn packets_leave_as_policies_say_however_they_changed(plans in prop::collection::vec(plans(), 1..4)) {
+        let mut in_force = Table::default();
+        for plan in &plans {
+            let wanted = table(plan);
+            in_force = after(in_force.clone(), &change::steps(&in_force, &wanted));
+            let ways = Ways::of(plan);
+            for (_, from) in addresses() {
+                for (number, to) in ELSEWHERE.into_iter().enumerate() {
+                    for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+                        for port in 0..4 {
+                            let packet = Packet::new(from, to, protocol, port);
+                            let expected = match protocol {
+                                _ if number >= PUBLIC || !may_leave(plan, packet) => Fate::Refused,
+                                Protocol::Tcp => Fate::Carried,
+                                Protocol::Udp => Fate::Out,
+                                Protocol::Sctp => Fate::Refused,
+                            };
+                            prop_assert_eq!(fate(&in_force, packet), expected, "{:?}", packet);
+                            let flow = Flow {
+                                from: SocketAddrV4::new(from, 4000),
+                                to: SocketAddrV4::new(to, port),
+                            };
+                            if protocol == Protocol::Udp {
+                                prop_assert_eq!(ways.lead(flow), expected == Fate::Out, "{:?}", flow);
+                            }
                         }
                     }
                 }
@@ -301,7 +427,7 @@ proptest! {
     fn pods_ask_the_server_of_their_cell(plan in plans(), cell in 1..=CELLS, port in 52_u16..55) {
         let table = table(&plan);
         for (_, from) in addresses() {
-            let packet = Packet { from, to: address(cell, 1), protocol: Protocol::Udp, port };
+            let packet = Packet::new(from, address(cell, 1), Protocol::Udp, port);
             let Some(rules) = plan.pods.get(&from) else {
                 prop_assert!(!passes(&table, "input", packet));
                 continue;

@@ -5,6 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::machine::{CellNames, Exception, Peers, Ports, ServiceRule};
 
+/// The table of a machine that carries all it can.
+pub(super) fn table(plan: &NetworkPlan) -> Table {
+    super::table(plan, &[Protocol::Tcp, Protocol::Udp])
+}
+
 fn cell(index: u8) -> Cell {
     Cell {
         index: index.into(),
@@ -49,22 +54,27 @@ fn chain_of(table: &Table, map: &str, address: Ipv4Addr) -> String {
 #[test]
 fn nobody_is_let_out_without_a_plan() {
     let table = table(&NetworkPlan::default());
-    let decision = [
+    let known = [
         "invalid drop",
         "reply accept",
         "related accept",
         "saddr . daddr @selves accept",
-        "saddr vmap @egress",
-        "goto not-let-out",
     ];
-    assert_eq!(lines(&table, "forward")[2..], decision);
-    assert_eq!(lines(&table, "input")[0], "iif lo accept");
+    let unknown = ["saddr vmap @egress", "goto not-let-out"];
+    let forward = lines(&table, "forward");
+    assert_eq!(forward[2..4], ["outer reply accept", "outer drop"]);
+    assert_eq!(forward[4..8], known);
+    assert_eq!(forward[8], "marked udp accept");
+    assert_eq!(forward[9..], unknown);
+    assert_eq!(lines(&table, "output")[2..], ["outbound prohibit"]);
+    assert_eq!(lines(&table, "input")[..2], ["iif lo accept", "outer drop"]);
     let carried = [
         "marked accept",
         "daddr 10.128.0.1-10.128.0.1 tcp 15001-15001 open refuse",
     ];
-    assert_eq!(lines(&table, "input")[1..3], carried);
-    assert_eq!(lines(&table, "input")[3..], decision);
+    assert_eq!(lines(&table, "input")[2..4], carried);
+    assert_eq!(lines(&table, "input")[4..8], known);
+    assert_eq!(lines(&table, "input")[8..], unknown);
     assert!(table.sets["away"].elements.is_empty());
     for set in [EGRESS, INGRESS, SELVES] {
         assert!(table.sets[set].elements.is_empty(), "{set}");
@@ -74,6 +84,7 @@ fn nobody_is_let_out_without_a_plan() {
     let forged = [
         "iif lo accept",
         "iif . ether saddr . ip saddr @senders accept",
+        "outer accept",
         "seldom report source",
     ];
     assert_eq!(lines(&table, "source"), forged);
@@ -105,7 +116,7 @@ fn unselected_pods_are_open_to_their_cell() {
     ];
     assert_eq!(lines(&table, &chain), expected);
     plan.cells.clear();
-    let table = super::table(&plan);
+    let table = self::table(&plan);
     assert_eq!(chain_of(&table, INGRESS, pod(7, 2)), NOT_LET_IN);
 }
 
@@ -192,7 +203,7 @@ fn services_balance_remember_or_refuse() {
     ];
     assert_eq!(lines(&table, "tcp-10.200.0.1-82-10.7.0.5-8080"), taken);
     assert_eq!(
-        lines(&table, "output"),
+        lines(&table, "output")[..2],
         ["daddr @virtual tcp refuse", "daddr @virtual refuse"]
     );
     let ports: Vec<_> = table.sets[SERVICES].elements.keys().collect();
@@ -239,11 +250,18 @@ fn policies_that_name_blocks_let_out_of_the_network() {
         panic!("{asked:?}");
     };
     let policy = jump.strip_prefix("jump ").unwrap();
-    let marks = ["daddr 11.0.0.0-171.255.255.255 tcp 443-443 mark"];
+    let marks = [
+        "daddr 11.0.0.0-171.255.255.255 tcp 443-443 mark",
+        "daddr 11.0.0.0-171.255.255.255 udp 443-443 mark",
+    ];
     assert_eq!(lines(&table, policy), marks);
     let entrance = lines(&table, "outward");
     assert_eq!(entrance[1], "daddr 10.0.0.0-10.255.255.255 accept");
-    assert_eq!(entrance.last().unwrap(), "tcp saddr vmap @away");
+    let asked = ["tcp saddr vmap @away", "udp saddr vmap @away"];
+    assert!(entrance.ends_with(&asked.map(str::to_owned)));
+    let without = super::table(&plan, &[Protocol::Tcp]);
+    assert_eq!(lines(&without, "outward").last().unwrap(), asked[0]);
+    assert_eq!(lines(&without, policy), marks[..1]);
     let arriving = lines(&table, "arriving");
     assert_eq!(arriving[1], "marked tcp dnat 10.128.0.1:15001");
     assert_eq!(leavers(&plan), [pod(7, 2)]);
