@@ -10,12 +10,14 @@ mod container;
 mod descriptors;
 mod entry;
 mod gathered;
+mod held;
 mod helper;
 mod layer;
 mod linux;
 mod network;
 mod plan;
 mod protocol;
+mod seccomp;
 mod session;
 mod turns;
 
@@ -30,8 +32,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::gathered::Gathered;
+pub(crate) use self::held::{Address, Answer, Call, Program};
 pub use self::{
     entry::entry,
+    held::Gate,
     linux::{LinuxMachine, Settings, StartError},
     plan::{
         Attempt, Cell, CellNames, Exception, Flow, GATEWAYS, NetworkPlan, OutsideName, PROGRAMS,
@@ -319,6 +323,8 @@ pub struct Process {
     pub writable: PathBuf,
     /// Where its output goes.
     pub log: PathBuf,
+    /// The socket at which its calls for addresses are answered ([`Gate`]); without, it makes them itself.
+    pub gate: Option<PathBuf>,
 }
 
 /// Why the machine could not do as asked.

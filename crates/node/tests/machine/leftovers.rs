@@ -34,6 +34,7 @@ pub(crate) fn hold(folder: &Path) {
             folder: folder.to_owned(),
             writable: "live".into(),
             log,
+            gate: None,
         };
         world.machine.run_process(&process).await.unwrap();
         say("held");

@@ -14,6 +14,7 @@ impl World {
             folder: self.folder.clone(),
             writable: "live".into(),
             log: self.folder.join("sleeper.log"),
+            gate: None,
         };
         self.machine
             .run_process(&process(&["/bin/sleep", "100"]))
@@ -57,6 +58,7 @@ impl World {
             log: folder.join("log"),
             writable: "live".into(),
             folder: folder.clone(),
+            gate: None,
         };
         self.machine.run_process(&process).await.unwrap();
         let code = self.exit_of_process("script").await;

@@ -12,7 +12,6 @@ mod outlet;
 mod program;
 mod rootfs;
 mod run;
-mod seccomp;
 mod spec;
 mod sub_path;
 mod supervise;

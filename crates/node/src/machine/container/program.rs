@@ -11,7 +11,7 @@ use libcontainer::{
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use oci_spec::runtime::Spec;
 
-use super::seccomp;
+use crate::machine::seccomp;
 
 /// The annotation of a description whose process may make any system call.
 pub(super) const UNCONFINED: &str = "dev.choreo.unconfined";
@@ -37,7 +37,7 @@ impl Executor for Program {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         restore_signals().map_err(|error| ExecutorError::Other(error.to_string()))?;
         if !is_unconfined(spec) {
-            seccomp::install().map_err(|error| {
+            seccomp::hold_container().map_err(|error| {
                 ExecutorError::Other(format!("filtering system calls: {error}"))
             })?;
         }

@@ -30,7 +30,7 @@ use nix::{
 use serde::{Deserialize, Serialize};
 
 use super::mounts::{bind, mount_memory};
-use crate::machine::Process;
+use crate::machine::{Gate, Process};
 
 /// Argument that makes this program become another one.
 pub(in crate::machine) const PROGRAM: &str = "node-program";
@@ -76,11 +76,14 @@ fn become_program(job: &Job) -> io::Result<()> {
         argv,
         folder,
         writable,
+        gate,
         ..
     } = &job.process;
     let program = argv.first().map_or("", String::as_str);
     let program = File::open(program)
         .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
+    // While it may go where the socket is.
+    let gate = gate.as_deref().map(Gate::open).transpose()?;
     give(&folder.join(writable), job.user())?;
     setns(File::open(&job.netns)?, CloneFlags::CLONE_NEWNET)?;
     unshare(CloneFlags::CLONE_NEWNS)?;
@@ -88,6 +91,9 @@ fn become_program(job: &Job) -> io::Result<()> {
     give_up_rights(job)?;
     let words = argv.iter().map(|word| CString::new(word.as_bytes()));
     let words = words.collect::<Result<Vec<_>, _>>()?;
+    if let Some(gate) = gate {
+        gate.pass()?;
+    }
     let environment: [CString; 0] = [];
     match fexecve(&program, &words, &environment) {
         Ok(never) => match never {},

@@ -151,6 +151,7 @@ impl World {
             folder,
             writable: "w".into(),
             log: log.clone(),
+            gate: None,
         };
         self.machine.run_process(&process).await.unwrap();
         self.exit_of_process("prober").await;
