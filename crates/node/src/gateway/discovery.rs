@@ -316,6 +316,15 @@ impl Discovery {
 
 /// Listens for Envoy at a path. Nobody but it and the platform comes near the folder, whatever user it is.
 pub(super) fn listen(path: &Path) -> Result<UnixListener> {
+    listen_for(path, 0o666)
+}
+
+/// Listens at a path for nobody but the platform's user.
+pub(super) fn listen_privately(path: &Path) -> Result<UnixListener> {
+    listen_for(path, 0o600)
+}
+
+fn listen_for(path: &Path, mode: u32) -> Result<UnixListener> {
     let failed = |cause: io::Error| Error::Io {
         doing: format!("listen at {}", path.display()),
         cause,
@@ -325,7 +334,7 @@ pub(super) fn listen(path: &Path) -> Result<UnixListener> {
         _ => {}
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o666)).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
     Ok(listener)
 }
 

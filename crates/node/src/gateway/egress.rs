@@ -59,13 +59,15 @@ fn hosts(point: &Point<'_>) -> BTreeSet<String> {
     requests.chain(streams).collect()
 }
 
-/// What an Envoy listener for pods has in the place of what one for the relay of the host has.
+/// What only an Envoy listener for pods has.
 pub(super) fn listener(address: std::net::Ipv4Addr, port: u16) -> Map<String, Value> {
     let socket = json!({"address": address.to_string(), "port_value": port});
     let fields = [
         ("address", json!({"socket_address": socket})),
         // The machine leads to the whole range of such addresses, but it may not be there yet.
         ("freebind", json!(true)),
+        // However many come from outside, pods are served.
+        ("ignore_global_conn_limit", json!(true)),
     ];
     fields
         .map(|(name, value)| (name.to_owned(), value))

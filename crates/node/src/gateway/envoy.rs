@@ -1,11 +1,16 @@
 //! Envoy's own documents: bootstrap, listeners, route configurations. All are JSON, because Envoy reads
 //! YAML 1.1, in which `no` is false.
 
-use std::net::Ipv4Addr;
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use serde_json::{Map, Value, json};
 
-use super::{egress, policy::Client, relay::socket_name, route::NO_CLUSTER, tls::Terminate};
+use super::{
+    egress, policy::Client, ports::WAITING, relay::socket_name, route::NO_CLUSTER, tls::Terminate,
+};
 
 /// What Envoy starts with, relative to the folder.
 pub(super) const BOOTSTRAP: &str = "bootstrap.json";
@@ -23,8 +28,17 @@ pub(super) const OLD_ACCESS_LOG: &str = "access.log.1";
 /// routes together need.
 pub(super) const JWT_FILTER: &str = "envoy.filters.http.jwt_authn";
 
-/// Envoy, and the platform's user, whose group the writable folder hands on.
-const SOCKET_MODE: u32 = 0o660;
+/// Envoy's threads that serve connections.
+pub(super) const WORKERS: usize = 2;
+/// Connections of clients at once over all ports; more are closed.
+const MAX_CONNECTIONS: u32 = 8192;
+/// How much of a connection waits in memory, as Envoy's guide for edge proxies has it.
+const BUFFER_BYTES: u32 = 32 << 10;
+/// The most of a request that is kept to send it again, or to another backend as well.
+pub(super) const KEPT_BYTES: u32 = 1 << 20;
+/// How long a client may take to agree on TLS.
+pub(super) const HANDSHAKE: &str = "15s";
+
 const DISCOVERY_CLUSTER: &str = "discovery";
 
 /// How Envoy asks the platform: each question waits until there is an answer that is new.
@@ -46,9 +60,20 @@ pub(super) fn source() -> Value {
 pub(super) fn bootstrap() -> Value {
     let many =
         json!({"max_connections": 65_536, "max_pending_requests": 65_536, "max_requests": 65_536});
+    let connections = json!({
+        "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        "max_active_downstream_connections": MAX_CONNECTIONS,
+    });
     json!({
         "node": {"id": "choreo", "cluster": "choreo"},
-        "admin": {"address": {"pipe": {"path": ADMIN_SOCKET, "mode": SOCKET_MODE}}},
+        "admin": {
+            "address": {"pipe": {"path": ADMIN_SOCKET}},
+            "ignore_global_conn_limit": true,
+        },
+        "overload_manager": {"resource_monitors": [{
+            "name": "envoy.resource_monitors.global_downstream_max_connections",
+            "typed_config": connections,
+        }]},
         "dynamic_resources": {"lds_config": source(), "cds_config": source()},
         "static_resources": {"clusters": [{
             "name": DISCOVERY_CLUSTER,
@@ -73,24 +98,27 @@ pub(super) fn bootstrap() -> Value {
 /// How long a client that sends datagrams may rest before it is forgotten.
 const DATAGRAMS_IDLE: &str = "60s";
 
+/// Where a listener listens.
+#[derive(Debug)]
+pub(super) enum At {
+    /// At ports of the host.
+    Host(BTreeSet<SocketAddr>),
+    /// Where the relay of the host finds it, which tells who the client is.
+    Relay,
+    /// At an address in the network of cells, for pods.
+    Inside(Ipv4Addr, u16),
+}
+
 /// A listener. Its routes are discovered on their own, so that a change of routes touches no connection.
-///
-/// Those for pods are `inside`, at an address; the others are where the relay of the host finds them, which tells
-/// who the client is.
-pub(super) fn listener(
-    name: &str,
-    chains: &[Value],
-    inside: Option<(Ipv4Addr, u16)>,
-    client: Option<&Client>,
-) -> Value {
-    let mut filters = vec![json!({
-        "name": "envoy.filters.listener.proxy_protocol",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
-        },
-    })];
-    if inside.is_some() {
-        filters.clear();
+pub(super) fn listener(name: &str, chains: &[Value], at: &At, client: Option<&Client>) -> Value {
+    let mut filters = Vec::new();
+    if matches!(at, At::Relay) {
+        filters.push(json!({
+            "name": "envoy.filters.listener.proxy_protocol",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol",
+            },
+        }));
     }
     let secured = |chain: &Value| {
         ["transport_socket", "filter_chain_match"]
@@ -108,17 +136,47 @@ pub(super) fn listener(
     let mut listener = json!({
         "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
         "name": name,
-        "address": {"pipe": {"path": socket_name(name), "mode": SOCKET_MODE}},
         "listener_filters": filters,
         "filter_chains": chains,
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
     });
+    if let At::Host(addresses) = at {
+        listener["enable_reuse_port"] = json!(true);
+        listener["tcp_backlog_size"] = json!(WAITING);
+        listen_at(&mut listener, addresses);
+    }
     if let Some(fields) = listener.as_object_mut() {
         fields.extend(client.iter().flat_map(|client| client.listener.clone()));
-        if let Some((address, port)) = inside {
-            fields.extend(egress::listener(address, port));
+        match at {
+            At::Host(_) => {}
+            At::Relay => {
+                fields.insert("address".to_owned(), pipe(name));
+                fields.insert("ignore_global_conn_limit".to_owned(), json!(true));
+            }
+            At::Inside(address, port) => fields.extend(egress::listener(*address, *port)),
         }
     }
     listener
+}
+
+/// Says at which ports of the host a listener listens; at none, it is there and waits.
+pub(super) fn listen_at(listener: &mut Value, addresses: &BTreeSet<SocketAddr>) {
+    let socket = |address: &SocketAddr| {
+        let address = json!({"address": address.ip().to_string(), "port_value": address.port()});
+        json!({"socket_address": address})
+    };
+    let mut addresses = addresses.iter().map(socket);
+    let first = addresses.next();
+    listener["bind_to_port"] = json!(first.is_some());
+    // Another address than any it may have later: Envoy does not take up the one it did not bind.
+    let nowhere = || pipe(listener["name"].as_str().unwrap_or_default());
+    listener["address"] = first.unwrap_or_else(nowhere);
+    let more: Vec<Value> = addresses.map(|one| json!({"address": one})).collect();
+    listener["additional_addresses"] = json!(more);
+}
+
+fn pipe(name: &str) -> Value {
+    json!({"pipe": {"path": socket_name(name)}})
 }
 
 /// The filter for connections that carry requests; their routes have the name `routes`.
@@ -167,7 +225,11 @@ fn connection_manager(routes: &str) -> Value {
         "stream_idle_timeout": "3600s",
         "request_headers_timeout": "60s",
         "common_http_protocol_options": {"idle_timeout": "3600s"},
-        "http2_protocol_options": {"max_concurrent_streams": 100},
+        "http2_protocol_options": {
+            "max_concurrent_streams": 100,
+            "initial_stream_window_size": 1 << 16,
+            "initial_connection_window_size": 1 << 20,
+        },
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "access_log": [access_log(&request_log())],
         "tracing": tracing(),

@@ -2,9 +2,8 @@
 //!
 //! [`translate`] is a function of the objects; [`bind`] takes the host's ports, early, so that one that
 //! is in use is reported before anything starts; [`run`] watches, answers Envoy, supervises it and tells
-//! the result in the objects' statuses. Envoy lives in the machine's own network and listens on unix
-//! sockets; the relay of this process carries connections from the host's ports to them, and those that
-//! Envoy makes to addresses outside from it.
+//! the result in the objects' statuses. Envoy lives in the machine's own network, and accepts at ports
+//! of the host that it is given as it asks for them; what it sends to addresses outside, this process carries.
 
 mod action;
 mod admin;
@@ -23,6 +22,7 @@ mod egress;
 mod elsewhere;
 mod envoy;
 mod filter;
+mod gate;
 mod gateway_status;
 mod hostname;
 mod issuer;
@@ -35,6 +35,7 @@ mod place;
 mod point;
 mod policy;
 mod policy_status;
+mod ports;
 mod publish;
 mod references;
 mod refusal;
@@ -45,6 +46,7 @@ mod route;
 mod run;
 mod salvage;
 mod socket;
+mod stand_in;
 mod status;
 mod stream;
 mod tls;
@@ -68,8 +70,8 @@ pub use cookies::CookieKey;
 pub use definitions::definitions;
 pub use gateway_status::FEATURES;
 pub use issuer::{Issuer, Issuers};
+pub use ports::{Bound, bind};
 pub use references::{Found, Wanted};
-pub use relay::{Bound, bind};
 pub use run::run;
 pub use socket::{Bind, Binds, Transport};
 pub use status::{CONTROLLER, EGRESS_CLASS, EGRESS_CONTROLLER, Status};

@@ -332,7 +332,7 @@ mod tests {
         let host = json!({"name": "*", "domains": ["*"], "routes": routes});
         let chain = json!({"filters": [envoy::requests("80", false, None)]});
         Translation {
-            listeners: vec![envoy::listener("80", &[chain], None, None)],
+            listeners: vec![envoy::listener("80", &[chain], &envoy::At::Relay, None)],
             routes: BTreeMap::from([("80".to_owned(), envoy::route_configuration("80", &[host]))]),
             tokens: super::super::translate(&super::super::Input::default()).tokens,
             ..Translation::default()

@@ -1,8 +1,10 @@
-//! The host's ports: connections are accepted here and carried to Envoy's unix sockets, each opened
-//! with a PROXY protocol header so that Envoy knows the client's address.
+//! The host's ports of datagrams. They stay the platform's: a socket of UDP that may receive may send to anywhere
+//! as well, and the program that reads what strangers send is to have no such socket of the host. So datagrams
+//! are carried to Envoy's unix sockets, over connections that begin with a PROXY protocol header, from which
+//! Envoy knows the client's address.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::File,
     io,
     net::{IpAddr, SocketAddr},
@@ -13,64 +15,20 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncWriteExt as _, copy_bidirectional},
-    net::{TcpListener, TcpStream, UdpSocket, UnixStream},
+    net::{UdpSocket, UnixStream},
     sync::{Semaphore, watch},
     task::{AbortHandle, JoinSet},
 };
 
-use super::{Bind, Binds, Error, Result, Settings, Transport, datagrams};
+use super::{Bind, Binds, Error, Result, Transport, datagrams, ports::Unbound};
 
-/// Connections, and clients that send datagrams, at once over all ports; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 8192;
-/// How long a connection waits for an Envoy that is starting.
+/// Clients at once over all ports; datagrams of more are lost.
+const MAX_CLIENTS: usize = 8192;
+/// How long a client's first datagram waits for an Envoy that is starting.
 const PATIENCE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(25);
 /// Between two tries to listen at an address that is in use.
-const REBIND: Duration = Duration::from_secs(3);
-/// Pause after the system had no file descriptor left.
-const BREATH: Duration = Duration::from_millis(100);
-
-/// The host's ports, taken but not served yet.
-#[derive(Debug)]
-pub struct Bound {
-    pub(super) settings: Settings,
-    listeners: Vec<(u16, std::net::TcpListener)>,
-}
-
-impl Bound {
-    /// Gateway ports and the addresses at which the host really listens for them.
-    pub fn addresses(&self) -> impl Iterator<Item = (u16, SocketAddr)> {
-        self.listeners
-            .iter()
-            .filter_map(|(port, listener)| Some((*port, listener.local_addr().ok()?)))
-    }
-}
-
-/// Takes the host's ports of all gateways, or says which one cannot be had.
-pub fn bind(settings: Settings) -> Result<Bound> {
-    let mut listeners = Vec::new();
-    for (port, address) in &settings.listen {
-        let address = *address;
-        let listen = || {
-            let listener = std::net::TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        };
-        let listener = listen().map_err(|cause: io::Error| {
-            if cause.kind() == io::ErrorKind::AddrInUse {
-                Error::PortInUse { address }
-            } else {
-                Error::Listen { address, cause }
-            }
-        })?;
-        listeners.push((*port, listener));
-    }
-    Ok(Bound {
-        settings,
-        listeners,
-    })
-}
+pub(super) const REBIND: Duration = Duration::from_secs(3);
 
 /// The name of the socket of an Envoy listener, relative to the gateway's folder.
 pub(super) fn socket_name(name: &str) -> String {
@@ -95,43 +53,26 @@ impl Sockets {
     }
 }
 
-/// Where the host could not listen, and why.
-pub(super) type Unbound = BTreeMap<Bind, String>;
-
-/// The relay: what was bound at the start, and what Gateways ask for since.
-pub(super) struct Relay {
+/// The relay: what Gateways ask for.
+struct Relay {
     sockets: Arc<Sockets>,
     permits: Arc<Semaphore>,
     ports: JoinSet<()>,
-    /// Names of the sockets that were bound at the start.
-    fixed: BTreeSet<String>,
     open: BTreeMap<Bind, (String, AbortHandle)>,
 }
 
-/// Serves the ports until it is dropped: those bound at the start, and those that are wanted, as far as
-/// they can be had.
+/// Serves the ports that are wanted, as far as they can be had, until it is dropped.
 pub(super) async fn serve(
-    bound: Bound,
     sockets: Arc<Sockets>,
     mut wanted: watch::Receiver<Binds>,
     unbound: watch::Sender<Unbound>,
 ) -> Result<()> {
     let mut relay = Relay {
         sockets,
-        permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        permits: Arc::new(Semaphore::new(MAX_CLIENTS)),
         ports: JoinSet::new(),
-        fixed: BTreeSet::new(),
         open: BTreeMap::new(),
     };
-    for (port, listener) in bound.listeners {
-        let address = bound.settings.listen.get(&port).copied();
-        let listener = TcpListener::from_std(listener).map_err(|cause| Error::Io {
-            doing: format!("serve {address:?}"),
-            cause,
-        })?;
-        relay.fixed.insert(port.to_string());
-        relay.accept(&port.to_string(), listener, STARTING);
-    }
     loop {
         let binds = wanted.borrow_and_update().clone();
         let failed = relay.follow(&binds).await;
@@ -151,11 +92,12 @@ pub(super) async fn serve(
 }
 
 impl Relay {
-    /// Opens what is wanted and closes what is not any more; connections go on.
+    /// Opens what is wanted and closes what is not any more.
     async fn follow(&mut self, binds: &Binds) -> Unbound {
         let mut all = BTreeMap::new();
-        for (name, addresses) in binds.iter().filter(|(name, _)| !self.fixed.contains(*name)) {
-            all.extend(addresses.iter().map(|bind| (*bind, name.clone())));
+        for (name, addresses) in binds {
+            let datagrams = addresses.iter().filter(|b| b.transport == Transport::Udp);
+            all.extend(datagrams.map(|bind| (*bind, name.clone())));
         }
         self.open.retain(|bind, (name, task)| {
             let stays = all.get(bind) == Some(name);
@@ -182,81 +124,15 @@ impl Relay {
     }
 
     async fn listen(&mut self, bind: Bind, name: &str) -> io::Result<AbortHandle> {
-        match bind.transport {
-            Transport::Tcp => {
-                let listener = TcpListener::bind(bind.address).await?;
-                Ok(self.accept(name, listener, b""))
-            }
-            Transport::Udp => {
-                let socket = UdpSocket::bind(bind.address).await?;
-                let envoy = Arc::from(self.sockets.path(&socket_name(name)));
-                let (permits, sockets) = (Arc::clone(&self.permits), Arc::clone(&self.sockets));
-                Ok(self.ports.spawn(async move {
-                    datagrams::serve(socket, envoy, permits).await;
-                    drop(sockets);
-                }))
-            }
-        }
-    }
-
-    fn accept(&mut self, name: &str, listener: TcpListener, apology: &'static [u8]) -> AbortHandle {
-        let socket = Arc::from(self.sockets.path(&socket_name(name)));
+        let socket = UdpSocket::bind(bind.address).await?;
+        let envoy = Arc::from(self.sockets.path(&socket_name(name)));
         let (permits, sockets) = (Arc::clone(&self.permits), Arc::clone(&self.sockets));
-        self.ports.spawn(async move {
-            accept(&listener, socket, permits, apology).await;
+        Ok(self.ports.spawn(async move {
+            datagrams::serve(socket, envoy, permits).await;
             drop(sockets);
-        })
+        }))
     }
 }
-
-/// Accepts until it is dropped; what it has accepted goes on for itself, as long as the process does.
-async fn accept(
-    listener: &TcpListener,
-    socket: Arc<Path>,
-    permits: Arc<Semaphore>,
-    apology: &'static [u8],
-) {
-    loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((client, peer)) => {
-                let socket = Arc::clone(&socket);
-                tokio::spawn(async move {
-                    if let Err(error) = carry(client, peer, &socket, apology).await {
-                        tracing::debug!(%peer, %error, "connection to the gateway broke");
-                    }
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the gateway cannot accept a connection");
-                tokio::time::sleep(BREATH).await;
-            }
-        }
-    }
-}
-
-/// Carries one connection until both sides have ended; the end of one is passed on to the other.
-async fn carry(
-    mut client: TcpStream,
-    peer: SocketAddr,
-    socket: &Path,
-    apology: &[u8],
-) -> io::Result<()> {
-    client.set_nodelay(true)?;
-    let here = client.local_addr()?;
-    let Some(mut envoy) = connect(socket).await else {
-        return client.write_all(apology).await;
-    };
-    envoy.write_all(&proxy_header(peer, here)).await?;
-    copy_bidirectional(&mut client, &mut envoy).await?;
-    Ok(())
-}
-
-const STARTING: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
-    content-length: 28\r\nretry-after: 1\r\nconnection: close\r\n\r\nthe gateway is not ready yet";
 
 /// A connection to Envoy, once it listens.
 pub(super) async fn connect(socket: &Path) -> Option<UnixStream> {
@@ -307,26 +183,7 @@ fn to_v6(address: IpAddr) -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::outside::Reach;
-
-    #[test]
-    fn a_port_in_use_is_told_by_its_address() {
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = taken.local_addr().unwrap();
-        let refused = bind(Settings {
-            envoy: PathBuf::new(),
-            folder: PathBuf::new(),
-            listen: BTreeMap::from([(80, address)]),
-            more_ports: BTreeSet::new(),
-            reach: Reach::default(),
-            authorities: None,
-        });
-        let message = refused.unwrap_err().to_string();
-        assert!(message.contains(&address.to_string()), "{message}");
-    }
 
     #[test]
     fn headers_hold_both_addresses() {
@@ -342,12 +199,5 @@ mod tests {
             "[::ffff:6.7.8.9]:10".parse().unwrap(),
         );
         assert_eq!(mapped, v4);
-    }
-
-    #[test]
-    fn the_refusal_is_well_formed() {
-        let text = std::str::from_utf8(STARTING).unwrap();
-        let (_, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(text.contains(&format!("content-length: {}\r\n", body.len())));
     }
 }

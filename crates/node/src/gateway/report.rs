@@ -13,8 +13,8 @@ use super::{
     objects::{Gateway, ListenerSet, Resource},
     place::places,
     point::{self, ours},
+    ports::Unbound,
     publish::Refusal,
-    relay::Unbound,
     watch::{Watches, resource},
 };
 

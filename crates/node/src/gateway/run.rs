@@ -10,14 +10,15 @@ use tokio::{
 };
 
 use super::{
-    Binds, Bound, CookieKey, Error, Input, Outlets, Result, Settings, Translation,
+    Binds, Bound, CookieKey, Error, Input, Outlets, Result, Settings, Translation, Transport,
     admin::Admin,
-    discovery::{self, Discovery},
+    discovery::{self, Discovery, Kind},
     egress::REFUSAL_SOCKET,
-    envoy, outlet,
+    envoy, gate, outlet,
+    ports::{Ports, Unbound},
     publish::{Publisher, Refusal, prepare},
     refusal,
-    relay::{self, Sockets, Unbound},
+    relay::{self, REBIND, Sockets},
     report::{Reporter, Told},
     translate,
     watch::Watches,
@@ -37,6 +38,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// An Envoy that ran this long is started again at once.
 const CALM: Duration = Duration::from_mins(1);
+/// Until a port of the host that could not be had is tried again, at first; each time twice as long, up to
+/// [`REBIND`].
+const FIRST_REBIND: Duration = Duration::from_millis(50);
 const LOG_CHECK: Duration = Duration::from_secs(20);
 const MAX_LOG: u64 = 16 << 20;
 
@@ -53,6 +57,7 @@ pub async fn run(
     prepare(&settings.folder)?;
     let sockets = Arc::new(Sockets::open(&settings.folder)?);
     let admin = Admin::new(sockets.path(envoy::ADMIN_SOCKET));
+    let gate = gate::open(&sockets)?;
     let discovery = Arc::new(Discovery::new());
     let questions = discovery::listen(&sockets.path(envoy::DISCOVERY_SOCKET))?;
     let refused = refusal::open(&sockets.path(REFUSAL_SOCKET))?;
@@ -60,6 +65,7 @@ pub async fn run(
     let (binds, wanted_binds) = watch::channel(Binds::new());
     let (outlets, wanted_outlets) = watch::channel(Outlets::new());
     let (tell_unbound, unbound) = watch::channel(Unbound::new());
+    let held = Arc::new(Ports::new(bound));
     let (go, started) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let ports = settings.listen.keys().chain(&settings.more_ports);
     let control = Control {
@@ -72,10 +78,12 @@ pub async fn run(
         cookies: CookieKey::open(&settings.folder)?,
         publisher: Publisher::new(Arc::clone(&discovery), settings.folder.join(ENVOY_LOG)),
         ports: ports.copied().collect(),
+        held: Arc::clone(&held),
+        retry: None,
         address,
         authorities: settings.authorities.clone(),
         egress: egress.clone(),
-        binds,
+        datagrams: binds,
         outlets,
         unbound,
         go: Arc::clone(&go),
@@ -83,7 +91,8 @@ pub async fn run(
     };
     let supervised = supervise(machine, process(&settings), &discovery, &go, &started);
     tokio::select! {
-        ended = relay::serve(bound, Arc::clone(&sockets), wanted_binds, tell_unbound) => ended,
+        ended = gate::serve(gate, held, Arc::clone(&sockets)) => ended,
+        ended = relay::serve(Arc::clone(&sockets), wanted_binds, tell_unbound) => ended,
         ended = outlet::serve(sockets, Arc::new(settings.reach.clone()), wanted_outlets) => ended,
         ended = refusal::serve(refused, egress) => ended,
         ended = discovery::serve(questions, Arc::clone(&discovery)) => ended,
@@ -97,12 +106,13 @@ pub async fn run(
 /// folder's own is.
 fn process(settings: &Settings) -> Process {
     let program = settings.envoy.to_string_lossy();
+    let workers = envoy::WORKERS.to_string();
     let argv = [
         program.as_ref(),
         "-c",
         envoy::BOOTSTRAP,
         "--concurrency",
-        "2",
+        &workers,
         "--disable-hot-restart",
         "--reject-unknown-dynamic-fields",
         "--log-level",
@@ -119,6 +129,7 @@ fn process(settings: &Settings) -> Process {
         folder: settings.folder.clone(),
         writable: envoy::WRITABLE.into(),
         log: settings.folder.join(ENVOY_LOG),
+        gate: Some(settings.folder.join(gate::SOCKET)),
     }
 }
 
@@ -205,11 +216,14 @@ struct Control {
     watches: Watches,
     publisher: Publisher,
     ports: BTreeSet<u16>,
+    held: Arc<Ports>,
+    /// How long to wait before ports are tried again, if there are any that could not be had.
+    retry: Option<Duration>,
     address: Option<String>,
     authorities: Option<Arc<str>>,
     cookies: CookieKey,
     egress: Egress,
-    binds: watch::Sender<Binds>,
+    datagrams: watch::Sender<Binds>,
     outlets: watch::Sender<Outlets>,
     unbound: watch::Receiver<Unbound>,
     go: Arc<Notify>,
@@ -221,8 +235,10 @@ enum Cause {
     Objects,
     /// Another Envoy than the one that took everything.
     Envoy,
-    /// What the host can listen on.
+    /// Ports of the host may be had now.
     Ports,
+    /// What the host can receive datagrams on.
+    Datagrams,
 }
 
 impl Control {
@@ -230,13 +246,15 @@ impl Control {
         let ended = || Error::Ended { what: "watch" };
         self.watches.ready().await.map_err(|_| ended())?;
         let (mut input, mut translation) = self.translate().await?;
+        let mut closed = self.open(&mut translation);
         self.publisher.publish(&translation, false).await;
         self.tell_relays(&translation);
         self.go.notify_one();
         self.started.notified().await;
         let mut refusals = self.publisher.started(&translation).await;
         loop {
-            let unbound = self.unbound.borrow_and_update().clone();
+            let mut unbound = self.unbound.borrow_and_update().clone();
+            unbound.extend(closed.clone());
             let told = Told {
                 input: &input,
                 translation: &translation,
@@ -246,10 +264,19 @@ impl Control {
             self.reporter.report(&self.watches, told).await;
             match self.next().await.ok_or_else(ended)? {
                 Cause::Envoy => refusals = self.publisher.started(&translation).await,
-                Cause::Ports => {}
+                Cause::Datagrams => {}
+                Cause::Ports => {
+                    let still = self.open(&mut translation);
+                    if still != closed {
+                        closed = still;
+                        refusals = self.publish(&translation).await;
+                    }
+                }
                 Cause::Objects => {
                     tokio::time::sleep(DEBOUNCE).await;
                     (input, translation) = self.translate().await?;
+                    self.retry = None;
+                    closed = self.open(&mut translation);
                     refusals = self.publish(&translation).await;
                 }
             }
@@ -258,19 +285,52 @@ impl Control {
 
     /// Waits for something to happen; `None` when a watch has ended.
     async fn next(&mut self) -> Option<Cause> {
+        let pause = self.retry;
+        let again = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             going_on = self.watches.changed() => going_on.then_some(Cause::Objects),
             () = self.started.notified() => Some(Cause::Envoy),
-            changed = self.unbound.changed() => changed.ok().map(|()| Cause::Ports),
+            changed = self.unbound.changed() => changed.ok().map(|()| Cause::Datagrams),
+            () = again => Some(Cause::Ports),
         }
     }
 
-    /// Hands on what is new: a way out is there before it is used, and a listener before anybody is led
-    /// to it.
+    /// Opens the ports that are wanted, so that Envoy listens at those that can be had; tells of the others.
+    fn open(&mut self, translation: &mut Translation) -> Unbound {
+        let unbound = self.held.open(&translation.binds);
+        let longer = |pause: Duration| (pause * 2).min(REBIND);
+        self.retry = (!unbound.is_empty()).then(|| self.retry.map_or(FIRST_REBIND, longer));
+        let Translation {
+            listeners, binds, ..
+        } = translation;
+        for listener in listeners {
+            let name = listener["name"].as_str().unwrap_or_default().to_owned();
+            if let Some(wanted) = binds.get(&name)
+                && wanted.iter().all(|bind| bind.transport == Transport::Tcp)
+            {
+                envoy::listen_at(listener, &self.held.addresses(&name, binds));
+            }
+        }
+        unbound
+    }
+
+    /// Hands on what is new: a way out is there before it is used, a port is closed once Envoy does not listen there
+    /// any more, and a listener is there before anybody is led to it.
     async fn publish(&mut self, translation: &Translation) -> Vec<Refusal> {
         let extend = |known: &mut Outlets| extend(known, &translation.outlets);
         self.outlets.send_if_modified(extend);
         let refusals = self.publisher.publish(translation, true).await;
+        if refusals
+            .iter()
+            .all(|refused| refused.key.0 != Kind::Listeners)
+        {
+            self.held.close_others(&translation.binds);
+        }
         self.tell_relays(translation);
         refusals
     }
@@ -283,7 +343,7 @@ impl Control {
         };
         self.outlets.send_if_modified(changed);
         self.egress.serve(translation.egress.clone());
-        self.binds.send_if_modified(|known| {
+        self.datagrams.send_if_modified(|known| {
             let changed = *known != translation.binds;
             known.clone_from(&translation.binds);
             changed

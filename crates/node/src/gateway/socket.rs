@@ -8,7 +8,8 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Input, egress, envoy,
+    Input, egress,
+    envoy::{self, At},
     hostname::{intersection, specificity},
     place::Place,
     point::{Class, Point},
@@ -69,15 +70,6 @@ pub(super) fn render(input: &Input, points: &[Point<'_>], policies: &Policies<'_
             continue;
         }
         let client = points.first().and_then(|p| policies.client(p));
-        let inside = points.first().and_then(|point| match point.place {
-            Place::Inside(address) => Some((address, point.listener.port)),
-            Place::Shared | Place::Own(_) | Place::Unsupported(_) | Place::Unusable(_) => None,
-        });
-        let listener = envoy::listener(&name, &chains, inside, client);
-        rendered.listeners.push(listener);
-        if inside.is_some() {
-            continue;
-        }
         let binds = points.iter().flat_map(|point| {
             let addresses = addresses(input, &point.place);
             let bind = |ip| Bind {
@@ -86,9 +78,28 @@ pub(super) fn render(input: &Input, points: &[Point<'_>], policies: &Policies<'_
             };
             addresses.into_iter().map(bind)
         });
-        rendered.binds.insert(name, binds.collect());
+        let binds: BTreeSet<Bind> = binds.collect();
+        let at = at(&points, &binds);
+        let listener = envoy::listener(&name, &chains, &at, client);
+        rendered.listeners.push(listener);
+        if !matches!(at, At::Inside(..)) {
+            rendered.binds.insert(name, binds);
+        }
     }
     rendered
+}
+
+/// Where the listener of some points listens.
+fn at(points: &[&Point<'_>], binds: &BTreeSet<Bind>) -> At {
+    let host = || At::Host(binds.iter().map(|bind| bind.address).collect());
+    let Some(point) = points.first() else {
+        return host();
+    };
+    match point.place {
+        Place::Inside(address) => At::Inside(address, point.listener.port),
+        _ if point.class == Class::Udp => At::Relay,
+        Place::Shared | Place::Own(_) | Place::Unsupported(_) | Place::Unusable(_) => host(),
+    }
 }
 
 fn addresses(input: &Input, place: &Place) -> BTreeSet<IpAddr> {
@@ -160,7 +171,10 @@ fn owned<'p>(
 fn virtual_host(host: &str, mut routes: Vec<Ordered>) -> Value {
     Ordered::sort(&mut routes);
     let routes: Vec<Value> = routes.into_iter().map(|r| r.route).collect();
-    json!({"name": host, "domains": [host], "routes": routes})
+    json!({
+        "name": host, "domains": [host], "routes": routes,
+        "request_body_buffer_limit": envoy::KEPT_BYTES,
+    })
 }
 
 /// The chains of a port of TLS, by the name that the client asks for.
@@ -233,6 +247,7 @@ fn chain(
     }
     if let Some(terminate) = terminate {
         chain["transport_socket"] = envoy::certificates(terminate, client, requests);
+        chain["transport_socket_connect_timeout"] = json!(envoy::HANDSHAKE);
     }
     chain
 }

@@ -41,6 +41,8 @@ pub(crate) struct Home {
     pub(crate) folder: PathBuf,
     /// The gateways' own loopback addresses begin with these three numbers, so that tests do not meet.
     pub(crate) net: [u8; 3],
+    /// Where the host listens from the start.
+    pub(crate) fixed: SocketAddr,
     pub(crate) pid: Arc<Mutex<Option<u32>>>,
     /// Requests that reached backends, by backend.
     pub(crate) seen: Arc<Mutex<BTreeMap<String, Vec<String>>>>,
@@ -87,6 +89,7 @@ impl Home {
         };
         change(&mut settings);
         let bound = bind(settings).unwrap();
+        let fixed = bound.addresses().next().unwrap().1;
         let machine = Arc::new(Children::new());
         let pid = Arc::clone(&machine.pid);
         let process = std::process::id().to_be_bytes();
@@ -95,6 +98,7 @@ impl Home {
             client,
             folder,
             net: [127, 0xc0 | number, process[3]],
+            fixed,
             pid,
             seen: Arc::default(),
             _server: server,

@@ -9,8 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use choreo_node::machine::{
-    ContainerSpec, Event, ExecOutcome, Info, LayerSource, Machine, Mode, NetworkPlan, PodSandbox,
-    Probe, Process, Result,
+    ContainerSpec, Event, ExecOutcome, Gate, Info, LayerSource, Machine, Mode, NetworkPlan,
+    PodSandbox, Probe, Process, Result,
 };
 use tokio::sync::broadcast;
 
@@ -99,7 +99,14 @@ impl Machine for Children {
             .append(true)
             .open(&process.log)
             .unwrap();
-        let mut child = tokio::process::Command::new(&process.argv[0])
+        let mut command = tokio::process::Command::new(&process.argv[0]);
+        let gate = process.gate.clone().unwrap();
+        #[expect(unsafe_code, reason = "a process is held before it is a program")]
+        // SAFETY: nothing of this process is used by the child but its copies of what it has.
+        unsafe {
+            command.pre_exec(move || Gate::open(&gate)?.pass());
+        }
+        let mut child = command
             .args(&process.argv[1..])
             .current_dir(&process.folder)
             .stdin(std::process::Stdio::null())

@@ -11,6 +11,7 @@
 mod asked;
 mod connections;
 mod datagrams;
+mod front;
 mod guarded;
 mod home;
 mod hostile;
