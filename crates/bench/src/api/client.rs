@@ -2,7 +2,7 @@
 //! answer it reads the status and how the body ends, which is all that a measurement needs, so that it
 //! takes little of the machine it shares with the server.
 
-use std::{path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
@@ -10,9 +10,10 @@ use kube::{
     client::ConfigExt as _,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use nix::sched::{CloneFlags, setns};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream, rustls::pki_types::ServerName};
 
@@ -106,15 +107,25 @@ impl Connection<TcpStream> {
         let stream = stream.map_err(Trouble::io(address))?;
         Ok(Self::over(stream, address.to_owned(), of_host(host)))
     }
-}
 
-impl Connection<UnixStream> {
-    /// A connection to a socket, for requests of a host.
-    pub(crate) async fn local(socket: &Path, host: &str) -> Result<Self, Trouble> {
-        let address = socket.display().to_string();
-        let stream = UnixStream::connect(socket).await;
-        let stream = stream.map_err(Trouble::io(address.clone()))?;
-        Ok(Self::over(stream, address, of_host(host)))
+    /// The same in the network of another process.
+    pub(crate) fn within(process: u32, address: &str, host: &str) -> Result<Self, Trouble> {
+        // A thread that is in a network takes no other thread there, and a socket stays where it was made.
+        let connect = || {
+            let network = File::open(format!("/proc/{process}/ns/net"))?;
+            setns(network, CloneFlags::CLONE_NEWNET)?;
+            std::net::TcpStream::connect(address)
+        };
+        let connected = std::thread::scope(|scope| scope.spawn(connect).join());
+        let stream = connected
+            .unwrap_or_else(|_| Err(std::io::Error::other("the thread ended")))
+            .and_then(|stream| {
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                TcpStream::from_std(stream)
+            });
+        let stream = stream.map_err(Trouble::io(address))?;
+        Ok(Self::over(stream, address.to_owned(), of_host(host)))
     }
 }
 

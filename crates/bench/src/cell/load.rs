@@ -1,10 +1,10 @@
 //! Requests through the gateway, and through a plain Envoy of the same program in the same network, with a
-//! configuration written by hand.
+//! configuration written by hand. Clients come to both over TCP at a loopback address, each in the network where
+//! that is.
 
 use std::{
     fs,
     net::IpAddr,
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
     task::JoinSet,
 };
 
@@ -26,6 +27,8 @@ use crate::{
 
 /// How long the plain Envoy may take to listen.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Where the plain Envoy listens, in the gateway's network.
+const ADDRESS: (&str, u16) = ("127.0.0.1", 18080);
 /// How often each of the two is measured, in turn.
 const ROUNDS: usize = 3;
 
@@ -46,7 +49,7 @@ pub(super) async fn measure(
         ours.extend(run(open, lasting).await?);
         let mut open = Vec::new();
         for _ in 0..connections {
-            open.push(Connection::local(&plain.socket, HOST).await?);
+            open.push(plain.connect()?);
         }
         theirs.extend(run(open, lasting).await?);
     }
@@ -95,7 +98,8 @@ where
 /// An Envoy that nobody but this measurement configures.
 struct Plain {
     process: Child,
-    socket: PathBuf,
+    /// The gateway's, whose network it is in.
+    gateway: u32,
 }
 
 impl Plain {
@@ -103,9 +107,8 @@ impl Plain {
     async fn start(home: &Home, server: IpAddr) -> Result<Self, Trouble> {
         let folder = home.folder.path();
         let gateway = gateways_envoy(home)?;
-        let socket = folder.join("plain.sock");
         let file = folder.join("plain.json");
-        let text = configuration(&socket.display().to_string(), server).to_string();
+        let text = configuration(server).to_string();
         fs::write(&file, text).map_err(Trouble::io(file.display().to_string()))?;
         let program = fs::read_link(format!("/proc/{gateway}/exe"));
         let program = program.map_err(Trouble::io("looking for Envoy"))?;
@@ -118,11 +121,10 @@ impl Plain {
             .stderr(Stdio::inherit())
             .spawn()
             .map_err(Trouble::io("nsenter"))?;
-        let plain = Self { process, socket };
+        let plain = Self { process, gateway };
         let late = Instant::now() + PATIENCE;
         while Instant::now() < late {
-            let connection = Connection::local(&plain.socket, HOST).await;
-            if let Ok(mut connection) = connection
+            if let Ok(mut connection) = plain.connect()
                 && connection.status(PATH).await.is_ok()
             {
                 return Ok(plain);
@@ -132,6 +134,11 @@ impl Plain {
         let why = "it does not answer".to_owned();
         Err(Trouble::Output("the plain Envoy".to_owned(), why))
     }
+
+    fn connect(&self) -> Result<Connection<TcpStream>, Trouble> {
+        let (ip, port) = ADDRESS;
+        Connection::within(self.gateway, &format!("{ip}:{port}"), HOST)
+    }
 }
 
 impl Drop for Plain {
@@ -139,7 +146,6 @@ impl Drop for Plain {
         // It ended before, or cannot be reached.
         let _ = self.process.kill();
         let _ = self.process.wait();
-        let _ = fs::remove_file(&self.socket);
     }
 }
 
@@ -154,7 +160,7 @@ fn gateways_envoy(home: &Home) -> Result<u32, Trouble> {
 }
 
 /// One listener, one route, one server: what an engineer would write by hand.
-fn configuration(socket: &str, server: IpAddr) -> serde_json::Value {
+fn configuration(server: IpAddr) -> serde_json::Value {
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "plain",
@@ -173,7 +179,7 @@ fn configuration(socket: &str, server: IpAddr) -> serde_json::Value {
     json!({ "static_resources": {
         "listeners": [{
             "name": "plain",
-            "address": { "pipe": { "path": socket } },
+            "address": { "socket_address": { "address": ADDRESS.0, "port_value": ADDRESS.1 } },
             "filter_chains": [{ "filters": [{
                 "name": "envoy.filters.network.http_connection_manager", "typed_config": manager,
             }] }],

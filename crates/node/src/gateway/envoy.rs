@@ -270,7 +270,7 @@ fn tracing() -> Value {
 }
 
 /// All filters that any route may want, in the order in which a request meets them, which is Envoy Gateway's: who
-/// refuses comes before who counts. Most do nothing but for routes that say what.
+/// refuses comes before who counts. A request meets none of them but those that its route says something of.
 fn http_filters() -> Value {
     let filter = |name: &str, kind: &str| {
         let kind = format!("type.googleapis.com/envoy.extensions.filters.http.{kind}");
@@ -287,23 +287,24 @@ fn http_filters() -> Value {
     basic["typed_config"]["users"] = json!({"inline_string": nobody});
     let mut buffer = off("buffer", "buffer.v3.Buffer");
     buffer["typed_config"]["max_request_bytes"] = json!(1 << 20);
-    let mut limit = filter("local_ratelimit", "local_ratelimit.v3.LocalRateLimit");
+    let mut limit = off("local_ratelimit", "local_ratelimit.v3.LocalRateLimit");
     limit["typed_config"]["stat_prefix"] = json!("limited");
     limit["typed_config"]["max_dynamic_descriptors"] = json!(10_000);
     json!([
-        filter("cors", "cors.v3.Cors"),
+        off("cors", "cors.v3.Cors"),
         off("ext_authz", "filter_chain.v3.FilterChainConfig"),
         off("api_key_auth", "api_key_auth.v3.ApiKeyAuth"),
         basic,
         off("oauth2", "oauth2.v3.OAuth2"),
         {
             "name": JWT_FILTER,
+            "disabled": true,
             "config_discovery": {
                 "config_source": source(),
                 "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"],
             },
         },
-        filter("rbac", "rbac.v3.RBAC"),
+        off("rbac", "rbac.v3.RBAC"),
         limit,
         buffer,
         filter("router", "router.v3.Router"),
