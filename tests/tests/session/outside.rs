@@ -2,6 +2,7 @@
 //! proxies, calls of components to the outside, and what becomes of both when approvals come and go.
 
 mod calls;
+mod datagrams;
 mod host;
 
 use self::host::Host;
@@ -109,8 +110,11 @@ pub(crate) fn play(choreo: &Choreo) {
     let secured = calls::SECURED.map(|name| format!("{name}:443"));
     let plain = plain.iter().map(|name| (*name, host.plain));
     let secured = secured.iter().map(|name| (name.as_str(), host.secured));
+    let echo = datagrams::start();
+    let datagrams = datagrams::TARGETS.map(|name| (name, echo));
     let words: Vec<String> = plain
         .chain(secured)
+        .chain(datagrams)
         .map(|(name, address)| format!("--stand-in={name}={address}"))
         .collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -123,6 +127,7 @@ pub(crate) fn play(choreo: &Choreo) {
     offers_calls(choreo);
     opens_what_is_given(choreo);
     calls::play(choreo);
+    datagrams::play(choreo, &words);
     choreo.run(&["delete", "project/shop"]).ok();
     choreo.down();
 }

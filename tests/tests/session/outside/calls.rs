@@ -170,13 +170,13 @@ fn apply(choreo: &Choreo, external: &Value) {
 }
 
 /// What came of a call of the component.
-fn called(choreo: &Choreo, url: &str) -> String {
+pub(super) fn called(choreo: &Choreo, url: &str) -> String {
     let headers = [("X-Call", url)];
     comes(choreo, "/caller-http/call", &headers, 200).body
 }
 
 /// A call that comes to be answered so.
-fn passes(choreo: &Choreo, url: &str, told: &str) {
+pub(super) fn passes(choreo: &Choreo, url: &str, told: &str) {
     let request = Request {
         method: "GET",
         host: HOST,
@@ -190,7 +190,7 @@ fn passes(choreo: &Choreo, url: &str, told: &str) {
     );
 }
 
-fn status(choreo: &Choreo) -> Value {
+pub(super) fn status(choreo: &Choreo) -> Value {
     choreo
         .run(&["status", "shop", "--output", "json"])
         .ok()
@@ -198,7 +198,7 @@ fn status(choreo: &Choreo) -> Value {
 }
 
 /// What is told of an attempt, by the end of what it was.
-fn refused_to(choreo: &Choreo, end: &str) -> Option<Value> {
+pub(super) fn refused_to(choreo: &Choreo, end: &str) -> Option<Value> {
     refused(&status(choreo)).find(|one| one["to"].as_str().is_some_and(|to| to.ends_with(end)))
 }
 
