@@ -17,7 +17,10 @@ use crate::gateway::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// The targets of this crate.
-pub const TARGETS: &[Target] = &[("gateway_objects", gateway_objects)];
+pub const TARGETS: &[Target] = &[
+    ("datagram", crate::machine::fuzz_datagram),
+    ("gateway_objects", gateway_objects),
+];
 
 /// What is there before anything else, and stays.
 const BASE: &str = include_str!("../tests/gateway/fuzz-base.json");
@@ -203,6 +206,11 @@ mod tests {
     #[test]
     fn all_can_be_run() {
         listed(TARGETS);
+    }
+
+    #[test]
+    fn datagram() {
+        replay(TARGETS, "datagram", 300);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Descriptors that are handed from one process of the machine to another, over a Unix socket.
+//! Descriptors: how many there may be, and those that are handed from one process of the machine to another, over a
+//! Unix socket.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -7,11 +8,20 @@ use std::{
 
 use nix::{
     cmsg_space,
-    sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg},
+    sys::{
+        resource::{Resource, getrlimit, setrlimit},
+        socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg},
+    },
 };
 
 /// The most descriptors that come with one message.
 const MOST: usize = 3;
+
+/// Lets this process have as many as it may be given.
+pub(super) fn allow_many() -> nix::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+}
 
 /// Sends bytes, as few as are taken at once, and descriptors with them.
 pub(super) fn send(socket: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -35,7 +35,7 @@ use tokio::{
 
 use super::{
     Chunk, ContainerSpec, Error, Event, ExecOutcome, Feed, Info, Interactive, LayerSource, Machine,
-    NetworkPlan, PodSandbox, Probe, Process, Result,
+    NetworkPlan, PodSandbox, Probe, Process, Result, descriptors,
     protocol::{Answer, Call, CommandCall, Decoder, FilesCall, Message, Refusal, Request, encode},
     turns::Turns,
 };
@@ -122,6 +122,10 @@ pub struct LinuxMachine {
 impl LinuxMachine {
     /// Starts the helper and waits until the machine stands.
     pub async fn start(settings: Settings) -> std::result::Result<Self, StartError> {
+        // What leaves the machine takes two here, each.
+        if let Err(error) = descriptors::allow_many() {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
         let folder = prepare_folder(&settings.folder)?;
         let log = folder.join("machine.log");
         let outside = serve_outside(&folder, settings.reach)?;

@@ -33,6 +33,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::gathered::Gathered;
 pub(crate) use self::held::{Address, Answer, Call, Program};
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::network::fuzz_datagram;
 pub use self::{
     entry::entry,
     held::Gate,

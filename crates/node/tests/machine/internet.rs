@@ -3,7 +3,8 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     os::fd::AsRawFd as _,
     path::PathBuf,
     sync::mpsc,
@@ -52,8 +53,10 @@ pub(crate) fn make() {
         when_connected.recv().unwrap();
         let sockets = all().map(|address| UdpSocket::bind(address).unwrap());
         let sockets: Vec<_> = sockets.collect();
+        let listeners = all().map(|address| TcpListener::bind(address).unwrap());
+        let listeners: Vec<_> = listeners.collect();
         bound.send(()).unwrap();
-        serve(sockets);
+        serve(sockets, listeners);
     });
     let space = space.recv().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -91,13 +94,27 @@ fn all() -> impl Iterator<Item = SocketAddr> {
 }
 
 /// Answers as every host, until the process ends.
-fn serve(sockets: Vec<UdpSocket>) {
-    let threads = sockets
-        .into_iter()
-        .map(|socket| std::thread::spawn(move || answer(&socket)));
-    let threads: Vec<_> = threads.collect();
+fn serve(sockets: Vec<UdpSocket>, listeners: Vec<TcpListener>) {
+    let sockets = sockets.into_iter();
+    let sockets = sockets.map(|socket| std::thread::spawn(move || answer(&socket)));
+    let listeners = listeners.into_iter();
+    let listeners = listeners.map(|listener| std::thread::spawn(move || greet(&listener)));
+    let threads: Vec<_> = sockets.chain(listeners).collect();
     for thread in threads {
         thread.join().unwrap();
+    }
+}
+
+/// Says something to everybody.
+fn greet(listener: &TcpListener) {
+    loop {
+        let Ok((mut stream, _)) = listener.accept() else {
+            continue;
+        };
+        std::thread::spawn(move || {
+            let _gone = stream.read(&mut [0; 1024]);
+            let _gone = stream.write_all(b"hello");
+        });
     }
 }
 

@@ -24,7 +24,7 @@ use super::{Layout, advice, identity, mounts, serve};
 use crate::machine::{
     Info, Mode,
     cgroup::Cgroups,
-    container,
+    container, descriptors,
     protocol::{Message, Refusal, encode},
 };
 
@@ -247,7 +247,7 @@ fn prepare(footing: &Footing) -> Result<(), Refusal> {
     for (key, value) in SYSCTLS {
         set_sysctl(key, value)?;
     }
-    step("enlarging file limits", raise_file_limit())
+    step("enlarging file limits", descriptors::allow_many())
 }
 
 /// A file system that cannot be layered is told now, and not by every container.
@@ -274,10 +274,4 @@ fn set_sysctl(key: &str, value: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     step(&format!("setting {key}"), fs::write(path, value))
-}
-
-fn raise_file_limit() -> nix::Result<()> {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
 }

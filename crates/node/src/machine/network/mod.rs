@@ -23,6 +23,8 @@ use nlink::{Connection, Nftables, Route};
 use tokio::sync::Mutex;
 
 pub(super) use self::carrier::Platform;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::datagrams::fuzz as fuzz_datagram;
 use self::{carrier::Carrier, datagrams::Datagrams, kernel::Sender, rules::Ways, table::Table};
 use super::{Cell, Error, NetworkPlan, PROGRAMS, PodSandbox, Protocol, Result};
 

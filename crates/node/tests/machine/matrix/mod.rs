@@ -20,7 +20,10 @@ use choreo_node::{
 use k8s_openapi::api::core::v1::Pod;
 
 use self::declared::{Component, DECLARED, PORTS};
-use crate::world::{PATIENCE, World};
+use crate::{
+    internet,
+    world::{PATIENCE, World},
+};
 
 /// Objects, the addresses that were given to them, and the pods that run.
 pub(crate) struct Cells {
@@ -211,6 +214,8 @@ impl World {
         let outside = UdpSocket::bind("0.0.0.0:0").unwrap();
         let mut hosts: BTreeSet<Ipv4Addr> = cells.gateways();
         hosts.extend([PROGRAMS, Ipv4Addr::new(10, 128, 0, 1)]);
+        // What is outside may well answer.
+        hosts.extend(internet::HOSTS.into_iter().chain([internet::PRIVATE]));
         hosts.extend(
             [
                 "169.254.169.254",

@@ -1,4 +1,5 @@
-//! Random policies, and what they say by the letter of Kubernetes: packets have to agree.
+//! Random policies, and what they say by the letter of Kubernetes: packets have to agree, those that leave the
+//! network of cells too.
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
@@ -13,7 +14,10 @@ use super::{
     Cells,
     declared::{PORTS, put},
 };
-use crate::world::World;
+use crate::{
+    internet::{self, HOSTS},
+    world::World,
+};
 
 /// How many sets of policies are tried.
 const ROUNDS: u64 = 12;
@@ -60,6 +64,9 @@ enum Peer {
     Any(Option<&'static str>, Option<&'static str>),
     /// The addresses of a namespace, without one of them.
     Block(Someone, Someone),
+    /// All addresses, or those of a network outside, without one of them.
+    All(Option<Ipv4Addr>),
+    Outside(Option<Ipv4Addr>),
 }
 
 #[derive(Debug)]
@@ -76,6 +83,9 @@ struct Policy {
     egress: Option<Vec<Rule>>,
 }
 
+/// The network outside that hosts are in.
+const OUTSIDE: &str = "11.22.33.0/24";
+
 /// Ports as policies say them, and which of those that pods listen on they are.
 const SAID: [(&str, &[&str]); 6] = [
     (r#"{"port": 8080}"#, &["tcp:8080"]),
@@ -91,10 +101,12 @@ const SAID: [(&str, &[&str]); 6] = [
 
 impl Peer {
     fn random(chance: &mut Chance, all: &[Someone]) -> Self {
-        match chance.below(3) {
+        match chance.below(5) {
             0 => Self::Own(chance.maybe(&LABELS)),
             1 => Self::Any(chance.maybe(&NAMESPACES), chance.maybe(&LABELS)),
-            _ => Self::Block(chance.one(all), chance.one(all)),
+            2 => Self::Block(chance.one(all), chance.one(all)),
+            3 => Self::All(chance.maybe(&HOSTS)),
+            _ => Self::Outside(chance.maybe(&HOSTS)),
         }
     }
 
@@ -103,7 +115,13 @@ impl Peer {
             Some(value) => json!({"matchLabels": {key: value}}),
             None => json!({}),
         };
+        let block = |of: &str, without: &Option<Ipv4Addr>| {
+            let without = without.iter().map(|one| format!("{one}/32"));
+            json!({"ipBlock": {"cidr": of, "except": without.collect::<Vec<_>>()}})
+        };
         match self {
+            Self::All(without) => block("0.0.0.0/0", without),
+            Self::Outside(without) => block(OUTSIDE, without),
             Self::Own(label) => json!({"podSelector": labels("app", *label)}),
             Self::Any(team, label) => json!({
                 "namespaceSelector": labels("team", *team), "podSelector": labels("app", *label)}),
@@ -118,6 +136,16 @@ impl Peer {
             Self::Own(label) => namespace == other.namespace && same(*label, other.label),
             Self::Any(team, label) => same(*team, other.namespace) && same(*label, other.label),
             Self::Block(of, without) => of.namespace == other.namespace && without != other,
+            Self::All(_) => true,
+            Self::Outside(_) => false,
+        }
+    }
+
+    /// Whether it is a host outside: only blocks of addresses are.
+    fn is_outside(&self, host: Ipv4Addr) -> bool {
+        match self {
+            Self::All(without) | Self::Outside(without) => *without != Some(host),
+            Self::Own(_) | Self::Any(..) | Self::Block(..) => false,
         }
     }
 }
@@ -143,6 +171,16 @@ impl Rule {
             ports.contains(&port)
         };
         (self.peers.is_empty() || self.peers.iter().any(|peer| peer.is(namespace, other)))
+            && (self.ports.is_empty() || self.ports.iter().any(said))
+    }
+
+    /// Ports with names are those of pods.
+    fn lets_out(&self, host: Ipv4Addr, port: &str) -> bool {
+        let said = |words: &&str| {
+            let (_, ports) = SAID.iter().find(|(said, _)| said == words).unwrap();
+            ports.contains(&port) && !words.contains("web")
+        };
+        self.peers.iter().any(|peer| peer.is_outside(host))
             && (self.ports.is_empty() || self.ports.iter().any(said))
     }
 }
@@ -205,6 +243,15 @@ fn may(policies: &[Policy], from: &Someone, to: &Someone, port: &str) -> bool {
     from == to || out && decided(to, from, |policy| &policy.ingress).unwrap_or(own)
 }
 
+/// Whether policies let one out to a port of a host outside: one has to name addresses that it is among.
+fn may_leave(policies: &[Policy], from: &Someone, host: Ipv4Addr, port: &str) -> bool {
+    let selecting = policies.iter().filter(|policy| policy.selects(from));
+    let mut rules = selecting
+        .filter_map(|policy| policy.egress.as_ref())
+        .flatten();
+    rules.any(|rule| rule.lets_out(host, port))
+}
+
 fn everyone() -> Vec<Someone> {
     let pods = (0_u8..).zip(NAMESPACES).flat_map(|(cell, namespace)| {
         (0_u8..).zip(LABELS).map(move |(host, label)| Someone {
@@ -245,19 +292,45 @@ fn index(all: &[Someone], policies: &[Policy]) -> Index {
     index
 }
 
+/// Who is tried.
+#[derive(Debug, Clone, Copy)]
+enum Target {
+    Pod(Someone),
+    Host(Ipv4Addr),
+}
+
+impl Target {
+    /// A port of it.
+    fn name(self, port: &str) -> String {
+        let address = match self {
+            Self::Pod(to) => to.address,
+            Self::Host(host) => host,
+        };
+        let (protocol, number) = port.split_once(':').unwrap();
+        format!("{protocol}:{address}:{number}")
+    }
+
+    fn may_be_reached(self, policies: &[Policy], from: &Someone, port: &str) -> bool {
+        match self {
+            Self::Pod(to) => may(policies, from, &to, port),
+            Self::Host(host) => may_leave(policies, from, host, port),
+        }
+    }
+}
+
 impl World {
     /// Each set of policies takes the place of the one before, as it is in force.
     pub(crate) async fn random_policies_hold(&mut self) {
         let all = everyone();
         let mut cells: Cells = self.cells(index(&all, &[])).await;
-        let targets = all.iter().flat_map(|to| {
-            PORTS.map(|port| {
-                let (protocol, number) = port.split_once(':').unwrap();
-                (format!("{protocol}:{}:{number}", to.address), *to, port)
-            })
-        });
+        let inside = all.iter().map(|to| Target::Pod(*to));
+        let hosts = HOSTS.iter().filter(|_| internet::is_there());
+        let outside = hosts.map(|host| Target::Host(*host));
+        let targets = inside.chain(outside);
+        let targets = targets.flat_map(|to| PORTS.map(|port| (to.name(port), to, port)));
         let targets: Vec<_> = targets.collect();
         let names: Vec<String> = targets.iter().map(|(name, ..)| name.clone()).collect();
+        let mut left = BTreeSet::new();
         for round in 0..ROUNDS {
             let mut chance = Chance(0x9e37_79b9_7f4a_7c15 ^ (round + 1));
             for _ in 0..8 {
@@ -270,12 +343,23 @@ impl World {
                 let uid = format!("{}-{}", from.namespace, from.label);
                 let may = targets
                     .iter()
-                    .filter(|(_, to, port)| may(&policies, from, to, port));
+                    .filter(|(_, to, port)| to.may_be_reached(&policies, from, port));
                 let expected: BTreeSet<String> = may.map(|(name, ..)| name.clone()).collect();
                 let reached = self.reached(&cells, &uid, &names).await;
                 assert_eq!(reached, expected, "round {round} from {uid}: {policies:#?}");
+                let hosts = targets
+                    .iter()
+                    .filter(|(_, to, _)| matches!(to, Target::Host(_)));
+                let hosts = hosts.filter(|(name, ..)| reached.contains(name));
+                left.extend(hosts.map(|(_, _, port)| *port));
             }
         }
+        let expected = PORTS.iter().filter(|_| internet::is_there());
+        assert_eq!(
+            left,
+            expected.copied().collect(),
+            "by some policy each is reached"
+        );
         for pod in cells.pods.values() {
             self.machine.delete_pod(&pod.sandbox.uid).await.unwrap();
         }

@@ -31,6 +31,8 @@ use tokio::{
 };
 
 pub(super) use self::packet::Flow;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::packet::fuzz;
 use self::{flows::Flows, socket::Socket};
 use super::{
     carrier::{BREATH, Platform},

@@ -110,6 +110,15 @@ fn checksum(parts: &[&[u8]]) -> u16 {
     !u16::try_from(folded).unwrap_or(u16::MAX)
 }
 
+/// A frame as a pod may have sent it: what is read of it is what is written.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(frame: &[u8]) {
+    if let Some((flow, payload)) = read(frame) {
+        let written = write([2; 6], flow, payload).unwrap_or_default();
+        assert_eq!(read(&written), Some((flow, payload)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
