@@ -356,6 +356,15 @@ impl Machine for LinuxMachine {
         Ok(size)
     }
 
+    async fn size_of_container(&self, id: &str) -> Result<u64> {
+        let id = id.to_owned();
+        let answer = self.call(Call::Files(FilesCall::Written { id })).await?;
+        let Answer::Bytes(size) = answer else {
+            return Err(unexpected(&answer));
+        };
+        Ok(size)
+    }
+
     async fn give_folder(&self, folder: &Path, group: u32) -> Result<()> {
         let folder = folder.to_owned();
         self.done(Call::Files(FilesCall::Give { folder, group }))

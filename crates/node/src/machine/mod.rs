@@ -433,6 +433,8 @@ pub trait Machine: Send + Sync + 'static {
     async fn keep_layers(&self, kept: &BTreeSet<String>) -> Result<()>;
     /// How many bytes of the disk a folder of a pod takes.
     async fn size_of(&self, folder: &Path) -> Result<u64>;
+    /// How many bytes of the disk a container takes for what it has written beside its mounts; none if it is gone.
+    async fn size_of_container(&self, id: &str) -> Result<u64>;
     /// Gives a folder of a pod and all in it to a group of users inside containers.
     async fn give_folder(&self, folder: &Path, group: u32) -> Result<()>;
     /// Removes a folder of a pod, whatever owners its containers gave to what is in it.

@@ -36,6 +36,7 @@ pub(super) enum Call {
 pub(super) enum FilesCall {
     Unpack(LayerSource),
     KeepLayers(BTreeSet<String>),
+    Written { id: String },
     Size { folder: PathBuf },
     Give { folder: PathBuf, group: u32 },
     Remove { folder: PathBuf },

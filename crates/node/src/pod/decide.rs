@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::{Container as Spec, ContainerRestartRule, Pod, P
 use super::{
     probe::{Verdict, Which},
     state::{Container, Ended, Runtime, State, Step},
-    volume::{self, Payload},
+    storage,
+    volume::Payload,
 };
 use crate::workload::after;
 
@@ -27,8 +28,8 @@ pub enum Action {
     Stop(String, String, i64, String),
     /// Probe a container: its name, the run, which probe.
     Probe(String, String, Which),
-    /// Look whether volumes have grown beyond their limits, by name.
-    Measure(Vec<(String, u64)>),
+    /// Look whether more is stored than the pod may store, by its volumes and by runs of its containers.
+    Measure(storage::Limits, BTreeMap<String, String>),
     /// Remove what a run that has ended left on the machine.
     Discard(String),
     /// Remove the pod's frame.
@@ -59,7 +60,7 @@ pub struct Inputs<'a> {
     pub now: Timestamp,
 }
 
-/// Seconds between two looks at how large volumes are.
+/// Seconds between two looks at how much a pod has stored.
 const MEASURED: i64 = 10;
 
 /// Seconds that the last containers of a pod get to end in any case.
@@ -260,18 +261,27 @@ fn prepare(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) {
     }
 }
 
-/// Looks at the volumes that may not grow for ever, now and then.
+/// Looks at what may not grow for ever, now and then.
 fn measure(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) {
-    let limits = volume::limits(inputs.pod);
+    let Some(limits) = storage::limits(inputs.pod) else {
+        return;
+    };
+    let running = runtime
+        .containers
+        .iter()
+        .filter_map(|(name, one)| match &one.state {
+            State::Running { id, .. } => Some((name.clone(), id.clone())),
+            State::Waiting { .. } | State::Pulling | State::Starting(_) | State::Ended(_) => None,
+        });
+    let running: BTreeMap<String, String> = running.collect();
     // Nothing grows before something runs.
-    let runs = |one: &Container| matches!(one.state, State::Running { .. });
-    if limits.is_empty() || runtime.measuring || !runtime.containers.values().any(runs) {
+    if runtime.measuring || running.is_empty() {
         return;
     }
     let due = runtime.measured.map(|before| after(before, MEASURED));
     match due.filter(|due| *due > inputs.now) {
         Some(due) => plan.look_again(due),
-        None => plan.actions.push(Action::Measure(limits)),
+        None => plan.actions.push(Action::Measure(limits, running)),
     }
 }
 
@@ -381,7 +391,7 @@ pub fn begin(runtime: &mut Runtime, pod: &Pod, action: &Action) -> Option<String
         Action::CreateSandbox => runtime.sandbox = Step::Busy,
         Action::Materialise(_) => runtime.volumes = Step::Busy,
         Action::TearDown => runtime.teardown = Step::Busy,
-        Action::Measure(_) => runtime.measuring = true,
+        Action::Measure(..) => runtime.measuring = true,
         Action::Pull(name) => {
             let container = runtime.container(name);
             container.turn_over();

@@ -1,6 +1,6 @@
 //! What actions do: everything a pod has done to the machine and to its folder.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::{LifecycleHandler, Pod};
 use tokio::{sync::mpsc, time::Instant};
@@ -14,6 +14,7 @@ use super::{
     spec::{self, Start},
     spec_of,
     state::{Fetched, Report, StartFailure},
+    storage::{Limits, Usage},
     volume::{self, Payload},
     worker::Context,
 };
@@ -60,7 +61,7 @@ impl Effect {
                 let result = self.probe(&name, &id, which).await;
                 Report::Probed(name, id, which, result)
             }
-            Action::Measure(limits) => self.measure(limits).await,
+            Action::Measure(limits, running) => self.measure(&limits, &running).await,
             Action::Discard(id) => self.discard(&id).await,
             Action::TearDown => Report::TornDown(self.tear_down().await),
             Action::Remove => self.remove().await,
@@ -331,23 +332,44 @@ impl Effect {
         Report::Stopped(name, id, done)
     }
 
-    /// Looks whether volumes are larger than they may be.
-    async fn measure(&self, limits: Vec<(String, u64)>) -> Report {
-        let folder = self.context.folders.volumes(&self.pod);
-        for (name, limit) in limits {
-            match self.context.machine.size_of(&folder.join(&name)).await {
-                Ok(size) if size > limit => {
-                    let message = format!(
-                        "Usage of EmptyDir volume {name:?} exceeds the limit {limit}: it holds {size} bytes"
-                    );
-                    self.tell(&Notice::warning(&*self.pod, "Evicted", &message));
-                    return Report::Measured(Err(message));
-                }
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "measuring a volume"),
+    /// Looks whether the pod stores more than it may.
+    async fn measure(&self, limits: &Limits, running: &BTreeMap<String, String>) -> Report {
+        let usage = match self.usage(limits, running).await {
+            Ok(usage) => usage,
+            Err(error) => {
+                tracing::warn!(%error, "measuring what a pod stores");
+                return Report::Measured(Ok(()));
             }
+        };
+        let Some(message) = limits.exceeded(&usage) else {
+            return Report::Measured(Ok(()));
+        };
+        self.tell(&Notice::warning(&*self.pod, "Evicted", &message));
+        Report::Measured(Err(message))
+    }
+
+    async fn usage(
+        &self,
+        limits: &Limits,
+        running: &BTreeMap<String, String>,
+    ) -> crate::machine::Result<Usage> {
+        let machine = &self.context.machine;
+        let mut usage = Usage::default();
+        let folder = self.context.folders.volumes(&self.pod);
+        for name in limits.volumes.keys() {
+            let size = machine.size_of(&folder.join(name)).await?;
+            usage.volumes.insert(name.clone(), size);
         }
-        Report::Measured(Ok(()))
+        if !limits.counts_containers() {
+            return Ok(usage);
+        }
+        let logs = self.context.folders.logs(&self.pod);
+        for (name, id) in running {
+            let written = machine.size_of_container(id).await?;
+            let logged = machine.size_of(&logs.join(name)).await?;
+            usage.containers.insert(name.clone(), written + logged);
+        }
+        Ok(usage)
     }
 
     /// Removes what a run left on the machine; its log stays.

@@ -16,6 +16,7 @@ pub mod security;
 pub mod spec;
 pub mod state;
 pub mod status;
+pub mod storage;
 pub mod unheeded;
 pub mod volume;
 pub mod worker;

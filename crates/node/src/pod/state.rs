@@ -17,6 +17,9 @@ use crate::{image::Image, machine::Exit};
 /// A container that ran this long is no longer considered to crash.
 const HEALTHY: SignedDuration = SignedDuration::from_mins(10);
 
+/// Why a pod ended that stored more than it may.
+pub(super) const EVICTED: &str = "Evicted";
+
 /// Something that has to be done once.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Step {
@@ -59,9 +62,9 @@ pub struct Runtime {
     pub containers: BTreeMap<String, Container>,
     /// Runs that have ended and whose files are still there.
     pub remains: Vec<String>,
-    /// When its volumes were measured.
+    /// When it was measured what it stores.
     pub measured: Option<Timestamp>,
-    /// Whether they are being measured.
+    /// Whether that is being measured.
     pub measuring: bool,
 }
 
@@ -162,7 +165,7 @@ pub enum Report {
     Pulled(String, Result<Arc<Fetched>, ImageError>),
     /// An image is being pulled: how far it is.
     Fetching(String, String),
-    /// The volumes have the size they may have, or not.
+    /// The pod stores what it may, or more.
     Measured(Result<(), String>),
     /// A container runs, or not.
     Started(String, String, Result<(), StartFailure>),
@@ -249,7 +252,7 @@ impl Runtime {
                 self.measured = Some(now);
                 self.measuring = false;
                 if let Err(message) = result {
-                    self.rejected = Some(("Evicted".to_owned(), message));
+                    self.rejected = Some((EVICTED.to_owned(), message));
                 }
             }
             Report::Started(name, id, result) => {

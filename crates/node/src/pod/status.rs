@@ -12,7 +12,7 @@ use k8s_openapi::{
 
 use super::{
     decide::{Inputs, is_sidecar, outcome, restarts},
-    state::{self, Container, Ended, Runtime, State, Step},
+    state::{self, Container, EVICTED, Ended, Runtime, State, Step},
 };
 
 /// The status of a pod now.
@@ -153,13 +153,19 @@ impl View<'_> {
             }
             _ => (is_ready, why.clone()),
         };
-        let own = [
+        let mut own = vec![
             self.condition("PodScheduled", "True", None),
             self.condition("PodReadyToStartContainers", sandbox.0, sandbox.1),
             self.condition("Initialized", init.0, init.1),
             self.condition("ContainersReady", is_ready, why),
             self.condition("Ready", whole, because),
         ];
+        if let Some((reason, message)) = &self.runtime.rejected
+            && reason == EVICTED
+        {
+            let why = Some(("TerminationByKubelet", message.clone()));
+            own.push(self.condition("DisruptionTarget", "True", why));
+        }
         // What others say of the pod stays as they said it.
         let others = self.known_conditions();
         let others = others.filter(|known| own.iter().all(|one| one.type_ != known.type_));

@@ -118,18 +118,8 @@ fn frame(spec: &PodSpec) -> Vec<&'static str> {
 
 fn container(container: &Container) -> impl Iterator<Item = &'static str> {
     let context = container.security_context.clone().unwrap_or_default();
-    let limits = container
-        .resources
-        .iter()
-        .flat_map(|all| all.limits.iter().flatten());
     let mut ports = container.ports.iter().flatten();
     let table = [
-        (
-            limits
-                .into_iter()
-                .any(|(name, _)| name == "ephemeral-storage"),
-            "resources.limits: ephemeral-storage is not limited; sizeLimit of an emptyDir is",
-        ),
         (
             ports.any(|port| port.host_port.is_some_and(|port| port != 0)),
             "ports.hostPort: the host's ports are not the pods'; a Gateway leads to them",

@@ -365,20 +365,8 @@ pub fn part(sub_path: &str) -> Result<PathBuf, String> {
     inside(sub_path).map(PathBuf::from)
 }
 
-/// The volumes of a pod on the disk that may not grow beyond a size, and which.
-pub fn limits(pod: &Pod) -> Vec<(String, u64)> {
-    let spec = pod.spec.iter();
-    let volumes = spec.flat_map(|spec| spec.volumes.iter().flatten());
-    let limited = volumes.filter_map(|volume| {
-        let empty = volume.empty_dir.as_ref()?;
-        let limit = bytes(empty.size_limit.as_ref()?)?;
-        let on_disk = empty.medium.as_deref() != Some("Memory");
-        on_disk.then(|| (volume.name.clone(), limit))
-    });
-    limited.collect()
-}
-
-fn bytes(quantity: &Quantity) -> Option<u64> {
+/// An amount of bytes.
+pub(super) fn bytes(quantity: &Quantity) -> Option<u64> {
     quantity::milli(&quantity.0).map(|milli| milli / 1000)
 }
 

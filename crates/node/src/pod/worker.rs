@@ -309,7 +309,7 @@ impl Worker {
             | Action::Stop(..)
             | Action::Probe(..)
             | Action::Discard(_)
-            | Action::Measure(_)
+            | Action::Measure(..)
             | Action::TearDown
             | Action::Remove => None,
         };

@@ -87,6 +87,9 @@ impl Machine for Children {
     async fn size_of(&self, _: &Path) -> Result<u64> {
         Ok(0)
     }
+    async fn size_of_container(&self, _: &str) -> Result<u64> {
+        Ok(0)
+    }
     async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
         unimplemented!()
     }

@@ -44,6 +44,9 @@ fn main() {
                 println!("{}", entry.unwrap().file_name().to_string_lossy());
             }
         }
+        ["put", path, megabytes] => {
+            std::fs::write(path, vec![1; megabytes.parse::<usize>().unwrap() << 20]).unwrap();
+        }
         ["write", path] => std::fs::write(path, "written").unwrap(),
         ["fill", path, megabytes] => fill(path, megabytes.parse().unwrap()),
         ["fork"] => fork_on(),

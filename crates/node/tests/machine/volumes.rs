@@ -85,9 +85,21 @@ impl World {
         let spec = self.mounted(&web, &["write", "/dev/termination-log"], left);
         assert_eq!(self.output_of(spec).await.0, 0);
         assert_eq!(fs::read_to_string(&message).unwrap(), "written");
+        self.what_a_container_writes_is_measured(&web).await;
         let size = self.machine.size_of(&volume).await.unwrap();
         assert!((1..1 << 20).contains(&size), "{size}");
         self.machine.remove_folder(&volume).await.unwrap();
+    }
+
+    async fn what_a_container_writes_is_measured(&mut self, pod: &PodSandbox) {
+        let spec = self.spec(pod, &["put", "/srv/file", "3"]);
+        self.machine.start_container(&spec).await.unwrap();
+        assert_eq!(self.exit_of(&spec.id).await.code, 0);
+        let size = self.machine.size_of_container(&spec.id).await.unwrap();
+        assert!((3 << 20..4 << 20).contains(&size), "{size}");
+        self.machine.remove_container(&spec.id).await.unwrap();
+        let gone = self.machine.size_of_container(&spec.id).await;
+        assert_eq!(gone.unwrap(), 0);
     }
 
     /// Only now: nothing may run on a layer that is removed.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::{
+    apps::v1::ReplicaSet,
     batch::v1::Job,
     core::v1::{Event, Pod},
 };
@@ -118,6 +119,43 @@ async fn a_volume_that_outgrows_its_limit_ends_its_pod() {
         .await;
     world
         .settled("ended", |machine| machine.containers().is_empty())
+        .await;
+    world.end().await;
+}
+
+/// Whoever owns the pod makes another, which has to be one that stores less to stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_stores_too_much_is_evicted_and_replaced() {
+    let world = World::start().await;
+    let limits = json!({"limits": {"ephemeral-storage": "1Ki"}});
+    let template = json!({
+        "metadata": {"labels": {"app": "greedy"}},
+        "spec": {"containers": [{"name": "main", "image": "run", "args": ["2000"], "resources": limits}]},
+    });
+    world
+        .create::<ReplicaSet>(json!({
+            "metadata": {"name": "greedy"},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "greedy"}}, "template": template},
+        }))
+        .await;
+    let is_evicted = |pod: &Value| {
+        let status = &pod["status"];
+        let message =
+            "Pod ephemeral local storage usage exceeds the total limit of containers 1Ki.";
+        status["phase"] == "Failed"
+            && status["reason"] == "Evicted"
+            && status["message"] == message
+            && has(pod, "DisruptionTarget", "True")
+    };
+    world
+        .until::<Pod>("evicted and replaced", |all| {
+            all.iter().any(is_evicted) && all.len() > 1
+        })
+        .await;
+    world
+        .until::<Event>("told", |all| {
+            all.iter().any(|event| event["reason"] == "Evicted")
+        })
         .await;
     world.end().await;
 }

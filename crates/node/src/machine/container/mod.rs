@@ -28,7 +28,7 @@ use std::{
 use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 
-pub(super) use rootfs::rehearse;
+pub(super) use rootfs::{WRITTEN, rehearse};
 
 use super::{ContainerSpec, Exit, Mount, cgroup::Cgroups};
 

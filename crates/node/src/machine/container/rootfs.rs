@@ -11,6 +11,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::Job;
 
+/// Where, in a container's writable folder, the files are that it has written.
+pub(in crate::machine) const WRITTEN: &str = "upper";
+
 /// Mounts a container's root and returns where. Visible in this process's mount namespace only.
 pub(super) fn assemble(job: &Job) -> io::Result<PathBuf> {
     let root = Layers {
@@ -72,7 +75,7 @@ impl Layers<'_> {
         for folder in [
             &root,
             &links,
-            &self.writable.join("upper"),
+            &self.writable.join(WRITTEN),
             &self.writable.join("work"),
         ] {
             fs::create_dir_all(folder)?;
@@ -107,7 +110,7 @@ impl Layers<'_> {
             fs::create_dir(links.join("empty"))?;
             lower.push("empty".to_owned());
         }
-        symlink(self.writable.join("upper"), links.join("u"))?;
+        symlink(self.writable.join(WRITTEN), links.join("u"))?;
         symlink(self.writable.join("work"), links.join("w"))?;
         let attributes = if self.rootless { ",userxattr" } else { "" };
         Ok(format!(

@@ -25,7 +25,7 @@ mod volumes;
 
 use std::path::{Path, PathBuf};
 
-use super::{Info, Mode};
+use super::{Info, Mode, container::WRITTEN};
 
 pub(super) use bootstrap::run;
 pub(super) use fork_server::{FORK_SERVER, run as run_fork_server};
@@ -64,6 +64,11 @@ impl Layout {
     /// Writable layers of containers.
     pub(super) fn containers(&self) -> PathBuf {
         self.folder.join("containers")
+    }
+
+    /// What a container has written beside its mounts.
+    fn written(&self, id: &str) -> PathBuf {
+        self.containers().join(id).join(WRITTEN)
     }
 
     /// A file system in memory that exists only inside the machine.

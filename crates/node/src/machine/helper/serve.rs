@@ -197,15 +197,8 @@ impl Helper {
         match call {
             FilesCall::Unpack(source) => self.layers.unpack(source).await.map(Answer::Path),
             FilesCall::KeepLayers(kept) => self.layers.keep(kept).await.map(|()| Answer::Done),
-            FilesCall::Size { folder } => {
-                let doing = format!("measuring {}", folder.display());
-                let measured = tokio::task::spawn_blocking(move || volumes::size(&folder)).await;
-                measured
-                    .map_err(io::Error::other)
-                    .flatten()
-                    .map(Answer::Bytes)
-                    .map_err(|error| Error::failed(doing, error))
-            }
+            FilesCall::Size { folder } => measure(folder).await,
+            FilesCall::Written { id } => measure(self.context.layout.written(&id)).await,
             FilesCall::Give { folder, group } => {
                 give_folder(&self.context.info, folder, group).await
             }
@@ -320,6 +313,16 @@ impl Helper {
     async fn end(&self, grace: Duration) {
         tokio::join!(self.containers.end(grace), self.processes.end(grace));
     }
+}
+
+async fn measure(folder: PathBuf) -> Result<Answer> {
+    let doing = format!("measuring {}", folder.display());
+    let measured = tokio::task::spawn_blocking(move || volumes::size(&folder)).await;
+    measured
+        .map_err(io::Error::other)
+        .flatten()
+        .map(Answer::Bytes)
+        .map_err(|error| Error::failed(doing, error))
 }
 
 /// Gives a folder to a group, if there is more than one.

@@ -260,7 +260,10 @@ fn volumes_with_a_limit_are_measured_now_and_then() {
         started: Some(now()),
         ..Runtime::default()
     };
-    let measure = Action::Measure(vec![("cache".to_owned(), 1024)]);
+    let limits = storage::limits(&pod).unwrap();
+    assert_eq!(limits.volumes.len(), 1);
+    let running = [("main".to_owned(), "main".to_owned())].into();
+    let measure = Action::Measure(limits, running);
     assert!(
         !plan(&pod, &runtime).actions.contains(&measure),
         "nothing runs"
