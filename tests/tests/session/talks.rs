@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     PATIENCE,
-    choreo::{Choreo, skipped},
+    choreo::{Choreo, skipped, waits},
 };
 
 /// A pod that serves a page to itself only, and one that says what it is told.
@@ -54,6 +54,7 @@ pub(crate) fn play(choreo: &Choreo) {
     let attached = choreo.kubectl(&["attach", "-q", "-i", "repeats"], "all there is");
     attached.ok().is("all there is");
     ports(choreo);
+    a_pod_is_looked_at(choreo);
     others_need_roles(choreo);
     choreo.down();
 }
@@ -124,6 +125,33 @@ fn files_are_copied(choreo: &Choreo) {
     let there = back.display().to_string();
     choreo.kubectl(&["cp", "box:/www/copied", &there], "").ok();
     assert!(fs::read(back).unwrap() == bytes);
+}
+
+/// By a container that is added to it, which sees the processes and files of another.
+fn a_pod_is_looked_at(choreo: &Choreo) {
+    let debug = |name: &str, how: &str, command: &[&str], input: &str| {
+        let name = format!("--container={name}");
+        let words = [
+            "debug",
+            "box",
+            "--image=tools:1",
+            "--target=main",
+            "--profile=general",
+        ];
+        let words = [&words[..], &[&name, how, "--"], command].concat();
+        choreo.kubectl(&words, input)
+    };
+    let read = ["/busybox", "cat", "/proc/1/root/www/index.html"];
+    debug("looks", "--attach=false", &read, "").ok();
+    let said = || choreo.kubectl(&["logs", "box", "--container=looks"], "");
+    waits(|| said().out == "a page\n", || said().to_string());
+    let first = ["/busybox", "head", "-n", "1"];
+    debug("talks", "-i", &first, "hello\n").ok().has("hello");
+    let none = ["debug", "box", "--image=tools:1", "--target=none", "-i"];
+    choreo
+        .kubectl(&none, "")
+        .fails(1)
+        .says("targetContainerName");
 }
 
 fn ports(choreo: &Choreo) {

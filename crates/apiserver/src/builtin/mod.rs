@@ -16,7 +16,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub(crate) use self::{checks::names, definitions::definitions};
+pub(crate) use self::{
+    checks::{ephemeral, names},
+    definitions::definitions,
+};
 pub use crate::schema::from_crd;
 use crate::{
     resource::{Availability, Column, Resource, Scale, Subresources},

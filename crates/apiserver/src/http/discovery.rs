@@ -277,6 +277,7 @@ fn subresources(kind: &Resource) -> Vec<Subresource<'_>> {
                 kind,
                 ..own(name, &["create", "get"])
             }));
+            found.push(own("ephemeralcontainers", &["get", "patch", "update"]));
             found.push(own("log", &["get"]));
             found.push(made("eviction", "policy", "Eviction"));
         }

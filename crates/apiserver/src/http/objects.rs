@@ -90,7 +90,7 @@ impl Ask<'_> {
             &self.path.group[..],
             &self.path.plural[..],
         ) {
-            ("", _, _) | ("finalize", "", "namespaces") => {}
+            ("", _, _) | ("finalize", "", "namespaces") | ("ephemeralcontainers", "", "pods") => {}
             ("status", _, _) if self.kind.subresources.status => {}
             ("scale", _, _) if self.kind.subresources.scale.is_some() => {
                 return self.scale(method).await;
@@ -180,6 +180,7 @@ impl Ask<'_> {
         match self.path.subresource.as_str() {
             "status" => Part::Status,
             "finalize" => Part::Finalize,
+            "ephemeralcontainers" => Part::EphemeralContainers,
             _ => Part::Main,
         }
     }

@@ -29,6 +29,9 @@ pub(super) fn of(base: &str, resource: &Resource, component: &str) -> Map<String
     if resource.subresources.status {
         paths.insert(format!("{one}/status"), kind.subresource());
     }
+    if (resource.group.as_str(), plural.as_str()) == ("", "pods") {
+        paths.insert(format!("{one}/ephemeralcontainers"), kind.subresource());
+    }
     if resource.subresources.scale.is_some() {
         paths.insert(format!("{one}/scale"), kind.scale());
     }

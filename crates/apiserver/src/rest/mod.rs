@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod ephemeral;
 mod prepare;
 mod scale;
 mod update;
@@ -38,6 +39,8 @@ pub(crate) enum Part {
     Finalize,
     /// Written through the scale subresource.
     Scale,
+    /// Only the ephemeral containers of a pod.
+    EphemeralContainers,
 }
 
 impl Part {
@@ -47,6 +50,7 @@ impl Part {
             Self::Main | Self::Finalize => "",
             Self::Status => "status",
             Self::Scale => "scale",
+            Self::EphemeralContainers => "ephemeralcontainers",
         }
     }
 }

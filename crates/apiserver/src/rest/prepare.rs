@@ -215,7 +215,9 @@ impl Call<'_> {
             _ if deletion => Operation::Delete,
             (None, _) => Operation::Create,
             (Some(_), Part::Status) => Operation::UpdateStatus,
-            (Some(_), Part::Main | Part::Finalize | Part::Scale) => Operation::Update,
+            (Some(_), Part::Main | Part::Finalize | Part::Scale | Part::EphemeralContainers) => {
+                Operation::Update
+            }
         };
         let name = meta_str(&object, "name").to_owned();
         let request = AdmissionRequest {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Call, Outcome, Part,
     create::{drop_status, insert},
+    ephemeral,
 };
 use crate::{
     access::Admitted,
@@ -128,6 +129,7 @@ fn restrict(call: &Call<'_>, config: &mut Value) {
             }
         }
         Part::Main if call.kind.subresources.status => drop_status(config),
+        Part::EphemeralContainers => ephemeral::restrict(config),
         Part::Main | Part::Finalize | Part::Scale => {}
     }
 }
@@ -158,6 +160,7 @@ async fn attempt(call: &mut Call<'_>, edit: &mut Edit, last: bool) -> Result<(Ou
     if new == old && is_current(call.kind, &stored)? {
         return Ok((Outcome::Stored(stored), false));
     }
+    ephemeral::check(call, &old, &new)?;
     call.validate(&new, Some(&old))
         .map_err(|failure| match edit {
             Edit::Patch(_) => of_patch(failure),
@@ -269,6 +272,7 @@ fn carry(call: &Call<'_>, old: &Value, new: &mut Value) {
         Part::Main if call.kind.subresources.status => keep(new, old, "status"),
         Part::Main | Part::Scale => {}
         Part::Finalize => keep_all_but(new, old, &["spec"]),
+        Part::EphemeralContainers => ephemeral::carry(new, old),
     }
     if call.part == Part::Status && !call.kind.builtin {
         let managed = metadata(new).get("managedFields").cloned();

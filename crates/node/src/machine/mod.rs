@@ -199,6 +199,8 @@ pub struct ContainerSpec {
     pub stdin: Stdin,
     /// Whether it runs on a terminal, where all output is one.
     pub tty: bool,
+    /// The container of the same pod, by its id, whose processes it sees and lives among, instead of its own.
+    pub among: Option<String>,
     /// Where standard output and error go, in CRI log format, rotated.
     pub log: PathBuf,
 }

@@ -1,8 +1,10 @@
 //! What this machine refuses to run, told in one sentence instead of run differently.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod, PodSpec, SeccompProfile, Volume};
 
-use super::security;
+use super::{containers, security};
 use crate::index::Index;
 
 /// The label by which a namespace says how much its pods may ask for.
@@ -14,7 +16,7 @@ const RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 /// Why a pod cannot run here: reason and message.
 pub fn refuse(index: &Index, pod: &Pod) -> Option<(String, String)> {
     let spec = pod.spec.as_ref()?;
-    let problem = never(spec).or_else(|| unfiltered(index, pod, spec))?;
+    let problem = never(spec).or_else(|| unfiltered(index, pod, containers(spec)))?;
     Some(("NotSupported".to_owned(), problem))
 }
 
@@ -27,7 +29,7 @@ pub fn never(spec: &PodSpec) -> Option<String> {
         .chain(&spec.containers);
     frame(spec)
         .or_else(|| spec.volumes.iter().flatten().find_map(volume))
-        .or_else(|| containers.find_map(container))
+        .or_else(|| containers.find_map(|one| container(one, &[])))
 }
 
 fn frame(spec: &PodSpec) -> Option<String> {
@@ -83,13 +85,18 @@ fn frame_of_others(spec: &PodSpec) -> Option<&'static str> {
     }
 }
 
+/// Why an ephemeral container, which is added to a pod that runs, cannot run here.
+pub(super) fn added(index: &Index, pod: &Pod, one: &Container) -> Option<String> {
+    container(one, &security::TRACING)
+        .or_else(|| unfiltered(index, pod, std::iter::once(Cow::Borrowed(one))))
+}
+
 /// System calls are filtered unless whoever keeps the namespace allows that they are not.
-fn unfiltered(index: &Index, pod: &Pod, spec: &PodSpec) -> Option<String> {
-    let mut all = spec
-        .init_containers
-        .iter()
-        .flatten()
-        .chain(&spec.containers);
+fn unfiltered<'c>(
+    index: &Index,
+    pod: &Pod,
+    mut all: impl Iterator<Item = Cow<'c, Container>>,
+) -> Option<String> {
     let wanting = all.find(|container| security::is_unconfined(pod, container))?;
     let name = pod.metadata.namespace.clone().unwrap_or_default();
     let namespace = index.namespaces.find("", &name);
@@ -146,7 +153,8 @@ fn volume(volume: &Volume) -> Option<String> {
     })
 }
 
-fn container(container: &Container) -> Option<String> {
+/// Why no container like this can run here, which may be granted some capabilities besides.
+fn container(container: &Container, besides: &[&str]) -> Option<String> {
     let problem = of_others(container).or_else(|| elsewhere(container));
     if let Some(problem) = problem {
         return Some(format!("container {:?}: {problem}", container.name));
@@ -169,7 +177,7 @@ fn container(container: &Container) -> Option<String> {
             "container {name:?}: securityContext.seccompProfile.type: {problem}"
         ));
     }
-    let refused = security::refused_capability(container)?;
+    let refused = security::refused_capability(container, besides)?;
     Some(format!(
         "container {name:?}: securityContext.capabilities.add: {refused} leads out of the container \
          and is never given here"

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container as Spec, ContainerRestartRule, Pod, PodSpec};
 
 use super::{
+    ephemeral,
     probe::{Verdict, Which},
     state::{Container, Ended, Runtime, State, Step},
     storage,
@@ -161,6 +162,9 @@ pub fn decide(inputs: &Inputs<'_>, runtime: &Runtime) -> Plan {
             work.keep(container, false);
         }
     }
+    for container in ephemeral::of(spec) {
+        work.keep(&container, false);
+    }
     work.plan
 }
 
@@ -201,21 +205,23 @@ fn stop(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) -> bool {
     };
     let initial = || spec.init_containers.iter().flatten();
     let main = spec.containers.iter();
-    let first: Vec<_> = main
-        .chain(initial().filter(|one| !is_sidecar(one)))
-        .collect();
+    let first = main.chain(initial().filter(|one| !is_sidecar(one)));
+    let first = first.map(|one| &one.name);
+    let added = spec.ephemeral_containers.iter().flatten();
+    let first: Vec<_> = first.chain(added.map(|one| &one.name)).collect();
     let sidecars = initial().rev().filter(|one| is_sidecar(one));
-    let turns = std::iter::once(first).chain(sidecars.map(|one| vec![one]));
+    let sidecars = sidecars.map(|one| vec![&one.name]);
+    let turns = std::iter::once(first).chain(sidecars);
     for turn in turns {
         let mut running = false;
-        for container in turn {
-            let Some(known) = runtime.containers.get(&container.name) else {
+        for name in turn {
+            let Some(known) = runtime.containers.get(name) else {
                 continue;
             };
             if let State::Running { id, .. } = &known.state
                 && !known.stopping
             {
-                let name = container.name.clone();
+                let name = name.clone();
                 let why = format!("Stopping container {name}");
                 let grace = remaining(inputs);
                 plan.actions

@@ -7,6 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     decide::Action,
+    ephemeral,
     images::{self, ImageError},
     names,
     probe::{self, Which},
@@ -36,6 +37,8 @@ pub(super) struct Effect {
     pub(super) address: Option<std::net::Ipv4Addr>,
     pub(super) image: Option<Arc<Fetched>>,
     pub(super) restart: u32,
+    /// The run among whose processes a container is to be.
+    pub(super) among: Option<String>,
     /// Takes what is to be told before an action is done.
     pub(super) say: mpsc::UnboundedSender<Report>,
     pub(super) run: Option<String>,
@@ -93,6 +96,8 @@ impl Effect {
         });
         let list = if initial {
             "initContainers"
+        } else if spec.is_some_and(|spec| ephemeral::is(spec, name)) {
+            "ephemeralContainers"
         } else {
             "containers"
         };
@@ -176,7 +181,7 @@ impl Effect {
                 message,
             });
         };
-        let request = images::request(&self.context.index.read(), &self.pod, container);
+        let request = images::request(&self.context.index.read(), &self.pod, &container);
         let reference = request.reference.clone();
         let begun = Instant::now();
         let report = self.progress(name, &reference);
@@ -263,9 +268,9 @@ impl Effect {
     /// The hook that comes after a start, if there is one.
     async fn started(&self, name: &str, id: &str) -> Result<(), String> {
         let hook = spec_of(&self.pod, name)
-            .and_then(|container| container.lifecycle.as_ref()?.post_start.as_ref());
+            .and_then(|container| container.lifecycle.as_ref()?.post_start.clone());
         match hook {
-            Some(hook) => self.hook(name, id, hook, LONGEST_HOOK).await,
+            Some(hook) => self.hook(name, id, &hook, LONGEST_HOOK).await,
             None => Ok(()),
         }
     }
@@ -288,8 +293,9 @@ impl Effect {
             node: &self.context.node,
             capacity: self.context.capacity,
             folders: &self.context.folders,
+            among: self.among.clone(),
         };
-        let built = spec::build(&self.context.index.read(), &self.pod, container, &start);
+        let built = spec::build(&self.context.index.read(), &self.pod, &container, &start);
         let built = built.map_err(StartFailure::Config)?;
         let possible = self.context.machine.info().check_user(built.user);
         possible.map_err(StartFailure::Config)?;
@@ -312,8 +318,8 @@ impl Effect {
         let grace = Duration::from_secs(u64::try_from(grace).unwrap_or_default());
         let begun = Instant::now();
         let hook = spec_of(&self.pod, &name)
-            .and_then(|container| container.lifecycle.as_ref()?.pre_stop.as_ref());
-        if let Some(hook) = hook {
+            .and_then(|container| container.lifecycle.as_ref()?.pre_stop.clone());
+        if let Some(hook) = &hook {
             let done = tokio::time::timeout(grace, self.hook(&name, &id, hook, grace)).await;
             if let Ok(Err(message)) = done {
                 let notice = Notice::warning(&*self.pod, "FailedPreStopHook", message);
@@ -415,7 +421,7 @@ impl Effect {
         else {
             return Ok(());
         };
-        let question = probe::http_question(http, container, address)?;
+        let question = probe::http_question(http, &container, address)?;
         machine
             .probe(&question, grace.min(HOOK))
             .await
@@ -424,9 +430,9 @@ impl Effect {
 
     async fn probe(&self, name: &str, id: &str, which: Which) -> Result<(), String> {
         let container = spec_of(&self.pod, name).ok_or("no such container")?;
-        let spec = which.of(container).ok_or("no such probe")?;
+        let spec = which.of(&container).ok_or("no such probe")?;
         let address = self.address.ok_or("the pod has no address")?;
-        let question = probe::question(spec, container, id, address)?;
+        let question = probe::question(spec, &container, id, address)?;
         let result = match self
             .context
             .machine

@@ -1,5 +1,6 @@
 //! The environment of a container, from all the places it can come from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use choreo_model::quantity;
@@ -191,7 +192,7 @@ pub fn resource_of(
         Some(name) => {
             super::spec_of(pod, name).ok_or_else(|| format!("container {name:?} not found"))?
         }
-        None => container,
+        None => Cow::Borrowed(container),
     };
     let resources = spec.resources.clone().unwrap_or_default();
     let (kind, resource) = field

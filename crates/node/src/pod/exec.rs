@@ -125,7 +125,9 @@ fn running(pod: &Pod, container: &str) -> Result<String, LogError> {
     let status = pod.status.as_ref();
     let all = status.into_iter().flat_map(|status| {
         let init = status.init_container_statuses.iter().flatten();
+        let added = status.ephemeral_container_statuses.iter().flatten();
         init.chain(status.container_statuses.iter().flatten())
+            .chain(added)
     });
     let found: Option<&ContainerStatus> = all.into_iter().find(|status| status.name == container);
     let runs = |status: &&ContainerStatus| {

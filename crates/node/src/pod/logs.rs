@@ -148,7 +148,13 @@ pub(super) fn choose(pod: &Pod, wanted: Option<&str>) -> Result<String, LogError
 /// The number of the run that is meant.
 fn run(pod: &Pod, container: &str, previous: bool) -> Result<u32, LogError> {
     let status = pod.status.as_ref();
-    let lists = status.map(|s| [&s.init_container_statuses, &s.container_statuses]);
+    let lists = status.map(|s| {
+        [
+            &s.init_container_statuses,
+            &s.container_statuses,
+            &s.ephemeral_container_statuses,
+        ]
+    });
     let mut all = lists.into_iter().flatten().flatten().flatten();
     let found = all.find(|status| status.name == container);
     let restarts = found.map_or(0, |found| {

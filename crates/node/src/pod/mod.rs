@@ -3,6 +3,7 @@
 pub mod admit;
 pub mod decide;
 pub mod env;
+pub mod ephemeral;
 pub mod exec;
 pub mod images;
 pub mod links;
@@ -23,17 +24,22 @@ pub mod worker;
 
 mod effect;
 
-use k8s_openapi::api::core::v1::{Container, Pod, Volume};
+use std::borrow::Cow;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume};
 
 /// What a pod says about one of its containers.
-pub fn spec_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
+pub fn spec_of<'a>(pod: &'a Pod, name: &str) -> Option<Cow<'a, Container>> {
     let spec = pod.spec.as_ref()?;
-    let mut all = spec
-        .init_containers
-        .iter()
-        .flatten()
-        .chain(&spec.containers);
+    let mut all = containers(spec);
     all.find(|container| container.name == name)
+}
+
+/// All containers of a pod: initial ones, those that it is there for, and ephemeral ones.
+pub fn containers(spec: &PodSpec) -> impl Iterator<Item = Cow<'_, Container>> {
+    let initial = spec.init_containers.iter().flatten();
+    let declared = initial.chain(&spec.containers).map(Cow::Borrowed);
+    declared.chain(ephemeral::of(spec).map(Cow::Owned))
 }
 
 /// The names of the claims whose volumes a pod has.
@@ -66,12 +72,7 @@ impl Source<'_> {
     /// Whether a pod reads it.
     pub fn is_read_by(self, pod: &Pod) -> bool {
         let Some(spec) = &pod.spec else { return false };
-        let mut containers = spec
-            .init_containers
-            .iter()
-            .flatten()
-            .chain(&spec.containers);
-        containers.any(|container| self.is_in_environment(container))
+        containers(spec).any(|container| self.is_in_environment(&container))
             || spec
                 .volumes
                 .iter()

@@ -21,6 +21,9 @@ const GIVEN: [&str; 9] = [
 /// What a pod may ask for besides: it stays inside the container.
 const GRANTED: [&str; 3] = ["AUDIT_WRITE", "SETPCAP", "SYS_CHROOT"];
 
+/// What an ephemeral container may ask for besides: it sees no processes but those of its target, or its own.
+pub(super) const TRACING: [&str; 1] = ["SYS_PTRACE"];
+
 /// The capabilities of a container: what all have, without what it drops, with what it adds.
 pub fn capabilities(container: &Container) -> BTreeSet<String> {
     let changes = container
@@ -43,15 +46,19 @@ pub fn capabilities(container: &Container) -> BTreeSet<String> {
         .collect()
 }
 
-/// The first capability a container asks for that cannot be given.
-pub(super) fn refused_capability(container: &Container) -> Option<&str> {
+/// The first capability a container asks for that cannot be given, were it granted these besides.
+pub(super) fn refused_capability<'c>(
+    container: &'c Container,
+    besides: &[&str],
+) -> Option<&'c str> {
     let context = container.security_context.as_ref()?;
     let added = context.capabilities.as_ref()?.add.as_ref()?;
     added
         .iter()
         .find(|name| {
             let name = plain(name);
-            !GIVEN.contains(&name.as_str()) && !GRANTED.contains(&name.as_str())
+            let mut granted = GIVEN.iter().chain(&GRANTED).chain(besides);
+            !granted.any(|granted| *granted == name)
         })
         .map(String::as_str)
 }
@@ -140,7 +147,11 @@ mod tests {
     fn what_leads_out_of_a_container_is_refused() {
         let check = |name: &str, expected: bool| {
             let container = container(&json!({"add": [name]}));
-            assert_eq!(refused_capability(&container).is_some(), expected, "{name}");
+            assert_eq!(
+                refused_capability(&container, &[]).is_some(),
+                expected,
+                "{name}"
+            );
         };
         for name in ["CHOWN", "CAP_SETPCAP"] {
             check(name, false);

@@ -131,6 +131,8 @@ pub struct Start<'a> {
     pub capacity: Capacity,
     /// Where things are.
     pub folders: &'a Folders,
+    /// The container among whose processes it is, by its id.
+    pub among: Option<String>,
 }
 
 /// The container, or what it asks for that cannot be had.
@@ -191,6 +193,7 @@ pub fn build(
             _ => Stdin::Closed,
         },
         tty: container.tty == Some(true),
+        among: start.among.clone(),
         log: log(&start.folders.logs(pod), &container.name, start.restart),
     })
 }

@@ -219,7 +219,8 @@ impl Runtime {
             }
             runtime.containers.insert(container.name.clone(), found);
         }
-        for container in status.container_statuses.iter().flatten() {
+        let ephemeral = status.ephemeral_container_statuses.iter().flatten();
+        for container in status.container_statuses.iter().flatten().chain(ephemeral) {
             let found = Container::recover(container, now);
             runtime.containers.insert(container.name.clone(), found);
         }
@@ -257,7 +258,8 @@ impl Runtime {
             }
             Report::Started(name, id, result) => {
                 let spec = super::spec_of(pod, &name);
-                self.container(&name).started(&id, result, spec, now);
+                self.container(&name)
+                    .started(&id, result, spec.as_deref(), now);
             }
             Report::Exited(id, exit, message) => {
                 let mut all = self.containers.values_mut();
@@ -282,7 +284,7 @@ impl Runtime {
                 if container.id() == Some(&id)
                     && let Some(spec) = spec
                 {
-                    container.checks.note(spec, which, result, now);
+                    container.checks.note(&spec, which, result, now);
                 }
             }
             Report::TornDown(Ok(())) => self.teardown = Step::Done,

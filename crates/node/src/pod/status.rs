@@ -12,6 +12,7 @@ use k8s_openapi::{
 
 use super::{
     decide::{Inputs, is_sidecar, outcome, restarts},
+    ephemeral,
     state::{self, Container, EVICTED, Ended, Runtime, State, Step},
 };
 
@@ -37,6 +38,7 @@ pub fn compute(inputs: &Inputs<'_>, runtime: &Runtime) -> PodStatus {
         .iter()
         .map(|c| view.container(c, false))
         .collect();
+    let added: Vec<_> = ephemeral::of(spec).map(|c| view.ephemeral(&c)).collect();
     let address = runtime
         .address
         .map(|address| address.to_string())
@@ -55,6 +57,7 @@ pub fn compute(inputs: &Inputs<'_>, runtime: &Runtime) -> PodStatus {
         start_time: runtime.started.map(Time),
         init_container_statuses: (!initial.is_empty()).then_some(initial),
         container_statuses: Some(main),
+        ephemeral_container_statuses: (!added.is_empty()).then_some(added),
         qos_class: Some(quality(spec).to_owned()),
         observed_generation: inputs.pod.metadata.generation,
         ..PodStatus::default()
@@ -224,6 +227,15 @@ impl View<'_> {
                 .and_then(|known| known.last_transition_time.clone())
                 .or(Some(Time(self.inputs.now))),
             ..PodCondition::default()
+        }
+    }
+
+    /// Nobody waits for one to be ready.
+    fn ephemeral(&self, spec: &Spec) -> ContainerStatus {
+        ContainerStatus {
+            ready: false,
+            started: None,
+            ..self.container(spec, false)
         }
     }
 

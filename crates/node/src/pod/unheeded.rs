@@ -7,6 +7,8 @@ use k8s_openapi::api::core::v1::{
     AppArmorProfile, Container, Pod, PodSpec, ResourceRequirements, SELinuxOptions,
 };
 
+use super::ephemeral;
+
 /// What is not done for a pod, a sentence each that begins with the field.
 pub fn of(pod: &Pod) -> Vec<String> {
     pod.spec.as_ref().map(of_spec).unwrap_or_default()
@@ -33,6 +35,19 @@ pub fn of_spec(spec: &PodSpec) -> Vec<String> {
         }
     }
     all
+}
+
+/// What is not done for the ephemeral containers of a pod.
+pub fn of_added(pod: &Pod) -> Vec<String> {
+    let all = pod.spec.iter().flat_map(ephemeral::of);
+    let all = all.flat_map(|one| {
+        let place = format!("spec.ephemeralContainers[{}]", one.name);
+        let unheeded: Vec<_> = container(&one).collect();
+        unheeded
+            .into_iter()
+            .map(move |what| format!("{place}.{what}"))
+    });
+    all.collect()
 }
 
 /// Where a pod may run: there is one place.

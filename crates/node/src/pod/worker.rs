@@ -1,6 +1,6 @@
 //! One task per pod: it looks, decides, starts effects and writes the status, until the pod is gone.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -11,10 +11,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    admit,
+    admit, containers,
     decide::{self, Action, Inputs},
     effect::Effect,
     env::{self, Told},
+    ephemeral,
     images::Images,
     runs,
     spec::Folders,
@@ -97,6 +98,8 @@ pub struct Worker {
     key: Key,
     uid: String,
     runtime: Runtime,
+    /// How many ephemeral containers it was told of.
+    added: usize,
     changed: Arc<Notify>,
     exits: mpsc::UnboundedReceiver<(String, Exit)>,
     /// What effects say before they are done.
@@ -116,6 +119,7 @@ impl Worker {
             key: Key::of(&pod.metadata),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             runtime: Runtime::recover(pod, clock()),
+            added: ephemeral::known(pod),
             changed: Arc::clone(&changed),
             exits,
             said,
@@ -158,7 +162,7 @@ impl Worker {
     async fn last_words(&self, pod: &Pod, id: &str, exit: &Exit) -> Option<String> {
         let mut all = self.runtime.containers.iter();
         let (name, known) = all.find(|(_, known)| known.id().is_some_and(|one| one == id))?;
-        let (spec, restart) = (spec_of(pod, name)?.clone(), known.restarts);
+        let (spec, restart) = (spec_of(pod, name)?.into_owned(), known.restarts);
         let (folder, failed) = (self.context.folders.logs(pod).join(name), exit.code != 0);
         let read =
             tokio::task::spawn_blocking(move || runs::last_words(&folder, &spec, restart, failed));
@@ -234,11 +238,13 @@ impl Worker {
                 ),
             };
             self.context.executor.notice(&notice);
-            let unheeded = unheeded::of(pod);
-            if !unheeded.is_empty() {
-                let notice = Notice::warning(pod, "Unheeded", unheeded.join("; "));
-                self.context.executor.notice(&notice);
-            }
+            self.unheeded(pod, &unheeded::of(pod));
+        }
+        let spec = pod.spec.as_ref();
+        let added = spec.map_or(0, |spec| spec.ephemeral_containers.iter().flatten().count());
+        if self.added < added {
+            self.added = added;
+            self.unheeded(pod, &unheeded::of_added(pod));
         }
         let deadline = pod
             .spec
@@ -252,6 +258,13 @@ impl Worker {
         {
             let message = "Pod was active on the node longer than the specified deadline";
             self.runtime.rejected = Some(("DeadlineExceeded".into(), message.into()));
+        }
+    }
+
+    fn unheeded(&self, pod: &Pod, what: &[String]) {
+        if !what.is_empty() {
+            let notice = Notice::warning(pod, "Unheeded", what.join("; "));
+            self.context.executor.notice(&notice);
         }
     }
 
@@ -280,21 +293,17 @@ impl Worker {
             node: self.context.node.clone(),
             capacity: self.context.capacity,
         };
-        let spec = pod.spec.iter();
-        let all = spec.flat_map(|spec| {
-            spec.init_containers
-                .iter()
-                .flatten()
-                .chain(&spec.containers)
-        });
+        let all = pod.spec.iter().flat_map(containers);
         let problems = all.filter_map(|container| {
-            let problem = env::resolve(&index, pod, container, &own).err()?;
+            let problem = env::resolve(&index, pod, &container, &own).err()?;
             Some((container.name.clone(), problem))
         });
+        let mut problems: BTreeMap<String, String> = problems.collect();
+        problems.extend(ephemeral::problems(&index, pod, &self.runtime));
         Inputs {
             pod,
             payload: volume::payload(&index, pod, &own),
-            problems: problems.collect(),
+            problems,
             now,
         }
     }
@@ -320,6 +329,7 @@ impl Worker {
             address: self.runtime.address,
             image: container.and_then(|container| container.image.clone()),
             restart: container.map_or(0, |container| container.restarts),
+            among: name.and_then(|name| ephemeral::among(pod.spec.as_ref()?, &self.runtime, name)),
             say: self.say.clone(),
             run,
         }

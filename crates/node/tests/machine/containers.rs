@@ -38,6 +38,29 @@ impl World {
         sealed.read_only_root = true;
         assert_eq!(self.output_of(sealed).await.0, 101);
         self.what_cannot_start_says_why(&web).await;
+        self.some_live_among_the_processes_of_others(&web).await;
+    }
+
+    async fn some_live_among_the_processes_of_others(&mut self, web: &PodSandbox) {
+        let main = self.spec(web, &["sleep"]);
+        self.machine.start_container(&main).await.unwrap();
+        let mut debug = self.spec(web, &["show", "/proc/1/cmdline"]);
+        // Its own, unless it asks for another's.
+        let (_, own) = self.output_of(debug.clone()).await;
+        assert!(own.contains("cmdline"), "{own}");
+        debug = self.spec(web, &["show", "/proc/1/cmdline"]);
+        debug.among = Some(main.id.clone());
+        let (_, others) = self.output_of(debug).await;
+        assert_eq!(others, "stdout F /bin/guest\0sleep\0");
+        let mut stranger = self.spec(&pod(2, 2), &["say", "a", "b"]);
+        stranger.among = Some(main.id.clone());
+        let error = self.machine.start_container(&stranger).await.unwrap_err();
+        assert!(error.to_string().contains("another pod"), "{error}");
+        self.machine.remove_container(&main.id).await.unwrap();
+        let mut late = self.spec(web, &["say", "a", "b"]);
+        late.among = Some(main.id);
+        let error = self.machine.start_container(&late).await.unwrap_err();
+        assert!(error.to_string().contains("does not run"), "{error}");
     }
 
     async fn what_cannot_start_says_why(&self, pod: &PodSandbox) {

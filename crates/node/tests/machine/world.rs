@@ -103,6 +103,7 @@ impl World {
             stop_signal: 15,
             stdin: Stdin::Closed,
             tty: false,
+            among: None,
             log: self.folder.join(format!("logs/{number}.log")),
         }
     }

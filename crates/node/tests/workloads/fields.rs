@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use choreo_node::{
     claim,
     index::Index,
-    pod::{admit, unheeded},
+    pod::{admit, ephemeral, state::Runtime, unheeded},
 };
 use k8s_openapi::api::{
     apps::v1::{DaemonSetSpec, DeploymentSpec, ReplicaSetSpec, StatefulSetSpec},
@@ -19,9 +19,14 @@ use serde_json::{Value, from_value, json};
 const TABLE: &str = include_str!("fields.txt");
 
 /// Where an object of a type is in the specification of a pod, and what it has to say besides.
-const PLACES: [(&str, &str, &str); 16] = [
+const PLACES: [(&str, &str, &str); 17] = [
     ("PodSpec", "@", r#"{"containers": [{"name": "main"}]}"#),
     ("Container", r#"{"containers": [@]}"#, r#"{"name": "main"}"#),
+    (
+        "EphemeralContainer",
+        r#"{"containers": [], "ephemeralContainers": [@]}"#,
+        r#"{"name": "debug"}"#,
+    ),
     (
         "PodSecurityContext",
         r#"{"containers": [], "securityContext": @}"#,
@@ -212,7 +217,10 @@ fn said(spec: &Value) -> (Option<String>, Vec<String>) {
     let pod = json!({"metadata": {"namespace": "ns", "name": "p"}, "spec": spec});
     let pod: Pod = from_value(pod).unwrap();
     let refused = admit::refuse(&Index::default(), &pod).map(|(_, message)| message);
-    (refused, unheeded::of(&pod))
+    let added = ephemeral::problems(&Index::default(), &pod, &Runtime::default());
+    let unheeded = [unheeded::of(&pod), unheeded::of_added(&pod)];
+    let refused = refused.or_else(|| added.into_values().next());
+    (refused, unheeded.concat())
 }
 
 fn placed(kind: &str, field: Option<(&str, Value)>) -> Value {

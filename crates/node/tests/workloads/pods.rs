@@ -160,6 +160,64 @@ async fn a_pod_that_stores_too_much_is_evicted_and_replaced() {
     world.end().await;
 }
 
+/// What somebody adds to a pod that runs begins among the processes of its target, once, and nothing waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ephemeral_containers_are_added_to_what_runs() {
+    let world = World::start().await;
+    world
+        .create::<Pod>(pod(
+            &json!({"containers": [{"name": "main", "image": "run"}]}),
+        ))
+        .await;
+    world.until::<Pod>("ready", ready).await;
+    let api = world.api::<Pod>();
+    let debug =
+        json!({"name": "debug", "image": "run", "targetContainerName": "main", "stdin": true});
+    let patch = Patch::Strategic(json!({"spec": {"ephemeralContainers": [debug]}}));
+    let refused = api.patch("p", &PatchParams::default(), &patch).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("may not change fields"), "{refused}");
+    let (part, params) = ("ephemeralcontainers", PatchParams::default());
+    let added = api.patch_subresource(part, "p", &params, &patch);
+    added.await.unwrap();
+    let status = |all: &[Value]| all[0]["status"]["ephemeralContainerStatuses"][0].clone();
+    world
+        .until::<Pod>("running", |all| status(all)["state"]["running"].is_object())
+        .await;
+    let containers = world.machine.containers();
+    let id = |name: &str| {
+        let found = containers.iter().find(|one| one.id.contains(name));
+        found.unwrap().id.clone()
+    };
+    let found = containers.iter().find(|one| one.id == id("debug")).unwrap();
+    assert_eq!(found.among, Some(id("main")));
+    world.machine.end(&id("debug"), 1);
+    let all = world
+        .until::<Pod>("ended", |all| {
+            status(all)["state"]["terminated"]["exitCode"] == 1
+        })
+        .await;
+    assert!(
+        ready(&all) && all[0]["status"]["phase"] == "Running",
+        "{all:?}"
+    );
+    assert_eq!(status(&all)["restartCount"], 0);
+    // What this node gives to nobody, it gives to none of them.
+    let greedy = json!({"name": "greedy", "image": "run", "securityContext": {"privileged": true}});
+    let patch = Patch::Strategic(json!({"spec": {"ephemeralContainers": [greedy]}}));
+    let added = api.patch_subresource(part, "p", &params, &patch);
+    added.await.unwrap();
+    world
+        .until::<Pod>("refused", |all| {
+            let all = &all[0]["status"]["ephemeralContainerStatuses"];
+            let waits = &all[1]["state"]["waiting"];
+            let message = waits["message"].as_str().unwrap_or_default();
+            all[0]["state"]["terminated"]["exitCode"] == 1 && message.contains("privileged")
+        })
+        .await;
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gates_hold_a_pod_until_others_open_them() {
     let world = World::start().await;

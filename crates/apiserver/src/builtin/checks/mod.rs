@@ -2,6 +2,7 @@
 //! meets first.
 
 mod cron;
+pub(crate) mod ephemeral;
 pub(crate) mod names;
 mod objects;
 mod pod;

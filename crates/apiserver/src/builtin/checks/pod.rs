@@ -14,6 +14,10 @@ pub(in crate::builtin) fn pod(object: &Value, old: Option<&Value>) -> Vec<Cause>
     let mut causes = Vec::new();
     spec(&mut causes, at(object, "spec"), "spec");
     let new = at(object, "spec");
+    if old.is_none() && !list(new, "ephemeralContainers").is_empty() {
+        let words = "cannot be set on create";
+        causes.push(Cause::forbidden("spec.ephemeralContainers", words));
+    }
     if old
         .map(|old| at(old, "spec"))
         .is_some_and(|old| frozen(new, old) != *old)
@@ -23,7 +27,7 @@ pub(in crate::builtin) fn pod(object: &Value, old: Option<&Value>) -> Vec<Cause>
     causes
 }
 
-const CHANGES: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
+pub(super) const CHANGES: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions \
     to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it \
     was previously negative)";
@@ -49,6 +53,7 @@ fn frozen(new: &Value, old: &Value) -> Value {
         "activeDeadlineSeconds",
         "tolerations",
         "terminationGracePeriodSeconds",
+        // Their own rules say how they change.
         "ephemeralContainers",
         "schedulingGates",
     ];
@@ -73,6 +78,11 @@ pub(super) fn template(causes: &mut Vec<Cause>, object: &Value, path: &str) {
         &format!("{path}.metadata.labels"),
     );
     spec(causes, at(template, "spec"), &format!("{path}.spec"));
+    if !list(at(template, "spec"), "ephemeralContainers").is_empty() {
+        let field = format!("{path}.spec.ephemeralContainers");
+        let words = "ephemeral containers not allowed in pod template";
+        causes.push(Cause::forbidden(&field, words));
+    }
 }
 
 fn spec(causes: &mut Vec<Cause>, spec: &Value, path: &str) {
@@ -115,7 +125,12 @@ fn spec(causes: &mut Vec<Cause>, spec: &Value, path: &str) {
 }
 
 /// A name that is a label and unique.
-fn name<'a>(causes: &mut Vec<Cause>, seen: &mut BTreeSet<&'a str>, one: &'a Value, path: &str) {
+pub(super) fn name<'a>(
+    causes: &mut Vec<Cause>,
+    seen: &mut BTreeSet<&'a str>,
+    one: &'a Value,
+    path: &str,
+) {
     let field = format!("{path}.name");
     let name = text(one, "name");
     if name.is_empty() {
@@ -130,7 +145,11 @@ fn name<'a>(causes: &mut Vec<Cause>, seen: &mut BTreeSet<&'a str>, one: &'a Valu
     }
 }
 
-fn volumes<'a>(causes: &mut Vec<Cause>, spec: &'a Value, path: &str) -> BTreeSet<&'a str> {
+pub(super) fn volumes<'a>(
+    causes: &mut Vec<Cause>,
+    spec: &'a Value,
+    path: &str,
+) -> BTreeSet<&'a str> {
     let mut seen = BTreeSet::new();
     for (position, volume) in list(spec, "volumes").iter().enumerate() {
         let field = format!("{path}.volumes[{position}]");
@@ -155,7 +174,12 @@ fn volumes<'a>(causes: &mut Vec<Cause>, spec: &'a Value, path: &str) -> BTreeSet
     seen
 }
 
-fn container(causes: &mut Vec<Cause>, one: &Value, path: &str, volumes: &BTreeSet<&str>) {
+pub(super) fn container(
+    causes: &mut Vec<Cause>,
+    one: &Value,
+    path: &str,
+    volumes: &BTreeSet<&str>,
+) {
     let image = text(one, "image");
     if image.is_empty() {
         causes.push(Cause::required(&format!("{path}.image"), ""));

@@ -50,6 +50,8 @@ pub(super) struct Job {
     /// Files of the pod: hosts, hostname, resolv.conf.
     pub(super) pod_files: PathBuf,
     pub(super) netns: PathBuf,
+    /// The process namespace that it joins, if it is not to have one of its own.
+    pub(super) processes: Option<PathBuf>,
     /// The frame of the container, in memory.
     pub(super) bundle: PathBuf,
     /// The writable layer, on disk.

@@ -102,9 +102,13 @@ fn process(spec: &ContainerSpec, around: Surroundings) -> Value {
 fn linux(job: &Job) -> Value {
     // The network namespace is the pod's and joined before: a user namespace does not let the runtime
     // join it, and a new one is not wanted.
+    let processes = match &job.processes {
+        Some(path) => json!({ "type": "pid", "path": path }),
+        None => json!({ "type": "pid" }),
+    };
     let mut linux = json!({
         "namespaces": [
-            { "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" },
+            processes, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" },
         ],
         "maskedPaths": MASKED,
         "readonlyPaths": READ_ONLY,
@@ -274,11 +278,13 @@ mod tests {
                 stop_signal: 15,
                 stdin: Stdin::Closed,
                 tty: false,
+                among: None,
                 log: "/log".into(),
             },
             hostname: "web-0".into(),
             pod_files: files,
             netns: "/n".into(),
+            processes: None,
             bundle: "/b".into(),
             writable: "/w".into(),
             state: "/s".into(),

@@ -4,9 +4,12 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Write as _},
-    os::{fd::AsFd as _, unix::net::UnixStream},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -45,6 +48,9 @@ pub(super) struct Running {
     pub(super) pod_uid: String,
     stdin: Stdin,
     tty: bool,
+    /// Its first process, in the machine's own numbers, once it runs.
+    process: OnceLock<i32>,
+    holder: Pid,
     /// The holder's standard input.
     orders: UnixStream,
     /// The container's own input, or its terminal, once it runs.
@@ -85,7 +91,8 @@ impl Containers {
         if self.lock().contains_key(&id) {
             return Ok(());
         }
-        let job = self.job(spec, pod);
+        let target = self.processes_of(&spec).map_err(failed)?;
+        let job = self.job(spec, pod, target.as_ref());
         let started = self.spawn_holder(&job).map_err(failed)?;
         match started.await {
             Ok(Ok(())) => Ok(()),
@@ -162,12 +169,39 @@ impl Containers {
         }
     }
 
-    fn job(&self, spec: ContainerSpec, pod: &PodSandbox) -> Job {
+    /// The process namespace that a container is to join. It is held open until that has happened: whatever becomes
+    /// of the processes there, no others are joined.
+    fn processes_of(&self, spec: &ContainerSpec) -> io::Result<Option<fs::File>> {
+        let Some(target) = &spec.among else {
+            return Ok(None);
+        };
+        let gone = || {
+            io::Error::other(format!(
+                "{target}, whose processes it is to see, does not run"
+            ))
+        };
+        let running = self.get(target).map_err(|_| gone())?;
+        if running.pod_uid != spec.pod_uid {
+            return Err(io::Error::other(
+                "the processes of another pod are not shown",
+            ));
+        }
+        let process = running.process.get().ok_or_else(gone)?;
+        let space = fs::File::open(format!("/proc/{process}/ns/pid"))?;
+        // Its number could be another's by now, though not another's with this parent.
+        let is_it = is_child(*process, running.holder)?;
+        is_it.then_some(Some(space)).ok_or_else(gone)
+    }
+
+    fn job(&self, spec: ContainerSpec, pod: &PodSandbox, among: Option<&fs::File>) -> Job {
+        // The holder is another process of the machine, and this is process 1.
+        let open = |space: &fs::File| PathBuf::from(format!("/proc/1/fd/{}", space.as_raw_fd()));
         let layout = &self.context.layout;
         Job {
             hostname: pod.hostname.clone(),
             pod_files: layout.pod(&pod.uid),
             netns: layout.netns(&pod.uid),
+            processes: among.map(open),
             bundle: layout.bundle(&spec.id),
             writable: layout.containers().join(&spec.id),
             state: layout.state(),
@@ -198,6 +232,8 @@ impl Containers {
             pod_uid: job.spec.pod_uid.clone(),
             stdin: job.spec.stdin,
             tty: job.spec.tty,
+            process: OnceLock::new(),
+            holder,
             orders,
             input: Mutex::default(),
             exit: when_exited,
@@ -350,6 +386,8 @@ impl Attendant {
             match serde_json::from_str(&line)? {
                 Report::Running { pid } => {
                     *process = Some(pid);
+                    // It runs once.
+                    let _known = self.running.process.set(pid);
                     self.running.take_input()?;
                     if let Some(started) = self.started.take() {
                         let _unheard = started.send(Ok(()));
@@ -362,6 +400,14 @@ impl Attendant {
         }
         Ok(None)
     }
+}
+
+/// Whether a process is there whose parent is this one.
+fn is_child(process: i32, parent: Pid) -> io::Result<bool> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let mut fields = status.lines();
+    let named = fields.find_map(|line| line.strip_prefix("PPid:"));
+    Ok(named.is_some_and(|named| named.trim() == parent.to_string()))
 }
 
 pub(super) fn receiver(pipe: io::PipeReader) -> io::Result<pipe::Receiver> {
