@@ -102,7 +102,7 @@ pub(crate) async fn request_stream(socket: &Path, to: SocketAddrV4) -> io::Resul
 
 /// Datagrams to and from an address outside, as messages, by way of the platform's socket.
 pub(crate) async fn request_datagrams(socket: &Path, to: SocketAddrV4) -> io::Result<UnixStream> {
-    request(socket, DATAGRAMS, to).await
+    tokio::time::timeout(2 * PATIENCE, request(socket, DATAGRAMS, to)).await?
 }
 
 async fn request(socket: &Path, kind: u8, to: SocketAddrV4) -> io::Result<UnixStream> {
