@@ -275,3 +275,120 @@ impl Port {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::outside::Reach;
+
+    fn settings(address: SocketAddr) -> Settings {
+        Settings {
+            envoy: PathBuf::new(),
+            folder: PathBuf::new(),
+            listen: BTreeMap::from([(80, address)]),
+            more_ports: BTreeSet::new(),
+            reach: Reach::default(),
+            authorities: None,
+        }
+    }
+
+    fn free() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    fn wanted(name: &str, address: SocketAddr) -> Binds {
+        let transport = Transport::Tcp;
+        let bind = Bind { transport, address };
+        Binds::from([(name.to_owned(), BTreeSet::from([bind]))])
+    }
+
+    #[test]
+    fn a_port_in_use_is_told_by_its_address() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let message = bind(settings(address)).unwrap_err().to_string();
+        assert!(message.contains(&address.to_string()), "{message}");
+    }
+
+    #[test]
+    fn nobody_is_joined_at_an_address() {
+        let held = sockets("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = held[0].local_addr().unwrap();
+        assert_eq!(held.len(), WORKERS);
+        assert!(held.iter().all(|one| one.local_addr().unwrap() == address));
+        // Not even by another platform of the same user.
+        let second = sockets(address).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        drop(held);
+        sockets(address).unwrap();
+    }
+
+    #[test]
+    fn a_port_that_is_being_left_is_waited_for() {
+        let address = free();
+        let leaving = TcpListener::bind(address).unwrap();
+        let left = std::thread::spawn(move || {
+            std::thread::sleep(RETRY * 3);
+            drop(leaving);
+        });
+        let bound = bind(settings(address)).unwrap();
+        assert_eq!(bound.addresses().next(), Some((80, address)));
+        left.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn workers_have_sockets_of_their_own_and_only_of_what_is_open() {
+        let ports = Ports::new(bind(settings("127.0.0.1:0".parse().unwrap())).unwrap());
+        let fixed = ports.addresses("80", &Binds::new());
+        let fixed = *fixed.first().unwrap();
+        let address = free();
+        let binds = wanted("a", address);
+        assert_eq!(ports.open(&binds), Unbound::new());
+        assert_eq!(ports.addresses("a", &binds), BTreeSet::from([address]));
+        let turn = ports.begin();
+        assert!(ports.give(turn, free()).is_none());
+        // Connections to one of them are not accepted at the other.
+        let (one, two) = (ports.give(turn, address), ports.give(turn, address));
+        let given: Vec<TcpListener> = [one, two].into_iter().map(|s| s.unwrap().into()).collect();
+        let clients: Vec<_> = (0..64)
+            .map(|_| std::net::TcpStream::connect(address).unwrap())
+            .collect();
+        let taken: Vec<usize> = given
+            .iter()
+            .map(|one| std::iter::from_fn(|| one.accept().ok()).count())
+            .collect();
+        assert_eq!(taken.iter().sum::<usize>(), clients.len());
+        assert!(taken.iter().all(|count| *count > 0), "{taken:?}");
+        // One that was before has nothing more to ask for.
+        let next = ports.begin();
+        assert!(ports.give(turn, address).is_none());
+        assert!(ports.give(next, fixed).is_some());
+        ports.close_others(&Binds::new());
+        assert!(ports.give(next, address).is_none());
+        assert!(ports.give(next, fixed).is_some());
+        drop(given);
+        // Who stood in lets go of it once it runs again.
+        tokio::task::yield_now().await;
+        TcpListener::bind(address).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_had_is_told_and_keeps_nothing_else_away() {
+        let ports = Ports::new(bind(settings("127.0.0.1:0".parse().unwrap())).unwrap());
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (used, good) = (taken.local_addr().unwrap(), free());
+        let mut binds = wanted("a", used);
+        binds.extend(wanted("b", good));
+        let unbound = ports.open(&binds);
+        let told: Vec<SocketAddr> = unbound.keys().map(|bind| bind.address).collect();
+        assert_eq!(told, [used]);
+        assert_eq!(ports.addresses("a", &binds), BTreeSet::new());
+        assert_eq!(ports.addresses("b", &binds), BTreeSet::from([good]));
+        drop(taken);
+        assert_eq!(ports.open(&binds), Unbound::new());
+        assert_eq!(ports.addresses("a", &binds), BTreeSet::from([used]));
+    }
+}
