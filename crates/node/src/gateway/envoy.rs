@@ -239,34 +239,23 @@ fn connection_manager(routes: &str) -> Value {
 }
 
 /// What makes a `traceparent`, or passes on the one that came with its mark of being recorded. Nothing is
-/// recorded here, so what is made has no such mark.
+/// recorded here, so what is made has no such mark, and of a span as little is written as can be.
 fn tracing() -> Value {
-    const SAMPLERS: &str = "type.googleapis.com/envoy.extensions.tracers.opentelemetry.samplers.v3";
-    let never = json!({
-        "name": "envoy.tracers.opentelemetry.samplers.trace_id_ratio_based",
-        "typed_config": {
-            "@type": format!("{SAMPLERS}.TraceIdRatioBasedSamplerConfig"),
-            "sampling_percentage": {"numerator": 0},
-        },
-    });
-    json!({"provider": {
-        "name": "envoy.tracers.opentelemetry",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
-            "service_name": "gateway",
-            // There has to be a receiver of spans; this one is not there.
-            "http_service": {"http_uri": {
-                "uri": "http://nowhere/v1/traces", "cluster": NO_CLUSTER, "timeout": "1s",
-            }},
-            "sampler": {
-                "name": "envoy.tracers.opentelemetry.samplers.parent_based",
-                "typed_config": {
-                    "@type": format!("{SAMPLERS}.ParentBasedSamplerConfig"),
-                    "wrapped_sampler": never,
-                },
+    json!({
+        "random_sampling": {"value": 0},
+        "max_path_tag_length": 1,
+        "provider": {
+            "name": "envoy.tracers.opentelemetry",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
+                "service_name": "gateway",
+                // There has to be a receiver of spans; this one is not there.
+                "http_service": {"http_uri": {
+                    "uri": "http://nowhere/v1/traces", "cluster": NO_CLUSTER, "timeout": "1s",
+                }},
             },
         },
-    }})
+    })
 }
 
 /// All filters that any route may want, in the order in which a request meets them, which is Envoy Gateway's: who
