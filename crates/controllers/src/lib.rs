@@ -35,7 +35,7 @@ mod whole;
 
 pub use act::Executor;
 pub use calls::{Calls, Request};
-pub use decide::{Obstacle, Release, decide, release};
+pub use decide::{Obstacle, Release, decide, hold_from_the_beginning, release};
 pub use decision::{Decision, Event, EventType, Home, Write};
 pub use index::{Change, Index};
 pub use key::Key;

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use choreo_apiserver::{AllowAll, Credentials, NoPods};
+use choreo_apiserver::{
+    Admission, AdmissionRequest, Admitted, AllowAll, Credentials, Denied, NoPods, Operation,
+};
 use choreo_controllers::{Controllers, Planes};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -199,6 +201,19 @@ pub(crate) struct Serve {
     controllers: bool,
 }
 
+/// What the platform's door does to what comes in, without its checks.
+struct Door;
+
+impl Admission for Door {
+    fn admit(&self, mut request: AdmissionRequest<'_>) -> Result<Admitted, Denied> {
+        let resource = request.resource;
+        if resource.group == choreo_model::GROUP && request.operation == Operation::Create {
+            choreo_controllers::hold_from_the_beginning(&resource.kind, &mut request.object);
+        }
+        Ok(Admitted::plain(request.object))
+    }
+}
+
 /// Serves the API on a folder until the standard input ends; prints the path of a kubeconfig.
 pub(crate) fn serve(settings: &Serve) -> Result<(), Box<dyn std::error::Error>> {
     crate::allocation::give_back_at_rest();
@@ -209,11 +224,13 @@ pub(crate) fn serve(settings: &Serve) -> Result<(), Box<dyn std::error::Error>> 
         let folder = settings.folder.as_path();
         let pods = Arc::new(NoPods);
         let mut definitions = Vec::new();
+        let mut door: Arc<dyn Admission> = Arc::new(AllowAll);
         if settings.controllers {
+            door = Arc::new(Door);
             definitions.extend(choreo_model::registry().iter().map(choreo_model::Kind::crd));
             definitions.extend(choreo_node::definitions());
         }
-        let server = choreo_apiserver::Server::open(folder, definitions, Arc::new(AllowAll), pods)?;
+        let server = choreo_apiserver::Server::open(folder, definitions, door, pods)?;
         let planes = || Planes::all(server.client());
         let controllers =
             (settings.controllers).then(|| Controllers::start(server.client(), planes()));

@@ -103,6 +103,46 @@ pub fn decide(index: &Index, key: &Key, now: Timestamp) -> Decision {
     decision
 }
 
+/// Gives an object of the platform that is being created the finalizer that its controller would give it
+/// before anything else. Where the API does so at its door, as clusters do for volumes, each object is
+/// written and decided about once less.
+pub fn hold_from_the_beginning(kind: &str, object: &mut Value) {
+    let Some(finalizer) = held(kind) else {
+        return;
+    };
+    let Some(metadata) = object["metadata"].as_object_mut() else {
+        return;
+    };
+    let finalizers = metadata.entry("finalizers").or_insert_with(|| json!([]));
+    if let Some(finalizers) = finalizers.as_array_mut()
+        && !finalizers.iter().any(|one| one == finalizer)
+    {
+        finalizers.push(json!(finalizer));
+    }
+}
+
+/// The finalizer of a kind all of whose objects are held, and let go, by their controller.
+fn held(kind: &str) -> Option<&'static str> {
+    match kind {
+        "Organization"
+        | "Project"
+        | "Component"
+        | "DeploymentTrack"
+        | "API"
+        | "ReleaseBinding"
+        | "ProjectReleaseBinding"
+        | "Resource"
+        | "ResourceReleaseBinding"
+        | "Environment"
+        | "PreviewEnvironment"
+        | "Promotion"
+        | "DeploymentPipeline"
+        | "DataPlane"
+        | "ClusterDataPlane" => choreo_model::find(kind)?.finalizer,
+        _ => None,
+    }
+}
+
 /// A component frozen as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Release {

@@ -50,6 +50,9 @@ impl Admission for Rules {
                 ..Admitted::plain(object)
             });
         }
+        if operation == Operation::Create {
+            choreo_controllers::hold_from_the_beginning(write.kind, &mut object);
+        }
         release::keep(write.kind, &mut object, old);
         let Some(kind) = choreo_model::registry()
             .iter()

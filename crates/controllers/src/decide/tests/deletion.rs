@@ -102,3 +102,26 @@ metadata:
         ["Ready False DeletionBlocked: still named by DeploymentPipeline \"default\""]
     );
 }
+
+#[test]
+fn who_is_held_from_the_beginning_need_not_be_held_again() {
+    for kind in choreo_model::registry() {
+        let mut object =
+            json!({ "metadata": { "name": "one", "finalizers": ["example.org/keep"] } });
+        super::super::hold_from_the_beginning(kind.kind, &mut object);
+        super::super::hold_from_the_beginning(kind.kind, &mut object);
+        let finalizers = object["metadata"]["finalizers"].as_array().unwrap();
+        let own = kind.finalizer.filter(|_| finalizers.len() == 2);
+        assert_eq!(
+            finalizers.get(1).and_then(Value::as_str),
+            own,
+            "{}",
+            kind.kind
+        );
+    }
+    let mut world = World::new(PROJECT);
+    let mut component = documents(COMPONENT).remove(0);
+    super::super::hold_from_the_beginning("Component", &mut component);
+    world.put(component);
+    assert_eq!(world.decide("Component", "web").writes, []);
+}
