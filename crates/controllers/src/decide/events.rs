@@ -90,7 +90,10 @@ pub(super) fn of(old: &[Condition], new: &[Condition]) -> Vec<Event> {
     new.iter()
         .filter(|new| {
             let old = conditions::find(old, &new.type_);
-            old.is_none_or(|old| old.status != new.status || old.reason != new.reason)
+            // That the release was made and bound is told already, each by an event of its own.
+            old.map_or(new.reason != reasons::COMPONENT_RELEASE_READY, |old| {
+                old.status != new.status || old.reason != new.reason
+            })
         })
         .filter_map(event)
         .collect()

@@ -102,6 +102,8 @@ pub(super) struct Progress {
     pub(super) writes: Vec<Write>,
     /// The release made last.
     pub(super) latest: Option<LatestComponentRelease>,
+    /// Whether a release is being made or bound. That is told once it is there, which is a moment later.
+    pub(super) under_way: bool,
 }
 
 impl Progress {
@@ -111,6 +113,7 @@ impl Progress {
             ready: conditions::no(types::READY, obstacle.reason, obstacle.message.as_str()),
             writes: Vec::new(),
             latest: latest.cloned(),
+            under_way: false,
         }
     }
 }
@@ -132,8 +135,10 @@ pub(super) fn advance(context: &Context<'_>, line: &Line<'_>) -> Progress {
             ready: conditions::yes(types::READY, reasons::RECONCILED, message),
             writes,
             latest: line.latest.cloned(),
+            under_way: false,
         };
     };
+    let under_way = !deployment.bound && context.failure().is_none();
     let ready = if let Some(failure) = context.failure() {
         conditions::no(types::READY, reasons::AUTO_DEPLOY_FAILED, failure)
     } else {
@@ -149,6 +154,7 @@ pub(super) fn advance(context: &Context<'_>, line: &Line<'_>) -> Progress {
         } else {
             line.latest.cloned()
         },
+        under_way,
     }
 }
 

@@ -34,14 +34,7 @@ fn what_a_condition_tells_is_told_once() {
     listen(&mut world);
     assert_eq!(heard[0], ["Warning WorkloadNotFound"]);
     assert_eq!(heard[1], [""; 0], "nothing has changed");
-    assert_eq!(
-        heard[2],
-        [
-            "Normal Released",
-            "Normal Bound",
-            "Normal ComponentReleaseReady"
-        ]
-    );
+    assert_eq!(heard[2], ["Normal Released", "Normal Bound"]);
     assert_eq!(heard[3], [""; 0], "nothing has changed");
 }
 

@@ -85,10 +85,12 @@ fn a_track_decides_for_itself_whether_it_is_deployed() {
     let by_hand = shop_with_track().replace("autoDeploy: true", "autoDeploy: false");
     says(&by_hand, off);
     let own = by_hand.replace("apiVersion: v2", "apiVersion: v2\n  autoDeploy: true");
-    let status = World::new(&own).status("DeploymentTrack", "web--v2");
+    let mut world = World::new(&own);
+    world.live(&[("DeploymentTrack", "web--v2")]);
+    let ready = world.condition("DeploymentTrack", "web--v2", "Ready");
     assert!(
-        status[0].starts_with("Ready True ComponentReleaseReady"),
-        "{status:?}"
+        ready.starts_with("Ready True ComponentReleaseReady"),
+        "{ready}"
     );
 }
 
