@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use choreo_model::release::EndpointStatus;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
@@ -128,6 +129,9 @@ pub struct Decision {
     pub(crate) uid: Option<String>,
     /// When to decide again although nothing changed.
     pub look_again: Option<Timestamp>,
+    /// The addresses of a binding whose status tells them later. They are known from now on: nobody has to
+    /// wait for what is decided already.
+    pub(crate) endpoints: Option<Vec<EndpointStatus>>,
     /// What was read, and whether its status was.
     pub(crate) reads: BTreeMap<Target, Aspects>,
 }

@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use choreo_model::organization::OrganizationSpec;
+use choreo_model::release::{EndpointStatus, ReleaseBindingSpec};
 use choreo_model::rendered::RenderedReleaseSpec;
 use choreo_model::{RenderedRelease, Spec as _, labels};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use crate::aspects::Aspects;
 use crate::calls::Answer;
 use crate::decision::{Home, Write};
 use crate::keep::Touched;
@@ -71,6 +73,8 @@ pub struct Index {
     /// Types of live objects whose first list has arrived.
     watched: BTreeSet<(usize, String)>,
     placements: Placements,
+    /// Bindings whose addresses are known here and not told yet, and since when.
+    foretold: BTreeMap<Key, Timestamp>,
     failures: BTreeMap<Key, Failure>,
     /// What came of requests, by their identifier.
     answers: BTreeMap<Key, BTreeMap<String, Answer>>,
@@ -117,14 +121,44 @@ impl Index {
         woken
     }
 
-    /// Remembers what a decision for `key` has read: a change of it concerns `key`.
-    pub fn remember(&mut self, key: &Key, decision: &crate::Decision) {
+    /// Remembers what a decision for `key` has read: a change of it concerns `key`. Returns the objects that
+    /// the decision itself concerns.
+    pub fn remember(
+        &mut self,
+        key: &Key,
+        decision: &crate::Decision,
+        now: Timestamp,
+    ) -> BTreeSet<Key> {
         let known = self.tables.key(key);
         let key = known.unwrap_or_else(|| Arc::new(key.clone()));
         self.readers.note(&key, &decision.reads);
         self.tables.tidy();
         if self.ledger.is_open() {
             self.reserve(decision);
+        }
+        let mut woken = BTreeSet::new();
+        if let Some(endpoints) = &decision.endpoints {
+            self.foretold.entry(Key::clone(&key)).or_insert(now);
+            self.foretell(&key, endpoints, &mut woken);
+        }
+        woken
+    }
+
+    /// Lets a binding say already where it is reached.
+    fn foretell(&mut self, key: &Key, endpoints: &[EndpointStatus], woken: &mut BTreeSet<Key>) {
+        let bindings = ReleaseBindingSpec::table_mut(&mut self.tables);
+        let known = bindings.get(key);
+        let known = known.filter(|known| known.status.endpoints != endpoints);
+        let Some(mut binding) = known.cloned() else {
+            return;
+        };
+        binding.status.endpoints = endpoints.to_vec();
+        let groups = ReleaseBindingSpec::groups(&binding);
+        bindings.put(binding);
+        let seen = Seen::Status(Aspects::ENDPOINTS);
+        self.wake(&Target::Object(key.clone()), seen, woken);
+        for group in groups {
+            self.wake(&Target::Group(group), seen, woken);
         }
     }
 
@@ -166,6 +200,11 @@ impl Index {
     /// Where the plane of this `kind/namespace/name` is.
     pub(crate) fn home(&self, plane: &str) -> usize {
         self.homes.get(plane).copied().unwrap_or_default()
+    }
+
+    /// Since when the addresses of a binding are known, and not told yet.
+    pub(crate) fn foretold(&self, key: &Key) -> Option<Timestamp> {
+        self.foretold.get(key).copied()
     }
 
     pub(crate) fn failure(&self, key: &Key) -> Option<&Failure> {
@@ -221,6 +260,7 @@ impl Index {
             .to_owned();
         match self.tables.keep(&kind, object) {
             Ok(touched) => {
+                self.foretold.remove(&*touched.key);
                 self.book(&touched.key, woken);
                 self.touch(touched, woken);
             }
@@ -275,6 +315,7 @@ impl Index {
             self.book(key, woken);
             self.touch(touched, woken);
             self.readers.forget(key);
+            self.foretold.remove(key);
             self.failures.remove(key);
             self.answers.remove(key);
             if material::users(key.kind).is_empty() {

@@ -249,7 +249,9 @@ impl Runtime {
 
     fn decide(&mut self, key: &Key, now: Timestamp) -> Decision {
         let decision = decide(&self.index, key, now);
-        self.index.remember(key, &decision);
+        for woken in self.index.remember(key, &decision, now) {
+            self.queue.push(woken);
+        }
         tracing::debug!(
             writes = decision.writes.len(),
             status = decision.status.is_some(),

@@ -77,6 +77,13 @@ impl<'a> View<'a> {
         self.group(by, of, Aspects::NONE)
     }
 
+    /// The members of a group as they are now, unrecorded: for who need not be woken when others come.
+    pub(crate) fn members_now<T: Kept>(&self, by: By, of: &[&str]) -> Vec<&'a Object<T>> {
+        let group = Group::new(T::KIND, by, of);
+        let members = self.index.members(&group);
+        members.filter_map(|key| self.own::<T>(key)).collect()
+    }
+
     /// The members of a group and their statuses.
     pub(crate) fn members_with_status<T: Kept>(&self, by: By, of: &[&str]) -> Vec<&'a Object<T>> {
         self.members_with(by, of, Aspects::ALL)
@@ -186,6 +193,11 @@ impl<'a> View<'a> {
         self.index.home(plane)
     }
 
+    /// Since when what the binding of `key` says of its addresses is known here alone.
+    pub(crate) fn foretold(&self, key: &Key) -> Option<Timestamp> {
+        self.index.foretold(key)
+    }
+
     /// The failure of the last writes for `key`.
     pub(crate) fn failure(&self, key: &Key) -> Option<&'a Failure> {
         self.index.failure(key)
@@ -204,14 +216,8 @@ impl<'a> View<'a> {
     }
 
     fn group<T: Kept>(&self, by: By, of: &[&str], status: Aspects) -> Vec<&'a Object<T>> {
-        let group = Group::new(T::KIND, by, of);
-        let members = self
-            .index
-            .members(&group)
-            .filter_map(|key| self.own::<T>(key))
-            .collect();
-        self.record(Target::Group(group), status);
-        members
+        self.record(Target::Group(Group::new(T::KIND, by, of)), status);
+        self.members_now(by, of)
     }
 
     fn record(&self, target: Target, status: Aspects) {

@@ -9,6 +9,8 @@ use choreo_model::rendered::{RenderedOwner, RenderedReleaseSpec};
 use choreo_model::shared::TargetPlane;
 use choreo_model::{ReleaseBinding, RenderedRelease, finalizers, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::component_input::{Input, compile, gather};
 use super::history::{self, Effect};
@@ -21,6 +23,8 @@ use crate::decision::{Decision, Write};
 use crate::key::By;
 
 const MANAGER: &str = "releasebinding-controller";
+/// How long a new binding may wait for others before it tells that it does.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(1);
 
 pub(super) fn decide(context: &Context<'_>) -> Decision {
     let Some(binding) = context.view.own::<ReleaseBindingSpec>(context.key) else {
@@ -43,11 +47,11 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         Ok((admitted, input)) => deploy(context, admitted, &input),
     };
     passage.tell(&mut outcome.conditions);
+    let patience = patience(context, binding, &outcome);
     // What is being written is told of once it is there, which is a moment later, and more is known.
-    let told_later = outcome.rolled_out
-        && !outcome.writes.is_empty()
-        && !passage.is_gated()
-        && context.failure().is_none();
+    let under_way = outcome.rolled_out && !outcome.writes.is_empty();
+    let told_later =
+        (under_way || patience.is_some()) && !passage.is_gated() && context.failure().is_none();
     writes.extend(outcome.writes);
     let effect = passage.effect(outcome.effect);
     let mut status = status(context, binding, outcome.compiled, outcome.conditions);
@@ -57,16 +61,45 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     status.history = recorded.head;
     let asked = automatic::of_binding(context, binding, &status);
     writes.extend(asked.writes);
+    let look_again = [passage.look_again(), recorded.look_again, asked.look_again];
     Decision {
         manager: MANAGER,
         writes,
-        status: changed(&binding.status, &status).filter(|_| !told_later),
-        look_again: [passage.look_again(), recorded.look_again, asked.look_again]
-            .into_iter()
-            .flatten()
-            .min(),
+        status: told(context, binding, &status).filter(|_| !told_later),
+        endpoints: told_later.then_some(status.endpoints),
+        look_again: look_again.into_iter().chain([patience]).flatten().min(),
         ..Decision::default()
     }
+}
+
+/// The status as a value, if it differs from what the API has.
+fn told(
+    context: &Context<'_>,
+    binding: &ReleaseBinding,
+    status: &ReleaseBindingStatus,
+) -> Option<Value> {
+    // Here its addresses may be in the status already, which the API does not know.
+    if context.view.foretold(context.key).is_some() {
+        return serde_json::to_value(status).ok();
+    }
+    changed(&binding.status, status)
+}
+
+/// Until when it is not told that a new binding waits for others: mostly they are made with it, and there
+/// a moment later.
+fn patience(
+    context: &Context<'_>,
+    binding: &ReleaseBinding,
+    outcome: &Outcome<'_>,
+) -> Option<Timestamp> {
+    let waits = outcome
+        .conditions
+        .iter()
+        .any(|one| one.reason == reasons::CONNECTIONS_PENDING);
+    let is_new = binding.status.conditions.is_empty();
+    let since = context.view.foretold(context.key).unwrap_or(context.now.0);
+    let until = since + PATIENCE;
+    (waits && is_new && context.now.0 < until).then_some(until)
 }
 
 /// What `binding` would be rendered to.

@@ -1,5 +1,7 @@
 //! Connections: what is declared to be called is known before anything that calls it is deployed.
 
+use k8s_openapi::jiff::SignedDuration;
+
 use super::*;
 
 /// A component `name` that calls `other`.
@@ -50,6 +52,10 @@ fn a_component_waits_for_the_address_it_declares() {
         None,
         "nothing half-made is deployed"
     );
+    let told = world.condition("ReleaseBinding", "web-development", "Ready");
+    assert_eq!(told, "", "mostly what it waits for is there a moment later");
+    world.now += SignedDuration::from_secs(1);
+    live(&mut world, &["web"]);
     let why = "ConnectionsPending: waiting for shop/api http (ReleaseBinding not found for \
                component shop/api); nothing is deployed until then";
     for type_ in ["ReleaseSynced", "Ready"] {
@@ -61,6 +67,33 @@ fn a_component_waits_for_the_address_it_declares() {
     live(&mut world, &["web", "api"]);
     let release = rendered(&world, "web").unwrap();
     assert!(release.to_string().contains("http://api."), "{release:#}");
+}
+
+#[test]
+fn what_is_decided_is_waited_for_by_nobody() {
+    let callee = format!("{COMPONENT}{WORKLOAD}").replace("web", "api");
+    let mut world = World::new(&format!("{}{PROJECT}", caller("web", "api")));
+    world.add(&callee);
+    let components = [("Component", "web"), ("Component", "api")];
+    world.settle(&components);
+    let callee = world.decide("ReleaseBinding", "api-development");
+    assert_eq!(callee.status, None, "where it is reached is told later");
+    let writes = world.decide("ReleaseBinding", "web-development").writes;
+    assert!(
+        writes
+            .iter()
+            .any(|write| words(write) == "apply RenderedRelease web-development"),
+        "{writes:#?}"
+    );
+    // It is told all the same, although it is known.
+    for write in &callee.writes {
+        world.act(write);
+    }
+    let told = world
+        .decide("ReleaseBinding", "api-development")
+        .status
+        .unwrap();
+    assert_eq!(told["endpoints"][0]["name"], "http", "{told:#}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn told(world: &mut World, kind: &'static str, namespace: &str, name: &str) -> V
     let woken = world.index.apply(Change::Deleted(object));
     assert!(woken.contains(&key), "{woken:?}");
     let decision = crate::decide::decide(&world.index, &key, Timestamp::UNIX_EPOCH);
-    world.index.remember(&key, &decision);
+    world.index.remember(&key, &decision, Timestamp::UNIX_EPOCH);
     let events = decision.events.into_iter();
     events
         .map(|event| format!("{}: {}", event.reason, event.message))

@@ -34,12 +34,13 @@ use crate::decision::{Decision, Home, Write};
 use crate::index::{Change, Index};
 use crate::key::Key;
 
-/// A world: an index and a clock that stands still.
+/// A world: an index and a clock that stands still unless it is told otherwise.
 struct World {
     index: Index,
     /// Objects of the platform as they were last stored.
     stored: BTreeMap<Key, Value>,
     made: u32,
+    now: Timestamp,
 }
 
 impl World {
@@ -49,6 +50,7 @@ impl World {
             index: Index::default(),
             stored: BTreeMap::new(),
             made: 0,
+            now: Timestamp::UNIX_EPOCH,
         };
         for default in choreo_model::defaults() {
             world.add(default.yaml);
@@ -97,8 +99,8 @@ impl World {
             "default"
         };
         let key = Key::new(kind, namespace, name);
-        let decision = super::decide(&self.index, &key, Timestamp::UNIX_EPOCH);
-        self.index.remember(&key, &decision);
+        let decision = super::decide(&self.index, &key, self.now);
+        self.index.remember(&key, &decision, self.now);
         decision
     }
 

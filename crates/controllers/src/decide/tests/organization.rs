@@ -19,7 +19,7 @@ impl World {
         let key = Key::new("Organization", "", "acme");
         let now = k8s_openapi::jiff::Timestamp::UNIX_EPOCH;
         let decision = super::super::decide(&self.index, &key, now);
-        self.index.remember(&key, &decision);
+        self.index.remember(&key, &decision, now);
         let mut told = json!(decision.writes.iter().map(words).collect::<Vec<_>>());
         if let Some(status) = decision.status {
             let mut object = self.stored[&key].clone();

@@ -429,7 +429,7 @@ fn a_failing_container_is_the_reason_of_its_resource() {
     let status = |world: &mut World| {
         let key = Key::new("RenderedRelease", "default", &name);
         let decision = crate::decide::decide(&world.index, &key, Timestamp::UNIX_EPOCH);
-        world.index.remember(&key, &decision);
+        world.index.remember(&key, &decision, Timestamp::UNIX_EPOCH);
         decision.status.unwrap()["resources"][1]["message"].clone()
     };
     assert_eq!(status(&mut world), Value::Null);

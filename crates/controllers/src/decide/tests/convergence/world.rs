@@ -114,7 +114,8 @@ impl World {
             self.touch(&key);
         }
         let decision = crate::decide::decide(&self.index, &key, self.now);
-        self.index.remember(&key, &decision);
+        self.queue
+            .extend(self.index.remember(&key, &decision, self.now));
         self.later.retain(|(_, other)| *other != key);
         if let Some(time) = decision.look_again {
             self.later.insert((time.max(self.now), key.clone()));
