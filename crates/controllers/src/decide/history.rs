@@ -108,7 +108,7 @@ pub(super) fn step<T: Recorded>(
     let head = T::head(&binding.status);
     match head {
         Some(open) if open.outcome.is_none() => chain.under_way(open, conditions),
-        _ if chain.is_news() => chain.open(),
+        _ if chain.is_news() => chain.open(conditions),
         _ => Step::at(head.cloned()),
     }
 }
@@ -200,12 +200,10 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
         if open.generation != self.binding.generation() || self.is_news() {
             // How it was is known only now. The next record is opened when this one has its outcome, which
             // wakes whoever has looked for it.
-            let _under_way = self.unfinished(open.sequence);
+            let _under_way = self.awaited(open.sequence);
             return Step::at(Some(self.replaced(open)));
         }
-        let ready = conditions::find(conditions, types::READY);
-        let ready = ready.filter(|_| matches!(self.effect, Effect::Objects(_)));
-        if matches!(self.effect, Effect::Nothing) || ready.is_some_and(|one| one.status == "True") {
+        if self.has_succeeded(conditions) {
             return Step::at(Some(self.ended(open, Outcome::Succeeded, "")));
         }
         let Some(due) = self.started(open).map(|started| started + DEADLINE) else {
@@ -217,8 +215,19 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
                 ..Step::at(Some(open.clone()))
             };
         }
+        let ready = conditions::find(conditions, types::READY);
+        let ready = ready.filter(|_| matches!(self.effect, Effect::Objects(_)));
         let why = ready.map_or("", |ready| ready.message.as_str());
         Step::at(Some(self.ended(open, Outcome::Failed, why)))
+    }
+
+    /// Whether what is in effect is as it should be.
+    fn has_succeeded(&self, conditions: &[Condition]) -> bool {
+        match self.effect {
+            Effect::Pending => false,
+            Effect::Nothing => true,
+            Effect::Objects(_) => conditions::is_true(conditions, types::READY),
+        }
     }
 
     /// When the deployment that is under way began. Bindings of before do not tell.
@@ -226,7 +235,7 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
         if let Ok(told) = open.started_at.parse() {
             return Some(told);
         }
-        let record = self.unfinished(open.sequence)?;
+        let record = self.awaited(open.sequence)?;
         record.spec.started_at.parse().ok()
     }
 
@@ -260,12 +269,16 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
         }
     }
 
-    fn open(&self) -> Step {
+    fn open(&self, conditions: &[Condition]) -> Step {
         let there = self.next_open();
-        let (writes, head) = match there {
+        let (writes, mut head) = match there {
             Some(there) => self.adopted(there),
             None => self.write(self.record(&text(&self.context.now))),
         };
+        // What is ready at once has its outcome at once: nothing is to come that would tell it.
+        if head.generation == self.binding.generation() && self.has_succeeded(conditions) {
+            head = self.ended(&head, Outcome::Succeeded, "");
+        }
         // The binding may speak of it already, where that was not seen yet; a status that comes late
         // wakes nobody.
         let look_again = there.map(|_| self.context.now.0 + PAUSE);
@@ -456,17 +469,27 @@ impl<'c, T: Recorded> Chain<'_, 'c, T> {
         self.unfinished(self.head().map_or(0, |head| head.sequence) + 1)
     }
 
+    /// A record without an outcome. Mostly it was written for this binding just now, which is no reason to
+    /// look at the binding again.
     fn unfinished(&self, sequence: i64) -> Option<&'c DeploymentRecord> {
-        let of = [self.binding.uid()];
-        let view = self.context.view;
-        let open = view.members::<DeploymentRecordSpec>(By::Binding, &of);
-        open.into_iter()
-            .find(|record| record.spec.sequence == sequence)
+        let (view, of) = (self.context.view, self.binding.uid());
+        numbered(view.members_now(By::Binding, &[of]), sequence)
+    }
+
+    /// The same; the binding is looked at again when it comes, or has its outcome.
+    fn awaited(&self, sequence: i64) -> Option<&'c DeploymentRecord> {
+        let (view, of) = (self.context.view, self.binding.uid());
+        numbered(view.members(By::Binding, &[of]), sequence)
     }
 
     fn name(&self, sequence: i64) -> String {
         names::deployment_record(self.binding.name(), self.binding.uid(), sequence)
     }
+}
+
+fn numbered(records: Vec<&DeploymentRecord>, sequence: i64) -> Option<&DeploymentRecord> {
+    let mut records = records.into_iter();
+    records.find(|record| record.spec.sequence == sequence)
 }
 
 /// The status of the record that `head` speaks of.
