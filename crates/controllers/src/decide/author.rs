@@ -6,7 +6,6 @@
 use choreo_model::application::WorkloadSpec;
 use choreo_model::release::ComponentReleaseSpec;
 use choreo_model::{Object, Spec, labels};
-use serde_json::{Value, json};
 
 use super::Context;
 use super::line::Line;
@@ -17,7 +16,7 @@ use crate::key::By;
 pub(super) fn of_release(
     context: &Context<'_>,
     line: &Line<'_>,
-    release: &Value,
+    release: &ComponentReleaseSpec,
 ) -> Option<String> {
     let (namespace, component) = (context.namespace(), line.component);
     let of = [namespace, &line.owner.project_name, &line.owner.line_id()];
@@ -31,10 +30,9 @@ pub(super) fn of_release(
     let Some(latest) = latest else {
         return of_workload().or_else(|| of_object(component));
     };
-    let (old, new) = (json!(latest.spec), &release["spec"]);
-    if old["workload"] != new["workload"] {
+    if latest.spec.workload != release.workload {
         of_workload()
-    } else if old["componentProfile"] != new["componentProfile"] {
+    } else if latest.spec.component_profile != release.component_profile {
         of_object(component)
     } else {
         None

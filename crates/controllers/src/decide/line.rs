@@ -208,7 +208,7 @@ impl Deployment {
 
 /// What to make of the line; nothing when it is not deployed by itself.
 fn plan(context: &Context<'_>, line: &Line<'_>) -> Result<Option<Deployment>, Obstacle> {
-    let release = release(context, line)?;
+    let release = frozen(context, line)?;
     let environment = root_environment(context, line.component)?;
     if !line.auto_deploy {
         return Ok(None);
@@ -218,19 +218,33 @@ fn plan(context: &Context<'_>, line: &Line<'_>) -> Result<Option<Deployment>, Ob
 
 /// The line as it is now, frozen, under the name its content gives it.
 pub(super) fn release(context: &Context<'_>, line: &Line<'_>) -> Result<Release, Obstacle> {
+    let (name, spec) = frozen(context, line)?;
+    let object = object(context, line, (&name, &spec));
+    Ok(Release { name, object })
+}
+
+fn object(
+    context: &Context<'_>,
+    line: &Line<'_>,
+    (name, spec): (&str, &ComponentReleaseSpec),
+) -> Value {
+    json!({
+        "apiVersion": choreo_model::API_VERSION,
+        "kind": ComponentReleaseSpec::KIND,
+        "metadata": metadata(context.namespace(), name, &line.labels()),
+        "spec": spec,
+    })
+}
+
+fn frozen(
+    context: &Context<'_>,
+    line: &Line<'_>,
+) -> Result<(String, ComponentReleaseSpec), Obstacle> {
     let component = line.component;
     let type_ = component_type(context, component)?;
     check_workflow(context, component, type_)?;
     let workload = workload(context, line, type_)?;
-    let (name, spec) = freeze(context, component, type_, &workload)?;
-    let metadata = metadata(context.namespace(), &name, &line.labels());
-    let object = json!({
-        "apiVersion": choreo_model::API_VERSION,
-        "kind": ComponentReleaseSpec::KIND,
-        "metadata": metadata,
-        "spec": spec,
-    });
-    Ok(Release { name, object })
+    freeze(context, component, type_, &workload)
 }
 
 fn component_type<'a>(
@@ -351,7 +365,7 @@ fn root_environment<'a>(context: &Context<'a>, component: &Component) -> Result<
 fn deploy(
     context: &Context<'_>,
     line: &Line<'_>,
-    Release { name, object }: Release,
+    (name, release): (String, ComponentReleaseSpec),
     environment: &str,
 ) -> Deployment {
     let mut writes = Vec::new();
@@ -360,10 +374,12 @@ fn deploy(
         .get::<ComponentReleaseSpec>(context.namespace(), &name)
         .is_some();
     let place = (name.as_str(), environment);
-    let (binding, write) = bind(context, line, place, &object);
+    let (binding, write) = bind(context, line, place, &release);
     if !released {
-        let home = Home::Control;
-        writes.push(Write::Apply { home, object });
+        writes.push(Write::Apply {
+            home: Home::Control,
+            object: object(context, line, (&name, &release)),
+        });
     }
     let bound = released && write.is_none();
     writes.extend(write);
@@ -388,7 +404,7 @@ fn bind(
     context: &Context<'_>,
     line: &Line<'_>,
     (release, environment): (&str, &str),
-    content: &Value,
+    content: &ComponentReleaseSpec,
 ) -> (String, Option<Write>) {
     let (project, id) = (line.owner.project_name.as_str(), line.owner.line_id());
     let of = [context.namespace(), project, &id, environment];
