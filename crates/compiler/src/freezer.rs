@@ -56,6 +56,12 @@ impl Freezer {
         freeze(&mut self.traits, name, spec, || Arc::new(spec.clone()))
     }
 
+    /// How many versions of types and traits there are.
+    pub(crate) fn len(&self) -> usize {
+        let types = self.types.values().map(Vec::len);
+        types.chain(self.traits.values().map(Vec::len)).sum()
+    }
+
     /// Lets `release` keep what others keep too, where it is the same.
     pub(crate) fn share(&mut self, release: &mut ComponentReleaseSpec) {
         let type_ = &mut release.component_type;

@@ -1,9 +1,10 @@
-//! What was parsed once: the templates and schemas of types and traits.
+//! What was parsed or frozen once: the templates and schemas of types and traits, and these themselves.
 //!
 //! The cache belongs to whoever compiles, and changes nothing but speed: an entry is found by the
 //! content it was made of, never by a name alone.
 
 use crate::dialect::{DIALECT, HELPERS, RARE_VARIABLES};
+use crate::freezer::Freezer;
 use crate::schema::{Schema, Violation};
 use choreo_model::plane::GatewaySpec;
 use choreo_template::{Fault, Helper, Template, Tree};
@@ -12,18 +13,19 @@ use serde_json::Value;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// How many documents are kept; the one not used for longest makes room.
 const KEPT: usize = 512;
 /// How many sets of gateways are kept; the oldest makes room.
 const GATEWAYS: usize = 32;
 
-/// Parsed templates and schemas, kept between compilations. Clones share what they keep.
+/// Parsed templates and schemas, and frozen types, kept between compilations. Clones share what they keep.
 #[derive(Clone, Default)]
 pub struct Programs {
     shelf: Arc<Mutex<Shelf>>,
     gateways: Arc<Mutex<VecDeque<(GatewaySpec, Tree)>>>,
+    freezer: Arc<Mutex<Freezer>>,
 }
 
 impl fmt::Debug for Programs {
@@ -58,6 +60,15 @@ impl Programs {
         gateways.truncate(GATEWAYS - 1);
         gateways.push_front((gateway.clone(), made.clone()));
         made
+    }
+
+    /// What types and traits are when they are frozen.
+    pub(crate) fn freezer(&self) -> MutexGuard<'_, Freezer> {
+        let mut freezer = self.freezer.lock().unwrap_or_else(PoisonError::into_inner);
+        if freezer.len() > KEPT {
+            *freezer = Freezer::default();
+        }
+        freezer
     }
 
     /// What is parsed of the document `content`, which is called `name`.

@@ -3,6 +3,7 @@
 //! The name carries a hash of the content, so the same content always has the same name, in
 //! whatever order traits or keys come.
 
+use crate::Programs;
 use crate::canonical;
 use crate::freezer::Freezer;
 use choreo_model::application::WorkloadSpec;
@@ -107,13 +108,10 @@ pub fn component_release(
     type_: &ComponentType,
     traits: &[&AnyTrait],
     workload: &Workload,
+    programs: &Programs,
 ) -> Result<(String, ComponentReleaseSpec), Refusal> {
-    frozen_release(
-        (component, workload),
-        type_,
-        traits,
-        &mut Freezer::default(),
-    )
+    let mut freezer = programs.freezer();
+    frozen_release((component, workload), type_, traits, &mut freezer)
 }
 
 /// The same, with what `freezer` has of the type and the traits.

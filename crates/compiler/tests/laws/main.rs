@@ -192,7 +192,7 @@ fn release_name(parameters: Value, image: &str) -> String {
     let mut workload = read("Workload");
     workload["spec"]["container"]["image"] = json!(image);
     let workload: Workload = serde_json::from_value(workload).expect("a workload");
-    let cut = release::component_release(&component, &type_, &[], &workload);
+    let cut = release::component_release(&component, &type_, &[], &workload, &Programs::default());
     cut.expect("a release").0
 }
 
@@ -247,7 +247,15 @@ fn a_cluster_scoped_type_allows_cluster_scoped_traits() {
         "kind": "ClusterTrait", "metadata": {"name": "volume"}, "spec": {},
     }))
     .expect("a trait");
-    let cut = |type_| release::component_release(&component, &type_, &[&volume], &workload);
+    let cut = |type_| {
+        release::component_release(
+            &component,
+            &type_,
+            &[&volume],
+            &workload,
+            &Programs::default(),
+        )
+    };
     assert!(cut(type_(json!({"name": "service"}))).is_ok());
     let refused = cut(type_(json!({"name": "service", "namespace": "acme"})));
     assert!(matches!(

@@ -334,7 +334,7 @@ fn freeze(
             context.view.get(namespace, &reference.name)
         })
         .collect();
-    release::component_release(component, type_, &traits, workload)
+    release::component_release(component, type_, &traits, workload, context.view.programs())
         .map_err(|refusal| refused(&refusal))
 }
 
