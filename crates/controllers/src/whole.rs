@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for Whole {
 }
 
 /// The fields of an object. Who wrote which of them is no concern of a decision, and takes more room
-/// than the fields, so that is passed over unread.
+/// than the fields, so that is passed over unread; and so is what ConfigMaps and Secrets hold.
 struct Fields(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Fields {
@@ -59,6 +59,16 @@ struct Reader {
     metadata: bool,
 }
 
+impl Reader {
+    fn is_unread(&self, name: &str) -> bool {
+        if self.metadata {
+            name == "managedFields"
+        } else {
+            matches!(name, "data" | "binaryData")
+        }
+    }
+}
+
 impl<'de> Visitor<'de> for Reader {
     type Value = Map<String, Value>;
 
@@ -70,7 +80,7 @@ impl<'de> Visitor<'de> for Reader {
         let mut fields = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             let value = match name.as_str() {
-                "managedFields" if self.metadata => {
+                name if self.is_unread(name) => {
                     entries.next_value::<IgnoredAny>()?;
                     continue;
                 }
@@ -133,13 +143,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_lost_but_who_wrote_what() {
+    fn nothing_is_lost_but_who_wrote_what_and_what_is_secret() {
         let whole: Whole = serde_json::from_value(json!({
             "metadata": {
                 "name": "web", "namespace": "default", "resourceVersion": "7", "uid": "u",
                 "managedFields": [{}],
             },
-            "spec": {"a": [1, {"b": null}]}, "other": true,
+            "spec": {"a": [1, {"b": null}], "data": 1}, "other": true, "data": {"password": "aQ=="},
         }))
         .unwrap();
         assert_eq!(whole.metadata.resource_version.as_deref(), Some("7"));
@@ -147,7 +157,7 @@ mod tests {
         let expected = json!({
             "apiVersion": "openchoreo.dev/v1alpha1", "kind": "Component",
             "metadata": {"name": "web", "namespace": "default", "resourceVersion": "7", "uid": "u"},
-            "spec": {"a": [1, {"b": null}]}, "other": true,
+            "spec": {"a": [1, {"b": null}], "data": 1}, "other": true,
         });
         assert_eq!(whole.into_value(&resource), expected);
     }
