@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for Whole {
 }
 
 /// The fields of an object. Who wrote which of them is no concern of a decision, and takes more room
-/// than the fields, so that is passed over unread; and so is what ConfigMaps and Secrets hold.
+/// than the fields, so that is passed over unread; and so is what `ConfigMaps` and Secrets hold.
 struct Fields(Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Fields {
