@@ -51,7 +51,7 @@ async fn send_from(from: SocketAddr, to: SocketAddr) -> Reply {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_are_known_by_their_address() {
-    let Some(home) = start(21).await else {
+    let Some(home) = start(31).await else {
         return;
     };
     let client = home.at(99, 0);
@@ -81,7 +81,7 @@ async fn workers(folder: &Path) -> BTreeSet<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_spread_over_all_workers() {
-    let Some(home) = start(22).await else {
+    let Some(home) = start(32).await else {
         return;
     };
     let mut open = Vec::new();
@@ -95,7 +95,7 @@ async fn connections_spread_over_all_workers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_wait_while_envoy_is_started_again() {
-    let Some(home) = start(23).await else {
+    let Some(home) = start(33).await else {
         return;
     };
     for _ in 0..2 {
@@ -123,7 +123,7 @@ fn programmed(status: &Value) -> &Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ports_are_given_up_and_had_again() {
-    let Some(home) = start(24).await else {
+    let Some(home) = start(34).await else {
         return;
     };
     let fewer = GATEWAY.replace(", {value: NET.2}", "");
@@ -155,7 +155,7 @@ async fn ports_are_given_up_and_had_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_of_the_start_apologizes_for_an_envoy_that_does_not_come() {
-    let started = Home::start_with(25, |settings| settings.envoy = "/bin/false".into()).await;
+    let started = Home::start_with(35, |settings| settings.envoy = "/bin/false".into()).await;
     let Some(home) = started else {
         return;
     };

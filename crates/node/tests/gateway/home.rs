@@ -65,6 +65,12 @@ impl Home {
 
     /// Starts one with other settings.
     pub(crate) async fn start_with(number: u8, change: impl FnOnce(&mut Settings)) -> Option<Self> {
+        static TAKEN: Mutex<BTreeSet<u8>> = Mutex::new(BTreeSet::new());
+        let is_free = TAKEN.lock().unwrap().insert(number);
+        assert!(
+            is_free,
+            "two tests have the number {number}, and with it the addresses"
+        );
         let envoy = envoy()?;
         let home = tempfile::tempdir().unwrap();
         let server = Server::open(

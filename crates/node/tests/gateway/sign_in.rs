@@ -150,7 +150,7 @@ async fn refuses_forgeries(gateway: SocketAddr, browser: &Browser) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_sign_in_and_out() {
     let provider = Provider::start(3600).await;
-    let Some(home) = home(21, &provider).await else {
+    let Some(home) = home(41, &provider).await else {
         return;
     };
     let gateway = home.at(1, 8080);
@@ -206,7 +206,7 @@ async fn people_sign_in_and_out() {
 async fn nobody_comes_back_with_what_was_not_asked_for() {
     let provider = Provider::start(3600).await;
     provider.open();
-    let Some(home) = home(22, &provider).await else {
+    let Some(home) = home(42, &provider).await else {
         return;
     };
     let gateway = home.at(1, 8080);
@@ -249,7 +249,7 @@ async fn nobody_comes_back_with_what_was_not_asked_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_end_and_are_had_again() {
     let provider = Provider::start(1).await;
-    let Some(home) = home(23, &provider).await else {
+    let Some(home) = home(43, &provider).await else {
         return;
     };
     let gateway = home.at(1, 8080);
