@@ -23,7 +23,6 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     let mut writes: Vec<Write> = hold(component, finalizers::COMPONENT).into_iter().collect();
     let old = &component.status;
     let progress = line::advance(context, &Line::main(component));
-    let told_later = progress.under_way;
     writes.extend(progress.writes);
     let status = ComponentStatus {
         observed_generation: component.generation(),
@@ -33,7 +32,7 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     Decision {
         manager: MANAGER,
         writes,
-        status: changed(old, &status).filter(|_| !told_later),
+        status: changed(old, &status).filter(|_| !progress.under_way),
         ..Decision::default()
     }
 }

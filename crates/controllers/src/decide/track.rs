@@ -29,7 +29,6 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
         Ok(line) => line::advance(context, &line),
         Err(obstacle) => Progress::obstructed(&obstacle, old.latest_release.as_ref()),
     };
-    let told_later = progress.under_way;
     writes.extend(progress.writes);
     let status = DeploymentTrackStatus {
         observed_generation: track.generation(),
@@ -40,7 +39,7 @@ pub(super) fn decide(context: &Context<'_>) -> Decision {
     Decision {
         manager: MANAGER,
         writes,
-        status: changed(old, &status).filter(|_| !told_later),
+        status: changed(old, &status).filter(|_| !progress.under_way),
         ..Decision::default()
     }
 }
