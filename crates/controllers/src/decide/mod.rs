@@ -138,7 +138,11 @@ fn held(kind: &str) -> Option<&'static str> {
         | "Promotion"
         | "DeploymentPipeline"
         | "DataPlane"
-        | "ClusterDataPlane" => choreo_model::find(kind)?.finalizer,
+        | "ClusterDataPlane"
+        | "WorkflowPlane"
+        | "ClusterWorkflowPlane"
+        | "ObservabilityPlane"
+        | "ClusterObservabilityPlane" => choreo_model::find(kind)?.finalizer,
         _ => None,
     }
 }
