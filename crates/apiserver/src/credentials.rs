@@ -1,5 +1,5 @@
-//! Who the server is and who may talk to it: a certificate authority, a server
-//! certificate and the administrator's token, kept in the data folder.
+//! Who the server is and who may talk to it: a certificate authority, a server certificate, the
+//! administrator's token and the key that signs tokens of service accounts, kept in the data folder.
 
 mod client;
 
@@ -25,7 +25,8 @@ use rustls::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+
+use crate::auth::token;
 
 /// Names and addresses under which the server is reached.
 const NAMES: [&str; 6] = [
@@ -72,6 +73,9 @@ pub enum Error {
     /// The certificates cannot be used for TLS.
     #[error("the certificates cannot be used: {0}")]
     Tls(String),
+    /// The key of service accounts is none that can sign.
+    #[error("the key that signs tokens of service accounts cannot be used: {0}")]
+    Accounts(String),
 }
 
 /// Certificates and the administrator's token.
@@ -85,6 +89,10 @@ pub struct Credentials {
     key: String,
     ends: Date,
     token: String,
+    /// What signs tokens of service accounts, as PEM. It is made once: whoever trusts the tokens knows
+    /// its public half. Folders of earlier versions have none.
+    #[serde(default)]
+    accounts_key: Option<String>,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -104,11 +112,16 @@ impl Credentials {
         let today = now.to_zoned(TimeZone::UTC).date();
         let known = read(&path)?;
         let current = match &known {
-            Some(known) if soon(known.authority_ends, today) => Self::make(today, &known.token)?,
+            Some(known) if soon(known.authority_ends, today) => Self {
+                accounts_key: known.accounts_key.clone(),
+                ..Self::make(today, &known.token)?
+            },
             Some(known) if soon(known.ends, today) => known.renewed(today)?,
-            Some(known) => return Ok(known.clone()),
+            Some(known) if known.accounts_key.is_some() => return Ok(known.clone()),
+            Some(known) => known.clone(),
             None => Self::make(today, &draw_token())?,
         };
+        let current = current.with_accounts_key()?;
         std::fs::create_dir_all(folder).map_err(|source| Error::File {
             path: folder.into(),
             source,
@@ -129,8 +142,17 @@ impl Credentials {
             key: String::new(),
             ends: today,
             token: token.to_owned(),
+            accounts_key: None,
         };
         bare.renewed(today)
+    }
+
+    /// The same with a key that signs tokens of service accounts, if there was none.
+    fn with_accounts_key(mut self) -> Result<Self, Error> {
+        if self.accounts_key.is_none() {
+            self.accounts_key = Some(KeyPair::generate()?.serialize_pem());
+        }
+        Ok(self)
     }
 
     /// The same authority and token with a new server certificate.
@@ -176,13 +198,10 @@ impl Credentials {
         &self.authority
     }
 
-    /// What signs the tokens of service accounts. It is derived, so that a stolen token
-    /// secret does not give the authority away.
-    pub(crate) fn secret(&self) -> Vec<u8> {
-        let mut hasher = Sha256::new();
-        hasher.update(b"service account tokens\0");
-        hasher.update(self.authority_key.as_bytes());
-        hasher.finalize().to_vec()
+    /// What signs tokens of service accounts.
+    pub(crate) fn accounts(&self) -> Result<token::Issuer, Error> {
+        let pem = self.accounts_key.as_deref().unwrap_or_default();
+        token::Issuer::new(pem).map_err(Error::Accounts)
     }
 
     /// A certificate and its key (PEM) by which the server knows `user`, a member of
@@ -377,9 +396,29 @@ mod tests {
         assert_ne!(first.certificate, renewed.certificate);
         assert_eq!(first.authority, renewed.authority);
         assert_eq!(first.token, renewed.token);
+        assert_eq!(first.accounts_key, renewed.accounts_key);
         renewed.tls().unwrap();
         let late = Credentials::open(folder.path(), at("2041-01-01T00:00:00Z")).unwrap();
         assert_ne!(first.authority, late.authority);
+        assert_eq!(first.accounts_key, late.accounts_key);
+    }
+
+    #[test]
+    fn a_folder_of_an_earlier_version_gets_a_key_of_accounts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = at("2030-01-01T00:00:00Z");
+        let earlier = Credentials {
+            accounts_key: None,
+            ..Credentials::open(folder.path(), now).unwrap()
+        };
+        earlier
+            .write(&folder.path().join("credentials.json"))
+            .unwrap();
+        let first = Credentials::open(folder.path(), now).unwrap();
+        let again = Credentials::open(folder.path(), now).unwrap();
+        assert!(first.accounts_key.is_some());
+        assert_eq!(first.accounts_key, again.accounts_key);
+        assert_eq!(first.authority, earlier.authority);
     }
 
     #[test]

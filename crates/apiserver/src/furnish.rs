@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// The service account of pods that name none.
-const ACCOUNT: &str = "default";
+pub(crate) const ACCOUNT: &str = "default";
 /// The config map with the certificate authority.
-const AUTHORITY: &str = "kube-root-ca.crt";
+pub(crate) const AUTHORITY: &str = "kube-root-ca.crt";
 /// Where services have their addresses; the first is this server's.
 const SERVICE_ADDRESS: &str = "10.96.0.1";
 
@@ -116,7 +116,7 @@ mod tests {
             let identity = Identity {
                 authority: String::new(),
                 address: address.parse().unwrap(),
-                tokens: Issuer::new(b""),
+                tokens: Issuer::random(),
             };
             let [service, slice] = service(&identity);
             assert_eq!(meta_str(&service, "name"), "kubernetes");

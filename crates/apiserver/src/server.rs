@@ -120,9 +120,8 @@ impl Server {
         let gate = Gate::new(self.api.clone(), credentials)?;
         if let Ok(address) = listener.local_addr() {
             let core = &self.api.core;
-            let identity = core
-                .identity
-                .get_or_init(|| Identity::new(credentials, address));
+            let identity = Identity::new(credentials, address)?;
+            let identity = core.identity.get_or_init(|| identity);
             if let Err(failure) = furnish::announce(core, identity).await {
                 tracing::warn!(
                     why = failure.message,

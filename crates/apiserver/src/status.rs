@@ -184,6 +184,17 @@ impl Failure {
         failure
     }
 
+    /// A request for a token that says something impossible.
+    pub(crate) fn invalid_token_request(name: &str, cause: Cause) -> Self {
+        let (group, kind) = ("authentication.k8s.io", "TokenRequest");
+        let causes = vec![cause];
+        let text = format!("{kind}.{group} {name:?} is invalid: {}", sentences(&causes));
+        let mut failure = Self::new(422, "Invalid", text).because(causes);
+        let details = failure.details.get_or_insert_default();
+        (details.name, details.group, details.kind) = (name.into(), group.into(), kind.into());
+        failure
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
     }

@@ -1,6 +1,7 @@
 //! Who asks, and what they may do. The administrator may do everything; everybody
 //! else may do what roles bound to them allow, and nothing else.
 
+mod account;
 mod aggregation;
 pub(crate) mod certificate;
 pub(crate) mod escalation;
@@ -14,11 +15,12 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+pub(crate) use account::verified;
 pub(crate) use aggregation::{aggregate, cluster_roles, settle};
 
 use serde_json::{Value, json};
 
-use crate::credentials::Credentials;
+use crate::credentials::{self, Credentials};
 
 /// The group whose members may do everything.
 pub(crate) const MASTERS: &str = "system:masters";
@@ -149,11 +151,14 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(credentials: &Credentials, address: SocketAddr) -> Self {
-        Self {
+    pub(crate) fn new(
+        credentials: &Credentials,
+        address: SocketAddr,
+    ) -> Result<Self, credentials::Error> {
+        Ok(Self {
             authority: credentials.authority().to_owned(),
             address,
-            tokens: token::Issuer::new(&credentials.secret()),
-        }
+            tokens: credentials.accounts()?,
+        })
     }
 }

@@ -20,6 +20,7 @@ mod readers;
 mod reviews;
 mod spdy;
 mod streams;
+mod tokens;
 mod websocket;
 
 use std::{sync::Arc, time::Instant};
@@ -38,7 +39,6 @@ pub(crate) use metrics::Metrics;
 use path::Route;
 use query::Query;
 use readers::Readers;
-pub(crate) use reviews::verified;
 
 use crate::{
     core::Core,
@@ -177,6 +177,8 @@ impl Api {
             Route::Version => Ok(answer::json(200, &version())),
             Route::Health => Ok(plain(health(parts.uri.path(), query))),
             Route::Metrics => Ok(plain(self.metrics.text(&self.core))),
+            Route::Issuer => tokens::issuer(&self.core),
+            Route::Keys => tokens::keys(&self.core),
             Route::CoreVersions => discover(parts, &catalog, true),
             Route::Groups => discover(parts, &catalog, false),
             Route::Group(group) => found(discovery::group(&catalog, &group)),

@@ -11,6 +11,10 @@ pub(crate) enum Route {
     Health,
     /// `/metrics`
     Metrics,
+    /// `/.well-known/openid-configuration`: who issues tokens of service accounts
+    Issuer,
+    /// `/openid/v1/jwks`: the keys that check them
+    Keys,
     /// `/api`
     CoreVersions,
     /// `/apis`
@@ -89,6 +93,8 @@ impl Route {
             ["healthz" | "livez" | "readyz"]
             | ["healthz" | "livez" | "readyz", "etcd" | "log" | "ping"] => Self::Health,
             ["metrics"] => Self::Metrics,
+            [".well-known", "openid-configuration"] => Self::Issuer,
+            ["openid", "v1", "jwks"] => Self::Keys,
             ["api"] => Self::CoreVersions,
             ["apis"] => Self::Groups,
             ["apis", group] => Self::Group((*group).to_owned()),

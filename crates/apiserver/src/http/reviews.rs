@@ -1,37 +1,24 @@
-//! Questions about who asks and what they may do, and tokens for service accounts.
-//! Nothing of this is stored.
+//! Questions about who asks and what they may do. Nothing of this is stored.
 
 use bytes::Bytes;
 use http::{Method, Response, request::Parts};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{answer, answer::Body, negotiate, path::Objects};
+use super::{answer, answer::Body, negotiate, path::Objects, tokens};
 use crate::{
     auth::{
-        Identity, User,
+        User,
         rbac::{self, Wish},
-        token::{Claims, ISSUER},
     },
     core::Core,
-    object::{Name, meta_str},
-    registry::collection,
-    rest::seconds,
-    schema::Cause,
     status::{Failure, Result},
 };
 
-/// How long a token lasts if nobody says, and at least, in seconds.
-const HOUR: i64 = 3600;
-const SHORTEST: i64 = 600;
-/// The longest life of a token.
-const LONGEST: i64 = 365 * 24 * HOUR;
-
 /// What a review needs to be answered.
-struct Ask<'a> {
-    core: &'a Core,
+pub(super) struct Ask<'a> {
+    pub(super) core: &'a Core,
     user: &'a User,
-    path: &'a Objects,
+    pub(super) path: &'a Objects,
 }
 
 type Answer = fn(&Ask<'_>, &Value) -> Result<Value>;
@@ -62,7 +49,7 @@ impl Review {
     }
 }
 
-const AUTHENTICATION: &str = "authentication.k8s.io";
+pub(super) const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
 /// The version of all reviews.
@@ -76,7 +63,12 @@ pub(super) const REVIEWS: &[Review] = &[
         "SelfSubjectReview",
         subject,
     ),
-    Review::of(AUTHENTICATION, "tokenreviews", "TokenReview", holder),
+    Review::of(
+        AUTHENTICATION,
+        "tokenreviews",
+        "TokenReview",
+        tokens::review,
+    ),
     Review {
         namespaced: true,
         ..Review::of(
@@ -117,53 +109,39 @@ pub(super) fn answer(
     if path.version != VERSION {
         return None;
     }
-    let token_request = ("TokenRequest", token as Answer);
-    let (kind, review) = match (path.plural.as_str(), path.subresource.as_str()) {
-        ("serviceaccounts", "token") if path.group.is_empty() => token_request,
-        _ if !path.name.is_empty() => return None,
-        (plural, _) => {
-            let mut known = REVIEWS.iter();
-            let review = known.find(|one| one.group == path.group && one.plural == plural)?;
-            (review.kind, review.answer)
-        }
-    };
     let ask = Ask { core, user, path };
-    Some(ask.create(parts, body, kind, review))
+    if (&*path.group, &*path.plural, &*path.subresource) == ("", "serviceaccounts", "token") {
+        return Some(posted(parts, body).and_then(|request| tokens::request(&ask, &request)));
+    }
+    if !path.name.is_empty() {
+        return None;
+    }
+    let mut known = REVIEWS.iter();
+    let review = known.find(|one| one.group == path.group && one.plural == path.plural)?;
+    Some(posted(parts, body).and_then(|object| ask.create(object, review)))
+}
+
+/// What is to be answered.
+fn posted(parts: &Parts, body: &Bytes) -> Result<Value> {
+    if parts.method != Method::POST {
+        return Err(Failure::method_not_allowed());
+    }
+    negotiate::plain_json(&parts.headers)?;
+    let object = negotiate::object(&parts.headers, body)?.value;
+    if object.is_object() {
+        Ok(object)
+    } else {
+        Err(Failure::bad_request("the body is not a review"))
+    }
 }
 
 impl Ask<'_> {
-    fn create(
-        &self,
-        parts: &Parts,
-        body: &Bytes,
-        kind: &str,
-        review: Answer,
-    ) -> Result<Response<Body>> {
-        if parts.method != Method::POST {
-            return Err(Failure::method_not_allowed());
-        }
-        negotiate::plain_json(&parts.headers)?;
-        let mut object = negotiate::object(&parts.headers, body)?.value;
-        if !object.is_object() {
-            return Err(Failure::bad_request("the body is not a review"));
-        }
-        object["status"] = review(self, &object)?;
+    fn create(&self, mut object: Value, review: &Review) -> Result<Response<Body>> {
+        object["status"] = (review.answer)(self, &object)?;
         // A body need not say what it is; an answer does.
-        let group = match kind {
-            "TokenRequest" => AUTHENTICATION,
-            _ => &self.path.group,
-        };
-        object["apiVersion"] = json!(format!("{group}/v1"));
-        object["kind"] = json!(kind);
+        object["apiVersion"] = json!(format!("{}/{VERSION}", review.group));
+        object["kind"] = json!(review.kind);
         Ok(answer::json(201, &object))
-    }
-
-    fn identity(&self) -> Result<&Identity> {
-        let why = "there are no tokens before the server listens";
-        self.core
-            .identity
-            .get()
-            .ok_or_else(|| Failure::unavailable(why))
     }
 }
 
@@ -250,86 +228,6 @@ fn subject(ask: &Ask<'_>, _: &Value) -> Result<Value> {
     Ok(json!({"userInfo": ask.user.info()}))
 }
 
-/// Whose token it is.
-fn holder(ask: &Ask<'_>, review: &Value) -> Result<Value> {
-    let spec = review.get("spec").unwrap_or(&Value::Null);
-    let asked = spec.get("audiences").and_then(Value::as_array);
-    let asked: Vec<&str> = asked
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let found = verified(ask.core, ask.identity()?, text(spec, "token"));
-    Ok(match found {
-        Some((user, claims)) => {
-            let audiences: Vec<&String> = claims
-                .audiences
-                .iter()
-                .filter(|one| asked.is_empty() || asked.contains(&one.as_str()))
-                .collect();
-            if audiences.is_empty() {
-                return Ok(
-                    json!({"authenticated": false, "user": {}, "error": "token audiences are invalid"}),
-                );
-            }
-            json!({"authenticated": true, "user": user.info(), "audiences": audiences})
-        }
-        None => json!({"authenticated": false, "user": {}, "error": "invalid bearer token"}),
-    })
-}
-
-/// The service account whose valid token this is, if it still exists.
-pub(crate) fn verified(core: &Core, identity: &Identity, token: &str) -> Option<(User, Claims)> {
-    let claims = identity
-        .tokens
-        .verify(token, Timestamp::now().as_second())?;
-    let shelf = core.cache.shelf(&collection("", "serviceaccounts"));
-    let account = shelf.get(&Name::new(&claims.namespace, &claims.account))?;
-    let same = *account.uid() == *claims.uid && !account.head.deleting;
-    let user = User::account(&claims.namespace, &claims.account, &claims.uid);
-    same.then_some((user, claims))
-}
-
-/// A new token of a service account.
-fn token(ask: &Ask<'_>, review: &Value) -> Result<Value> {
-    let catalog = ask.core.catalog();
-    let kind = catalog
-        .find("", "v1", "serviceaccounts")
-        .ok_or_else(Failure::no_route)?;
-    let account = ask.core.get(kind, &ask.path.namespace, &ask.path.name)?;
-    let spec = review.get("spec").unwrap_or(&Value::Null);
-    let lasts = spec
-        .get("expirationSeconds")
-        .and_then(Value::as_i64)
-        .unwrap_or(HOUR);
-    if lasts < SHORTEST {
-        let why = "may not specify a duration less than 10 minutes";
-        let causes = vec![Cause::invalid("spec.expirationSeconds", &json!(lasts), why)];
-        return Err(Failure::invalid(kind, &ask.path.name, causes));
-    }
-    let audiences = spec.get("audiences").and_then(Value::as_array);
-    let mut audiences: Vec<String> = audiences
-        .into_iter()
-        .flatten()
-        .filter_map(|one| one.as_str().map(str::to_owned))
-        .collect();
-    if audiences.is_empty() {
-        audiences.push(ISSUER.to_owned());
-    }
-    let now = Timestamp::now().as_second();
-    let claims = Claims {
-        namespace: ask.path.namespace.clone(),
-        account: ask.path.name.clone(),
-        uid: meta_str(&account.value()?, "uid").to_owned(),
-        audiences,
-        issued: now,
-        expires: now + lasts.min(LONGEST),
-    };
-    let expires = Timestamp::from_second(claims.expires).map_err(Failure::internal)?;
-    let token = ask.identity()?.tokens.sign(&claims);
-    Ok(json!({"token": token, "expirationTimestamp": seconds(expires)}))
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use rand::RngExt as _;
 use serde_json::{Value, json};
 
-use super::{Call, Outcome, seconds};
+use super::{Call, Outcome, account, seconds};
 use crate::{
     access::Admitted,
     apply, builtin,
@@ -44,7 +44,8 @@ pub(crate) async fn create(call: &mut Call<'_>, mut object: Value) -> Result<Out
     Err(Failure::already_exists(call.kind, &generate))
 }
 
-fn draw(prefix: &str) -> String {
+/// The prefix with random letters behind it.
+pub(super) fn draw(prefix: &str) -> String {
     let mut name: String = prefix.chars().take(GENERATED).collect();
     let mut random = rand::rng();
     for _ in 0..5 {
@@ -79,6 +80,7 @@ pub(super) async fn insert(call: &mut Call<'_>, mut object: Value, track: bool) 
             fields.insert("status".into(), status);
         }
     }
+    account::admit(call, &mut object).await?;
     let _naming = call.core.naming(call.kind).await;
     call.decide(&mut object, None);
     call.validate(&object, None)?;

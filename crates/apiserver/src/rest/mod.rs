@@ -1,5 +1,6 @@
 //! The verbs that write: create, update, patch, apply, delete.
 
+mod account;
 mod create;
 mod delete;
 mod ephemeral;

@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod accounts;
 #[expect(dead_code, reason = "each test file uses its part")]
 #[path = "../common/mod.rs"]
 mod common;

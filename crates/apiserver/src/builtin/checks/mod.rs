@@ -6,6 +6,7 @@ pub(crate) mod ephemeral;
 pub(crate) mod names;
 mod objects;
 mod pod;
+mod projected;
 mod services;
 mod workloads;
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     super::read::{at, has, int, list, members, text},
     broken, labels, names, one_of, port, port_or_name,
+    projected::projected,
 };
 use crate::schema::{Cause, quantity_value};
 
@@ -162,6 +163,11 @@ pub(super) fn volumes<'a>(
                 "may not specify more than 1 volume type",
             ));
         }
+        projected(
+            causes,
+            at(volume, "projected"),
+            &format!("{field}.projected"),
+        );
         if has(volume, "persistentVolumeClaim")
             && text(volume, "persistentVolumeClaim.claimName").is_empty()
         {
