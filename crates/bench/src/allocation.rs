@@ -1,15 +1,20 @@
-//! What one thread takes from the allocator, which is the platform's. Counting costs something too:
-//! renderings, which allocate much, take about a tenth longer here.
+//! The allocator, which is the platform's, and what one thread takes from it. Counting costs
+//! something too: renderings, which allocate much, take about a tenth longer. So nothing is counted
+//! unless the feature `allocations` asks for it.
 
 #[cfg(not(feature = "jemalloc"))]
 use std::alloc::System as Heap;
 
-use alloc_tracker::{Allocator, Session};
 #[cfg(feature = "jemalloc")]
 use tikv_jemallocator::Jemalloc as Heap;
 
+#[cfg(not(feature = "allocations"))]
 #[global_allocator]
-static ALLOCATOR: Allocator<Heap> = Allocator::new(Heap);
+static ALLOCATOR: Heap = Heap;
+
+#[cfg(feature = "allocations")]
+#[global_allocator]
+static ALLOCATOR: alloc_tracker::Allocator<Heap> = alloc_tracker::Allocator::new(Heap);
 
 /// Lets the heap give back what is free while the process rests, as the platform does.
 pub(crate) fn give_back_at_rest() {
@@ -27,9 +32,16 @@ pub(crate) struct Allocated {
     pub(crate) peak: f64,
 }
 
+/// Runs `run`, and tells what it allocated; nothing where that is not counted.
+#[cfg(not(feature = "allocations"))]
+pub(crate) fn of<R>(run: impl FnOnce() -> R) -> (R, Option<Allocated>) {
+    (run(), None)
+}
+
 /// Runs `run`, and tells what it allocated.
-pub(crate) fn of<R>(run: impl FnOnce() -> R) -> (R, Allocated) {
-    let session = Session::new().no_stdout().no_file();
+#[cfg(feature = "allocations")]
+pub(crate) fn of<R>(run: impl FnOnce() -> R) -> (R, Option<Allocated>) {
+    let session = alloc_tracker::Session::new().no_stdout().no_file();
     let operation = session.operation("run");
     let result = {
         let _span = operation.measure_thread().iterations(1);
@@ -40,10 +52,10 @@ pub(crate) fn of<R>(run: impl FnOnce() -> R) -> (R, Allocated) {
         total: counted.bytes().unwrap_or_default(),
         peak: counted.peak_outstanding_bytes().unwrap_or_default(),
     });
-    (result, counted.unwrap_or_default())
+    (result, counted)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "allocations"))]
 mod tests {
     use super::*;
 
@@ -54,6 +66,7 @@ mod tests {
                 drop(std::hint::black_box(vec![0_u8; 1 << 20]));
             }
         });
+        let counted = counted.unwrap();
         let megabytes = |bytes: f64| (bytes / f64::from(1 << 20)).round();
         assert!((megabytes(counted.total) - 3.0).abs() < 0.5, "{counted:?}");
         assert!((megabytes(counted.peak) - 1.0).abs() < 0.5, "{counted:?}");

@@ -112,16 +112,15 @@ fn of(input: &Input, snapshot: &ComponentSnapshot<'_>) -> Result<Vec<Figure>, Tr
         }
     };
     let with_goal = |goal: f64| input.goal.map(|_| goal);
-    Ok(vec![
+    let mut figures = vec![
         figure("warm", warm, "us", input.goal),
         figure("cold", cold, "us", with_goal(COLD)),
-        figure(
-            "allocated",
-            allocated.total / 1e3,
-            "kB",
-            (input.name == ALLOCATED.0).then_some(ALLOCATED.1),
-        ),
-    ])
+    ];
+    figures.extend(allocated.map(|allocated| {
+        let goal = (input.name == ALLOCATED.0).then_some(ALLOCATED.1);
+        figure("allocated", allocated.total / 1e3, "kB", goal)
+    }));
+    Ok(figures)
 }
 
 /// The middle of how long `run` takes, giving up its result included.
