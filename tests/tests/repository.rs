@@ -13,14 +13,23 @@ use std::{
 const LAYERS: &[(&str, &[&str])] = &[
     ("choreo-model", &[]),
     ("choreo-packed", &[]),
+    ("choreo-writer", &[]),
     ("choreo-template", &[]),
     ("choreo-compiler", &["choreo-model", "choreo-template"]),
-    ("choreo-apiserver", &["choreo-packed", "choreo-template"]),
+    (
+        "choreo-apiserver",
+        &["choreo-packed", "choreo-writer", "choreo-template"],
+    ),
     // Of the model only Kubernetes' quantities, which another test sees to.
     ("choreo-node", &["choreo-model"]),
     (
         "choreo-controllers",
-        &["choreo-model", "choreo-packed", "choreo-compiler"],
+        &[
+            "choreo-model",
+            "choreo-packed",
+            "choreo-writer",
+            "choreo-compiler",
+        ],
     ),
     (
         "choreo",

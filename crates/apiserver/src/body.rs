@@ -7,6 +7,9 @@ use serde_json::{Map, Number, Value, map::Entry};
 
 use crate::status::{Failure, Result};
 
+/// The largest body of a request that is read, in bytes, as on any Kubernetes.
+pub(crate) const LARGEST: usize = 3 << 20;
+
 /// A body that was read.
 #[derive(Debug)]
 pub(crate) struct Body {

@@ -15,7 +15,7 @@ use tokio::sync::MutexGuard;
 use crate::{
     access::{Admission, PodAccess},
     auth::Identity,
-    builtin,
+    body, builtin,
     cache::{Cache, Shelf, Snapshot},
     convert::for_storage,
     custom,
@@ -29,6 +29,10 @@ use crate::{
 
 /// The version of a definition, and what it asks to be served.
 type Custom = (u64, Vec<Arc<Resource>>);
+
+/// The largest object that is stored, in bytes: what a client wants of it, and as much again of what the
+/// server keeps with that.
+const LARGEST: usize = 2 * body::LARGEST;
 
 /// What a write is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +187,9 @@ impl Core {
         how: How,
     ) -> Result<Arc<Stored>> {
         let draft = Draft::new(&for_storage(kind, object))?;
+        if draft.length() > LARGEST && how != How::Removed {
+            return Err(Failure::too_large(LARGEST));
+        }
         let draft = match how {
             How::Whole => draft.fitting(kind.schema.mark()),
             How::Amended | How::Removed => draft,

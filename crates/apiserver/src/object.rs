@@ -232,6 +232,11 @@ impl Draft {
         })
     }
 
+    /// How much memory the text takes.
+    pub(crate) fn length(&self) -> usize {
+        self.text.len()
+    }
+
     /// An object as it is stored, to be written again as it is.
     pub(crate) fn again(stored: &Stored) -> Result<Self> {
         let json = stored.json()?;

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use choreo_writer::Cluster;
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
@@ -23,7 +24,7 @@ use crate::{
     core::Core,
     credentials::{self, Credentials},
     events, furnish,
-    http::{Api, Limits},
+    http::{Api, Handed, Limits},
     listener::Gate,
     store::{self, Place, Store},
 };
@@ -96,6 +97,15 @@ impl Server {
     /// that nobody from outside can have ([`User::part`]).
     pub fn client_as(&self, part: &str) -> kube::Client {
         self.client_of(&Arc::new(User::of_part(part)))
+    }
+
+    /// The same client for what it reads; what it writes is handed over as it is.
+    pub fn cluster_as(&self, part: &str) -> Cluster {
+        let user = Arc::new(User::of_part(part));
+        Cluster {
+            client: self.client_of(&user),
+            writer: Arc::new(Handed::new(self.api.clone(), user)),
+        }
     }
 
     fn client_of(&self, user: &Arc<User>) -> kube::Client {

@@ -97,17 +97,17 @@ impl Api {
     /// An API with the platform's controllers.
     pub(crate) async fn with_controllers() -> Self {
         let mut api = Self::start().await;
-        let client = api.server.client_as(platform::CONTROLLERS);
-        api.controllers = Some(Controllers::start(client.clone(), Planes::all(client)));
+        let cluster = api.server.cluster_as(platform::CONTROLLERS);
+        api.controllers = Some(Controllers::start(cluster.clone(), Planes::all(cluster)));
         api
     }
 
     /// An API with the platform's controllers, who make requests to the world outside.
     pub(crate) async fn with_calls(calls: Arc<dyn Calls>) -> Self {
         let mut api = Self::start().await;
-        let client = api.server.client_as(platform::CONTROLLERS);
-        let planes = Planes::all(client.clone());
-        api.controllers = Some(Controllers::start_with(client, planes, calls));
+        let cluster = api.server.cluster_as(platform::CONTROLLERS);
+        let planes = Planes::all(cluster.clone());
+        api.controllers = Some(Controllers::start_with(cluster, planes, calls));
         api
     }
 

@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use choreo_writer::{Cluster, Edition, Place};
 use futures::future::join_all;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use kube::core::{GroupVersionKind, Request};
+use kube::core::GroupVersionKind;
 use kube::{Client, Error};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::calls::{self, Calls};
+use crate::calls::Calls;
 use crate::decision::{Decision, Event, Home, Write};
 use crate::key::Key;
-use crate::live::{Edition, LiveKey};
+use crate::live::LiveKey;
 use crate::planes::Planes;
 use crate::tell::Teller;
 use crate::watch;
 
 /// The only place with clients.
 pub struct Executor {
-    control: Client,
+    control: Cluster,
     planes: Planes,
     /// Types looked up on planes.
     types: Mutex<BTreeMap<(usize, String, String), ApiResource>>,
@@ -53,9 +53,9 @@ pub(crate) struct Outcome {
 
 impl Executor {
     /// An executor with these clients.
-    pub fn new(control: Client, planes: Planes, calls: Arc<dyn Calls>) -> Self {
+    pub fn new(control: Cluster, planes: Planes, calls: Arc<dyn Calls>) -> Self {
         Self {
-            teller: Teller::new(control.clone()),
+            teller: Teller::new(Arc::clone(&control.writer), control.client.clone()),
             control,
             planes,
             types: Mutex::default(),
@@ -65,19 +65,19 @@ impl Executor {
 
     /// Carries out the decision about `key`: every write, then the status if all succeeded. What
     /// the control plane refuses ends the writes there: a later one may name what was refused.
-    pub(crate) async fn run(&self, key: &Key, decision: Decision) -> Outcome {
+    pub(crate) async fn run(&self, key: &Key, mut decision: Decision) -> Outcome {
         let mut outcome = Outcome::default();
-        for write in &decision.writes {
+        for write in std::mem::take(&mut decision.writes) {
             let failures = outcome.failures.len();
-            self.write(decision.manager, write, &mut outcome).await;
-            if matches!(
+            let is_named_later = matches!(
                 write,
                 Write::Apply {
                     home: Home::Control,
                     ..
                 } | Write::Status { .. }
-            ) && outcome.failures.len() > failures
-            {
+            );
+            self.write(decision.manager, write, &mut outcome).await;
+            if is_named_later && outcome.failures.len() > failures {
                 break;
             }
         }
@@ -99,65 +99,72 @@ impl Executor {
         join_all(events.map(|event| self.tell(key, uid.as_deref(), event))).await;
     }
 
-    async fn write_status(&self, key: &Key, manager: &str, status: Value, outcome: &mut Outcome) {
+    async fn write_status(
+        &self,
+        key: &Key,
+        manager: &'static str,
+        status: Value,
+        outcome: &mut Outcome,
+    ) {
         let Some(resource) = platform_resource(key.kind) else {
             return;
         };
         let mut object = identity(&resource, &key.namespace, &key.name);
         object["status"] = status;
-        let api = api(&self.control, &resource, &key.namespace);
-        match apply(&api, Some("status"), manager, &object).await {
-            Ok(_) => {}
+        let place = Place {
+            resource,
+            namespace: key.namespace.clone(),
+        };
+        let written = self.control.writer.apply_status(place, manager, object);
+        match written.await {
+            Ok(()) => {}
             Err(error) if is(&error, 404) => {}
             Err(error) => outcome.failures.push(format!("status: {}", words(&error))),
         }
     }
 
-    async fn write(&self, manager: &str, write: &Write, outcome: &mut Outcome) {
+    async fn write(&self, manager: &'static str, write: Write, outcome: &mut Outcome) {
         match write {
             Write::Apply { home, object } => {
-                self.apply(manager, *home, object, outcome).await;
+                self.apply(manager, home, object, outcome).await;
             }
             Write::Place { key, object, hash } => {
                 let home = Home::Plane(key.home);
                 let edition = self.apply(manager, home, object, outcome).await;
-                outcome.written.extend(edition.map(|edition| Written {
-                    key: key.clone(),
-                    hash: *hash,
-                    edition,
-                }));
+                outcome
+                    .written
+                    .extend(edition.map(|edition| Written { key, hash, edition }));
             }
-            Write::Delete { home, object, uid } => self.delete(*home, object, uid, outcome).await,
+            Write::Delete { home, object, uid } => self.delete(home, &object, &uid, outcome).await,
             Write::Status { key, status } => {
-                self.write_status(key, manager, status.clone(), outcome)
-                    .await;
+                self.write_status(&key, manager, status, outcome).await;
             }
             Write::Finalizers {
                 key,
                 version,
                 finalizers,
             } => {
-                self.set_finalizers(key, version, finalizers, outcome).await;
+                self.set_finalizers(&key, &version, &finalizers, outcome)
+                    .await;
             }
-            Write::Call { id, request } => self.call(id, request, outcome).await,
+            Write::Call { id, request } => {
+                let answer = self.calls.call(request).await;
+                outcome.answers.push((id, answer));
+            }
         }
-    }
-
-    async fn call(&self, id: &str, request: &calls::Request, outcome: &mut Outcome) {
-        let answer = self.calls.call(request.clone()).await;
-        outcome.answers.push((id.to_owned(), answer));
     }
 
     /// The edition of an object that was applied, if it was.
     async fn apply(
         &self,
-        manager: &str,
+        manager: &'static str,
         home: Home,
-        object: &Value,
+        object: Value,
         outcome: &mut Outcome,
     ) -> Option<Edition> {
-        let done = match self.place(home, object).await {
-            Ok(api) => apply(&api, None, manager, object).await,
+        let name = LiveKey::of(0, &object);
+        let done = match self.place(home, &object).await {
+            Ok((cluster, place)) => cluster.writer.apply(place, manager, object).await,
             Err(error) => Err(error),
         };
         match done {
@@ -167,7 +174,7 @@ impl Executor {
             Err(error) if home == Home::Control && is_terminating(&error) => {}
             Err(error) => outcome
                 .failures
-                .push(format!("{}: {}", title(object), words(&error))),
+                .push(format!("{}: {}", name.title(), words(&error))),
         }
         None
     }
@@ -182,7 +189,10 @@ impl Executor {
             ..DeleteParams::background()
         };
         let done = match self.place(home, object).await {
-            Ok(api) => api.delete(name_of(object), &params).await.map(drop),
+            Ok((cluster, place)) => {
+                let api = api(&cluster.client, &place.resource, &place.namespace);
+                api.delete(name_of(object), &params).await.map(drop)
+            }
             Err(error) => Err(error),
         };
         match done {
@@ -207,7 +217,7 @@ impl Executor {
         let Some(resource) = platform_resource(key.kind) else {
             return;
         };
-        let api = api(&self.control, &resource, &key.namespace);
+        let api = api(&self.control.client, &resource, &key.namespace);
         let patch = json!({ "metadata": { "resourceVersion": version, "finalizers": finalizers } });
         match api
             .patch_metadata(&key.name, &PatchParams::default(), &Patch::Merge(&patch))
@@ -223,29 +233,33 @@ impl Executor {
     }
 
     /// Where an object is written.
-    async fn place(&self, home: Home, object: &Value) -> Result<Api<DynamicObject>, Error> {
+    async fn place(&self, home: Home, object: &Value) -> Result<(&Cluster, Place), Error> {
         let text = |pointer: &str| {
             object
                 .pointer(pointer)
                 .and_then(Value::as_str)
                 .unwrap_or_default()
         };
-        let (client, resource) = match home {
+        let (cluster, resource) = match home {
             Home::Control => {
                 let kind = text("/kind");
                 let known = || watch::known_type(text("/apiVersion"), kind);
                 (&self.control, platform_resource(kind).or_else(known))
             }
             Home::Plane(plane) => {
-                let client = self.planes.clients().get(plane).unwrap_or(&self.control);
+                let cluster = self.planes.clusters().get(plane).unwrap_or(&self.control);
                 let resource = self
                     .lookup(plane, text("/apiVersion"), text("/kind"))
                     .await?;
-                (client, Some(resource))
+                (cluster, Some(resource))
             }
         };
         let resource = resource.ok_or_else(|| Error::Discovery(missing(text("/kind"))))?;
-        Ok(api(client, &resource, text("/metadata/namespace")))
+        let place = Place {
+            resource,
+            namespace: text("/metadata/namespace").to_owned(),
+        };
+        Ok((cluster, place))
     }
 
     /// The type of objects on a plane; asked for once.
@@ -268,8 +282,9 @@ impl Executor {
         if let Some(known) = known {
             return Ok(known);
         }
-        let client = self.planes.clients().get(plane).unwrap_or(&self.control);
-        let (resource, _) = kube::discovery::pinned_kind(client, &gvk(api_version, kind)).await?;
+        let cluster = self.planes.clusters().get(plane).unwrap_or(&self.control);
+        let kind = gvk(api_version, kind);
+        let (resource, _) = kube::discovery::pinned_kind(&cluster.client, &kind).await?;
         self.types
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -283,33 +298,6 @@ impl Executor {
             tracing::debug!(%key, error = words(&error), "an event was not recorded");
         }
     }
-}
-
-/// Applies an object, or a part of it, and returns its edition. Of the answer nothing else is of
-/// interest, so nothing else is asked for.
-async fn apply(
-    api: &Api<DynamicObject>,
-    part: Option<&'static str>,
-    manager: &str,
-    object: &Value,
-) -> Result<Edition, Error> {
-    const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-    #[derive(Deserialize)]
-    struct Answer {
-        metadata: Edition,
-    }
-    let params = PatchParams::apply(manager).force();
-    let patch = Patch::Apply(object);
-    let request = Request::new(api.resource_url());
-    let mut request = match part {
-        Some(part) => request.patch_subresource(part, name_of(object), &params, &patch),
-        None => request.patch(name_of(object), &params, &patch),
-    }
-    .map_err(Error::BuildRequest)?;
-    let accept = http::HeaderValue::from_static(METADATA);
-    request.headers_mut().insert(http::header::ACCEPT, accept);
-    let answer: Answer = api.clone().into_client().request(request).await?;
-    Ok(answer.metadata)
 }
 
 fn name_of(object: &Value) -> &str {

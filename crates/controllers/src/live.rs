@@ -1,6 +1,5 @@
 //! Live objects of data planes, reduced to what decisions need of them.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +7,8 @@ use std::sync::Arc;
 use choreo_model::labels;
 use choreo_model::rendered::Health;
 use choreo_packed::{Packed, Uid, shared};
-use serde::{Deserialize, Deserializer};
+use choreo_writer::Edition;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{health, manifests};
@@ -237,47 +237,5 @@ impl fmt::Display for PodOwner<'_> {
             formatter,
             "{namespace}/{project}/{kind}/{name}/{environment}"
         )
-    }
-}
-
-/// What changes when anything else comes to be wanted of an object. The greater of two is the later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Edition {
-    /// The generation, which a change of the status leaves as it is.
-    Generation(i64),
-    /// The version, where there is no generation. Versions can be compared (KEP-5504).
-    Version(u64),
-}
-
-impl Edition {
-    /// Whether it was there before `other`.
-    pub(crate) fn is_before(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::Generation(this), Self::Generation(other)) => this < other,
-            (Self::Version(this), Self::Version(other)) => this < other,
-            (Self::Generation(_), Self::Version(_)) | (Self::Version(_), Self::Generation(_)) => {
-                false
-            }
-        }
-    }
-}
-
-/// Reads it from the metadata of an object.
-impl<'de> Deserialize<'de> for Edition {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Metadata<'a> {
-            generation: Option<i64>,
-            #[serde(borrow)]
-            resource_version: Option<Cow<'a, str>>,
-        }
-        let metadata = Metadata::deserialize(deserializer)?;
-        Ok(match (metadata.generation, metadata.resource_version) {
-            (Some(generation), _) => Self::Generation(generation),
-            (None, version) => {
-                Self::Version(version.unwrap_or_default().parse().unwrap_or_default())
-            }
-        })
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use choreo_writer::Edition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::act::Written;
-use crate::live::{Edition, LiveKey};
+use crate::live::LiveKey;
 
 /// How long a watch may take to bring what was written.
 const UNSEEN: SignedDuration = SignedDuration::from_secs(5);

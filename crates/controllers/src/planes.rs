@@ -1,37 +1,43 @@
-//! Which client reaches which data plane.
+//! Which API is which data plane.
 
 use std::collections::BTreeMap;
 
 use choreo_model::reference::DataPlaneRef;
+use choreo_writer::Cluster;
 
-/// The clients of data planes.
+/// The APIs of data planes.
 #[derive(Clone)]
 pub struct Planes {
-    clients: Vec<kube::Client>,
+    clusters: Vec<Cluster>,
     named: BTreeMap<String, usize>,
 }
 
 impl Planes {
-    /// One client for every data plane.
-    pub fn all(client: kube::Client) -> Self {
+    /// One API for every data plane.
+    pub fn all(cluster: impl Into<Cluster>) -> Self {
         Self {
-            clients: vec![client],
+            clusters: vec![cluster.into()],
             named: BTreeMap::new(),
         }
     }
 
-    /// The same, with a client of its own for one plane: `namespace` is empty for a
+    /// The same, with an API of its own for one plane: `namespace` is empty for a
     /// `ClusterDataPlane`.
     #[must_use]
-    pub fn with(mut self, plane: &DataPlaneRef, namespace: &str, client: kube::Client) -> Self {
+    pub fn with(
+        mut self,
+        plane: &DataPlaneRef,
+        namespace: &str,
+        cluster: impl Into<Cluster>,
+    ) -> Self {
         let name = format!("{}/{namespace}/{}", plane.kind, plane.name);
-        self.named.insert(name, self.clients.len());
-        self.clients.push(client);
+        self.named.insert(name, self.clusters.len());
+        self.clusters.push(cluster.into());
         self
     }
 
-    pub(crate) fn clients(&self) -> &[kube::Client] {
-        &self.clients
+    pub(crate) fn clusters(&self) -> &[Cluster] {
+        &self.clusters
     }
 
     pub(crate) fn homes(&self) -> BTreeMap<String, usize> {

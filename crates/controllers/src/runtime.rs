@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use choreo_model::rendered::RenderedReleaseSpec;
 use choreo_model::{RenderedRelease, Spec};
+use choreo_writer::Cluster;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -41,14 +42,14 @@ pub struct Controllers {
 impl Controllers {
     /// Starts every controller on the API behind `control`, with data planes behind `planes`. No
     /// requests are made to the world outside.
-    pub fn start(control: kube::Client, planes: Planes) -> Self {
+    pub fn start(control: impl Into<Cluster>, planes: Planes) -> Self {
         Self::start_with(control, planes, Arc::new(NoCalls))
     }
 
     /// The same; requests to the world outside are made by `calls`.
-    pub fn start_with(control: kube::Client, planes: Planes, calls: Arc<dyn Calls>) -> Self {
+    pub fn start_with(control: impl Into<Cluster>, planes: Planes, calls: Arc<dyn Calls>) -> Self {
         let stop = CancellationToken::new();
-        let runtime = Runtime::new(control, planes, calls);
+        let runtime = Runtime::new(control.into(), planes, calls);
         let task = tokio::spawn(runtime.run(stop.clone()));
         Self { stop, task }
     }
@@ -82,7 +83,7 @@ struct Runtime {
     index: Index,
     queue: Queue,
     executor: Arc<Executor>,
-    control: kube::Client,
+    control: Cluster,
     planes: Planes,
     tasks: JoinSet<Done>,
     watches: JoinSet<()>,
@@ -94,7 +95,7 @@ struct Runtime {
 }
 
 impl Runtime {
-    fn new(control: kube::Client, planes: Planes, calls: Arc<dyn Calls>) -> Self {
+    fn new(control: Cluster, planes: Planes, calls: Arc<dyn Calls>) -> Self {
         let (sender, changes) = mpsc::channel(CHANGES);
         let index = Index::with_homes(planes.homes());
         Self {
@@ -139,7 +140,7 @@ impl Runtime {
         for kind in kinds.filter(|kind| Tables::has(kind.kind)) {
             self.watch(Source::Platform(kind.kind));
         }
-        for home in 0..self.planes.clients().len() {
+        for home in 0..self.planes.clusters().len() {
             for (api_version, kind, _) in LIVE_TYPES {
                 let (api_version, kind) = (api_version.to_owned(), kind.to_owned());
                 self.watch(Source::Live {
@@ -162,13 +163,16 @@ impl Runtime {
     }
 
     fn watch(&mut self, source: Source) {
-        let client = match &source {
+        let cluster = match &source {
             Source::Platform(_) => &self.control,
-            Source::Live { home, .. } => self.planes.clients().get(*home).unwrap_or(&self.control),
+            Source::Live { home, .. } => self.planes.clusters().get(*home).unwrap_or(&self.control),
         };
         if self.watched.insert(source.clone()) {
-            self.watches
-                .spawn(watch::run(client.clone(), source, self.sender.clone()));
+            self.watches.spawn(watch::run(
+                cluster.client.clone(),
+                source,
+                self.sender.clone(),
+            ));
         }
     }
 
@@ -268,7 +272,7 @@ impl Runtime {
         };
         let rendered: &RenderedRelease = rendered;
         for (api_version, kind) in types_of(&view, rendered) {
-            for home in 0..self.planes.clients().len() {
+            for home in 0..self.planes.clusters().len() {
                 let (api_version, kind) = (api_version.clone(), kind.clone());
                 self.watch(Source::Live {
                     home,

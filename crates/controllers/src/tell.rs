@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use choreo_writer::{Place, Writer};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::{Event as Stored, EventSeries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, Patch, PatchParams};
 use kube::{Client, Error};
 use serde_json::json;
 
@@ -26,6 +27,7 @@ const NAMESPACE: &str = "default";
 
 /// Writes events.
 pub(crate) struct Teller {
+    writer: Arc<dyn Writer>,
     client: Client,
     told: Mutex<Told>,
 }
@@ -79,8 +81,9 @@ impl Told {
 }
 
 impl Teller {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(writer: Arc<dyn Writer>, client: Client) -> Self {
         Self {
+            writer,
             client,
             told: Mutex::default(),
         }
@@ -105,7 +108,6 @@ impl Teller {
             "" => NAMESPACE,
             namespace => namespace,
         };
-        let api: Api<Stored> = Api::namespaced(self.client.clone(), namespace);
         match telling {
             Telling::Again(name, count) => {
                 let series = EventSeries {
@@ -113,13 +115,19 @@ impl Teller {
                     last_observed_time: MicroTime(now),
                 };
                 let patch = Patch::Merge(json!({ "series": series }));
+                let api: Api<Stored> = Api::namespaced(self.client.clone(), namespace);
                 api.patch_metadata(&name, &PatchParams::default(), &patch)
                     .await
                     .map(drop)
             }
             Telling::New(name) => {
                 let stored = stored((name, namespace), (key, uid), event, now);
-                api.create(&PostParams::default(), &stored).await.map(drop)
+                let object = serde_json::to_value(stored).map_err(Error::SerdeError)?;
+                let place = Place {
+                    resource: ApiResource::erase::<Stored>(&()),
+                    namespace: namespace.to_owned(),
+                };
+                self.writer.create(place, CONTROLLER, object).await
             }
         }
     }

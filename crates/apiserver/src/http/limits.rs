@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::body;
+
 /// Bounds of requests and connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -30,7 +32,7 @@ impl Default for Limits {
             connections: 1024,
             head: Duration::from_secs(10),
             body: Duration::from_mins(1),
-            largest: 3 << 20,
+            largest: body::LARGEST,
             largest_head: 64 << 10,
             watches: 10_000,
             sessions: 64,

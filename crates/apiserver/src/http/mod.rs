@@ -7,6 +7,7 @@ pub(crate) mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod gatekeeper;
+mod handed;
 mod impersonate;
 mod limits;
 mod metrics;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use answer::{Body, Large, failure};
 use discovery::Shape;
+pub(crate) use handed::Handed;
 pub(crate) use limits::Limits;
 pub(crate) use metrics::Metrics;
 use path::Route;

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     access::LogOptions,
     auth::User,
+    core::Core,
     list,
     patch::{Format, Patch},
     registry::Served,
@@ -49,14 +50,7 @@ pub(super) async fn answer(
     body: Bytes,
 ) -> Result<Response<Body>> {
     let From { user, parts, query } = from;
-    let catalog = api.core.catalog();
-    let kind = catalog.find(&path.group, &path.version, &path.plural);
-    let kind = Arc::clone(kind.ok_or_else(Failure::no_route)?);
-    if (!kind.namespaced && !path.namespace.is_empty())
-        || (kind.namespaced && path.namespace.is_empty() && !path.name.is_empty())
-    {
-        return Err(Failure::no_route());
-    }
+    let kind = served(&api.core, &path)?;
     let ask = Ask {
         api,
         user,
@@ -72,6 +66,19 @@ pub(super) async fn answer(
         answer::warn(&mut response, warning);
     }
     Ok(response)
+}
+
+/// The kind of what a path names, if it may be where the path says.
+pub(super) fn served(core: &Core, path: &Objects) -> Result<Arc<Served>> {
+    let catalog = core.catalog();
+    let kind = catalog.find(&path.group, &path.version, &path.plural);
+    let kind = kind.ok_or_else(Failure::no_route)?;
+    if (!kind.namespaced && !path.namespace.is_empty())
+        || (kind.namespaced && path.namespace.is_empty() && !path.name.is_empty())
+    {
+        return Err(Failure::no_route());
+    }
+    Ok(Arc::clone(kind))
 }
 
 impl Ask<'_> {

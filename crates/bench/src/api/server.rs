@@ -231,9 +231,10 @@ pub(crate) fn serve(settings: &Serve) -> Result<(), Box<dyn std::error::Error>> 
             definitions.extend(choreo_node::definitions());
         }
         let server = choreo_apiserver::Server::open(folder, definitions, door, pods)?;
-        let planes = || Planes::all(server.client());
-        let controllers =
-            (settings.controllers).then(|| Controllers::start(server.client(), planes()));
+        let controllers = (settings.controllers).then(|| {
+            let cluster = server.cluster_as("controllers");
+            Controllers::start(cluster.clone(), Planes::all(cluster))
+        });
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("https://{}", listener.local_addr()?);
         let credentials = Credentials::open(folder, jiff::Timestamp::now())?;

@@ -134,9 +134,9 @@ impl Platform {
         remember(&settings.folder, address)?;
         let serving = serve(&server, listener, credentials, &stop);
         defaults::apply(&server.client_as("defaults"), &settings).await?;
-        let client = server.client_as(CONTROLLERS);
+        let cluster = server.cluster_as(CONTROLLERS);
         let calls = Arc::new(calls::Outside::new());
-        let controllers = Controllers::start_with(client.clone(), Planes::all(client), calls);
+        let controllers = Controllers::start_with(cluster.clone(), Planes::all(cluster), calls);
         let (told, parts) = watch::channel(Parts::default());
         let context = data_plane::Context {
             settings,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use choreo_apiserver::{AllowAll, NoPods, Server};
 use choreo_controllers::{Controllers, Planes};
 use choreo_model::{Scope, labels};
+use choreo_writer::Cluster;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
@@ -54,7 +55,8 @@ impl Home {
             Arc::new(NoPods),
         );
         let server = server.unwrap();
-        Self::furnished(server.client(), Some((server, folder))).await
+        let cluster = server.cluster_as("controllers");
+        Self::furnished(cluster, Some((server, folder))).await
     }
 
     /// A real kube-apiserver, if there is one.
@@ -76,13 +78,14 @@ impl Home {
                 .unwrap();
             established(&api, &name).await;
         }
-        Some(Self::furnished(client, None).await)
+        Some(Self::furnished(client.into(), None).await)
     }
 
-    async fn furnished(client: Client, server: Option<(Server, tempfile::TempDir)>) -> Self {
-        let controllers = Controllers::start(client.clone(), Planes::all(client.clone()));
+    /// With the controllers, which hand over what they write where they can.
+    async fn furnished(cluster: Cluster, server: Option<(Server, tempfile::TempDir)>) -> Self {
+        let controllers = Controllers::start(cluster.clone(), Planes::all(cluster.clone()));
         let home = Self {
-            client,
+            client: cluster.client,
             controllers,
             server,
         };

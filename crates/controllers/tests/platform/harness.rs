@@ -48,7 +48,8 @@ impl Platform {
         ));
         let server = Server::open(folder.path(), definitions, rules, Arc::new(NoPods)).unwrap();
         let client = server.client();
-        let controllers = Controllers::start(client.clone(), Planes::all(client.clone()));
+        let cluster = server.cluster_as("controllers");
+        let controllers = Controllers::start(cluster.clone(), Planes::all(cluster));
         let platform = Self {
             client,
             controllers,

@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use choreo_template::Extent;
 use serde_json::Value;
 
+use crate::body;
+
 use super::{
     super::{
         Cause,
@@ -14,8 +16,8 @@ use super::{
     OLD, SELF, listed, parse,
 };
 
-/// The largest body of a request: no object is larger.
-const LARGEST: u64 = 3 << 20;
+/// The largest body of a request: what a client wants of an object is not larger.
+const LARGEST: u64 = body::LARGEST as u64;
 /// What one rule may cost, for all the places of an object it holds at.
 const OF_RULE: u64 = 10_000_000;
 /// What all rules of a schema may cost.

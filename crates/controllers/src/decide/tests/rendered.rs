@@ -1,8 +1,10 @@
 //! Rendered releases: what stands between objects and their plane.
 
+use choreo_writer::Edition;
+
 use super::*;
 use crate::act::Written;
-use crate::live::{Edition, LiveKey};
+use crate::live::LiveKey;
 
 const RENDERED: &str = r"
 apiVersion: openchoreo.dev/v1alpha1

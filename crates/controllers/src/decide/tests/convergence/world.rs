@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use choreo_model::rendered::RenderedReleaseSpec;
+use choreo_writer::Edition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use proptest::test_runner::TestCaseError;
 use serde::Deserialize as _;
@@ -13,7 +14,7 @@ use crate::act::Written;
 use crate::decision::{Decision, Write};
 use crate::index::Index;
 use crate::key::Key;
-use crate::live::{Edition, LiveKey};
+use crate::live::LiveKey;
 use crate::view::View;
 
 /// What goes wrong with one step.
