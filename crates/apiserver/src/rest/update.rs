@@ -140,10 +140,12 @@ async fn attempt(call: &mut Call<'_>, edit: &mut Edit, last: bool) -> Result<(Ou
         Ok(stored) => stored,
         Err(failure) => return create_by_apply(call, edit, failure).await,
     };
-    let old = in_version(call.kind, &stored)?;
+    let mut old = in_version(call.kind, &stored)?;
+    let aside = set_aside(call, edit, &mut old);
     let mut new = edited(call, edit, &old, last)?;
     check_versions(call, &stored, &new)?;
     carry(call, &old, &mut new);
+    put_back(aside, &mut old, &mut new);
     call.default(&mut new, Some(&old));
     let _naming = call.core.naming(call.kind).await;
     call.decide(&mut new, Some(&old));
@@ -296,6 +298,37 @@ fn carry(call: &Call<'_>, old: &Value, new: &mut Value) {
         "selfLink",
     ] {
         copy(after, before, name);
+    }
+}
+
+/// Takes out of the stored object what an applied status leaves as it is, which is most of it: it need not
+/// be copied, merged and compared.
+fn set_aside(call: &Call<'_>, edit: &Edit, old: &mut Value) -> Map<String, Value> {
+    let is_owned = metadata(old).contains_key("managedFields");
+    let is_apart = call.part == Part::Status && !call.kind.builtin;
+    let mut aside = Map::new();
+    if !(is_apart && is_owned && matches!(edit, Edit::Apply(_))) {
+        return aside;
+    }
+    if let Some(fields) = old.as_object_mut() {
+        let mut kept = Map::new();
+        for (name, value) in std::mem::take(fields) {
+            let stays = matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status");
+            let to = if stays { &mut kept } else { &mut aside };
+            to.insert(name, value);
+        }
+        *fields = kept;
+    }
+    aside
+}
+
+/// Puts back what was taken out.
+fn put_back(aside: Map<String, Value>, old: &mut Value, new: &mut Value) {
+    if let (Some(old), Some(new)) = (old.as_object_mut(), new.as_object_mut()) {
+        for (name, value) in aside {
+            new.insert(name.clone(), value.clone());
+            old.insert(name, value);
+        }
     }
 }
 
