@@ -3,6 +3,9 @@
 use choreo_model::rendered::Health;
 use serde_json::Value;
 
+/// The fields of a specification that tell something of health.
+pub(crate) const WANTED: [&str; 3] = ["paused", "replicas", "suspend"];
+
 /// The health of `object`, and what is wrong when something is.
 pub(crate) fn of(object: &Value) -> (Health, Option<String>) {
     let kind = object["kind"].as_str().unwrap_or_default();

@@ -11,6 +11,7 @@ use choreo_model::rendered::RenderedReleaseSpec;
 use choreo_model::{RenderedRelease, Spec as _, labels};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::aspects::Aspects;
 use crate::calls::Answer;
@@ -29,10 +30,10 @@ use crate::usage::{Ledger, Usage};
 /// Something that was observed.
 #[derive(Debug)]
 pub enum Change {
-    /// An object of the platform is there, as it is now.
-    Applied(Value),
+    /// An object of the platform is there, as it is now: its kind, and its text.
+    Applied(&'static str, Box<RawValue>),
     /// An object of the platform is gone.
-    Deleted(Value),
+    Deleted(Key),
     /// Of a kind of the platform exactly these objects are there, and each was applied.
     Listed(&'static str, BTreeSet<Key>),
     /// An object of a plane is there, as it is now.
@@ -50,6 +51,19 @@ pub enum Change {
         /// The objects.
         listed: BTreeSet<LiveKey>,
     },
+}
+
+impl Change {
+    /// An object of the platform is there. Nothing if it is of no kind of the platform.
+    pub fn applied(object: &Value) -> Option<Self> {
+        let key = platform_key(object)?;
+        Some(Self::Applied(key.kind, to_raw_value(object).ok()?))
+    }
+
+    /// An object of the platform is gone. Nothing if it is of no kind of the platform.
+    pub fn deleted(object: &Value) -> Option<Self> {
+        platform_key(object).map(Self::Deleted)
+    }
 }
 
 /// A write that failed, and how often.
@@ -100,12 +114,8 @@ impl Index {
     pub fn apply(&mut self, change: Change) -> BTreeSet<Key> {
         let mut woken = BTreeSet::new();
         match change {
-            Change::Applied(object) => self.keep(object, &mut woken),
-            Change::Deleted(object) => {
-                if let Some(key) = platform_key(&object) {
-                    self.forget(&key, &mut woken);
-                }
-            }
+            Change::Applied(kind, text) => self.keep(kind, text.get(), &mut woken),
+            Change::Deleted(key) => self.forget(&key, &mut woken),
             Change::Listed(kind, listed) => self.keep_only(kind, &listed, &mut woken),
             Change::LiveApplied(home, object) => self.keep_live(home, &object, &mut woken),
             Change::LiveDeleted(home, object) => {
@@ -252,22 +262,23 @@ impl Index {
         self.placements.standing(key, hash, edition, now)
     }
 
-    fn keep(&mut self, object: Value, woken: &mut BTreeSet<Key>) {
-        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-        let name = object["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        match self.tables.keep(&kind, object) {
+    fn keep(&mut self, kind: &str, text: &str, woken: &mut BTreeSet<Key>) {
+        match self.tables.keep(kind, text) {
             Ok(touched) => {
                 self.foretold.remove(&*touched.key);
                 self.book(&touched.key, woken);
                 self.touch(touched, woken);
             }
-            Err(error) => tracing::warn!(
-                %kind, name, error = &error as &dyn std::error::Error,
-                "an object is left out of account",
-            ),
+            Err(error) => {
+                let object: Value = serde_json::from_str(text).unwrap_or_default();
+                tracing::warn!(
+                    kind,
+                    name = object["metadata"]["name"].as_str(),
+                    namespace = object["metadata"]["namespace"].as_str(),
+                    error = &error as &dyn std::error::Error,
+                    "an object is left out of account",
+                );
+            }
         }
     }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use choreo_model::application::{ComponentSpec, WorkloadSpec};
 use choreo_model::{Object, Spec, labels};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::aspects::Aspects;
 use crate::key::{Group, Key};
@@ -24,10 +27,13 @@ pub(crate) struct Touched {
     pub(crate) joined: Vec<Group>,
 }
 
-/// Keeps an object and tells what that touches.
-pub(crate) fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touched {
-    // Who wrote which field is no concern of a decision, and takes more room than the fields.
-    object.metadata.managed_fields = last_writer(&object);
+/// Keeps the object with this text and tells what that touches.
+pub(crate) fn keep<T: Kept>(tables: &mut Tables, text: &str) -> serde_json::Result<Touched> {
+    let mut object: Object<T> = serde_json::from_str(text)?;
+    let is_wanted = [ComponentSpec::KIND, WorkloadSpec::KIND].contains(&T::KIND);
+    if is_wanted && object.annotation(labels::CHANGED_BY).is_none() {
+        note_writer(&mut object.metadata, text)?;
+    }
     let joined = T::groups(&object);
     let differs = T::put_aside(&mut object, &mut tables.aside);
     let (key, old) = T::table_mut(tables).put(object);
@@ -43,14 +49,14 @@ pub(crate) fn keep<T: Kept>(tables: &mut Tables, mut object: Object<T>) -> Touch
     T::table_mut(tables).tidy();
     let mut groups = left.clone();
     groups.extend(joined.iter().filter(|group| !left.contains(group)).cloned());
-    Touched {
+    Ok(Touched {
         key,
         groups,
         own,
         seen,
         left,
         joined,
-    }
+    })
 }
 
 /// What others see of a change; `own` says whether more than the status is different.
@@ -66,25 +72,50 @@ fn seen_of<T: Kept>(old: &Object<T>, new: &Object<T>, own: bool) -> Option<Seen>
     (differing != Aspects::NONE).then_some(Seen::Status(differing))
 }
 
-/// Of what a component is made of, the manager of the last change: where the API does not note who made
+/// Notes of what a component is made of the manager of the last change: where the API does not note who made
 /// it, nothing else tells.
-fn last_writer<T: Spec>(object: &Object<T>) -> Option<Vec<ManagedFieldsEntry>> {
-    let is_wanted = [ComponentSpec::KIND, WorkloadSpec::KIND].contains(&T::KIND);
-    if !is_wanted || object.annotation(labels::CHANGED_BY).is_some() {
-        return None;
+fn note_writer(metadata: &mut ObjectMeta, text: &str) -> serde_json::Result<()> {
+    let Written { metadata: written } = serde_json::from_str(text)?;
+    let wrote = |entry: &&Entry| entry.subresource.is_empty() && entry.fields.spec.is_some();
+    let last = written.managed_fields.iter().filter(wrote);
+    if let Some(last) = last.max_by_key(|entry| entry.time) {
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(
+            labels::CHANGED_BY.to_owned(),
+            format!("manager:{}", last.manager),
+        );
     }
-    let wrote = |entry: &&ManagedFieldsEntry| {
-        let fields = entry.fields_v1.as_ref();
-        entry.subresource.is_none() && fields.is_some_and(|all| all.0.get("f:spec").is_some())
-    };
-    let entries = object.metadata.managed_fields.iter().flatten();
-    let last = entries
-        .filter(wrote)
-        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
-    Some(vec![ManagedFieldsEntry {
-        manager: last.manager.clone(),
-        ..ManagedFieldsEntry::default()
-    }])
+    Ok(())
+}
+
+/// Who wrote which fields of an object, which is read of no other.
+#[derive(Deserialize)]
+struct Written {
+    metadata: Managed,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Managed {
+    #[serde(default)]
+    managed_fields: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(default)]
+    manager: String,
+    #[serde(default)]
+    subresource: String,
+    time: Option<Timestamp>,
+    #[serde(default, rename = "fieldsV1")]
+    fields: Fields,
+}
+
+#[derive(Default, Deserialize)]
+struct Fields {
+    #[serde(rename = "f:spec")]
+    spec: Option<IgnoredAny>,
 }
 
 /// Forgets an object and tells what that touches.

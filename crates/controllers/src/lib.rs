@@ -31,7 +31,7 @@ mod tell;
 mod usage;
 mod view;
 mod watch;
-mod whole;
+mod watched;
 
 pub use act::Executor;
 pub use calls::{Calls, Request};

@@ -46,10 +46,10 @@ pub fn users(kind: &str) -> &'static [&'static str] {
 }
 
 /// Whether `object` names the object of `key`.
-pub fn names(object: Value, key: &Key) -> bool {
-    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+pub fn names(object: &Value, key: &Key) -> bool {
+    let kind = object["kind"].as_str().unwrap_or_default();
     let place = key.place();
-    let kept = Tables::default().keep(&kind, object);
+    let kept = Tables::default().keep(kind, &object.to_string());
     kept.is_ok_and(|kept| {
         let mut groups = kept.joined.iter();
         groups.any(|group| group.by == By::Material && group.of == place)

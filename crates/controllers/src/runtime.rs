@@ -194,7 +194,7 @@ impl Runtime {
                     kind,
                 });
             }
-            Change::Applied(_)
+            Change::Applied(..)
             | Change::Deleted(_)
             | Change::LiveApplied(..)
             | Change::LiveDeleted(..) => {}

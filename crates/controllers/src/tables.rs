@@ -28,7 +28,6 @@ use choreo_model::track::DeploymentTrackSpec;
 use choreo_model::traits::TraitSpec;
 use choreo_model::workflow::{WorkflowRunSpec, WorkflowSpec};
 use choreo_model::{Object, Spec, labels};
-use serde_json::Value;
 
 use crate::aside::Aside;
 use crate::aspects::Aspects;
@@ -150,11 +149,11 @@ macro_rules! tables {
                 $(kind == <$Spec>::KIND || Some(kind) == <$Spec>::CLUSTER_KIND ||)* false
             }
 
-            /// Keeps `object`, which is of `kind`.
-            pub(crate) fn keep(&mut self, kind: &str, object: Value) -> Result<Touched, Unkept> {
+            /// Keeps the object of `kind` with this text.
+            pub(crate) fn keep(&mut self, kind: &str, text: &str) -> Result<Touched, Unkept> {
                 $(
                     if kind == <$Spec>::KIND || Some(kind) == <$Spec>::CLUSTER_KIND {
-                        return Ok(keep::<$Spec>(self, serde_json::from_value(object)?));
+                        return Ok(keep::<$Spec>(self, text)?);
                     }
                 )*
                 Err(Unkept::Kind(kind.to_owned()))
@@ -462,7 +461,7 @@ mod tests {
                     "deploymentPipelineRef": { "name": "default" }, "type": { "name": "default" },
                 },
             });
-            assert!(tables.keep("Project", project).unwrap().own);
+            assert!(tables.keep("Project", &project.to_string()).unwrap().own);
         }
         assert_eq!(tables.projects.opened(), OPEN);
         assert_eq!(tables.keys("Project").len(), 2 * OPEN + 1);

@@ -2,13 +2,12 @@
 
 use choreo_model::Spec as _;
 use choreo_model::history::DeploymentRecordSpec;
-use futures::{StreamExt, pin_mut};
+use futures::{Stream, StreamExt, pin_mut};
 use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Client, Error};
-use serde_json::Value;
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
@@ -16,7 +15,7 @@ use crate::act;
 use crate::index::{Change, live_selector};
 use crate::key::Key;
 use crate::live::LiveKey;
-use crate::whole::Whole;
+use crate::watched::Watched;
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,7 +140,6 @@ async fn follow(
     resource: &ApiResource,
     changes: &Sender<Change>,
 ) -> Option<()> {
-    let api: Api<Whole> = Api::all_with(client.clone(), resource);
     let mut config = watch::Config::default();
     if let Source::Live { kind, .. } = source
         && let Some(selector) = live_selector(kind)
@@ -151,17 +149,73 @@ async fn follow(
     if *source == Source::Platform(DeploymentRecordSpec::KIND) {
         config = config.fields(UNFINISHED);
     }
-    let events = watch(api, config).default_backoff();
+    match source {
+        Source::Platform(kind) => {
+            let api = Api::all_with(client.clone(), resource);
+            let change = |seen| match seen {
+                Seen::There(Watched { object, .. }) => Change::Applied(kind, object),
+                Seen::Gone(gone) => Change::Deleted(key(kind, &gone)),
+            };
+            pass(watch(api, config), source, changes, change).await
+        }
+        Source::Live { home, .. } => {
+            let api = Api::all_with(client.clone(), resource);
+            let change = |seen| match seen {
+                Seen::There(there) => Change::LiveApplied(*home, there.into_value(resource)),
+                Seen::Gone(gone) => Change::LiveDeleted(*home, gone.into_value(resource)),
+            };
+            pass(watch(api, config), source, changes, change).await
+        }
+    }
+}
+
+/// What an event says of an object.
+enum Seen<T> {
+    There(Watched<T>),
+    Gone(Watched<T>),
+}
+
+fn key<T>(kind: &'static str, object: &Watched<T>) -> Key {
+    let namespace = object.namespace().unwrap_or_default();
+    Key::new(kind, &namespace, &object.name_any())
+}
+
+/// Passes the events of a watch on, each as the change it is.
+async fn pass<T: Clone>(
+    events: impl Stream<Item = Result<Event<Watched<T>>, watcher::Error>>,
+    source: &Source,
+    changes: &Sender<Change>,
+    change: impl Fn(Seen<T>) -> Change,
+) -> Option<()> {
+    let events = events.default_backoff();
     pin_mut!(events);
+    // What is listed is kept by namespace and name until the list is complete: only then it is known what
+    // is gone.
     let mut listed: Vec<(String, String)> = Vec::new();
     while let Some(event) = events.next().await {
-        if event.as_ref().is_err_and(is_unserved) {
-            changes.send(source.listed(Vec::new())).await.ok()?;
-            return Some(());
-        }
-        if let Some(change) = source.change(event, resource, &mut listed) {
-            changes.send(change).await.ok()?;
-        }
+        let seen = match event {
+            Ok(Event::Init) => {
+                listed.clear();
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                let namespace = object.namespace().unwrap_or_default();
+                listed.push((namespace, object.name_any()));
+                change(Seen::There(object))
+            }
+            Ok(Event::InitDone) => source.listed(std::mem::take(&mut listed)),
+            Ok(Event::Apply(object)) => change(Seen::There(object)),
+            Ok(Event::Delete(object)) => change(Seen::Gone(object)),
+            Err(error) if is_unserved(&error) => {
+                changes.send(source.listed(Vec::new())).await.ok()?;
+                return Some(());
+            }
+            Err(error) => {
+                source.say("a watch was interrupted", &error);
+                continue;
+            }
+        };
+        changes.send(seen).await.ok()?;
     }
     Some(())
 }
@@ -180,48 +234,6 @@ fn is_unserved(error: &watcher::Error) -> bool {
 impl Source {
     fn say(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
         tracing::warn!(source = ?self, error, "{what}; it is tried again");
-    }
-
-    /// What an event means for the index. What is `listed` is kept by namespace and name until the list
-    /// is complete: only then it is known what is gone.
-    fn change(
-        &self,
-        event: Result<Event<Whole>, watcher::Error>,
-        resource: &ApiResource,
-        listed: &mut Vec<(String, String)>,
-    ) -> Option<Change> {
-        match event {
-            Ok(Event::Init) => {
-                listed.clear();
-                None
-            }
-            Ok(Event::InitApply(object)) => {
-                let namespace = object.namespace().unwrap_or_default();
-                listed.push((namespace, object.name_any()));
-                Some(self.applied(object.into_value(resource)))
-            }
-            Ok(Event::InitDone) => Some(self.listed(std::mem::take(listed))),
-            Ok(Event::Apply(object)) => Some(self.applied(object.into_value(resource))),
-            Ok(Event::Delete(object)) => Some(self.deleted(object.into_value(resource))),
-            Err(error) => {
-                self.say("a watch was interrupted", &error);
-                None
-            }
-        }
-    }
-
-    fn applied(&self, object: Value) -> Change {
-        match self {
-            Self::Platform(_) => Change::Applied(object),
-            Self::Live { home, .. } => Change::LiveApplied(*home, object),
-        }
-    }
-
-    fn deleted(&self, object: Value) -> Change {
-        match self {
-            Self::Platform(_) => Change::Deleted(object),
-            Self::Live { home, .. } => Change::LiveDeleted(*home, object),
-        }
     }
 
     fn listed(&self, names: Vec<(String, String)>) -> Change {

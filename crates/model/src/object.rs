@@ -1,8 +1,13 @@
 //! The envelope every kind shares: metadata, specification, status.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, IgnoredAny, IntoDeserializer, MapAccess, Visitor,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::check::Check;
@@ -143,7 +148,7 @@ impl<'de, T: Spec> Deserialize<'de> for Object<T> {
             #[serde(default)]
             kind: Option<String>,
             #[serde(default)]
-            metadata: ObjectMeta,
+            metadata: Unmanaged,
             #[serde(default = "none")]
             spec: Option<T>,
             #[serde(default = "none")]
@@ -166,13 +171,94 @@ impl<'de, T: Spec> Deserialize<'de> for Object<T> {
                 .map_err(|error| serde::de::Error::custom(format!("spec: {error}")))?,
         };
         Ok(Self {
-            metadata: read.metadata,
+            metadata: read.metadata.0,
             spec,
             status: read.status.unwrap_or_default(),
         })
     }
 }
 
+/// Metadata but for who wrote which field, which takes more room than the fields and is left unread.
+#[derive(Default)]
+struct Unmanaged(ObjectMeta);
+
+impl<'de> Deserialize<'de> for Unmanaged {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = ObjectMeta;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the metadata of an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<ObjectMeta, A::Error> {
+                ObjectMeta::deserialize(MapAccessDeserializer::new(WithoutManagers(fields)))
+            }
+        }
+        deserializer.deserialize_map(Reader).map(Self)
+    }
+}
+
+/// The fields of metadata but for `managedFields`.
+struct WithoutManagers<A>(A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithoutManagers<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        while let Some(name) = self.0.next_key::<String>()? {
+            if name != "managedFields" {
+                return seed.deserialize(name.into_deserializer()).map(Some);
+            }
+            self.0.next_value::<IgnoredAny>()?;
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
+    }
+}
+
 fn none<T>() -> Option<T> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::project::ProjectSpec;
+
+    #[test]
+    fn metadata_are_read_but_for_who_wrote_what() {
+        let object = json!({
+            "apiVersion": API_VERSION, "kind": "Project",
+            "metadata": {
+                "name": "shop", "namespace": "default", "uid": "u", "generation": 3,
+                "labels": {"a": "b"}, "annotations": {"managedFields": "kept"},
+                "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}],
+                "finalizers": ["f"], "resourceVersion": "7",
+            },
+            "spec": {"deploymentPipelineRef": {"name": "default"}, "type": {"name": "default"}},
+        });
+        let mut expected: ObjectMeta = serde_json::from_value(object["metadata"].clone()).unwrap();
+        assert!(expected.managed_fields.take().is_some());
+        let of_tree: Object<ProjectSpec> = serde_json::from_value(object.clone()).unwrap();
+        let of_text: Object<ProjectSpec> = serde_json::from_str(&object.to_string()).unwrap();
+        assert_eq!(of_tree.metadata, expected);
+        assert_eq!(of_text, of_tree);
+    }
+
+    #[test]
+    fn what_is_wrong_with_metadata_is_told() {
+        let object = json!({"metadata": {"name": 7}, "spec": {}});
+        let error = serde_json::from_value::<Object<ProjectSpec>>(object).unwrap_err();
+        assert!(error.to_string().contains("integer `7`"), "{error}");
+    }
 }

@@ -12,7 +12,7 @@ use choreo_model::{
     release::ComponentReleaseSpec,
 };
 use kube::{Client, api::ListParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     api,
@@ -133,7 +133,7 @@ async fn index(client: &Client, namespace: &str) -> Result<Index> {
         let api = api(client, &resource, namespace);
         for object in api.list(&ListParams::default()).await? {
             let object = serde_json::to_value(object).map_err(unreadable)?;
-            index.apply(Change::Applied(resource.typed(object)));
+            learn_of(&mut index, &resource.typed(object));
         }
     }
     Ok(index)
@@ -141,8 +141,14 @@ async fn index(client: &Client, namespace: &str) -> Result<Index> {
 
 fn learn(index: &mut Index, workload: &Workload) -> Result {
     let object = serde_json::to_value(workload).map_err(unreadable)?;
-    index.apply(Change::Applied(object));
+    learn_of(index, &object);
     Ok(())
+}
+
+fn learn_of(index: &mut Index, object: &Value) {
+    if let Some(change) = Change::applied(object) {
+        index.apply(change);
+    }
 }
 
 fn unreadable(error: serde_json::Error) -> Failure {

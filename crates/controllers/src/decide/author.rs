@@ -41,10 +41,5 @@ pub(super) fn of_release(
 
 /// Whoever changed an object last.
 fn of_object<T: Spec>(object: &Object<T>) -> Option<String> {
-    let noted = object.annotation(labels::CHANGED_BY).map(str::to_owned);
-    noted.or_else(|| {
-        let mut writers = object.metadata.managed_fields.iter().flatten();
-        let manager = writers.find_map(|one| one.manager.as_ref())?;
-        Some(format!("manager:{manager}"))
-    })
+    object.annotation(labels::CHANGED_BY).map(str::to_owned)
 }

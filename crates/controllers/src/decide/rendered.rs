@@ -124,11 +124,11 @@ fn wanted(context: &Context<'_>, home: usize, rendered: &RenderedRelease) -> Vec
 }
 
 /// The object with the labels by which it is found again.
-fn labelled(rendered: &RenderedRelease, resource: &RenderedResource) -> Value {
-    let mut object = resource.object.clone();
+fn labelled(rendered: &RenderedRelease, resource: RenderedResource) -> Value {
+    let RenderedResource { id, mut object } = resource;
     let added = [
         (labels::MANAGED_BY, labels::RENDERED_RELEASE_CONTROLLER),
-        (labels::RENDERED_RELEASE_RESOURCE_ID, resource.id.as_str()),
+        (labels::RENDERED_RELEASE_RESOURCE_ID, id.as_str()),
         (labels::RENDERED_RELEASE_UID, rendered.uid()),
         (labels::RENDERED_RELEASE_NAME, rendered.name()),
         (labels::RENDERED_RELEASE_NAMESPACE, rendered.namespace()),
@@ -259,12 +259,14 @@ fn placed(context: &Context<'_>, rendered: &RenderedRelease, due: &[&Wanted]) ->
     if due.is_empty() {
         return Vec::new();
     }
-    let objects = context.view.objects(rendered);
+    let objects = context.view.objects(rendered).into_iter();
+    let mut objects: Vec<Option<RenderedResource>> = objects.map(Some).collect();
     due.iter()
         .filter_map(|one| {
+            let resource = objects.get_mut(one.index)?.take()?;
             Some(Write::Place {
                 key: one.key.clone(),
-                object: labelled(rendered, objects.get(one.index)?),
+                object: labelled(rendered, resource),
                 hash: one.hash,
             })
         })

@@ -23,7 +23,7 @@ fn left(gone: &Key, reader: &dyn Reader) -> Vec<Key> {
         for user in reader.list(GROUP, kind, &gone.namespace) {
             let stays = user.pointer("/metadata/deletionTimestamp").is_none();
             let found = key(kind, &user).filter(|_| stays);
-            left.extend(found.filter(|_| names(user, gone)));
+            left.extend(found.filter(|_| names(&user, gone)));
         }
     }
     left

@@ -66,7 +66,7 @@ fn a_component_says_what_its_traits_lack() {
     ));
     let key = Key::new("ClusterTrait", "", "observability-alert-rule");
     let alerts = untold.stored.remove(&key).unwrap();
-    untold.index.apply(Change::Deleted(alerts));
+    untold.index.apply(Change::deleted(&alerts).unwrap());
     assert_eq!(
         untold.status("Component", "web"),
         ["Ready False TraitNotFound: ClusterTrait \"observability-alert-rule\" not found"]

@@ -62,7 +62,7 @@ fn of_connection(world: &mut World) -> Value {
 fn delete(world: &mut World) -> BTreeSet<Key> {
     let key = Key::new("ExternalConnection", "default", "cards");
     let object = world.stored.remove(&key).unwrap();
-    world.index.apply(Change::Deleted(object))
+    world.index.apply(Change::deleted(&object).unwrap())
 }
 
 #[test]

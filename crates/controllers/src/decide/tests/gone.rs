@@ -6,7 +6,7 @@ use super::*;
 fn told(world: &mut World, kind: &'static str, namespace: &str, name: &str) -> Vec<String> {
     let key = Key::new(kind, namespace, name);
     let object = world.stored.remove(&key).unwrap();
-    let woken = world.index.apply(Change::Deleted(object));
+    let woken = world.index.apply(Change::deleted(&object).unwrap());
     assert!(woken.contains(&key), "{woken:?}");
     let decision = crate::decide::decide(&world.index, &key, Timestamp::UNIX_EPOCH);
     world.index.remember(&key, &decision, Timestamp::UNIX_EPOCH);

@@ -67,7 +67,7 @@ impl World {
 
     fn gone(&mut self, which: (&'static str, &str)) {
         if let Some(object) = self.stored.remove(&key(which)) {
-            self.index.apply(Change::Deleted(object));
+            self.index.apply(Change::deleted(&object).unwrap());
         }
     }
 

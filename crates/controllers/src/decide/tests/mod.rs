@@ -83,9 +83,9 @@ impl World {
             // Of records only those without an outcome are watched.
             let is_over = kind.kind == "DeploymentRecord" && !object["status"]["outcome"].is_null();
             self.index.apply(if is_over {
-                Change::Deleted(object)
+                Change::deleted(&object).unwrap()
             } else {
-                Change::Applied(object)
+                Change::applied(&object).unwrap()
             })
         } else {
             self.index.apply(Change::LiveApplied(0, object))
@@ -169,7 +169,7 @@ impl World {
                     .remove(&Key::new("DeploymentRecord", "default", name));
                 let was_there = record.is_some();
                 if let Some(record) = record {
-                    self.index.apply(Change::Deleted(record));
+                    self.index.apply(Change::deleted(&record).unwrap());
                 }
                 was_there
             }

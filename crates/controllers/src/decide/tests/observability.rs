@@ -126,7 +126,7 @@ fn what_watches_nobody_says_so() {
         .stored
         .remove(&Key::new("ClusterObservabilityPlane", "", "watching"))
         .unwrap();
-    world.index.apply(Change::Deleted(plane));
+    world.index.apply(Change::deleted(&plane).unwrap());
     let said = world.status("RenderedRelease", "web-development-observability");
     assert_eq!(
         said,

@@ -89,7 +89,7 @@ spec:
     assert!(!world.stored.contains_key(&rendered));
     // It goes on by itself when something is freed.
     let freed = world.stored[&Key::new("RenderedRelease", "default", "web-development")].clone();
-    let woken = world.index.apply(Change::Deleted(freed));
+    let woken = world.index.apply(Change::deleted(&freed).unwrap());
     assert!(woken.contains(&Key::new("ReleaseBinding", "default", "api-development")));
     world.live(&keys);
     assert!(world.stored.contains_key(&rendered));
@@ -162,7 +162,7 @@ fn an_organisation_with_projects_is_not_deleted() {
     let why = "waiting for Project \"shop\" to be deleted";
     assert_eq!(status["conditions"][0]["message"], why);
     let project = world.stored[&Key::new("Project", "default", "shop")].clone();
-    world.index.apply(Change::Deleted(project));
+    world.index.apply(Change::deleted(&project).unwrap());
     assert_eq!(world.organization(), json!(["finalizers acme []"]));
 }
 

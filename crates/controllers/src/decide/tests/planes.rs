@@ -82,7 +82,7 @@ fn a_plane_in_use_stays_until_nothing_uses_it() {
         for default in ["development", "staging", "production"] {
             let key = Key::new("Environment", "default", default);
             let object = world.stored.remove(&key).unwrap();
-            world.index.apply(Change::Deleted(object));
+            world.index.apply(Change::deleted(&object).unwrap());
         }
         world.put(leaving(kind, finalizer));
         for user in &users {
@@ -101,7 +101,7 @@ fn a_plane_in_use_stays_until_nothing_uses_it() {
         );
         let mut woken = BTreeSet::new();
         for user in &users {
-            woken = world.index.apply(Change::Deleted(user.clone()));
+            woken = world.index.apply(Change::deleted(user).unwrap());
         }
         assert!(woken.iter().any(|key| key.kind == kind), "{woken:?}");
         let decision = world.decide(kind, "default");

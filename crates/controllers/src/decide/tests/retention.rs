@@ -45,7 +45,7 @@ fn forget(world: &mut World, kind: &'static str, names: &[&str]) {
             .stored
             .remove(&Key::new(kind, "default", name))
             .unwrap();
-        world.index.apply(Change::Deleted(object));
+        world.index.apply(Change::deleted(&object).unwrap());
     }
 }
 

@@ -82,7 +82,7 @@ fn a_component_that_lacks_something_keeps_its_releases() {
     releases(&mut world, "ComponentRelease", &owner, 13);
     let key = Key::new("Workload", "default", "web");
     let workload = world.stored.remove(&key).unwrap();
-    world.index.apply(Change::Deleted(workload));
+    world.index.apply(Change::deleted(&workload).unwrap());
     assert_eq!(deleted(&mut world, "Component", "web"), [""; 0]);
 }
 

@@ -66,7 +66,7 @@ impl Api {
                 Key::new(row.kind, namespace, metadata["name"].as_str().unwrap())
             });
             let all = Change::Listed(row.kind, keys.collect());
-            changes.extend(listed.into_iter().map(Change::Applied).chain([all]));
+            changes.extend(listed.iter().filter_map(Change::applied).chain([all]));
         }
         for ((api_version, kind), objects) in kinds {
             changes.extend(listed(&api_version, &kind, objects));
@@ -257,15 +257,15 @@ fn is_watched(object: &Value) -> bool {
 
 fn seen(object: Value) -> Change {
     match (is_platform(&object), is_watched(&object)) {
-        (true, true) => Change::Applied(object),
-        (true, false) => Change::Deleted(object),
+        (true, true) => Change::applied(&object).unwrap(),
+        (true, false) => Change::deleted(&object).unwrap(),
         (false, _) => Change::LiveApplied(0, object),
     }
 }
 
 fn gone(object: Value) -> Change {
     if is_platform(&object) {
-        Change::Deleted(object)
+        Change::deleted(&object).unwrap()
     } else {
         Change::LiveDeleted(0, object)
     }

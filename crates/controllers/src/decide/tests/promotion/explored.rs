@@ -204,7 +204,7 @@ impl Mirror {
         for (key, object) in &stage.objects {
             let shown = self.shown.get(key);
             if shown.is_none_or(|shown| !Arc::ptr_eq(shown, object)) {
-                self.index.apply(Change::Applied(Value::clone(object)));
+                self.index.apply(Change::applied(object).unwrap());
                 self.shown.insert(key.clone(), Arc::clone(object));
             }
         }

@@ -94,7 +94,7 @@ impl Stage {
     pub(super) fn index(&self) -> Index {
         let mut index = Index::default();
         for object in self.objects.values() {
-            index.apply(Change::Applied(Value::clone(object)));
+            index.apply(Change::applied(object).unwrap());
         }
         index
     }
