@@ -29,7 +29,7 @@ use crate::view::View;
 use crate::watch::{self, LIVE_TYPES, Source};
 
 /// How many decisions are carried out at the same time.
-const CONCURRENCY: usize = 32;
+const CONCURRENCY: usize = 96;
 /// How many changes may wait for the index.
 const CHANGES: usize = 1024;
 
