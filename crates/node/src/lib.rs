@@ -152,6 +152,7 @@ impl Node {
         let (events, info) = (machine.events(), machine.info().clone());
         let (keeper, pressed) = Keeper::new(&folders, &machine, &images);
         let context = Arc::new(Context {
+            client: client.clone(),
             held: Arc::clone(&keeper.held),
             index: index.clone(),
             machine: Arc::clone(&machine),

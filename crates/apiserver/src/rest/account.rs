@@ -33,10 +33,7 @@ pub(super) async fn admit(call: &Call<'_>, object: &mut Value) -> Result<()> {
         return Ok(());
     };
     let name = spec.get("serviceAccountName").and_then(Value::as_str);
-    let name = name.unwrap_or_default().to_owned();
-    if name.is_empty() {
-        return Ok(());
-    }
+    let name = name.unwrap_or(ACCOUNT).to_owned();
     let account = account(call, &pod, &name).await?;
     let own = spec.get(AUTOMOUNT).and_then(Value::as_bool);
     let wanted = match own {

@@ -80,9 +80,9 @@ pub(super) async fn insert(call: &mut Call<'_>, mut object: Value, track: bool) 
             fields.insert("status".into(), status);
         }
     }
-    account::admit(call, &mut object).await?;
     let _naming = call.core.naming(call.kind).await;
     call.decide(&mut object, None);
+    account::admit(call, &mut object).await?;
     call.validate(&object, None)?;
     let Admitted {
         object,

@@ -371,6 +371,12 @@ impl Machine for LinuxMachine {
             .await
     }
 
+    async fn give_file(&self, file: &Path, user: u32) -> Result<()> {
+        let file = file.to_owned();
+        self.done(Call::Files(FilesCall::GiveFile { file, user }))
+            .await
+    }
+
     async fn remove_folder(&self, folder: &Path) -> Result<()> {
         let folder = folder.to_owned();
         self.done(Call::Files(FilesCall::Remove { folder })).await

@@ -439,6 +439,8 @@ pub trait Machine: Send + Sync + 'static {
     async fn size_of_container(&self, id: &str) -> Result<u64>;
     /// Gives a folder of a pod and all in it to a group of users inside containers.
     async fn give_folder(&self, folder: &Path, group: u32) -> Result<()>;
+    /// Gives a file of a pod to a user inside containers.
+    async fn give_file(&self, file: &Path, user: u32) -> Result<()>;
     /// Removes a folder of a pod, whatever owners its containers gave to what is in it.
     async fn remove_folder(&self, folder: &Path) -> Result<()>;
     /// Runs a program in the machine's own network namespace.

@@ -39,6 +39,7 @@ pub(super) enum FilesCall {
     Written { id: String },
     Size { folder: PathBuf },
     Give { folder: PathBuf, group: u32 },
+    GiveFile { file: PathBuf, user: u32 },
     Remove { folder: PathBuf },
 }
 

@@ -125,17 +125,13 @@ fn volume(volume: &Volume) -> Option<String> {
         let table = [
             (source.cluster_trust_bundle.is_some(), "clusterTrustBundle"),
             (source.pod_certificate.is_some(), "podCertificate"),
-            (
-                source.service_account_token.is_some(),
-                "serviceAccountToken",
-            ),
         ];
         let Some((_, field)) = table.into_iter().find(|(wanted, _)| *wanted) else {
             continue;
         };
         return Some(format!(
-            "volume {name:?}: projected.sources.{field}: this node has none; configMap, secret and \
-             downwardAPI are sources"
+            "volume {name:?}: projected.sources.{field}: this node has none; configMap, secret, \
+             downwardAPI and serviceAccountToken are sources"
         ));
     }
     let known = volume.empty_dir.is_some()

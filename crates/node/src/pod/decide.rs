@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1::{Container as Spec, ContainerRestartRule, Pod, P
 
 use super::{
     ephemeral,
+    files::Payload,
     probe::{Verdict, Which},
     state::{Container, Ended, Runtime, State, Step},
     storage,
-    volume::Payload,
+    token::{self, Wanted},
 };
 use crate::workload::after;
 
@@ -19,6 +20,8 @@ use crate::workload::after;
 pub enum Action {
     /// Make the pod's frame.
     CreateSandbox,
+    /// Ask for a token of the pod's service account.
+    AskToken(Wanted),
     /// Write the pod's files.
     Materialise(Payload),
     /// Fetch a container's image.
@@ -147,6 +150,7 @@ pub fn decide(inputs: &Inputs<'_>, runtime: &Runtime) -> Plan {
     if let Some(deadline) = deadline(spec, runtime) {
         plan.look_again(deadline);
     }
+    ask_tokens(inputs, runtime, &mut plan);
     prepare(inputs, runtime, &mut plan);
     measure(inputs, runtime, &mut plan);
     let framed = runtime.sandbox == Step::Done && runtime.payload.is_some();
@@ -244,6 +248,18 @@ fn remaining(inputs: &Inputs<'_>) -> i64 {
     };
     let left = deadline.0.duration_since(inputs.now).as_secs();
     left.clamp(LAST_MOMENT.min(whole), whole)
+}
+
+/// Asks for the tokens that the pod's files hold, and for newer ones in time.
+fn ask_tokens(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) {
+    for wanted in token::wanted(inputs.pod) {
+        let kept = runtime.tokens.get(&wanted).cloned().unwrap_or_default();
+        match kept.due() {
+            Some(due) if due <= inputs.now => plan.actions.push(Action::AskToken(wanted)),
+            Some(due) => plan.look_again(due),
+            None => {}
+        }
+    }
 }
 
 fn prepare(inputs: &Inputs<'_>, runtime: &Runtime, plan: &mut Plan) {
@@ -395,6 +411,9 @@ impl Work<'_> {
 pub fn begin(runtime: &mut Runtime, pod: &Pod, action: &Action) -> Option<String> {
     match action {
         Action::CreateSandbox => runtime.sandbox = Step::Busy,
+        Action::AskToken(wanted) => {
+            runtime.tokens.entry(wanted.clone()).or_default().next = Step::Busy;
+        }
         Action::Materialise(_) => runtime.volumes = Step::Busy,
         Action::TearDown => runtime.teardown = Step::Busy,
         Action::Measure(..) => runtime.measuring = true,

@@ -8,6 +8,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     decide::Action,
     ephemeral,
+    files::{self, Payload, Staged},
     images::{self, ImageError},
     names,
     probe::{self, Which},
@@ -16,7 +17,8 @@ use super::{
     spec_of,
     state::{Fetched, Report, StartFailure},
     storage::{Limits, Usage},
-    volume::{self, Payload},
+    token::{self, Wanted},
+    volume,
     worker::Context,
 };
 use crate::{
@@ -49,6 +51,7 @@ impl Effect {
     pub(super) async fn perform(self, action: Action) -> Report {
         match action {
             Action::CreateSandbox => self.sandbox().await,
+            Action::AskToken(wanted) => self.ask_token(wanted).await,
             Action::Materialise(payload) => self.materialise(payload).await,
             Action::Pull(name) => {
                 let result = self.pull(&name).await;
@@ -135,40 +138,58 @@ impl Effect {
         Ok(address)
     }
 
-    async fn materialise(&self, payload: Payload) -> Report {
-        let folder = self.context.folders.volumes(&self.pod);
-        let claims = self.context.folders.claims(&self.pod);
-        let given = claims.clone();
-        let written = payload.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            for claim in claims {
-                volume::open_folder(&claim)?;
-            }
-            volume::write(&folder, &written)
-        });
-        let problem = match done.await {
-            Ok(Ok(())) => match self.give_volumes(given).await {
-                Ok(()) => return Report::Volumes(Ok(payload)),
-                Err(error) => error.to_string(),
-            },
-            Ok(Err(error)) => format!("writing volumes: {error}"),
-            Err(error) => format!("writing volumes: {error}"),
-        };
-        self.tell(&Notice::warning(&*self.pod, "FailedMount", &problem));
-        Report::Volumes(Err(problem))
+    async fn ask_token(&self, wanted: Wanted) -> Report {
+        let answer = token::ask(&self.context.client, &self.pod, &wanted).await;
+        if let Err(problem) = &answer {
+            let message = format!("no token of the service account can be had: {problem}");
+            self.tell(&Notice::warning(&*self.pod, "FailedMount", message));
+        }
+        Report::Token(wanted, answer)
     }
 
-    /// Gives the pod's files to the group it asks for.
-    async fn give_volumes(&self, claims: Vec<PathBuf>) -> crate::machine::Result<()> {
-        let Some(group) = security::volumes_group(&self.pod) else {
-            return Ok(());
-        };
-        let own = self.context.folders.volumes(&self.pod);
-        for folder in std::iter::once(own)
-            .filter(|own| own.exists())
-            .chain(claims)
-        {
-            self.context.machine.give_folder(&folder, group).await?;
+    async fn materialise(&self, payload: Payload) -> Report {
+        match self.write_volumes(&payload).await {
+            Ok(()) => Report::Volumes(Ok(payload)),
+            Err(problem) => {
+                self.tell(&Notice::warning(&*self.pod, "FailedMount", &problem));
+                Report::Volumes(Err(problem))
+            }
+        }
+    }
+
+    /// Writes the pod's files. Whoever they belong to has them before they are seen.
+    async fn write_volumes(&self, payload: &Payload) -> Result<(), String> {
+        let folder = self.context.folders.volumes(&self.pod);
+        let claims = self.context.folders.claims(&self.pod);
+        let (given, payload) = (claims.clone(), payload.clone());
+        let staged = blocking(move || {
+            for claim in claims {
+                files::open_folder(&claim)?;
+            }
+            files::stage(&folder, &payload)
+        });
+        let staged = staged.await?;
+        let owned = self.give_volumes(given, &staged).await;
+        owned.map_err(|error| error.to_string())?;
+        blocking(move || staged.commit()).await
+    }
+
+    /// Gives the pod's files to the group it asks for, and those that are for its user alone to that.
+    async fn give_volumes(
+        &self,
+        claims: Vec<PathBuf>,
+        staged: &Staged,
+    ) -> crate::machine::Result<()> {
+        let machine = &self.context.machine;
+        if let Some(group) = security::volumes_group(&self.pod) {
+            let own = self.context.folders.volumes(&self.pod);
+            let own = std::iter::once(own).filter(|own| own.exists());
+            for folder in own.chain(claims) {
+                machine.give_folder(&folder, group).await?;
+            }
+        }
+        for (file, user) in staged.owners() {
+            machine.give_file(file, user).await?;
         }
         Ok(())
     }
@@ -460,4 +481,13 @@ impl Effect {
         self.context.network.release(&uid);
         Ok(())
     }
+}
+
+/// Writes volumes where that may take its time.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(std::io::Error::other).flatten();
+    done.map_err(|error| format!("writing volumes: {error}"))
 }

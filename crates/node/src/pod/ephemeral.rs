@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::pod::{
         decide::{self, Action, Inputs},
-        volume::Payload,
+        files::Payload,
     };
 
     fn pod(status: &serde_json::Value) -> Pod {

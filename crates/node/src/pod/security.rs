@@ -99,6 +99,25 @@ pub fn volumes_group(pod: &Pod) -> Option<u32> {
     u32::try_from(of(pod)?.fs_group?).ok()
 }
 
+/// The user that all containers of a pod run as, if the pod says so.
+pub fn volumes_user(pod: &Pod) -> Option<u32> {
+    let spec = pod.spec.as_ref()?;
+    let whole = of(pod).and_then(|context| context.run_as_user);
+    let mut users = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .chain(&spec.containers)
+        .map(|one| {
+            let own = one.security_context.as_ref();
+            own.and_then(|context| context.run_as_user).or(whole)
+        });
+    let first = users.next()??;
+    users
+        .all(|one| one == Some(first))
+        .then(|| u32::try_from(first).ok())?
+}
+
 fn of(pod: &Pod) -> Option<&PodSecurityContext> {
     pod.spec.as_ref()?.security_context.as_ref()
 }

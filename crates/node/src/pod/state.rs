@@ -8,9 +8,10 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::{
+    files::Payload,
     images::ImageError,
     probe::{Checks, Verdict},
-    volume::Payload,
+    token::{Token, Tokens, Wanted},
 };
 use crate::{image::Image, machine::Exit};
 
@@ -54,6 +55,8 @@ pub struct Runtime {
     pub teardown: Step,
     /// The end of its object, which others may hold up by finalizers.
     pub removal: Step,
+    /// The tokens that its files hold.
+    pub tokens: Tokens,
     /// Its files.
     pub volumes: Step,
     /// What its files hold.
@@ -159,6 +162,8 @@ pub struct Ended {
 pub enum Report {
     /// The frame is there, or not.
     Sandbox(Result<Ipv4Addr, String>),
+    /// A token, or why there is none.
+    Token(Wanted, Result<Token, String>),
     /// The files are there, or not.
     Volumes(Result<Payload, String>),
     /// An image is here, or not.
@@ -242,6 +247,9 @@ impl Runtime {
                 self.sandbox = Step::Done;
             }
             Report::Sandbox(Err(message)) => self.sandbox = failed(message),
+            Report::Token(wanted, answer) => {
+                self.tokens.entry(wanted).or_default().note(answer, retry);
+            }
             Report::Volumes(Ok(payload)) => {
                 self.payload = Some(payload);
                 self.volumes = Step::Done;

@@ -99,10 +99,6 @@ fn frame(spec: &PodSpec) -> Vec<&'static str> {
     let context = spec.security_context.clone().unwrap_or_default();
     let table = [
         (
-            spec.automount_service_account_token == Some(true),
-            "spec.automountServiceAccountToken: no token is mounted: pods do not reach the API",
-        ),
-        (
             spec.dns_policy.as_deref() == Some("Default"),
             "spec.dnsPolicy: pods ask the name server of their cell; it asks those of the host for pods \
              that may leave the cell",

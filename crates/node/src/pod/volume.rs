@@ -1,10 +1,7 @@
-//! The files of a pod: what they hold is a function of the index; writing them is an atomic swap, so
-//! that a container sees a changed object whole or not at all.
+//! What the volumes of a pod hold: a function of the index and of the pod's tokens.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
-    os::unix::fs::{PermissionsExt, symlink},
+    collections::BTreeMap,
     path::{Component, Path, PathBuf},
 };
 
@@ -14,33 +11,37 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::env::{self, Told};
+use super::{
+    env::{self, Told},
+    files::{File, Files, Payload},
+    security,
+    token::{self, Tokens, Wanted},
+};
 use crate::{claim, index::Index, machine::InMemory};
 
-/// A file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    /// What it holds.
-    pub bytes: Vec<u8>,
-    /// Its permissions.
-    pub mode: u32,
+/// What the volumes of a pod are made of.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// Objects.
+    pub index: &'a Index,
+    /// The pod.
+    pub pod: &'a Pod,
+    /// What it is told of itself.
+    pub own: &'a Told,
+    /// Its tokens.
+    pub tokens: &'a Tokens,
 }
 
-/// Files by relative path.
-pub type Files = BTreeMap<String, File>;
-
-/// The files of a pod's volumes, by volume; volumes that containers fill are `None`.
-pub type Payload = BTreeMap<String, Option<Files>>;
-
 /// What a pod's volumes hold, or the first thing that is missing.
-pub fn payload(index: &Index, pod: &Pod, own: &Told) -> Result<Payload, String> {
-    let volumes = pod
+pub fn payload(sources: Sources<'_>) -> Result<Payload, String> {
+    let volumes = sources
+        .pod
         .spec
         .iter()
         .flat_map(|spec| spec.volumes.iter().flatten());
     volumes
         .map(|volume| {
-            let files = files(index, pod, volume, own)
+            let files = files(sources, volume)
                 .map_err(|problem| format!("volume {:?}: {problem}", volume.name))?;
             Ok((volume.name.clone(), files))
         })
@@ -56,7 +57,10 @@ struct Source<'a> {
     optional: bool,
 }
 
-fn files(index: &Index, pod: &Pod, volume: &Volume, own: &Told) -> Result<Option<Files>, String> {
+fn files(sources: Sources<'_>, volume: &Volume) -> Result<Option<Files>, String> {
+    let Sources {
+        index, pod, own, ..
+    } = sources;
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     if let Some(map) = &volume.config_map {
         let source = Source {
@@ -93,13 +97,7 @@ fn files(index: &Index, pod: &Pod, volume: &Volume, own: &Told) -> Result<Option
     if let Some(projected) = &volume.projected {
         let mut all = Files::new();
         for projection in projected.sources.iter().flatten() {
-            all.extend(project(
-                index,
-                pod,
-                projection,
-                mode(projected.default_mode),
-                own,
-            )?);
+            all.extend(project(sources, projection, mode(projected.default_mode))?);
         }
         return Ok(Some(all));
     }
@@ -117,12 +115,13 @@ fn files(index: &Index, pod: &Pod, volume: &Volume, own: &Told) -> Result<Option
 }
 
 fn project(
-    index: &Index,
-    pod: &Pod,
+    sources: Sources<'_>,
     projection: &VolumeProjection,
     mode: u32,
-    own: &Told,
 ) -> Result<Files, String> {
+    let Sources {
+        index, pod, own, ..
+    } = sources;
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     if let Some(map) = &projection.config_map {
         let optional = map.optional == Some(true);
@@ -151,7 +150,27 @@ fn project(
     if let Some(downward) = &projection.downward_api {
         return told(pod, downward.items.as_ref(), mode, own);
     }
-    Err("a projected source has to be a configMap, a secret or downwardAPI".to_owned())
+    if let Some(token) = &projection.service_account_token {
+        let text = token::of(sources.tokens, &Wanted::by(token))?;
+        let file = secret_of(pod, text, mode);
+        return Ok(Files::from([(inside(&token.path)?, file)]));
+    }
+    Err(
+        "a projected source has to be a configMap, a secret, downwardAPI or serviceAccountToken"
+            .to_owned(),
+    )
+}
+
+/// A token, which is for the user of the pod's containers alone if they have one, and for the group of
+/// its volumes if there is one.
+fn secret_of(pod: &Pod, text: &str, mode: u32) -> File {
+    let owner = security::volumes_user(pod);
+    let apart = owner.is_some() || security::volumes_group(pod).is_some();
+    File {
+        bytes: text.as_bytes().to_vec(),
+        mode: if apart { 0o600 } else { mode },
+        owner,
+    }
 }
 
 type Data = BTreeMap<String, Vec<u8>>;
@@ -202,7 +221,7 @@ impl Source<'_> {
         let Some(items) = self.items.filter(|items| !items.is_empty()) else {
             return Ok(data
                 .into_iter()
-                .map(|(key, bytes)| (key, File { bytes, mode }))
+                .map(|(key, bytes)| (key, file(bytes, mode)))
                 .collect());
         };
         let mut files = Files::new();
@@ -214,13 +233,7 @@ impl Source<'_> {
                 return Err(format!("{kind} {name:?} has no key {:?}", item.key));
             };
             let mode = item.mode.map_or(mode, |wanted| self::mode(Some(wanted)));
-            files.insert(
-                inside(&item.path)?,
-                File {
-                    bytes: bytes.clone(),
-                    mode,
-                },
-            );
+            files.insert(inside(&item.path)?, file(bytes.clone(), mode));
         }
         Ok(files)
     }
@@ -248,15 +261,17 @@ fn told(
             return Err(format!("downwardAPI file {:?} has no source", item.path));
         };
         let mode = item.mode.map_or(mode, |wanted| self::mode(Some(wanted)));
-        files.insert(
-            inside(&item.path)?,
-            File {
-                bytes: text.into_bytes(),
-                mode,
-            },
-        );
+        files.insert(inside(&item.path)?, file(text.into_bytes(), mode));
     }
     Ok(files)
+}
+
+fn file(bytes: Vec<u8>, mode: u32) -> File {
+    File {
+        bytes,
+        mode,
+        owner: None,
+    }
 }
 
 fn mode(wanted: Option<i32>) -> u32 {
@@ -276,85 +291,6 @@ fn inside(path: &str) -> Result<String, String> {
     } else {
         Err(format!("path {path:?} has to stay inside the volume"))
     }
-}
-
-/// Writes the volumes of a pod below `folder`.
-pub fn write(folder: &Path, payload: &Payload) -> io::Result<()> {
-    for (name, files) in payload {
-        let volume = folder.join(name);
-        match files {
-            Some(files) => {
-                fs::create_dir_all(&volume)?;
-                swap(&volume, files)?;
-            }
-            None => open_folder(&volume)?,
-        }
-    }
-    Ok(())
-}
-
-/// Makes a folder that every user of a pod may write.
-pub fn open_folder(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o777))
-}
-
-/// Puts files in the place of the ones before: a new folder, then one rename of the link to it.
-fn swap(volume: &Path, files: &Files) -> io::Result<()> {
-    let data = volume.join("..data");
-    let before = fs::read_link(&data).ok();
-    let number: u64 = before
-        .as_ref()
-        .and_then(|target| target.to_str()?.strip_prefix("..v")?.parse().ok())
-        .unwrap_or_default();
-    let version = format!("..v{}", number + 1);
-    let fresh = volume.join(&version);
-    if fresh.exists() {
-        fs::remove_dir_all(&fresh)?;
-    }
-    fs::create_dir(&fresh)?;
-    for (path, file) in files {
-        let target = fresh.join(path);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(&target, &file.bytes)?;
-        fs::set_permissions(&target, fs::Permissions::from_mode(file.mode))?;
-    }
-    let link = volume.join("..data_new");
-    if link.symlink_metadata().is_ok() {
-        fs::remove_file(&link)?;
-    }
-    symlink(&version, &link)?;
-    fs::rename(&link, &data)?;
-    name(volume, files)?;
-    if let Some(before) = before {
-        fs::remove_dir_all(volume.join(before))?;
-    }
-    Ok(())
-}
-
-/// Keeps one link per top-level name, through `..data`.
-fn name(volume: &Path, files: &Files) -> io::Result<()> {
-    let wanted: BTreeSet<&str> = files
-        .keys()
-        .filter_map(|path| path.split('/').next())
-        .collect();
-    for entry in fs::read_dir(volume)? {
-        let entry = entry?;
-        let known = entry.file_name();
-        let known = known.to_string_lossy();
-        if !known.starts_with("..") && !wanted.contains(known.as_ref()) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    for name in wanted {
-        let link = volume.join(name);
-        if link.symlink_metadata().is_err() {
-            symlink(Path::new("..data").join(name), link)?;
-        }
-    }
-    Ok(())
 }
 
 /// A part of a volume as a path inside it; empty for the whole.
@@ -399,38 +335,57 @@ pub fn in_memory(pod: &Pod, folder: &Path) -> Vec<InMemory> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
-
-    fn files(all: &[(&str, &str)]) -> Files {
-        all.iter()
-            .map(|(path, text)| {
-                (
-                    (*path).to_owned(),
-                    File {
-                        bytes: text.as_bytes().to_vec(),
-                        mode: 0o644,
-                    },
-                )
-            })
-            .collect()
-    }
+    use crate::pod::token::{Kept, Token};
 
     #[test]
-    fn a_change_swaps_all_files_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let payload = |files| Payload::from([("conf".to_owned(), Some(files))]);
-        let read = |path: &str| fs::read_to_string(folder.path().join("conf").join(path)).ok();
-        write(folder.path(), &payload(files(&[("a", "1"), ("d/b", "2")]))).unwrap();
-        assert_eq!(
-            (read("a").unwrap(), read("d/b").unwrap()),
-            ("1".into(), "2".into())
+    fn a_token_is_for_those_who_run() {
+        let source = json!({"serviceAccountToken": {"path": "in/token", "audience": "vault"}});
+        let wanted = Wanted {
+            audience: "vault".to_owned(),
+            lasts: 3600,
+        };
+        let mut kept = Kept::default();
+        let token = Token {
+            text: "t".to_owned(),
+            issued: Timestamp::UNIX_EPOCH,
+            expires: Timestamp::UNIX_EPOCH,
+        };
+        kept.note(Ok(token), Timestamp::UNIX_EPOCH);
+        let tokens = Tokens::from([(wanted, kept)]);
+        let check = |context: serde_json::Value, own: serde_json::Value, mode, owner| {
+            let pod = json!({"metadata": {}, "spec": {
+                "securityContext": context,
+                "containers": [{"name": "a"}, {"name": "b", "securityContext": own}],
+                "volumes": [{"name": "v", "projected": {"defaultMode": 0o444, "sources": [source]}}],
+            }});
+            let found = payload(Sources {
+                index: &Index::default(),
+                pod: &serde_json::from_value(pod).unwrap(),
+                own: &Told::default(),
+                tokens: &tokens,
+            });
+            let file = File {
+                bytes: b"t".to_vec(),
+                mode,
+                owner,
+            };
+            let files = Files::from([("in/token".to_owned(), file)]);
+            assert_eq!(found, Ok(Payload::from([("v".to_owned(), Some(files))])));
+        };
+        check(json!({}), json!({}), 0o444, None);
+        check(json!({}), json!({"runAsUser": 7}), 0o444, None);
+        check(json!({"runAsUser": 7}), json!({}), 0o600, Some(7));
+        check(
+            json!({"runAsUser": 7}),
+            json!({"runAsUser": 8}),
+            0o444,
+            None,
         );
-        write(folder.path(), &payload(files(&[("a", "3")]))).unwrap();
-        assert_eq!((read("a"), read("d/b")), (Some("3".into()), None));
-        let left = fs::read_dir(folder.path().join("conf")).unwrap().count();
-        assert_eq!(left, 3, "one version, the link to it, one name");
+        check(json!({"fsGroup": 9}), json!({}), 0o600, None);
     }
 
     #[test]

@@ -35,6 +35,8 @@ use crate::{
 
 /// What all pods share.
 pub struct Context {
+    /// Whom to ask for tokens.
+    pub client: kube::Client,
     /// What was observed.
     pub index: Shared,
     /// The machine.
@@ -302,7 +304,12 @@ impl Worker {
         problems.extend(ephemeral::problems(&index, pod, &self.runtime));
         Inputs {
             pod,
-            payload: volume::payload(&index, pod, &own),
+            payload: volume::payload(volume::Sources {
+                index: &index,
+                pod,
+                own: &own,
+                tokens: &self.runtime.tokens,
+            }),
             problems,
             now,
         }
@@ -313,6 +320,7 @@ impl Worker {
         let name = match action {
             Action::Start(name) => Some(name),
             Action::CreateSandbox
+            | Action::AskToken(_)
             | Action::Materialise(_)
             | Action::Pull(_)
             | Action::Stop(..)

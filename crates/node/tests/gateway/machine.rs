@@ -90,6 +90,9 @@ impl Machine for Children {
     async fn size_of_container(&self, _: &str) -> Result<u64> {
         Ok(0)
     }
+    async fn give_file(&self, _: &Path, _: u32) -> Result<()> {
+        Ok(())
+    }
     async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
         unimplemented!()
     }

@@ -1,6 +1,6 @@
 //! What a container may not do, seen from inside it.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use choreo_node::{
     machine::{ContainerSpec, Machine as _, Mode, Mount},
@@ -212,8 +212,27 @@ impl World {
             let (code, text) = self.output_of(spec).await;
             assert_eq!(code, 0, "{argv:?} {text}");
         }
+        self.a_file_is_for_its_owner(&volume).await;
         self.machine.remove_folder(&volume).await.unwrap();
         self.machine.remove_folder(&volume).await.unwrap();
         assert!(!volume.exists());
+    }
+
+    async fn a_file_is_for_its_owner(&mut self, volume: &Path) {
+        let token = volume.join("token");
+        fs::write(&token, "t").unwrap();
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+        self.machine.give_file(&token, 1000).await.unwrap();
+        for (user, may) in [(1000, true), (1001, false)] {
+            let mut spec = self.spec(&pod(1, 2), &["show", "/volume/token"]);
+            spec.user = (user, user);
+            spec.mounts = vec![Mount {
+                source: volume.to_owned(),
+                target: "/volume".into(),
+                ..Mount::default()
+            }];
+            let (code, text) = self.output_of(spec).await;
+            assert_eq!(code == 0, may, "{user}: {text}");
+        }
     }
 }

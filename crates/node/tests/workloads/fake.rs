@@ -154,6 +154,12 @@ impl Machine for Fake {
             .and_then(|argv| argv.get(1)?.parse().ok())
             .unwrap_or_default())
     }
+    async fn give_file(&self, file: &Path, user: u32) -> Result<()> {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let what = format!("give {name} to {user}");
+        self.done.lock().unwrap().push(what);
+        Ok(())
+    }
     async fn give_folder(&self, _: &Path, _: u32) -> Result<()> {
         Ok(())
     }

@@ -11,6 +11,7 @@ mod fields;
 mod network;
 mod pods;
 mod stateful;
+mod tokens;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,11 @@
 //! The helper's loop: reads requests, does them, each in a task of its own, and answers.
 
 use std::{
-    io, os::unix::net::UnixStream as StdUnixStream, path::PathBuf, sync::Arc, time::Duration,
+    io,
+    os::unix::{fs::lchown, net::UnixStream as StdUnixStream},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -202,6 +206,7 @@ impl Helper {
             FilesCall::Give { folder, group } => {
                 give_folder(&self.context.info, folder, group).await
             }
+            FilesCall::GiveFile { file, user } => give_file(&self.context.info, file, user).await,
             FilesCall::Remove { folder } => {
                 let doing = format!("removing {}", folder.display());
                 blocking(doing, move || volumes::remove(&folder)).await
@@ -335,6 +340,17 @@ async fn give_folder(info: &Info, folder: PathBuf, group: u32) -> Result<Answer>
     info.check_user((0, group))
         .map_err(|error| Error::failed(&doing, error))?;
     blocking(doing, move || volumes::give(&folder, group)).await
+}
+
+/// Gives a file to a user, if there is more than one.
+async fn give_file(info: &Info, file: PathBuf, user: u32) -> Result<Answer> {
+    let doing = format!("giving {} to user {user}", file.display());
+    if info.user_ids == 1 {
+        return Ok(Answer::Done);
+    }
+    info.check_user((user, 0))
+        .map_err(|error| Error::failed(&doing, error))?;
+    blocking(doing, move || lchown(&file, Some(user), None)).await
 }
 
 /// Does something that takes its time.

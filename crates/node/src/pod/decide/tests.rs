@@ -4,6 +4,7 @@ use k8s_openapi::{api::core::v1::PodSpec, apimachinery::pkg::apis::meta::v1::Tim
 use serde_json::{Value, from_value, json};
 
 use super::*;
+use crate::pod::{state::Report, token::Token};
 
 const NOW: &str = "2026-01-01T00:10:00Z";
 
@@ -150,7 +151,7 @@ fn what_a_run_left_is_removed_once() {
         error: None,
     };
     let message = Some("no space".to_owned());
-    let report = crate::pod::state::Report::Exited("u-main-0".into(), exit, message.clone());
+    let report = Report::Exited("u-main-0".into(), exit, message.clone());
     runtime.apply(report, &pod, now());
     let State::Ended(end) = &runtime.containers["main"].state else {
         panic!("{runtime:?}");
@@ -228,7 +229,7 @@ fn an_object_that_others_hold_is_given_up_once() {
     begin(&mut runtime, &pod, &Action::Remove);
     assert_eq!(plan(&pod, &runtime).actions, []);
     for (outcome, expected) in [(Err("full".to_owned()), true), (Ok(()), false)] {
-        runtime.apply(crate::pod::state::Report::Removed(outcome), &pod, now());
+        runtime.apply(Report::Removed(outcome), &pod, now());
         let plan = plan(&pod, &runtime);
         assert_eq!((plan.actions.len(), plan.again.is_some()), (0, expected));
     }
@@ -243,7 +244,7 @@ fn what_has_stopped_is_not_asked_again_before_its_exit_is_told() {
         runtime.containers.insert("main".into(), runs("id"));
         let stop = plan(&pod, &runtime).actions.remove(0);
         begin(&mut runtime, &pod, &stop);
-        let report = crate::pod::state::Report::Stopped("main".into(), "id".into(), done);
+        let report = Report::Stopped("main".into(), "id".into(), done);
         runtime.apply(report, &pod, now());
         assert_eq!(stops(&pod, &runtime).len(), expected, "{done}");
     }
@@ -275,18 +276,51 @@ fn volumes_with_a_limit_are_measured_now_and_then() {
         !plan(&pod, &runtime).actions.contains(&measure),
         "it is being done"
     );
-    runtime.apply(crate::pod::state::Report::Measured(Ok(())), &pod, now());
+    runtime.apply(Report::Measured(Ok(())), &pod, now());
     let later = plan(&pod, &runtime);
     assert!(!later.actions.contains(&measure));
     assert_eq!(later.again, Some(after(now(), MEASURED)));
-    runtime.apply(
-        crate::pod::state::Report::Measured(Err("too large".into())),
-        &pod,
-        now(),
-    );
+    runtime.apply(Report::Measured(Err("too large".into())), &pod, now());
     assert_eq!(
         runtime.rejected,
         Some(("Evicted".into(), "too large".into()))
     );
     assert_eq!(stops(&pod, &runtime).len(), 1);
+}
+
+#[test]
+fn tokens_are_asked_for_at_first_and_in_time() {
+    let token = json!({"serviceAccountToken": {"path": "token", "audience": "vault"}});
+    let pod = pod(&json!({
+        "containers": [{"name": "main"}],
+        "volumes": [{"name": "v", "projected": {"sources": [token]}}],
+    }));
+    let wanted = Wanted {
+        audience: "vault".to_owned(),
+        lasts: 3600,
+    };
+    let ask = Action::AskToken(wanted.clone());
+    let asks = |runtime: &Runtime| {
+        let plan = plan(&pod, runtime);
+        (plan.actions.contains(&ask), plan.again)
+    };
+    let mut runtime = Runtime::default();
+    assert!(asks(&runtime).0);
+    begin(&mut runtime, &pod, &ask);
+    assert!(!asks(&runtime).0, "it is being asked for");
+    let mut answered = |issued: i64, answer: Result<(), &str>| {
+        let token = answer.map(|()| Token {
+            text: "t".to_owned(),
+            issued: after(now(), issued),
+            expires: after(now(), issued + 3600),
+        });
+        let report = Report::Token(wanted.clone(), token.map_err(str::to_owned));
+        runtime.apply(report, &pod, now());
+        asks(&runtime)
+    };
+    let minutes = |minutes: i64| Some(after(now(), minutes * 60));
+    assert_eq!(answered(0, Ok(())), (false, minutes(48)));
+    assert_eq!(answered(-47 * 60, Ok(())), (false, minutes(1)));
+    assert!(answered(-48 * 60, Ok(())).0);
+    assert_eq!(answered(0, Err("busy")), (false, Some(after(now(), 5))));
 }
