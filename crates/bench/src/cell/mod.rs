@@ -1,6 +1,7 @@
 //! The data plane of this machine: pods that come and go, policies and routes that change, and what the
-//! gateway adds to a request beside a plain Envoy.
+//! gateway adds to a request beside Envoys that are configured by hand.
 
+mod by_hand;
 mod gates;
 mod home;
 mod load;
@@ -10,6 +11,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{figure::Figure, run::Trouble};
 use home::Home;
+use load::Load;
 
 /// How to measure the data plane.
 #[derive(Debug, Args)]
@@ -20,8 +22,8 @@ pub(crate) struct Settings {
     /// How many pods are started at once
     #[arg(long, default_value_t = 200)]
     pods: usize,
-    /// How long each load on the gateway lasts, in seconds
-    #[arg(long, default_value_t = 5)]
+    /// How long each round of load on the gateway lasts, in seconds
+    #[arg(long, default_value_t = 2)]
     seconds: u64,
     /// How many connections make the load
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16])]
@@ -38,7 +40,7 @@ enum Part {
     Pods,
     /// Policies and routes that change.
     Gates,
-    /// Requests through the gateway, beside a plain Envoy.
+    /// Requests through the gateway, beside Envoys that are configured by hand.
     Load,
 }
 
@@ -61,9 +63,10 @@ pub(crate) fn measure(settings: &Settings) -> Result<Vec<Figure>, Trouble> {
             figures.extend(runtime.block_on(gates::measure(&home, settings.changes))?);
         }
         if wanted(Part::Load) {
+            let load = runtime.block_on(Load::prepare(&home, server))?;
             for connections in &settings.connections {
-                let shape = (*connections, settings.seconds);
-                figures.extend(runtime.block_on(load::measure(&home, server, shape))?);
+                let measured = load.measure(*connections, settings.seconds);
+                figures.extend(runtime.block_on(measured)?);
             }
         }
     }
