@@ -8,9 +8,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    egress, policy::Client, ports::WAITING, relay::socket_name, route::NO_CLUSTER, tls::Terminate,
-};
+use super::{egress, policy::Client, ports::WAITING, relay::socket_name, tls::Terminate};
 
 /// What Envoy starts with, relative to the folder.
 pub(super) const BOOTSTRAP: &str = "bootstrap.json";
@@ -183,14 +181,9 @@ fn pipe(name: &str) -> Value {
 ///
 /// Of what goes `out` nothing is added that tells of the inside.
 pub(super) fn requests(routes: &str, out: bool, client: Option<&Client>) -> Value {
-    let mut manager = connection_manager(routes);
+    let mut manager = connection_manager(routes, out);
     if let (Some(fields), true) = (manager.as_object_mut(), out) {
         fields.extend(egress::manager());
-        fields.remove("tracing");
-        let filters = fields.get_mut("http_filters").and_then(Value::as_array_mut);
-        if let Some(router) = filters.and_then(|all| all.last_mut()) {
-            router["typed_config"]["suppress_envoy_headers"] = json!(true);
-        }
     }
     if let (Some(fields), Some(client)) = (manager.as_object_mut(), client) {
         for (field, value) in &client.manager {
@@ -213,7 +206,7 @@ fn merge(fields: &mut Map<String, Value>, field: &str, value: &Value) {
     }
 }
 
-fn connection_manager(routes: &str) -> Value {
+fn connection_manager(routes: &str, out: bool) -> Value {
     json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": routes,
@@ -232,41 +225,48 @@ fn connection_manager(routes: &str) -> Value {
         },
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "access_log": [access_log(&request_log())],
-        "tracing": tracing(),
-        "http_filters": http_filters(),
+        "http_filters": http_filters(out),
         "rds": {"route_config_name": routes, "config_source": source()},
     })
 }
 
-/// What makes a `traceparent`, or passes on the one that came with its mark of being recorded. Nothing is
-/// recorded here, so what is made has no such mark, and of a span as little is written as can be.
-fn tracing() -> Value {
-    json!({
-        "random_sampling": {"value": 0},
-        "max_path_tag_length": 1,
-        "provider": {
-            "name": "envoy.tracers.opentelemetry",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig",
-                "service_name": "gateway",
-                // There has to be a receiver of spans; this one is not there.
-                "http_service": {"http_uri": {
-                    "uri": "http://nowhere/v1/traces", "cluster": NO_CLUSTER, "timeout": "1s",
-                }},
-            },
-        },
-    })
+/// The filter that gives requests a `traceparent` (W3C Trace Context) if they have none. One that came is passed on as it
+/// is: nothing is recorded here, so nobody's parent is to be the gateway.
+///
+/// A tracer would make a span for each request and throw it away, which costs as much as writing the access log. This
+/// takes the first digits of two UUIDs, which are random, held in headers meanwhile: they are the parent's identifier and
+/// the second half of the trace's, whose last seven bytes have to be random (Level 2). The first half is the time.
+fn trace_context() -> Value {
+    let parts = ["x-choreo-random-1", "x-choreo-random-2"];
+    let add = |name: &str, value: &str, action: &str| {
+        let header = json!({"key": name, "value": value});
+        json!({"append": {"header": header, "append_action": action}})
+    };
+    let random = parts
+        .iter()
+        .map(|part| add(part, "%UNIQUE_ID%", "OVERWRITE_IF_EXISTS_OR_ADD"));
+    let random_digits = parts.map(|part| format!("%REQ({part}):8%")).concat();
+    // Nothing is recorded: there are no flags.
+    let made = format!("00-%START_TIME(%Y%m%d%H%M%S%2f)%{random_digits}-{random_digits}-00");
+    let made = add("traceparent", &made, "ADD_IF_ABSENT");
+    let gone = parts.iter().map(|part| json!({"remove": part}));
+    let mutations: Vec<Value> = random.chain([made]).chain(gone).collect();
+    let mut filter = http_filter("header_mutation", "header_mutation.v3.HeaderMutation");
+    filter["typed_config"]["mutations"] = json!({"request_mutations": mutations});
+    filter
+}
+
+fn http_filter(name: &str, kind: &str) -> Value {
+    let kind = format!("type.googleapis.com/envoy.extensions.filters.http.{kind}");
+    json!({"name": format!("envoy.filters.http.{name}"), "typed_config": {"@type": kind}})
 }
 
 /// All filters that any route may want, in the order in which a request meets them, which is Envoy Gateway's: who
-/// refuses comes before who counts. A request meets none of them but those that its route says something of.
-fn http_filters() -> Value {
-    let filter = |name: &str, kind: &str| {
-        let kind = format!("type.googleapis.com/envoy.extensions.filters.http.{kind}");
-        json!({"name": format!("envoy.filters.http.{name}"), "typed_config": {"@type": kind}})
-    };
+/// refuses comes before who counts. A request meets none of them but those that its route says something of; and the
+/// first, so that whoever is asked about it and the access log know it by one identifier, unless it goes `out`.
+fn http_filters(out: bool) -> Vec<Value> {
     let off = |name: &str, kind: &str| {
-        let mut filter = filter(name, kind);
+        let mut filter = http_filter(name, kind);
         filter["disabled"] = json!(true);
         filter
     };
@@ -279,25 +279,31 @@ fn http_filters() -> Value {
     let mut limit = off("local_ratelimit", "local_ratelimit.v3.LocalRateLimit");
     limit["typed_config"]["stat_prefix"] = json!("limited");
     limit["typed_config"]["max_dynamic_descriptors"] = json!(10_000);
-    json!([
+    let mut router = http_filter("router", "router.v3.Router");
+    if out {
+        router["typed_config"]["suppress_envoy_headers"] = json!(true);
+    }
+    let routes = [
         off("cors", "cors.v3.Cors"),
         off("ext_authz", "filter_chain.v3.FilterChainConfig"),
         off("api_key_auth", "api_key_auth.v3.ApiKeyAuth"),
         basic,
         off("oauth2", "oauth2.v3.OAuth2"),
-        {
+        json!({
             "name": JWT_FILTER,
             "disabled": true,
             "config_discovery": {
                 "config_source": source(),
                 "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"],
             },
-        },
+        }),
         off("rbac", "rbac.v3.RBAC"),
         limit,
         buffer,
-        filter("router", "router.v3.Router"),
-    ])
+        router,
+    ];
+    let first = (!out).then(trace_context);
+    first.into_iter().chain(routes).collect()
 }
 
 /// The filter for connections that are passed on as they are.
@@ -407,7 +413,8 @@ fn request_log() -> Value {
         "cluster": "%UPSTREAM_CLUSTER%",
         "backend": "%UPSTREAM_HOST%",
         "request_id": "%REQ(X-REQUEST-ID)%",
-        "trace": "%TRACE_ID%",
+        // Of one that came as much as one has.
+        "traceparent": "%REQ(TRACEPARENT):55%",
     })
 }
 

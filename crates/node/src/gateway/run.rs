@@ -117,9 +117,6 @@ fn process(settings: &Settings) -> Process {
         "--reject-unknown-dynamic-fields",
         "--log-level",
         "warning",
-        // Spans go nowhere, and need not be missed.
-        "--component-log-level",
-        "tracing:critical",
         "--drain-time-s",
         DRAIN_SECONDS,
     ];

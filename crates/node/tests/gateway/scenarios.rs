@@ -149,18 +149,31 @@ async fn requests_and_answers_are_changed_and_traced() {
     assert!(!reply.body.contains("x-gone"), "{reply:?}");
     assert_eq!(reply.header("x-back"), "c");
     assert!(reply.body.contains("x-request-id: "), "{reply:?}");
-    assert!(reply.body.contains("traceparent: 00-"), "{reply:?}");
+    assert!(!reply.body.contains("x-choreo"), "{reply:?}");
+    let made = traceparent(&reply.body);
+    let parts: Vec<&str> = made.split('-').collect();
+    let digits = |part: &str| part.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    assert_eq!(lengths, [2, 32, 16, 2], "{made}");
+    assert!(parts.iter().all(|part| digits(part)), "{made}");
+    assert!(made.starts_with("00-") && made.ends_with("-00"), "{made}");
+    let other = expect(gateway, "GET http://b.test/headers", 200).await;
+    assert_ne!(traceparent(&other.body), made);
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let reply = send(
-        gateway,
-        &format!("GET http://b.test/headers\ntraceparent: {parent}"),
-    )
-    .await;
-    let reply = reply.unwrap().body;
-    assert!(
-        reply.contains("traceparent: 00-0af7651916cd43dd8448eb211c80319c-"),
-        "{reply}"
-    );
+    // Nobody's parent is the gateway, which records nothing.
+    let request = format!("GET http://b.test/headers\ntraceparent: {parent}");
+    let reply = expect(gateway, &request, 200).await;
+    assert_eq!(traceparent(&reply.body), parent);
+    assert!(!reply.body.contains("tracestate"), "{reply:?}");
+}
+
+/// The only one that a backend got.
+fn traceparent(headers: &str) -> String {
+    let lines = headers.lines();
+    let mut all = lines.filter_map(|line| line.strip_prefix("traceparent: "));
+    let first = all.next().unwrap_or_else(|| panic!("{headers}"));
+    assert_eq!(all.next(), None, "{headers}");
+    first.to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
