@@ -247,9 +247,7 @@ impl Runtime {
                 self.sandbox = Step::Done;
             }
             Report::Sandbox(Err(message)) => self.sandbox = failed(message),
-            Report::Token(wanted, answer) => {
-                self.tokens.entry(wanted).or_default().note(answer, retry);
-            }
+            Report::Token(what, answer) => self.tokens.entry(what).or_default().note(answer, retry),
             Report::Volumes(Ok(payload)) => {
                 self.payload = Some(payload);
                 self.volumes = Step::Done;
