@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use choreo_model::history::{
     Checkpoint, DeploymentRecordSpec, DeploymentRecordStatus, HistoryHead, Outcome,
 };
-use choreo_model::rendered::RenderedResource;
 use choreo_model::{DeploymentRecord, history::Action, names};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::canonical;
 
-/// The digest of what was rendered: the same objects have the same.
-pub fn plan_digest(resources: &[RenderedResource]) -> String {
-    digest(&resources)
+/// The digest of what was rendered: the same objects, each with its identifier, have the same. They are given
+/// as their JSON, fields sorted.
+pub fn plan_digest(resources: &str) -> String {
+    canonical::digest(resources)
 }
 
 /// The hash of a record as it is opened.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 
+use choreo_compiler::history;
 use choreo_model::names::manifest_id;
 use choreo_model::rendered::RenderedResource;
 use choreo_packed::{Packed, Uid};
@@ -104,6 +105,13 @@ impl Manifests {
         self.each.iter().all(same) && resources.next().is_none()
     }
 
+    /// The digest of all they say.
+    pub(crate) fn plan_digest(&self) -> String {
+        let texts = self.texts.as_ref().map(Packed::text).unwrap_or_default();
+        // What was packed was written as text.
+        history::plan_digest(&String::from_utf8_lossy(&texts))
+    }
+
     /// The whole objects.
     pub(crate) fn objects(&self) -> Vec<RenderedResource> {
         let texts = self.texts.as_ref().map(Packed::text);
@@ -175,6 +183,8 @@ mod tests {
         let key = LiveKey::of(3, &resources("a:1")[1].object);
         assert_eq!(packed.each()[1].key(3), key);
         assert_eq!(packed.each()[1].id(), "StatefulSet");
+        let text = serde_json::to_string(&resources("a:1")).unwrap();
+        assert_eq!(packed.plan_digest(), history::plan_digest(&text));
     }
 
     #[test]

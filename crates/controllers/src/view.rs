@@ -111,6 +111,12 @@ impl<'a> View<'a> {
         found.map(Manifests::objects).unwrap_or_default()
     }
 
+    /// The digest of all they say, of a rendered release that was read.
+    pub(crate) fn plan_digest(&self, rendered: &RenderedRelease) -> String {
+        let found = self.index.manifests(rendered.namespace(), rendered.name());
+        found.map(Manifests::plan_digest).unwrap_or_default()
+    }
+
     /// Whether the objects of a rendered release that was read are these, each given with its identifier.
     pub(crate) fn has_objects<'b, T: Serialize + 'b>(
         &self,

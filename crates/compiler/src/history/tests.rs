@@ -38,7 +38,7 @@ fn open(uid: &str, before: Option<&DeploymentRecord>) -> DeploymentRecord {
         configuration: Some(json!({ "replicas": 10 * sequence, "ratio": 0.5, "on": true })),
         changed_by: "jane".to_owned(),
         reason: "CVE-2026-1, \"at once\" ü".to_owned(),
-        plan_digest: plan_digest(&[]),
+        plan_digest: plan_digest("[]"),
         started_at: "2026-01-02T03:04:05Z".to_owned(),
         pruned: None,
         previous_hash: before.map_or_else(String::new, |before| before.status.hash.clone()),

@@ -69,7 +69,7 @@ impl<'a> Effect<'a> {
     fn digest(&self, context: &Context<'_>) -> String {
         match self {
             Self::Pending | Self::Nothing => String::new(),
-            Self::Objects(rendered) => history::plan_digest(&context.view.objects(rendered)),
+            Self::Objects(rendered) => context.view.plan_digest(rendered),
         }
     }
 }
