@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::calls::Calls;
 use crate::decision::{Decision, Event, Home, Write};
 use crate::key::Key;
-use crate::live::LiveKey;
+use crate::live::{self, LiveKey};
 use crate::planes::Planes;
 use crate::tell::Teller;
 use crate::watch;
@@ -162,7 +162,7 @@ impl Executor {
         object: Value,
         outcome: &mut Outcome,
     ) -> Option<Edition> {
-        let name = LiveKey::of(0, &object);
+        let title = title(&object);
         let done = match self.place(home, &object).await {
             Ok((cluster, place)) => cluster.writer.apply(place, manager, object).await,
             Err(error) => Err(error),
@@ -172,9 +172,9 @@ impl Executor {
             // What is made in a namespace that goes would go with it. Deletions that tell of themselves
             // must not wait for that.
             Err(error) if home == Home::Control && is_terminating(&error) => {}
-            Err(error) => outcome
-                .failures
-                .push(format!("{}: {}", name.title(), words(&error))),
+            // Somebody has created it in the meantime.
+            Err(Error::Api(status)) if status.reason == "AlreadyExists" => outcome.stale = true,
+            Err(error) => outcome.failures.push(format!("{title}: {}", words(&error))),
         }
         None
     }
@@ -234,30 +234,22 @@ impl Executor {
 
     /// Where an object is written.
     async fn place(&self, home: Home, object: &Value) -> Result<(&Cluster, Place), Error> {
-        let text = |pointer: &str| {
-            object
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
+        let (api_version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
         let (cluster, resource) = match home {
             Home::Control => {
-                let kind = text("/kind");
-                let known = || watch::known_type(text("/apiVersion"), kind);
+                let known = || watch::known_type(api_version, kind);
                 (&self.control, platform_resource(kind).or_else(known))
             }
             Home::Plane(plane) => {
                 let cluster = self.planes.clusters().get(plane).unwrap_or(&self.control);
-                let resource = self
-                    .lookup(plane, text("/apiVersion"), text("/kind"))
-                    .await?;
+                let resource = self.lookup(plane, api_version, kind).await?;
                 (cluster, Some(resource))
             }
         };
-        let resource = resource.ok_or_else(|| Error::Discovery(missing(text("/kind"))))?;
+        let resource = resource.ok_or_else(|| Error::Discovery(missing(kind)))?;
         let place = Place {
             resource,
-            namespace: text("/metadata/namespace").to_owned(),
+            namespace: text(&object["metadata"]["namespace"]).to_owned(),
         };
         Ok((cluster, place))
     }
@@ -301,7 +293,7 @@ impl Executor {
 }
 
 fn name_of(object: &Value) -> &str {
-    object["metadata"]["name"].as_str().unwrap_or_default()
+    text(&object["metadata"]["name"])
 }
 
 fn api(client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
@@ -368,5 +360,11 @@ pub(crate) fn words(error: &Error) -> String {
 }
 
 fn title(object: &Value) -> String {
-    LiveKey::of(0, object).title()
+    let metadata = &object["metadata"];
+    let place = (text(&metadata["namespace"]), text(&metadata["name"]));
+    live::title(text(&object["kind"]), place)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }

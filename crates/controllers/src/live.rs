@@ -64,15 +64,16 @@ impl LiveKey {
 
     /// What `object` is called on the plane `home`.
     pub fn of(home: usize, object: &Value) -> Self {
-        let text = |pointer: &str| {
-            let text = object.pointer(pointer).and_then(Value::as_str);
-            text.unwrap_or_default()
-        };
-        Self::new(
-            home,
-            (text("/apiVersion"), text("/kind")),
-            (text("/metadata/namespace"), text("/metadata/name")),
-        )
+        let metadata = &object["metadata"];
+        let texts = [
+            &object["apiVersion"],
+            &object["kind"],
+            &metadata["namespace"],
+            &metadata["name"],
+        ];
+        let [api_version, kind, namespace, name] =
+            texts.map(|text| text.as_str().unwrap_or_default());
+        Self::new(home, (api_version, kind), (namespace, name))
     }
 
     /// The same on the plane `home`.
@@ -98,13 +99,15 @@ impl LiveKey {
 
     /// Kind, namespace and name, for a person.
     pub fn title(&self) -> String {
-        match &*self.namespace {
-            "" => format!("{} \"{}\"", self.kind, self.name),
-            namespace => format!(
-                "{} \"{}\" in namespace \"{namespace}\"",
-                self.kind, self.name
-            ),
-        }
+        title(&self.kind, (&self.namespace, &self.name))
+    }
+}
+
+/// What an object of a kind at a place (namespace and name) is called, for a person.
+pub(crate) fn title(kind: &str, (namespace, name): (&str, &str)) -> String {
+    match namespace {
+        "" => format!("{kind} \"{name}\""),
+        namespace => format!("{kind} \"{name}\" in namespace \"{namespace}\""),
     }
 }
 
