@@ -256,3 +256,36 @@ async fn it_is_counted_with_the_requests() {
     }
     server.close().await;
 }
+
+/// Many apply the same object, which is not there, at the same time. What came of it.
+async fn raced(cluster: &Cluster, name: &str) -> Vec<Result<Edition, Error>> {
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "default"}, "data": {"a": "1"},
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (writer, place, object) = (cluster.writer.clone(), place(&object), object.clone());
+        tasks.spawn(async move { writer.apply(place, "one", object).await });
+    }
+    tasks.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_applies_what_others_create_applies_it_to_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = open(folder.path());
+    let (asked, handed) = (server.client_as("test").into(), server.cluster_as("test"));
+    for round in 0..20 {
+        for done in raced(&asked, &format!("asked-{round}")).await {
+            done.unwrap();
+        }
+        let done = raced(&handed, &format!("handed-{round}")).await;
+        assert!(done.iter().any(Result::is_ok));
+        for error in done.into_iter().filter_map(Result::err) {
+            // What was handed over is used up, so whoever wants it has to hand it over again.
+            assert!(error.to_string().contains("already exists"), "{error}");
+        }
+    }
+    server.close().await;
+}

@@ -133,25 +133,39 @@ fn record(entries: &mut Vec<Entry>, comparisons: &mut Comparisons<'_>, manager: 
     }
 }
 
-/// Applies a configuration. Without a live object the result is the object to create.
+/// The object to create where a configuration is applied to none.
+pub(crate) fn create(node: Node<'_>, config: Value, manager: Manager<'_>) -> Result<Value> {
+    check(&config)?;
+    let entry = Entry::new(manager, true, strip(set_of(node, &config)));
+    let mut object = config;
+    if !object.is_object() {
+        object = Value::Object(Map::new());
+    }
+    entry::write(&mut object, vec![entry]);
+    Ok(object)
+}
+
+/// Who writes what is for the server to say.
+fn check(config: &Value) -> Result<()> {
+    match metadata(config).get("managedFields") {
+        None | Some(Value::Null) => Ok(()),
+        Some(_) => Err(Failure::bad_request("metadata.managedFields must be nil")),
+    }
+}
+
+/// Applies a configuration to the live object.
 pub(crate) fn apply(
     node: Node<'_>,
-    live: Option<&Value>,
+    live: &Value,
     config: &Value,
     manager: Manager<'_>,
     force: bool,
 ) -> Result<Value> {
-    if metadata(config)
-        .get("managedFields")
-        .is_some_and(|fields| !fields.is_null())
-    {
-        return Err(Failure::bad_request("metadata.managedFields must be nil"));
-    }
-    let mut entries = live.map(|live| entries(live, manager)).unwrap_or_default();
-    let before = live.map(without_managed);
-    let unowned = live.is_some_and(|live| entry::read(live).is_empty());
-    if let Some(before) = before.as_ref().filter(|_| unowned) {
-        let fields = strip(set_of(node, before));
+    check(config)?;
+    let mut entries = entries(live, manager);
+    let before = without_managed(live);
+    if entry::read(live).is_empty() {
+        let fields = strip(set_of(node, &before));
         let ancient = Manager {
             name: "before-first-apply",
             subresource: "",
@@ -162,22 +176,21 @@ pub(crate) fn apply(
     let own = entries.iter().position(|entry| entry.is(manager, true));
     let last = own.map(|index| entries.remove(index));
     let mut entry = Entry::new(manager, true, strip(set_of(node, config)));
-    let mut merged = merge(node, before.as_ref(), Some(config)).unwrap_or_default();
+    let mut merged = merge(node, Some(&before), Some(config)).unwrap_or_default();
     if let Some(last) = &last {
         merged = release(merged, last, &entry, &entries, manager.versions);
     }
     if !merged.is_object() {
         merged = Value::Object(Map::new());
     }
-    let nothing = Value::Object(Map::new());
-    let mut comparisons = Comparisons::new(before.as_ref().unwrap_or(&nothing), &merged, manager);
+    let mut comparisons = Comparisons::new(&before, &merged, manager);
     take_over(&mut entries, &mut comparisons, force)?;
     for entry in &mut entries {
         entry
             .fields
             .subtract(&comparisons.of(&entry.api_version).removed);
     }
-    if before.as_ref() == Some(&merged) {
+    if before == merged {
         // Nothing but ownership changes, and that has no time.
         entry.time = last.map(|last| last.time).unwrap_or_default();
     }
@@ -226,7 +239,10 @@ mod tests {
     }
 
     fn do_apply(live: Option<&Value>, config: &Value, name: &str, force: bool) -> Result<Value> {
-        apply(SCHEMA.root(), live, config, manager(name), force)
+        match live {
+            Some(live) => apply(SCHEMA.root(), live, config, manager(name), force),
+            None => create(SCHEMA.root(), config.clone(), manager(name)),
+        }
     }
 
     #[test]
@@ -263,7 +279,7 @@ mod tests {
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             ..manager("one")
         };
-        let again = apply(SCHEMA.root(), Some(&live), &config, later, false).unwrap();
+        let again = apply(SCHEMA.root(), &live, &config, later, false).unwrap();
         assert_eq!(again, live);
     }
 

@@ -10,7 +10,7 @@ mod release;
 mod typed;
 mod versions;
 
-pub(crate) use managed::{Before, Manager, ambiguous, apply, track};
+pub(crate) use managed::{Before, Manager, ambiguous, apply, create, track};
 #[cfg(any(test, fuzzing))]
 pub(crate) use versions::Same;
 pub(crate) use versions::Versions;

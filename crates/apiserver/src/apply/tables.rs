@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Before, Manager, Versions, ambiguous, apply, fields::Set, track};
+use super::{Before, Manager, Versions, ambiguous, apply, create, fields::Set, track};
 use crate::{
     schema::{Compiler, Node, Schema},
     tables::{Table, judge},
@@ -199,7 +199,11 @@ impl Case {
         }
         let mut config = self.given.clone();
         restore(&mut config, &Value::Null, &self.ignored());
-        let applied = apply(schema.root(), live.as_ref(), &config, manager, self.force);
+        let node = schema.root();
+        let applied = match &live {
+            Some(live) => apply(node, live, &config, manager, self.force),
+            None => create(node, config, manager),
+        };
         match applied {
             Ok(object) => done(object),
             Err(failure) if failure.reason == "Conflict" => {

@@ -67,13 +67,18 @@ fn misfits(schema: &Schema, config: &Value) -> Vec<Cause> {
 /// Applies each configuration by a manager of its own. The second time nothing changes.
 fn applied(node: Node<'_>, configs: &[Value]) {
     let same = Same(node);
-    let mut live = None;
+    let mut live: Option<Value> = None;
     for (config, name) in configs.iter().zip(["a", "b", "c"]) {
-        let _ = apply::apply(node, live.as_ref(), config, manager(name, &same), false);
-        let Ok(new) = apply::apply(node, live.as_ref(), config, manager(name, &same), true) else {
+        let apply =
+            |live: &Value, force| apply::apply(node, live, config, manager(name, &same), force);
+        let new = match &live {
+            None => apply::create(node, config.clone(), manager(name, &same)),
+            Some(live) => apply(live, false).or_else(|_| apply(live, true)),
+        };
+        let Ok(new) = new else {
             continue;
         };
-        let again = apply::apply(node, Some(&new), config, manager(name, &same), false);
+        let again = apply(&new, false);
         assert_eq!(again.ok().as_ref(), Some(&new), "{name} applies {config}");
         live = Some(new);
     }

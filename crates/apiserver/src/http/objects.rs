@@ -23,6 +23,9 @@ use crate::{
     watch,
 };
 
+/// How often it is tried to apply what others create and delete at the same time.
+const RACES: usize = 8;
+
 /// One request about objects, as far as it is understood.
 struct Ask<'a> {
     api: &'a Api,
@@ -268,14 +271,19 @@ impl Ask<'_> {
     async fn patch(&self) -> Result<Response<Body>> {
         let form = self.form()?;
         let options = self.options()?;
-        let mut call = self.call(&options);
-        let edit = self.edit(&mut call)?;
-        match rest::update(&mut call, edit).await {
-            Ok((outcome, created)) => {
-                self.written(&form, if created { 201 } else { 200 }, &call, outcome)
+        for _ in 0..RACES {
+            let mut call = self.call(&options);
+            let edit = self.edit(&mut call)?;
+            match rest::update(&mut call, edit).await {
+                Ok((outcome, created)) => {
+                    return self.written(&form, if created { 201 } else { 200 }, &call, outcome);
+                }
+                // Somebody created it in between.
+                Err(problem) if problem.reason == "AlreadyExists" => {}
+                Err(problem) => return Ok(refused(&problem, &call)),
             }
-            Err(problem) => Ok(refused(&problem, &call)),
         }
+        Err(Failure::modified(&self.kind, &self.path.name))
     }
 
     fn edit(&self, call: &mut Call<'_>) -> Result<Edit> {

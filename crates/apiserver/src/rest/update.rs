@@ -45,7 +45,9 @@ impl Edit {
     }
 }
 
-/// Carries out an edit. The flag says whether the object was created by it.
+/// Carries out an edit. The flag says whether the object was created by it. Where something was applied to no
+/// object, and somebody else has created one in the meantime, it exists already: whoever has the edit still
+/// applies it to that.
 pub(crate) async fn update(call: &mut Call<'_>, mut edit: Edit) -> Result<(Outcome, bool)> {
     check(call, &mut edit)?;
     let tries = if edit.names_version() { 1 } else { TRIES };
@@ -196,7 +198,7 @@ fn of_patch(failure: Failure) -> Failure {
 
 async fn create_by_apply(
     call: &mut Call<'_>,
-    edit: &Edit,
+    edit: &mut Edit,
     missing: Failure,
 ) -> Result<(Outcome, bool)> {
     let Edit::Apply(config) = edit else {
@@ -207,20 +209,9 @@ async fn create_by_apply(
     }
     let versions = call.versions();
     let node = call.kind.schema.root();
-    let object = apply::apply(
-        node,
-        None,
-        config,
-        call.manager(&versions),
-        call.options.force,
-    )?;
-    match insert(call, object, false).await {
-        // Somebody created it in between: apply to that.
-        Err(failure) if failure.reason == "AlreadyExists" => {
-            Err(Failure::modified(call.kind, call.name))
-        }
-        outcome => outcome.map(|outcome| (outcome, true)),
-    }
+    let object = apply::create(node, config.take(), call.manager(&versions))?;
+    let outcome = insert(call, object, false).await?;
+    Ok((outcome, true))
 }
 
 /// The object as the edit alone would leave it.
@@ -241,7 +232,7 @@ fn edited(call: &mut Call<'_>, edit: &mut Edit, old: &Value, last: bool) -> Resu
             let versions = call.versions();
             apply::apply(
                 node,
-                Some(old),
+                old,
                 config,
                 call.manager(&versions),
                 call.options.force,
