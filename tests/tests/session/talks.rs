@@ -10,6 +10,7 @@ use std::{
 use crate::{
     PATIENCE,
     choreo::{Choreo, skipped, waits},
+    machine,
 };
 
 /// A pod that serves a page to itself only, and one that says what it is told.
@@ -56,6 +57,7 @@ pub(crate) fn play(choreo: &Choreo) {
     ports(choreo);
     a_pod_is_looked_at(choreo);
     others_need_roles(choreo);
+    credentials_are_in_pods(choreo);
     choreo.down();
 }
 
@@ -98,6 +100,73 @@ subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: devs}]
     choreo.kubectl(&asked, "").ok().is("in");
     let attach = ["attach", &file, "-q", "box"];
     choreo.kubectl(&attach, "").fails(1).says("pods/attach");
+}
+
+/// A pod whose user alone has a token for somebody else, and the credentials that are usual.
+const HOLDER: &str = r"
+apiVersion: v1
+kind: Pod
+metadata: {name: holder, namespace: default}
+spec:
+  automountServiceAccountToken: true
+  securityContext: {runAsUser: USER}
+  containers:
+  - name: main
+    image: tools:1
+    command: [/busybox, sleep, '3600']
+    volumeMounts: [{name: tokens, mountPath: /tokens}]
+  volumes:
+  - name: tokens
+    projected: {sources: [{serviceAccountToken: {path: vault, audience: vault, expirationSeconds: 600}}]}
+";
+
+fn credentials_are_in_pods(choreo: &Choreo) {
+    let user = if machine::is_root() { "1000" } else { "0" };
+    let pod = HOLDER.replace("USER", user);
+    choreo.kubectl(&["apply", "-f", "-"], &pod).ok();
+    let ready = [
+        "wait",
+        "--for=condition=Ready",
+        "pod/holder",
+        "--timeout=60s",
+    ];
+    choreo.kubectl(&ready, "").ok();
+    let show = |script: &str| {
+        let outcome = choreo.kubectl(&["exec", "holder", "--", "sh", "-c", script], "");
+        outcome.ok().out.trim().to_owned()
+    };
+    let mode = show("/busybox stat -L -c '%a %u' /tokens/vault");
+    assert_eq!(mode, format!("600 {user}"));
+    let usual = "/var/run/secrets/kubernetes.io/serviceaccount";
+    assert_eq!(show(&format!("/busybox cat {usual}/namespace")), "default");
+    let authority = show(&format!("/busybox cat {usual}/ca.crt"));
+    assert!(
+        authority.starts_with("-----BEGIN CERTIFICATE"),
+        "{authority}"
+    );
+    let token = show("/busybox cat /tokens/vault");
+    let review = |audience: &str| {
+        let review = serde_json::json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+            "spec": {"token": token, "audiences": [audience]},
+        });
+        let asked = ["create", "-o", "json", "-f", "-"];
+        choreo.kubectl(&asked, &review.to_string()).ok().json()["status"].take()
+    };
+    let known = review("vault");
+    assert_eq!(
+        known["user"]["username"],
+        "system:serviceaccount:default:default"
+    );
+    let names = &known["user"]["extra"]["authentication.kubernetes.io/pod-name"];
+    assert_eq!(names[0], "holder");
+    assert_ne!(review("else")["authenticated"], true);
+    choreo
+        .kubectl(&["delete", "pod", "holder", "--now"], "")
+        .ok();
+    let after = review("vault");
+    let error = after["error"].as_str().unwrap_or_default();
+    assert!(error.contains("has been invalidated"), "{after}");
 }
 
 fn commands(choreo: &Choreo) {
