@@ -253,7 +253,7 @@ mod tests {
                 .ends_with("no such account")
         );
         let kept = tokens.entry(wanted.clone()).or_default();
-        kept.note(Ok(token.clone()), retry);
+        kept.note(Ok(token), retry);
         assert_eq!(kept.due(), Some(at("2026-01-01T00:48:00Z")));
         kept.note(Err("busy".to_owned()), retry);
         assert_eq!(kept.due(), Some(retry));
