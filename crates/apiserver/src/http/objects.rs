@@ -23,9 +23,6 @@ use crate::{
     watch,
 };
 
-/// How often it is tried to apply what others create and delete at the same time.
-const RACES: usize = 8;
-
 /// One request about objects, as far as it is understood.
 struct Ask<'a> {
     api: &'a Api,
@@ -271,7 +268,7 @@ impl Ask<'_> {
     async fn patch(&self) -> Result<Response<Body>> {
         let form = self.form()?;
         let options = self.options()?;
-        for _ in 0..RACES {
+        for _ in 0..rest::RACES {
             let mut call = self.call(&options);
             let edit = self.edit(&mut call)?;
             match rest::update(&mut call, edit).await {

@@ -24,6 +24,9 @@ use crate::{
 /// else's success, so many are needed only under many writers.
 const TRIES: usize = 100;
 
+/// How often it is tried to apply what others create and delete at the same time.
+pub(crate) const RACES: usize = 8;
+
 /// What a client wants done to an object.
 pub(crate) enum Edit {
     Replace(Value),
