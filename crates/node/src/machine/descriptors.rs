@@ -8,6 +8,7 @@ use std::{
 
 use nix::{
     cmsg_space,
+    errno::Errno,
     sys::{
         resource::{Resource, getrlimit, setrlimit},
         socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg},
@@ -30,8 +31,19 @@ pub(super) fn send(socket: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> 
     let rights = if with.is_empty() { &[][..] } else { &rights };
     let payload = [IoSlice::new(bytes)];
     let flags = MsgFlags::MSG_NOSIGNAL;
-    sendmsg::<()>(socket.as_fd().as_raw_fd(), &payload, rights, flags, None)?;
+    let number = socket.as_fd().as_raw_fd();
+    uninterrupted(|| sendmsg::<()>(number, &payload, rights, flags, None))?;
     Ok(())
+}
+
+/// Calls again what a signal has interrupted: those of children that end come at any time.
+fn uninterrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Takes what was sent, as far as it fits into `bytes`: how many of these there are, none at the end,
@@ -41,14 +53,17 @@ pub(super) fn receive(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize,
     let mut payload = [IoSliceMut::new(bytes)];
     let flags = MsgFlags::MSG_CMSG_CLOEXEC;
     let number = socket.as_fd().as_raw_fd();
-    let message = recvmsg::<()>(number, &mut payload, Some(&mut room), flags)?;
-    let mut received = Vec::new();
-    for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(numbers) = control {
-            received.extend(numbers.into_iter().map(owned));
+    uninterrupted(|| {
+        let message = recvmsg::<()>(number, &mut payload, Some(&mut room), flags)?;
+        let mut received = Vec::new();
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(numbers) = control {
+                received.extend(numbers.into_iter().map(owned));
+            }
         }
-    }
-    Ok((message.bytes, received))
+        Ok((message.bytes, received))
+    })
+    .map_err(io::Error::from)
 }
 
 #[expect(

@@ -217,7 +217,10 @@ fn collect(output: &OwnedFd, kept: &mut Vec<u8>) -> io::Result<bool> {
         return Ok(true);
     }
     let mut buffer = [0; 16 << 10];
-    let length = read(output, &mut buffer)?;
+    let length = match read(output, &mut buffer) {
+        Err(Errno::EINTR) => return Ok(true),
+        read => read?,
+    };
     let room = KEPT - kept.len();
     kept.extend_from_slice(&buffer[..length.min(room)]);
     Ok(length > 0)
