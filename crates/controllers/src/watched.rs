@@ -33,7 +33,7 @@ impl Watched<Value> {
 
 impl<'de> Deserialize<'de> for Watched<Value> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Fields(fields) = Fields::deserialize(deserializer)?;
+        let fields = deserializer.deserialize_map(Part::Object)?;
         let mut metadata = ObjectMeta::default();
         if let Some(fields) = fields.get("metadata").and_then(Value::as_object) {
             let text = |name: &str| fields.get(name)?.as_str().map(str::to_owned);
@@ -74,18 +74,9 @@ struct Names {
     resource_version: Option<String>,
 }
 
-/// The fields of an object. Who wrote which of them is no concern of a decision, and takes more room than the
-/// fields, so that is passed over unread; and so is what `ConfigMaps` and Secrets hold, and of what is wanted
+/// The part of an object that is read. Who wrote which field is no concern of a decision, and takes more room than
+/// the fields, so that is passed over unread; and so is what `ConfigMaps` and Secrets hold, and of what is wanted
 /// all that does not tell how an object is.
-struct Fields(Map<String, Value>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Part::Object).map(Self)
-    }
-}
-
-/// The part of an object that is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Object,
