@@ -20,8 +20,22 @@ use super::ACCOUNT;
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// How signatures are made.
 pub(crate) const ALGORITHM: &str = "ES256";
+/// How long a token lasts that a pod gets by default, in seconds: an hour, and a bit by which it is known.
+pub(crate) const BY_DEFAULT: i64 = 3607;
+/// How long a token may last at least and at most, in seconds.
+const SHORTEST: i64 = 600;
+const LONGEST: i64 = 1 << 32;
 /// Seconds by which clocks may differ, as in Kubernetes.
 pub(super) const LEEWAY: i64 = 60;
+
+/// What is wrong with how many seconds a token is to last, in the words of Kubernetes.
+pub(crate) fn wrong_life(lasts: i64) -> Option<&'static str> {
+    match lasts {
+        ..SHORTEST => Some("may not specify a duration less than 10 minutes"),
+        SHORTEST..=LONGEST => None,
+        _ => Some("may not specify a duration larger than 2^32 seconds"),
+    }
+}
 
 /// Signs and checks tokens.
 pub(crate) struct Issuer {

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     auth::{
         Identity,
-        token::{ALGORITHM, Bound, Claims, ISSUER, Reference},
+        token::{ALGORITHM, BY_DEFAULT, Bound, Claims, ISSUER, Reference, wrong_life},
         verified,
     },
     core::Core,
@@ -30,15 +30,10 @@ use crate::{
 };
 
 const REQUEST: &str = "TokenRequest";
-/// How long a token lasts if nobody says, and at least, in seconds.
+/// How long a token lasts if nobody says, in seconds.
 const HOUR: i64 = 3600;
-const SHORTEST: i64 = 600;
-/// How long a token may last, in seconds.
-const LONGEST: i64 = 1 << 32;
-/// A pod that asks for a token of so many seconds for this server is one that got it by default. Such
-/// a token lasts longer, for programs that read theirs only once, and says when it should have been
-/// read again.
-const BY_DEFAULT: i64 = 3607;
+/// How long a token for this server lasts that a pod got by default: longer than was asked for, for programs
+/// that read theirs only once. It says when it should have been read again.
 const EXTENDED: i64 = 365 * 24 * HOUR;
 /// How long others may keep what is said about the issuer.
 const CACHED: &str = "public, max-age=3600";
@@ -198,10 +193,8 @@ fn check_metadata(request: &mut TokenRequest, namespace: &str, name: &str) -> Re
 }
 
 fn check_life(lasts: i64) -> Result<()> {
-    let why = match lasts {
-        ..SHORTEST => "may not specify a duration less than 10 minutes",
-        SHORTEST..=LONGEST => return Ok(()),
-        _ => "may not specify a duration larger than 2^32 seconds",
+    let Some(why) = wrong_life(lasts) else {
+        return Ok(());
     };
     let cause = Cause::invalid("spec.expirationSeconds", &json!(lasts), why);
     Err(Failure::invalid_token_request("", cause))

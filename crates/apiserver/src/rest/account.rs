@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Call, create::draw};
 use crate::{
+    auth::token::BY_DEFAULT,
     core::Core,
     furnish::{ACCOUNT, AUTHORITY, furnish},
     object::{Name, Stored, meta_str},
@@ -21,8 +22,6 @@ use crate::{
 
 /// Where programs in pods look for their credentials.
 const MOUNTED: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// How long such a token lasts, in seconds: an hour, and a bit by which it is known.
-const LASTS: i64 = 3607;
 const AUTOMOUNT: &str = "automountServiceAccountToken";
 
 /// Gives a new pod what its service account is to bring it.
@@ -82,7 +81,7 @@ fn mount(spec: &mut Value, volume: &str) {
         return;
     }
     let credentials = json!({"name": volume, "projected": {"defaultMode": 0o644, "sources": [
-        {"serviceAccountToken": {"expirationSeconds": LASTS, "path": "token"}},
+        {"serviceAccountToken": {"expirationSeconds": BY_DEFAULT, "path": "token"}},
         {"configMap": {"name": AUTHORITY, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"downwardAPI": {"items": [{"path": "namespace",
             "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}]}},

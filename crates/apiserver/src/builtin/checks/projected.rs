@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::read::{at, int, list, text};
-use crate::schema::Cause;
+use crate::{auth::token::wrong_life, schema::Cause};
 
 /// Rules of the volume at `path`.
 pub(super) fn projected(causes: &mut Vec<Cause>, volume: &Value, path: &str) {
@@ -24,10 +24,8 @@ pub(super) fn projected(causes: &mut Vec<Cause>, volume: &Value, path: &str) {
 
 /// How long a token lasts: as long as one that is asked for by itself.
 fn lifetime(causes: &mut Vec<Cause>, token: &Value, path: &str) {
-    let words = match int(token, "expirationSeconds") {
-        ..600 => "may not specify a duration less than 10 minutes",
-        600..=0x1_0000_0000 => return,
-        _ => "may not specify a duration larger than 2^32 seconds",
+    let Some(words) = wrong_life(int(token, "expirationSeconds")) else {
+        return;
     };
     let value = at(token, "expirationSeconds");
     let field = format!("{path}.expirationSeconds");
