@@ -11,7 +11,7 @@ use crate::{
     core::Core,
     object::{Name, meta_str},
     registry::Served,
-    rest::{Call, Edit, Options, Part, RACES, Unknown, amend, update},
+    rest::{Call, Edit, Options, Part, Unknown, amend, update_anew},
     status::{Failure, Result},
 };
 
@@ -123,12 +123,6 @@ pub(crate) async fn apply_as(core: &Core, manager: &str, object: Value) -> Resul
         now: Timestamp::now(),
         warnings: Vec::new(),
     };
-    for _ in 0..RACES {
-        match update(&mut call, Edit::Apply(object.clone())).await {
-            // Somebody created it in between.
-            Err(failure) if failure.reason == "AlreadyExists" => {}
-            outcome => return outcome.map(drop),
-        }
-    }
-    Err(Failure::modified(&served, &name))
+    let edit = |_: &mut Call<'_>| Ok(Edit::Apply(object.clone()));
+    update_anew(&mut call, edit).await.map(drop)
 }

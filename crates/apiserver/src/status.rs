@@ -361,6 +361,11 @@ impl Failure {
         self.reason == "Conflict"
     }
 
+    /// Whether somebody else's object is where one was to be created.
+    pub(crate) fn is_existing(&self) -> bool {
+        self.reason == "AlreadyExists"
+    }
+
     pub(crate) fn is_not_found(&self) -> bool {
         self.reason == "NotFound"
     }

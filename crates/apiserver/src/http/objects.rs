@@ -268,19 +268,13 @@ impl Ask<'_> {
     async fn patch(&self) -> Result<Response<Body>> {
         let form = self.form()?;
         let options = self.options()?;
-        for _ in 0..rest::RACES {
-            let mut call = self.call(&options);
-            let edit = self.edit(&mut call)?;
-            match rest::update(&mut call, edit).await {
-                Ok((outcome, created)) => {
-                    return self.written(&form, if created { 201 } else { 200 }, &call, outcome);
-                }
-                // Somebody created it in between.
-                Err(problem) if problem.reason == "AlreadyExists" => {}
-                Err(problem) => return Ok(refused(&problem, &call)),
+        let mut call = self.call(&options);
+        match rest::update_anew(&mut call, |call| self.edit(call)).await {
+            Ok((outcome, created)) => {
+                self.written(&form, if created { 201 } else { 200 }, &call, outcome)
             }
+            Err(problem) => Ok(refused(&problem, &call)),
         }
-        Err(Failure::modified(&self.kind, &self.path.name))
     }
 
     fn edit(&self, call: &mut Call<'_>) -> Result<Edit> {

@@ -37,7 +37,7 @@ pub(crate) async fn create(call: &mut Call<'_>, mut object: Value) -> Result<Out
         let mut object = object.clone();
         metadata_mut(&mut object).insert("name".into(), json!(draw(&generate)));
         match insert(call, object, true).await {
-            Err(failure) if failure.reason == "AlreadyExists" => {}
+            Err(failure) if failure.is_existing() => {}
             outcome => return outcome,
         }
     }

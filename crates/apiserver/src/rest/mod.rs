@@ -19,7 +19,7 @@ pub(crate) use delete::{
     delete_collection,
 };
 pub(crate) use scale::{get_scale, update_scale};
-pub(crate) use update::{Edit, RACES, update};
+pub(crate) use update::{Edit, update, update_anew};
 
 use crate::{auth::User, core::Core, object::Stored, registry::Served};
 

@@ -25,7 +25,7 @@ use crate::{
 const TRIES: usize = 100;
 
 /// How often it is tried to apply what others create and delete at the same time.
-pub(crate) const RACES: usize = 8;
+const RACES: usize = 8;
 
 /// What a client wants done to an object.
 pub(crate) enum Edit {
@@ -49,8 +49,7 @@ impl Edit {
 }
 
 /// Carries out an edit. The flag says whether the object was created by it. Where something was applied to no
-/// object, and somebody else has created one in the meantime, it exists already: whoever has the edit still
-/// applies it to that.
+/// object, and somebody else has created one in the meantime, it exists already; [`update_anew`] applies it to that.
 pub(crate) async fn update(call: &mut Call<'_>, mut edit: Edit) -> Result<(Outcome, bool)> {
     check(call, &mut edit)?;
     let tries = if edit.names_version() { 1 } else { TRIES };
@@ -62,6 +61,23 @@ pub(crate) async fn update(call: &mut Call<'_>, mut edit: Edit) -> Result<(Outco
         }
     }
     attempt(call, &mut edit, true).await
+}
+
+/// The same for whoever can make the edit again once it is used up.
+pub(crate) async fn update_anew<'c>(
+    call: &mut Call<'c>,
+    mut edit: impl FnMut(&mut Call<'c>) -> Result<Edit>,
+) -> Result<(Outcome, bool)> {
+    let quiet = call.warnings.len();
+    for _ in 0..RACES {
+        let edit = edit(call)?;
+        match update(call, edit).await {
+            // Somebody created it in between.
+            Err(failure) if failure.is_existing() => call.warnings.truncate(quiet),
+            outcome => return outcome,
+        }
+    }
+    Err(Failure::modified(call.kind, call.name))
 }
 
 fn retriable(failure: &Failure) -> bool {
