@@ -1,7 +1,7 @@
 //! What the index keeps of objects elsewhere than in them, because there is much of it, and it is alike
 //! or seldom looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use choreo_model::component_type::ComponentTypeSpec;
@@ -16,7 +16,7 @@ use crate::manifests::Manifests;
 #[derive(Default)]
 pub(crate) struct Aside {
     /// The objects of rendered releases, by namespace and name.
-    manifests: BTreeMap<(String, String), Manifests>,
+    manifests: HashMap<(String, String), Manifests>,
     types: Common<ComponentTypeSpec>,
     traits: Common<TraitSpec>,
 }

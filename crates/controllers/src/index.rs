@@ -2,7 +2,7 @@
 
 mod observed;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use choreo_model::organization::OrganizationSpec;
@@ -73,13 +73,14 @@ pub(crate) struct Failure {
     pub(crate) attempts: u32,
 }
 
-/// What was observed.
+/// What was observed. Where there is much, it is found by a hash and never gone through: a search in an order
+/// compares names many times, and each is elsewhere in memory.
 #[derive(Default)]
 pub struct Index {
     pub(crate) tables: Tables,
-    members: BTreeMap<Group, Members>,
-    live: BTreeMap<LiveKey, Live>,
-    live_of: BTreeMap<Arc<str>, BTreeSet<LiveKey>>,
+    members: HashMap<Group, Members>,
+    live: HashMap<LiveKey, Live>,
+    live_of: HashMap<Arc<str>, BTreeSet<LiveKey>>,
     /// Namespaces of planes, and whether they are being deleted.
     namespaces: BTreeMap<(usize, String), bool>,
     /// Pods whose containers keep failing, by owner: the pod, and why.
@@ -88,10 +89,10 @@ pub struct Index {
     watched: BTreeSet<(usize, String)>,
     placements: Placements,
     /// Bindings whose addresses are known here and not told yet, and since when.
-    foretold: BTreeMap<Key, Timestamp>,
-    failures: BTreeMap<Key, Failure>,
+    foretold: HashMap<Key, Timestamp>,
+    failures: HashMap<Key, Failure>,
     /// What came of requests, by their identifier.
-    answers: BTreeMap<Key, BTreeMap<String, Answer>>,
+    answers: HashMap<Key, BTreeMap<String, Answer>>,
     readers: Readers,
     /// Planes of their own, by `kind/namespace/name`; any other is the first.
     homes: BTreeMap<String, usize>,

@@ -15,11 +15,11 @@ use crate::{health, manifests};
 
 /// What a live object is called, on which plane. There are many keys, in several places each, so copies of
 /// one are one, and keys that say the same share their texts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LiveKey(Arc<LiveName>);
 
 /// The parts of a live object's key.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LiveName {
     /// The plane.
     pub home: usize,

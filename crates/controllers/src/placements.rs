@@ -1,6 +1,6 @@
 //! What was last written to planes, and whether watches have brought it.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use choreo_writer::Edition;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -13,7 +13,7 @@ const UNSEEN: SignedDuration = SignedDuration::from_secs(5);
 
 /// What was last written of live objects.
 #[derive(Default)]
-pub(crate) struct Placements(BTreeMap<LiveKey, Placed>);
+pub(crate) struct Placements(HashMap<LiveKey, Placed>);
 
 /// What was last written of a live object.
 struct Placed {

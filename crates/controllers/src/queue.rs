@@ -1,6 +1,6 @@
 //! The queue of objects to decide about: each at most once, never two decisions at the same time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -13,10 +13,10 @@ const USUAL: usize = 1_024;
 #[derive(Default)]
 pub(crate) struct Queue {
     order: VecDeque<Key>,
-    queued: BTreeSet<Key>,
-    running: BTreeSet<Key>,
+    queued: HashSet<Key>,
+    running: HashSet<Key>,
     /// Woken while running: decided about again afterwards.
-    again: BTreeSet<Key>,
+    again: HashSet<Key>,
     later: BTreeSet<(Timestamp, Key)>,
 }
 

@@ -2,7 +2,7 @@
 //! and the other way round. There are many of each, so readers are numbered, and of what they read a hash
 //! is kept: should two things have the same one, somebody is woken without need, which does no harm.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::key::{Key, Target};
 pub(crate) struct Readers {
     keys: Numbers,
     /// What each reader has read, by its number, in order.
-    reads: BTreeMap<u32, Box<[Mark]>>,
+    reads: HashMap<u32, Box<[Mark]>>,
     /// The same by what was read.
     by: BTreeSet<(Mark, u32)>,
 }
@@ -96,7 +96,7 @@ impl Readers {
 /// Keys and their numbers. Numbers that are free are given again.
 #[derive(Default)]
 struct Numbers {
-    given: BTreeMap<Arc<Key>, u32>,
+    given: HashMap<Arc<Key>, u32>,
     keys: Vec<Option<Arc<Key>>>,
     free: Vec<u32>,
 }

@@ -2,7 +2,7 @@
 //! not for a while are packed, and unpacked when somebody looks.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use choreo_model::component_type::ComponentTypeSpec;
@@ -62,7 +62,7 @@ impl Apart {
 
 /// Objects of one kind.
 pub(crate) struct Table<T: Spec> {
-    rows: BTreeMap<Arc<Key>, Entry<T>>,
+    rows: HashMap<Arc<Key>, Entry<T>>,
     /// Those that are unpacked, the first that was so first. Some may be gone, or be here twice.
     open: RefCell<VecDeque<Arc<Key>>>,
 }
@@ -83,7 +83,7 @@ struct Bundle {
 impl<T: Spec> Default for Table<T> {
     fn default() -> Self {
         Self {
-            rows: BTreeMap::new(),
+            rows: HashMap::new(),
             open: RefCell::default(),
         }
     }
@@ -112,9 +112,11 @@ impl<T: Row> Table<T> {
         Some(Arc::clone(key))
     }
 
-    /// What every object is called.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
-        self.rows.keys()
+    /// What every object is called, in order.
+    pub(crate) fn keys(&self) -> Vec<&Arc<Key>> {
+        let mut keys: Vec<_> = self.rows.keys().collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// Keeps an object; returns what it is called, and what it was before.

@@ -193,7 +193,8 @@ macro_rules! tables {
             pub(crate) fn keys(&self, kind: &str) -> Vec<Arc<Key>> {
                 $(
                     if kind == <$Spec>::KIND || Some(kind) == <$Spec>::CLUSTER_KIND {
-                        return self.$field.keys().filter(|key| key.kind == kind).cloned().collect();
+                        let keys = self.$field.keys().into_iter();
+                        return keys.filter(|key| key.kind == kind).cloned().collect();
                     }
                 )*
                 Vec::new()

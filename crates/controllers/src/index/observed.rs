@@ -168,7 +168,8 @@ impl Index {
         let known = self.live.keys().filter(|key| {
             key.home == home && &*key.api_version == api_version && &*key.kind == kind
         });
-        let mut gone: Vec<LiveKey> = known.filter(|key| !listed.contains(key)).cloned().collect();
+        let mut gone: BTreeSet<LiveKey> =
+            known.filter(|key| !listed.contains(key)).cloned().collect();
         if is_namespace {
             let names = self.namespaces.keys().filter(|(known, _)| *known == home);
             gone.extend(
