@@ -1,268 +1,25 @@
 //! Which objects there are, with the recent past of each kind. Lists and watches are served from here; texts
 //! that were not written lately are read from the disk.
 
+mod shelf;
+
 use std::{
     borrow::Borrow,
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use choreo_packed::Uid;
 use tokio::sync::{mpsc, watch};
+
+pub(crate) use shelf::{Event, Forgotten, Kind, Shelf, Snapshot};
 
 use crate::{
     object::{Identity, Name, Stored},
     recent::Recent,
     store::{Collection, Loaded, Publish, Written},
 };
-
-/// What happened to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Added,
-    Modified,
-    Deleted,
-}
-
-/// A change of one object.
-#[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) deleted: bool,
-    /// The object afterwards; for deletions its last state, at the deletion's version.
-    pub(crate) object: Arc<Stored>,
-    pub(crate) previous: Option<Arc<Stored>>,
-}
-
-impl Event {
-    pub(crate) fn version(&self) -> u64 {
-        self.object.version
-    }
-}
-
-/// The past asked for is forgotten; it is known after this version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Forgotten(pub(crate) u64);
-
-/// Objects at one version of the collection.
-pub(crate) struct Snapshot {
-    pub(crate) version: u64,
-    pub(crate) objects: Vec<Arc<Stored>>,
-}
-
-/// All objects of one kind.
-pub(crate) struct Shelf {
-    state: RwLock<State>,
-    changed: watch::Sender<u64>,
-}
-
-/// An object, by its name.
-#[derive(Clone)]
-struct Named(Arc<Stored>);
-
-impl Borrow<Name> for Named {
-    fn borrow(&self) -> &Name {
-        self.0.name()
-    }
-}
-
-impl PartialEq for Named {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.name() == other.0.name()
-    }
-}
-
-impl Eq for Named {}
-
-impl PartialOrd for Named {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Named {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.name().cmp(other.0.name())
-    }
-}
-
-#[derive(Default)]
-struct State {
-    objects: BTreeSet<Named>,
-    events: VecDeque<Arc<Event>>,
-    /// Everything after this version is in `events`.
-    horizon: u64,
-}
-
-impl State {
-    fn forget(&mut self, horizon: u64) {
-        while let Some(event) = self.events.pop_front_if(|event| event.version() <= horizon) {
-            self.horizon = event.version();
-        }
-    }
-
-    fn apply(&mut self, event: Arc<Event>) {
-        if event.deleted {
-            self.objects.remove(event.object.name());
-        } else {
-            self.objects.replace(Named(Arc::clone(&event.object)));
-        }
-        self.events.push_back(event);
-    }
-
-    fn newest(&self) -> u64 {
-        self.events
-            .back()
-            .map_or(self.horizon, |event| event.version())
-    }
-
-    /// Position of the first event after `version`.
-    fn position(&self, version: u64) -> Result<usize, Forgotten> {
-        if version < self.horizon {
-            return Err(Forgotten(self.horizon));
-        }
-        Ok(self
-            .events
-            .partition_point(|event| event.version() <= version))
-    }
-
-    fn range(&self, namespace: &str) -> Vec<Arc<Stored>> {
-        self.of(namespace).cloned().collect()
-    }
-
-    /// Every object of a namespace (of all, if it is empty), in the order of names.
-    fn of(&self, namespace: &str) -> impl Iterator<Item = &Arc<Stored>> {
-        let objects = self.objects.range(Name::new(namespace, "")..);
-        let objects = objects.map(|Named(object)| object);
-        objects.take_while(move |object| within(namespace, object.name()))
-    }
-}
-
-impl Shelf {
-    fn new(horizon: u64) -> Self {
-        let state = State {
-            horizon,
-            ..State::default()
-        };
-        Self {
-            state: RwLock::new(state),
-            changed: watch::Sender::new(horizon),
-        }
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn get(&self, name: &Name) -> Option<Arc<Stored>> {
-        self.read()
-            .objects
-            .get(name)
-            .map(|Named(object)| Arc::clone(object))
-    }
-
-    /// The version of the last change.
-    pub(crate) fn newest(&self) -> u64 {
-        self.read().newest()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.read().objects.len()
-    }
-
-    /// Visits the name of every object of a namespace (of all, if it is empty).
-    pub(crate) fn each_name(&self, namespace: &str, visit: &mut dyn FnMut(&str)) {
-        for object in self.read().of(namespace) {
-            visit(&object.name().name);
-        }
-    }
-
-    /// Whether the namespace holds an object of this kind.
-    pub(crate) fn occupies(&self, namespace: &str) -> bool {
-        let state = self.read();
-        let first = state.objects.range(Name::new(namespace, "")..).next();
-        first.is_some_and(|Named(object)| *object.name().namespace == *namespace)
-    }
-
-    /// Every object of a namespace (of all, if it is empty), now. `committed`
-    /// is the newest version published before the call.
-    pub(crate) fn now(&self, namespace: &str, committed: u64) -> Snapshot {
-        let state = self.read();
-        let version = committed.max(state.newest());
-        Snapshot {
-            version,
-            objects: state.range(namespace),
-        }
-    }
-
-    /// The first objects of a namespace (of all, if it is empty), now, and how many there are.
-    pub(crate) fn first(&self, namespace: &str, count: usize, committed: u64) -> (Snapshot, usize) {
-        let state = self.read();
-        let all = if namespace.is_empty() {
-            state.objects.len()
-        } else {
-            state.of(namespace).count()
-        };
-        let snapshot = Snapshot {
-            version: committed.max(state.newest()),
-            objects: state.of(namespace).take(count).cloned().collect(),
-        };
-        (snapshot, all)
-    }
-
-    /// Every object of a namespace as it was at `version`.
-    #[expect(
-        clippy::mutable_key_type,
-        reason = "objects are in the order of their names, which never change"
-    )]
-    pub(crate) fn then(&self, namespace: &str, version: u64) -> Result<Snapshot, Forgotten> {
-        let state = self.read();
-        let position = state.position(version)?;
-        let mut objects: BTreeSet<Named> = state.of(namespace).cloned().map(Named).collect();
-        let undone = state.events.range(position..).rev();
-        for event in undone.filter(|event| within(namespace, event.object.name())) {
-            match &event.previous {
-                Some(previous) => drop(objects.replace(Named(Arc::clone(previous)))),
-                None => drop(objects.take(event.object.name())),
-            }
-        }
-        Ok(Snapshot {
-            version,
-            objects: objects.into_iter().map(|Named(object)| object).collect(),
-        })
-    }
-
-    /// Up to `limit` events after `version`.
-    pub(crate) fn since(&self, version: u64, limit: usize) -> Result<Vec<Arc<Event>>, Forgotten> {
-        let state = self.read();
-        let position = state.position(version)?;
-        Ok(state
-            .events
-            .range(position..)
-            .take(limit)
-            .cloned()
-            .collect())
-    }
-
-    /// How many wait for changes.
-    pub(crate) fn watchers(&self) -> usize {
-        self.changed.receiver_count()
-    }
-
-    /// Wakes whenever something changes.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-}
-
-fn within(namespace: &str, name: &Name) -> bool {
-    namespace.is_empty() || *name.namespace == *namespace
-}
 
 /// An object anywhere.
 pub(crate) type Place = (Collection, Name);
@@ -367,7 +124,7 @@ impl Cache {
         for (collection, object) in loaded.objects {
             cache.owners().add(&collection, &object);
             let shelf = cache.shelf(&collection);
-            shelf.write().objects.insert(Named(object));
+            shelf.load(&object);
         }
         for past in loaded.history {
             let shelf = cache.shelf(&past.collection);
@@ -376,7 +133,7 @@ impl Cache {
                 object: past.object,
                 previous: past.previous,
             };
-            shelf.write().events.push_back(Arc::new(event));
+            shelf.recall(event);
         }
         cache
     }
@@ -455,12 +212,12 @@ impl Cache {
                 owners.add(&written.collection, &written.object);
             }
         }
-        let event = Arc::new(Event {
+        let event = Event {
             deleted: written.deleted,
             object: Arc::clone(&written.object),
             previous: written.previous.clone(),
-        });
-        self.shelf(&written.collection).write().apply(event);
+        };
+        self.shelf(&written.collection).apply(event);
     }
 }
 
@@ -478,7 +235,7 @@ impl Publish for Cache {
 
     fn forget(&self, horizon: u64) {
         for (_, shelf) in self.collections() {
-            shelf.write().forget(horizon);
+            shelf.forget(horizon);
         }
     }
 
@@ -492,9 +249,7 @@ impl Publish for Cache {
         self.recent().note(&written);
         self.committed.send_replace(version);
         for one in &written {
-            self.shelf(&one.collection)
-                .changed
-                .send_replace(one.object.version);
+            self.shelf(&one.collection).wake(one.object.version);
         }
         for one in written {
             // Nobody listens once the server is closing.
