@@ -73,7 +73,10 @@ fn applied(node: Node<'_>, configs: &[Value]) {
             |live: &Value, force| apply::apply(node, live, config, manager(name, &same), force);
         let new = match &live {
             None => apply::create(node, config.clone(), manager(name, &same)),
-            Some(live) => apply(live, false).or_else(|_| apply(live, true)),
+            Some(live) => {
+                let _ = apply(live, false);
+                apply(live, true)
+            }
         };
         let Ok(new) = new else {
             continue;
