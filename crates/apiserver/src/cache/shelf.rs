@@ -154,10 +154,6 @@ impl State {
             .partition_point(|event| event.version() <= version))
     }
 
-    fn range(&self, namespace: &str) -> Vec<Arc<Stored>> {
-        self.of(namespace).cloned().collect()
-    }
-
     /// Every object of a namespace (of all, if it is empty), in the order of names.
     fn of(&self, namespace: &str) -> impl Iterator<Item = &Arc<Stored>> {
         let find = |name| self.objects.get(name).map(|Named(object)| object);
@@ -240,11 +236,9 @@ impl Shelf {
         }
     }
 
-    /// Whether the namespace holds an object of this kind.
+    /// Whether the namespace (any, if it is empty) holds an object of this kind.
     pub(crate) fn occupies(&self, namespace: &str) -> bool {
-        let state = self.read();
-        let first = state.order.range(Name::new(namespace, "")..).next();
-        first.is_some_and(|Ordered(identity)| *identity.name.namespace == *namespace)
+        self.read().names(namespace).next().is_some()
     }
 
     /// Every object of a namespace (of all, if it is empty), now. `committed`
@@ -254,7 +248,7 @@ impl Shelf {
         let version = committed.max(state.newest());
         Snapshot {
             version,
-            objects: state.range(namespace),
+            objects: state.of(namespace).cloned().collect(),
         }
     }
 
