@@ -173,7 +173,7 @@ impl Executor {
             // must not wait for that.
             Err(error) if home == Home::Control && is_terminating(&error) => {}
             // Somebody has created it in the meantime.
-            Err(Error::Api(status)) if status.reason == "AlreadyExists" => outcome.stale = true,
+            Err(Error::Api(status)) if status.is_already_exists() => outcome.stale = true,
             Err(error) => outcome.failures.push(format!("{title}: {}", words(&error))),
         }
         None
