@@ -73,8 +73,8 @@ pub(crate) struct Failure {
     pub(crate) attempts: u32,
 }
 
-/// What was observed. Where there is much, it is found by a hash and never gone through: a search in an order
-/// compares names many times, and each is elsewhere in memory.
+/// What was observed. Where there is much, it is found by a hash: a search in an order compares names many
+/// times, and each is elsewhere in memory. Who goes through all of it puts it in order first.
 #[derive(Default)]
 pub struct Index {
     pub(crate) tables: Tables,
